@@ -1,0 +1,248 @@
+"""Model + scope -> SQL text. Pure: reads templates, touches neither the lake nor a database.
+
+The same templates serve two scopes: the whole lake (globs; what ``compile`` writes, to be read and
+run by people) and one unit (an explicit file list; what a task runs).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from sqlgen.partitions import HIVE_TYPES, KEYS, Partition
+from sqlgen.project import Model, ModelInput, Project, adapter_template
+from sqlgen.quoting import ident, literal
+
+PUBLISHED_TEMPLATE = "sources/published.sql.j2"
+WHOLE_TABLES = "target/tables"
+
+_COMMENT = re.compile(r"(^|\s)--[^'\"\n]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The files of one input that a statement reads."""
+
+    files: tuple[str, ...]
+    format: str = "parquet"
+    hive_keys: tuple[str, ...] = KEYS
+    single: bool = False
+    """All files belong to one (exchange, symbol, date)."""
+    single_file: bool = False
+    """There is exactly one file, named without a glob."""
+    predicate: str | None = None
+    """Which of the rows are read."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What one statement covers."""
+
+    inputs: Mapping[str, Scan | None]
+    """Input name -> its files; ``None`` for an optional input without any."""
+    open: bool = True
+    """Later rows of these keys may still come (the watermark lies inside the scope)."""
+    emit: str | None = None
+    """Which of the resulting rows are the task's own; rows read for lookback are not."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the files of a source lie in the lake."""
+
+    format: str = "parquet"
+    hive_keys: tuple[str, ...] = KEYS
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """What a model is, as SQL over the whole lake, and what identifies it."""
+
+    model: Model
+    select: str
+    sql: str
+    """The whole file: header, COPY."""
+    fingerprint: str
+    options_fingerprint: str
+    watermarked: bool
+    """Whether an open and a closed unit differ."""
+
+
+@dataclass
+class Compiler:
+    """Compiles the models of one project."""
+
+    project: Project
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    """Source name -> how its files lie; a source that is not named lies as ``sample`` writes it."""
+    _compiled: dict[str, CompiledModel] = field(default_factory=dict)
+
+    def compile(self, name: str) -> CompiledModel:
+        """The whole-lake SQL of a model and its fingerprint."""
+        if name not in self._compiled:
+            self._compiled[name] = self._compile(self.project.models[name])
+        return self._compiled[name]
+
+    def _compile(self, model: Model) -> CompiledModel:
+        scope = self.whole_lake(model)
+        select = self.select(model, scope)
+        closed = self.select(model, Scope(scope.inputs, open=False))
+        fingerprint = digest(_bare(select), _bare(closed), _copy_options(model))
+        return CompiledModel(
+            model=model,
+            select=select,
+            sql=_file(model, select, fingerprint),
+            fingerprint=fingerprint,
+            options_fingerprint=digest(sorted(model.options.items()), _copy_options(model)),
+            watermarked=_bare(select) != _bare(closed),
+        )
+
+    def whole_lake(self, model: Model) -> Scope:
+        """Scope of all files of all inputs, as globs relative to the project's folder."""
+        return Scope({entry.name: self._glob(entry) for entry in model.inputs})
+
+    def _glob(self, entry: ModelInput) -> Scan:
+        lake = self.project.config.lake.rstrip("/")
+        predicate = input_predicate(entry)
+        if entry.source is None:
+            upstream = self.project.models[entry.ref]
+            files = f"{lake}/{upstream.output.path}/**/*.parquet"
+            return Scan((files,), hive_keys=upstream.output.partition_by, predicate=predicate)
+        layout = self.layouts.get(entry.ref) or Layout(*(() if entry.source.format == "auto" else (entry.source.format,)))
+        suffix = "*.parquet" if layout.format == "parquet" else "*.ndjson*"
+        return Scan((f"{lake}/{entry.source.path}/**/{suffix}",), layout.format, layout.hive_keys, predicate=predicate)
+
+    def select(self, model: Model, scope: Scope) -> str:
+        """The SELECT of a model over a scope."""
+        inputs = {
+            entry.name: self._input(model, entry, scan)
+            for entry in model.inputs
+            if (scan := scope.inputs[entry.name]) is not None
+        }
+        text = self.project.library.render(
+            model.config.sql,
+            inputs=inputs,
+            options=SimpleNamespace(**model.options),
+            scope=SimpleNamespace(open=scope.open),
+            model=SimpleNamespace(name=model.name, description=model.description),
+        )
+        return _narrowed(text, model, scope.emit)
+
+    def _input(self, model: Model, entry: ModelInput, scan: Scan) -> str:
+        source = SimpleNamespace(
+            name=entry.ref,
+            format=scan.format,
+            files=list(scan.files),
+            hive_keys=scan.hive_keys,
+            hive_types={key: HIVE_TYPES[key] for key in scan.hive_keys if key in HIVE_TYPES},
+            single=scan.single,
+            single_file=scan.single_file,
+        )
+        template = PUBLISHED_TEMPLATE if entry.source is None else adapter_template(entry.source)
+        options = SimpleNamespace(**model.adapter_options.get(entry.name, {}))
+        text = self.project.library.render(template, source=source, options=options)
+        if scan.predicate is None:
+            return text
+        return f"SELECT *\nFROM (\n{_indent(text)}\n)\nWHERE {scan.predicate}"
+
+    def copy(self, model: Model, scope: Scope, target: str) -> str:
+        """The statement of one task: one unit, copied to ``target`` (a file, or a folder with inner partitions)."""
+        return _copy(model, self.select(model, scope), target, model.inner_keys)
+
+
+def input_predicate(entry: ModelInput) -> str | None:
+    """The part of an input that models.yaml chose, as SQL over canonical rows."""
+    spec = entry.spec
+    parts = [
+        f"{key} IN ({', '.join(literal(value) for value in values)})"
+        for key, values in (("exchange", spec.exchange), ("symbol", spec.symbol))
+        if values is not None
+    ]
+    if spec.date_start is not None:
+        parts.append(f"date >= {literal(spec.date_start)}")
+    if spec.date_end is not None:
+        parts.append(f"date <= {literal(spec.date_end)}")
+    return " AND ".join(parts) or None
+
+
+def partition_predicate(partition: Partition) -> str:
+    """The rows of one partition."""
+    terms = (
+        f"{ident(key)} = {'DATE ' if key == 'date' else ''}{literal(value)}" for key, value in partition.values
+    )
+    return " AND ".join(terms) or "TRUE"
+
+
+def digest(*parts: Any) -> str:
+    """Short hash of anything with a stable ``repr``."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+def _bare(sql: str) -> str:
+    """SQL without comments and layout, so that neither makes a table stale."""
+    return " ".join(_COMMENT.sub("", sql).split())
+
+
+def _indent(text: str) -> str:
+    return "\n".join("    " + line if line else line for line in text.splitlines())
+
+
+def _narrowed(text: str, model: Model, emit: str | None) -> str:
+    conditions = [f"({condition})" for condition in (emit, model.config.filter) if condition]
+    if not conditions and not model.config.columns:
+        return text
+    columns = ",\n    ".join(ident(column) for column in model.config.columns) or "*"
+    where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT\n    {columns}\nFROM (\n{_indent(text)}\n){where}"
+
+
+def _copy_options(model: Model) -> list[str]:
+    output = model.output
+    options = [f"FORMAT {output.format}", f"COMPRESSION {output.compression}"]
+    if output.compression == "zstd" and output.compression_level is not None:
+        options.append(f"COMPRESSION_LEVEL {output.compression_level}")
+    rows = output.row_group_size or model.config.batch_size
+    if rows is not None:
+        options.append(f"ROW_GROUP_SIZE {rows}")
+    return options
+
+
+def _copy(model: Model, select: str, target: str, partition_by: tuple[str, ...], *extra: str) -> str:
+    options = _copy_options(model)
+    if partition_by:
+        columns = ", ".join(ident(column) for column in partition_by)
+        options += [f"PARTITION_BY ({columns})", "WRITE_PARTITION_COLUMNS true"]
+    lines = ",\n    ".join([*options, *extra])
+    return f"COPY (\n{_indent(_ordered(model, select))}\n) TO {literal(target)} (\n    {lines}\n);"
+
+
+def _ordered(model: Model, select: str) -> str:
+    if model.output.mode == "merge" or not model.output.order_by:
+        return select
+    columns = ", ".join(ident(column) for column in model.output.order_by)
+    return f"SELECT *\nFROM (\n{_indent(select)}\n)\nORDER BY {columns}"
+
+
+def _file(model: Model, select: str, fingerprint: str) -> str:
+    inputs = ", ".join(f"{entry.name} = {entry.ref}" for entry in model.inputs)
+    options = ", ".join(f"{name} = {value!r}" for name, value in model.options.items())
+    target = f"{WHOLE_TABLES}/{model.name}"
+    header = f"""\
+-- model:       {model.name}
+-- description: {model.description}
+-- template:    {model.config.sql}
+-- inputs:      {inputs}
+-- options:     {options or "none"}
+-- lookback:    {model.lookback:g} s
+-- publishes:   {model.output.path} ({model.output.mode}), by {", ".join(model.output.partition_by) or "the whole table"}
+-- fingerprint: {fingerprint}
+--
+-- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
+-- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
+-- to {target}, so that nothing published is touched.
+"""
+    return header + "\n" + _copy(model, select, target, model.output.partition_by, "OVERWRITE true") + "\n"

@@ -1,0 +1,55 @@
+"""Every error a user can cause. One message: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class SqlgenError(Exception):
+    """Base of all errors that are shown as a message, without a traceback."""
+
+
+class UsageError(SqlgenError):
+    """The command line asks for something that does not exist or does not fit together."""
+
+
+class TemplateError(SqlgenError):
+    """A template is missing, does not parse or does not render."""
+
+
+class TaskError(SqlgenError):
+    """One partition could not be built; what was published before is untouched."""
+
+
+class LockedError(SqlgenError):
+    """Another run holds the lake."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a configuration file."""
+
+    where: str
+    """``file:line``, or the file alone."""
+    path: str
+    """The key, as in ``models.trades_features.output.mode``."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.path}: {self.message}" if self.path else f"{self.where}: {self.message}"
+
+
+class ConfigError(SqlgenError):
+    """``models.yaml`` is wrong; carries all problems at once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"``, or an empty string where nothing is close."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{matches[0]}'?" if matches else ""

@@ -1,0 +1,117 @@
+"""What lies in the lake now: the files of each source, by partition."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlgen import storage
+from sqlgen.compiler import Layout
+from sqlgen.errors import SqlgenError
+from sqlgen.partitions import Partition, hive_pairs, partition_of
+from sqlgen.project import Project
+from sqlgen.storage import FileInfo
+
+Indexer = Callable[[str, FileInfo, Layout], tuple[Partition, ...]]
+"""Source name, file, layout -> the partitions that the file's rows belong to."""
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+class ListingError(SqlgenError):
+    """The files of a source do not fit together or cannot be read."""
+
+
+@dataclass(frozen=True)
+class SourceListing:
+    """Files of one source, in path order with numbers as numbers."""
+
+    layout: Layout
+    partitions: Mapping[Partition, tuple[FileInfo, ...]]
+
+    @property
+    def keyed(self) -> bool:
+        """Every file belongs to one partition, which its path names."""
+        return len(self.layout.hive_keys) >= 3
+
+
+def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
+    """List one source; :class:`ListingError` where its folder or its files make no sense."""
+    source = project.sources[name]
+    folder = project.lake / source.path
+    where = f"source '{name}' ({folder})"
+    if not project.lake.is_dir():
+        raise ListingError(
+            f"the lake {project.lake} does not exist. Create it, or set 'lake' in {project.path}"
+            f" (or SQLGEN_LAKE, where it is used there). For data to try: sqlgen sample {project.lake}"
+        )
+    if not folder.is_dir():
+        return SourceListing(Layout(), {})
+    try:
+        files = [file for file in storage.list_files(project.lake, source.path) if _wanted(file, source.format)]
+    except OSError as error:
+        raise ListingError(f"{where} cannot be listed: {error}") from error
+    files.sort(key=lambda file: _natural(file.path))
+    layout = _layout(where, files, len(source.path.strip("/").split("/")))
+    partitions: dict[Partition, list[FileInfo]] = {}
+    for file in files:
+        for partition in _partitions(where, name, file, layout, index):
+            partitions.setdefault(partition, []).append(file)
+    return SourceListing(layout, {partition: tuple(found) for partition, found in sorted(partitions.items())})
+
+
+def _wanted(file: FileInfo, wanted: str) -> bool:
+    return wanted in ("auto", storage.format_of(file.path))
+
+
+def _natural(path: str) -> list[str | int]:
+    return [int(part) if part.isdigit() else part for part in _DIGITS.split(path)]
+
+
+def _layout(where: str, files: Iterable[FileInfo], depth: int) -> Layout:
+    found: dict[tuple[str, tuple[str, ...]], str] = {}
+    for file in files:
+        inside = "/".join(file.path.split("/")[depth:])
+        found.setdefault((storage.format_of(file.path) or "", tuple(hive_pairs(inside))), file.path)
+    if len(found) > 1:
+        examples = "; ".join(f"{fmt} by {'/'.join(keys) or 'no keys'}: {path}" for (fmt, keys), path in found.items())
+        raise ListingError(
+            f"{where} mixes layouts: {examples}. Make one source for each folder and layout"
+            " (set 'path' or 'format' in models.yaml)"
+        )
+    return Layout(*next(iter(found))) if found else Layout()
+
+
+def _partitions(where: str, name: str, file: FileInfo, layout: Layout, index: Indexer) -> tuple[Partition, ...]:
+    try:
+        partition = partition_of(hive_pairs(file.path))
+    except ValueError as error:
+        raise ListingError(f"{where}: {file.path}: not a date in the path: {error}. Rename or remove the folder") from None
+    return index(name, file, layout) if partition is None else (partition,)
+
+
+class IndexCache:
+    """Remembers which partitions the rows of a file belong to, for sources without keys in their paths."""
+
+    def __init__(self, path: Path, compute: Indexer) -> None:
+        self.path = path
+        self.compute = compute
+        self.changed = False
+        try:
+            self.known: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self.known = {}
+
+    def __call__(self, name: str, file: FileInfo, layout: Layout) -> tuple[Partition, ...]:
+        key = f"{name}:{file.path}:{file.size}:{file.mtime_ns}"
+        if key not in self.known:
+            self.known[key] = [partition.path for partition in self.compute(name, file, layout)]
+            self.changed = True
+        return tuple(Partition.from_path(path) for path in self.known[key])
+
+    def save(self) -> None:
+        if self.changed:
+            storage.replace_text(self.path, json.dumps(self.known))

@@ -1,0 +1,121 @@
+"""What is published, from what: a journal per model, and a copy of each record beside its data.
+
+The record inside a published folder (``_sqlgen.json``) is swapped in together with the data, so it is
+always true. The journal is its index: it is read at every start and may lag behind after a crash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlgen import storage
+from sqlgen.partitions import Partition
+
+SIDECAR = "_sqlgen.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One published unit."""
+
+    unit: str
+    """Path of the partition, hive-encoded."""
+    keys: tuple[str, ...]
+    """Keys of the unit when it was published."""
+    version: str
+    """Changes whenever the rows may have changed; what readers of this table compare."""
+    sql: str
+    options: str
+    inputs: dict[str, str]
+    """Digest of each input's files or upstream versions."""
+    open: bool = True
+    rows: int = 0
+    bytes: int = 0
+    files: dict[str, int] = field(default_factory=dict)
+    """Data file below the unit's folder -> size."""
+    contributed: tuple[str, ...] = ()
+    """append: input files whose rows are in."""
+    sources: dict[str, list[list[Any]]] = field(default_factory=dict)
+    """Input name -> [path, size, mtime_ns] of its files; kept beside the data only."""
+    run_id: str = ""
+    published_at: str = ""
+
+    @property
+    def partition(self) -> Partition:
+        return Partition.from_path(self.unit)
+
+    def to_json(self, sources: bool) -> str:
+        data = dataclasses.asdict(self)
+        if not sources:
+            del data["sources"]
+        return json.dumps(data, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """Raises ``ValueError`` or ``TypeError`` where ``text`` is not a record."""
+        data = json.loads(text)
+        return cls(**data | {"keys": tuple(data["keys"]), "contributed": tuple(data.get("contributed", ()))})
+
+
+class Manifest:
+    """The journals of all models under the state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self, model: str) -> dict[Partition, Record]:
+        """Records of a model; a torn last line (a crash while writing) is left out."""
+        records: dict[str, Record] = {}
+        try:
+            lines = self._path(model).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return {}
+        for line in lines:
+            try:
+                data = json.loads(line)
+                if "removed" in data:
+                    records.pop(data["removed"], None)
+                else:
+                    record = Record.from_json(line)
+                    records[record.unit] = record
+            except (ValueError, TypeError, KeyError):
+                continue
+        return {record.partition: record for record in records.values()}
+
+    def add(self, model: str, record: Record) -> None:
+        storage.append_line(self._path(model), record.to_json(sources=False))
+
+    def drop(self, model: str, unit: Partition) -> None:
+        storage.append_line(self._path(model), json.dumps({"removed": unit.path}))
+
+    def compact(self, model: str) -> None:
+        """Rewrite a journal in which most lines are out of date, or whose last line is torn."""
+        path = self._path(model)
+        if not path.exists():
+            return
+        text = path.read_text(encoding="utf-8")
+        records = self.load(model)
+        if text.count("\n") > 2 * len(records) + 100 or not text.endswith("\n"):
+            storage.replace_text(path, "".join(record.to_json(sources=False) + "\n" for record in records.values()))
+
+    def _path(self, model: str) -> Path:
+        return self.folder / f"{model}.ndjson"
+
+
+def read_sidecar(folder: Path) -> Record | None:
+    """The record that was published together with the data in ``folder``, if the data is all there."""
+    try:
+        record = Record.from_json((folder / SIDECAR).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    for name, size in record.files.items():
+        try:
+            if (folder / name).stat().st_size != size:
+                return None
+        except OSError:
+            return None
+    return record

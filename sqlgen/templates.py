@@ -1,0 +1,183 @@
+"""Jinja environment of the SQL templates: sandboxed, strict, with typed options.
+
+A template starts with a Jinja comment that holds its header in YAML: what it is, the inputs it
+reads, its options with type, default and bounds, and the lookback it needs. The header is the one
+place for each default.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal
+
+import jinja2
+import jinja2.sandbox
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from sqlgen import quoting
+from sqlgen.errors import TemplateError, nearest
+
+TEMPLATE_SUFFIX = ".sql.j2"
+PACKAGED = Path(__file__).resolve().parent.parent / "transforms_sql"
+
+_HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
+_TYPES: dict[str, Any] = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "str": str,
+    "list[int]": list[int],
+    "list[float]": list[float],
+    "list[str]": list[str],
+}
+
+
+class Option(BaseModel):
+    """One option of a template."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["int", "float", "bool", "str", "list[int]", "list[float]", "list[str]"]
+    default: Any = None
+    doc: str
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+    choices: list[Any] | None = None
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        bounds = {name: bound for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None}
+        scalar = _TYPES[self.type.removeprefix("list[").removesuffix("]")]
+        bounded = Annotated[scalar, Field(strict=scalar is not float, **bounds)]
+        if self.choices is not None:
+            bounded = Literal[tuple(self.choices)]
+        if self.type.startswith("list["):
+            return TypeAdapter(Annotated[list[bounded], Field(min_length=1)])
+        return TypeAdapter(bounded)
+
+    def check(self, value: Any) -> Any:
+        """``value`` in the option's type; ``ValueError`` with a sentence otherwise."""
+        try:
+            return self.adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{first['msg']}, found {first['input']!r} ({self.type}: {self.doc})") from None
+
+
+class Header(BaseModel):
+    """The YAML header of a template."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str = ""
+    inputs: list[str] = []
+    options: dict[str, Option] = {}
+    lookback: str = "0"
+    """Jinja expression over the options, in seconds."""
+
+    @model_validator(mode="after")
+    def _defaults_are_valid(self) -> Header:
+        for name, option in self.options.items():
+            try:
+                option.check(option.default)
+            except ValueError as error:
+                raise ValueError(f"default of option '{name}': {error}") from None
+        return self
+
+
+@dataclass(frozen=True)
+class Library:
+    """The templates of a project: the user's own folder first, the packaged one after it."""
+
+    folder: Path | None = None
+    _headers: dict[str, Header] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def environment(self) -> jinja2.Environment:
+        folders = [path for path in (self.folder, PACKAGED) if path is not None]
+        environment = jinja2.sandbox.SandboxedEnvironment(
+            loader=jinja2.FileSystemLoader(folders),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            autoescape=False,
+        )
+        environment.filters["ident"] = quoting.ident
+        environment.filters["literal"] = quoting.literal
+        return environment
+
+    def names(self) -> list[str]:
+        """All templates, macros left out."""
+        return [
+            name
+            for name in self.environment.list_templates(filter_func=lambda name: name.endswith(TEMPLATE_SUFFIX))
+            if not name.startswith("macros/")
+        ]
+
+    def source_text(self, name: str) -> tuple[str, str]:
+        """Text and path of a template; :class:`TemplateError` where there is none."""
+        assert self.environment.loader is not None
+        try:
+            text, path, _ = self.environment.loader.get_source(self.environment, name)
+        except jinja2.TemplateNotFound:
+            looked = ", ".join(str(path) for path in (self.folder, PACKAGED) if path is not None)
+            raise TemplateError(
+                f"template '{name}' not found in {looked}.{nearest(name, self.names())}"
+                f" Templates there are: {', '.join(self.names())}"
+            ) from None
+        return text, path or name
+
+    def header(self, name: str) -> Header:
+        if name not in self._headers:
+            self._headers[name] = self._read_header(name)
+        return self._headers[name]
+
+    def _read_header(self, name: str) -> Header:
+        text, path = self.source_text(name)
+        match = _HEADER.match(text)
+        try:
+            return Header.model_validate((yaml.safe_load(match.group(1)) if match else None) or {})
+        except (yaml.YAMLError, ValidationError) as error:
+            raise TemplateError(f"template '{name}' ({path}): its header is not valid: {error}") from error
+
+    def lookback(self, name: str, options: Mapping[str, Any]) -> float:
+        """Seconds of earlier rows that a template needs, from its header."""
+        expression = self.environment.compile_expression(self.header(name).lookback, undefined_to_none=False)
+        return float(expression(options=SimpleNamespace(**options)))
+
+    def render(self, name: str, **context: Any) -> str:
+        """Render a template; every failure names the template and the line."""
+        _, path = self.source_text(name)
+        try:
+            return self.environment.get_template(name).render(**context).strip()
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateError(f"{error.filename or path}:{error.lineno}: {error.message}") from error
+        except jinja2.TemplateNotFound as error:
+            raise TemplateError(f"{path}: it imports '{error.name}', which does not exist") from error
+        except jinja2.UndefinedError as error:
+            raise TemplateError(f"{_template_line(error, path)}: {error.message}{_known(context)}") from error
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise TemplateError(f"{_template_line(error, path)}: {error}") from error
+
+
+def _template_line(error: BaseException, path: str) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(TEMPLATE_SUFFIX)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else path
+
+
+def _known(context: Mapping[str, Any]) -> str:
+    """What a template can use: said where it asked for something else."""
+    parts = []
+    for name, value in sorted(context.items()):
+        members = sorted(value if isinstance(value, Mapping) else vars(value)) if hasattr(value, "__dict__") or isinstance(value, Mapping) else []
+        parts.append(f"{name} ({', '.join(members)})" if members else name)
+    return f". Known here: {', '.join(parts)}" if parts else ""

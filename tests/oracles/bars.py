@@ -1,0 +1,161 @@
+"""Time bars of book mids and of trades, bin by bin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from tests.oracles import trades
+from tests.oracles.rows import NS, Row, by_key
+from tests.oracles.segments import gap_before, imbalance, log_returns, mean, present, ratio, segment_starts, total
+
+BOOK_MEANS = {
+    "mean_relative_spread": "relative_spread",
+    "mean_imbalance_top1": "imbalance_top1",
+    "mean_total_imbalance": "total_imbalance",
+    "mean_microprice": "microprice",
+    "mean_micro_minus_mid": "micro_minus_mid",
+    "mean_total_bid_depth": "total_bid_depth",
+    "mean_total_ask_depth": "total_ask_depth",
+    "mean_smart_depth_imbalance": "smart_depth_imbalance",
+}
+TRADE_SUMS = ("volume", "dollar_volume", "trade_count", "buy_volume", "sell_volume", "unknown_volume")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of both bar models with their defaults."""
+
+    bar_durations: Sequence[int] = (60, 300, 900, 3600)
+    max_gap: float = 300
+    seconds_per_year: float = 31_536_000
+    fill: bool = False
+    emit_open_bars: bool = False
+
+
+def trade_bars(raw: Iterable[Row], **options: object) -> list[Row]:
+    """Expected rows of ``trades_bars`` from raw trades."""
+    rows = [trades.canonical(row) for row in raw]
+    for row in rows:
+        row["dollar_volume"] = trades.dollar_volume(row)
+    return _bars(rows, "price", _trade_columns, Options(**options))  # type: ignore[arg-type]
+
+
+def book_bars(hf: Iterable[Row], **options: object) -> list[Row]:
+    """Expected rows of ``orderbook_bars`` from rows of ``orderbook_hf``."""
+    rows = [dict(row) for row in hf]
+    return _bars(rows, "mid_price", _book_columns, Options(**options))  # type: ignore[arg-type]
+
+
+Columns = Callable[[list[Row]], "Row | None"]
+
+
+def _bars(rows: list[Row], price: str, columns: Columns, options: Options) -> list[Row]:
+    out: list[Row] = []
+    for key_rows in by_key(rows):
+        starts = segment_starts(key_rows, options.max_gap)
+        returns = log_returns([row[price] for row in key_rows], starts)
+        gaps = gap_before(key_rows, options.max_gap)
+        for row, log_return, gap in zip(key_rows, returns, gaps, strict=True):
+            row |= {"_return": log_return, "_gap": gap, "_price": row[price]}
+        for duration in options.bar_durations:
+            bars = _key_bars(key_rows, duration, columns, options)
+            bars = _filled(bars) if options.fill else bars
+            last = key_rows[-1]["ts"]
+            out += [bar for bar in bars if options.emit_open_bars or bar["bar_end"] <= last]
+    return sorted(out, key=lambda b: (b["exchange"], b["symbol"], b["date"], b["bar_seconds"], b["bar_start"]))
+
+
+def _key_bars(rows: list[Row], duration: int, columns: Columns, options: Options) -> list[Row]:
+    bins: dict[tuple[object, int], list[Row]] = {}
+    step = duration * NS
+    for row in rows:
+        bins.setdefault((row["date"], row["ts"] // step * step), []).append(row)
+    bars = []
+    for (date, start), inside in sorted(bins.items(), key=lambda item: (str(item[0][0]), item[0][1])):
+        middle = columns(inside)
+        if middle is not None:
+            key = {"exchange": inside[0]["exchange"], "symbol": inside[0]["symbol"], "date": date}
+            times = {"bar_seconds": duration, "bar_start": start, "bar_end": start + step}
+            bars.append({**key, **times, **middle, **_path(middle, inside, duration, options)})
+    return bars
+
+
+def _ohlc(prices: list[float]) -> Row:
+    if not prices:
+        return dict.fromkeys(("open", "high", "low", "close"))
+    return {"open": prices[0], "high": max(prices), "low": min(prices), "close": prices[-1]}
+
+
+def _trade_columns(rows: list[Row]) -> Row | None:
+    """None for a bar without any valid trade: it is empty."""
+    valid = [row for row in rows if row["dollar_volume"] is not None]
+    if not valid:
+        return None
+    volume, dollars = total(row["amount"] for row in valid), total(row["dollar_volume"] for row in valid)
+    buy, sell, unknown = (math.fsum(row["amount"] for row in valid if row["side"] == side) for side in (1, -1, None))
+    return {
+        **_ohlc([row["price"] for row in valid]),
+        "volume": volume,
+        "dollar_volume": dollars,
+        "trade_count": len(valid),
+        "buy_volume": buy,
+        "sell_volume": sell,
+        "unknown_volume": unknown,
+        "vwap": ratio(dollars, volume),
+        "trade_imbalance": imbalance(buy, sell),
+    }
+
+
+def _book_columns(rows: list[Row]) -> Row:
+    spreads = present(row["spread"] for row in rows)
+    means = {name: mean(row[column] for row in rows) for name, column in BOOK_MEANS.items()}
+    return {
+        **_ohlc(present(row["mid_price"] for row in rows)),
+        "snapshot_count": len(rows),
+        "mean_spread": mean(spreads),
+        "min_spread": min(spreads, default=None),
+        "max_spread": max(spreads, default=None),
+        **means,
+    }
+
+
+def _path(bar: Row, rows: list[Row], duration: int, options: Options) -> Row:
+    variance = total(r * r if (r := row["_return"]) is not None else None for row in rows)
+    first, high, low, last = bar["open"], bar["high"], bar["low"], bar["close"]
+    known = first is not None
+    return {
+        "realized_variance": variance,
+        "return": (last - first) / first if known else None,
+        "log_return": math.log(last / first) if known else None,
+        "range": (high - low) / first if known else None,
+        "annualized_vol": math.sqrt(variance * options.seconds_per_year / duration) if variance is not None else None,
+        "has_gap": any(row["_gap"] for row in rows),
+    }
+
+
+def _filled(bars: list[Row]) -> list[Row]:
+    """The bars with empty ones added between neighbours of the same partition."""
+    out: list[Row] = []
+    for bar in bars:
+        if out and out[-1]["date"] == bar["date"]:
+            while out[-1]["bar_end"] < bar["bar_start"]:
+                out.append(_empty_after(out[-1]))
+        out.append(bar)
+    return out
+
+
+def _empty_after(bar: Row) -> Row:
+    kept = {name: bar[name] for name in ("exchange", "symbol", "date", "bar_seconds")}
+    zero = {name: 0 if name.endswith("count") else 0.0 for name in ("snapshot_count", *TRADE_SUMS) if name in bar}
+    return {
+        **dict.fromkeys(bar),
+        **kept,
+        **dict.fromkeys(("open", "high", "low", "close"), bar["close"]),
+        **zero,
+        **dict.fromkeys(("return", "log_return", "range"), 0.0),
+        "bar_start": bar["bar_end"],
+        "bar_end": bar["bar_end"] + bar["bar_seconds"] * NS,
+        "has_gap": False,
+    }

@@ -1,0 +1,83 @@
+"""Segments and trailing windows over the rows of one key, and the statistics taken over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from tests.oracles.rows import NS, Row
+
+
+def gap_before(rows: Sequence[Row], max_gap: float) -> list[bool]:
+    """Per row: does it come more than ``max_gap`` seconds after the row before it?"""
+    return [i > 0 and row["ts"] - rows[i - 1]["ts"] > max_gap * NS for i, row in enumerate(rows)]
+
+
+def segment_starts(rows: Sequence[Row], max_gap: float) -> list[int]:
+    """Per row: the index of the first row of its segment."""
+    starts: list[int] = []
+    for i, gap in enumerate(gap_before(rows, max_gap)):
+        starts.append(i if gap or i == 0 else starts[-1])
+    return starts
+
+
+def segment_age(rows: Sequence[Row], i: int, start: int, windows: Sequence[int]) -> float:
+    """Seconds since the segment began, at most the longest window."""
+    return min((rows[i]["ts"] - rows[start]["ts"]) / NS, float(max(windows)))
+
+
+def window(rows: Sequence[Row], i: int, start: int, seconds: int) -> list[int]:
+    """Indices of the rows in ``(t - seconds, t]`` of the segment, none of them after row ``i`` in order."""
+    t = rows[i]["ts"]
+    first = i
+    while first > start and rows[first - 1]["ts"] > t - seconds * NS:
+        first -= 1
+    return list(range(first, i + 1))
+
+
+def log_returns(values: Sequence[float | None], starts: Sequence[int]) -> list[float | None]:
+    """Log return of each valid value over the valid value before it in its segment; else None."""
+    returns: list[float | None] = []
+    last: float | None = None
+    for i, value in enumerate(values):
+        if starts[i] == i:
+            last = None
+        returns.append(math.log(value / last) if value is not None and last is not None else None)
+        last = value if value is not None else last
+    return returns
+
+
+def present(values: Iterable[float | None]) -> list[float]:
+    """The values that are there."""
+    return [value for value in values if value is not None]
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """Sum of the values that are there; None if there is none."""
+    known = present(values)
+    return math.fsum(known) if known else None
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are there; None if there is none."""
+    known = present(values)
+    return math.fsum(known) / len(known) if known else None
+
+
+def sample_std(values: Iterable[float | None]) -> float | None:
+    """Sample standard deviation (ddof 1); None below two values."""
+    known = present(values)
+    if len(known) < 2:
+        return None
+    centre = math.fsum(known) / len(known)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in known) / (len(known) - 1))
+
+
+def ratio(above: float | None, below: float | None) -> float | None:
+    """``above / below``; None if either is missing or ``below`` is zero."""
+    return above / below if above is not None and below is not None and below != 0 else None
+
+
+def imbalance(x: float | None, y: float | None) -> float | None:
+    """``(x - y) / (x + y)``; None if either is missing or the sum is zero."""
+    return ratio(x - y, x + y) if x is not None and y is not None else None

@@ -1,0 +1,1 @@
+"""SQL templates of sqlgen: structural features, bars and source adapters, by subject."""

@@ -1,0 +1,1 @@
+"""Numba kernels of sqlgen: path-dependent features, by subject."""

@@ -13,14 +13,18 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from sqlgen.partitions import HIVE_TYPES, KEYS, Partition
+from sqlgen.partitions import KEYS, Partition
 from sqlgen.project import Model, ModelInput, Project, adapter_template
 from sqlgen.quoting import ident, literal
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
+MERGE_TEMPLATE = "publish/merge.sql.j2"
 WHOLE_TABLES = "target/tables"
 
 _COMMENT = re.compile(r"(^|\s)--[^'\"\n]*$", re.MULTILINE)
+
+
+_DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ class CompiledModel:
     watermarked: bool
     """Whether an open and a closed unit differ."""
 
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """Output column -> unit and meaning, from the comments of the SELECT."""
+        return {match.group(1): match.group(2).strip() for match in _DESCRIBED.finditer(self.select)}
+
 
 @dataclass
 class Compiler:
@@ -89,8 +98,8 @@ class Compiler:
 
     def _compile(self, model: Model) -> CompiledModel:
         scope = self.whole_lake(model)
-        select = self.select(model, scope)
-        closed = self.select(model, Scope(scope.inputs, open=False))
+        select = self._merged(model, self.select(model, scope))
+        closed = self._merged(model, self.select(model, Scope(scope.inputs, open=False)))
         fingerprint = digest(_bare(select), _bare(closed), _copy_options(model))
         return CompiledModel(
             model=model,
@@ -112,46 +121,64 @@ class Compiler:
             upstream = self.project.models[entry.ref]
             files = f"{lake}/{upstream.output.path}/**/*.parquet"
             return Scan((files,), hive_keys=upstream.output.partition_by, predicate=predicate)
-        layout = self.layouts.get(entry.ref) or Layout(*(() if entry.source.format == "auto" else (entry.source.format,)))
+        layout = self.layouts.get(entry.ref) or Layout(
+            *(() if entry.source.format == "auto" else (entry.source.format,))
+        )
         suffix = "*.parquet" if layout.format == "parquet" else "*.ndjson*"
         return Scan((f"{lake}/{entry.source.path}/**/{suffix}",), layout.format, layout.hive_keys, predicate=predicate)
 
     def select(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope."""
         inputs = {
-            entry.name: self._input(model, entry, scan)
+            entry.name: self.input_select(model, entry, scan)
             for entry in model.inputs
             if (scan := scope.inputs[entry.name]) is not None
         }
-        text = self.project.library.render(
+        text = self._render(
             model.config.sql,
             inputs=inputs,
-            options=SimpleNamespace(**model.options),
+            options=model.options,
             scope=SimpleNamespace(open=scope.open),
             model=SimpleNamespace(name=model.name, description=model.description),
         )
         return _narrowed(text, model, scope.emit)
 
-    def _input(self, model: Model, entry: ModelInput, scan: Scan) -> str:
-        source = SimpleNamespace(
-            name=entry.ref,
-            format=scan.format,
-            files=list(scan.files),
-            hive_keys=scan.hive_keys,
-            hive_types={key: HIVE_TYPES[key] for key in scan.hive_keys if key in HIVE_TYPES},
-            single=scan.single,
-            single_file=scan.single_file,
-        )
-        template = PUBLISHED_TEMPLATE if entry.source is None else adapter_template(entry.source)
-        options = SimpleNamespace(**model.adapter_options.get(entry.name, {}))
-        text = self.project.library.render(template, source=source, options=options)
+    def input_select(self, model: Model, entry: ModelInput, scan: Scan) -> str:
+        """The SELECT that yields the canonical rows of one input."""
+        if entry.source is None:
+            text = self.published_select(entry.ref, scan)
+        else:
+            options = model.adapter_options[entry.name]
+            text = self._render(adapter_template(entry.source), source=_source(entry.ref, scan), options=options)
         if scan.predicate is None:
             return text
         return f"SELECT *\nFROM (\n{_indent(text)}\n)\nWHERE {scan.predicate}"
 
-    def copy(self, model: Model, scope: Scope, target: str) -> str:
-        """The statement of one task: one unit, copied to ``target`` (a file, or a folder with inner partitions)."""
-        return _copy(model, self.select(model, scope), target, model.inner_keys)
+    def published_select(self, name: str, scan: Scan) -> str:
+        """The SELECT over published files of a model."""
+        return self._render(PUBLISHED_TEMPLATE, source=_source(name, scan), options={})
+
+    def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:
+        return self.project.library.render(template, options=SimpleNamespace(**options), **context)
+
+    def copy(self, model: Model, scope: Scope, target: str, published: tuple[str, ...] = ()) -> str:
+        """The statement of one task: one unit, copied to ``target`` (a file, or a folder with inner partitions).
+
+        In mode merge the rows of the ``published`` files take part.
+        """
+        return _copy(model, self._merged(model, self.select(model, scope), published), target, model.inner_keys)
+
+    def _merged(self, model: Model, select: str, published: tuple[str, ...] = ()) -> str:
+        output = model.output
+        if output.mode != "merge":
+            return select
+        return self.project.library.render(
+            MERGE_TEMPLATE,
+            select=select,
+            published=list(published),
+            key=list(output.key),
+            order_by=list(output.order_by),
+        )
 
 
 def input_predicate(entry: ModelInput) -> str | None:
@@ -171,15 +198,24 @@ def input_predicate(entry: ModelInput) -> str | None:
 
 def partition_predicate(partition: Partition) -> str:
     """The rows of one partition."""
-    terms = (
-        f"{ident(key)} = {'DATE ' if key == 'date' else ''}{literal(value)}" for key, value in partition.values
-    )
+    terms = (f"{ident(key)} = {'DATE ' if key == 'date' else ''}{literal(value)}" for key, value in partition.values)
     return " AND ".join(terms) or "TRUE"
 
 
 def digest(*parts: Any) -> str:
     """Short hash of anything with a stable ``repr``."""
     return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+def _source(name: str, scan: Scan) -> SimpleNamespace:
+    return SimpleNamespace(
+        name=name,
+        format=scan.format,
+        files=list(scan.files),
+        hive_keys=scan.hive_keys,
+        single=scan.single,
+        single_file=scan.single_file,
+    )
 
 
 def _bare(sql: str) -> str:
@@ -230,7 +266,7 @@ def _ordered(model: Model, select: str) -> str:
 def _file(model: Model, select: str, fingerprint: str) -> str:
     inputs = ", ".join(f"{entry.name} = {entry.ref}" for entry in model.inputs)
     options = ", ".join(f"{name} = {value!r}" for name, value in model.options.items())
-    target = f"{WHOLE_TABLES}/{model.name}"
+    target = f"{WHOLE_TABLES}/{model.name}" + ("" if model.output.partition_by else ".parquet")
     header = f"""\
 -- model:       {model.name}
 -- description: {model.description}
@@ -238,11 +274,12 @@ def _file(model: Model, select: str, fingerprint: str) -> str:
 -- inputs:      {inputs}
 -- options:     {options or "none"}
 -- lookback:    {model.lookback:g} s
--- publishes:   {model.output.path} ({model.output.mode}), by {", ".join(model.output.partition_by) or "the whole table"}
+-- publishes:   {model.output.path} ({model.output.mode}), by {", ".join(model.output.partition_by) or "nothing"}
 -- fingerprint: {fingerprint}
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
 -- to {target}, so that nothing published is touched.
 """
-    return header + "\n" + _copy(model, select, target, model.output.partition_by, "OVERWRITE true") + "\n"
+    overwrite = ("OVERWRITE true",) if model.output.partition_by else ()
+    return header + "\n" + _copy(model, select, target, model.output.partition_by, *overwrite) + "\n"

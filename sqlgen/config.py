@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import types
+import inspect
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -96,7 +96,9 @@ class Model(Node):
     options: dict[str, Any] = Field({}, description="Options of the template; its header declares them")
     depends_on: Names = Field((), description="More models that must be built first")
     lookback: float | None = Field(
-        None, ge=0, description="Seconds of earlier rows that are read and not emitted; default: what the template needs"
+        None,
+        ge=0,
+        description="Seconds of earlier rows that are read and not emitted; default: what the template needs",
     )
     columns: Names = Field((), description="Keep only these columns of the result")
     filter: str | None = Field(None, min_length=1, description="SQL predicate over the result")
@@ -209,7 +211,7 @@ def _message(details: ErrorDetails, keys: KeyPath) -> str:
 
 
 def _models_of(annotation: Any) -> Iterator[type[Node]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias) and issubclass(annotation, Node):
+    if inspect.isclass(annotation) and not typing.get_args(annotation) and issubclass(annotation, Node):
         yield annotation
     for argument in typing.get_args(annotation):
         yield from _models_of(argument)

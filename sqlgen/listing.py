@@ -18,7 +18,7 @@ from sqlgen.storage import FileInfo
 Indexer = Callable[[str, FileInfo, Layout], tuple[Partition, ...]]
 """Source name, file, layout -> the partitions that the file's rows belong to."""
 
-_DIGITS = re.compile(r"(\d+)")
+_HOUR = re.compile(r"/hour=(\d+)/")
 
 
 class ListingError(SqlgenError):
@@ -27,7 +27,7 @@ class ListingError(SqlgenError):
 
 @dataclass(frozen=True)
 class SourceListing:
-    """Files of one source, in path order with numbers as numbers."""
+    """Files of one source, in path order, hours as numbers; their rows count in this order."""
 
     layout: Layout
     partitions: Mapping[Partition, tuple[FileInfo, ...]]
@@ -54,7 +54,7 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
         files = [file for file in storage.list_files(project.lake, source.path) if _wanted(file, source.format)]
     except OSError as error:
         raise ListingError(f"{where} cannot be listed: {error}") from error
-    files.sort(key=lambda file: _natural(file.path))
+    files.sort(key=lambda file: _file_order(file.path))
     layout = _layout(where, files, len(source.path.strip("/").split("/")))
     partitions: dict[Partition, list[FileInfo]] = {}
     for file in files:
@@ -67,8 +67,9 @@ def _wanted(file: FileInfo, wanted: str) -> bool:
     return wanted in ("auto", storage.format_of(file.path))
 
 
-def _natural(path: str) -> list[str | int]:
-    return [int(part) if part.isdigit() else part for part in _DIGITS.split(path)]
+def _file_order(path: str) -> tuple[int, str]:
+    hour = _HOUR.search(path)
+    return int(hour.group(1)) if hour else 0, path
 
 
 def _layout(where: str, files: Iterable[FileInfo], depth: int) -> Layout:
@@ -89,7 +90,9 @@ def _partitions(where: str, name: str, file: FileInfo, layout: Layout, index: In
     try:
         partition = partition_of(hive_pairs(file.path))
     except ValueError as error:
-        raise ListingError(f"{where}: {file.path}: not a date in the path: {error}. Rename or remove the folder") from None
+        raise ListingError(
+            f"{where}: {file.path}: not a date in the path: {error}. Rename or remove the folder"
+        ) from None
     return index(name, file, layout) if partition is None else (partition,)
 
 

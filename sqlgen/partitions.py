@@ -35,7 +35,9 @@ class Partition:
     @classmethod
     def from_path(cls, path: str) -> Partition:
         """The inverse of :attr:`path`."""
-        return cls(tuple((key, unquote(value)) for key, _, value in (part.partition("=") for part in path.split("/") if part)))
+        return cls(
+            tuple((key, unquote(value)) for key, _, value in (part.partition("=") for part in path.split("/") if part))
+        )
 
     @cached_property
     def path(self) -> str:

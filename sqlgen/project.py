@@ -101,7 +101,9 @@ class Project:
     @cached_property
     def order(self) -> tuple[str, ...]:
         """All models, each after those that it needs."""
-        return tuple(graphlib.TopologicalSorter({name: sorted(self.upstream(name)) for name in self.models}).static_order())
+        return tuple(
+            graphlib.TopologicalSorter({name: sorted(self.upstream(name)) for name in self.models}).static_order()
+        )
 
 
 def load(path: Path) -> Project:
@@ -172,9 +174,13 @@ class _Checker:
             keys = (*at, "inputs", name)
             if header and header.inputs and name not in header.inputs:
                 names = ", ".join(header.inputs)
-                self.add(keys, f"template '{spec.sql}' has no such input.{nearest(name, header.inputs)} It has: {names}")
+                self.add(
+                    keys, f"template '{spec.sql}' has no such input.{nearest(name, header.inputs)} It has: {names}"
+                )
             if entry.ref not in known:
-                self.add(keys, f"unknown source or model '{entry.ref}'.{nearest(entry.ref, known)} Known: {', '.join(known)}")
+                self.add(
+                    keys, f"unknown source or model '{entry.ref}'.{nearest(entry.ref, known)} Known: {', '.join(known)}"
+                )
             elif entry.date_start and entry.date_end and entry.date_end < entry.date_start:
                 self.add(keys, f"date_end {entry.date_end} is before date_start {entry.date_start}")
             resolved.append(ModelInput(name, entry, self.config.sources.get(entry.ref)))
@@ -187,7 +193,9 @@ class _Checker:
         for name in spec.depends_on:
             if name not in self.config.models:
                 known = ", ".join(self.config.models)
-                self.add((*at, "depends_on"), f"unknown model '{name}'.{nearest(name, self.config.models)} Known: {known}")
+                self.add(
+                    (*at, "depends_on"), f"unknown model '{name}'.{nearest(name, self.config.models)} Known: {known}"
+                )
 
     def _output(self, at: KeyPath, spec: configuration.Model) -> None:
         keys = spec.output.partition_by
@@ -237,10 +245,15 @@ class _Checker:
         if spec.output.mode != "append":
             return
         if lookback > 0:
-            self.add((*at, "output", "mode"), f"append adds file by file and cannot look back {lookback:g} s. Use overwrite")
+            self.add(
+                (*at, "output", "mode"), f"append adds file by file and cannot look back {lookback:g} s. Use overwrite"
+            )
         for entry in inputs:
             if entry.source is None:
-                self.add((*at, "output", "mode"), f"append needs sources; input '{entry.name}' is a model, whose files are replaced")
+                self.add(
+                    (*at, "output", "mode"),
+                    f"append needs sources; input '{entry.name}' is a model, whose files are replaced",
+                )
         if len(inputs) > 1:
             self.add((*at, "output", "mode"), "append takes one input: each of its files contributes once")
 

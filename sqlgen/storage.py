@@ -41,7 +41,7 @@ def format_of(name: str) -> str | None:
 
 def list_files(lake: Path, folder: str) -> Iterator[FileInfo]:
     """Data files below ``lake/folder``; names that start with ``.`` or ``_`` are skipped."""
-    pending = [str(lake / folder)]
+    pending = [str(lake / folder)] if (lake / folder).is_dir() else []
     cut = len(str(lake)) + 1
     while pending:
         with os.scandir(pending.pop()) as entries:
@@ -60,7 +60,7 @@ def publish(staged: Path, target: Path) -> None:
     sync_tree(staged)
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
-        os.rename(staged, target)
+        staged.rename(target)
     else:
         _exchange(staged, target)
     _sync(target.parent)
@@ -71,7 +71,7 @@ def remove(target: Path, trash: Path, root: Path) -> None:
     """Take a published folder away in one step, and the folders above it that became empty."""
     if target.exists():
         trash.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(target, trash)
+        target.rename(trash)
         _sync(target.parent)
         shutil.rmtree(trash, ignore_errors=True)
     parent = target.parent
@@ -122,7 +122,7 @@ def replace_text(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(draft, path)
+    draft.replace(path)
 
 
 def _exchange(left: Path, right: Path) -> None:
@@ -135,13 +135,13 @@ def _exchange(left: Path, right: Path) -> None:
             raise OSError(code, os.strerror(code), str(right))
     # No exchange here (not Linux, or a file system without it): two renames, a moment apart.
     aside = left.with_name(left.name + ".old")
-    os.rename(right, aside)
+    right.rename(aside)
     try:
-        os.rename(left, right)
+        left.rename(right)
     except OSError:
-        os.rename(aside, right)
+        aside.rename(right)
         raise
-    os.rename(aside, left)
+    aside.rename(left)
 
 
 @functools.cache

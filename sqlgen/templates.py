@@ -28,15 +28,7 @@ TEMPLATE_SUFFIX = ".sql.j2"
 PACKAGED = Path(__file__).resolve().parent.parent / "transforms_sql"
 
 _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
-_TYPES: dict[str, Any] = {
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "str": str,
-    "list[int]": list[int],
-    "list[float]": list[float],
-    "list[str]": list[str],
-}
+_SCALARS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
 class Option(BaseModel):
@@ -56,8 +48,8 @@ class Option(BaseModel):
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
         bounds = {name: bound for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None}
-        scalar = _TYPES[self.type.removeprefix("list[").removesuffix("]")]
-        bounded = Annotated[scalar, Field(strict=scalar is not float, **bounds)]
+        scalar = _SCALARS[self.type.removeprefix("list[").removesuffix("]")]
+        bounded: Any = Annotated[scalar, Field(strict=scalar is not float, **bounds)]
         if self.choices is not None:
             bounded = Literal[tuple(self.choices)]
         if self.type.startswith("list["):
@@ -83,6 +75,8 @@ class Header(BaseModel):
     options: dict[str, Option] = {}
     lookback: str = "0"
     """Jinja expression over the options, in seconds."""
+    time: str = "ts"
+    """Time column of the inputs, by which the lookback is cut."""
 
     @model_validator(mode="after")
     def _defaults_are_valid(self) -> Header:
@@ -101,9 +95,14 @@ class Library:
     folder: Path | None = None
     _headers: dict[str, Header] = field(default_factory=dict, repr=False)
 
+    @property
+    def folders(self) -> list[Path]:
+        """Where templates are looked for, in this order."""
+        return [PACKAGED] if self.folder in (None, PACKAGED) else [path for path in (self.folder, PACKAGED) if path]
+
     @cached_property
     def environment(self) -> jinja2.Environment:
-        folders = [path for path in (self.folder, PACKAGED) if path is not None]
+        folders = self.folders
         environment = jinja2.sandbox.SandboxedEnvironment(
             loader=jinja2.FileSystemLoader(folders),
             undefined=jinja2.StrictUndefined,
@@ -120,7 +119,7 @@ class Library:
         return [
             name
             for name in self.environment.list_templates(filter_func=lambda name: name.endswith(TEMPLATE_SUFFIX))
-            if not name.startswith("macros/")
+            if not name.startswith(("macros/", "publish/"))
         ]
 
     def source_text(self, name: str) -> tuple[str, str]:
@@ -129,7 +128,7 @@ class Library:
         try:
             text, path, _ = self.environment.loader.get_source(self.environment, name)
         except jinja2.TemplateNotFound:
-            looked = ", ".join(str(path) for path in (self.folder, PACKAGED) if path is not None)
+            looked = ", ".join(map(str, self.folders))
             raise TemplateError(
                 f"template '{name}' not found in {looked}.{nearest(name, self.names())}"
                 f" Templates there are: {', '.join(self.names())}"
@@ -152,7 +151,8 @@ class Library:
     def lookback(self, name: str, options: Mapping[str, Any]) -> float:
         """Seconds of earlier rows that a template needs, from its header."""
         expression = self.environment.compile_expression(self.header(name).lookback, undefined_to_none=False)
-        return float(expression(options=SimpleNamespace(**options)))
+        seconds: Any = expression(options=SimpleNamespace(**options))
+        return float(seconds)
 
     def render(self, name: str, **context: Any) -> str:
         """Render a template; every failure names the template and the line."""
@@ -178,6 +178,6 @@ def _known(context: Mapping[str, Any]) -> str:
     """What a template can use: said where it asked for something else."""
     parts = []
     for name, value in sorted(context.items()):
-        members = sorted(value if isinstance(value, Mapping) else vars(value)) if hasattr(value, "__dict__") or isinstance(value, Mapping) else []
-        parts.append(f"{name} ({', '.join(members)})" if members else name)
+        members = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
+        parts.append(f"{name} ({', '.join(sorted(members))})" if members else name)
     return f". Known here: {', '.join(parts)}" if parts else ""

@@ -43,7 +43,9 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError([Problem(str(path), "", "no such file. Name it: sqlgen COMMAND path/to/models.yaml")]) from None
+        raise ConfigError(
+            [Problem(str(path), "", "no such file. Name it: sqlgen COMMAND path/to/models.yaml")]
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem(str(path), "", f"cannot be read: {error}")]) from None
     loader = yaml.SafeLoader(text)
@@ -102,7 +104,7 @@ class _Reader:
             return self.loader.construct_object(node, deep=True)
         text = _VARIABLE.sub(lambda match: self._variable(match, keys), node.value)
         plain = node.style is None
-        tag = self.loader.resolve(yaml.ScalarNode, text, (plain, not plain))
+        tag = self.loader.resolve(yaml.ScalarNode, text, (plain, not plain))  # type: ignore[no-untyped-call]
         return self.loader.construct_object(yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style))
 
     def _variable(self, match: re.Match[str], keys: KeyPath) -> str:

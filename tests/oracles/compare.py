@@ -59,18 +59,18 @@ def slack(column: str, row: Row) -> float:
     """Absolute tolerance of a column whose value is a small difference of larger ones.
 
     Rounding of the larger values (2.2e-16 of each) limits what any formula can give, whatever its order
-    of operations. The slack is a few thousand such units; everything else gets none.
+    of operations. The slack is some hundred such units; everything else gets none.
     """
-    unit = 1e-12
+    unit = 1e-13
     price = next((row[name] for name in ("mid_price", "close", "price", "best_bid", "bid") if row.get(name)), 1.0)
-    if "micro_minus_mid" in column or "mid_price_std" in column or "spread" in column:
-        return unit * (1e4 if column == "spread_bps" else 1.0 if "relative" in column else price)
-    if column == "cog_vs_mid":
-        return unit * 1e4
-    if "imb" in column or column in ("return", "log_return", "range"):
+    if "relative" in column or "imb" in column or column in ("return", "log_return", "range"):
         return unit
+    if column in ("cog_vs_mid", "spread_bps"):
+        return unit * 1e4
+    if "micro_minus_mid" in column or "mid_price_std" in column or "spread" in column:
+        return unit * price
     if column.startswith("realized_var"):
-        return unit * math.sqrt(row[column] or 0.0) + unit * unit
+        return unit * math.sqrt(row[column] or 0.0)
     if column == "annualized_vol":
         return unit * math.sqrt(31_536_000)
     return 0.0

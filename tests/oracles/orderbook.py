@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -214,7 +215,7 @@ def _within(book: Book, levels: list[Level], is_bid: bool, edges: tuple[float, f
 def _bands(book: Book) -> Row:
     row: Row = {}
     edges = [0, *book.options.bands_bps]
-    for lower, upper in zip(edges, edges[1:], strict=False):
+    for lower, upper in itertools.pairwise(edges):
         bid = _within(book, book.bids, True, (lower, upper))
         ask = _within(book, book.asks, False, (lower, upper))
         name = f"{lower}_{upper}bps"

@@ -23,7 +23,8 @@ def segment_starts(rows: Sequence[Row], max_gap: float) -> list[int]:
 
 def segment_age(rows: Sequence[Row], i: int, start: int, windows: Sequence[int]) -> float:
     """Seconds since the segment began, at most the longest window."""
-    return min((rows[i]["ts"] - rows[start]["ts"]) / NS, float(max(windows)))
+    age: float = (rows[i]["ts"] - rows[start]["ts"]) / NS
+    return min(age, float(max(windows)))
 
 
 def window(rows: Sequence[Row], i: int, start: int, seconds: int) -> list[int]:

@@ -1,0 +1,243 @@
+"""One task: its SQL, its staged files, its publication."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from sqlgen import storage
+from sqlgen.compiler import Layout, Scan, Scope, input_predicate, partition_predicate
+from sqlgen.errors import TaskError
+from sqlgen.listing import SourceListing
+from sqlgen.manifest import SIDECAR, Record, read_sidecar
+from sqlgen.partitions import Partition
+from sqlgen.planner import Planner, Slice, Task
+from sqlgen.project import Model, ModelInput, Project
+from sqlgen.quoting import ident, literal
+from sqlgen.report import Status
+from sqlgen.storage import FileInfo
+
+DATA_FILE = "data_0.parquet"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a task left behind."""
+
+    status: Status
+    record: Record | None
+    rows_in: int = 0
+
+
+@dataclass
+class Builder:
+    """Builds the units of one run."""
+
+    project: Project
+    planner: Planner
+    """With what is listed, and with what upstream models have published by now."""
+    run_id: str
+    full_refresh: bool = False
+
+    @property
+    def staging(self) -> Path:
+        return self.project.lake / storage.STAGING / self.run_id
+
+    def folder(self, task: Task) -> Path:
+        """Where the task's unit is published."""
+        return self.project.lake / self.project.models[task.model].output.path / task.unit.path
+
+    def remove(self, task: Task) -> Built:
+        self._take_away(task)
+        return Built("removed", None)
+
+    def build(self, task: Task, connection: duckdb.DuckDBPyConnection, sql: list[str]) -> Built:
+        """Build and publish one unit. The statements are appended to ``sql`` before they run."""
+        assert task.want is not None
+        old = None if self.full_refresh else read_sidecar(self.folder(task))
+        if old is not None and old.version == task.want.version:
+            return Built("recovered", old)
+        staged = self._stage_folder(task)
+        mode = self.project.models[task.model].output.mode
+        try:
+            if mode == "append":
+                self._append(task, old, staged, connection, sql)
+            else:
+                self._copy(task, old if mode == "merge" else None, staged, connection, sql)
+            return self._publish(task, staged, connection)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+    def _stage_folder(self, task: Task) -> Path:
+        name = hashlib.blake2b(f"{task.model}/{task.unit.path}".encode(), digest_size=10).hexdigest()
+        staged = self.staging / name
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True)
+        return staged
+
+    def _copy(
+        self, task: Task, old: Record | None, staged: Path, connection: duckdb.DuckDBPyConnection, sql: list[str]
+    ) -> None:
+        model = self.project.models[task.model]
+        scope = self.scope(task)
+        if scope is None:
+            return
+        target = str(staged if model.inner_keys else staged / DATA_FILE)
+        published = [str(self.folder(task) / name) for name in old.files] if old is not None else []
+        sql.append(self.planner.compiler.copy(model, scope, target, tuple(published)))
+        connection.execute(sql[-1])
+
+    def _append(
+        self, task: Task, old: Record | None, staged: Path, connection: duckdb.DuckDBPyConnection, sql: list[str]
+    ) -> None:
+        """Keep what is there; add one file for each input file that has not contributed yet."""
+        model = self.project.models[task.model]
+        for name in old.files if old is not None else ():
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            storage.link_or_copy(self.folder(task) / name, staged / name)
+        done = set(old.contributed) if old is not None else set()
+        part = task.slices[0]
+        for file in part.files:
+            if file.path in done:
+                continue
+            scope = self.scope(dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),)))
+            assert scope is not None
+            name = "append-" + hashlib.blake2b(file.path.encode(), digest_size=10).hexdigest()
+            target = staged / name if model.inner_keys else staged / f"{name}.parquet"
+            sql.append(self.planner.compiler.copy(model, scope, str(target)))
+            connection.execute(sql[-1])
+
+    def scope(self, task: Task) -> Scope | None:
+        """What the task's statement covers; ``None`` where its first input has no rows."""
+        model = self.project.models[task.model]
+        scans: dict[str, Scan | None] = {}
+        slices = {part.name: part for part in task.slices}
+        for entry in model.inputs:
+            part = slices.get(entry.name)
+            scans[entry.name] = self._scan(model, task.unit, entry, part) if part is not None else None
+        if scans[model.primary.name] is None:
+            return None
+        missing = [entry.ref for entry in model.inputs if scans[entry.name] is None and not entry.spec.optional]
+        if missing:
+            raise TaskError(
+                f"its input {', '.join(missing)} has no rows. Make the input optional, or exclude the partition"
+            )
+        looks_back = any(part.before for part in task.slices)
+        assert task.want is not None
+        return Scope(
+            scans,
+            open=task.want.open or "date" not in task.unit,
+            emit=partition_predicate(task.unit) if looks_back else None,
+        )
+
+    def _scan(self, model: Model, unit: Partition, entry: ModelInput, part: Slice) -> Scan | None:
+        if entry.source is not None:
+            listing = self.planner.listings[entry.ref]
+            files: tuple[str, ...] = tuple(str(self.project.lake / file.path) for file in part.files)
+            layout, single = listing.layout, listing.keyed and len(part.partitions) == 1
+            keyed = listing.keyed
+        else:
+            upstream = self.project.models[entry.ref]
+            root = self.project.lake / upstream.output.path
+            records = self.planner.records[entry.ref]
+            files = tuple(
+                str(root / where.path / name)
+                for where in part.partitions
+                if where in records
+                for name in records[where].files
+            )
+            layout, single, keyed = Layout(hive_keys=upstream.output.partition_by), False, True
+        if not files:
+            return None
+        predicate = self._predicate(model, unit, entry, part, keyed)
+        return Scan(files, layout.format, layout.hive_keys, single, len(files) == 1, predicate)
+
+    def _predicate(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
+        terms = []
+        if not keyed:
+            terms.append("(" + " OR ".join(f"({partition_predicate(where)})" for where in part.partitions) + ")")
+        elif entry.source is None and (chosen := input_predicate(entry)):
+            terms.append(chosen)
+        if part.before and unit.date is not None:
+            start = dt.datetime.combine(unit.date, dt.time()) - dt.timedelta(seconds=model.lookback)
+            moment = f"CAST({literal(start.isoformat(sep=' '))} AS TIMESTAMP_NS)"
+            terms.append(f"(date = {literal(unit.date)} OR {ident(model.header.time)} >= {moment})")
+        return " AND ".join(terms) or None
+
+    def _publish(self, task: Task, staged: Path, connection: duckdb.DuckDBPyConnection) -> Built:
+        assert task.want is not None
+        files = {str(path.relative_to(staged)): path.stat().st_size for path in sorted(staged.rglob("*.parquet"))}
+        rows = self._check(task, staged, files, connection)
+        for name in [name for name in files if rows[name] == 0]:
+            (staged / name).unlink()
+            del files[name]
+        total = sum(rows.values())
+        record = dataclasses.replace(
+            task.want,
+            rows=total,
+            bytes=sum(files.values()),
+            files=files,
+            run_id=self.run_id,
+            published_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        )
+        rows_in = self._rows_in(task, connection)
+        if not files and task.want.contributed == ():
+            self._take_away(task)
+            return Built("empty", record, rows_in)
+        storage.replace_text(staged / SIDECAR, record.to_json(sources=True) + "\n")
+        storage.publish(staged, self.folder(task))
+        return Built("published" if total else "empty", record, rows_in)
+
+    def _check(
+        self, task: Task, staged: Path, files: Mapping[str, int], connection: duckdb.DuckDBPyConnection
+    ) -> dict[str, int]:
+        """Rows of each staged file; an error where rows belong to another partition."""
+        if not files:
+            return {}
+        paths = [str(staged / name) for name in files]
+        counted = connection.execute("SELECT file_name, num_rows FROM parquet_file_metadata(?)", [paths]).fetchall()
+        rows = {os.path.relpath(name, staged): int(count) for name, count in counted}
+        if task.unit.values and any(rows.values()):
+            query = (
+                f"SELECT count(*) FROM read_parquet(?, hive_partitioning = false)"
+                f" WHERE ({partition_predicate(task.unit)}) IS NOT TRUE"
+            )
+            strays = connection.execute(query, [paths]).fetchall()[0][0]
+            if strays:
+                raise TaskError(
+                    f"{strays} of {sum(rows.values())} rows of the result belong to another partition."
+                    " The template must keep exchange, symbol and date as the input has them"
+                )
+        return rows
+
+    def _rows_in(self, task: Task, connection: duckdb.DuckDBPyConnection) -> int:
+        part = task.slices[0]
+        model = self.project.models[task.model]
+        if model.primary.source is None:
+            records = self.planner.records[part.ref]
+            return sum(records[where].rows for where in part.current if where in records)
+        current = _files_of(self.planner.listings[part.ref], part)
+        paths = [str(self.project.lake / file.path) for file in current]
+        if self.planner.listings[part.ref].layout.format == "parquet":
+            query = "SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata(?)"
+        else:
+            query = "SELECT count(*) FROM read_ndjson_objects(?)"
+        return int(connection.execute(query, [paths]).fetchall()[0][0] or 0)
+
+    def _take_away(self, task: Task) -> None:
+        root = self.project.lake / self.project.models[task.model].output.path
+        storage.remove(self.folder(task), self.staging / f"gone-{task.unit.path.replace('/', '-')}"[:200], root)
+
+
+def _files_of(listing: SourceListing, part: Slice) -> tuple[FileInfo, ...]:
+    wanted = set(part.files)
+    found = [file for where in part.current for file in listing.partitions[where] if file in wanted]
+    return tuple(dict.fromkeys(found))

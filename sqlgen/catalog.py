@@ -1,0 +1,54 @@
+"""``catalog.sql``: one view per source and model, for any DuckDB shell."""
+
+from __future__ import annotations
+
+from sqlgen import storage
+from sqlgen.compiler import Compiler, Scan
+from sqlgen.engine import Engine
+from sqlgen.quoting import ident, literal
+
+
+def catalog_sql(engine: Engine) -> str:
+    """Views over absolute paths; a view whose table has no files yet stands as a comment."""
+    project = engine.project
+    compiler = engine.compiler(project.order)
+    parts = [f"-- Views over the lake of {project.path.name}: sources as canonical rows, models as published.\n"]
+    for name, source in project.sources.items():
+        select = _source_select(engine, compiler, name)
+        parts.append(
+            _view(name, source.description, select)
+            if select is not None
+            else f"-- source {name}: no files in {source.path} yet, or no model reads it\n"
+        )
+    for name, model in project.models.items():
+        folder = project.lake / model.output.path
+        if not any(folder.rglob("*.parquet")):
+            parts.append(f"-- model {name}: nothing published yet\n")
+            continue
+        scan = Scan((f"{folder}/**/*.parquet",), hive_keys=model.output.partition_by)
+        view = _view(name, model.description, compiler.published_select(name, scan))
+        parts.append(view + _comments(name, compiler.compile(name).descriptions))
+    return "\n".join(parts)
+
+
+def _source_select(engine: Engine, compiler: Compiler, name: str) -> str | None:
+    reader = engine.reader(name)
+    if reader is None or not next(storage.list_files(engine.project.lake, engine.project.sources[name].path), None):
+        return None
+    model, entry = reader
+    scan = compiler.whole_lake(model).inputs[entry.name]
+    assert scan is not None
+    files = tuple(str(engine.project.folder / pattern) for pattern in scan.files)
+    return compiler.input_select(model, entry, Scan(files, scan.format, scan.hive_keys))
+
+
+def _view(name: str, description: str, select: str) -> str:
+    text = f"CREATE OR REPLACE VIEW {ident(name)} AS\n{select};\n"
+    return text + (f"COMMENT ON VIEW {ident(name)} IS {literal(description)};\n" if description else "")
+
+
+def _comments(view: str, descriptions: dict[str, str]) -> str:
+    return "".join(
+        f"COMMENT ON COLUMN {ident(view)}.{ident(column)} IS {literal(text)};\n"
+        for column, text in descriptions.items()
+    )

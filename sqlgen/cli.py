@@ -1,0 +1,339 @@
+"""The command line. Heavy imports stand inside the commands, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sqlgen import __version__
+from sqlgen.errors import SqlgenError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sqlgen.engine import Engine
+    from sqlgen.planner import Selection
+    from sqlgen.project import Project
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+app = typer.Typer(
+    name="sqlgen",
+    help="Market microstructure features and bars in SQL: correct, reproducible, incremental.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ProjectFile = Annotated[Path, typer.Argument(help="The project file.", metavar="[models.yaml]")]
+Select = Annotated[
+    list[str] | None, typer.Option("--select", "-s", help="Models: names, globs, tag:x, +m (and what it needs), m+.")
+]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Models to leave out; as --select.")]
+Exchanges = Annotated[list[str] | None, typer.Option("--exchange", help="Only these exchanges.")]
+Symbols = Annotated[list[str] | None, typer.Option("--symbol", help="Only these symbols.")]
+Start = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First date, UTC.")]
+End = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last date, inclusive, UTC.")]
+FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild what is selected, stale or not.")]
+Prune = Annotated[bool, typer.Option("--prune", help="Remove published partitions whose inputs are all gone.")]
+Retry = Annotated[bool, typer.Option("--retry", help="Only what the last run left undone.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+DEFAULT_FILE = Path("models.yaml")
+
+
+def main() -> None:
+    """Run the command line; every error a user can cause is a message, not a traceback."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(args=arguments, prog_name="sqlgen")
+    except SqlgenError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    except KeyboardInterrupt:
+        print("interrupted: what was published stays; run again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"sqlgen {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    file: ProjectFile = DEFAULT_FILE,
+    select: Select = None,
+    exclude: Exclude = None,
+    exchange: Exchanges = None,
+    symbol: Symbols = None,
+    start: Start = None,
+    end: End = None,
+    full_refresh: FullRefresh = False,
+    prune: Prune = False,
+    retry: Retry = False,
+    due: Annotated[bool, typer.Option("--due", help="Only models whose schedule has come up.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; touch nothing.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads, and partitions at once.")] = None,
+    memory_limit: Annotated[str | None, typer.Option(help="DuckDB's memory limit, for example 4GB.")] = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing new after a failure.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another run to end.")] = 0.0,
+    json: Json = False,
+) -> None:
+    """Build what is stale and publish it, partition by partition.
+
+    Exit code 0: all published. 1: some task failed (others still ran). 2: bad configuration or usage.
+    """
+    engine = _engine(file, threads, memory_limit, fail_fast)
+    chosen = _selection(engine, select, exclude, exchange, symbol, start, end)
+    chosen = _with(chosen, full_refresh=full_refresh, prune=prune, only=engine.reports.unfinished() if retry else None)
+    if due:
+        chosen = _with(chosen, models=engine.due(chosen.models))
+    if dry_run:
+        _show_plan(engine, chosen, json)
+        return
+    console = _console()
+    with _watcher(console, json) as watcher:
+        report = engine.run(chosen, watcher, wait)
+    if json:
+        _print_json(report.to_dict())
+    else:
+        from sqlgen.console import print_report
+
+        print_report(console, report, f"sqlgen run {file} --retry")
+    if not report.ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def plan(
+    file: ProjectFile = DEFAULT_FILE,
+    select: Select = None,
+    exclude: Exclude = None,
+    exchange: Exchanges = None,
+    symbol: Symbols = None,
+    start: Start = None,
+    end: End = None,
+    full_refresh: FullRefresh = False,
+    prune: Prune = False,
+    json: Json = False,
+) -> None:
+    """Show what run would do, and why each partition is stale."""
+    engine = _engine(file)
+    chosen = _selection(engine, select, exclude, exchange, symbol, start, end)
+    _show_plan(engine, _with(chosen, full_refresh=full_refresh, prune=prune), json)
+
+
+@app.command(name="compile")
+def compile_models(
+    file: ProjectFile = DEFAULT_FILE,
+    select: Select = None,
+    exclude: Exclude = None,
+    stdout: Annotated[bool, typer.Option("--stdout", help="Print the SQL instead of writing files.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Folder to write to. [default: target/compiled]")] = None,
+) -> None:
+    """Write every model's SQL to target/compiled/MODEL.sql."""
+    from sqlgen.compiler import WHOLE_TABLES
+
+    engine = _engine(file)
+    project = engine.project
+    compiled = engine.compile(_models(project, select, exclude))
+    if stdout:
+        typer.echo("\n".join(model.sql for model in compiled.values()), nl=False)
+        return
+    folder = output or project.folder / "target" / "compiled"
+    (project.folder / WHOLE_TABLES).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, model in compiled.items():
+        path = folder / f"{name}.sql"
+        path.write_text(model.sql, encoding="utf-8")
+        typer.echo(f"{name}\t{path}")
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Lake to write.")],
+    symbols: Annotated[str, typer.Option(help="How many symbols, or their names: BTC-USDT,ETH-USDT.")] = "2",
+    exchanges: Annotated[str, typer.Option(help="Names of exchanges.")] = "binance",
+    days: Annotated[int, typer.Option(help="UTC days.")] = 2,
+    start: Annotated[dt.datetime, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = dt.datetime(2026, 1, 1),
+    rows_per_day: Annotated[int, typer.Option(help="Book snapshots a day and symbol.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same lake.")] = 0,
+    layout: Annotated[str, typer.Option(help="date or ymdh (hourly folders).")] = "date",
+    file_format: Annotated[str, typer.Option("--format", help="parquet or ndjson.")] = "parquet",
+    levels: Annotated[int, typer.Option(help="Book levels on each side.")] = 20,
+    faults: Annotated[
+        str | None, typer.Option(help="What goes wrong in real feeds: all, or names such as gaps,crossed.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write even where the folder has raw data.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a realistic sample lake: order books, trades and tickers."""
+    from sqlgen.sample import SampleSpec, write_sample
+
+    spec = SampleSpec(
+        symbols=int(symbols) if symbols.isdigit() else tuple(symbols.split(",")),
+        exchanges=tuple(exchanges.split(",")),
+        days=days,
+        start=start.date(),
+        rows_per_day=rows_per_day,
+        seed=seed,
+        layout=layout,
+        format=file_format,
+        levels=levels,
+        faults=faults == "all" if faults in (None, "all") else tuple(faults.split(",")),
+    )
+    summary = write_sample(folder, spec, overwrite=overwrite)
+    if json:
+        import dataclasses
+
+        _print_json(dataclasses.asdict(summary))
+    else:
+        from sqlgen.console import count, size
+
+        rows = ", ".join(f"{count(number)} {kind}" for kind, number in summary.rows.items())
+        typer.echo(f"{folder}: {rows} in {count(summary.files)} files, {size(summary.bytes)}, {summary.seconds:.1f} s")
+
+
+@app.command()
+def ls(
+    file: ProjectFile = DEFAULT_FILE,
+    select: Select = None,
+    exclude: Exclude = None,
+    tree: Annotated[bool, typer.Option("--tree", help="Show what each model is built from.")] = False,
+    json: Json = False,
+) -> None:
+    """List sources and models in the order in which they are built."""
+    from sqlgen import overview
+    from sqlgen.project import load
+
+    project = load(file)
+    names = _models(project, select, exclude) if select or exclude else project.order
+    if json:
+        _print_json(overview.as_dict(project, names))
+    elif tree:
+        _console().print(overview.as_tree(project, names))
+    else:
+        overview.print_table(_console(), project, names)
+
+
+@app.command()
+def catalog(
+    file: ProjectFile = DEFAULT_FILE,
+    stdout: Annotated[bool, typer.Option("--stdout", help="Print the SQL instead of writing a file.")] = False,
+) -> None:
+    """Write target/catalog.sql: a view per source and model, for `duckdb -init target/catalog.sql`."""
+    from sqlgen.catalog import catalog_sql
+
+    engine = _engine(file)
+    text = catalog_sql(engine)
+    if stdout:
+        typer.echo(text, nl=False)
+        return
+    path = engine.project.folder / "target" / "catalog.sql"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    typer.echo(f"{path}\nOpen it with: duckdb -init {path}")
+
+
+@app.command()
+def schema(
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+) -> None:
+    """Print the JSON Schema of models.yaml, by which editors complete and check it."""
+    import json as jsonlib
+
+    from sqlgen.config import Config
+
+    text = jsonlib.dumps(Config.model_json_schema(), indent=2) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def _engine(file: Path, threads: int | None = None, memory_limit: str | None = None, fail_fast: bool = False) -> Engine:
+    from sqlgen.engine import Engine
+    from sqlgen.runner import Settings
+
+    given: dict[str, Any] = {"threads": threads} if threads is not None else {}
+    return Engine.open(file, Settings(memory_limit=memory_limit, fail_fast=fail_fast, **given))
+
+
+def _models(project: Project, select: list[str] | None, exclude: list[str] | None) -> tuple[str, ...]:
+    from sqlgen.selectors import select as choose
+
+    return choose(project, select or (), exclude or ())
+
+
+def _selection(
+    engine: Engine,
+    select: list[str] | None,
+    exclude: list[str] | None,
+    exchange: list[str] | None,
+    symbol: list[str] | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+) -> Selection:
+    from sqlgen.planner import Selection
+
+    if start and end and end < start:
+        raise UsageError(f"--end {end.date()} is before --start {start.date()}")
+    return Selection(
+        _models(engine.project, select, exclude),
+        tuple(exchange or ()),
+        tuple(symbol or ()),
+        start.date() if start else None,
+        end.date() if end else None,
+    )
+
+
+def _with(selection: Selection, **changes: Any) -> Selection:
+    import dataclasses
+
+    return dataclasses.replace(selection, **changes)
+
+
+def _show_plan(engine: Engine, selection: Selection, json: bool) -> None:
+    from sqlgen.console import print_plan
+
+    plan = engine.plan(selection)
+    if json:
+        _print_json(plan.to_dict())
+    else:
+        print_plan(_console(), plan)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _watcher(console: Console, json: bool) -> Any:
+    import contextlib
+
+    from sqlgen.console import BarWatcher, LineWatcher
+
+    if json:
+        return contextlib.nullcontext()
+    return BarWatcher(console) if console.is_terminal else LineWatcher(console)
+
+
+def _print_json(data: Any) -> None:
+    import json as jsonlib
+
+    typer.echo(jsonlib.dumps(data, indent=1, default=str))

@@ -1,0 +1,182 @@
+"""What a run looks like: a progress bar on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column, Table
+
+from sqlgen.partitions import Partition
+from sqlgen.planner import Plan, Task
+from sqlgen.report import Report, Result
+
+MARKS = {
+    "published": "[green]✓[/]",
+    "recovered": "[green]✓[/]",
+    "empty": "[yellow]∅[/]",
+    "removed": "[yellow]-[/]",
+    "failed": "[red]✗[/]",
+    "skipped": "[yellow]»[/]",
+    "pending": "[yellow]…[/]",
+}
+
+
+def count(number: int) -> str:
+    """A number that a person can read."""
+    return f"{number:,}"
+
+
+def size(number: float) -> str:
+    """Bytes as a person says them."""
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} GB"
+
+
+class LineWatcher:
+    """One plain line per finished task."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.total = 0
+        self.done = 0
+
+    def __enter__(self) -> LineWatcher:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def started(self, plan: Plan) -> None:
+        self.total = len(plan.tasks)
+        self._print(f"{self.total} partition(s) to build, {plan.fresh} up to date")
+
+    def running(self, task: Task) -> None: ...
+
+    def finished(self, result: Result) -> None:
+        self.done += 1
+        self._print(f"[{self.done}/{self.total}] {result_line(result)}")
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class BarWatcher:
+    """A progress bar: model, partition, rows a second, time left."""
+
+    def __init__(self, console: Console) -> None:
+        self.rows = 0
+        self.begun = time.monotonic()
+        self.progress = Progress(
+            TextColumn("[bold]{task.fields[model]}[/]"),
+            TextColumn("[dim]{task.fields[partition]}[/]"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeElapsedColumn(),
+            TextColumn("[dim]left[/]"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self.bar = self.progress.add_task("", total=None, model="", partition="", speed="")
+
+    def __enter__(self) -> BarWatcher:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def started(self, plan: Plan) -> None:
+        self.begun = time.monotonic()
+        self.progress.update(self.bar, total=len(plan.tasks))
+
+    def running(self, task: Task) -> None:
+        self.progress.update(self.bar, model=task.model, partition=str(task.unit))
+
+    def finished(self, result: Result) -> None:
+        self.rows += result.rows_in
+        speed = self.rows / max(time.monotonic() - self.begun, 1e-3)
+        self.progress.update(self.bar, advance=1, speed=f"{speed:,.0f} rows/s")
+        if not result.ok:
+            self.progress.console.print(f"{MARKS[result.status]} ", end="")
+            self.progress.console.print(result.error or "", markup=False, highlight=False, soft_wrap=True)
+
+
+def result_line(result: Result) -> str:
+    """A finished task in one line (more where it failed)."""
+    where = f"{result.model} {Partition.from_path(result.partition)}"
+    match result.status:
+        case "failed":
+            return f"FAILED {result.error}"
+        case "skipped" | "pending":
+            return f"skipped {where}: {result.error}"
+        case "removed":
+            return f"removed {where} ({result.reason})"
+        case _:
+            speed = result.rows_in / result.seconds if result.seconds else 0
+            rows = f"{count(result.rows_in)} -> {count(result.rows_out)} rows"
+            return (
+                f"{result.status} {where}: {rows}, {size(result.bytes)},"
+                f" {result.seconds:.2f} s, {speed:,.0f} rows/s ({result.reason})"
+            )
+
+
+def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
+    """Every stale unit and why."""
+    if plan.tasks:
+        table = Table("model", "partition", "does", "because", box=None, pad_edge=False)
+        for task in plan.tasks[:limit]:
+            table.add_row(task.model, str(task.unit), task.action, task.reason)
+        if console.is_terminal:
+            console.print(table)
+        else:
+            for task in plan.tasks[:limit]:
+                line = "\t".join((task.model, str(task.unit), task.action, task.reason))
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_notes(console, [*plan.refused, *plan.notes])
+    console.print(f"{len(plan.tasks)} partition(s) to build, {plan.fresh} up to date", highlight=False)
+
+
+def print_notes(console: Console, notes: Iterable[str]) -> None:
+    """What a user should know, one note a line."""
+    for note in notes:
+        console.print("[yellow]note:[/] ", end="")
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_report(console: Console, report: Report, retry: str) -> None:
+    """The end of a run."""
+    print_notes(console, report.notes)
+    if not report.tasks:
+        console.print(f"Nothing to do: {report.fresh} partition(s) are up to date", highlight=False)
+        return
+    table = Table(
+        "model",
+        *(Column(name, justify="right") for name in ("partitions", "rows in", "rows out", "size")),
+        box=None,
+        pad_edge=False,
+    )
+    for name in dict.fromkeys(result.model for result in report.tasks):
+        mine = [result for result in report.tasks if result.model == name]
+        done = sum(result.ok for result in mine)
+        table.add_row(
+            name,
+            count(done) if done == len(mine) else f"{done} of {len(mine)}",
+            count(sum(result.rows_in for result in mine)),
+            count(sum(result.rows_out for result in mine)),
+            size(sum(result.bytes for result in mine)),
+        )
+    console.print(table)
+    counts = ", ".join(f"{number} {status}" for status, number in report.counts.items())
+    console.print(f"{counts} in {report.seconds:.1f} s (run {report.run_id})", highlight=False)
+    if not report.ok:
+        console.print(f"What failed can be taken up with: {retry}", markup=False, highlight=False, soft_wrap=True)

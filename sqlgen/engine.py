@@ -1,0 +1,170 @@
+"""A project opened on its lake: plans and runs. What the command line and Python users call."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+
+from sqlgen import project as projects
+from sqlgen.cleanup import delete_processed
+from sqlgen.compiler import CompiledModel, Compiler, Layout, Scan
+from sqlgen.listing import IndexCache, ListingError, SourceListing, list_source
+from sqlgen.lock import run_lock
+from sqlgen.manifest import Manifest, Record, read_sidecar
+from sqlgen.partitions import Partition
+from sqlgen.planner import Plan, Planner, Selection
+from sqlgen.project import ModelInput, Project
+from sqlgen.report import Report, ReportStore
+from sqlgen.runner import Runner, Settings, Watcher
+from sqlgen.storage import FileInfo
+
+
+class Quiet:
+    """A watcher that says nothing."""
+
+    def started(self, plan: Plan) -> None: ...
+
+    def running(self, task: object) -> None: ...
+
+    def finished(self, result: object) -> None: ...
+
+
+@dataclass
+class Engine:
+    """Plans and runs one project."""
+
+    project: Project
+    settings: Settings = field(default_factory=Settings)
+
+    @classmethod
+    def open(cls, path: Path | str = "models.yaml", settings: Settings | None = None) -> Engine:
+        """Load models.yaml; :class:`sqlgen.errors.ConfigError` with every problem found."""
+        return cls(projects.load(Path(path)), settings or Settings())
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return Manifest(self.project.state / "manifest")
+
+    @cached_property
+    def reports(self) -> ReportStore:
+        return ReportStore(self.project.state / "runs")
+
+    @cached_property
+    def index(self) -> IndexCache:
+        return IndexCache(self.project.state / "index.json", self._index_file)
+
+    def listings(self, sources: Iterable[str]) -> dict[str, SourceListing]:
+        """The files of some sources now."""
+        return {name: list_source(self.project, name, self.index) for name in sources}
+
+    def compiler(self, models: Iterable[str]) -> Compiler:
+        """For whole-lake SQL; a source without files is taken to lie as ``sample`` writes it."""
+        layouts = {}
+        for name in self._sources(models) if self.project.lake.is_dir() else ():
+            layouts[name] = list_source(self.project, name, lambda *_: ()).layout
+        return Compiler(self.project, layouts)
+
+    def compile(self, models: Iterable[str]) -> dict[str, CompiledModel]:
+        """Whole-lake SQL of some models."""
+        models = list(models)
+        compiler = self.compiler(models)
+        return {name: compiler.compile(name) for name in models}
+
+    def reader(self, source: str) -> tuple[projects.Model, ModelInput] | None:
+        """The first model that reads a source, and the input by which it does."""
+        return next(
+            ((model, entry) for model in self.project.models.values() for entry in model.inputs if entry.ref == source),
+            None,
+        )
+
+    def plan(self, selection: Selection) -> Plan:
+        """What a run would do. Reads the lake, writes nothing."""
+        return self._prepare(selection)[0]
+
+    def run(self, selection: Selection, watcher: Watcher | None = None, wait: float = 0.0) -> Report:
+        """Plan and execute; what fails is in the report."""
+        self._require_lake(selection)
+        with run_lock(self.project.state, wait):
+            for name in selection.models:
+                self.manifest.compact(name)
+            plan, planner = self._prepare(selection)
+            self.index.save()
+            report = Report.start(plan, selection.models)
+            runner = Runner(self.project, planner, self.manifest, self.reports, self.settings, watcher or Quiet())
+            if plan.tasks:
+                runner.run(plan, report, selection.full_refresh)
+            report.notes += [f"deleted after processing: {path}" for path in delete_processed(self.project, planner)]
+            return report
+
+    def due(self, models: Iterable[str]) -> tuple[str, ...]:
+        """Those of ``models`` whose schedule has come up since their last run without failures."""
+        from croniter import croniter
+
+        now = dt.datetime.now(dt.UTC)
+        chosen = []
+        for name in models:
+            schedule = self.project.models[name].config.schedule
+            last = self.reports.last_start(name)
+            if schedule and (last is None or croniter(schedule, last).get_next(dt.datetime) <= now):
+                chosen.append(name)
+        return tuple(chosen)
+
+    def _require_lake(self, selection: Selection) -> None:
+        if not self.project.lake.is_dir():
+            for name in self._sources(selection.models):
+                list_source(self.project, name, self.index)
+            self.project.lake.mkdir(parents=True, exist_ok=True)
+
+    def _prepare(self, selection: Selection) -> tuple[Plan, Planner]:
+        listings = self.listings(self._sources(selection.models))
+        compiler = Compiler(self.project, {name: listing.layout for name, listing in listings.items()})
+        records = {name: self.manifest.load(name) for name in self.project.models}
+        present = {name: self._present(name, found) for name, found in records.items() if name in selection.models}
+        planner = Planner(self.project, compiler, listings, records, present, self._details)
+        plan = planner.plan(selection)
+        plan.notes[:0] = [
+            f"source '{name}': no files in {self.project.lake / self.project.sources[name].path}"
+            for name, listing in listings.items()
+            if not listing.partitions
+        ]
+        return plan, planner
+
+    def _details(self, name: str, unit: Partition) -> Record | None:
+        return read_sidecar(self.project.lake / self.project.models[name].output.path / unit.path)
+
+    def _present(self, name: str, records: Iterable[Partition]) -> frozenset[Partition]:
+        root = str(self.project.lake / self.project.models[name].output.path)
+        return frozenset(unit for unit in records if Path(f"{root}/{unit.path}").is_dir())
+
+    def _sources(self, models: Iterable[str]) -> list[str]:
+        refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is not None}
+        return [name for name in self.project.sources if name in refs]
+
+    def _index_file(self, source: str, file: FileInfo, layout: Layout) -> tuple[Partition, ...]:
+        """Which partitions the rows of one file belong to, by its adapter."""
+        reader = self.reader(source)
+        assert reader is not None
+        model, entry = reader
+        scan = Scan((str(self.project.lake / file.path),), layout.format, layout.hive_keys, single_file=True)
+        select = Compiler(self.project).input_select(model, entry, scan)
+        query = f"SELECT DISTINCT exchange, symbol, strftime(date, '%Y-%m-%d') FROM (\n{select}\n)"
+        try:
+            with duckdb.connect() as connection:
+                rows = connection.execute(query).fetchall()
+        except duckdb.Error as error:
+            first = str(error).strip().splitlines()[0]
+            raise ListingError(
+                f"source '{source}': {self.project.lake / file.path}: its path names no exchange, symbol and date,"
+                f" and they cannot be read from its rows: {first}"
+            ) from error
+        if any(value is None for row in rows for value in row):
+            raise ListingError(
+                f"source '{source}': {self.project.lake / file.path}: rows without exchange, symbol or time."
+                " Fill them, or put the file under exchange=/symbol=/date= folders"
+            )
+        return tuple(sorted(Partition.of(exchange=row[0], symbol=row[1], date=row[2]) for row in rows))

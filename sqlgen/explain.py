@@ -1,0 +1,116 @@
+"""DuckDB's and the system's errors, told so that a user can act on them."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.errors import SqlgenError
+from sqlgen.planner import Task
+
+_LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
+_MISSING_COLUMN = re.compile(
+    r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"'
+    r'|column "([^"]+)" was read from the original file'
+)
+_CONTEXT = 3
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task failed: one sentence, and what helps to mend it."""
+
+    headline: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.headline}\n{self.detail}" if self.detail else self.headline
+
+
+def explain(error: BaseException, task: Task, template: str, sql: str | None, lake: Path) -> Failure:
+    """The failure of one task; names the model, the partition and the files."""
+    where = f"{task.model}: {task.unit}"
+    if isinstance(error, OSError) and not isinstance(error, duckdb.Error):
+        return Failure(f"{where}: {error.strerror or error}: {error.filename or lake}. {_system_hint(error.errno)}")
+    if isinstance(error, SqlgenError):
+        return Failure(f"{where}: {error}")
+    if not isinstance(error, duckdb.Error):
+        return Failure(f"{where}: {type(error).__name__}: {error}")
+    text = str(error)
+    first = text.strip().splitlines()[0]
+    headline = f"{where}: {first}"
+    hint = _hint(error, text)
+    return Failure(f"{headline}. {hint}" if hint else headline, _detail(task, template, sql, text, lake))
+
+
+def _system_hint(code: int | None) -> str:
+    match code:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "The disk is full: free space and run again; what was published is unchanged"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "No permission to write there; what was published is unchanged"
+        case _:
+            return "What was published is unchanged"
+
+
+def _hint(error: duckdb.Error, text: str) -> str:
+    lowered = text.lower()
+    if "no space left" in lowered or "disk quota" in lowered:
+        return _system_hint(errno.ENOSPC)
+    if "permission denied" in lowered or "read-only file system" in lowered:
+        return _system_hint(errno.EACCES)
+    if any(
+        sign in lowered
+        for sign in (
+            "no magic bytes",
+            "too small to be a parquet",
+            "footer length",
+            "invalid parquet",
+            "don't know what type",
+            "thrift",
+            "snappy",
+            "zstd",
+            "not a parquet",
+        )
+    ):
+        return "The file is damaged or not complete: write it again, or move it out of the source's folder"
+    if match := _MISSING_COLUMN.search(text):
+        column = next(group for group in match.groups() if group)
+        return f"Column '{column}' is not in the input: check the source's adapter and the files named below"
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return "Give more with --memory-limit, or fewer --threads"
+    if (
+        isinstance(error, duckdb.ConversionException | duckdb.TypeMismatchException)
+        or "could not convert" in lowered
+        or "failed to cast" in lowered
+    ):
+        return "A column has another type or content than the adapter expects"
+    if isinstance(error, duckdb.InterruptException):
+        return "The run was interrupted"
+    return ""
+
+
+def _detail(task: Task, template: str, sql: str | None, text: str, lake: Path) -> str:
+    lines = [
+        line for line in text.strip().splitlines()[1:] if line.strip() and not _LINE.match(line) and line.strip() != "^"
+    ]
+    shown = [f"  {line.strip()}" for line in lines[:4]]
+    match = _LINE.search(text)
+    if sql and match:
+        number = int(match.group(1))
+        rendered = sql.splitlines()
+        shown.append(f"  template {template}, rendered lines around {number}:")
+        shown += [
+            f"  {'>' if at == number else ' '} {at:4d} | {rendered[at - 1]}"
+            for at in range(max(1, number - _CONTEXT), min(len(rendered), number + _CONTEXT) + 1)
+        ]
+    for part in task.slices:
+        files = [str(lake / file.path) for file in part.files]
+        if files:
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            shown.append(f"  input {part.name} ({part.ref}): {files[-1]}{more}")
+    return "\n".join(shown)

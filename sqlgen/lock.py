@@ -1,0 +1,57 @@
+"""One run at a time on one lake."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlgen.errors import LockedError, UsageError
+
+
+@contextlib.contextmanager
+def run_lock(state: Path, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lake's lock; the kernel lets go of it when the process ends, however it ends.
+
+    Raises :class:`LockedError` where another run holds it for longer than ``wait`` seconds.
+    """
+    path = state / "lock"
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UsageError(f"cannot write to the state folder {state}: {error.strerror}. Nothing was run") from error
+    try:
+        _acquire(handle, path, wait)
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(holder).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _acquire(handle: int, path: Path, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                holder = os.pread(handle, 1000, 0).decode(errors="replace") or "unknown"
+                raise LockedError(
+                    f"another run holds the lake (lock {path}, holder {holder})."
+                    " Wait for it to end, or give --wait SECONDS. Nothing was run"
+                ) from None
+            time.sleep(0.1)

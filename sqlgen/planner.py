@@ -1,0 +1,367 @@
+"""Which units are stale, and why. Pure over what is listed and what is recorded."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime as dt
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlgen.compiler import CompiledModel, Compiler, digest
+from sqlgen.listing import SourceListing
+from sqlgen.manifest import Record
+from sqlgen.partitions import KEYS, Partition
+from sqlgen.project import Model, ModelInput, Project
+from sqlgen.storage import FileInfo
+
+SECONDS_A_DAY = 86_400
+
+WHOLE_MODEL = Partition((("*", "*"),))
+"""Stands for all tasks of a model, where a task waits for the model and not for a unit of it."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a run may touch."""
+
+    models: tuple[str, ...]
+    """In dependency order."""
+    exchanges: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    start: dt.date | None = None
+    end: dt.date | None = None
+    """Inclusive."""
+    full_refresh: bool = False
+    prune: bool = False
+    only: frozenset[tuple[str, Partition]] | None = None
+    """Where given, no units but these (a retry)."""
+
+    def covers(self, unit: Partition) -> bool:
+        if self.exchanges and "exchange" in unit and unit["exchange"] not in self.exchanges:
+            return False
+        if self.symbols and "symbol" in unit and unit["symbol"] not in self.symbols:
+            return False
+        date = unit.date
+        if date is None:
+            return True
+        return (self.start is None or date >= self.start) and (self.end is None or date <= self.end)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What one task reads of one input."""
+
+    name: str
+    ref: str
+    current: tuple[Partition, ...]
+    """Partitions of the unit itself."""
+    before: tuple[Partition, ...] = ()
+    """Earlier partitions, read for lookback."""
+    files: tuple[FileInfo, ...] = ()
+    """Files of a source, earlier ones first; those of a model are known once it is published."""
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        return (*self.before, *self.current)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit to build or to remove."""
+
+    model: str
+    unit: Partition
+    action: Literal["build", "remove"]
+    reason: str
+    slices: tuple[Slice, ...] = ()
+    want: Record | None = None
+    """The record that publishing will write, as far as it is known before."""
+    needs: tuple[tuple[str, Partition], ...] = ()
+    """Tasks of this plan that must be done before."""
+
+    @property
+    def id(self) -> tuple[str, Partition]:
+        return self.model, self.unit
+
+
+@dataclass
+class Plan:
+    """Tasks in dependency order, and what is not done and why."""
+
+    tasks: list[Task] = field(default_factory=list)
+    fresh: int = 0
+    """Units that are up to date."""
+    notes: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Models that cannot be planned as things are."""
+
+    def to_dict(self) -> dict[str, object]:
+        """For ``--json``."""
+        tasks = [
+            {"model": task.model, "partition": task.unit.path, "action": task.action, "reason": task.reason}
+            for task in self.tasks
+        ]
+        return {"tasks": tasks, "fresh": self.fresh, "notes": [*self.refused, *self.notes]}
+
+
+@dataclass
+class Planner:
+    """Plans one run over what is listed and recorded."""
+
+    project: Project
+    compiler: Compiler
+    listings: Mapping[str, SourceListing]
+    records: dict[str, dict[Partition, Record]]
+    """Model -> what is published; a run keeps it up to date."""
+    present: Mapping[str, frozenset[Partition]]
+    """Model -> its recorded units whose folders are there."""
+    details: Callable[[str, Partition], Record | None] = lambda model, unit: None
+    """The record that lies beside a unit's data, which names each input file."""
+
+    def __post_init__(self) -> None:
+        self._versions: dict[str, dict[Partition, str]] = {}
+        self._indexes: dict[tuple[str, str], dict[Partition, list[Partition]]] = {}
+
+    def plan(self, selection: Selection) -> Plan:
+        plan = Plan()
+        planned: set[tuple[str, Partition]] = set()
+        for name in self.project.order:
+            records = self.records.get(name, {})
+            self._versions[name] = {unit: record.version for unit, record in records.items()}
+            if name not in selection.models:
+                continue
+            if not self._layout_fits(name, selection, plan):
+                continue
+            for task in _ModelPlanner(self, self.project.models[name], selection, plan).tasks():
+                if selection.only is not None and task.id not in selection.only:
+                    continue
+                self._predict(task)
+                plan.tasks.append(_with_needs(task, planned, self.project))
+                planned.add(task.id)
+        return plan
+
+    def _layout_fits(self, name: str, selection: Selection, plan: Plan) -> bool:
+        model = self.project.models[name]
+        old = {record.keys for record in self.records.get(name, {}).values()} - {model.output.partition_by}
+        if not old or selection.full_refresh:
+            return True
+        plan.refused.append(
+            f"model '{name}' is published by ({', '.join(next(iter(old)))}), and models.yaml now says"
+            f" ({', '.join(model.output.partition_by)}). Rebuild it whole: sqlgen run --select {name} --full-refresh"
+        )
+        return False
+
+    def _predict(self, task: Task) -> None:
+        if task.action == "remove":
+            self._versions[task.model].pop(task.unit, None)
+        elif task.want is not None:
+            self._versions[task.model][task.unit] = task.want.version
+
+    def input_keys(self, entry: ModelInput) -> tuple[str, ...]:
+        return KEYS if entry.source is not None else self.project.models[entry.ref].unit_keys
+
+    def available(self, entry: ModelInput) -> Iterable[Partition]:
+        """Partitions of an input that its spec lets through."""
+        found = self.listings[entry.ref].partitions if entry.source is not None else self._versions[entry.ref]
+        chosen = Selection(
+            (), entry.spec.exchange or (), entry.spec.symbol or (), entry.spec.date_start, entry.spec.date_end
+        )
+        return (partition for partition in found if chosen.covers(partition))
+
+    def index(self, model: Model, entry: ModelInput) -> dict[Partition, list[Partition]]:
+        """Partitions of an input by the keys it shares with the model's units."""
+        key = (model.name, entry.name)
+        if key not in self._indexes:
+            grouped: dict[Partition, list[Partition]] = collections.defaultdict(list)
+            for partition in sorted(self.available(entry)):
+                grouped[partition.project(model.unit_keys)].append(partition)
+            self._indexes[key] = dict(grouped)
+        return self._indexes[key]
+
+    def digest(self, entry: ModelInput, partitions: tuple[Partition, ...]) -> str:
+        if entry.source is not None:
+            listing = self.listings[entry.ref].partitions
+            return digest([tuple(file) for partition in partitions for file in listing[partition]])
+        versions = self._versions[entry.ref]
+        return digest([(partition.path, versions[partition]) for partition in partitions])
+
+
+@dataclass
+class _ModelPlanner:
+    planner: Planner
+    model: Model
+    selection: Selection
+    plan: Plan
+
+    def tasks(self) -> Iterable[Task]:
+        model = self.model
+        compiled = self.planner.compiler.compile(model.name)
+        units = self.planner.index(model, model.primary)
+        last = self._last_dates(units)
+        for unit in sorted(units):
+            if self.selection.covers(unit):
+                closed = unit.date is not None and unit.date < last[unit.project(("exchange", "symbol"))]
+                task = self._build(unit, compiled, is_open=not closed)
+                if task is None:
+                    self.plan.fresh += 1
+                elif task.reason:
+                    yield task
+        yield from self._orphans(units)
+
+    def _last_dates(self, units: Iterable[Partition]) -> dict[Partition, dt.date]:
+        last: dict[Partition, dt.date] = {}
+        for unit in units:
+            date, key = unit.date, unit.project(("exchange", "symbol"))
+            if date is not None:
+                last[key] = max(date, last.get(key, date))
+        return last
+
+    def _orphans(self, units: Mapping[Partition, object]) -> Iterable[Task]:
+        records = self.planner.records.get(self.model.name, {})
+        gone = [unit for unit in sorted(records) if unit not in units and self.selection.covers(unit)]
+        if self.selection.prune:
+            for unit in gone:
+                yield Task(self.model.name, unit, "remove", "all its inputs are gone (--prune)")
+        elif gone and not self.model.config.delete_after_processing:
+            self.plan.notes.append(
+                f"{self.model.name}: the inputs of {len(gone)} published partition(s) are gone, for example"
+                f" {gone[0]}. They stay as they are; --prune removes them"
+            )
+
+    def _build(self, unit: Partition, compiled: CompiledModel, is_open: bool) -> Task | None:
+        """The task of a unit; ``None`` if it is up to date; a task without reason if it must wait."""
+        slices, missing = [], []
+        for entry in self.model.inputs:
+            found = self._slice(unit, entry)
+            if found is None and not entry.spec.optional:
+                missing.append(entry.ref)
+            elif found is not None:
+                slices.append(found)
+        name = self.model.name
+        if missing:
+            self.plan.notes.append(f"{name}: {unit} waits for {', '.join(missing)}, which has no such partition")
+            return Task(name, unit, "build", "")
+        want = self._want(unit, slices, compiled, is_open)
+        reason = self._reason(unit, want, slices)
+        return Task(name, unit, "build", reason, tuple(slices), want) if reason else None
+
+    def _slice(self, unit: Partition, entry: ModelInput) -> Slice | None:
+        shared = unit.project(self.planner.input_keys(entry))
+        index = self.planner.index(self.model, entry)
+        current = tuple(index.get(shared, ()))
+        if not current:
+            return None
+        before: tuple[Partition, ...] = ()
+        if self.model.lookback > 0 and "date" in shared:
+            days = math.ceil(self.model.lookback / SECONDS_A_DAY)
+            before = tuple(part for back in range(days, 0, -1) for part in index.get(shared.shifted(-back), ()))
+        files: tuple[FileInfo, ...] = ()
+        if entry.source is not None:
+            listing = self.planner.listings[entry.ref].partitions
+            files = tuple(dict.fromkeys(file for part in (*before, *current) for file in listing[part]))
+        return Slice(entry.name, entry.ref, current, before, files)
+
+    def _want(self, unit: Partition, slices: list[Slice], compiled: CompiledModel, is_open: bool) -> Record:
+        entries = {entry.name: entry for entry in self.model.inputs}
+        inputs = {part.name: self.planner.digest(entries[part.name], part.current) for part in slices}
+        inputs |= {
+            f"{part.name} before": self.planner.digest(entries[part.name], part.before)
+            for part in slices
+            if part.before
+        }
+        contributed: tuple[str, ...] = ()
+        if self.model.output.mode == "append":
+            old = self.planner.records.get(self.model.name, {}).get(unit)
+            known = () if old is None or self.selection.full_refresh else old.contributed
+            contributed = tuple(dict.fromkeys([*known, *(file.path for part in slices for file in part.files)]))
+        still_open = is_open and compiled.watermarked
+        return Record(
+            unit=unit.path,
+            keys=self.model.output.partition_by,
+            version=digest(compiled.fingerprint, inputs, still_open, contributed),
+            sql=compiled.fingerprint,
+            options=compiled.options_fingerprint,
+            inputs=inputs,
+            open=still_open,
+            contributed=contributed,
+            sources={part.name: [list(file) for file in part.files] for part in slices if part.files},
+        )
+
+    def _reason(self, unit: Partition, want: Record, slices: list[Slice]) -> str:
+        old = self.planner.records.get(self.model.name, {}).get(unit)
+        if old is None:
+            return "new"
+        if self.selection.full_refresh:
+            return "--full-refresh"
+        if not self.model.config.checkpoint_enabled and self.model.output.mode != "append":
+            return "checkpoint_enabled is false"
+        if old.files and unit not in self.planner.present.get(self.model.name, frozenset()):
+            return "published files are missing"
+        if self.model.output.mode == "append":
+            return self._append_reason(unit, old, want, slices)
+        reasons = []
+        if old.options != want.options:
+            reasons.append("options changed")
+        elif old.sql != want.sql:
+            reasons.append("SQL changed")
+        changed = [name for name in want.inputs | old.inputs if old.inputs.get(name) != want.inputs.get(name)]
+        reasons += [self._input_reason(unit, name, want) for name in changed]
+        if old.sql == want.sql and old.open != want.open:
+            reasons.append("a later partition has come" if old.open else "the later partitions are gone")
+        if old.version != want.version and not reasons:
+            reasons.append("published in another mode")
+        return "; ".join(reasons)
+
+    def _input_reason(self, unit: Partition, name: str, want: Record) -> str:
+        entry = next(entry for entry in self.model.inputs if entry.name == name.removesuffix(" before"))
+        when = " (the day before)" if name != entry.name else ""
+        if entry.source is None:
+            return f"{entry.ref} changed{when}"
+        old = self.planner.details(self.model.name, unit)
+        if old is None or when:
+            return f"files of {entry.ref} changed{when}"
+        return f"{entry.ref}: {_file_changes(old.sources.get(name, []), want.sources.get(name, []))}"
+
+    def _append_reason(self, unit: Partition, old: Record, want: Record, slices: list[Slice]) -> str:
+        if old.sql != want.sql:
+            note = (
+                f"{self.model.name}: SQL or options changed; appended rows stay as they are (--full-refresh rebuilds)"
+            )
+            if note not in self.plan.notes:
+                self.plan.notes.append(note)
+        new = len(want.contributed) - len(old.contributed)
+        if new:
+            return f"{new} new input file(s) ({slices[0].ref})"
+        if old.inputs != want.inputs and {file.path for part in slices for file in part.files} == set(old.contributed):
+            self.plan.notes.append(
+                f"{self.model.name}: {unit}: an input file changed after it was appended; its rows stay as they were"
+            )
+        return ""
+
+
+def _file_changes(old: Iterable[Sequence[object]], new: Iterable[Sequence[object]]) -> str:
+    """``"1 new file (late.parquet), 2 changed"``."""
+    before = {str(path): rest for path, *rest in old}
+    after = {str(path): rest for path, *rest in new}
+    kinds = {
+        "new": sorted(after.keys() - before.keys()),
+        "gone": sorted(before.keys() - after.keys()),
+        "changed": sorted(path for path in after.keys() & before.keys() if after[path] != before[path]),
+    }
+    parts = [f"{len(paths)} {kind} ({paths[0].rpartition('/')[2]})" for kind, paths in kinds.items() if paths]
+    return "files " + ", ".join(parts)
+
+
+def _with_needs(task: Task, planned: set[tuple[str, Partition]], project: Project) -> Task:
+    """The task, waiting for those of this plan that build what it reads, or that it ``depends_on``."""
+    needs = [
+        (part.ref, partition)
+        for part in task.slices
+        for partition in part.partitions
+        if (part.ref, partition) in planned
+    ]
+    needs += [(name, WHOLE_MODEL) for name in project.models[task.model].config.depends_on]
+    return dataclasses.replace(task, needs=tuple(dict.fromkeys(needs)))

@@ -1,0 +1,144 @@
+"""What a run did: results per task, kept under the state folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlgen import storage
+from sqlgen.errors import UsageError
+from sqlgen.partitions import Partition
+from sqlgen.planner import Plan, Task
+
+Status = Literal["published", "recovered", "empty", "removed", "failed", "skipped", "pending"]
+DONE = frozenset({"published", "recovered", "empty", "removed"})
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one task."""
+
+    model: str
+    partition: str
+    """Path of the unit, hive-encoded."""
+    status: Status
+    reason: str
+    rows_in: int = 0
+    rows_out: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.status in DONE
+
+
+@dataclass
+class Report:
+    """One run: its frozen list of tasks and their results."""
+
+    run_id: str
+    started_at: str
+    tasks: list[Result]
+    fresh: int = 0
+    notes: list[str] = field(default_factory=list)
+    ended_at: str | None = None
+    seconds: float = 0.0
+    models: tuple[str, ...] = ()
+    """Models that were selected."""
+
+    @classmethod
+    def start(cls, plan: Plan, models: Iterable[str]) -> Report:
+        now = datetime.now(UTC)
+        run_id = f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
+        pending = [pending_result(task) for task in plan.tasks]
+        notes = [*plan.refused, *plan.notes]
+        return cls(run_id, now.isoformat(timespec="seconds"), pending, plan.fresh, notes, models=tuple(models))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return dict(Counter(result.status for result in self.tasks))
+
+    @property
+    def ok(self) -> bool:
+        return all(result.ok for result in self.tasks)
+
+    def to_dict(self) -> dict[str, Any]:
+        data = dataclasses.asdict(self)
+        totals = {
+            name: sum(getattr(result, name) for result in self.tasks) for name in ("rows_in", "rows_out", "bytes")
+        }
+        return data | {"counts": self.counts, "totals": totals, "ok": self.ok}
+
+
+def pending_result(task: Task) -> Result:
+    """A task that has not run yet."""
+    return Result(task.model, task.unit.path, "pending", task.reason)
+
+
+class ReportStore:
+    """Run reports under ``STATE/runs``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, report: Report) -> Path:
+        path = self.folder / f"{report.run_id}.json"
+        storage.replace_text(path, json.dumps(report.to_dict(), indent=1) + "\n")
+        return path
+
+    def note(self, report: Report, result: Result) -> None:
+        """Write a result down at once, so that a killed run can be taken up."""
+        line = json.dumps(dataclasses.asdict(result))
+        path = self.folder / f"{report.run_id}.ndjson"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def finish(self, report: Report) -> None:
+        self.save(report)
+        (self.folder / f"{report.run_id}.ndjson").unlink(missing_ok=True)
+
+    def last(self) -> dict[str, Any]:
+        """The newest report, with what a killed run had noted; :class:`UsageError` where there is none."""
+        paths = sorted(self.folder.glob("*.json"))
+        if not paths:
+            raise UsageError(
+                f"there is no earlier run to take up (no report in {self.folder}). Use run without --retry"
+            )
+        data: dict[str, Any] = json.loads(paths[-1].read_text(encoding="utf-8"))
+        journal = paths[-1].with_suffix(".ndjson")
+        if journal.exists():
+            noted = {}
+            for line in journal.read_text(encoding="utf-8").splitlines():
+                try:
+                    result = json.loads(line)
+                except ValueError:
+                    continue  # torn by the crash
+                noted[result["model"], result["partition"]] = result
+            data["tasks"] = [noted.get((task["model"], task["partition"]), task) for task in data["tasks"]]
+        return data
+
+    def unfinished(self) -> frozenset[tuple[str, Partition]]:
+        """Tasks of the newest run that are not done."""
+        tasks = self.last()["tasks"]
+        return frozenset(
+            (task["model"], Partition.from_path(task["partition"])) for task in tasks if task["status"] not in DONE
+        )
+
+    def last_start(self, model: str) -> datetime | None:
+        """When the newest run that covered a model without failures began."""
+        for path in sorted(self.folder.glob("*.json"), reverse=True):
+            data = json.loads(path.read_text(encoding="utf-8"))
+            mine = [task for task in data["tasks"] if task["model"] == model]
+            if model in data["models"] and data["ended_at"] and all(task["status"] in DONE for task in mine):
+                return datetime.fromisoformat(data["started_at"])
+        return None

@@ -1,0 +1,232 @@
+"""Executes a plan: tasks in dependency order and in parallel. The only module that runs SQL with effects."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import datetime as dt
+import graphlib
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+
+from sqlgen import storage
+from sqlgen.build import Builder, Built
+from sqlgen.errors import SqlgenError
+from sqlgen.explain import explain
+from sqlgen.manifest import Manifest
+from sqlgen.partitions import Partition
+from sqlgen.planner import WHOLE_MODEL, Plan, Planner, Task
+from sqlgen.project import Project
+from sqlgen.report import Report, ReportStore, Result, pending_result
+
+TaskId = tuple[str, Partition]
+
+
+class Watcher(Protocol):
+    """Is told what happens, from the main thread."""
+
+    def started(self, plan: Plan) -> None: ...
+    def running(self, task: Task) -> None: ...
+    def finished(self, result: Result) -> None: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run uses the machine."""
+
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    memory_limit: str | None = None
+    fail_fast: bool = False
+
+
+def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB instance for one run; :class:`SqlgenError` where a setting is not valid."""
+    config: dict[str, str | bool | int | float | list[str]] = {"threads": settings.threads}
+    if settings.memory_limit is not None:
+        config["memory_limit"] = settings.memory_limit
+    if temp is not None:
+        config["temp_directory"] = str(temp)
+    try:
+        return duckdb.connect(config=config)
+    except duckdb.Error as error:
+        raise SqlgenError(f"DuckDB does not take these settings: {error}") from error
+
+
+@dataclass
+class Runner:
+    """One run over a plan."""
+
+    project: Project
+    planner: Planner
+    """With what is listed and recorded; its records are kept up to date."""
+    manifest: Manifest
+    reports: ReportStore
+    settings: Settings
+    watcher: Watcher
+
+    def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
+        """Execute every task; failures are in the report and stop only what depends on them."""
+        begun = time.monotonic()
+        builder = Builder(self.project, self.planner, report.run_id, full_refresh)
+        self._clear_staging()
+        if full_refresh:
+            self._drop_old_layouts(plan)
+        self.reports.save(report)
+        self.watcher.started(plan)
+        temp = self.project.state / "tmp"
+        results: dict[TaskId, Result] = {}
+        try:
+            with connect(self.settings, temp) as connection:
+                _Execution(self, plan, builder, connection, report, results).go()
+        finally:
+            report.tasks = [results.get(task.id, pending_result(task)) for task in plan.tasks]
+            report.seconds = round(time.monotonic() - begun, 3)
+            shutil.rmtree(builder.staging, ignore_errors=True)
+            shutil.rmtree(temp, ignore_errors=True)
+        report.ended_at = _now()
+        self.reports.finish(report)
+        return report
+
+    def _clear_staging(self) -> None:
+        """Only one run holds the lake, so whatever is staged was left by a killed one."""
+        shutil.rmtree(self.project.lake / storage.STAGING, ignore_errors=True)
+
+    def _drop_old_layouts(self, plan: Plan) -> None:
+        for name in {task.model for task in plan.tasks}:
+            model = self.project.models[name]
+            old = [
+                unit for unit, record in self.planner.records[name].items() if record.keys != model.output.partition_by
+            ]
+            if old:
+                shutil.rmtree(self.project.lake / model.output.path, ignore_errors=True)
+            for unit in old:
+                self.manifest.drop(name, unit)
+                del self.planner.records[name][unit]
+
+    def record(self, task: Task, built: Built) -> None:
+        """Write down what is published now."""
+        if built.record is None:
+            self.manifest.drop(task.model, task.unit)
+            self.planner.records[task.model].pop(task.unit, None)
+        else:
+            self.manifest.add(task.model, built.record)
+            self.planner.records[task.model][task.unit] = built.record
+
+    def execute(self, task: Task, builder: Builder, connection: duckdb.DuckDBPyConnection) -> Result:
+        """Run one task to its end; never raises for what a user can cause."""
+        begun = time.monotonic()
+        sql: list[str] = []
+        result = pending_result(task)
+        try:
+            cursor = connection.cursor()
+            try:
+                built = builder.remove(task) if task.action == "remove" else builder.build(task, cursor, sql)
+            finally:
+                cursor.close()
+            self.record(task, built)
+        except (SqlgenError, duckdb.Error, OSError) as error:
+            template = self.project.models[task.model].config.sql
+            failure = explain(error, task, template, sql[-1] if sql else None, self.project.lake)
+            message = str(failure)
+            if sql and isinstance(error, duckdb.Error):
+                message += f"\n  SQL: {self._keep_sql(builder.run_id, task, sql[-1])}"
+            return dataclasses.replace(result, status="failed", seconds=_since(begun), error=message)
+        rows, size = (built.record.rows, built.record.bytes) if built.record is not None else (0, 0)
+        return dataclasses.replace(
+            result, status=built.status, rows_in=built.rows_in, rows_out=rows, bytes=size, seconds=_since(begun)
+        )
+
+    def _keep_sql(self, run_id: str, task: Task, sql: str) -> Path:
+        path = self.project.state / "failed" / run_id / task.model / (task.unit.path.replace("/", "--")[:200] + ".sql")
+        try:
+            storage.replace_text(path, sql + "\n")
+        except OSError:
+            return Path("(could not be kept)")
+        return path
+
+
+@dataclass
+class _Execution:
+    """The scheduling of one run: ready tasks go to threads, results come back to the main thread."""
+
+    runner: Runner
+    plan: Plan
+    builder: Builder
+    connection: duckdb.DuckDBPyConnection
+    report: Report
+    results: dict[TaskId, Result]
+
+    def go(self) -> None:
+        tasks = {task.id: task for task in self.plan.tasks}
+        sorter = graphlib.TopologicalSorter(_graph(self.plan))
+        sorter.prepare()
+        stop = False
+        running: dict[concurrent.futures.Future[Result], TaskId] = {}
+        with concurrent.futures.ThreadPoolExecutor(self.runner.settings.threads) as pool:
+            try:
+                while sorter.is_active():
+                    for key in sorter.get_ready():
+                        task = tasks.get(key)
+                        reason = None if task is None else self._blocked(task, tasks, stop)
+                        if task is None or reason:
+                            if task is not None:
+                                skipped = dataclasses.replace(pending_result(task), status="skipped", error=reason)
+                                self._done(task, skipped)
+                            sorter.done(key)
+                            continue
+                        running[pool.submit(self._execute, task)] = key
+                    if not running:
+                        continue
+                    done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                    for future in done:
+                        key = running.pop(future)
+                        self._done(tasks[key], future.result())
+                        stop = stop or (self.runner.settings.fail_fast and not self.results[key].ok)
+                        sorter.done(key)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.connection.interrupt()
+                raise
+
+    def _execute(self, task: Task) -> Result:
+        self.runner.watcher.running(task)
+        return self.runner.execute(task, self.builder, self.connection)
+
+    def _done(self, task: Task, result: Result) -> None:
+        self.results[task.id] = result
+        self.runner.reports.note(self.report, result)
+        self.runner.watcher.finished(result)
+
+    def _blocked(self, task: Task, tasks: dict[TaskId, Task], stop: bool) -> str | None:
+        if stop:
+            return "not started: an earlier task failed (--fail-fast)"
+        for need in task.needs:
+            if need[1] == WHOLE_MODEL:
+                failed = next((r for key, r in self.results.items() if key[0] == need[0] and not r.ok), None)
+            else:
+                failed = result if (result := self.results.get(need)) is not None and not result.ok else None
+            if failed is not None:
+                return f"skipped: {failed.model} {Partition.from_path(failed.partition)} {failed.status}"
+        return None
+
+
+def _graph(plan: Plan) -> dict[TaskId, set[TaskId]]:
+    graph: dict[TaskId, set[TaskId]] = {task.id: set(task.needs) for task in plan.tasks}
+    barriers = {need for task in plan.tasks for need in task.needs if need[1] == WHOLE_MODEL}
+    for barrier in barriers:
+        graph[barrier] = {task.id for task in plan.tasks if task.model == barrier[0]}
+    return graph
+
+
+def _since(begun: float) -> float:
+    return round(time.monotonic() - begun, 4)
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

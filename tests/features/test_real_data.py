@@ -1,0 +1,44 @@
+"""Books and trades that exchanges and vendors really sent, against the oracles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.features.lake_checks import check
+from tests.features.made import keyed
+from tests.support import realdata
+
+Reader = Callable[[], list[dict[str, Any]]]
+
+
+def test_the_damage_in_the_sample_file_is_known() -> None:
+    assert realdata.databento_unreadable() == [(20, "bid_px_02", "2 33.53")]
+
+
+@pytest.mark.parametrize("reader", [realdata.databento_books, realdata.lobster_books, realdata.bybit_books])
+@pytest.mark.parametrize("max_levels", [10, 20])
+def test_books(tmp_path: Path, reader: Reader, max_levels: int) -> None:
+    check(tmp_path, "orderbook_hf", keyed(reader(), "nasdaq", "AAPL"), max_levels=max_levels)
+
+
+@pytest.mark.parametrize("reader", [realdata.databento_books, realdata.lobster_books])
+def test_book_bars(tmp_path: Path, reader: Reader) -> None:
+    rows = keyed(reader(), "nasdaq", "AAPL")
+    check(tmp_path, "orderbook_bars", rows, bar_durations=[5, 60, 300, 900], seconds_per_year=252 * 23_400)
+
+
+@pytest.mark.parametrize("reader", [realdata.databento_trades, realdata.lobster_trades])
+def test_stock_trades(tmp_path: Path, reader: Reader) -> None:
+    rows = keyed(reader(), "nasdaq", "AAPL")
+    check(tmp_path / "features", "trades_features", rows)
+    check(tmp_path / "bars", "trades_bars", rows, bar_durations=[5, 60, 300])
+
+
+def test_coin_trades(tmp_path: Path) -> None:
+    rows = keyed(realdata.binance_trades())
+    check(tmp_path / "features", "trades_features", rows, windows=[1, 5, 60])
+    check(tmp_path / "bars", "trades_bars", rows, bar_durations=[1, 5, 60])

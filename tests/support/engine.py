@@ -1,0 +1,79 @@
+"""The engine as tests use it: through its command line, in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import duckdb
+import pyarrow as pa
+import yaml
+
+from sqlgen import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command printed and returned."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def sqlgen(*arguments: object) -> Outcome:
+    """Run the command line in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["sqlgen", *map(str, arguments)]
+    code = 0
+    with mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def shipped_config(lake: Path, **options: Any) -> dict[str, Any]:
+    """The shipped models.yaml over another lake; ``options`` go to every model whose template has them."""
+    from sqlgen.templates import Library
+
+    config = yaml.safe_load((ROOT / "models.yaml").read_text())
+    config |= {"lake": str(lake), "state": ".sqlgen"}
+    for model in config["models"].values():
+        known = {*Library().header(model["sql"]).options}
+        known |= {"max_levels", "keep_book"} if "orderbook" in model["inputs"] else set()
+        model["options"] = model.get("options", {}) | {name: value for name, value in options.items() if name in known}
+    return config
+
+
+def run_model(lake: Path, model: str, **options: Any) -> pa.Table:
+    """Run ``+model`` of the shipped project over ``lake``; the published table in its natural order."""
+    config = lake / "models.yaml"
+    lake.mkdir(parents=True, exist_ok=True)
+    shipped = shipped_config(lake, **options)
+    config.write_text(yaml.safe_dump(shipped, sort_keys=False))
+    outcome = sqlgen("run", config, "--select", f"+{model}")
+    assert outcome.code == 0, outcome.out + outcome.err
+    return published(lake / shipped["models"][model]["output"]["path"])
+
+
+def published(folder: Path) -> pa.Table:
+    """A published table, ordered by its keys and its time."""
+    with duckdb.connect() as connection:
+        table = f"read_parquet('{folder}/**/*.parquet', hive_partitioning = false)"
+        columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()]
+        order = [name for name in ("exchange", "symbol", "date", "ts", "seq", "bar_seconds", "bar_start") if name in columns]
+        return connection.sql(f"SELECT * FROM {table} ORDER BY {', '.join(order)}").to_arrow_table()

@@ -77,8 +77,7 @@ class Builder:
             shutil.rmtree(staged, ignore_errors=True)
 
     def _stage_folder(self, task: Task) -> Path:
-        name = hashlib.blake2b(f"{task.model}/{task.unit.path}".encode(), digest_size=10).hexdigest()
-        staged = self.staging / name
+        staged = self.staging / _short(f"{task.model}/{task.unit.path}")
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
         return staged
@@ -110,7 +109,7 @@ class Builder:
                 continue
             scope = self.scope(dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),)))
             assert scope is not None
-            name = "append-" + hashlib.blake2b(file.path.encode(), digest_size=10).hexdigest()
+            name = f"append-{_short(file.path)}"
             target = staged / name if model.inner_keys else staged / f"{name}.parquet"
             sql.append(self.planner.compiler.copy(model, scope, str(target)))
             connection.execute(sql[-1])
@@ -234,7 +233,11 @@ class Builder:
 
     def _take_away(self, task: Task) -> None:
         root = self.project.lake / self.project.models[task.model].output.path
-        storage.remove(self.folder(task), self.staging / f"gone-{task.unit.path.replace('/', '-')}"[:200], root)
+        storage.remove(self.folder(task), self.staging / f"gone-{_short(f'{task.model}/{task.unit.path}')}", root)
+
+
+def _short(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
 
 def _files_of(listing: SourceListing, part: Slice) -> tuple[FileInfo, ...]:

@@ -100,7 +100,7 @@ class Compiler:
         scope = self.whole_lake(model)
         select = self._merged(model, self.select(model, scope))
         closed = self._merged(model, self.select(model, Scope(scope.inputs, open=False)))
-        fingerprint = digest(_bare(select), _bare(closed), _copy_options(model))
+        fingerprint = digest(_bare(select), _bare(closed), model.lookback, _copy_options(model), model.output.mode)
         return CompiledModel(
             model=model,
             select=select,

@@ -39,6 +39,11 @@ def size(number: float) -> str:
     return f"{number:.1f} GB"
 
 
+def plain(console: Console, text: str) -> None:
+    """A line as it is: not wrapped, tabs kept, brackets not taken for markup."""
+    print(text, file=console.file, flush=True)
+
+
 class LineWatcher:
     """One plain line per finished task."""
 
@@ -63,7 +68,7 @@ class LineWatcher:
         self._print(f"[{self.done}/{self.total}] {result_line(result)}")
 
     def _print(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        plain(self.console, text)
 
 
 class BarWatcher:
@@ -140,8 +145,7 @@ def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
             console.print(table)
         else:
             for task in plan.tasks[:limit]:
-                line = "\t".join((task.model, str(task.unit), task.action, task.reason))
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+                plain(console, "\t".join((task.model, str(task.unit), task.action, task.reason)))
     print_notes(console, [*plan.refused, *plan.notes])
     console.print(f"{len(plan.tasks)} partition(s) to build, {plan.fresh} up to date", highlight=False)
 

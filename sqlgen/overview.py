@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
+from sqlgen.console import plain
 from sqlgen.project import Project
 
 
@@ -47,7 +48,7 @@ def print_table(console: Console, project: Project, names: Iterable[str]) -> Non
         rows.append(("model", name + state, model.output.path, inputs, model.description))
     if not console.is_terminal:
         for row in rows:
-            console.print("\t".join(row), markup=False, highlight=False, soft_wrap=True)
+            plain(console, "\t".join(row))
         return
     table = Table("kind", "name", "path in the lake", "adapter or inputs", "description", box=None, pad_edge=False)
     for row in rows:

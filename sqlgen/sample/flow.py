@@ -3,9 +3,9 @@
 Limit orders are placed around the efficient price, many near it and some far away (a power law); each new order
 cancels an old one. Market orders arrive with persistent signs, lean towards the heavier side of the book, are better
 informed than the quotes about the next second, and walk the book when they are large. Quotes on the wrong side of the
-efficient price are withdrawn, but a market order may come first. Where snapshots are far apart, most of the flow between them is
-left out, and limit orders just before the snapshot let the book settle. Trades push the venue's price away from the
-efficient price of the symbol; it comes back within about half a minute.
+efficient price are withdrawn, but a market order may come first. Where snapshots are far apart, most of the flow
+between them is left out, and limit orders just before the snapshot let the book settle. Trades push the venue's price
+away from the efficient price of the symbol; it comes back within about half a minute.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sqlgen.sample.instruments import Floats, Ints
 
 _QUOTE_SHARE = 0.7
 _NEAR_SHARE = 0.45
-_TAIL_POWER = 1.5
+_TAIL_POWER = 1.2
 _ROUND_SHARE = 0.12
 _SIGN_MEMORY = 0.8
 _REVERSION_MS = 30_000.0
 _MAX_FILLS = 5
 _FORESIGHT_MS = 1000.0
 _SETTLING_PER_MS = 0.012
-_SETTLING_MOST = 30.0
+_SETTLING_MOST = 60.0
 GRID_MS = 100
 
 
@@ -49,7 +49,7 @@ class Style(NamedTuple):
     """Ticks between the efficient price and the quotes at normal volatility."""
     near_ticks: float
     tail_ticks: float
-    """Mean distance of near, and scale of far limit orders from the quotes, in ticks."""
+    """Half the mean distance of near, and scale of far limit orders from the quotes, in ticks."""
     impact: float
     """Ticks by which an average market order moves the venue's price."""
 
@@ -88,16 +88,25 @@ class Fills(NamedTuple):
     sign: NDArray[np.int8]
 
 
-def max_fills(day: Day) -> int:
-    """Upper bound on the trades of a day."""
-    return int(day.markets.sum()) * _MAX_FILLS
+def empty_levels(day: Day, depth: int) -> Levels:
+    """Room for the snapshots of a day."""
+    shape = (len(day.ms), depth)
+    return Levels(
+        np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.int32)
+    )
+
+
+def empty_fills(day: Day) -> Fills:
+    """Room for as many trades as the market orders of a day can make."""
+    size = int(day.markets.sum()) * _MAX_FILLS
+    return Fills(np.empty(size, np.int64), np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int8))
 
 
 @nb.njit(cache=True, nogil=True)
 def _distance(book: Book, style: Style) -> int:
     """Ticks behind the quotes at which a passive order is placed."""
     if uniform(book) < _NEAR_SHARE:
-        return int(-style.near_ticks * math.log(uniform(book)))
+        return int(-style.near_ticks * math.log(uniform(book) * uniform(book)))
     far = style.tail_ticks * (uniform(book) ** (-1.0 / _TAIL_POWER) - 1.0)
     return min(int(far), int(20.0 * style.tail_ticks))
 
@@ -134,7 +143,7 @@ def _sign(venue: Venue, foreseen: float) -> tuple[int, float]:
     held_bid, held_ask = resting(book, 1, bid), resting(book, -1, ask)
     lean = (held_bid - held_ask) / (held_bid + held_ask)
     stretch = (foreseen - 0.5 * (bid + ask)) / (ask - bid)
-    drive = 1.4 * venue.memory[1] + 0.5 * lean + 0.9 * min(max(stretch, -2.0), 2.0)
+    drive = 1.2 * venue.memory[1] + 0.5 * lean + 1.6 * min(max(stretch, -2.0), 2.0)
     expected = math.tanh(0.5 * drive)
     sign = 1 if uniform(book) < 0.5 * (1.0 + expected) else -1
     venue.memory[1] = _SIGN_MEMORY * venue.memory[1] + (1.0 - _SIGN_MEMORY) * sign
@@ -146,7 +155,7 @@ def _market_order(venue: Venue, style: Style, foreseen: float, ms: int, fills: F
     """A market order that takes up to five levels. Returns the number of trades so far."""
     book = venue.book
     sign, expected = _sign(venue, foreseen)
-    left = draw_lots(book, 0.5 * style.order_lots, 1.2)
+    left = draw_lots(book, 0.5 * style.order_lots, 1.0)
     for _ in range(_MAX_FILLS):
         tick = book.touch[1] if sign > 0 else book.touch[0]
         taken = min(left, resting(book, -sign, tick))
@@ -166,7 +175,7 @@ def _market_order(venue: Venue, style: Style, foreseen: float, ms: int, fills: F
 @nb.njit(cache=True, nogil=True)
 def _price(venue: Venue, day: Day, ms: float) -> float:
     """The venue's efficient price at a time, in ticks."""
-    return day.fair[min(int(ms) // GRID_MS, len(day.fair) - 1)] + venue.memory[0]
+    return float(day.fair[min(int(ms) // GRID_MS, len(day.fair) - 1)] + venue.memory[0])
 
 
 @nb.njit(cache=True, nogil=True)

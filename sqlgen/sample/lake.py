@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sqlgen.errors import UsageError
+from sqlgen.quoting import literal
 from sqlgen.sample.arrow import SCHEMAS, Day, to_arrow
 from sqlgen.sample.faults import Place, apply_faults
 from sqlgen.sample.instruments import built_in_symbols, generator, instrument
@@ -82,6 +83,7 @@ class _Writer:
     def __init__(self, root: Path, spec: SampleSpec) -> None:
         self._root = root
         self._spec = spec
+        self._write_rows = _write_parquet if spec.format == "parquet" else _JsonWriter()
         self.files = 0
         self.bytes = 0
         self.rows = Counter(dict.fromkeys(KINDS, 0))
@@ -115,9 +117,8 @@ class _Writer:
 
     def _write_file(self, path: Path, kind: str, day: Day, feed: Feed) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write = _write_parquet if self._spec.format == "parquet" else _write_ndjson
         starts = range(0, len(feed), _CHUNK_ROWS)
-        write(path, SCHEMAS[kind], (to_arrow(kind, day, feed.take(_rows(feed, start))) for start in starts))
+        self._write_rows(path, SCHEMAS[kind], (to_arrow(kind, day, feed.take(_rows(feed, start))) for start in starts))
         self.files += 1
         self.bytes += path.stat().st_size
         self.rows[kind] += len(feed)
@@ -138,10 +139,15 @@ def _write_parquet(path: Path, schema: Any, tables: Iterator[Any]) -> None:
             writer.write_table(table)
 
 
-def _write_ndjson(path: Path, schema: Any, tables: Iterator[Any]) -> None:
-    batches = (batch for table in tables for batch in table.to_batches())
-    with duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.register("rows", pa.RecordBatchReader.from_batches(schema, batches))
-        target = str(path).replace("'", "''")
-        connection.execute(f"COPY (FROM rows) TO '{target}' (FORMAT json)")
+class _JsonWriter:
+    """Newline-delimited JSON, printed by DuckDB."""
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect(config={"threads": 1})
+        self._connection.execute("SET TimeZone = 'UTC'")
+
+    def __call__(self, path: Path, schema: Any, tables: Iterator[Any]) -> None:
+        batches = (batch for table in tables for batch in table.to_batches())
+        self._connection.register("rows", pa.RecordBatchReader.from_batches(schema, batches))
+        self._connection.execute(f"COPY (FROM rows) TO {literal(str(path))} (FORMAT json)")
+        self._connection.unregister("rows")

@@ -1,15 +1,17 @@
 """The efficient price of a symbol: what all venues trade around.
 
-A geometric random walk on a grid of 100 ms. Its volatility has a daily shape (a U with its low around noon
-UTC, a burst when US equities open, calm weekends), a slow and a fast stochastic factor, and rare jumps. A part of every return is
-a market factor that all symbols share.
+A geometric random walk on a grid of 100 ms. Its volatility has a daily shape (a U with its low around noon UTC, a burst
+when US equities open, calm weekends), a slow and a fast stochastic factor, and rare jumps. A part of every return is a
+market factor that all symbols share.
 """
 
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sqlgen.sample.instruments import Floats, Instrument, Ints, generator
 
@@ -24,7 +26,7 @@ _JUMPS_PER_DAY = 2.0
 _JUMP_SCALE = 0.08
 
 
-def season(ms: Ints | Floats) -> Floats:
+def season(ms: NDArray[Any]) -> Floats:
     """Activity in the day, mean 1: a U with its low at noon UTC and a burst at 14:30. ``ms``: since midnight."""
     hours = np.asarray(ms, np.float64) / 3_600_000.0
     shape = 0.98 + 0.50 * np.cos(2 * np.pi * hours / 24) + 0.35 * np.exp(-(((hours - 14.5) / 0.6) ** 2))
@@ -61,7 +63,7 @@ class LatentPrice:
         factor = self._vol_factor(rng)
         if day.weekday() >= 5:
             factor *= 0.7
-        midpoints = (np.arange(_VOL_STEPS) + 0.5) * _VOL_SECONDS * 1000.0
+        midpoints = (np.arange(_VOL_STEPS) + 0.5) * (_VOL_SECONDS * 1000.0)
         per_step = self._instrument.volatility / np.sqrt(STEPS) * factor * season(midpoints)
         returns = self._shocks(rng, day) * np.repeat(per_step, STEPS // _VOL_STEPS)
         returns += self._jumps(rng)
@@ -79,7 +81,7 @@ class LatentPrice:
         return own
 
     def _vol_factor(self, rng: np.random.Generator) -> Floats:
-        """exp of two Ornstein-Uhlenbeck processes, scaled so that the mean square is 1."""
+        """Exponential of two Ornstein-Uhlenbeck processes, scaled so that the mean square is 1."""
         decay = np.exp(-np.log(2.0) * _VOL_SECONDS / _HALF_LIFE_S)
         noise = rng.standard_normal((_VOL_STEPS, 2)) * (_SPREAD * np.sqrt(1.0 - decay**2))
         total = np.empty(_VOL_STEPS)

@@ -8,15 +8,15 @@ from datetime import date
 import numpy as np
 
 from sqlgen.sample.book import new_book
-from sqlgen.sample.flow import Day, Fills, Levels, Style, Venue, max_fills, open_market, run_day
+from sqlgen.sample.flow import Day, Fills, Levels, Style, Venue, empty_fills, empty_levels, open_market, run_day
 from sqlgen.sample.instruments import Instrument, Ints, generator
 from sqlgen.sample.latent import DAY_MS, LatentDay, season
 
-_ORDERS_PER_LEVEL = 14
+_ORDERS_PER_LEVEL = 8
 _LIMITS_PER_SECOND = 25.0
-_LIMITS_PER_ROW = (3.0, 60.0)
+_LIMITS_PER_ROW = (5.0, 120.0)
 _MARKETS_PER_ROW = 0.45
-_TAIL_BPS = 2.5
+_TAIL_BPS = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Market:
         self._trades = int(rng.integers(10**7, 10**9))
         tail = max(0.8 * levels, _TAIL_BPS * 1e-4 * instrument.price / instrument.tick)
         size = instrument.order_lots * float(rng.uniform(0.7, 1.3))
-        self._style = Style(size, 0.6, 1.5, tail, 0.25)
+        self._style = Style(size, 0.6, 1.2, tail, 0.25)
         self._venue = Venue(new_book(_ORDERS_PER_LEVEL * levels, int(rng.integers(2**63))), np.zeros(2))
         self._opened = False
 
@@ -60,13 +60,11 @@ class Market:
         if not self._opened:
             open_market(self._venue, self._style, float(drive.fair[0]))
             self._opened = True
-        shape = (len(drive.ms), self._depth)
-        levels = Levels(*(np.empty(shape, np.int32) for _ in range(4)))
-        size = max_fills(drive)
-        fills = Fills(np.empty(size, np.int64), *(np.empty(size, t) for t in (np.int32, np.int32, np.int8)))
-        count = run_day(self._venue, self._style, drive, levels, fills)
+        levels, room = empty_levels(drive, self._depth), empty_fills(drive)
+        count = run_day(self._venue, self._style, drive, levels, room)
+        fills = Fills(room.ms[:count], room.ticks[:count], room.lots[:count], room.sign[:count])
         nonce = self._nonce + np.cumsum(drive.limits + drive.markets)
-        result = MarketDay(drive.ms, nonce, levels, Fills(*(column[:count] for column in fills)), self._trades)
+        result = MarketDay(drive.ms, nonce, levels, fills, self._trades)
         self._nonce, self._trades = int(nonce[-1]), self._trades + count
         self._last_ms = int(drive.ms[-1]) - DAY_MS
         return result

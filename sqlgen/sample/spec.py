@@ -23,7 +23,7 @@ FAULTS: Mapping[str, str] = {
 }
 
 Progress = Callable[[int, int, str], None]
-"""``progress(done, total, label)``: partitions-days done, of how many, and the one just finished."""
+"""``progress(done, total, label)``: days of a venue done, of how many, and the one just finished."""
 
 MAX_LEVELS = 200
 MAX_ROWS_PER_DAY = 20_000_000
@@ -107,7 +107,7 @@ def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise UsageError(f"sample: {name} must be {' or '.join(allowed)}, not {value!r}")
 
 
-def _names(what: str, names: tuple[str, ...]) -> None:
+def _names(what: str, names: Any) -> None:
     if isinstance(names, str) or not names:
         raise UsageError(f"sample: {what} must be a list of at least one name, not {names!r}")
     for name in names:

@@ -48,6 +48,13 @@ def test_prices_on_the_edge_of_a_band(tmp_path: Path) -> None:
     assert [row[f"bid_vol_band_{band}bps"] for band in ("0_5", "5_10", "10_25", "25_50", "50_100")] == [size] * 5
 
 
+def test_exactly_half_of_the_depth(tmp_path: Path) -> None:
+    """Sizes in eighths add up without rounding, so that reaching half exactly counts as reaching it."""
+    bids, asks = [(100 - i, size) for i, size in enumerate((1.125, 2.875, 4.0))], [(101, 2.0), (102, 2.0)]
+    row = check(tmp_path, "orderbook_hf", keyed([{"timestamp": MIDNIGHT, "bids": bids, "asks": asks}]))[0]
+    assert (row["bid_50pct_depth_levels"], row["ask_50pct_depth_levels"]) == (1, 0)
+
+
 def test_prices_of_any_magnitude(tmp_path: Path) -> None:
     rng = random.Random(3)
     rows = []

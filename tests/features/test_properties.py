@@ -105,8 +105,23 @@ def test_the_unit_of_price_does_not_matter(run: Run, sides: list[Any], exponent:
     _assert_equal(out["B"], out["A"], expect)
 
 
-FLIPS: tuple[str, ...] = ("imbalance", "imb_band_", "total_imbalance", "smart_depth_imbalance", "micro_minus_mid", "cog_vs_mid")
-MIRRORED: tuple[str, ...] = ("bid_levels", "ask_levels", "total_", "smart_", "bid_slope_reg", "ask_slope_reg", "bid_slope_top")
+FLIPS: tuple[str, ...] = (
+    "imbalance",
+    "imb_band_",
+    "total_imbalance",
+    "smart_depth_imbalance",
+    "micro_minus_mid",
+    "cog_vs_mid",
+)
+MIRRORED: tuple[str, ...] = (
+    "bid_levels",
+    "ask_levels",
+    "total_",
+    "smart_",
+    "bid_slope_reg",
+    "ask_slope_reg",
+    "bid_slope_top",
+)
 MIRRORED += ("ask_slope_top", "bid_depth_decay", "ask_depth_decay", "bid_concentration", "ask_concentration")
 MIRRORED += ("bid_vol_band", "ask_vol_band", "bid_50pct", "ask_50pct")
 KEPT = ("book_state", "mid_price", "spread", "relative_", "vwap_spread", "avg_", "lambda_", "amihud_", "book_convexity")

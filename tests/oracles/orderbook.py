@@ -6,13 +6,17 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from tests.oracles.clock import calendar
-from tests.oracles.rows import Level, Row, clean_side, key_of, output_order
+from tests.oracles.rows import Level, OneOf, Row, clean_side, key_of, output_order
 from tests.oracles.segments import imbalance, ratio
 
 DEEP = 20
 """Levels of a side that enter smart depth and the centre of gravity."""
+
+ROUNDING = Fraction(1, 10**13)
+"""Relative difference of two float sums of the same sizes, added in different orders, at most."""
 
 
 @dataclass(frozen=True)
@@ -185,9 +189,21 @@ def _concentration(levels: list[Level]) -> float | None:
     return math.fsum((size / depth) ** 2 for _, size in levels) if levels else None
 
 
-def _half_depth(levels: list[Level]) -> int | None:
-    depth = _size(levels)
-    return next((i for i in range(len(levels)) if _size(levels, i + 1) >= depth / 2), None)
+def _half_depth(levels: list[Level]) -> int | OneOf | None:
+    """First index at which half of the depth is reached, decided in exact arithmetic.
+
+    Where the two sums agree but cannot both be said in floats (0.1 + 0.2 against half of 0.6), the order of
+    the additions decides, and either neighbour is right.
+    """
+    sums = list(itertools.accumulate(Fraction(size) for _, size in levels))
+    for i, reached in enumerate(sums):
+        short = sums[-1] / 2 - reached
+        sums_are_floats = all(Fraction(float(s)) == s for s in sums)
+        if abs(short) <= sums[-1] * ROUNDING and not sums_are_floats:
+            return OneOf((i, i + 1))
+        if short <= 0:
+            return i
+    return None
 
 
 def _slope_regression(book: Book, levels: list[Level], is_bid: bool) -> float | None:

@@ -10,6 +10,13 @@ from typing import Any
 Row = dict[str, Any]
 Level = tuple[float, float]
 
+
+class OneOf(tuple[int, ...]):
+    """Values of which each is right, where only the rounding of a sum decides between them."""
+
+    __slots__ = ()
+
+
 KEY_COLUMNS = ("exchange", "symbol", "date", "ts", "seq")
 NS = 1_000_000_000
 

@@ -75,5 +75,7 @@ def published(folder: Path) -> pa.Table:
     with duckdb.connect() as connection:
         table = f"read_parquet('{folder}/**/*.parquet', hive_partitioning = false)"
         columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()]
-        order = [name for name in ("exchange", "symbol", "date", "ts", "seq", "bar_seconds", "bar_start") if name in columns]
+        order = [
+            name for name in ("exchange", "symbol", "date", "ts", "seq", "bar_seconds", "bar_start") if name in columns
+        ]
         return connection.sql(f"SELECT * FROM {table} ORDER BY {', '.join(order)}").to_arrow_table()

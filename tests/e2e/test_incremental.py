@@ -1,0 +1,222 @@
+"""Which partitions a run builds: new, changed, late, deleted inputs, and changes of the project itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
+
+
+@pytest.fixture
+def built(scratch: Scratch) -> Scratch:
+    """Two days of BTC and one of ETH, built."""
+    scratch.trades(BTC, DAY1, [100.0, 101.0])
+    scratch.trades(BTC, DAY2, [102.0])
+    scratch.trades(ETH, DAY1, [10.0])
+    assert {result["status"] for result in scratch.run().values()} == {"published"}
+    return scratch
+
+
+def test_the_first_run_builds_everything(scratch: Scratch) -> None:
+    scratch.trades(BTC, DAY1, [100.0, 101.0])
+    scratch.trades(ETH, DAY1, [10.0])
+    assert scratch.plan() == {
+        "costs BTC-USDT 2026-01-01": "new",
+        "costs ETH-USDT 2026-01-01": "new",
+        "pairs BTC-USDT 2026-01-01": "new",
+        "pairs ETH-USDT 2026-01-01": "new",
+    }
+    results = scratch.run()
+    assert results["costs BTC-USDT 2026-01-01"]["rows_in"] == 2
+    assert results["costs BTC-USDT 2026-01-01"]["rows_out"] == 2
+    assert scratch.costs() == [(BTC, DAY1, 100.0), (BTC, DAY1, 101.0), (ETH, DAY1, 10.0)]
+    assert scratch.table("pairs")["pair"].to_pylist() == [None, 201.0, None]
+
+
+def test_a_second_run_touches_nothing(built: Scratch) -> None:
+    before = built.snapshot()
+    assert built.run() == {}
+    after = built.snapshot()
+    after.pop("lake/.sqlgen/lock")
+    before.pop("lake/.sqlgen/lock")
+    assert after == before
+
+
+def test_dry_run_and_plan_touch_nothing_at_all(scratch: Scratch) -> None:
+    scratch.trades(BTC, DAY1, [100.0])
+    before = scratch.snapshot()
+    outcome = scratch.sqlgen("run", "--dry-run")
+    assert (outcome.code, scratch.snapshot()) == (0, before)
+    assert "costs\texchange=binance/symbol=BTC-USDT/date=2026-01-01\tbuild\tnew" in outcome.out
+    scratch.plan()
+    assert scratch.snapshot() == before
+    assert sorted(path.name for path in scratch.lake.iterdir()) == ["raw"]
+
+
+def test_a_new_day_reaches_the_day_after_by_lookback(built: Scratch) -> None:
+    built.model("pairs", lookback=86_400)
+    built.run()
+    built.trades(BTC, DAY3, [103.0])
+    assert built.plan() == {"costs BTC-USDT 2026-01-03": "new", "pairs BTC-USDT 2026-01-03": "new"}
+    built.run()
+    assert built.table("pairs")["pair"].to_pylist() == [None, 201.0, 203.0, 205.0, None]
+
+
+def test_a_late_file_rebuilds_its_day_and_what_looks_back_on_it(built: Scratch) -> None:
+    built.model("pairs", lookback=86_400)
+    built.run()
+    built.trades(BTC, DAY1, [99.0], name="late")
+    assert built.plan() == {
+        "costs BTC-USDT 2026-01-01": "raw: files 1 new (late.parquet)",
+        "pairs BTC-USDT 2026-01-01": "costs changed",
+        "pairs BTC-USDT 2026-01-02": "costs changed (the day before)",
+    }
+    built.run()
+    assert built.costs()[:3] == [(BTC, DAY1, 100.0), (BTC, DAY1, 99.0), (BTC, DAY1, 101.0)]
+    assert built.plan() == {}
+
+
+def test_a_changed_file_rebuilds_its_day(built: Scratch) -> None:
+    built.trades(BTC, DAY2, [200.0, 201.0])
+    assert built.plan() == {
+        "costs BTC-USDT 2026-01-02": "raw: files 1 changed (data.parquet)",
+        "pairs BTC-USDT 2026-01-02": "costs changed",
+    }
+    built.run()
+    assert built.costs()[2:4] == [(BTC, DAY2, 200.0), (BTC, DAY2, 201.0)]
+
+
+def test_a_touched_file_counts_as_changed(built: Scratch) -> None:
+    os.utime(built.raw(ETH, DAY1) / "data.parquet", ns=(1, 1))
+    assert built.plan()["costs ETH-USDT 2026-01-01"] == "raw: files 1 changed (data.parquet)"
+
+
+def test_a_deleted_file_rebuilds_its_day(built: Scratch) -> None:
+    built.trades(BTC, DAY1, [99.0], name="late")
+    built.run()
+    (built.raw(BTC, DAY1) / "late.parquet").unlink()
+    assert built.plan()["costs BTC-USDT 2026-01-01"] == "raw: files 1 gone (late.parquet)"
+    built.run()
+    assert built.costs() == [(BTC, DAY1, 100.0), (BTC, DAY1, 101.0), (BTC, DAY2, 102.0), (ETH, DAY1, 10.0)]
+
+
+def test_partitions_whose_inputs_are_gone_stay_until_pruned(built: Scratch) -> None:
+    shutil.rmtree(built.raw(BTC, DAY2))
+    outcome = built.sqlgen("plan", "--json").json
+    assert outcome["tasks"] == []
+    assert "--prune" in outcome["notes"][0]
+    built.run()
+    assert (BTC, DAY2, 102.0) in built.costs()
+    pruned = built.run("--prune")
+    assert {key: result["status"] for key, result in pruned.items()} == {
+        "costs BTC-USDT 2026-01-02": "removed",
+        "pairs BTC-USDT 2026-01-02": "removed",
+    }
+    assert built.costs() == [(BTC, DAY1, 100.0), (BTC, DAY1, 101.0), (ETH, DAY1, 10.0)]
+    assert not (built.lake / "out/costs/exchange=binance/symbol=BTC-USDT/date=2026-01-02").exists()
+    assert built.plan("--prune") == {}
+
+
+def test_pruning_the_last_partition_of_a_symbol_removes_its_folder(built: Scratch) -> None:
+    shutil.rmtree(built.raw(ETH, DAY1).parent)
+    built.run("--prune")
+    assert not (built.lake / "out/costs/exchange=binance/symbol=ETH-USDT").exists()
+    assert (built.lake / "out/costs/exchange=binance/symbol=BTC-USDT").exists()
+
+
+def test_a_changed_template_rebuilds_its_model_and_what_reads_it(built: Scratch) -> None:
+    built.template("costs.sql.j2", COSTS.replace("price * amount AS", "2 * price * amount AS"))
+    reasons = built.plan()
+    assert reasons["costs BTC-USDT 2026-01-01"] == "SQL changed"
+    assert reasons["pairs BTC-USDT 2026-01-02"].startswith("costs changed")
+    assert len(reasons) == 6
+    built.run()
+    assert built.costs()[0] == (BTC, DAY1, 200.0)
+
+
+def test_a_comment_in_a_template_makes_nothing_stale(built: Scratch) -> None:
+    built.template("costs.sql.j2", COSTS.replace("price times amount", "another sentence") + "\n-- a remark\n")
+    assert built.plan() == {}
+
+
+def test_a_changed_option_or_output_option_makes_stale(built: Scratch) -> None:
+    built.model("costs", output={"compression": "snappy"})
+    assert built.plan()["costs BTC-USDT 2026-01-01"] == "options changed"
+
+
+def test_removed_published_files_are_built_again(built: Scratch) -> None:
+    shutil.rmtree(built.lake / "out/costs/exchange=binance/symbol=ETH-USDT")
+    assert built.plan() == {"costs ETH-USDT 2026-01-01": "published files are missing"}
+    built.run()
+    assert (ETH, DAY1, 10.0) in built.costs()
+
+
+def test_lost_state_is_taken_from_the_published_folders(built: Scratch) -> None:
+    shutil.rmtree(built.lake / ".sqlgen")
+    results = built.run()
+    assert {result["status"] for result in results.values()} == {"recovered"}
+    assert built.plan() == {}
+
+
+def test_full_refresh_builds_what_is_selected(built: Scratch) -> None:
+    results = built.run("--full-refresh", "--select", "costs", "--symbol", ETH)
+    assert {key: (result["status"], result["reason"]) for key, result in results.items()} == {
+        "costs ETH-USDT 2026-01-01": ("published", "--full-refresh")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--symbol", ETH), {"costs ETH-USDT 2026-01-01", "pairs ETH-USDT 2026-01-01"}),
+        (("--exchange", "kraken"), set()),
+        (("--select", "costs", "--start", DAY2), {"costs BTC-USDT 2026-01-02"}),
+        (("--select", "costs", "--end", DAY1), {"costs BTC-USDT 2026-01-01", "costs ETH-USDT 2026-01-01"}),
+        (("--exclude", "costs+"), set()),
+        (("--select", "+pairs", "--symbol", ETH), {"costs ETH-USDT 2026-01-01", "pairs ETH-USDT 2026-01-01"}),
+    ],
+)
+def test_selection(scratch: Scratch, arguments: tuple[str, ...], expected: set[str]) -> None:
+    scratch.trades(BTC, DAY1, [100.0])
+    scratch.trades(BTC, DAY2, [102.0])
+    scratch.trades(ETH, DAY1, [10.0])
+    assert set(scratch.plan(*arguments)) == expected
+
+
+def test_a_model_whose_upstream_is_not_selected_reads_what_is_published(built: Scratch) -> None:
+    built.trades(BTC, DAY2, [200.0])
+    assert built.run("--select", "pairs") == {}
+    built.run("--select", "costs")
+    assert set(built.run("--select", "pairs")) == {"pairs BTC-USDT 2026-01-02"}
+
+
+def test_building_a_partition_alone_equals_building_all(built: Scratch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    whole = Scratch(tmp_path_factory.mktemp("whole") / "project")
+    for project in (built, whole):
+        project.model("pairs", lookback=86_400)
+        project.trades(BTC, DAY3, [103.0, 104.0])
+    built.run("--start", DAY3)
+    built.run()
+    whole.trades(BTC, DAY1, [100.0, 101.0])
+    whole.trades(BTC, DAY2, [102.0])
+    whole.trades(ETH, DAY1, [10.0])
+    whole.run()
+    assert built.table("pairs").equals(whole.table("pairs"))
+
+
+def test_a_changed_partition_layout_needs_a_full_refresh(built: Scratch) -> None:
+    built.model("costs", output={"partition_by": ["exchange", "date"]})
+    del built.config["models"]["pairs"]
+    built.save()
+    outcome = built.sqlgen("run")
+    assert "is published by (exchange, symbol, date), and models.yaml now says (exchange, date)" in outcome.out
+    assert len(built.costs()) == 4
+    built.run("--full-refresh")
+    assert sorted(path.name for path in (built.lake / "out/costs/exchange=binance").iterdir()) == [
+        "date=2026-01-01",
+        "date=2026-01-02",
+    ]
+    assert len(built.costs()) == 4

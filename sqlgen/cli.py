@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="sqlgen",
@@ -58,9 +59,6 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
-    except KeyboardInterrupt:
-        print("interrupted: what was published stays; run again to go on", file=sys.stderr)
-        sys.exit(130)
 
 
 @app.callback(invoke_without_command=True)
@@ -106,8 +104,12 @@ def run(
         _show_plan(engine, chosen, json)
         return
     console = _console()
-    with _watcher(console, json) as watcher:
-        report = engine.run(chosen, watcher, wait)
+    try:
+        with _watcher(console, json) as watcher:
+            report = engine.run(chosen, watcher, wait)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what was published stays as it is; run again to go on", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if json:
         _print_json(report.to_dict())
     else:

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet
 
 from sqlgen.errors import SqlgenError
 from sqlgen.planner import Task
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
-_MISSING_COLUMN = re.compile(
-    r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"'
-    r'|column "([^"]+)" was read from the original file'
-)
+_NAMED_COLUMN = re.compile(r'[Cc]olumn (?:named )?"([^"]+)"')
 _CONTEXT = 3
 
 
@@ -43,7 +41,7 @@ def explain(error: BaseException, task: Task, template: str, sql: str | None, la
     text = str(error)
     first = text.strip().splitlines()[0]
     headline = f"{where}: {first}"
-    hint = _hint(error, text)
+    hint = _missing_column(error, text, task, lake) or _hint(error, text)
     return Failure(f"{headline}. {hint}" if hint else headline, _detail(task, template, sql, text, lake))
 
 
@@ -78,9 +76,6 @@ def _hint(error: duckdb.Error, text: str) -> str:
         )
     ):
         return "The file is damaged or not complete: write it again, or move it out of the source's folder"
-    if match := _MISSING_COLUMN.search(text):
-        column = next(group for group in match.groups() if group)
-        return f"Column '{column}' is not in the input: check the source's adapter and the files named below"
     if isinstance(error, duckdb.OutOfMemoryException):
         return "Give more with --memory-limit, or fewer --threads"
     if (
@@ -91,6 +86,18 @@ def _hint(error: duckdb.Error, text: str) -> str:
         return "A column has another type or content than the adapter expects"
     if isinstance(error, duckdb.InterruptException):
         return "The run was interrupted"
+    return ""
+
+
+def _missing_column(error: duckdb.Error, text: str, task: Task, lake: Path) -> str:
+    """Where the SQL names a column that the first file of an input does not have."""
+    match = _NAMED_COLUMN.search(text) if isinstance(error, duckdb.BinderException) else None
+    for part in task.slices if match else ():
+        files = [lake / file.path for file in part.files if file.path.endswith(".parquet")]
+        if match and files:
+            names = pyarrow.parquet.read_schema(files[-1]).names
+            if match.group(1) not in names:
+                return f"Column '{match.group(1)}' is not in the input {part.ref}, which has: {', '.join(names)}"
     return ""
 
 

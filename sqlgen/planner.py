@@ -335,11 +335,18 @@ class _ModelPlanner:
         new = len(want.contributed) - len(old.contributed)
         if new:
             return f"{new} new input file(s) ({slices[0].ref})"
-        if old.inputs != want.inputs and {file.path for part in slices for file in part.files} == set(old.contributed):
-            self.plan.notes.append(
-                f"{self.model.name}: {unit}: an input file changed after it was appended; its rows stay as they were"
-            )
+        if old.inputs != want.inputs:
+            self._note_changes(unit, slices[0])
         return ""
+
+    def _note_changes(self, unit: Partition, part: Slice) -> None:
+        old = self.planner.details(self.model.name, unit)
+        known = {path: rest for path, *rest in old.sources.get(part.name, [])} if old is not None else {}
+        for file in part.files:
+            if file.path in known and known[file.path] != [file.size, file.mtime_ns]:
+                self.plan.notes.append(
+                    f"{self.model.name}: {file.path} changed after it was appended; its rows stay as they were"
+                )
 
 
 def _file_changes(old: Iterable[Sequence[object]], new: Iterable[Sequence[object]]) -> str:

@@ -133,7 +133,7 @@ class Builder:
         assert task.want is not None
         return Scope(
             scans,
-            open=task.want.open or "date" not in task.unit,
+            edges=task.edges,
             emit=partition_predicate(task.unit) if looks_back else None,
         )
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 from sqlgen.partitions import KEYS, Partition
 from sqlgen.project import Model, ModelInput, Project, adapter_template
@@ -25,6 +25,10 @@ _COMMENT = re.compile(r"(^|\s)--[^'\"\n]*$", re.MULTILINE)
 
 
 _DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
+
+
+Edge = Literal["first", "open"]
+EDGES: tuple[Edge, ...] = ("first", "open")
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class Scope:
 
     inputs: Mapping[str, Scan | None]
     """Input name -> its files; ``None`` for an optional input without any."""
-    open: bool = True
-    """Later rows of these keys may still come (the watermark lies inside the scope)."""
+    edges: frozenset[Edge] = frozenset(EDGES)
+    """``first``: no rows of these keys come before the scope. ``open``: none come after it, yet."""
     emit: str | None = None
     """Which of the resulting rows are the task's own; rows read for lookback are not."""
 
@@ -72,8 +76,8 @@ class CompiledModel:
     """The whole file: header, COPY."""
     fingerprint: str
     options_fingerprint: str
-    watermarked: bool
-    """Whether an open and a closed unit differ."""
+    edges: frozenset[Edge]
+    """The edges of a scope that make a difference to this model."""
 
     @property
     def descriptions(self) -> dict[str, str]:
@@ -99,15 +103,20 @@ class Compiler:
     def _compile(self, model: Model) -> CompiledModel:
         scope = self.whole_lake(model)
         select = self._merged(model, self.select(model, scope))
-        closed = self._merged(model, self.select(model, Scope(scope.inputs, open=False)))
-        fingerprint = digest(_bare(select), _bare(closed), model.lookback, _copy_options(model), model.output.mode)
+        inner = {
+            edge: self._merged(model, self.select(model, Scope(scope.inputs, frozenset(EDGES) - {edge})))
+            for edge in EDGES
+        }
+        fingerprint = digest(
+            _bare(select), *map(_bare, inner.values()), model.lookback, _copy_options(model), model.output.mode
+        )
         return CompiledModel(
             model=model,
             select=select,
             sql=_file(model, select, fingerprint),
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.options.items()), _copy_options(model)),
-            watermarked=_bare(select) != _bare(closed),
+            edges=frozenset(edge for edge in EDGES if _bare(select) != _bare(inner[edge])),
         )
 
     def whole_lake(self, model: Model) -> Scope:
@@ -138,7 +147,7 @@ class Compiler:
             model.config.sql,
             inputs=inputs,
             options=model.options,
-            scope=SimpleNamespace(open=scope.open),
+            scope=SimpleNamespace(first="first" in scope.edges, open="open" in scope.edges),
             model=SimpleNamespace(name=model.name, description=model.description),
         )
         return _narrowed(text, model, scope.emit)
@@ -264,15 +273,15 @@ def _ordered(model: Model, select: str) -> str:
 
 
 def _file(model: Model, select: str, fingerprint: str) -> str:
-    inputs = ", ".join(f"{entry.name} = {entry.ref}" for entry in model.inputs)
-    options = ", ".join(f"{name} = {value!r}" for name, value in model.options.items())
+    inputs = _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs)
+    options = _listed(f"{name} = {value!r}" for name, value in model.options.items())
     target = f"{WHOLE_TABLES}/{model.name}" + ("" if model.output.partition_by else ".parquet")
     header = f"""\
 -- model:       {model.name}
 -- description: {model.description}
 -- template:    {model.config.sql}
 -- inputs:      {inputs}
--- options:     {options or "none"}
+-- options:     {options}
 -- lookback:    {model.lookback:g} s
 -- publishes:   {model.output.path} ({model.output.mode}), by {", ".join(model.output.partition_by) or "nothing"}
 -- fingerprint: {fingerprint}
@@ -283,3 +292,7 @@ def _file(model: Model, select: str, fingerprint: str) -> str:
 """
     overwrite = ("OVERWRITE true",) if model.output.partition_by else ()
     return header + "\n" + _copy(model, select, target, model.output.partition_by, *overwrite) + "\n"
+
+
+def _listed(items: Iterable[str]) -> str:
+    return "\n--              ".join(items) or "none"

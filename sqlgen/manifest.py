@@ -32,7 +32,8 @@ class Record:
     options: str
     inputs: dict[str, str]
     """Digest of each input's files or upstream versions."""
-    open: bool = True
+    edges: tuple[str, ...] = ()
+    """Edges of the key's history at which the unit lay, where that made a difference."""
     rows: int = 0
     bytes: int = 0
     files: dict[str, int] = field(default_factory=dict)
@@ -58,7 +59,8 @@ class Record:
     def from_json(cls, text: str) -> Record:
         """Raises ``ValueError`` or ``TypeError`` where ``text`` is not a record."""
         data = json.loads(text)
-        return cls(**data | {"keys": tuple(data["keys"]), "contributed": tuple(data.get("contributed", ()))})
+        tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges", "contributed")}
+        return cls(**data | tuples)
 
 
 class Manifest:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlgen.compiler import CompiledModel, Compiler, digest
+from sqlgen.compiler import EDGES, CompiledModel, Compiler, Edge, digest
 from sqlgen.listing import SourceListing
 from sqlgen.manifest import Record
 from sqlgen.partitions import KEYS, Partition
@@ -18,6 +18,8 @@ from sqlgen.project import Model, ModelInput, Project
 from sqlgen.storage import FileInfo
 
 SECONDS_A_DAY = 86_400
+_EDGE_LOST = {"first": "an earlier partition has come", "open": "a later partition has come"}
+_EDGE_WON = {"first": "the earlier partitions are gone", "open": "the later partitions are gone"}
 
 WHOLE_MODEL = Partition((("*", "*"),))
 """Stands for all tasks of a model, where a task waits for the model and not for a unit of it."""
@@ -79,6 +81,8 @@ class Task:
     slices: tuple[Slice, ...] = ()
     want: Record | None = None
     """The record that publishing will write, as far as it is known before."""
+    edges: frozenset[Edge] = frozenset(EDGES)
+    """Where the unit lies in the history of its keys."""
     needs: tuple[tuple[str, Partition], ...] = ()
     """Tasks of this plan that must be done before."""
 
@@ -200,24 +204,15 @@ class _ModelPlanner:
         model = self.model
         compiled = self.planner.compiler.compile(model.name)
         units = self.planner.index(model, model.primary)
-        last = self._last_dates(units)
+        edges = _edges(units)
         for unit in sorted(units):
             if self.selection.covers(unit):
-                closed = unit.date is not None and unit.date < last[unit.project(("exchange", "symbol"))]
-                task = self._build(unit, compiled, is_open=not closed)
+                task = self._build(unit, compiled, edges[unit])
                 if task is None:
                     self.plan.fresh += 1
                 elif task.reason:
                     yield task
         yield from self._orphans(units)
-
-    def _last_dates(self, units: Iterable[Partition]) -> dict[Partition, dt.date]:
-        last: dict[Partition, dt.date] = {}
-        for unit in units:
-            date, key = unit.date, unit.project(("exchange", "symbol"))
-            if date is not None:
-                last[key] = max(date, last.get(key, date))
-        return last
 
     def _orphans(self, units: Mapping[Partition, object]) -> Iterable[Task]:
         records = self.planner.records.get(self.model.name, {})
@@ -231,7 +226,7 @@ class _ModelPlanner:
                 f" {gone[0]}. They stay as they are; --prune removes them"
             )
 
-    def _build(self, unit: Partition, compiled: CompiledModel, is_open: bool) -> Task | None:
+    def _build(self, unit: Partition, compiled: CompiledModel, edges: frozenset[Edge]) -> Task | None:
         """The task of a unit; ``None`` if it is up to date; a task without reason if it must wait."""
         slices, missing = [], []
         for entry in self.model.inputs:
@@ -244,9 +239,9 @@ class _ModelPlanner:
         if missing:
             self.plan.notes.append(f"{name}: {unit} waits for {', '.join(missing)}, which has no such partition")
             return Task(name, unit, "build", "")
-        want = self._want(unit, slices, compiled, is_open)
+        want = self._want(unit, slices, compiled, tuple(sorted(edges & compiled.edges)))
         reason = self._reason(unit, want, slices)
-        return Task(name, unit, "build", reason, tuple(slices), want) if reason else None
+        return Task(name, unit, "build", reason, tuple(slices), want, edges) if reason else None
 
     def _slice(self, unit: Partition, entry: ModelInput) -> Slice | None:
         shared = unit.project(self.planner.input_keys(entry))
@@ -264,7 +259,7 @@ class _ModelPlanner:
             files = tuple(dict.fromkeys(file for part in (*before, *current) for file in listing[part]))
         return Slice(entry.name, entry.ref, current, before, files)
 
-    def _want(self, unit: Partition, slices: list[Slice], compiled: CompiledModel, is_open: bool) -> Record:
+    def _want(self, unit: Partition, slices: list[Slice], compiled: CompiledModel, edges: tuple[str, ...]) -> Record:
         entries = {entry.name: entry for entry in self.model.inputs}
         inputs = {part.name: self.planner.digest(entries[part.name], part.current) for part in slices}
         inputs |= {
@@ -277,15 +272,14 @@ class _ModelPlanner:
             old = self.planner.records.get(self.model.name, {}).get(unit)
             known = () if old is None or self.selection.full_refresh else old.contributed
             contributed = tuple(dict.fromkeys([*known, *(file.path for part in slices for file in part.files)]))
-        still_open = is_open and compiled.watermarked
         return Record(
             unit=unit.path,
             keys=self.model.output.partition_by,
-            version=digest(compiled.fingerprint, inputs, still_open, contributed),
+            version=digest(compiled.fingerprint, inputs, edges, contributed),
             sql=compiled.fingerprint,
             options=compiled.options_fingerprint,
             inputs=inputs,
-            open=still_open,
+            edges=edges,
             contributed=contributed,
             sources={part.name: [list(file) for file in part.files] for part in slices if part.files},
         )
@@ -309,8 +303,9 @@ class _ModelPlanner:
             reasons.append("SQL changed")
         changed = [name for name in want.inputs | old.inputs if old.inputs.get(name) != want.inputs.get(name)]
         reasons += [self._input_reason(unit, name, want) for name in changed]
-        if old.sql == want.sql and old.open != want.open:
-            reasons.append("a later partition has come" if old.open else "the later partitions are gone")
+        if old.sql == want.sql:
+            reasons += [reason for edge, reason in _EDGE_LOST.items() if edge in {*old.edges} - {*want.edges}]
+            reasons += [reason for edge, reason in _EDGE_WON.items() if edge in {*want.edges} - {*old.edges}]
         if old.version != want.version and not reasons:
             reasons.append("published in another mode")
         return "; ".join(reasons)
@@ -347,6 +342,19 @@ class _ModelPlanner:
                 self.plan.notes.append(
                     f"{self.model.name}: {file.path} changed after it was appended; its rows stay as they were"
                 )
+
+
+def _edges(units: Iterable[Partition]) -> dict[Partition, frozenset[Edge]]:
+    """Which units are the first or the last of their (exchange, symbol)."""
+    histories: dict[Partition, list[Partition]] = collections.defaultdict(list)
+    for unit in sorted(units):
+        histories[unit.project(("exchange", "symbol"))].append(unit)
+    found: dict[Partition, frozenset[Edge]] = {}
+    for history in histories.values():
+        for at, unit in enumerate(history):
+            held: dict[Edge, bool] = {"first": at == 0, "open": at == len(history) - 1}
+            found[unit] = frozenset(edge for edge in EDGES if held[edge])
+    return found
 
 
 def _file_changes(old: Iterable[Sequence[object]], new: Iterable[Sequence[object]]) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sqlgen.sample.instruments import Ints
 
 RING = 1 << 14
+LOTS, TICK = 0, 1
 _MASK = RING - 1
 _REACH = 1 << 11
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -28,15 +29,12 @@ _S27, _S30, _S31, _S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(
 
 
 class Book(NamedTuple):
-    """State of one book, mutated in place."""
+    """State of one book, mutated in place. Few arrays, because Numba counts references to each in every call."""
 
-    lots: Ints
-    """(RING,) size at a level: positive for bids, negative for asks, 0 for none."""
-    ticks: Ints
-    """(RING,) the price that a ring slot stands for."""
-    order_ticks: Ints
-    order_lots: Ints
-    """(orders,) signed like ``lots``."""
+    ring: Ints
+    """(2, RING) the levels: lots (positive for bids, negative for asks, 0 for none), and the price a slot stands for."""
+    orders: Ints
+    """(2, orders) lots, signed as in the ring, and price of each resting order."""
     touch: Ints
     """(2,) best bid and best ask."""
     random: NDArray[np.uint64]
@@ -46,10 +44,8 @@ class Book(NamedTuple):
 def new_book(orders: int, seed: int) -> Book:
     """An empty book with room for ``orders`` resting orders."""
     return Book(
-        np.zeros(RING, np.int64),
-        np.full(RING, -1, np.int64),
-        np.zeros(orders, np.int64),
-        np.zeros(orders, np.int64),
+        np.zeros((2, RING), np.int64),
+        np.zeros((2, orders), np.int64),
         np.zeros(2, np.int64),
         np.array([seed], np.uint64),
     )
@@ -81,17 +77,17 @@ def draw_lots(book: Book, median: float, spread: float) -> int:
 def resting(book: Book, s: int, tick: int) -> int:
     """Lots that side ``s`` shows at a price."""
     i = tick & _MASK
-    return s * book.lots[i] if book.ticks[i] == tick and s * book.lots[i] > 0 else 0
+    return s * book.ring[LOTS, i] if book.ring[TICK, i] == tick and s * book.ring[LOTS, i] > 0 else 0
 
 
 @nb.njit(cache=True, nogil=True)
 def add(book: Book, s: int, tick: int, lots: int) -> None:
     """Add lots to a level of side ``s``; a slot that stood for a price far away is taken over."""
     i = tick & _MASK
-    if book.ticks[i] != tick or s * book.lots[i] < 0:
-        book.ticks[i] = tick
-        book.lots[i] = 0
-    book.lots[i] += s * lots
+    if book.ring[TICK, i] != tick or s * book.ring[LOTS, i] < 0:
+        book.ring[TICK, i] = tick
+        book.ring[LOTS, i] = 0
+    book.ring[LOTS, i] += s * lots
     own = 0 if s > 0 else 1
     if s * tick > s * book.touch[own]:
         book.touch[own] = tick
@@ -103,7 +99,7 @@ def remove(book: Book, s: int, tick: int, lots: int) -> None:
     held = resting(book, s, tick)
     if held == 0:
         return
-    book.lots[tick & _MASK] -= s * min(lots, held)
+    book.ring[LOTS, tick & _MASK] -= s * min(lots, held)
     own = 0 if s > 0 else 1
     if lots < held or tick != book.touch[own]:
         return
@@ -118,16 +114,16 @@ def remove(book: Book, s: int, tick: int, lots: int) -> None:
 @nb.njit(cache=True, nogil=True)
 def place(book: Book, s: int, tick: int, lots: int) -> None:
     """A limit order, in the place of a random old one. It never crosses: it stops one tick before the other side."""
-    slot = min(int(uniform(book) * len(book.order_ticks)), len(book.order_ticks) - 1)
-    old = book.order_lots[slot]
+    slot = min(int(uniform(book) * book.orders.shape[1]), book.orders.shape[1] - 1)
+    old = book.orders[LOTS, slot]
     if old != 0:
-        remove(book, 1 if old > 0 else -1, book.order_ticks[slot], abs(old))
+        remove(book, 1 if old > 0 else -1, book.orders[TICK, slot], abs(old))
     other = book.touch[1] if s > 0 else book.touch[0]
     if s * tick >= s * other:
         tick = other - s
     tick = max(tick, 1)
-    book.order_ticks[slot] = tick
-    book.order_lots[slot] = s * lots
+    book.orders[TICK, slot] = tick
+    book.orders[LOTS, slot] = s * lots
     add(book, s, tick, lots)
 
 

@@ -218,7 +218,7 @@ def open_market(venue: Venue, style: Style, fair: float) -> None:
     book.touch[0], book.touch[1] = math.floor(fair) - 1, math.ceil(fair) + 1
     add(book, 1, book.touch[0], 1)
     add(book, -1, book.touch[1], 1)
-    for _ in range(5 * len(book.order_ticks)):
+    for _ in range(5 * book.orders.shape[1]):
         _limit_order(book, style, fair, 1.0)
 
 

@@ -1,0 +1,60 @@
+# make demo: a sample lake, built and looked at. make check: all that CI checks.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LAKE ?= lake
+export SQLGEN_LAKE := $(LAKE)
+
+.PHONY: demo test fast lint format types check smoke bench golden lock clean
+
+demo: $(READY) ## write a sample lake, build every model, look at the bars
+	@test -d $(LAKE)/raw || $(BIN)/python -m sqlgen sample $(LAKE) --symbols 2 --days 2
+	$(BIN)/python -m sqlgen run models.yaml
+	@$(BIN)/python -m sqlgen compile models.yaml > /dev/null
+	@$(BIN)/python -m sqlgen catalog models.yaml > /dev/null
+	@echo
+	@echo "Tables:        $(LAKE)/processed/ccxt/{ticker,trades,orderbook}/..."
+	@echo "Compiled SQL:  target/compiled/*.sql"
+	@echo "Look around:   $(BIN)/duckdb -init target/catalog.sql"
+	@echo
+	@$(BIN)/duckdb -init target/catalog.sql -c "SELECT symbol, bar_start, open, high, low, close, volume, trade_imbalance, annualized_vol FROM trades_bars WHERE bar_seconds = 3600 ORDER BY bar_start, symbol LIMIT 10"
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sqlgen needs Python 3.11 or newer; name it: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+test: $(READY) ## all tests
+	$(BIN)/python -m pytest -n auto
+
+fast: $(READY) ## tests without the slow ones
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test ## what CI runs
+
+bench: $(READY) ## speed and memory as ratios against baselines
+	$(BIN)/python -m benchmarks
+
+golden: $(READY) ## write the golden SQL anew; read the diff
+	SQLGEN_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
+
+lock: $(READY) ## resolve the dependencies anew
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --group dev \
+		--python-version 3.11 --upgrade -o requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) target build dist

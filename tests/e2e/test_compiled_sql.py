@@ -1,0 +1,78 @@
+"""The compiled files in a real DuckDB shell give the tables that ``run`` publishes."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import yaml
+
+from sqlgen.engine import Engine
+from tests.support.engine import published, shipped_config, sqlgen
+
+SHELL = shutil.which("duckdb", path=str(Path(sys.executable).parent)) or shutil.which("duckdb")
+MODELS = ("ticker_features", "trades_features", "trades_bars", "orderbook_hf", "orderbook_bars")
+
+
+@pytest.fixture(scope="module", params=["date-parquet", "ymdh-parquet", "ymdh-ndjson"])
+def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder over a faulty lake, built, with its compiled files."""
+    layout, fmt = request.param.split("-")
+    folder = tmp_path_factory.mktemp("compiled")
+    arguments = ("--rows-per-day", 1500, "--days", 3, "--faults", "all", "--layout", layout, "--format", fmt)
+    assert sqlgen("sample", folder / "lake", *arguments).code == 0
+    (folder / "models.yaml").write_text(yaml.safe_dump(shipped_config(Path("lake")), sort_keys=False))
+    assert sqlgen("compile", folder / "models.yaml").code == 0
+    outcome = sqlgen("run", folder / "models.yaml")
+    assert outcome.code == 0, outcome.out
+    return folder
+
+
+@pytest.mark.skipif(SHELL is None, reason="the duckdb shell is not installed (package duckdb-cli)")
+@pytest.mark.parametrize("model", MODELS)
+def test_the_shell_gives_the_published_table(lake: Path, model: str) -> None:
+    script = (lake / f"target/compiled/{model}.sql").read_text()
+    assert SHELL is not None
+    done = subprocess.run([SHELL, "-bail", "-init", "/dev/null"], input=script, cwd=lake, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    path = shipped_config(Path("lake"))["models"][model]["output"]["path"]
+    same_tables(published(lake / "target/tables" / model), published(lake / "lake" / path))
+
+
+def same_tables(left: pa.Table, right: pa.Table) -> None:
+    """Equal; floats to 1e-12 relative, for sums that were added up in another order."""
+    assert left.schema.names == right.schema.names
+    assert left.num_rows == right.num_rows
+    assert right.num_rows > 0
+    for name in left.schema.names:
+        one, two = left[name].to_pylist(), right[name].to_pylist()
+        if one == two:
+            continue
+        assert left.schema.field(name).type == pa.float64(), name
+        for row, (x, y) in enumerate(zip(one, two, strict=True)):
+            assert x == y or math.isclose(x, y, rel_tol=1e-12, abs_tol=1e-18), (name, row, x, y)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_column_says_its_unit_or_meaning(lake: Path, model: str) -> None:
+    """In the compiled file and so in the catalog; keys apart."""
+    project = Engine.open(lake / "models.yaml")
+    path = project.project.models[model].output.path
+    columns = set(published(lake / "lake" / path).schema.names) - {"exchange", "symbol", "date", "ts", "seq"}
+    assert columns - project.compile([model])[model].descriptions.keys() == set()
+
+
+def test_the_published_files_are_in_time_order(lake: Path) -> None:
+    import pyarrow.parquet as pq
+
+    for model in ("ticker_features", "trades_features"):
+        path = shipped_config(Path("lake"))["models"][model]["output"]["path"]
+        for file in sorted((lake / "lake" / path).rglob("*.parquet")):
+            table = pq.read_table(file, columns=["ts", "seq"], partitioning=None)
+            keys = list(zip(table["ts"].cast(pa.int64()).to_pylist(), table["seq"].to_pylist(), strict=True))
+            assert keys == sorted(keys), file

@@ -1,0 +1,145 @@
+-- model:       orderbook_bars
+-- description: Time bars from the order book's mid price
+-- template:    orderbook/bars.sql.j2
+-- inputs:      hf = orderbook_hf
+-- options:     bar_durations = [60, 300, 900, 3600], max_gap = 300, seconds_per_year = 31536000, fill = False, emit_open_bars = False
+-- lookback:    300 s
+-- publishes:   processed/ccxt/orderbook/bars (overwrite), by exchange, symbol, date
+-- fingerprint: 5a712164909a5cbb43389394
+--
+-- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
+-- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
+-- to target/tables/orderbook_bars, so that nothing published is touched.
+
+COPY (
+    WITH hf AS (
+        SELECT *
+        FROM read_parquet(
+            [
+                'lake/processed/ccxt/orderbook/hf/**/*.parquet'
+            ],
+            hive_partitioning = true,
+            hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+        )
+    ),
+    snapshots AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            ts,
+            seq,
+            mid_price,
+            spread,
+            relative_spread,
+            imbalance_top1,
+            total_imbalance,
+            microprice,
+            micro_minus_mid,
+            total_bid_depth,
+            total_ask_depth,
+            smart_depth_imbalance
+        FROM hf
+    ),
+    gaps AS (
+        SELECT
+            *,
+            epoch_ns(ts) AS ns,
+            row_number() OVER in_order AS place,
+            coalesce(ns - lag(ns) OVER in_order > 300000000000, false) AS after_gap
+        FROM snapshots
+        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
+    ),
+    segments AS (
+        SELECT
+            *,
+            count(*) FILTER (after_gap) OVER (
+                PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
+            ) AS segment
+        FROM gaps
+    ),
+    steps AS (
+        SELECT
+            *,
+            ln(mid_price / lag(mid_price IGNORE NULLS) OVER in_order) AS step_return,
+            max(ns) OVER (PARTITION BY exchange, symbol) AS last_ns
+        FROM segments
+        WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
+    ),
+    binned AS (
+        SELECT
+            *,
+            ns - ns % (bar_seconds * 1000000000) AS start_ns
+        FROM steps
+        CROSS JOIN (SELECT unnest([60, 300, 900, 3600]::BIGINT[]) AS bar_seconds) AS durations
+    ),
+    seen AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            bar_seconds,
+            start_ns,
+            arg_min(mid_price, place) AS open,
+            max(mid_price) AS high,
+            min(mid_price) AS low,
+            arg_max(mid_price, place) AS close,
+            sum(step_return * step_return) AS realized_variance,
+            bool_or(after_gap) AS has_gap,
+            max(last_ns) AS last_ns,
+            count(*) AS snapshot_count,
+            avg(spread) AS mean_spread,
+            min(spread) AS min_spread,
+            max(spread) AS max_spread,
+            avg(relative_spread) AS mean_relative_spread,
+            avg(imbalance_top1) AS mean_imbalance_top1,
+            avg(total_imbalance) AS mean_total_imbalance,
+            avg(microprice) AS mean_microprice,
+            avg(micro_minus_mid) AS mean_micro_minus_mid,
+            avg(total_bid_depth) AS mean_total_bid_depth,
+            avg(total_ask_depth) AS mean_total_ask_depth,
+            avg(smart_depth_imbalance) AS mean_smart_depth_imbalance
+        FROM binned
+        GROUP BY exchange, symbol, date, bar_seconds, start_ns
+    ),
+    bars AS (FROM seen)
+    SELECT
+        exchange,
+        symbol,
+        date,
+        bar_seconds, -- s: length of the bar
+        make_timestamp_ns(start_ns) AS bar_start, -- UTC, ns: start of the bar, inclusive
+        make_timestamp_ns(start_ns + bar_seconds * 1000000000) AS bar_end, -- UTC, ns: end, exclusive; known from then on
+        open, -- q: first mid
+        high, -- q: highest mid
+        low, -- q: lowest mid
+        close, -- q: last mid
+        coalesce(snapshot_count, 0) AS snapshot_count, -- 1: snapshots
+        mean_spread, -- q: mean of best ask - best bid
+        min_spread, -- q: smallest best ask - best bid
+        max_spread, -- q: largest best ask - best bid
+        mean_relative_spread, -- 1: mean of spread over mid
+        mean_imbalance_top1, -- -1 to 1: mean of bid against ask size at the best level
+        mean_total_imbalance, -- -1 to 1: mean of bid against ask depth of all levels
+        mean_microprice, -- q: mean of the microprice
+        mean_micro_minus_mid, -- q: mean of microprice - mid
+        mean_total_bid_depth, -- u: mean of the depth of all bid levels
+        mean_total_ask_depth, -- u: mean of the depth of all ask levels
+        mean_smart_depth_imbalance, -- -1 to 1: mean of smart bid against smart ask depth
+        realized_variance, -- 1: sum of squared log returns, each credited to the later row
+        (close - open) / nullif(open, 0) AS "return", -- 1: close over open - 1
+        ln(close / nullif(open, 0)) AS log_return, -- 1: of close over open
+        (high - low) / nullif(open, 0) AS "range", -- 1: high - low over open
+        sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: per square root of a year
+        has_gap -- a row of the bar comes more than max_gap after the row before it
+    FROM bars
+    WHERE start_ns + bar_seconds * 1000000000 <= last_ns OR last_ns IS NULL
+    ORDER BY exchange, symbol, bar_seconds, bar_start
+) TO 'target/tables/orderbook_bars' (
+    FORMAT parquet,
+    COMPRESSION zstd,
+    COMPRESSION_LEVEL 3,
+    PARTITION_BY (exchange, symbol, date),
+    WRITE_PARTITION_COLUMNS true,
+    OVERWRITE true
+);

@@ -1,0 +1,942 @@
+-- model:       orderbook_hf
+-- description: Features per order book snapshot
+-- template:    orderbook/hf.sql.j2
+-- inputs:      orderbook = ccxt_orderbook
+-- options:     max_levels = 20, top_levels = 5, imbalance_levels = [1, 3, 5, 10], bands_bps = [5, 10, 25, 50, 100], smart_depth_k = 100.0, regression_levels = 10, keep_book = False
+-- lookback:    0 s
+-- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
+-- fingerprint: 5b7689dae19ebccb2987d737
+--
+-- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
+-- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
+-- to target/tables/orderbook_hf, so that nothing published is touched.
+
+COPY (
+    WITH orderbook AS (
+        WITH files_before AS (
+            SELECT
+                file_name AS filename,
+                CAST(coalesce(sum(num_rows) OVER (
+                    PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ), 0) AS BIGINT) AS rows_before
+            FROM parquet_file_metadata([
+                'lake/raw/ccxt/orderbook/**/*.parquet'
+            ])
+        ),
+        positioned AS (
+            SELECT
+                exchange,
+                symbol,
+                date,
+                make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+                file_row_number + rows_before AS seq,
+                CAST(bids AS STRUCT(price DOUBLE, size DOUBLE)[]) AS bids,
+                CAST(asks AS STRUCT(price DOUBLE, size DOUBLE)[]) AS asks
+            FROM read_parquet(
+                [
+                    'lake/raw/ccxt/orderbook/**/*.parquet'
+                ],
+                hive_partitioning = true,
+                hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+            )
+            JOIN files_before USING (filename)
+        ),
+        checked AS (
+            SELECT
+                *,
+                coalesce(len(list_filter(bids, lambda x, i:
+                    x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                    AND (i = 1 OR x.price < bids[i - 1].price)
+                )) = len(bids), true) AS bids_in_order,
+                coalesce(len(list_filter(asks, lambda x, i:
+                    x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                    AND (i = 1 OR x.price > asks[i - 1].price)
+                )) = len(asks), true) AS asks_in_order
+            FROM positioned
+        ),
+        cleaned AS (
+            SELECT
+                *,
+                CASE WHEN bids_in_order THEN bids ELSE list_transform(
+                    list_reverse_sort(list_distinct([x.price FOR x IN bids IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)]))[:20],
+                    lambda p: {
+                        'price': p,
+                        'size': list_sum([x.size FOR x IN bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+                    }
+                ) END AS clean_bids,
+                CASE WHEN asks_in_order THEN asks ELSE list_transform(
+                    list_sort(list_distinct([x.price FOR x IN asks IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)]))[:20],
+                    lambda p: {
+                        'price': p,
+                        'size': list_sum([x.size FOR x IN asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+                    }
+                ) END AS clean_asks
+            FROM checked
+        )
+        SELECT
+            exchange,
+            symbol,
+            date,
+            ts,
+            seq,
+            CAST(len(clean_bids[:20]) AS SMALLINT) AS bid_levels,
+            CAST(len(clean_asks[:20]) AS SMALLINT) AS ask_levels,
+            clean_bids[1].price AS bid_price_00,
+            clean_bids[1].size AS bid_size_00,
+            clean_asks[1].price AS ask_price_00,
+            clean_asks[1].size AS ask_size_00,
+            clean_bids[2].price AS bid_price_01,
+            clean_bids[2].size AS bid_size_01,
+            clean_asks[2].price AS ask_price_01,
+            clean_asks[2].size AS ask_size_01,
+            clean_bids[3].price AS bid_price_02,
+            clean_bids[3].size AS bid_size_02,
+            clean_asks[3].price AS ask_price_02,
+            clean_asks[3].size AS ask_size_02,
+            clean_bids[4].price AS bid_price_03,
+            clean_bids[4].size AS bid_size_03,
+            clean_asks[4].price AS ask_price_03,
+            clean_asks[4].size AS ask_size_03,
+            clean_bids[5].price AS bid_price_04,
+            clean_bids[5].size AS bid_size_04,
+            clean_asks[5].price AS ask_price_04,
+            clean_asks[5].size AS ask_size_04,
+            clean_bids[6].price AS bid_price_05,
+            clean_bids[6].size AS bid_size_05,
+            clean_asks[6].price AS ask_price_05,
+            clean_asks[6].size AS ask_size_05,
+            clean_bids[7].price AS bid_price_06,
+            clean_bids[7].size AS bid_size_06,
+            clean_asks[7].price AS ask_price_06,
+            clean_asks[7].size AS ask_size_06,
+            clean_bids[8].price AS bid_price_07,
+            clean_bids[8].size AS bid_size_07,
+            clean_asks[8].price AS ask_price_07,
+            clean_asks[8].size AS ask_size_07,
+            clean_bids[9].price AS bid_price_08,
+            clean_bids[9].size AS bid_size_08,
+            clean_asks[9].price AS ask_price_08,
+            clean_asks[9].size AS ask_size_08,
+            clean_bids[10].price AS bid_price_09,
+            clean_bids[10].size AS bid_size_09,
+            clean_asks[10].price AS ask_price_09,
+            clean_asks[10].size AS ask_size_09,
+            clean_bids[11].price AS bid_price_10,
+            clean_bids[11].size AS bid_size_10,
+            clean_asks[11].price AS ask_price_10,
+            clean_asks[11].size AS ask_size_10,
+            clean_bids[12].price AS bid_price_11,
+            clean_bids[12].size AS bid_size_11,
+            clean_asks[12].price AS ask_price_11,
+            clean_asks[12].size AS ask_size_11,
+            clean_bids[13].price AS bid_price_12,
+            clean_bids[13].size AS bid_size_12,
+            clean_asks[13].price AS ask_price_12,
+            clean_asks[13].size AS ask_size_12,
+            clean_bids[14].price AS bid_price_13,
+            clean_bids[14].size AS bid_size_13,
+            clean_asks[14].price AS ask_price_13,
+            clean_asks[14].size AS ask_size_13,
+            clean_bids[15].price AS bid_price_14,
+            clean_bids[15].size AS bid_size_14,
+            clean_asks[15].price AS ask_price_14,
+            clean_asks[15].size AS ask_size_14,
+            clean_bids[16].price AS bid_price_15,
+            clean_bids[16].size AS bid_size_15,
+            clean_asks[16].price AS ask_price_15,
+            clean_asks[16].size AS ask_size_15,
+            clean_bids[17].price AS bid_price_16,
+            clean_bids[17].size AS bid_size_16,
+            clean_asks[17].price AS ask_price_16,
+            clean_asks[17].size AS ask_size_16,
+            clean_bids[18].price AS bid_price_17,
+            clean_bids[18].size AS bid_size_17,
+            clean_asks[18].price AS ask_price_17,
+            clean_asks[18].size AS ask_size_17,
+            clean_bids[19].price AS bid_price_18,
+            clean_bids[19].size AS bid_size_18,
+            clean_asks[19].price AS ask_price_18,
+            clean_asks[19].size AS ask_size_18,
+            clean_bids[20].price AS bid_price_19,
+            clean_bids[20].size AS bid_size_19,
+            clean_asks[20].price AS ask_price_19,
+            clean_asks[20].size AS ask_size_19
+        FROM cleaned
+    ),
+    quotes AS (
+        SELECT
+            *,
+            bid_price_00 AS best_bid,
+            ask_price_00 AS best_ask,
+            CASE
+                WHEN best_bid IS NULL AND best_ask IS NULL THEN 'empty'
+                WHEN best_bid IS NULL OR best_ask IS NULL THEN 'one_sided'
+                WHEN best_ask < best_bid THEN 'crossed'
+                WHEN best_ask = best_bid THEN 'locked'
+                ELSE 'ok'
+            END AS book_state,
+            CASE WHEN best_ask >= best_bid THEN (best_bid + best_ask) / 2 END AS mid_price,
+            best_ask - best_bid AS spread,
+            least(bid_levels, ask_levels, 10) AS shared_levels,
+            CASE WHEN mid_price IS NOT NULL AND shared_levels >= 3 THEN shared_levels END AS fit_levels
+        FROM orderbook
+    ),
+    -- Per level: distance from mid in bps, and depth of the levels up to it.
+    levels AS (
+        SELECT
+            *,
+            1e4 * (mid_price - bid_price_00) / mid_price AS bid_bps_00,
+            1e4 * (ask_price_00 - mid_price) / mid_price AS ask_bps_00,
+            1e4 * (mid_price - bid_price_01) / mid_price AS bid_bps_01,
+            1e4 * (ask_price_01 - mid_price) / mid_price AS ask_bps_01,
+            1e4 * (mid_price - bid_price_02) / mid_price AS bid_bps_02,
+            1e4 * (ask_price_02 - mid_price) / mid_price AS ask_bps_02,
+            1e4 * (mid_price - bid_price_03) / mid_price AS bid_bps_03,
+            1e4 * (ask_price_03 - mid_price) / mid_price AS ask_bps_03,
+            1e4 * (mid_price - bid_price_04) / mid_price AS bid_bps_04,
+            1e4 * (ask_price_04 - mid_price) / mid_price AS ask_bps_04,
+            1e4 * (mid_price - bid_price_05) / mid_price AS bid_bps_05,
+            1e4 * (ask_price_05 - mid_price) / mid_price AS ask_bps_05,
+            1e4 * (mid_price - bid_price_06) / mid_price AS bid_bps_06,
+            1e4 * (ask_price_06 - mid_price) / mid_price AS ask_bps_06,
+            1e4 * (mid_price - bid_price_07) / mid_price AS bid_bps_07,
+            1e4 * (ask_price_07 - mid_price) / mid_price AS ask_bps_07,
+            1e4 * (mid_price - bid_price_08) / mid_price AS bid_bps_08,
+            1e4 * (ask_price_08 - mid_price) / mid_price AS ask_bps_08,
+            1e4 * (mid_price - bid_price_09) / mid_price AS bid_bps_09,
+            1e4 * (ask_price_09 - mid_price) / mid_price AS ask_bps_09,
+            1e4 * (mid_price - bid_price_10) / mid_price AS bid_bps_10,
+            1e4 * (ask_price_10 - mid_price) / mid_price AS ask_bps_10,
+            1e4 * (mid_price - bid_price_11) / mid_price AS bid_bps_11,
+            1e4 * (ask_price_11 - mid_price) / mid_price AS ask_bps_11,
+            1e4 * (mid_price - bid_price_12) / mid_price AS bid_bps_12,
+            1e4 * (ask_price_12 - mid_price) / mid_price AS ask_bps_12,
+            1e4 * (mid_price - bid_price_13) / mid_price AS bid_bps_13,
+            1e4 * (ask_price_13 - mid_price) / mid_price AS ask_bps_13,
+            1e4 * (mid_price - bid_price_14) / mid_price AS bid_bps_14,
+            1e4 * (ask_price_14 - mid_price) / mid_price AS ask_bps_14,
+            1e4 * (mid_price - bid_price_15) / mid_price AS bid_bps_15,
+            1e4 * (ask_price_15 - mid_price) / mid_price AS ask_bps_15,
+            1e4 * (mid_price - bid_price_16) / mid_price AS bid_bps_16,
+            1e4 * (ask_price_16 - mid_price) / mid_price AS ask_bps_16,
+            1e4 * (mid_price - bid_price_17) / mid_price AS bid_bps_17,
+            1e4 * (ask_price_17 - mid_price) / mid_price AS ask_bps_17,
+            1e4 * (mid_price - bid_price_18) / mid_price AS bid_bps_18,
+            1e4 * (ask_price_18 - mid_price) / mid_price AS ask_bps_18,
+            1e4 * (mid_price - bid_price_19) / mid_price AS bid_bps_19,
+            1e4 * (ask_price_19 - mid_price) / mid_price AS ask_bps_19,
+            bid_size_00 AS bid_depth_00,
+            bid_depth_00 + coalesce(bid_size_01, 0) AS bid_depth_01,
+            bid_depth_01 + coalesce(bid_size_02, 0) AS bid_depth_02,
+            bid_depth_02 + coalesce(bid_size_03, 0) AS bid_depth_03,
+            bid_depth_03 + coalesce(bid_size_04, 0) AS bid_depth_04,
+            bid_depth_04 + coalesce(bid_size_05, 0) AS bid_depth_05,
+            bid_depth_05 + coalesce(bid_size_06, 0) AS bid_depth_06,
+            bid_depth_06 + coalesce(bid_size_07, 0) AS bid_depth_07,
+            bid_depth_07 + coalesce(bid_size_08, 0) AS bid_depth_08,
+            bid_depth_08 + coalesce(bid_size_09, 0) AS bid_depth_09,
+            bid_depth_09 + coalesce(bid_size_10, 0) AS bid_depth_10,
+            bid_depth_10 + coalesce(bid_size_11, 0) AS bid_depth_11,
+            bid_depth_11 + coalesce(bid_size_12, 0) AS bid_depth_12,
+            bid_depth_12 + coalesce(bid_size_13, 0) AS bid_depth_13,
+            bid_depth_13 + coalesce(bid_size_14, 0) AS bid_depth_14,
+            bid_depth_14 + coalesce(bid_size_15, 0) AS bid_depth_15,
+            bid_depth_15 + coalesce(bid_size_16, 0) AS bid_depth_16,
+            bid_depth_16 + coalesce(bid_size_17, 0) AS bid_depth_17,
+            bid_depth_17 + coalesce(bid_size_18, 0) AS bid_depth_18,
+            bid_depth_18 + coalesce(bid_size_19, 0) AS bid_depth_19,
+            ask_size_00 AS ask_depth_00,
+            ask_depth_00 + coalesce(ask_size_01, 0) AS ask_depth_01,
+            ask_depth_01 + coalesce(ask_size_02, 0) AS ask_depth_02,
+            ask_depth_02 + coalesce(ask_size_03, 0) AS ask_depth_03,
+            ask_depth_03 + coalesce(ask_size_04, 0) AS ask_depth_04,
+            ask_depth_04 + coalesce(ask_size_05, 0) AS ask_depth_05,
+            ask_depth_05 + coalesce(ask_size_06, 0) AS ask_depth_06,
+            ask_depth_06 + coalesce(ask_size_07, 0) AS ask_depth_07,
+            ask_depth_07 + coalesce(ask_size_08, 0) AS ask_depth_08,
+            ask_depth_08 + coalesce(ask_size_09, 0) AS ask_depth_09,
+            ask_depth_09 + coalesce(ask_size_10, 0) AS ask_depth_10,
+            ask_depth_10 + coalesce(ask_size_11, 0) AS ask_depth_11,
+            ask_depth_11 + coalesce(ask_size_12, 0) AS ask_depth_12,
+            ask_depth_12 + coalesce(ask_size_13, 0) AS ask_depth_13,
+            ask_depth_13 + coalesce(ask_size_14, 0) AS ask_depth_14,
+            ask_depth_14 + coalesce(ask_size_15, 0) AS ask_depth_15,
+            ask_depth_15 + coalesce(ask_size_16, 0) AS ask_depth_16,
+            ask_depth_16 + coalesce(ask_size_17, 0) AS ask_depth_17,
+            ask_depth_17 + coalesce(ask_size_18, 0) AS ask_depth_18,
+            ask_depth_18 + coalesce(ask_size_19, 0) AS ask_depth_19
+        FROM quotes
+    ),
+    -- Depth between neighbouring edges in bps, and the points of the regressions.
+    pieces AS (
+        SELECT
+            *,
+            CASE
+                WHEN mid_price IS NULL OR bid_bps_19 < 5 THEN NULL
+                ELSE if(bid_bps_00 >= 0 AND bid_bps_00 < 5, bid_size_00, 0)
+                + if(bid_bps_01 >= 0 AND bid_bps_01 < 5, bid_size_01, 0)
+                + if(bid_bps_02 >= 0 AND bid_bps_02 < 5, bid_size_02, 0)
+                + if(bid_bps_03 >= 0 AND bid_bps_03 < 5, bid_size_03, 0)
+                + if(bid_bps_04 >= 0 AND bid_bps_04 < 5, bid_size_04, 0)
+                + if(bid_bps_05 >= 0 AND bid_bps_05 < 5, bid_size_05, 0)
+                + if(bid_bps_06 >= 0 AND bid_bps_06 < 5, bid_size_06, 0)
+                + if(bid_bps_07 >= 0 AND bid_bps_07 < 5, bid_size_07, 0)
+                + if(bid_bps_08 >= 0 AND bid_bps_08 < 5, bid_size_08, 0)
+                + if(bid_bps_09 >= 0 AND bid_bps_09 < 5, bid_size_09, 0)
+                + if(bid_bps_10 >= 0 AND bid_bps_10 < 5, bid_size_10, 0)
+                + if(bid_bps_11 >= 0 AND bid_bps_11 < 5, bid_size_11, 0)
+                + if(bid_bps_12 >= 0 AND bid_bps_12 < 5, bid_size_12, 0)
+                + if(bid_bps_13 >= 0 AND bid_bps_13 < 5, bid_size_13, 0)
+                + if(bid_bps_14 >= 0 AND bid_bps_14 < 5, bid_size_14, 0)
+                + if(bid_bps_15 >= 0 AND bid_bps_15 < 5, bid_size_15, 0)
+                + if(bid_bps_16 >= 0 AND bid_bps_16 < 5, bid_size_16, 0)
+                + if(bid_bps_17 >= 0 AND bid_bps_17 < 5, bid_size_17, 0)
+                + if(bid_bps_18 >= 0 AND bid_bps_18 < 5, bid_size_18, 0)
+                + if(bid_bps_19 >= 0 AND bid_bps_19 < 5, bid_size_19, 0)
+            END AS bid_piece_0_5bps,
+            CASE
+                WHEN mid_price IS NULL OR bid_bps_19 < 10 THEN NULL
+                ELSE if(bid_bps_00 >= 5 AND bid_bps_00 < 10, bid_size_00, 0)
+                + if(bid_bps_01 >= 5 AND bid_bps_01 < 10, bid_size_01, 0)
+                + if(bid_bps_02 >= 5 AND bid_bps_02 < 10, bid_size_02, 0)
+                + if(bid_bps_03 >= 5 AND bid_bps_03 < 10, bid_size_03, 0)
+                + if(bid_bps_04 >= 5 AND bid_bps_04 < 10, bid_size_04, 0)
+                + if(bid_bps_05 >= 5 AND bid_bps_05 < 10, bid_size_05, 0)
+                + if(bid_bps_06 >= 5 AND bid_bps_06 < 10, bid_size_06, 0)
+                + if(bid_bps_07 >= 5 AND bid_bps_07 < 10, bid_size_07, 0)
+                + if(bid_bps_08 >= 5 AND bid_bps_08 < 10, bid_size_08, 0)
+                + if(bid_bps_09 >= 5 AND bid_bps_09 < 10, bid_size_09, 0)
+                + if(bid_bps_10 >= 5 AND bid_bps_10 < 10, bid_size_10, 0)
+                + if(bid_bps_11 >= 5 AND bid_bps_11 < 10, bid_size_11, 0)
+                + if(bid_bps_12 >= 5 AND bid_bps_12 < 10, bid_size_12, 0)
+                + if(bid_bps_13 >= 5 AND bid_bps_13 < 10, bid_size_13, 0)
+                + if(bid_bps_14 >= 5 AND bid_bps_14 < 10, bid_size_14, 0)
+                + if(bid_bps_15 >= 5 AND bid_bps_15 < 10, bid_size_15, 0)
+                + if(bid_bps_16 >= 5 AND bid_bps_16 < 10, bid_size_16, 0)
+                + if(bid_bps_17 >= 5 AND bid_bps_17 < 10, bid_size_17, 0)
+                + if(bid_bps_18 >= 5 AND bid_bps_18 < 10, bid_size_18, 0)
+                + if(bid_bps_19 >= 5 AND bid_bps_19 < 10, bid_size_19, 0)
+            END AS bid_piece_5_10bps,
+            CASE
+                WHEN mid_price IS NULL OR bid_bps_19 < 25 THEN NULL
+                ELSE if(bid_bps_00 >= 10 AND bid_bps_00 < 25, bid_size_00, 0)
+                + if(bid_bps_01 >= 10 AND bid_bps_01 < 25, bid_size_01, 0)
+                + if(bid_bps_02 >= 10 AND bid_bps_02 < 25, bid_size_02, 0)
+                + if(bid_bps_03 >= 10 AND bid_bps_03 < 25, bid_size_03, 0)
+                + if(bid_bps_04 >= 10 AND bid_bps_04 < 25, bid_size_04, 0)
+                + if(bid_bps_05 >= 10 AND bid_bps_05 < 25, bid_size_05, 0)
+                + if(bid_bps_06 >= 10 AND bid_bps_06 < 25, bid_size_06, 0)
+                + if(bid_bps_07 >= 10 AND bid_bps_07 < 25, bid_size_07, 0)
+                + if(bid_bps_08 >= 10 AND bid_bps_08 < 25, bid_size_08, 0)
+                + if(bid_bps_09 >= 10 AND bid_bps_09 < 25, bid_size_09, 0)
+                + if(bid_bps_10 >= 10 AND bid_bps_10 < 25, bid_size_10, 0)
+                + if(bid_bps_11 >= 10 AND bid_bps_11 < 25, bid_size_11, 0)
+                + if(bid_bps_12 >= 10 AND bid_bps_12 < 25, bid_size_12, 0)
+                + if(bid_bps_13 >= 10 AND bid_bps_13 < 25, bid_size_13, 0)
+                + if(bid_bps_14 >= 10 AND bid_bps_14 < 25, bid_size_14, 0)
+                + if(bid_bps_15 >= 10 AND bid_bps_15 < 25, bid_size_15, 0)
+                + if(bid_bps_16 >= 10 AND bid_bps_16 < 25, bid_size_16, 0)
+                + if(bid_bps_17 >= 10 AND bid_bps_17 < 25, bid_size_17, 0)
+                + if(bid_bps_18 >= 10 AND bid_bps_18 < 25, bid_size_18, 0)
+                + if(bid_bps_19 >= 10 AND bid_bps_19 < 25, bid_size_19, 0)
+            END AS bid_piece_10_25bps,
+            CASE
+                WHEN mid_price IS NULL OR bid_bps_19 < 50 THEN NULL
+                ELSE if(bid_bps_00 >= 25 AND bid_bps_00 < 50, bid_size_00, 0)
+                + if(bid_bps_01 >= 25 AND bid_bps_01 < 50, bid_size_01, 0)
+                + if(bid_bps_02 >= 25 AND bid_bps_02 < 50, bid_size_02, 0)
+                + if(bid_bps_03 >= 25 AND bid_bps_03 < 50, bid_size_03, 0)
+                + if(bid_bps_04 >= 25 AND bid_bps_04 < 50, bid_size_04, 0)
+                + if(bid_bps_05 >= 25 AND bid_bps_05 < 50, bid_size_05, 0)
+                + if(bid_bps_06 >= 25 AND bid_bps_06 < 50, bid_size_06, 0)
+                + if(bid_bps_07 >= 25 AND bid_bps_07 < 50, bid_size_07, 0)
+                + if(bid_bps_08 >= 25 AND bid_bps_08 < 50, bid_size_08, 0)
+                + if(bid_bps_09 >= 25 AND bid_bps_09 < 50, bid_size_09, 0)
+                + if(bid_bps_10 >= 25 AND bid_bps_10 < 50, bid_size_10, 0)
+                + if(bid_bps_11 >= 25 AND bid_bps_11 < 50, bid_size_11, 0)
+                + if(bid_bps_12 >= 25 AND bid_bps_12 < 50, bid_size_12, 0)
+                + if(bid_bps_13 >= 25 AND bid_bps_13 < 50, bid_size_13, 0)
+                + if(bid_bps_14 >= 25 AND bid_bps_14 < 50, bid_size_14, 0)
+                + if(bid_bps_15 >= 25 AND bid_bps_15 < 50, bid_size_15, 0)
+                + if(bid_bps_16 >= 25 AND bid_bps_16 < 50, bid_size_16, 0)
+                + if(bid_bps_17 >= 25 AND bid_bps_17 < 50, bid_size_17, 0)
+                + if(bid_bps_18 >= 25 AND bid_bps_18 < 50, bid_size_18, 0)
+                + if(bid_bps_19 >= 25 AND bid_bps_19 < 50, bid_size_19, 0)
+            END AS bid_piece_25_50bps,
+            CASE
+                WHEN mid_price IS NULL OR bid_bps_19 < 100 THEN NULL
+                ELSE if(bid_bps_00 >= 50 AND bid_bps_00 < 100, bid_size_00, 0)
+                + if(bid_bps_01 >= 50 AND bid_bps_01 < 100, bid_size_01, 0)
+                + if(bid_bps_02 >= 50 AND bid_bps_02 < 100, bid_size_02, 0)
+                + if(bid_bps_03 >= 50 AND bid_bps_03 < 100, bid_size_03, 0)
+                + if(bid_bps_04 >= 50 AND bid_bps_04 < 100, bid_size_04, 0)
+                + if(bid_bps_05 >= 50 AND bid_bps_05 < 100, bid_size_05, 0)
+                + if(bid_bps_06 >= 50 AND bid_bps_06 < 100, bid_size_06, 0)
+                + if(bid_bps_07 >= 50 AND bid_bps_07 < 100, bid_size_07, 0)
+                + if(bid_bps_08 >= 50 AND bid_bps_08 < 100, bid_size_08, 0)
+                + if(bid_bps_09 >= 50 AND bid_bps_09 < 100, bid_size_09, 0)
+                + if(bid_bps_10 >= 50 AND bid_bps_10 < 100, bid_size_10, 0)
+                + if(bid_bps_11 >= 50 AND bid_bps_11 < 100, bid_size_11, 0)
+                + if(bid_bps_12 >= 50 AND bid_bps_12 < 100, bid_size_12, 0)
+                + if(bid_bps_13 >= 50 AND bid_bps_13 < 100, bid_size_13, 0)
+                + if(bid_bps_14 >= 50 AND bid_bps_14 < 100, bid_size_14, 0)
+                + if(bid_bps_15 >= 50 AND bid_bps_15 < 100, bid_size_15, 0)
+                + if(bid_bps_16 >= 50 AND bid_bps_16 < 100, bid_size_16, 0)
+                + if(bid_bps_17 >= 50 AND bid_bps_17 < 100, bid_size_17, 0)
+                + if(bid_bps_18 >= 50 AND bid_bps_18 < 100, bid_size_18, 0)
+                + if(bid_bps_19 >= 50 AND bid_bps_19 < 100, bid_size_19, 0)
+            END AS bid_piece_50_100bps,
+            CASE WHEN fit_levels > 0 THEN bid_bps_00 END AS bid_x_00,
+            CASE WHEN fit_levels > 0 THEN bid_depth_00 END AS bid_y_00,
+            CASE WHEN fit_levels > 1 THEN bid_bps_01 END AS bid_x_01,
+            CASE WHEN fit_levels > 1 THEN bid_depth_01 END AS bid_y_01,
+            CASE WHEN fit_levels > 2 THEN bid_bps_02 END AS bid_x_02,
+            CASE WHEN fit_levels > 2 THEN bid_depth_02 END AS bid_y_02,
+            CASE WHEN fit_levels > 3 THEN bid_bps_03 END AS bid_x_03,
+            CASE WHEN fit_levels > 3 THEN bid_depth_03 END AS bid_y_03,
+            CASE WHEN fit_levels > 4 THEN bid_bps_04 END AS bid_x_04,
+            CASE WHEN fit_levels > 4 THEN bid_depth_04 END AS bid_y_04,
+            CASE WHEN fit_levels > 5 THEN bid_bps_05 END AS bid_x_05,
+            CASE WHEN fit_levels > 5 THEN bid_depth_05 END AS bid_y_05,
+            CASE WHEN fit_levels > 6 THEN bid_bps_06 END AS bid_x_06,
+            CASE WHEN fit_levels > 6 THEN bid_depth_06 END AS bid_y_06,
+            CASE WHEN fit_levels > 7 THEN bid_bps_07 END AS bid_x_07,
+            CASE WHEN fit_levels > 7 THEN bid_depth_07 END AS bid_y_07,
+            CASE WHEN fit_levels > 8 THEN bid_bps_08 END AS bid_x_08,
+            CASE WHEN fit_levels > 8 THEN bid_depth_08 END AS bid_y_08,
+            CASE WHEN fit_levels > 9 THEN bid_bps_09 END AS bid_x_09,
+            CASE WHEN fit_levels > 9 THEN bid_depth_09 END AS bid_y_09
+    ,
+            CASE
+                WHEN mid_price IS NULL OR ask_bps_19 < 5 THEN NULL
+                ELSE if(ask_bps_00 >= 0 AND ask_bps_00 < 5, ask_size_00, 0)
+                + if(ask_bps_01 >= 0 AND ask_bps_01 < 5, ask_size_01, 0)
+                + if(ask_bps_02 >= 0 AND ask_bps_02 < 5, ask_size_02, 0)
+                + if(ask_bps_03 >= 0 AND ask_bps_03 < 5, ask_size_03, 0)
+                + if(ask_bps_04 >= 0 AND ask_bps_04 < 5, ask_size_04, 0)
+                + if(ask_bps_05 >= 0 AND ask_bps_05 < 5, ask_size_05, 0)
+                + if(ask_bps_06 >= 0 AND ask_bps_06 < 5, ask_size_06, 0)
+                + if(ask_bps_07 >= 0 AND ask_bps_07 < 5, ask_size_07, 0)
+                + if(ask_bps_08 >= 0 AND ask_bps_08 < 5, ask_size_08, 0)
+                + if(ask_bps_09 >= 0 AND ask_bps_09 < 5, ask_size_09, 0)
+                + if(ask_bps_10 >= 0 AND ask_bps_10 < 5, ask_size_10, 0)
+                + if(ask_bps_11 >= 0 AND ask_bps_11 < 5, ask_size_11, 0)
+                + if(ask_bps_12 >= 0 AND ask_bps_12 < 5, ask_size_12, 0)
+                + if(ask_bps_13 >= 0 AND ask_bps_13 < 5, ask_size_13, 0)
+                + if(ask_bps_14 >= 0 AND ask_bps_14 < 5, ask_size_14, 0)
+                + if(ask_bps_15 >= 0 AND ask_bps_15 < 5, ask_size_15, 0)
+                + if(ask_bps_16 >= 0 AND ask_bps_16 < 5, ask_size_16, 0)
+                + if(ask_bps_17 >= 0 AND ask_bps_17 < 5, ask_size_17, 0)
+                + if(ask_bps_18 >= 0 AND ask_bps_18 < 5, ask_size_18, 0)
+                + if(ask_bps_19 >= 0 AND ask_bps_19 < 5, ask_size_19, 0)
+            END AS ask_piece_0_5bps,
+            CASE
+                WHEN mid_price IS NULL OR ask_bps_19 < 10 THEN NULL
+                ELSE if(ask_bps_00 >= 5 AND ask_bps_00 < 10, ask_size_00, 0)
+                + if(ask_bps_01 >= 5 AND ask_bps_01 < 10, ask_size_01, 0)
+                + if(ask_bps_02 >= 5 AND ask_bps_02 < 10, ask_size_02, 0)
+                + if(ask_bps_03 >= 5 AND ask_bps_03 < 10, ask_size_03, 0)
+                + if(ask_bps_04 >= 5 AND ask_bps_04 < 10, ask_size_04, 0)
+                + if(ask_bps_05 >= 5 AND ask_bps_05 < 10, ask_size_05, 0)
+                + if(ask_bps_06 >= 5 AND ask_bps_06 < 10, ask_size_06, 0)
+                + if(ask_bps_07 >= 5 AND ask_bps_07 < 10, ask_size_07, 0)
+                + if(ask_bps_08 >= 5 AND ask_bps_08 < 10, ask_size_08, 0)
+                + if(ask_bps_09 >= 5 AND ask_bps_09 < 10, ask_size_09, 0)
+                + if(ask_bps_10 >= 5 AND ask_bps_10 < 10, ask_size_10, 0)
+                + if(ask_bps_11 >= 5 AND ask_bps_11 < 10, ask_size_11, 0)
+                + if(ask_bps_12 >= 5 AND ask_bps_12 < 10, ask_size_12, 0)
+                + if(ask_bps_13 >= 5 AND ask_bps_13 < 10, ask_size_13, 0)
+                + if(ask_bps_14 >= 5 AND ask_bps_14 < 10, ask_size_14, 0)
+                + if(ask_bps_15 >= 5 AND ask_bps_15 < 10, ask_size_15, 0)
+                + if(ask_bps_16 >= 5 AND ask_bps_16 < 10, ask_size_16, 0)
+                + if(ask_bps_17 >= 5 AND ask_bps_17 < 10, ask_size_17, 0)
+                + if(ask_bps_18 >= 5 AND ask_bps_18 < 10, ask_size_18, 0)
+                + if(ask_bps_19 >= 5 AND ask_bps_19 < 10, ask_size_19, 0)
+            END AS ask_piece_5_10bps,
+            CASE
+                WHEN mid_price IS NULL OR ask_bps_19 < 25 THEN NULL
+                ELSE if(ask_bps_00 >= 10 AND ask_bps_00 < 25, ask_size_00, 0)
+                + if(ask_bps_01 >= 10 AND ask_bps_01 < 25, ask_size_01, 0)
+                + if(ask_bps_02 >= 10 AND ask_bps_02 < 25, ask_size_02, 0)
+                + if(ask_bps_03 >= 10 AND ask_bps_03 < 25, ask_size_03, 0)
+                + if(ask_bps_04 >= 10 AND ask_bps_04 < 25, ask_size_04, 0)
+                + if(ask_bps_05 >= 10 AND ask_bps_05 < 25, ask_size_05, 0)
+                + if(ask_bps_06 >= 10 AND ask_bps_06 < 25, ask_size_06, 0)
+                + if(ask_bps_07 >= 10 AND ask_bps_07 < 25, ask_size_07, 0)
+                + if(ask_bps_08 >= 10 AND ask_bps_08 < 25, ask_size_08, 0)
+                + if(ask_bps_09 >= 10 AND ask_bps_09 < 25, ask_size_09, 0)
+                + if(ask_bps_10 >= 10 AND ask_bps_10 < 25, ask_size_10, 0)
+                + if(ask_bps_11 >= 10 AND ask_bps_11 < 25, ask_size_11, 0)
+                + if(ask_bps_12 >= 10 AND ask_bps_12 < 25, ask_size_12, 0)
+                + if(ask_bps_13 >= 10 AND ask_bps_13 < 25, ask_size_13, 0)
+                + if(ask_bps_14 >= 10 AND ask_bps_14 < 25, ask_size_14, 0)
+                + if(ask_bps_15 >= 10 AND ask_bps_15 < 25, ask_size_15, 0)
+                + if(ask_bps_16 >= 10 AND ask_bps_16 < 25, ask_size_16, 0)
+                + if(ask_bps_17 >= 10 AND ask_bps_17 < 25, ask_size_17, 0)
+                + if(ask_bps_18 >= 10 AND ask_bps_18 < 25, ask_size_18, 0)
+                + if(ask_bps_19 >= 10 AND ask_bps_19 < 25, ask_size_19, 0)
+            END AS ask_piece_10_25bps,
+            CASE
+                WHEN mid_price IS NULL OR ask_bps_19 < 50 THEN NULL
+                ELSE if(ask_bps_00 >= 25 AND ask_bps_00 < 50, ask_size_00, 0)
+                + if(ask_bps_01 >= 25 AND ask_bps_01 < 50, ask_size_01, 0)
+                + if(ask_bps_02 >= 25 AND ask_bps_02 < 50, ask_size_02, 0)
+                + if(ask_bps_03 >= 25 AND ask_bps_03 < 50, ask_size_03, 0)
+                + if(ask_bps_04 >= 25 AND ask_bps_04 < 50, ask_size_04, 0)
+                + if(ask_bps_05 >= 25 AND ask_bps_05 < 50, ask_size_05, 0)
+                + if(ask_bps_06 >= 25 AND ask_bps_06 < 50, ask_size_06, 0)
+                + if(ask_bps_07 >= 25 AND ask_bps_07 < 50, ask_size_07, 0)
+                + if(ask_bps_08 >= 25 AND ask_bps_08 < 50, ask_size_08, 0)
+                + if(ask_bps_09 >= 25 AND ask_bps_09 < 50, ask_size_09, 0)
+                + if(ask_bps_10 >= 25 AND ask_bps_10 < 50, ask_size_10, 0)
+                + if(ask_bps_11 >= 25 AND ask_bps_11 < 50, ask_size_11, 0)
+                + if(ask_bps_12 >= 25 AND ask_bps_12 < 50, ask_size_12, 0)
+                + if(ask_bps_13 >= 25 AND ask_bps_13 < 50, ask_size_13, 0)
+                + if(ask_bps_14 >= 25 AND ask_bps_14 < 50, ask_size_14, 0)
+                + if(ask_bps_15 >= 25 AND ask_bps_15 < 50, ask_size_15, 0)
+                + if(ask_bps_16 >= 25 AND ask_bps_16 < 50, ask_size_16, 0)
+                + if(ask_bps_17 >= 25 AND ask_bps_17 < 50, ask_size_17, 0)
+                + if(ask_bps_18 >= 25 AND ask_bps_18 < 50, ask_size_18, 0)
+                + if(ask_bps_19 >= 25 AND ask_bps_19 < 50, ask_size_19, 0)
+            END AS ask_piece_25_50bps,
+            CASE
+                WHEN mid_price IS NULL OR ask_bps_19 < 100 THEN NULL
+                ELSE if(ask_bps_00 >= 50 AND ask_bps_00 < 100, ask_size_00, 0)
+                + if(ask_bps_01 >= 50 AND ask_bps_01 < 100, ask_size_01, 0)
+                + if(ask_bps_02 >= 50 AND ask_bps_02 < 100, ask_size_02, 0)
+                + if(ask_bps_03 >= 50 AND ask_bps_03 < 100, ask_size_03, 0)
+                + if(ask_bps_04 >= 50 AND ask_bps_04 < 100, ask_size_04, 0)
+                + if(ask_bps_05 >= 50 AND ask_bps_05 < 100, ask_size_05, 0)
+                + if(ask_bps_06 >= 50 AND ask_bps_06 < 100, ask_size_06, 0)
+                + if(ask_bps_07 >= 50 AND ask_bps_07 < 100, ask_size_07, 0)
+                + if(ask_bps_08 >= 50 AND ask_bps_08 < 100, ask_size_08, 0)
+                + if(ask_bps_09 >= 50 AND ask_bps_09 < 100, ask_size_09, 0)
+                + if(ask_bps_10 >= 50 AND ask_bps_10 < 100, ask_size_10, 0)
+                + if(ask_bps_11 >= 50 AND ask_bps_11 < 100, ask_size_11, 0)
+                + if(ask_bps_12 >= 50 AND ask_bps_12 < 100, ask_size_12, 0)
+                + if(ask_bps_13 >= 50 AND ask_bps_13 < 100, ask_size_13, 0)
+                + if(ask_bps_14 >= 50 AND ask_bps_14 < 100, ask_size_14, 0)
+                + if(ask_bps_15 >= 50 AND ask_bps_15 < 100, ask_size_15, 0)
+                + if(ask_bps_16 >= 50 AND ask_bps_16 < 100, ask_size_16, 0)
+                + if(ask_bps_17 >= 50 AND ask_bps_17 < 100, ask_size_17, 0)
+                + if(ask_bps_18 >= 50 AND ask_bps_18 < 100, ask_size_18, 0)
+                + if(ask_bps_19 >= 50 AND ask_bps_19 < 100, ask_size_19, 0)
+            END AS ask_piece_50_100bps,
+            CASE WHEN fit_levels > 0 THEN ask_bps_00 END AS ask_x_00,
+            CASE WHEN fit_levels > 0 THEN ask_depth_00 END AS ask_y_00,
+            CASE WHEN fit_levels > 1 THEN ask_bps_01 END AS ask_x_01,
+            CASE WHEN fit_levels > 1 THEN ask_depth_01 END AS ask_y_01,
+            CASE WHEN fit_levels > 2 THEN ask_bps_02 END AS ask_x_02,
+            CASE WHEN fit_levels > 2 THEN ask_depth_02 END AS ask_y_02,
+            CASE WHEN fit_levels > 3 THEN ask_bps_03 END AS ask_x_03,
+            CASE WHEN fit_levels > 3 THEN ask_depth_03 END AS ask_y_03,
+            CASE WHEN fit_levels > 4 THEN ask_bps_04 END AS ask_x_04,
+            CASE WHEN fit_levels > 4 THEN ask_depth_04 END AS ask_y_04,
+            CASE WHEN fit_levels > 5 THEN ask_bps_05 END AS ask_x_05,
+            CASE WHEN fit_levels > 5 THEN ask_depth_05 END AS ask_y_05,
+            CASE WHEN fit_levels > 6 THEN ask_bps_06 END AS ask_x_06,
+            CASE WHEN fit_levels > 6 THEN ask_depth_06 END AS ask_y_06,
+            CASE WHEN fit_levels > 7 THEN ask_bps_07 END AS ask_x_07,
+            CASE WHEN fit_levels > 7 THEN ask_depth_07 END AS ask_y_07,
+            CASE WHEN fit_levels > 8 THEN ask_bps_08 END AS ask_x_08,
+            CASE WHEN fit_levels > 8 THEN ask_depth_08 END AS ask_y_08,
+            CASE WHEN fit_levels > 9 THEN ask_bps_09 END AS ask_x_09,
+            CASE WHEN fit_levels > 9 THEN ask_depth_09 END AS ask_y_09
+
+        FROM levels
+    ),
+    fits AS (
+        SELECT
+            *,
+            (
+                bid_x_00 + coalesce(bid_x_01, 0) + coalesce(bid_x_02, 0) + coalesce(bid_x_03, 0) + coalesce(bid_x_04, 0)
+                + coalesce(bid_x_05, 0) + coalesce(bid_x_06, 0) + coalesce(bid_x_07, 0) + coalesce(bid_x_08, 0) + coalesce(bid_x_09, 0)
+            ) / fit_levels AS bid_x_mean,
+            (
+                bid_y_00 + coalesce(bid_y_01, 0) + coalesce(bid_y_02, 0) + coalesce(bid_y_03, 0) + coalesce(bid_y_04, 0)
+                + coalesce(bid_y_05, 0) + coalesce(bid_y_06, 0) + coalesce(bid_y_07, 0) + coalesce(bid_y_08, 0) + coalesce(bid_y_09, 0)
+            ) / fit_levels AS bid_y_mean,
+            (
+                ask_x_00 + coalesce(ask_x_01, 0) + coalesce(ask_x_02, 0) + coalesce(ask_x_03, 0) + coalesce(ask_x_04, 0)
+                + coalesce(ask_x_05, 0) + coalesce(ask_x_06, 0) + coalesce(ask_x_07, 0) + coalesce(ask_x_08, 0) + coalesce(ask_x_09, 0)
+            ) / fit_levels AS ask_x_mean,
+            (
+                ask_y_00 + coalesce(ask_y_01, 0) + coalesce(ask_y_02, 0) + coalesce(ask_y_03, 0) + coalesce(ask_y_04, 0)
+                + coalesce(ask_y_05, 0) + coalesce(ask_y_06, 0) + coalesce(ask_y_07, 0) + coalesce(ask_y_08, 0) + coalesce(ask_y_09, 0)
+            ) / fit_levels AS ask_y_mean
+        FROM pieces
+    )
+    SELECT
+        exchange,
+        symbol,
+        date,
+        ts, -- UTC, ns: exchange time, else time of collection
+        seq, -- position of the row in its partition, in file order
+        CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
+        CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
+        CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
+        isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
+        book_state, -- empty, one_sided, locked (ask = bid), crossed (ask < bid) or ok
+        bid_levels, -- levels after cleaning, at most 20; NULL without a list
+        ask_levels, -- levels after cleaning, at most 20; NULL without a list
+        bid_price_00, -- q: price of bid level 0
+        bid_size_00, -- u: size of bid level 0
+        ask_price_00, -- q: price of ask level 0
+        ask_size_00, -- u: size of ask level 0
+        bid_price_01, -- q: price of bid level 1
+        bid_size_01, -- u: size of bid level 1
+        ask_price_01, -- q: price of ask level 1
+        ask_size_01, -- u: size of ask level 1
+        bid_price_02, -- q: price of bid level 2
+        bid_size_02, -- u: size of bid level 2
+        ask_price_02, -- q: price of ask level 2
+        ask_size_02, -- u: size of ask level 2
+        bid_price_03, -- q: price of bid level 3
+        bid_size_03, -- u: size of bid level 3
+        ask_price_03, -- q: price of ask level 3
+        ask_size_03, -- u: size of ask level 3
+        bid_price_04, -- q: price of bid level 4
+        bid_size_04, -- u: size of bid level 4
+        ask_price_04, -- q: price of ask level 4
+        ask_size_04, -- u: size of ask level 4
+        bid_price_05, -- q: price of bid level 5
+        bid_size_05, -- u: size of bid level 5
+        ask_price_05, -- q: price of ask level 5
+        ask_size_05, -- u: size of ask level 5
+        bid_price_06, -- q: price of bid level 6
+        bid_size_06, -- u: size of bid level 6
+        ask_price_06, -- q: price of ask level 6
+        ask_size_06, -- u: size of ask level 6
+        bid_price_07, -- q: price of bid level 7
+        bid_size_07, -- u: size of bid level 7
+        ask_price_07, -- q: price of ask level 7
+        ask_size_07, -- u: size of ask level 7
+        bid_price_08, -- q: price of bid level 8
+        bid_size_08, -- u: size of bid level 8
+        ask_price_08, -- q: price of ask level 8
+        ask_size_08, -- u: size of ask level 8
+        bid_price_09, -- q: price of bid level 9
+        bid_size_09, -- u: size of bid level 9
+        ask_price_09, -- q: price of ask level 9
+        ask_size_09, -- u: size of ask level 9
+        bid_price_10, -- q: price of bid level 10
+        bid_size_10, -- u: size of bid level 10
+        ask_price_10, -- q: price of ask level 10
+        ask_size_10, -- u: size of ask level 10
+        bid_price_11, -- q: price of bid level 11
+        bid_size_11, -- u: size of bid level 11
+        ask_price_11, -- q: price of ask level 11
+        ask_size_11, -- u: size of ask level 11
+        bid_price_12, -- q: price of bid level 12
+        bid_size_12, -- u: size of bid level 12
+        ask_price_12, -- q: price of ask level 12
+        ask_size_12, -- u: size of ask level 12
+        bid_price_13, -- q: price of bid level 13
+        bid_size_13, -- u: size of bid level 13
+        ask_price_13, -- q: price of ask level 13
+        ask_size_13, -- u: size of ask level 13
+        bid_price_14, -- q: price of bid level 14
+        bid_size_14, -- u: size of bid level 14
+        ask_price_14, -- q: price of ask level 14
+        ask_size_14, -- u: size of ask level 14
+        bid_price_15, -- q: price of bid level 15
+        bid_size_15, -- u: size of bid level 15
+        ask_price_15, -- q: price of ask level 15
+        ask_size_15, -- u: size of ask level 15
+        bid_price_16, -- q: price of bid level 16
+        bid_size_16, -- u: size of bid level 16
+        ask_price_16, -- q: price of ask level 16
+        ask_size_16, -- u: size of ask level 16
+        bid_price_17, -- q: price of bid level 17
+        bid_size_17, -- u: size of bid level 17
+        ask_price_17, -- q: price of ask level 17
+        ask_size_17, -- u: size of ask level 17
+        bid_price_18, -- q: price of bid level 18
+        bid_size_18, -- u: size of bid level 18
+        ask_price_18, -- q: price of ask level 18
+        ask_size_18, -- u: size of ask level 18
+        bid_price_19, -- q: price of bid level 19
+        bid_size_19, -- u: size of bid level 19
+        ask_price_19, -- q: price of ask level 19
+        ask_size_19, -- u: size of ask level 19
+        best_bid, -- q: highest bid
+        best_ask, -- q: lowest ask
+        mid_price, -- q: mean of best bid and best ask, NULL where crossed
+        spread, -- q: best ask - best bid, negative where crossed
+        spread / nullif(mid_price, 0) AS relative_spread, -- 1: spread over mid
+        1e4 * spread / nullif(mid_price, 0) AS spread_bps, -- bps: spread over mid
+        (best_bid * ask_size_00 + best_ask * bid_size_00) / nullif(bid_size_00 + ask_size_00, 0)
+            AS microprice, -- q: best prices, each weighted by the size on the other side
+        microprice - mid_price AS micro_minus_mid, -- q: lean of the best sizes
+        (bid_depth_00 - ask_depth_00) / nullif(bid_depth_00 + ask_depth_00, 0)
+            AS imbalance_top1, -- -1 to 1: bid against ask depth of the best 1 levels
+        (bid_depth_02 - ask_depth_02) / nullif(bid_depth_02 + ask_depth_02, 0)
+            AS imbalance_top3, -- -1 to 1: bid against ask depth of the best 3 levels
+        (bid_depth_04 - ask_depth_04) / nullif(bid_depth_04 + ask_depth_04, 0)
+            AS imbalance_top5, -- -1 to 1: bid against ask depth of the best 5 levels
+        (bid_depth_09 - ask_depth_09) / nullif(bid_depth_09 + ask_depth_09, 0)
+            AS imbalance_top10, -- -1 to 1: bid against ask depth of the best 10 levels
+        CASE WHEN bid_levels = 0 THEN 0 ELSE bid_depth_19 END
+            AS total_bid_depth, -- u: depth of all bid levels, 0 where the list is empty
+        CASE WHEN ask_levels = 0 THEN 0 ELSE ask_depth_19 END
+            AS total_ask_depth, -- u: depth of all ask levels, 0 where the list is empty
+        (bid_depth_19 - ask_depth_19) / nullif(bid_depth_19 + ask_depth_19, 0)
+            AS total_imbalance, -- -1 to 1: bid against ask depth of all levels
+        (
+            bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
+            + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
+            + coalesce(bid_price_04 * bid_size_04, 0)
+        ) / nullif(bid_depth_04, 0)
+            AS vwap_bid_top5, -- q: mean price by size of the best 5 bid levels
+        (
+            ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
+            + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
+            + coalesce(ask_price_04 * ask_size_04, 0)
+        ) / nullif(ask_depth_04, 0)
+            AS vwap_ask_top5, -- q: mean price by size of the best 5 ask levels
+        vwap_ask_top5 - vwap_bid_top5 AS vwap_spread_top5, -- q: between the two
+        bid_size_00 * exp(-100.0 * bid_bps_00 / 1e4) + coalesce(bid_size_01 * exp(-100.0 * bid_bps_01 / 1e4), 0)
+        + coalesce(bid_size_02 * exp(-100.0 * bid_bps_02 / 1e4), 0) + coalesce(bid_size_03 * exp(-100.0 * bid_bps_03 / 1e4), 0)
+        + coalesce(bid_size_04 * exp(-100.0 * bid_bps_04 / 1e4), 0) + coalesce(bid_size_05 * exp(-100.0 * bid_bps_05 / 1e4), 0)
+        + coalesce(bid_size_06 * exp(-100.0 * bid_bps_06 / 1e4), 0) + coalesce(bid_size_07 * exp(-100.0 * bid_bps_07 / 1e4), 0)
+        + coalesce(bid_size_08 * exp(-100.0 * bid_bps_08 / 1e4), 0) + coalesce(bid_size_09 * exp(-100.0 * bid_bps_09 / 1e4), 0)
+        + coalesce(bid_size_10 * exp(-100.0 * bid_bps_10 / 1e4), 0) + coalesce(bid_size_11 * exp(-100.0 * bid_bps_11 / 1e4), 0)
+        + coalesce(bid_size_12 * exp(-100.0 * bid_bps_12 / 1e4), 0) + coalesce(bid_size_13 * exp(-100.0 * bid_bps_13 / 1e4), 0)
+        + coalesce(bid_size_14 * exp(-100.0 * bid_bps_14 / 1e4), 0) + coalesce(bid_size_15 * exp(-100.0 * bid_bps_15 / 1e4), 0)
+        + coalesce(bid_size_16 * exp(-100.0 * bid_bps_16 / 1e4), 0) + coalesce(bid_size_17 * exp(-100.0 * bid_bps_17 / 1e4), 0)
+        + coalesce(bid_size_18 * exp(-100.0 * bid_bps_18 / 1e4), 0) + coalesce(bid_size_19 * exp(-100.0 * bid_bps_19 / 1e4), 0)
+            AS smart_bid_depth, -- u: bid depth, decaying with distance from mid
+        ask_size_00 * exp(-100.0 * ask_bps_00 / 1e4) + coalesce(ask_size_01 * exp(-100.0 * ask_bps_01 / 1e4), 0)
+        + coalesce(ask_size_02 * exp(-100.0 * ask_bps_02 / 1e4), 0) + coalesce(ask_size_03 * exp(-100.0 * ask_bps_03 / 1e4), 0)
+        + coalesce(ask_size_04 * exp(-100.0 * ask_bps_04 / 1e4), 0) + coalesce(ask_size_05 * exp(-100.0 * ask_bps_05 / 1e4), 0)
+        + coalesce(ask_size_06 * exp(-100.0 * ask_bps_06 / 1e4), 0) + coalesce(ask_size_07 * exp(-100.0 * ask_bps_07 / 1e4), 0)
+        + coalesce(ask_size_08 * exp(-100.0 * ask_bps_08 / 1e4), 0) + coalesce(ask_size_09 * exp(-100.0 * ask_bps_09 / 1e4), 0)
+        + coalesce(ask_size_10 * exp(-100.0 * ask_bps_10 / 1e4), 0) + coalesce(ask_size_11 * exp(-100.0 * ask_bps_11 / 1e4), 0)
+        + coalesce(ask_size_12 * exp(-100.0 * ask_bps_12 / 1e4), 0) + coalesce(ask_size_13 * exp(-100.0 * ask_bps_13 / 1e4), 0)
+        + coalesce(ask_size_14 * exp(-100.0 * ask_bps_14 / 1e4), 0) + coalesce(ask_size_15 * exp(-100.0 * ask_bps_15 / 1e4), 0)
+        + coalesce(ask_size_16 * exp(-100.0 * ask_bps_16 / 1e4), 0) + coalesce(ask_size_17 * exp(-100.0 * ask_bps_17 / 1e4), 0)
+        + coalesce(ask_size_18 * exp(-100.0 * ask_bps_18 / 1e4), 0) + coalesce(ask_size_19 * exp(-100.0 * ask_bps_19 / 1e4), 0)
+            AS smart_ask_depth, -- u: ask depth, decaying with distance from mid
+        (smart_bid_depth - smart_ask_depth) / nullif(smart_bid_depth + smart_ask_depth, 0)
+            AS smart_depth_imbalance, -- -1 to 1: smart bid against smart ask depth
+        abs(bid_price_00 - bid_price_04) / nullif(bid_depth_04, 0)
+            AS bid_slope_top5, -- q/u: price range over depth of the best 5 levels
+        abs(ask_price_00 - ask_price_04) / nullif(ask_depth_04, 0)
+            AS ask_slope_top5, -- q/u: price range over depth of the best 5 levels
+        bid_slope_top5 / nullif(ask_slope_top5, 0)
+            AS slope_asymmetry_top5, -- 1: bid slope over ask slope
+        (
+            (bid_x_00 - bid_x_mean) * (bid_y_00 - bid_y_mean)
+            + coalesce((bid_x_01 - bid_x_mean) * (bid_y_01 - bid_y_mean), 0)
+            + coalesce((bid_x_02 - bid_x_mean) * (bid_y_02 - bid_y_mean), 0)
+            + coalesce((bid_x_03 - bid_x_mean) * (bid_y_03 - bid_y_mean), 0)
+            + coalesce((bid_x_04 - bid_x_mean) * (bid_y_04 - bid_y_mean), 0)
+            + coalesce((bid_x_05 - bid_x_mean) * (bid_y_05 - bid_y_mean), 0)
+            + coalesce((bid_x_06 - bid_x_mean) * (bid_y_06 - bid_y_mean), 0)
+            + coalesce((bid_x_07 - bid_x_mean) * (bid_y_07 - bid_y_mean), 0)
+            + coalesce((bid_x_08 - bid_x_mean) * (bid_y_08 - bid_y_mean), 0)
+            + coalesce((bid_x_09 - bid_x_mean) * (bid_y_09 - bid_y_mean), 0)
+        ) / nullif(
+            (bid_x_00 - bid_x_mean) * (bid_x_00 - bid_x_mean)
+            + coalesce((bid_x_01 - bid_x_mean) * (bid_x_01 - bid_x_mean), 0)
+            + coalesce((bid_x_02 - bid_x_mean) * (bid_x_02 - bid_x_mean), 0)
+            + coalesce((bid_x_03 - bid_x_mean) * (bid_x_03 - bid_x_mean), 0)
+            + coalesce((bid_x_04 - bid_x_mean) * (bid_x_04 - bid_x_mean), 0)
+            + coalesce((bid_x_05 - bid_x_mean) * (bid_x_05 - bid_x_mean), 0)
+            + coalesce((bid_x_06 - bid_x_mean) * (bid_x_06 - bid_x_mean), 0)
+            + coalesce((bid_x_07 - bid_x_mean) * (bid_x_07 - bid_x_mean), 0)
+            + coalesce((bid_x_08 - bid_x_mean) * (bid_x_08 - bid_x_mean), 0)
+            + coalesce((bid_x_09 - bid_x_mean) * (bid_x_09 - bid_x_mean), 0),
+            0
+        )
+            AS bid_slope_regression, -- u/bps: least squares of depth on distance from mid
+        (
+            (ask_x_00 - ask_x_mean) * (ask_y_00 - ask_y_mean)
+            + coalesce((ask_x_01 - ask_x_mean) * (ask_y_01 - ask_y_mean), 0)
+            + coalesce((ask_x_02 - ask_x_mean) * (ask_y_02 - ask_y_mean), 0)
+            + coalesce((ask_x_03 - ask_x_mean) * (ask_y_03 - ask_y_mean), 0)
+            + coalesce((ask_x_04 - ask_x_mean) * (ask_y_04 - ask_y_mean), 0)
+            + coalesce((ask_x_05 - ask_x_mean) * (ask_y_05 - ask_y_mean), 0)
+            + coalesce((ask_x_06 - ask_x_mean) * (ask_y_06 - ask_y_mean), 0)
+            + coalesce((ask_x_07 - ask_x_mean) * (ask_y_07 - ask_y_mean), 0)
+            + coalesce((ask_x_08 - ask_x_mean) * (ask_y_08 - ask_y_mean), 0)
+            + coalesce((ask_x_09 - ask_x_mean) * (ask_y_09 - ask_y_mean), 0)
+        ) / nullif(
+            (ask_x_00 - ask_x_mean) * (ask_x_00 - ask_x_mean)
+            + coalesce((ask_x_01 - ask_x_mean) * (ask_x_01 - ask_x_mean), 0)
+            + coalesce((ask_x_02 - ask_x_mean) * (ask_x_02 - ask_x_mean), 0)
+            + coalesce((ask_x_03 - ask_x_mean) * (ask_x_03 - ask_x_mean), 0)
+            + coalesce((ask_x_04 - ask_x_mean) * (ask_x_04 - ask_x_mean), 0)
+            + coalesce((ask_x_05 - ask_x_mean) * (ask_x_05 - ask_x_mean), 0)
+            + coalesce((ask_x_06 - ask_x_mean) * (ask_x_06 - ask_x_mean), 0)
+            + coalesce((ask_x_07 - ask_x_mean) * (ask_x_07 - ask_x_mean), 0)
+            + coalesce((ask_x_08 - ask_x_mean) * (ask_x_08 - ask_x_mean), 0)
+            + coalesce((ask_x_09 - ask_x_mean) * (ask_x_09 - ask_x_mean), 0),
+            0
+        )
+            AS ask_slope_regression, -- u/bps: least squares of depth on distance from mid
+        (
+            bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
+            + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
+            + coalesce(bid_price_04 * bid_size_04, 0) + coalesce(bid_price_05 * bid_size_05, 0)
+            + coalesce(bid_price_06 * bid_size_06, 0) + coalesce(bid_price_07 * bid_size_07, 0)
+            + coalesce(bid_price_08 * bid_size_08, 0) + coalesce(bid_price_09 * bid_size_09, 0)
+            + coalesce(bid_price_10 * bid_size_10, 0) + coalesce(bid_price_11 * bid_size_11, 0)
+            + coalesce(bid_price_12 * bid_size_12, 0) + coalesce(bid_price_13 * bid_size_13, 0)
+            + coalesce(bid_price_14 * bid_size_14, 0) + coalesce(bid_price_15 * bid_size_15, 0)
+            + coalesce(bid_price_16 * bid_size_16, 0) + coalesce(bid_price_17 * bid_size_17, 0)
+            + coalesce(bid_price_18 * bid_size_18, 0) + coalesce(bid_price_19 * bid_size_19, 0)
+            + ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
+            + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
+            + coalesce(ask_price_04 * ask_size_04, 0) + coalesce(ask_price_05 * ask_size_05, 0)
+            + coalesce(ask_price_06 * ask_size_06, 0) + coalesce(ask_price_07 * ask_size_07, 0)
+            + coalesce(ask_price_08 * ask_size_08, 0) + coalesce(ask_price_09 * ask_size_09, 0)
+            + coalesce(ask_price_10 * ask_size_10, 0) + coalesce(ask_price_11 * ask_size_11, 0)
+            + coalesce(ask_price_12 * ask_size_12, 0) + coalesce(ask_price_13 * ask_size_13, 0)
+            + coalesce(ask_price_14 * ask_size_14, 0) + coalesce(ask_price_15 * ask_size_15, 0)
+            + coalesce(ask_price_16 * ask_size_16, 0) + coalesce(ask_price_17 * ask_size_17, 0)
+            + coalesce(ask_price_18 * ask_size_18, 0) + coalesce(ask_price_19 * ask_size_19, 0)
+        ) / nullif(bid_depth_19 + ask_depth_19, 0)
+            AS center_of_gravity, -- q: mean price by size of both sides
+        1e4 * (center_of_gravity - mid_price) / mid_price AS cog_vs_mid, -- bps: center of gravity from mid
+        bid_size_04 / nullif(bid_size_00, 0)
+            AS bid_depth_decay_top5, -- 1: size of level 4 over size of level 0
+        ask_size_04 / nullif(ask_size_00, 0)
+            AS ask_depth_decay_top5, -- 1: size of level 4 over size of level 0
+        (bid_depth_decay_top5 + ask_depth_decay_top5) / 2
+            AS avg_depth_decay_top5, -- 1: mean of both sides
+        bid_size_00 / bid_depth_19 * bid_size_00 / bid_depth_19
+        + coalesce(bid_size_01 / bid_depth_19 * bid_size_01 / bid_depth_19, 0)
+        + coalesce(bid_size_02 / bid_depth_19 * bid_size_02 / bid_depth_19, 0)
+        + coalesce(bid_size_03 / bid_depth_19 * bid_size_03 / bid_depth_19, 0)
+        + coalesce(bid_size_04 / bid_depth_19 * bid_size_04 / bid_depth_19, 0)
+        + coalesce(bid_size_05 / bid_depth_19 * bid_size_05 / bid_depth_19, 0)
+        + coalesce(bid_size_06 / bid_depth_19 * bid_size_06 / bid_depth_19, 0)
+        + coalesce(bid_size_07 / bid_depth_19 * bid_size_07 / bid_depth_19, 0)
+        + coalesce(bid_size_08 / bid_depth_19 * bid_size_08 / bid_depth_19, 0)
+        + coalesce(bid_size_09 / bid_depth_19 * bid_size_09 / bid_depth_19, 0)
+        + coalesce(bid_size_10 / bid_depth_19 * bid_size_10 / bid_depth_19, 0)
+        + coalesce(bid_size_11 / bid_depth_19 * bid_size_11 / bid_depth_19, 0)
+        + coalesce(bid_size_12 / bid_depth_19 * bid_size_12 / bid_depth_19, 0)
+        + coalesce(bid_size_13 / bid_depth_19 * bid_size_13 / bid_depth_19, 0)
+        + coalesce(bid_size_14 / bid_depth_19 * bid_size_14 / bid_depth_19, 0)
+        + coalesce(bid_size_15 / bid_depth_19 * bid_size_15 / bid_depth_19, 0)
+        + coalesce(bid_size_16 / bid_depth_19 * bid_size_16 / bid_depth_19, 0)
+        + coalesce(bid_size_17 / bid_depth_19 * bid_size_17 / bid_depth_19, 0)
+        + coalesce(bid_size_18 / bid_depth_19 * bid_size_18 / bid_depth_19, 0)
+        + coalesce(bid_size_19 / bid_depth_19 * bid_size_19 / bid_depth_19, 0)
+            AS bid_concentration, -- 0 to 1: Herfindahl index of the bid sizes
+        ask_size_00 / ask_depth_19 * ask_size_00 / ask_depth_19
+        + coalesce(ask_size_01 / ask_depth_19 * ask_size_01 / ask_depth_19, 0)
+        + coalesce(ask_size_02 / ask_depth_19 * ask_size_02 / ask_depth_19, 0)
+        + coalesce(ask_size_03 / ask_depth_19 * ask_size_03 / ask_depth_19, 0)
+        + coalesce(ask_size_04 / ask_depth_19 * ask_size_04 / ask_depth_19, 0)
+        + coalesce(ask_size_05 / ask_depth_19 * ask_size_05 / ask_depth_19, 0)
+        + coalesce(ask_size_06 / ask_depth_19 * ask_size_06 / ask_depth_19, 0)
+        + coalesce(ask_size_07 / ask_depth_19 * ask_size_07 / ask_depth_19, 0)
+        + coalesce(ask_size_08 / ask_depth_19 * ask_size_08 / ask_depth_19, 0)
+        + coalesce(ask_size_09 / ask_depth_19 * ask_size_09 / ask_depth_19, 0)
+        + coalesce(ask_size_10 / ask_depth_19 * ask_size_10 / ask_depth_19, 0)
+        + coalesce(ask_size_11 / ask_depth_19 * ask_size_11 / ask_depth_19, 0)
+        + coalesce(ask_size_12 / ask_depth_19 * ask_size_12 / ask_depth_19, 0)
+        + coalesce(ask_size_13 / ask_depth_19 * ask_size_13 / ask_depth_19, 0)
+        + coalesce(ask_size_14 / ask_depth_19 * ask_size_14 / ask_depth_19, 0)
+        + coalesce(ask_size_15 / ask_depth_19 * ask_size_15 / ask_depth_19, 0)
+        + coalesce(ask_size_16 / ask_depth_19 * ask_size_16 / ask_depth_19, 0)
+        + coalesce(ask_size_17 / ask_depth_19 * ask_size_17 / ask_depth_19, 0)
+        + coalesce(ask_size_18 / ask_depth_19 * ask_size_18 / ask_depth_19, 0)
+        + coalesce(ask_size_19 / ask_depth_19 * ask_size_19 / ask_depth_19, 0)
+            AS ask_concentration, -- 0 to 1: Herfindahl index of the ask sizes
+        bid_piece_0_5bps
+            AS bid_vol_band_0_5bps, -- u: bid depth from 0 to 5 bps, NULL if cut off
+        ask_piece_0_5bps
+            AS ask_vol_band_0_5bps, -- u: ask depth from 0 to 5 bps, NULL if cut off
+        (bid_vol_band_0_5bps - ask_vol_band_0_5bps) / nullif(bid_vol_band_0_5bps + ask_vol_band_0_5bps, 0)
+            AS imb_band_0_5bps, -- -1 to 1: bid against ask depth of the band
+        bid_piece_5_10bps
+            AS bid_vol_band_5_10bps, -- u: bid depth from 5 to 10 bps, NULL if cut off
+        ask_piece_5_10bps
+            AS ask_vol_band_5_10bps, -- u: ask depth from 5 to 10 bps, NULL if cut off
+        (bid_vol_band_5_10bps - ask_vol_band_5_10bps) / nullif(bid_vol_band_5_10bps + ask_vol_band_5_10bps, 0)
+            AS imb_band_5_10bps, -- -1 to 1: bid against ask depth of the band
+        bid_piece_10_25bps
+            AS bid_vol_band_10_25bps, -- u: bid depth from 10 to 25 bps, NULL if cut off
+        ask_piece_10_25bps
+            AS ask_vol_band_10_25bps, -- u: ask depth from 10 to 25 bps, NULL if cut off
+        (bid_vol_band_10_25bps - ask_vol_band_10_25bps) / nullif(bid_vol_band_10_25bps + ask_vol_band_10_25bps, 0)
+            AS imb_band_10_25bps, -- -1 to 1: bid against ask depth of the band
+        bid_piece_25_50bps
+            AS bid_vol_band_25_50bps, -- u: bid depth from 25 to 50 bps, NULL if cut off
+        ask_piece_25_50bps
+            AS ask_vol_band_25_50bps, -- u: ask depth from 25 to 50 bps, NULL if cut off
+        (bid_vol_band_25_50bps - ask_vol_band_25_50bps) / nullif(bid_vol_band_25_50bps + ask_vol_band_25_50bps, 0)
+            AS imb_band_25_50bps, -- -1 to 1: bid against ask depth of the band
+        bid_piece_50_100bps
+            AS bid_vol_band_50_100bps, -- u: bid depth from 50 to 100 bps, NULL if cut off
+        ask_piece_50_100bps
+            AS ask_vol_band_50_100bps, -- u: ask depth from 50 to 100 bps, NULL if cut off
+        (bid_vol_band_50_100bps - ask_vol_band_50_100bps) / nullif(bid_vol_band_50_100bps + ask_vol_band_50_100bps, 0)
+            AS imb_band_50_100bps, -- -1 to 1: bid against ask depth of the band
+        spread / nullif((bid_piece_0_5bps + ask_piece_0_5bps), 0)
+            AS lambda_like, -- q/u: spread over depth within 5 bps
+        spread / nullif((bid_piece_0_5bps + bid_piece_5_10bps + ask_piece_0_5bps + ask_piece_5_10bps), 0)
+            AS amihud_like, -- q/u: spread over depth within 10 bps
+        (bid_piece_0_5bps + ask_piece_0_5bps) / nullif((bid_piece_0_5bps + bid_piece_5_10bps + bid_piece_10_25bps + bid_piece_25_50bps + ask_piece_0_5bps + ask_piece_5_10bps + ask_piece_10_25bps + ask_piece_25_50bps), 0)
+            AS book_convexity, -- 0 to 1: depth within 5 bps over depth within 50 bps
+        CAST(CASE
+            WHEN bid_depth_00 >= bid_depth_19 / 2 THEN 0
+            WHEN bid_depth_01 >= bid_depth_19 / 2 THEN 1
+            WHEN bid_depth_02 >= bid_depth_19 / 2 THEN 2
+            WHEN bid_depth_03 >= bid_depth_19 / 2 THEN 3
+            WHEN bid_depth_04 >= bid_depth_19 / 2 THEN 4
+            WHEN bid_depth_05 >= bid_depth_19 / 2 THEN 5
+            WHEN bid_depth_06 >= bid_depth_19 / 2 THEN 6
+            WHEN bid_depth_07 >= bid_depth_19 / 2 THEN 7
+            WHEN bid_depth_08 >= bid_depth_19 / 2 THEN 8
+            WHEN bid_depth_09 >= bid_depth_19 / 2 THEN 9
+            WHEN bid_depth_10 >= bid_depth_19 / 2 THEN 10
+            WHEN bid_depth_11 >= bid_depth_19 / 2 THEN 11
+            WHEN bid_depth_12 >= bid_depth_19 / 2 THEN 12
+            WHEN bid_depth_13 >= bid_depth_19 / 2 THEN 13
+            WHEN bid_depth_14 >= bid_depth_19 / 2 THEN 14
+            WHEN bid_depth_15 >= bid_depth_19 / 2 THEN 15
+            WHEN bid_depth_16 >= bid_depth_19 / 2 THEN 16
+            WHEN bid_depth_17 >= bid_depth_19 / 2 THEN 17
+            WHEN bid_depth_18 >= bid_depth_19 / 2 THEN 18
+            WHEN bid_depth_19 >= bid_depth_19 / 2 THEN 19
+        END AS SMALLINT)
+            AS bid_50pct_depth_levels, -- index of the level that reaches half of the depth
+        CAST(CASE
+            WHEN ask_depth_00 >= ask_depth_19 / 2 THEN 0
+            WHEN ask_depth_01 >= ask_depth_19 / 2 THEN 1
+            WHEN ask_depth_02 >= ask_depth_19 / 2 THEN 2
+            WHEN ask_depth_03 >= ask_depth_19 / 2 THEN 3
+            WHEN ask_depth_04 >= ask_depth_19 / 2 THEN 4
+            WHEN ask_depth_05 >= ask_depth_19 / 2 THEN 5
+            WHEN ask_depth_06 >= ask_depth_19 / 2 THEN 6
+            WHEN ask_depth_07 >= ask_depth_19 / 2 THEN 7
+            WHEN ask_depth_08 >= ask_depth_19 / 2 THEN 8
+            WHEN ask_depth_09 >= ask_depth_19 / 2 THEN 9
+            WHEN ask_depth_10 >= ask_depth_19 / 2 THEN 10
+            WHEN ask_depth_11 >= ask_depth_19 / 2 THEN 11
+            WHEN ask_depth_12 >= ask_depth_19 / 2 THEN 12
+            WHEN ask_depth_13 >= ask_depth_19 / 2 THEN 13
+            WHEN ask_depth_14 >= ask_depth_19 / 2 THEN 14
+            WHEN ask_depth_15 >= ask_depth_19 / 2 THEN 15
+            WHEN ask_depth_16 >= ask_depth_19 / 2 THEN 16
+            WHEN ask_depth_17 >= ask_depth_19 / 2 THEN 17
+            WHEN ask_depth_18 >= ask_depth_19 / 2 THEN 18
+            WHEN ask_depth_19 >= ask_depth_19 / 2 THEN 19
+        END AS SMALLINT)
+            AS ask_50pct_depth_levels -- index of the level that reaches half of the depth
+    FROM fits
+) TO 'target/tables/orderbook_hf' (
+    FORMAT parquet,
+    COMPRESSION zstd,
+    COMPRESSION_LEVEL 3,
+    PARTITION_BY (exchange, symbol, date),
+    WRITE_PARTITION_COLUMNS true,
+    OVERWRITE true
+);

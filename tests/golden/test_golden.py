@@ -1,0 +1,53 @@
+"""The compiled SQL of every shipped model, to the letter.
+
+After a wanted change: ``SQLGEN_WRITE_GOLDEN=1 pytest tests/golden``, and read the diff.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from sqlgen import project
+from sqlgen.compiler import Compiler, Layout
+from tests.support.engine import ROOT
+
+HERE = Path(__file__).parent
+PROJECT = project.load(ROOT / "models.yaml")
+SHIPPED = tuple(PROJECT.models)
+HOURLY = ("exchange", "symbol", "year", "month", "day", "hour")
+
+
+def check(name: str, sql: str) -> None:
+    path = HERE / name
+    if os.environ.get("SQLGEN_WRITE_GOLDEN"):
+        path.write_text(sql, encoding="utf-8")
+    assert sql == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_models(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SQLGEN_LAKE", raising=False)
+    check(f"{name}.sql", Compiler(project.load(ROOT / "models.yaml")).compile(name).sql)
+
+
+def test_hourly_ndjson() -> None:
+    layouts = {"ccxt_trades": Layout("ndjson", HOURLY)}
+    check("trades_features.hourly_ndjson.sql", Compiler(PROJECT, layouts).compile("trades_features").sql)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_files_are_tidy(name: str) -> None:
+    for line in (HERE / f"{name}.sql").read_text(encoding="utf-8").splitlines():
+        assert line == line.rstrip(), line
+        assert "\t" not in line
+        assert len(line) <= 140, line
+
+
+def test_duckdb_parses_every_file() -> None:
+    for path in sorted(HERE.glob("*.sql")):
+        statements = duckdb.extract_statements(path.read_text(encoding="utf-8"))
+        assert len(statements) == 1, path.name

@@ -1,0 +1,159 @@
+-- model:       trades_bars
+-- description: Time bars from trades
+-- template:    trades/bars.sql.j2
+-- inputs:      trades = ccxt_trades
+-- options:     bar_durations = [60, 300, 900, 3600], max_gap = 300, seconds_per_year = 31536000, fill = False, emit_open_bars = False
+-- lookback:    300 s
+-- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
+-- fingerprint: f8a6a1e1da71889345d62c10
+--
+-- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
+-- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
+-- to target/tables/trades_bars, so that nothing published is touched.
+
+COPY (
+    WITH trades AS (
+        WITH files_before AS (
+            SELECT
+                file_name AS filename,
+                CAST(coalesce(sum(num_rows) OVER (
+                    PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ), 0) AS BIGINT) AS rows_before
+            FROM parquet_file_metadata([
+                'lake/raw/ccxt/trades/**/*.parquet'
+            ])
+        ),
+        positioned AS (
+            SELECT
+                exchange,
+                symbol,
+                date,
+                make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+                file_row_number + rows_before AS seq,
+                CAST(trade_id AS VARCHAR) AS trade_id,
+                CAST(price AS DOUBLE) AS price,
+                CAST(amount AS DOUBLE) AS amount,
+                CAST(side AS VARCHAR) AS side
+            FROM read_parquet(
+                [
+                    'lake/raw/ccxt/trades/**/*.parquet'
+                ],
+                hive_partitioning = true,
+                hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+            )
+            JOIN files_before USING (filename)
+        )
+        SELECT
+            exchange,
+            symbol,
+            date,
+            ts,
+            seq,
+            trade_id,
+            CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
+            CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
+            CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side
+        FROM positioned
+    ),
+    valid AS (
+        SELECT
+            *,
+            CASE WHEN amount IS NOT NULL THEN price END AS traded_price,
+            CASE WHEN price IS NOT NULL THEN amount END AS traded_amount
+        FROM trades
+    ),
+    gaps AS (
+        SELECT
+            *,
+            epoch_ns(ts) AS ns,
+            row_number() OVER in_order AS place,
+            coalesce(ns - lag(ns) OVER in_order > 300000000000, false) AS after_gap
+        FROM valid
+        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
+    ),
+    segments AS (
+        SELECT
+            *,
+            count(*) FILTER (after_gap) OVER (
+                PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
+            ) AS segment
+        FROM gaps
+    ),
+    steps AS (
+        SELECT
+            *,
+            ln(price / lag(price IGNORE NULLS) OVER in_order) AS step_return,
+            max(ns) OVER (PARTITION BY exchange, symbol) AS last_ns
+        FROM segments
+        WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
+    ),
+    binned AS (
+        SELECT
+            *,
+            ns - ns % (bar_seconds * 1000000000) AS start_ns
+        FROM steps
+        CROSS JOIN (SELECT unnest([60, 300, 900, 3600]::BIGINT[]) AS bar_seconds) AS durations
+    ),
+    seen AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            bar_seconds,
+            start_ns,
+            arg_min(traded_price, place) AS open,
+            max(traded_price) AS high,
+            min(traded_price) AS low,
+            arg_max(traded_price, place) AS close,
+            sum(step_return * step_return) AS realized_variance,
+            bool_or(after_gap) AS has_gap,
+            max(last_ns) AS last_ns,
+            sum(traded_amount) AS volume,
+            sum(traded_price * traded_amount) AS dollar_volume,
+            count(traded_price) AS trade_count,
+            sum(traded_amount) FILTER (side = 1) AS buy_volume,
+            sum(traded_amount) FILTER (side = -1) AS sell_volume,
+            sum(traded_amount) FILTER (side IS NULL) AS unknown_volume
+        FROM binned
+        GROUP BY exchange, symbol, date, bar_seconds, start_ns
+    ),
+    bars AS (FROM seen)
+    SELECT
+        exchange,
+        symbol,
+        date,
+        bar_seconds, -- s: length of the bar
+        make_timestamp_ns(start_ns) AS bar_start, -- UTC, ns: start of the bar, inclusive
+        make_timestamp_ns(start_ns + bar_seconds * 1000000000) AS bar_end, -- UTC, ns: end, exclusive; known from then on
+        open, -- q: first price
+        high, -- q: highest price
+        low, -- q: lowest price
+        close, -- q: last price
+        coalesce(volume, 0) AS volume, -- u: traded
+        coalesce(dollar_volume, 0) AS dollar_volume, -- q*u: sum of price times size
+        coalesce(trade_count, 0) AS trade_count, -- 1: trades with a valid price and size
+        coalesce(buy_volume, 0) AS buy_volume, -- u: bought by takers
+        coalesce(sell_volume, 0) AS sell_volume, -- u: sold by takers
+        coalesce(unknown_volume, 0) AS unknown_volume, -- u: of unknown side
+        bars.dollar_volume / nullif(bars.volume, 0) AS vwap, -- q: mean price by size
+        (coalesce(bars.buy_volume, 0) - coalesce(bars.sell_volume, 0)) / nullif(coalesce(bars.buy_volume, 0) + coalesce(bars.sell_volume, 0), 0)
+            AS trade_imbalance, -- -1 to 1: buys against sells
+        realized_variance, -- 1: sum of squared log returns, each credited to the later row
+        (close - open) / nullif(open, 0) AS "return", -- 1: close over open - 1
+        ln(close / nullif(open, 0)) AS log_return, -- 1: of close over open
+        (high - low) / nullif(open, 0) AS "range", -- 1: high - low over open
+        sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: per square root of a year
+        has_gap -- a row of the bar comes more than max_gap after the row before it
+    FROM bars
+    WHERE start_ns + bar_seconds * 1000000000 <= last_ns OR last_ns IS NULL
+    ORDER BY exchange, symbol, bar_seconds, bar_start
+) TO 'target/tables/trades_bars' (
+    FORMAT parquet,
+    COMPRESSION zstd,
+    COMPRESSION_LEVEL 3,
+    PARTITION_BY (exchange, symbol, date),
+    WRITE_PARTITION_COLUMNS true,
+    OVERWRITE true
+);

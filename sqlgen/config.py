@@ -156,7 +156,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Config, 
     except ValidationError as error:
         problems += [_problem(document, details) for details in error.errors()]
     if problems:
-        raise ConfigError(sorted(set(problems), key=lambda problem: _line(problem.where)))
+        raise ConfigError(sorted(dict.fromkeys(problems), key=lambda problem: _line(problem.where)))
     return config, document
 
 

@@ -20,11 +20,9 @@ from tests.oracles.compare import same, slack, table_rows
 from tests.support.engine import run_model
 from tests.support.lakes import write_rows
 
-pytestmark = pytest.mark.slow
-
 Row = dict[str, Any]
 Variants = dict[str, Sequence[Row]]
-few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 KEYS = ("exchange", "symbol", "date", "ts", "seq")
 # Prices are whole ticks and sizes are eighths: sums and mirrored distances are then exact in binary.

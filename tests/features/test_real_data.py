@@ -39,6 +39,6 @@ def test_stock_trades(tmp_path: Path, reader: Reader) -> None:
 
 
 def test_coin_trades(tmp_path: Path) -> None:
-    rows = keyed(realdata.binance_trades())
+    rows = keyed(realdata.binance_trades()[:1000])
     check(tmp_path / "features", "trades_features", rows, windows=[1, 5, 60])
     check(tmp_path / "bars", "trades_bars", rows, bar_durations=[1, 5, 60])

@@ -9,12 +9,10 @@ import pytest
 from sqlgen.sample import SampleSpec, write_sample
 from tests.features.lake_checks import ORACLES, check
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.mark.parametrize("layout", ["date", "ymdh"])
 def test_every_model(tmp_path: Path, layout: str) -> None:
-    spec = SampleSpec(symbols=2, days=2, rows_per_day=500, seed=7, layout=layout, faults=True)
+    spec = SampleSpec(symbols=2, days=2, rows_per_day=150, seed=7, layout=layout, faults=True)
     write_sample(tmp_path, spec)
     for model in ORACLES:
         check(tmp_path, model)

@@ -1,0 +1,185 @@
+"""No setting is decoration: flipping any field of models.yaml changes the SQL, the plan or the result."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sqlgen import config
+from sqlgen.engine import Engine
+from sqlgen.planner import Selection
+from sqlgen.selectors import select
+from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
+
+Change = Callable[[Scratch], None]
+
+
+def model(**fields: Any) -> Change:
+    return lambda project: project.model("costs", **fields)
+
+
+def output(**fields: Any) -> Change:
+    return lambda project: project.model("costs", output=fields)
+
+
+def node(kind: str, name: str, **fields: Any) -> Change:
+    def change(project: Scratch) -> None:
+        project.config[kind][name].update(fields)
+        project.save()
+
+    return change
+
+
+def top(**fields: Any) -> Change:
+    def change(project: Scratch) -> None:
+        project.config.update(fields)
+        project.save()
+
+    return change
+
+
+def entry(**fields: Any) -> Change:
+    return model(inputs={"trades": {"ref": "raw"} | fields})
+
+
+def merge(**fields: Any) -> Change:
+    return output(**{"mode": "merge", "key": ["trade_id"], "order_by": ["ts"]} | fields)
+
+
+def second_input(optional: bool) -> Change:
+    def change(project: Scratch) -> None:
+        project.config["sources"]["more"] = {"path": "raw/more", "adapter": "ccxt/trades"}
+        project.model("costs", inputs={"trades": "raw", "more": {"ref": "more", "optional": optional}})
+
+    return change
+
+
+SQL, PLAN, RUN, SHOWN = "sql", "plan", "run", "shown"
+FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
+    (config.Config, "version"): (top(), top(version=2), RUN),
+    (config.Config, "lake"): (top(), top(lake="elsewhere"), SQL),
+    (config.Config, "state"): (top(), top(state=".other"), PLAN),
+    (config.Config, "defaults"): (top(), top(defaults={"output": {"compression": "gzip"}}), SQL),
+    (config.Config, "sources"): (top(), node("sources", "raw", path="raw/other"), SQL),
+    (config.Config, "models"): (top(), model(filter="true"), SQL),
+    (config.Defaults, "output"): (top(), top(defaults={"output": {"row_group_size": 4096}}), SQL),
+    (config.Source, "path"): (top(), node("sources", "raw", path="raw/other"), PLAN),
+    (config.Source, "adapter"): (top(), node("sources", "raw", adapter="ccxt/ticker"), SQL),
+    (config.Source, "format"): (top(), node("sources", "raw", format="ndjson"), PLAN),
+    (config.Source, "description"): (top(), node("sources", "raw", description="Trades"), SHOWN),
+    (config.Input, "ref"): (
+        lambda project: node("sources", "raw")(project),
+        lambda project: (second_input(True)(project), model(inputs={"trades": "more"})(project))[0],
+        PLAN,
+    ),
+    (config.Input, "optional"): (second_input(False), second_input(True), PLAN),
+    (config.Input, "exchange"): (entry(), entry(exchange="kraken"), PLAN),
+    (config.Input, "symbol"): (entry(), entry(symbol=[ETH]), PLAN),
+    (config.Input, "date_start"): (entry(), entry(date_start=dt.date(2026, 1, 2)), PLAN),
+    (config.Input, "date_end"): (entry(), entry(date_end=dt.date(2026, 1, 1)), PLAN),
+    (config.Model, "description"): (model(), model(description="Other"), SHOWN),
+    (config.Model, "sql"): (model(), model(sql="trades/features.sql.j2"), SQL),
+    (config.Model, "inputs"): (model(), entry(symbol=ETH), SQL),
+    (config.Model, "output"): (model(), output(path="elsewhere"), SQL),
+    (config.Model, "options"): (
+        model(sql="trades/features.sql.j2"),
+        model(sql="trades/features.sql.j2", options={"windows": [30]}),
+        SQL,
+    ),
+    (config.Model, "depends_on"): (model(), model(depends_on=["pairs"]), RUN),
+    (config.Model, "lookback"): (model(lookback=0), model(lookback=86_400), PLAN),
+    (config.Model, "columns"): (model(), model(columns=["exchange", "symbol", "date", "cost"]), SQL),
+    (config.Model, "filter"): (model(), model(filter="cost > 50"), SQL),
+    (config.Model, "batch_size"): (model(), model(batch_size=4096), SQL),
+    (config.Model, "checkpoint_enabled"): (model(), model(checkpoint_enabled=False), PLAN),
+    (config.Model, "delete_after_processing"): (
+        output(mode="append"),
+        model(output={"mode": "append"}, delete_after_processing=True),
+        RUN,
+    ),
+    (config.Model, "tags"): (model(), model(tags=["x"]), SHOWN),
+    (config.Model, "schedule"): (model(), model(schedule="0 0 1 1 *"), SHOWN),
+    (config.Model, "enabled"): (model(), model(enabled=False), PLAN),
+    (config.Output, "path"): (output(), output(path="elsewhere"), PLAN),
+    (config.Output, "format"): (output(), output(format="csv"), RUN),
+    (config.Output, "compression"): (output(), output(compression="snappy"), SQL),
+    (config.Output, "compression_level"): (output(), output(compression_level=9), SQL),
+    (config.Output, "partition_by"): (output(), output(partition_by=["exchange", "date"]), SQL),
+    (config.Output, "mode"): (output(), output(mode="append"), PLAN),
+    (config.Output, "key"): (merge(), merge(key=["side_of_trade"]), SQL),
+    (config.Output, "order_by"): (merge(), merge(order_by=["cost"]), SQL),
+    (config.Output, "row_group_size"): (output(), output(row_group_size=4096), SQL),
+    **{
+        (config.OutputDefaults, name): (top(), top(defaults={"output": {name: value}}), SQL)
+        for name, value in {
+            "compression": "gzip",
+            "compression_level": 9,
+            "partition_by": ["exchange", "date"],
+            "row_group_size": 4096,
+        }.items()
+    },
+    (config.OutputDefaults, "format"): (top(), top(defaults={"output": {"format": "csv"}}), RUN),
+    (config.OutputDefaults, "mode"): (top(), top(defaults={"output": {"mode": "merge"}}), RUN),
+}
+
+
+def test_every_field_is_flipped() -> None:
+    nodes = (
+        config.Config,
+        config.Defaults,
+        config.OutputDefaults,
+        config.Source,
+        config.Input,
+        config.Model,
+        config.Output,
+    )
+    assert {(kind, name) for kind in nodes for name in kind.model_fields} == FLIPS.keys()
+
+
+def effect(project: Scratch, kind: str) -> object:
+    if kind == RUN:
+        outcome = project.sqlgen("run", "--json")
+        files = sorted(str(path.relative_to(project.lake)) for path in project.lake.rglob("raw/**/*.parquet"))
+        order = [task["model"] for task in outcome.json["tasks"]] if outcome.code == 0 else []
+        return outcome.code, files, order
+    engine = Engine.open(project.file)
+    if kind == SQL:
+        compiled = engine.compile(["costs"])["costs"]
+        return compiled.sql.partition("fingerprint")[2] + compiled.sql.partition("publishes:")[2].splitlines()[0]
+    if kind == SHOWN:
+        return project.sqlgen("ls", "--json").out
+    project.run()
+    return [(str(task.id), task.reason) for task in engine.plan(Selection(select(engine.project))).tasks]
+
+
+@pytest.mark.parametrize("field", FLIPS, ids=lambda field: f"{field[0].__name__}.{field[1]}")
+def test_flipping_a_field_has_an_effect(
+    field: tuple[type[config.Node], str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before, after, kind = FLIPS[field]
+    seen = []
+    for change in (before, after):
+        project = Scratch(tmp_path_factory.mktemp("flip") / "project")
+        project.trades(BTC, DAY1, [100.0, 101.0])
+        project.trades(BTC, DAY2, [102.0])
+        project.trades(ETH, DAY1, [10.0])
+        if field[1] in ("depends_on", "delete_after_processing"):
+            del project.config["models"]["pairs"]
+            project.config["models"]["pairs"] = {
+                "sql": "costs.sql.j2",
+                "inputs": {"trades": "raw"},
+                "output": {"path": "out/pairs", "mode": "append"},
+            }
+        if kind == PLAN:
+            project.run()
+            change(project)
+            engine = Engine.open(project.file)
+            plan = engine.plan(Selection(select(engine.project)))
+            seen.append([(str(task.id), task.reason) for task in plan.tasks] + [plan.fresh, *plan.notes])
+        else:
+            change(project)
+            seen.append(effect(project, kind))
+    assert seen[0] != seen[1]

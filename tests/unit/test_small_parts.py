@@ -1,0 +1,202 @@
+"""Quoting, partitions, storage, the manifest, selectors, and the direction of imports."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import os
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sqlgen import project, storage
+from sqlgen.errors import UsageError
+from sqlgen.manifest import Manifest, Record
+from sqlgen.partitions import Partition, hive_pairs, partition_of
+from sqlgen.quoting import RESERVED, ident, literal
+from sqlgen.selectors import select
+from tests.support.engine import ROOT
+
+TEXT = st.text(st.characters(blacklist_characters="\x00", blacklist_categories=("Cs",)), max_size=20)
+
+
+@given(TEXT)
+def test_literals_come_back_as_they_were(text: str) -> None:
+    assert duckdb.execute(f"SELECT {literal(text)}").fetchall() == [(text,)]
+
+
+@given(TEXT.filter(bool))
+def test_identifiers_come_back_as_they_were(text: str) -> None:
+    result = duckdb.execute(f"SELECT 1 AS {ident(text)}")
+    assert [column[0] for column in result.description or ()] == [text]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("it's", "'it''s'"),
+        (True, "TRUE"),
+        (None, "NULL"),
+        (3, "3"),
+        (0.1, "0.1"),
+        (float("inf"), "CAST('inf' AS DOUBLE)"),
+        (dt.date(2026, 1, 2), "DATE '2026-01-02'"),
+        (dt.datetime(2026, 1, 2, 3), "TIMESTAMP '2026-01-02 03:00:00'"),
+        (["a", "b"], "['a', 'b']"),
+    ],
+)
+def test_literal(value: object, expected: str) -> None:
+    assert literal(value) == expected
+    duckdb.execute(f"SELECT {expected}")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("price", "price"), ("Price", '"Price"'), ("order", '"order"'), ('"x"', '"""x"""')])
+def test_ident(name: str, expected: str) -> None:
+    assert ident(name) == expected
+
+
+def test_reserved_words_are_those_of_duckdb() -> None:
+    query = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+    assert {row[0] for row in duckdb.execute(query).fetchall()} <= RESERVED
+
+
+@given(TEXT.filter(lambda text: bool(text) and text != "__HIVE_DEFAULT_PARTITION__"))
+def test_partition_paths_are_those_of_duckdb(symbol: str) -> None:
+    partition = Partition.of(exchange="binance", symbol=symbol, date="2026-01-02")
+    assert Partition.from_path(partition.path) == partition
+    assert hive_pairs(partition.path + "/x.parquet") == dict(partition.values)
+
+
+@pytest.mark.parametrize("symbol", ["O'REILLY\"/x", "BTC/USDT:USDT", "a b%c?d=e", "é#[*]"])
+def test_duckdb_writes_the_folder_that_partition_names(symbol: str, tmp_path: Path) -> None:
+    duckdb.execute(f"COPY (SELECT 1 AS x, {literal(symbol)} AS symbol) TO '{tmp_path}/t' (FORMAT parquet, PARTITION_BY (symbol))")
+    assert [path.name for path in (tmp_path / "t").iterdir()] == [Partition.of(symbol=symbol).path]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("raw/exchange=a/symbol=b/date=2026-01-02/x.parquet", "a/b/2026-01-02"),
+        ("raw/exchange=a/symbol=b/year=2026/month=1/day=2/hour=13/x.parquet", "a/b/2026-01-02"),
+        ("raw/exchange=a/symbol=b/year=2026/month=01/day=02/x.parquet", "a/b/2026-01-02"),
+        ("raw/exchange=a/date=2026-01-02/x.parquet", None),
+        ("raw/exchange=a/symbol=b/year=2026/month=1/x.parquet", None),
+        ("raw/x.parquet", None),
+    ],
+)
+def test_partition_of(path: str, expected: str | None) -> None:
+    found = partition_of(hive_pairs(path))
+    assert (None if found is None else "/".join(value for _, value in found.values)) == expected
+
+
+def test_shifted_and_projected() -> None:
+    partition = Partition.of(exchange="a", symbol="b", date="2026-03-01")
+    assert partition.shifted(-1)["date"] == "2026-02-28"
+    assert partition.project(("exchange", "date")) == Partition.of(exchange="a", date="2026-03-01")
+
+
+def test_publish_swaps_whole_folders(tmp_path: Path) -> None:
+    target, staged = tmp_path / "t/unit", tmp_path / "staged"
+    for content in ("old", "new"):
+        staged.mkdir()
+        (staged / content).write_text(content)
+        storage.publish(staged, target)
+        assert [path.name for path in target.iterdir()] == [content]
+        assert not staged.exists()
+
+
+def test_publish_without_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_renameat2", None)
+    test_publish_swaps_whole_folders(tmp_path)
+
+
+def test_listing_skips_hidden_and_foreign_files(tmp_path: Path) -> None:
+    for name in ("a.parquet", "b.ndjson", "c.ndjson.gz", "_d.parquet", ".e.parquet", "f.txt", "_g/x.parquet"):
+        path = tmp_path / "raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    found = sorted(file.path for file in storage.list_files(tmp_path, "raw"))
+    assert found == ["raw/a.parquet", "raw/b.ndjson", "raw/c.ndjson.gz"]
+
+
+def record(unit: str, version: str = "v") -> Record:
+    return Record(f"date={unit}", ("date",), version, "sql", "options", {"trades": "d"}, contributed=("a",))
+
+
+def test_the_manifest_survives_a_torn_line(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path)
+    manifest.add("m", record("2026-01-01"))
+    manifest.add("m", record("2026-01-02"))
+    manifest.add("m", record("2026-01-02", "w"))
+    manifest.drop("m", Partition.of(date="2026-01-01"))
+    with (tmp_path / "m.ndjson").open("a") as file:
+        file.write('{"unit": "date=2026-')
+    assert manifest.load("m") == {Partition.of(date="2026-01-02"): record("2026-01-02", "w")}
+    manifest.compact("m")
+    manifest.add("m", record("2026-01-03"))
+    assert sorted(unit["date"] for unit in manifest.load("m")) == ["2026-01-02", "2026-01-03"]
+
+
+def test_compacting_keeps_what_counts(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path)
+    for version in range(200):
+        manifest.add("m", record("2026-01-01", str(version)))
+    manifest.compact("m")
+    assert len((tmp_path / "m.ndjson").read_text().splitlines()) == 1
+    assert manifest.load("m")[Partition.of(date="2026-01-01")].version == "199"
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "expected"),
+    [
+        ([], [], {"ticker_features", "trades_features", "trades_bars", "orderbook_hf", "orderbook_bars"}),
+        (["+orderbook_bars"], [], {"orderbook_hf", "orderbook_bars"}),
+        (["orderbook_hf+"], [], {"orderbook_hf", "orderbook_bars"}),
+        (["trades_*"], ["tag:bars"], {"trades_features"}),
+        (["tag:bars"], [], {"trades_bars", "orderbook_bars"}),
+        (["trades_bars,ticker_features"], [], {"trades_bars", "ticker_features"}),
+    ],
+)
+def test_selectors(include: list[str], exclude: list[str], expected: set[str]) -> None:
+    assert set(select(project.load(ROOT / "models.yaml"), include, exclude)) == expected
+
+
+def test_a_selector_without_match() -> None:
+    with pytest.raises(UsageError, match=r"no model matches 'trades_bar'. Did you mean 'trades_bars'\?"):
+        select(project.load(ROOT / "models.yaml"), ["trades_bar"])
+
+
+LAYERS = (
+    "errors quoting partitions yamlfile config templates project compiler storage listing manifest planner"
+    " report lock explain cleanup build runner engine catalog selectors console overview sample cli __main__"
+).split()
+
+
+def test_imports_point_one_way() -> None:
+    """config -> project -> compiler -> planner -> runner -> cli; no module imports one above it."""
+    modules = {path.stem: path for path in (ROOT / "sqlgen").glob("*.py") if path.stem != "__init__"}
+    assert modules.keys() | {"sample"} == set(LAYERS)
+    for name, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            for imported in names if module == "sqlgen" else [module.removeprefix("sqlgen.").split(".")[0]]:
+                if imported in LAYERS:
+                    assert LAYERS.index(imported) < LAYERS.index(name), f"{name} imports {imported}"
+
+
+def test_modules_are_small() -> None:
+    for path in (ROOT / "sqlgen").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_the_lock_is_released_with_the_process(tmp_path: Path) -> None:
+    from sqlgen.lock import run_lock
+
+    with run_lock(tmp_path):
+        assert str(os.getpid()) in (tmp_path / "lock").read_text()
+    with run_lock(tmp_path):
+        pass

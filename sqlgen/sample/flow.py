@@ -131,7 +131,7 @@ def _limit_order(book: Book, style: Style, fair: float, stress: float) -> None:
     s = 1 if uniform(book) < 0.5 else -1
     tick = (bid if s > 0 else ask) - s * _distance(book, style)
     if uniform(book) < _ROUND_SHARE:
-        tick -= tick % 10
+        tick -= s * ((s * tick) % 10)
     place(book, s, tick, _size(book, style, s, fair, stress))
 
 

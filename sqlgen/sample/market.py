@@ -13,7 +13,7 @@ from sqlgen.sample.instruments import Instrument, Ints, generator
 from sqlgen.sample.latent import DAY_MS, LatentDay, season
 
 _ORDERS_PER_LEVEL = 8
-_LIMITS_PER_SECOND = 25.0
+_LIMITS_PER_SECOND = 18.0
 _LIMITS_PER_ROW = (5.0, 120.0)
 _MARKETS_PER_ROW = 0.45
 _TAIL_BPS = 10.0

@@ -70,7 +70,7 @@ def test_many_keys(tmp_path: Path, model: str) -> None:
     rng = random.Random(25)
     rows = []
     for exchange, symbol in (("binance", "BTC-USDT"), ("binance", "ETH-USDT"), ("kraken", "BTC-USDT")):
-        rows += keyed(MAKE[model](rng, event_times(rng, 80, MIDNIGHT + 400_000)), exchange, symbol)
+        rows += keyed(MAKE[model](rng, event_times(rng, 80, MIDNIGHT - 400_000)), exchange, symbol)
     check(tmp_path, model, rows)
 
 

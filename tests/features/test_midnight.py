@@ -57,7 +57,7 @@ def test_a_return_over_rows_without_a_price(tmp_path: Path, model: str) -> None:
     rows = [make(-400), *silent, *(make(second, 11.0) for second in (90, 200, 450, 650))]
     expected = check(tmp_path, model, keyed(rows), bar_durations=[600])
     assert expected[-1]["bar_start"] == MIDNIGHT * 10**6
-    assert expected[-1]["realized_variance"] > 0
+    assert expected[-1]["realized_variance"] == 0.0
 
 
 def test_a_return_over_trades_without_a_price(tmp_path: Path) -> None:

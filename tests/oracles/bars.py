@@ -55,7 +55,7 @@ def _bars(rows: list[Row], price: str, columns: Columns, options: Options) -> li
     out: list[Row] = []
     for key_rows in by_key(rows):
         starts = segment_starts(key_rows, options.max_gap)
-        returns = log_returns([row[price] for row in key_rows], starts)
+        returns = log_returns(key_rows, price, starts, options.max_gap)
         gaps = gap_before(key_rows, options.max_gap)
         for row, log_return, gap in zip(key_rows, returns, gaps, strict=True):
             row |= {"_return": log_return, "_gap": gap, "_price": row[price]}

@@ -36,15 +36,18 @@ def window(rows: Sequence[Row], i: int, start: int, seconds: int) -> list[int]:
     return list(range(first, i + 1))
 
 
-def log_returns(values: Sequence[float | None], starts: Sequence[int]) -> list[float | None]:
-    """Log return of each valid value over the valid value before it in its segment; else None."""
+def log_returns(
+    rows: Sequence[Row], price: str, starts: Sequence[int], max_gap: float
+) -> list[float | None]:
+    """Log return of each valid price over the valid one before it in its segment, if at most ``max_gap`` older."""
     returns: list[float | None] = []
-    last: float | None = None
-    for i, value in enumerate(values):
-        if starts[i] == i:
+    last: Row | None = None
+    for i, row in enumerate(rows):
+        if starts[i] == i or (last is not None and row["ts"] - last["ts"] > max_gap * NS):
             last = None
-        returns.append(math.log(value / last) if value is not None and last is not None else None)
-        last = value if value is not None else last
+        known = row[price] is not None and last is not None
+        returns.append(math.log(row[price] / last[price]) if known and last is not None else None)
+        last = row if row[price] is not None else last
     return returns
 
 

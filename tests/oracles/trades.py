@@ -31,7 +31,7 @@ def features(raw: Iterable[Row], windows: Sequence[int] = (60, 300, 900), max_ga
     out: list[Row] = []
     for trades in by_key(canonical(row) for row in raw):
         starts = segment_starts(trades, max_gap)
-        returns = log_returns([trade["price"] for trade in trades], starts)
+        returns = log_returns(trades, "price", starts, max_gap)
         for i, trade in enumerate(trades):
             row = _row(trade, segment_age(trades, i, starts[i], windows), returns[i])
             for seconds in windows:

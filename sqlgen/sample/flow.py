@@ -6,100 +6,143 @@ informed than the quotes about the next second, and walk the book when they are 
 efficient price are withdrawn, but a market order may come first. Where snapshots are far apart, most of the flow
 between them is left out, and limit orders just before the snapshot let the book settle. Trades push the venue's price
 away from the efficient price of the symbol; it comes back within about half a minute.
+
+The book: ``s * tick`` grows towards the other side for both signs, so every function is written once. A new order takes
+the place of a random old one, which is thereby cancelled; orders get exponential lifetimes and the depth stays
+stationary. An executed order leaves its entry behind; cancelling it later removes at most what still rests there.
+
+All kernels stand in this one file, because Numba's cache notices a change of a caller's file, not of the files it calls
+into. For the same reason the constants that come from ``state`` are no knobs to turn.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.sample.book import Book, add, draw_lots, place, remove, resting, snapshot, uniform, withdraw
-from sqlgen.sample.instruments import Floats, Ints
+from sqlgen.sample.state import LOTS, MAX_FILLS, TICK, Book, Day, Fills, Levels, Style, Venue
 
+_REACH = 1 << 11
+_WIDEST_GAP, _PATCH = 128, 16
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_S27, _S30, _S31, _S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(11)
 _QUOTE_SHARE = 0.7
 _NEAR_SHARE = 0.45
 _TAIL_POWER = 1.2
 _ROUND_SHARE = 0.12
 _SIGN_MEMORY = 0.8
 _REVERSION_MS = 30_000.0
-_MAX_FILLS = 5
 _FORESIGHT_MS = 1000.0
 _SETTLING_PER_MS = 0.012
 _SETTLING_MOST = 60.0
-GRID_MS = 100
+_GRID_MS = 100
 
 
-class Venue(NamedTuple):
-    """What an (exchange, symbol) carries from one day to the next, mutated in place."""
-
-    book: Book
-    memory: Floats
-    """(2,) displacement of the venue's price in ticks; smoothed sign of recent market orders."""
-
-
-class Style(NamedTuple):
-    """Constants of a venue."""
-
-    order_lots: float
-    half_spread: float
-    """Ticks between the efficient price and the quotes at normal volatility."""
-    near_ticks: float
-    tail_ticks: float
-    """Half the mean distance of near, and scale of far limit orders from the quotes, in ticks."""
-    impact: float
-    """Ticks by which an average market order moves the venue's price."""
+@nb.njit(cache=True, nogil=True)
+def uniform(book: Book) -> float:
+    """A double in (0, 1): splitmix64, so that the stream is the same whatever the NumPy version."""
+    book.random[0] += _GOLDEN
+    z = book.random[0]
+    z = (z ^ (z >> _S30)) * _MIX_1
+    z = (z ^ (z >> _S27)) * _MIX_2
+    z = z ^ (z >> _S31)
+    return (float(z >> _S11) + 0.5) * (1.0 / 9007199254740992.0)
 
 
-class Day(NamedTuple):
-    """What drives one day. Times are milliseconds since midnight."""
-
-    ms: Ints
-    """(rows,) of the snapshots."""
-    since: int
-    """Time of the last snapshot of the day before (at least 0)."""
-    limits: Ints
-    markets: Ints
-    """(rows,) limit and market orders since the snapshot before."""
-    stress: Floats
-    """(rows,) volatility relative to normal: widens the quotes and thins the book."""
-    fair: Floats
-    """(864000,) efficient price in ticks on the 100 ms grid."""
+@nb.njit(cache=True, nogil=True)
+def draw_lots(book: Book, median: float, spread: float) -> int:
+    """A size of at least one lot: nearly log-normal (a sum of three uniforms), every fifth a round number."""
+    z = 2.0 * (uniform(book) + uniform(book) + uniform(book) - 1.5)
+    lots = max(1, round(median * math.exp(spread * z)))
+    if lots >= 20 and uniform(book) < 0.2:
+        unit = 10 if lots < 1000 else 100
+        lots -= lots % unit
+    return lots
 
 
-class Levels(NamedTuple):
-    """Snapshots: (rows, levels) arrays, best first."""
-
-    bid_ticks: NDArray[np.int32]
-    bid_lots: NDArray[np.int32]
-    ask_ticks: NDArray[np.int32]
-    ask_lots: NDArray[np.int32]
+@nb.njit(cache=True, nogil=True)
+def resting(book: Book, s: int, tick: int) -> int:
+    """Lots that side ``s`` shows at a price."""
+    i = tick & (book.ring.shape[1] - 1)
+    return s * book.ring[LOTS, i] if book.ring[TICK, i] == tick and s * book.ring[LOTS, i] > 0 else 0
 
 
-class Fills(NamedTuple):
-    """Trades, one per price level that a market order consumed."""
-
-    ms: Ints
-    ticks: NDArray[np.int32]
-    lots: NDArray[np.int32]
-    sign: NDArray[np.int8]
-
-
-def empty_levels(day: Day, depth: int) -> Levels:
-    """Room for the snapshots of a day."""
-    shape = (len(day.ms), depth)
-    return Levels(
-        np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.int32)
-    )
+@nb.njit(cache=True, nogil=True)
+def add(book: Book, s: int, tick: int, lots: int) -> None:
+    """Add lots to a level of side ``s``; a slot that stood for a price far away is taken over."""
+    i = tick & (book.ring.shape[1] - 1)
+    if book.ring[TICK, i] != tick or s * book.ring[LOTS, i] < 0:
+        book.ring[TICK, i] = tick
+        book.ring[LOTS, i] = 0
+    book.ring[LOTS, i] += s * lots
+    own = 0 if s > 0 else 1
+    if s * tick > s * book.touch[own]:
+        book.touch[own] = tick
 
 
-def empty_fills(day: Day) -> Fills:
-    """Room for as many trades as the market orders of a day can make."""
-    size = int(day.markets.sum()) * _MAX_FILLS
-    return Fills(np.empty(size, np.int64), np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int8))
+@nb.njit(cache=True, nogil=True)
+def remove(book: Book, s: int, tick: int, lots: int) -> None:
+    """Remove at most ``lots`` from a level; where the best level empties, the next one becomes the best."""
+    held = resting(book, s, tick)
+    if held == 0:
+        return
+    book.ring[LOTS, tick & (book.ring.shape[1] - 1)] -= s * min(lots, held)
+    own = 0 if s > 0 else 1
+    if lots < held or tick != book.touch[own]:
+        return
+    for step in range(1, _REACH):
+        if resting(book, s, tick - s * step) > 0:
+            book.touch[own] = tick - s * step
+            return
+    book.touch[own] = tick - s
+    add(book, s, tick - s, lots)
+
+
+@nb.njit(cache=True, nogil=True)
+def place(book: Book, s: int, tick: int, lots: int) -> None:
+    """A limit order, in the place of a random old one. It never crosses: it stops one tick before the other side."""
+    slot = min(int(uniform(book) * book.orders.shape[1]), book.orders.shape[1] - 1)
+    old = book.orders[LOTS, slot]
+    if old != 0:
+        remove(book, 1 if old > 0 else -1, book.orders[TICK, slot], abs(old))
+    other = book.touch[1] if s > 0 else book.touch[0]
+    if s * tick >= s * other:
+        tick = other - s
+    tick = max(tick, 1)
+    book.orders[TICK, slot] = tick
+    book.orders[LOTS, slot] = s * lots
+    add(book, s, tick, lots)
+
+
+@nb.njit(cache=True, nogil=True)
+def withdraw(book: Book, s: int, tick: int) -> None:
+    """Cancel everything of side ``s`` that is priced beyond ``tick``: quotes that the market has left behind."""
+    own = 0 if s > 0 else 1
+    while s * book.touch[own] > s * tick:
+        remove(book, s, book.touch[own], resting(book, s, book.touch[own]))
+
+
+@nb.njit(cache=True, nogil=True)
+def snapshot(book: Book, s: int, ticks: NDArray[np.int32], lots: NDArray[np.int32]) -> None:
+    """Write the best levels of a side, best first. Where the book has a hole, someone posts into it."""
+    tick = book.touch[0] if s > 0 else book.touch[1]
+    found = 0
+    while found < len(ticks):
+        held = resting(book, s, tick)
+        if held == 0 and s * (ticks[found - 1] - tick) > _WIDEST_GAP:
+            tick = ticks[found - 1] - s * (1 + int(_PATCH * uniform(book)))
+            held = lots[found - 1]
+            add(book, s, tick, held)
+        if held > 0:
+            ticks[found] = tick
+            lots[found] = held
+            found += 1
+        tick -= s
 
 
 @nb.njit(cache=True, nogil=True)
@@ -156,7 +199,7 @@ def _market_order(venue: Venue, style: Style, foreseen: float, ms: int, fills: F
     book = venue.book
     sign, expected = _sign(venue, foreseen)
     left = draw_lots(book, 0.5 * style.order_lots, 1.0)
-    for _ in range(_MAX_FILLS):
+    for _ in range(MAX_FILLS):
         tick = book.touch[1] if sign > 0 else book.touch[0]
         taken = min(left, resting(book, -sign, tick))
         fills.ms[count] = ms
@@ -175,7 +218,7 @@ def _market_order(venue: Venue, style: Style, foreseen: float, ms: int, fills: F
 @nb.njit(cache=True, nogil=True)
 def _price(venue: Venue, day: Day, ms: float) -> float:
     """The venue's efficient price at a time, in ticks."""
-    return float(day.fair[min(int(ms) // GRID_MS, len(day.fair) - 1)] + venue.memory[0])
+    return float(day.fair[min(int(ms) // _GRID_MS, len(day.fair) - 1)] + venue.memory[0])
 
 
 @nb.njit(cache=True, nogil=True)

@@ -43,6 +43,8 @@ def write_lake(root: Path, spec: SampleSpec, *, overwrite: bool, progress: Progr
                 progress(done, total, f"{exchange} {day.instrument.symbol} {day.date}")
     except OSError as error:
         raise UsageError(f"sample: cannot write {error.filename or root}: {error.strerror or error}") from error
+    except duckdb.IOException as error:
+        raise UsageError(f"sample: cannot write below {root}: {error}") from error
     return SampleSummary(writer.files, dict(writer.rows), writer.bytes, time.perf_counter() - started)
 
 
@@ -58,7 +60,8 @@ def _prepare(raw: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise UsageError(f"sample: {raw} already holds files ({held.relative_to(raw)}); choose another folder")
     for kind in KINDS:
-        shutil.rmtree(raw / "ccxt" / kind, ignore_errors=True)
+        if (raw / "ccxt" / kind).exists():
+            shutil.rmtree(raw / "ccxt" / kind)
 
 
 def _simulate(spec: SampleSpec) -> Iterator[tuple[str, Day]]:
@@ -130,7 +133,7 @@ def _rows(feed: Feed, start: int) -> Any:
 
 def _segment(value: str) -> str:
     """A hive value in a path, percent-encoded where a file system or a glob would stumble."""
-    return quote(value, safe=" !#$&'()+,-.;=@^_`{}~")
+    return quote(value, safe=" !#$&'()+,-.;@^_`{}~")
 
 
 def _write_parquet(path: Path, schema: Any, tables: Iterator[Any]) -> None:

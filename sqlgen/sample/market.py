@@ -7,10 +7,10 @@ from datetime import date
 
 import numpy as np
 
-from sqlgen.sample.book import new_book
-from sqlgen.sample.flow import Day, Fills, Levels, Style, Venue, empty_fills, empty_levels, open_market, run_day
+from sqlgen.sample.flow import open_market, run_day
 from sqlgen.sample.instruments import Instrument, Ints, generator
 from sqlgen.sample.latent import DAY_MS, LatentDay, season
+from sqlgen.sample.state import Day, Fills, Levels, Style, Venue, empty_fills, empty_levels, new_book
 
 _ORDERS_PER_LEVEL = 8
 _LIMITS_PER_SECOND = 18.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlgen.errors import UsageError, nearest
@@ -60,7 +60,7 @@ class SampleSpec:
         _integer("seed", self.seed, 0, 2**63 - 1)
         _choice("layout", self.layout, _LAYOUTS)
         _choice("format", self.format, _FORMATS)
-        if not isinstance(self.start, date):
+        if not isinstance(self.start, date) or isinstance(self.start, datetime):
             raise UsageError(f"sample: start must be a date, not {self.start!r}")
         try:
             _ = self.start + timedelta(days=self.days)

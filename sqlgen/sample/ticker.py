@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sqlgen.sample.flow import Fills
 from sqlgen.sample.instruments import Ints
 from sqlgen.sample.market import MarketDay
+from sqlgen.sample.state import Fills
 
 _ROWS_PER_TICKER = 4
 

@@ -36,9 +36,7 @@ def window(rows: Sequence[Row], i: int, start: int, seconds: int) -> list[int]:
     return list(range(first, i + 1))
 
 
-def log_returns(
-    rows: Sequence[Row], price: str, starts: Sequence[int], max_gap: float
-) -> list[float | None]:
+def log_returns(rows: Sequence[Row], price: str, starts: Sequence[int], max_gap: float) -> list[float | None]:
     """Log return of each valid price over the valid one before it in its segment, if at most ``max_gap`` older."""
     returns: list[float | None] = []
     last: Row | None = None

@@ -1,0 +1,106 @@
+"""All benchmarks: ``python -m benchmarks [structural] [noop] [start] [sample]``; all of them without a name."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.measure import ROOT, python
+
+SYMBOLS, ROWS, LEVELS, ROUNDS = 2, 400_000, 20, 3
+
+
+def line(what: str, measured: str, goal: str) -> None:
+    print(f"| {what} | {measured} | {goal} |", flush=True)
+
+
+def structural(folder: Path) -> None:
+    """Structural features of 800,000 snapshots of 20 levels against the COPY of the finished table."""
+    lake = folder / "structural"
+    python(
+        "-m", "sqlgen", "sample", lake, "--symbols", SYMBOLS, "--days", 1, "--rows-per-day", ROWS, "--levels", LEVELS
+    )
+    ratios, walls, peaks, floors = [], [], [], []
+    for _ in range(ROUNDS):
+        shutil.rmtree(lake / "processed", ignore_errors=True)
+        shutil.rmtree(lake / ".sqlgen", ignore_errors=True)
+        run = python("-m", "sqlgen", "run", "--json", "--select", "orderbook_hf", SQLGEN_LAKE=str(lake))
+        shutil.rmtree(folder / "floor", ignore_errors=True)
+        floor = python("-m", "benchmarks.floor", lake / "processed/ccxt/orderbook/hf", folder / "floor").json["seconds"]
+        walls.append(run.json["seconds"])
+        floors.append(floor)
+        peaks.append(run.peak_mb)
+        ratios.append(run.json["seconds"] / floor)
+    rows = f"{SYMBOLS * ROWS:,} snapshots x {LEVELS} levels"
+    line(f"orderbook_hf, {rows}: run / COPY from memory", f"{statistics.median(ratios):.2f}", "1.3")
+    line("the same: run, COPY from memory", f"{statistics.median(walls):.2f} s, {statistics.median(floors):.2f} s", "")
+    line("the same: peak memory of the run", f"{max(peaks):,.0f} MB", "1,500 MB")
+
+
+def noop(folder: Path) -> None:
+    """A run over 10,000 published partitions that finds nothing to do."""
+    lake = folder / "noop"
+    python("-m", "sqlgen", "sample", lake, "--symbols", 1, "--days", 1, "--rows-per-day", 100)
+    first = next((lake / "raw/ccxt/ticker").rglob("*.parquet"))
+    raw = lake / "raw/ccxt/ticker"
+    keep = first.read_bytes()
+    shutil.rmtree(raw)
+    for symbol in range(100):
+        for day in range(100):
+            path = (
+                raw
+                / f"exchange=binance/symbol=S{symbol}/date=20{26 + day // 28:02}-{1 + day % 12:02}-{1 + day % 28:02}"
+            )
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "data.parquet").write_bytes(keep)
+    partitions = sum(1 for _ in raw.rglob("*.parquet"))
+    select = ("--select", "ticker_features", "--json")
+    first_run = python("-m", "sqlgen", "run", *select, SQLGEN_LAKE=str(lake))
+    assert first_run.json["ok"]
+    seconds = [python("-m", "sqlgen", "run", *select, SQLGEN_LAKE=str(lake)).seconds for _ in range(ROUNDS)]
+    line(f"no-op run over {partitions:,} partitions", f"{statistics.median(seconds):.2f} s", "3 s")
+    line("first run over them", f"{first_run.seconds:.0f} s", "")
+
+
+def start(folder: Path) -> None:
+    """How quick the command line answers."""
+    compiled = folder / "compiled"
+    for what, arguments, goal in (
+        ("`python -m sqlgen --help`", ("--help",), "0.5 s"),
+        ("`compile` of the shipped project", ("compile", ROOT / "models.yaml", "--output", compiled), "1.5 s"),
+    ):
+        seconds = [python("-m", "sqlgen", *arguments).seconds for _ in range(5)]
+        line(what, f"{statistics.median(seconds):.2f} s", goal)
+
+
+def sample(folder: Path) -> None:
+    """A million snapshots of the sample market."""
+    begun = time.perf_counter()
+    out = python(
+        "-m", "sqlgen", "sample", folder / "sample", "--symbols", 2, "--days", 1, "--rows-per-day", 500_000, "--json"
+    )
+    rows = out.json["rows"]["orderbook"]
+    line(f"`sample`, {rows:,} snapshots", f"{time.perf_counter() - begun:.1f} s, {out.peak_mb:,.0f} MB", "30 s")
+
+
+BENCHMARKS: dict[str, Callable[[Path], None]] = {f.__name__: f for f in (start, structural, noop, sample)}
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in wanted if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
+    print("| what | measured | goal |\n|---|---|---|")
+    with tempfile.TemporaryDirectory(prefix="sqlgen-bench-") as folder:
+        for name in wanted:
+            BENCHMARKS[name](Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""The floor: COPY of a finished table that lies in memory, with the options that ``run`` uses.
+
+``python -m benchmarks.floor TABLE OUTPUT`` loads every file below TABLE, writes each as one file below OUTPUT
+and prints the seconds of the writing alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+
+
+def main(table: str, output: str) -> None:
+    files = sorted(Path(table).rglob("*.parquet"))
+    seconds = 0.0
+    Path(output).mkdir(parents=True)
+    for number, file in enumerate(files):
+        with duckdb.connect() as connection:
+            connection.execute(f"CREATE TABLE finished AS FROM read_parquet('{file}', hive_partitioning = false)")
+            begun = time.perf_counter()
+            connection.execute(
+                f"COPY finished TO '{output}/{number}.parquet' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3)"
+            )
+            seconds += time.perf_counter() - begun
+    print(json.dumps({"seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -125,6 +125,7 @@ class Runner:
         result = pending_result(task)
         try:
             cursor = connection.cursor()
+            cursor.execute("SET enable_progress_bar = false")  # it would print into what the user reads
             try:
                 built = builder.remove(task) if task.action == "remove" else builder.build(task, cursor, sql)
             finally:

@@ -38,7 +38,9 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_the_shell_gives_the_published_table(lake: Path, model: str) -> None:
     script = (lake / f"target/compiled/{model}.sql").read_text()
     assert SHELL is not None
-    done = subprocess.run([SHELL, "-bail", "-init", "/dev/null"], input=script, cwd=lake, capture_output=True, text=True)
+    done = subprocess.run(
+        [SHELL, "-bail", "-init", "/dev/null"], input=script, cwd=lake, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     path = shipped_config(Path("lake"))["models"][model]["output"]["path"]
     same_tables(published(lake / "target/tables" / model), published(lake / "lake" / path))

@@ -34,7 +34,10 @@ def fails(project: Scratch, *phrases: str, where: str = "costs BTC-USDT 2026-01-
     for phrase in (f"{model}: exchange=binance/symbol={symbol}/date={date}: ", *phrases):
         assert phrase in failed["error"], failed["error"]
     assert results[f"pairs {symbol} {date}"]["status"] == "skipped"
-    assert f"skipped: {model} exchange=binance/symbol={symbol}/date={date} failed" in results[f"pairs {symbol} {date}"]["error"]
+    assert (
+        f"skipped: {model} exchange=binance/symbol={symbol}/date={date} failed"
+        in results[f"pairs {symbol} {date}"]["error"]
+    )
     assert project.costs() == before
 
 
@@ -61,8 +64,14 @@ def write(folder: Path, select: str) -> None:
 
 
 def test_a_missing_column(built: Scratch) -> None:
-    write(built.raw(BTC, DAY1), "SELECT 0 AS collected_at, 0 AS timestamp, 'x' AS trade_id, 1.0 AS price, 'buy' AS side")
-    fails(built, "Column 'amount' is not in the input raw, which has: collected_at, timestamp, trade_id, price, side", str(built.raw(BTC, DAY1) / "data.parquet"))
+    write(
+        built.raw(BTC, DAY1), "SELECT 0 AS collected_at, 0 AS timestamp, 'x' AS trade_id, 1.0 AS price, 'buy' AS side"
+    )
+    fails(
+        built,
+        "Column 'amount' is not in the input raw, which has: collected_at, timestamp, trade_id, price, side",
+        str(built.raw(BTC, DAY1) / "data.parquet"),
+    )
 
 
 def test_a_wrong_column_type(built: Scratch) -> None:

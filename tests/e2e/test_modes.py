@@ -95,7 +95,9 @@ def test_merge_keeps_the_newest_row_of_each_key(merge: Scratch) -> None:
 def test_merge_by_order_not_by_arrival(merge: Scratch) -> None:
     merge.trades(BTC, DAY1, [100.0, 101.0], name="a")
     merge.run()
-    late = IDS.replace("CAST(epoch_ms(ts) AS BIGINT)", "-1").replace("SELECT *", "SELECT * REPLACE (price + 1 AS price)")
+    late = IDS.replace("CAST(epoch_ms(ts) AS BIGINT)", "-1").replace(
+        "SELECT *", "SELECT * REPLACE (price + 1 AS price)"
+    )
     merge.template("costs.sql.j2", late)
     merge.run()
     assert merge.table("costs")["price"].to_pylist() == [100.0, 101.0]
@@ -137,9 +139,9 @@ def test_partition_columns_of_the_result_lie_below_the_unit(single: Scratch, mod
     single.model("costs", output={"mode": mode, "partition_by": ["exchange", "symbol", "date", "trade_id"]})
     single.run()
     assert single.costs() == [(BTC, DAY1, 100.0), (BTC, DAY1, 101.0), (BTC, DAY1, 102.0)]
-    assert len(list(single.lake.glob("out/costs/**/trade_id=data-1/*.parquet"))) == (1 if mode == "overwrite" else 0) or (
-        mode == "append"
-    )
+    assert len(list(single.lake.glob("out/costs/**/trade_id=data-1/*.parquet"))) == (
+        1 if mode == "overwrite" else 0
+    ) or (mode == "append")
     single.trades(BTC, DAY1, [100.0])
     single.run("--full-refresh")
     assert single.costs() == [(BTC, DAY1, 100.0)]

@@ -2,10 +2,14 @@
 -- description: Time bars from the order book's mid price
 -- template:    orderbook/bars.sql.j2
 -- inputs:      hf = orderbook_hf
--- options:     bar_durations = [60, 300, 900, 3600], max_gap = 300, seconds_per_year = 31536000, fill = False, emit_open_bars = False
+-- options:     bar_durations = [60, 300, 900, 3600]
+--              max_gap = 300
+--              seconds_per_year = 31536000
+--              fill = False
+--              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/orderbook/bars (overwrite), by exchange, symbol, date
--- fingerprint: 5a712164909a5cbb43389394
+-- fingerprint: 0c5f7867af127b83f366206c
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -46,7 +50,7 @@ COPY (
             *,
             epoch_ns(ts) AS ns,
             row_number() OVER in_order AS place,
-            coalesce(ns - lag(ns) OVER in_order > 300000000000, false) AS after_gap
+            coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM snapshots
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
     ),
@@ -61,7 +65,10 @@ COPY (
     steps AS (
         SELECT
             *,
-            ln(mid_price / lag(mid_price IGNORE NULLS) OVER in_order) AS step_return,
+            CASE
+                WHEN ns - lag(CASE WHEN mid_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
+                THEN ln(mid_price / lag(mid_price IGNORE NULLS) OVER in_order)
+            END AS step_return,
             max(ns) OVER (PARTITION BY exchange, symbol) AS last_ns
         FROM segments
         WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
@@ -139,6 +146,7 @@ COPY (
     FORMAT parquet,
     COMPRESSION zstd,
     COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 50000,
     PARTITION_BY (exchange, symbol, date),
     WRITE_PARTITION_COLUMNS true,
     OVERWRITE true

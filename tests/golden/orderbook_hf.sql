@@ -2,10 +2,16 @@
 -- description: Features per order book snapshot
 -- template:    orderbook/hf.sql.j2
 -- inputs:      orderbook = ccxt_orderbook
--- options:     max_levels = 20, top_levels = 5, imbalance_levels = [1, 3, 5, 10], bands_bps = [5, 10, 25, 50, 100], smart_depth_k = 100.0, regression_levels = 10, keep_book = False
+-- options:     max_levels = 20
+--              top_levels = 5
+--              imbalance_levels = [1, 3, 5, 10]
+--              bands_bps = [5, 10, 25, 50, 100]
+--              smart_depth_k = 100.0
+--              regression_levels = 10
+--              keep_book = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: 5b7689dae19ebccb2987d737
+-- fingerprint: 81cca8d82583264b998479cd
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -43,36 +49,239 @@ COPY (
             )
             JOIN files_before USING (filename)
         ),
-        checked AS (
+        as_sent AS (
             SELECT
                 *,
-                coalesce(len(list_filter(bids, lambda x, i:
-                    x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
-                    AND (i = 1 OR x.price < bids[i - 1].price)
-                )) = len(bids), true) AS bids_in_order,
-                coalesce(len(list_filter(asks, lambda x, i:
-                    x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
-                    AND (i = 1 OR x.price > asks[i - 1].price)
-                )) = len(asks), true) AS asks_in_order
+                bids[1].price AS bid_price_00,
+                bids[1].size AS bid_size_00,
+                asks[1].price AS ask_price_00,
+                asks[1].size AS ask_size_00,
+                bids[2].price AS bid_price_01,
+                bids[2].size AS bid_size_01,
+                asks[2].price AS ask_price_01,
+                asks[2].size AS ask_size_01,
+                bids[3].price AS bid_price_02,
+                bids[3].size AS bid_size_02,
+                asks[3].price AS ask_price_02,
+                asks[3].size AS ask_size_02,
+                bids[4].price AS bid_price_03,
+                bids[4].size AS bid_size_03,
+                asks[4].price AS ask_price_03,
+                asks[4].size AS ask_size_03,
+                bids[5].price AS bid_price_04,
+                bids[5].size AS bid_size_04,
+                asks[5].price AS ask_price_04,
+                asks[5].size AS ask_size_04,
+                bids[6].price AS bid_price_05,
+                bids[6].size AS bid_size_05,
+                asks[6].price AS ask_price_05,
+                asks[6].size AS ask_size_05,
+                bids[7].price AS bid_price_06,
+                bids[7].size AS bid_size_06,
+                asks[7].price AS ask_price_06,
+                asks[7].size AS ask_size_06,
+                bids[8].price AS bid_price_07,
+                bids[8].size AS bid_size_07,
+                asks[8].price AS ask_price_07,
+                asks[8].size AS ask_size_07,
+                bids[9].price AS bid_price_08,
+                bids[9].size AS bid_size_08,
+                asks[9].price AS ask_price_08,
+                asks[9].size AS ask_size_08,
+                bids[10].price AS bid_price_09,
+                bids[10].size AS bid_size_09,
+                asks[10].price AS ask_price_09,
+                asks[10].size AS ask_size_09,
+                bids[11].price AS bid_price_10,
+                bids[11].size AS bid_size_10,
+                asks[11].price AS ask_price_10,
+                asks[11].size AS ask_size_10,
+                bids[12].price AS bid_price_11,
+                bids[12].size AS bid_size_11,
+                asks[12].price AS ask_price_11,
+                asks[12].size AS ask_size_11,
+                bids[13].price AS bid_price_12,
+                bids[13].size AS bid_size_12,
+                asks[13].price AS ask_price_12,
+                asks[13].size AS ask_size_12,
+                bids[14].price AS bid_price_13,
+                bids[14].size AS bid_size_13,
+                asks[14].price AS ask_price_13,
+                asks[14].size AS ask_size_13,
+                bids[15].price AS bid_price_14,
+                bids[15].size AS bid_size_14,
+                asks[15].price AS ask_price_14,
+                asks[15].size AS ask_size_14,
+                bids[16].price AS bid_price_15,
+                bids[16].size AS bid_size_15,
+                asks[16].price AS ask_price_15,
+                asks[16].size AS ask_size_15,
+                bids[17].price AS bid_price_16,
+                bids[17].size AS bid_size_16,
+                asks[17].price AS ask_price_16,
+                asks[17].size AS ask_size_16,
+                bids[18].price AS bid_price_17,
+                bids[18].size AS bid_size_17,
+                asks[18].price AS ask_price_17,
+                asks[18].size AS ask_size_17,
+                bids[19].price AS bid_price_18,
+                bids[19].size AS bid_size_18,
+                asks[19].price AS ask_price_18,
+                asks[19].size AS ask_size_18,
+                bids[20].price AS bid_price_19,
+                bids[20].size AS bid_size_19,
+                asks[20].price AS ask_price_19,
+                asks[20].size AS ask_size_19
             FROM positioned
+        ),
+        checked AS (
+            SELECT
+                exchange,
+                symbol,
+                date,
+                ts,
+                seq,
+                bids AS raw_bids,
+                asks AS raw_asks,
+                CASE
+                    WHEN len(bids) = 20 THEN coalesce(
+                        bid_price_00 < 'infinity'
+                        AND bid_price_19 > 0
+                        AND bid_price_01 < bid_price_00
+                        AND bid_price_02 < bid_price_01
+                        AND bid_price_03 < bid_price_02
+                        AND bid_price_04 < bid_price_03
+                        AND bid_price_05 < bid_price_04
+                        AND bid_price_06 < bid_price_05
+                        AND bid_price_07 < bid_price_06
+                        AND bid_price_08 < bid_price_07
+                        AND bid_price_09 < bid_price_08
+                        AND bid_price_10 < bid_price_09
+                        AND bid_price_11 < bid_price_10
+                        AND bid_price_12 < bid_price_11
+                        AND bid_price_13 < bid_price_12
+                        AND bid_price_14 < bid_price_13
+                        AND bid_price_15 < bid_price_14
+                        AND bid_price_16 < bid_price_15
+                        AND bid_price_17 < bid_price_16
+                        AND bid_price_18 < bid_price_17
+                        AND bid_price_19 < bid_price_18
+                        AND bid_size_00 > 0
+                        AND bid_size_01 > 0
+                        AND bid_size_02 > 0
+                        AND bid_size_03 > 0
+                        AND bid_size_04 > 0
+                        AND bid_size_05 > 0
+                        AND bid_size_06 > 0
+                        AND bid_size_07 > 0
+                        AND bid_size_08 > 0
+                        AND bid_size_09 > 0
+                        AND bid_size_10 > 0
+                        AND bid_size_11 > 0
+                        AND bid_size_12 > 0
+                        AND bid_size_13 > 0
+                        AND bid_size_14 > 0
+                        AND bid_size_15 > 0
+                        AND bid_size_16 > 0
+                        AND bid_size_17 > 0
+                        AND bid_size_18 > 0
+                        AND bid_size_19 > 0
+                        AND bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
+                            + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
+                            + bid_size_10 + bid_size_11 + bid_size_12 + bid_size_13 + bid_size_14
+                            + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19 < 'infinity',
+                        false
+                    )
+                    ELSE coalesce(
+                        len(list_filter(bids, lambda x, i:
+                            x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                            AND (i = 1 OR x.price < bids[i - 1].price)
+                        )) = len(bids),
+                        false
+                    )
+                END AS bids_in_order,
+                CASE
+                    WHEN len(asks) = 20 THEN coalesce(
+                        ask_price_19 < 'infinity'
+                        AND ask_price_00 > 0
+                        AND ask_price_01 > ask_price_00
+                        AND ask_price_02 > ask_price_01
+                        AND ask_price_03 > ask_price_02
+                        AND ask_price_04 > ask_price_03
+                        AND ask_price_05 > ask_price_04
+                        AND ask_price_06 > ask_price_05
+                        AND ask_price_07 > ask_price_06
+                        AND ask_price_08 > ask_price_07
+                        AND ask_price_09 > ask_price_08
+                        AND ask_price_10 > ask_price_09
+                        AND ask_price_11 > ask_price_10
+                        AND ask_price_12 > ask_price_11
+                        AND ask_price_13 > ask_price_12
+                        AND ask_price_14 > ask_price_13
+                        AND ask_price_15 > ask_price_14
+                        AND ask_price_16 > ask_price_15
+                        AND ask_price_17 > ask_price_16
+                        AND ask_price_18 > ask_price_17
+                        AND ask_price_19 > ask_price_18
+                        AND ask_size_00 > 0
+                        AND ask_size_01 > 0
+                        AND ask_size_02 > 0
+                        AND ask_size_03 > 0
+                        AND ask_size_04 > 0
+                        AND ask_size_05 > 0
+                        AND ask_size_06 > 0
+                        AND ask_size_07 > 0
+                        AND ask_size_08 > 0
+                        AND ask_size_09 > 0
+                        AND ask_size_10 > 0
+                        AND ask_size_11 > 0
+                        AND ask_size_12 > 0
+                        AND ask_size_13 > 0
+                        AND ask_size_14 > 0
+                        AND ask_size_15 > 0
+                        AND ask_size_16 > 0
+                        AND ask_size_17 > 0
+                        AND ask_size_18 > 0
+                        AND ask_size_19 > 0
+                        AND ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
+                            + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
+                            + ask_size_10 + ask_size_11 + ask_size_12 + ask_size_13 + ask_size_14
+                            + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19 < 'infinity',
+                        false
+                    )
+                    ELSE coalesce(
+                        len(list_filter(asks, lambda x, i:
+                            x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                            AND (i = 1 OR x.price > asks[i - 1].price)
+                        )) = len(asks),
+                        false
+                    )
+                END AS asks_in_order
+            FROM as_sent
         ),
         cleaned AS (
             SELECT
                 *,
-                CASE WHEN bids_in_order THEN bids ELSE list_transform(
-                    list_reverse_sort(list_distinct([x.price FOR x IN bids IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)]))[:20],
+                CASE WHEN bids_in_order THEN raw_bids ELSE list_transform(
+                    list_reverse_sort(list_distinct([
+                        x.price FOR x IN raw_bids
+                        IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                    ]))[:20],
                     lambda p: {
                         'price': p,
-                        'size': list_sum([x.size FOR x IN bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+                        'size': list_sum([x.size FOR x IN raw_bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
                     }
-                ) END AS clean_bids,
-                CASE WHEN asks_in_order THEN asks ELSE list_transform(
-                    list_sort(list_distinct([x.price FOR x IN asks IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)]))[:20],
+                ) END AS bids,
+                CASE WHEN asks_in_order THEN raw_asks ELSE list_transform(
+                    list_sort(list_distinct([
+                        x.price FOR x IN raw_asks
+                        IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                    ]))[:20],
                     lambda p: {
                         'price': p,
-                        'size': list_sum([x.size FOR x IN asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+                        'size': list_sum([x.size FOR x IN raw_asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
                     }
-                ) END AS clean_asks
+                ) END AS asks
             FROM checked
         )
         SELECT
@@ -81,88 +290,88 @@ COPY (
             date,
             ts,
             seq,
-            CAST(len(clean_bids[:20]) AS SMALLINT) AS bid_levels,
-            CAST(len(clean_asks[:20]) AS SMALLINT) AS ask_levels,
-            clean_bids[1].price AS bid_price_00,
-            clean_bids[1].size AS bid_size_00,
-            clean_asks[1].price AS ask_price_00,
-            clean_asks[1].size AS ask_size_00,
-            clean_bids[2].price AS bid_price_01,
-            clean_bids[2].size AS bid_size_01,
-            clean_asks[2].price AS ask_price_01,
-            clean_asks[2].size AS ask_size_01,
-            clean_bids[3].price AS bid_price_02,
-            clean_bids[3].size AS bid_size_02,
-            clean_asks[3].price AS ask_price_02,
-            clean_asks[3].size AS ask_size_02,
-            clean_bids[4].price AS bid_price_03,
-            clean_bids[4].size AS bid_size_03,
-            clean_asks[4].price AS ask_price_03,
-            clean_asks[4].size AS ask_size_03,
-            clean_bids[5].price AS bid_price_04,
-            clean_bids[5].size AS bid_size_04,
-            clean_asks[5].price AS ask_price_04,
-            clean_asks[5].size AS ask_size_04,
-            clean_bids[6].price AS bid_price_05,
-            clean_bids[6].size AS bid_size_05,
-            clean_asks[6].price AS ask_price_05,
-            clean_asks[6].size AS ask_size_05,
-            clean_bids[7].price AS bid_price_06,
-            clean_bids[7].size AS bid_size_06,
-            clean_asks[7].price AS ask_price_06,
-            clean_asks[7].size AS ask_size_06,
-            clean_bids[8].price AS bid_price_07,
-            clean_bids[8].size AS bid_size_07,
-            clean_asks[8].price AS ask_price_07,
-            clean_asks[8].size AS ask_size_07,
-            clean_bids[9].price AS bid_price_08,
-            clean_bids[9].size AS bid_size_08,
-            clean_asks[9].price AS ask_price_08,
-            clean_asks[9].size AS ask_size_08,
-            clean_bids[10].price AS bid_price_09,
-            clean_bids[10].size AS bid_size_09,
-            clean_asks[10].price AS ask_price_09,
-            clean_asks[10].size AS ask_size_09,
-            clean_bids[11].price AS bid_price_10,
-            clean_bids[11].size AS bid_size_10,
-            clean_asks[11].price AS ask_price_10,
-            clean_asks[11].size AS ask_size_10,
-            clean_bids[12].price AS bid_price_11,
-            clean_bids[12].size AS bid_size_11,
-            clean_asks[12].price AS ask_price_11,
-            clean_asks[12].size AS ask_size_11,
-            clean_bids[13].price AS bid_price_12,
-            clean_bids[13].size AS bid_size_12,
-            clean_asks[13].price AS ask_price_12,
-            clean_asks[13].size AS ask_size_12,
-            clean_bids[14].price AS bid_price_13,
-            clean_bids[14].size AS bid_size_13,
-            clean_asks[14].price AS ask_price_13,
-            clean_asks[14].size AS ask_size_13,
-            clean_bids[15].price AS bid_price_14,
-            clean_bids[15].size AS bid_size_14,
-            clean_asks[15].price AS ask_price_14,
-            clean_asks[15].size AS ask_size_14,
-            clean_bids[16].price AS bid_price_15,
-            clean_bids[16].size AS bid_size_15,
-            clean_asks[16].price AS ask_price_15,
-            clean_asks[16].size AS ask_size_15,
-            clean_bids[17].price AS bid_price_16,
-            clean_bids[17].size AS bid_size_16,
-            clean_asks[17].price AS ask_price_16,
-            clean_asks[17].size AS ask_size_16,
-            clean_bids[18].price AS bid_price_17,
-            clean_bids[18].size AS bid_size_17,
-            clean_asks[18].price AS ask_price_17,
-            clean_asks[18].size AS ask_size_17,
-            clean_bids[19].price AS bid_price_18,
-            clean_bids[19].size AS bid_size_18,
-            clean_asks[19].price AS ask_price_18,
-            clean_asks[19].size AS ask_size_18,
-            clean_bids[20].price AS bid_price_19,
-            clean_bids[20].size AS bid_size_19,
-            clean_asks[20].price AS ask_price_19,
-            clean_asks[20].size AS ask_size_19
+            CAST(len(bids[:20]) AS SMALLINT) AS bid_levels,
+            CAST(len(asks[:20]) AS SMALLINT) AS ask_levels,
+            bids[1].price AS bid_price_00,
+            bids[1].size AS bid_size_00,
+            asks[1].price AS ask_price_00,
+            asks[1].size AS ask_size_00,
+            bids[2].price AS bid_price_01,
+            bids[2].size AS bid_size_01,
+            asks[2].price AS ask_price_01,
+            asks[2].size AS ask_size_01,
+            bids[3].price AS bid_price_02,
+            bids[3].size AS bid_size_02,
+            asks[3].price AS ask_price_02,
+            asks[3].size AS ask_size_02,
+            bids[4].price AS bid_price_03,
+            bids[4].size AS bid_size_03,
+            asks[4].price AS ask_price_03,
+            asks[4].size AS ask_size_03,
+            bids[5].price AS bid_price_04,
+            bids[5].size AS bid_size_04,
+            asks[5].price AS ask_price_04,
+            asks[5].size AS ask_size_04,
+            bids[6].price AS bid_price_05,
+            bids[6].size AS bid_size_05,
+            asks[6].price AS ask_price_05,
+            asks[6].size AS ask_size_05,
+            bids[7].price AS bid_price_06,
+            bids[7].size AS bid_size_06,
+            asks[7].price AS ask_price_06,
+            asks[7].size AS ask_size_06,
+            bids[8].price AS bid_price_07,
+            bids[8].size AS bid_size_07,
+            asks[8].price AS ask_price_07,
+            asks[8].size AS ask_size_07,
+            bids[9].price AS bid_price_08,
+            bids[9].size AS bid_size_08,
+            asks[9].price AS ask_price_08,
+            asks[9].size AS ask_size_08,
+            bids[10].price AS bid_price_09,
+            bids[10].size AS bid_size_09,
+            asks[10].price AS ask_price_09,
+            asks[10].size AS ask_size_09,
+            bids[11].price AS bid_price_10,
+            bids[11].size AS bid_size_10,
+            asks[11].price AS ask_price_10,
+            asks[11].size AS ask_size_10,
+            bids[12].price AS bid_price_11,
+            bids[12].size AS bid_size_11,
+            asks[12].price AS ask_price_11,
+            asks[12].size AS ask_size_11,
+            bids[13].price AS bid_price_12,
+            bids[13].size AS bid_size_12,
+            asks[13].price AS ask_price_12,
+            asks[13].size AS ask_size_12,
+            bids[14].price AS bid_price_13,
+            bids[14].size AS bid_size_13,
+            asks[14].price AS ask_price_13,
+            asks[14].size AS ask_size_13,
+            bids[15].price AS bid_price_14,
+            bids[15].size AS bid_size_14,
+            asks[15].price AS ask_price_14,
+            asks[15].size AS ask_size_14,
+            bids[16].price AS bid_price_15,
+            bids[16].size AS bid_size_15,
+            asks[16].price AS ask_price_15,
+            asks[16].size AS ask_size_15,
+            bids[17].price AS bid_price_16,
+            bids[17].size AS bid_size_16,
+            asks[17].price AS ask_price_16,
+            asks[17].size AS ask_size_16,
+            bids[18].price AS bid_price_17,
+            bids[18].size AS bid_size_17,
+            asks[18].price AS ask_price_17,
+            asks[18].size AS ask_size_17,
+            bids[19].price AS bid_price_18,
+            bids[19].size AS bid_size_18,
+            asks[19].price AS ask_price_18,
+            asks[19].size AS ask_size_18,
+            bids[20].price AS bid_price_19,
+            bids[20].size AS bid_size_19,
+            asks[20].price AS ask_price_19,
+            asks[20].size AS ask_size_19
         FROM cleaned
     ),
     quotes AS (
@@ -269,285 +478,313 @@ COPY (
             ask_depth_18 + coalesce(ask_size_19, 0) AS ask_depth_19
         FROM quotes
     ),
-    -- Depth between neighbouring edges in bps, and the points of the regressions.
-    pieces AS (
+    -- Sums over levels that more than one feature is made of, and the points of the regressions.
+    sums AS (
         SELECT
             *,
+            bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
+            + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
+            + coalesce(bid_price_04 * bid_size_04, 0) AS bid_best_notional,
+            bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
+            + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
+            + coalesce(bid_price_04 * bid_size_04, 0) + coalesce(bid_price_05 * bid_size_05, 0)
+            + coalesce(bid_price_06 * bid_size_06, 0) + coalesce(bid_price_07 * bid_size_07, 0)
+            + coalesce(bid_price_08 * bid_size_08, 0) + coalesce(bid_price_09 * bid_size_09, 0)
+            + coalesce(bid_price_10 * bid_size_10, 0) + coalesce(bid_price_11 * bid_size_11, 0)
+            + coalesce(bid_price_12 * bid_size_12, 0) + coalesce(bid_price_13 * bid_size_13, 0)
+            + coalesce(bid_price_14 * bid_size_14, 0) + coalesce(bid_price_15 * bid_size_15, 0)
+            + coalesce(bid_price_16 * bid_size_16, 0) + coalesce(bid_price_17 * bid_size_17, 0)
+            + coalesce(bid_price_18 * bid_size_18, 0) + coalesce(bid_price_19 * bid_size_19, 0) AS bid_notional,
+            bid_size_00 * exp(-0.01 * bid_bps_00) + coalesce(bid_size_01 * exp(-0.01 * bid_bps_01), 0)
+            + coalesce(bid_size_02 * exp(-0.01 * bid_bps_02), 0) + coalesce(bid_size_03 * exp(-0.01 * bid_bps_03), 0)
+            + coalesce(bid_size_04 * exp(-0.01 * bid_bps_04), 0) + coalesce(bid_size_05 * exp(-0.01 * bid_bps_05), 0)
+            + coalesce(bid_size_06 * exp(-0.01 * bid_bps_06), 0) + coalesce(bid_size_07 * exp(-0.01 * bid_bps_07), 0)
+            + coalesce(bid_size_08 * exp(-0.01 * bid_bps_08), 0) + coalesce(bid_size_09 * exp(-0.01 * bid_bps_09), 0)
+            + coalesce(bid_size_10 * exp(-0.01 * bid_bps_10), 0) + coalesce(bid_size_11 * exp(-0.01 * bid_bps_11), 0)
+            + coalesce(bid_size_12 * exp(-0.01 * bid_bps_12), 0) + coalesce(bid_size_13 * exp(-0.01 * bid_bps_13), 0)
+            + coalesce(bid_size_14 * exp(-0.01 * bid_bps_14), 0) + coalesce(bid_size_15 * exp(-0.01 * bid_bps_15), 0)
+            + coalesce(bid_size_16 * exp(-0.01 * bid_bps_16), 0) + coalesce(bid_size_17 * exp(-0.01 * bid_bps_17), 0)
+            + coalesce(bid_size_18 * exp(-0.01 * bid_bps_18), 0) + coalesce(bid_size_19 * exp(-0.01 * bid_bps_19), 0) AS smart_bid_depth,
+            bid_depth_19 / 2 AS bid_half_depth,
             CASE
                 WHEN mid_price IS NULL OR bid_bps_19 < 5 THEN NULL
-                ELSE if(bid_bps_00 >= 0 AND bid_bps_00 < 5, bid_size_00, 0)
-                + if(bid_bps_01 >= 0 AND bid_bps_01 < 5, bid_size_01, 0)
-                + if(bid_bps_02 >= 0 AND bid_bps_02 < 5, bid_size_02, 0)
-                + if(bid_bps_03 >= 0 AND bid_bps_03 < 5, bid_size_03, 0)
-                + if(bid_bps_04 >= 0 AND bid_bps_04 < 5, bid_size_04, 0)
-                + if(bid_bps_05 >= 0 AND bid_bps_05 < 5, bid_size_05, 0)
-                + if(bid_bps_06 >= 0 AND bid_bps_06 < 5, bid_size_06, 0)
-                + if(bid_bps_07 >= 0 AND bid_bps_07 < 5, bid_size_07, 0)
-                + if(bid_bps_08 >= 0 AND bid_bps_08 < 5, bid_size_08, 0)
-                + if(bid_bps_09 >= 0 AND bid_bps_09 < 5, bid_size_09, 0)
-                + if(bid_bps_10 >= 0 AND bid_bps_10 < 5, bid_size_10, 0)
-                + if(bid_bps_11 >= 0 AND bid_bps_11 < 5, bid_size_11, 0)
-                + if(bid_bps_12 >= 0 AND bid_bps_12 < 5, bid_size_12, 0)
-                + if(bid_bps_13 >= 0 AND bid_bps_13 < 5, bid_size_13, 0)
-                + if(bid_bps_14 >= 0 AND bid_bps_14 < 5, bid_size_14, 0)
-                + if(bid_bps_15 >= 0 AND bid_bps_15 < 5, bid_size_15, 0)
-                + if(bid_bps_16 >= 0 AND bid_bps_16 < 5, bid_size_16, 0)
-                + if(bid_bps_17 >= 0 AND bid_bps_17 < 5, bid_size_17, 0)
-                + if(bid_bps_18 >= 0 AND bid_bps_18 < 5, bid_size_18, 0)
-                + if(bid_bps_19 >= 0 AND bid_bps_19 < 5, bid_size_19, 0)
-            END AS bid_piece_0_5bps,
+                WHEN bid_bps_18 < 5 THEN bid_depth_18
+                WHEN bid_bps_17 < 5 THEN bid_depth_17
+                WHEN bid_bps_16 < 5 THEN bid_depth_16
+                WHEN bid_bps_15 < 5 THEN bid_depth_15
+                WHEN bid_bps_14 < 5 THEN bid_depth_14
+                WHEN bid_bps_13 < 5 THEN bid_depth_13
+                WHEN bid_bps_12 < 5 THEN bid_depth_12
+                WHEN bid_bps_11 < 5 THEN bid_depth_11
+                WHEN bid_bps_10 < 5 THEN bid_depth_10
+                WHEN bid_bps_09 < 5 THEN bid_depth_09
+                WHEN bid_bps_08 < 5 THEN bid_depth_08
+                WHEN bid_bps_07 < 5 THEN bid_depth_07
+                WHEN bid_bps_06 < 5 THEN bid_depth_06
+                WHEN bid_bps_05 < 5 THEN bid_depth_05
+                WHEN bid_bps_04 < 5 THEN bid_depth_04
+                WHEN bid_bps_03 < 5 THEN bid_depth_03
+                WHEN bid_bps_02 < 5 THEN bid_depth_02
+                WHEN bid_bps_01 < 5 THEN bid_depth_01
+                WHEN bid_bps_00 < 5 THEN bid_depth_00
+                ELSE 0
+            END AS bid_within_5bps,
             CASE
                 WHEN mid_price IS NULL OR bid_bps_19 < 10 THEN NULL
-                ELSE if(bid_bps_00 >= 5 AND bid_bps_00 < 10, bid_size_00, 0)
-                + if(bid_bps_01 >= 5 AND bid_bps_01 < 10, bid_size_01, 0)
-                + if(bid_bps_02 >= 5 AND bid_bps_02 < 10, bid_size_02, 0)
-                + if(bid_bps_03 >= 5 AND bid_bps_03 < 10, bid_size_03, 0)
-                + if(bid_bps_04 >= 5 AND bid_bps_04 < 10, bid_size_04, 0)
-                + if(bid_bps_05 >= 5 AND bid_bps_05 < 10, bid_size_05, 0)
-                + if(bid_bps_06 >= 5 AND bid_bps_06 < 10, bid_size_06, 0)
-                + if(bid_bps_07 >= 5 AND bid_bps_07 < 10, bid_size_07, 0)
-                + if(bid_bps_08 >= 5 AND bid_bps_08 < 10, bid_size_08, 0)
-                + if(bid_bps_09 >= 5 AND bid_bps_09 < 10, bid_size_09, 0)
-                + if(bid_bps_10 >= 5 AND bid_bps_10 < 10, bid_size_10, 0)
-                + if(bid_bps_11 >= 5 AND bid_bps_11 < 10, bid_size_11, 0)
-                + if(bid_bps_12 >= 5 AND bid_bps_12 < 10, bid_size_12, 0)
-                + if(bid_bps_13 >= 5 AND bid_bps_13 < 10, bid_size_13, 0)
-                + if(bid_bps_14 >= 5 AND bid_bps_14 < 10, bid_size_14, 0)
-                + if(bid_bps_15 >= 5 AND bid_bps_15 < 10, bid_size_15, 0)
-                + if(bid_bps_16 >= 5 AND bid_bps_16 < 10, bid_size_16, 0)
-                + if(bid_bps_17 >= 5 AND bid_bps_17 < 10, bid_size_17, 0)
-                + if(bid_bps_18 >= 5 AND bid_bps_18 < 10, bid_size_18, 0)
-                + if(bid_bps_19 >= 5 AND bid_bps_19 < 10, bid_size_19, 0)
-            END AS bid_piece_5_10bps,
+                WHEN bid_bps_18 < 10 THEN bid_depth_18
+                WHEN bid_bps_17 < 10 THEN bid_depth_17
+                WHEN bid_bps_16 < 10 THEN bid_depth_16
+                WHEN bid_bps_15 < 10 THEN bid_depth_15
+                WHEN bid_bps_14 < 10 THEN bid_depth_14
+                WHEN bid_bps_13 < 10 THEN bid_depth_13
+                WHEN bid_bps_12 < 10 THEN bid_depth_12
+                WHEN bid_bps_11 < 10 THEN bid_depth_11
+                WHEN bid_bps_10 < 10 THEN bid_depth_10
+                WHEN bid_bps_09 < 10 THEN bid_depth_09
+                WHEN bid_bps_08 < 10 THEN bid_depth_08
+                WHEN bid_bps_07 < 10 THEN bid_depth_07
+                WHEN bid_bps_06 < 10 THEN bid_depth_06
+                WHEN bid_bps_05 < 10 THEN bid_depth_05
+                WHEN bid_bps_04 < 10 THEN bid_depth_04
+                WHEN bid_bps_03 < 10 THEN bid_depth_03
+                WHEN bid_bps_02 < 10 THEN bid_depth_02
+                WHEN bid_bps_01 < 10 THEN bid_depth_01
+                WHEN bid_bps_00 < 10 THEN bid_depth_00
+                ELSE 0
+            END AS bid_within_10bps,
             CASE
                 WHEN mid_price IS NULL OR bid_bps_19 < 25 THEN NULL
-                ELSE if(bid_bps_00 >= 10 AND bid_bps_00 < 25, bid_size_00, 0)
-                + if(bid_bps_01 >= 10 AND bid_bps_01 < 25, bid_size_01, 0)
-                + if(bid_bps_02 >= 10 AND bid_bps_02 < 25, bid_size_02, 0)
-                + if(bid_bps_03 >= 10 AND bid_bps_03 < 25, bid_size_03, 0)
-                + if(bid_bps_04 >= 10 AND bid_bps_04 < 25, bid_size_04, 0)
-                + if(bid_bps_05 >= 10 AND bid_bps_05 < 25, bid_size_05, 0)
-                + if(bid_bps_06 >= 10 AND bid_bps_06 < 25, bid_size_06, 0)
-                + if(bid_bps_07 >= 10 AND bid_bps_07 < 25, bid_size_07, 0)
-                + if(bid_bps_08 >= 10 AND bid_bps_08 < 25, bid_size_08, 0)
-                + if(bid_bps_09 >= 10 AND bid_bps_09 < 25, bid_size_09, 0)
-                + if(bid_bps_10 >= 10 AND bid_bps_10 < 25, bid_size_10, 0)
-                + if(bid_bps_11 >= 10 AND bid_bps_11 < 25, bid_size_11, 0)
-                + if(bid_bps_12 >= 10 AND bid_bps_12 < 25, bid_size_12, 0)
-                + if(bid_bps_13 >= 10 AND bid_bps_13 < 25, bid_size_13, 0)
-                + if(bid_bps_14 >= 10 AND bid_bps_14 < 25, bid_size_14, 0)
-                + if(bid_bps_15 >= 10 AND bid_bps_15 < 25, bid_size_15, 0)
-                + if(bid_bps_16 >= 10 AND bid_bps_16 < 25, bid_size_16, 0)
-                + if(bid_bps_17 >= 10 AND bid_bps_17 < 25, bid_size_17, 0)
-                + if(bid_bps_18 >= 10 AND bid_bps_18 < 25, bid_size_18, 0)
-                + if(bid_bps_19 >= 10 AND bid_bps_19 < 25, bid_size_19, 0)
-            END AS bid_piece_10_25bps,
+                WHEN bid_bps_18 < 25 THEN bid_depth_18
+                WHEN bid_bps_17 < 25 THEN bid_depth_17
+                WHEN bid_bps_16 < 25 THEN bid_depth_16
+                WHEN bid_bps_15 < 25 THEN bid_depth_15
+                WHEN bid_bps_14 < 25 THEN bid_depth_14
+                WHEN bid_bps_13 < 25 THEN bid_depth_13
+                WHEN bid_bps_12 < 25 THEN bid_depth_12
+                WHEN bid_bps_11 < 25 THEN bid_depth_11
+                WHEN bid_bps_10 < 25 THEN bid_depth_10
+                WHEN bid_bps_09 < 25 THEN bid_depth_09
+                WHEN bid_bps_08 < 25 THEN bid_depth_08
+                WHEN bid_bps_07 < 25 THEN bid_depth_07
+                WHEN bid_bps_06 < 25 THEN bid_depth_06
+                WHEN bid_bps_05 < 25 THEN bid_depth_05
+                WHEN bid_bps_04 < 25 THEN bid_depth_04
+                WHEN bid_bps_03 < 25 THEN bid_depth_03
+                WHEN bid_bps_02 < 25 THEN bid_depth_02
+                WHEN bid_bps_01 < 25 THEN bid_depth_01
+                WHEN bid_bps_00 < 25 THEN bid_depth_00
+                ELSE 0
+            END AS bid_within_25bps,
             CASE
                 WHEN mid_price IS NULL OR bid_bps_19 < 50 THEN NULL
-                ELSE if(bid_bps_00 >= 25 AND bid_bps_00 < 50, bid_size_00, 0)
-                + if(bid_bps_01 >= 25 AND bid_bps_01 < 50, bid_size_01, 0)
-                + if(bid_bps_02 >= 25 AND bid_bps_02 < 50, bid_size_02, 0)
-                + if(bid_bps_03 >= 25 AND bid_bps_03 < 50, bid_size_03, 0)
-                + if(bid_bps_04 >= 25 AND bid_bps_04 < 50, bid_size_04, 0)
-                + if(bid_bps_05 >= 25 AND bid_bps_05 < 50, bid_size_05, 0)
-                + if(bid_bps_06 >= 25 AND bid_bps_06 < 50, bid_size_06, 0)
-                + if(bid_bps_07 >= 25 AND bid_bps_07 < 50, bid_size_07, 0)
-                + if(bid_bps_08 >= 25 AND bid_bps_08 < 50, bid_size_08, 0)
-                + if(bid_bps_09 >= 25 AND bid_bps_09 < 50, bid_size_09, 0)
-                + if(bid_bps_10 >= 25 AND bid_bps_10 < 50, bid_size_10, 0)
-                + if(bid_bps_11 >= 25 AND bid_bps_11 < 50, bid_size_11, 0)
-                + if(bid_bps_12 >= 25 AND bid_bps_12 < 50, bid_size_12, 0)
-                + if(bid_bps_13 >= 25 AND bid_bps_13 < 50, bid_size_13, 0)
-                + if(bid_bps_14 >= 25 AND bid_bps_14 < 50, bid_size_14, 0)
-                + if(bid_bps_15 >= 25 AND bid_bps_15 < 50, bid_size_15, 0)
-                + if(bid_bps_16 >= 25 AND bid_bps_16 < 50, bid_size_16, 0)
-                + if(bid_bps_17 >= 25 AND bid_bps_17 < 50, bid_size_17, 0)
-                + if(bid_bps_18 >= 25 AND bid_bps_18 < 50, bid_size_18, 0)
-                + if(bid_bps_19 >= 25 AND bid_bps_19 < 50, bid_size_19, 0)
-            END AS bid_piece_25_50bps,
+                WHEN bid_bps_18 < 50 THEN bid_depth_18
+                WHEN bid_bps_17 < 50 THEN bid_depth_17
+                WHEN bid_bps_16 < 50 THEN bid_depth_16
+                WHEN bid_bps_15 < 50 THEN bid_depth_15
+                WHEN bid_bps_14 < 50 THEN bid_depth_14
+                WHEN bid_bps_13 < 50 THEN bid_depth_13
+                WHEN bid_bps_12 < 50 THEN bid_depth_12
+                WHEN bid_bps_11 < 50 THEN bid_depth_11
+                WHEN bid_bps_10 < 50 THEN bid_depth_10
+                WHEN bid_bps_09 < 50 THEN bid_depth_09
+                WHEN bid_bps_08 < 50 THEN bid_depth_08
+                WHEN bid_bps_07 < 50 THEN bid_depth_07
+                WHEN bid_bps_06 < 50 THEN bid_depth_06
+                WHEN bid_bps_05 < 50 THEN bid_depth_05
+                WHEN bid_bps_04 < 50 THEN bid_depth_04
+                WHEN bid_bps_03 < 50 THEN bid_depth_03
+                WHEN bid_bps_02 < 50 THEN bid_depth_02
+                WHEN bid_bps_01 < 50 THEN bid_depth_01
+                WHEN bid_bps_00 < 50 THEN bid_depth_00
+                ELSE 0
+            END AS bid_within_50bps,
             CASE
                 WHEN mid_price IS NULL OR bid_bps_19 < 100 THEN NULL
-                ELSE if(bid_bps_00 >= 50 AND bid_bps_00 < 100, bid_size_00, 0)
-                + if(bid_bps_01 >= 50 AND bid_bps_01 < 100, bid_size_01, 0)
-                + if(bid_bps_02 >= 50 AND bid_bps_02 < 100, bid_size_02, 0)
-                + if(bid_bps_03 >= 50 AND bid_bps_03 < 100, bid_size_03, 0)
-                + if(bid_bps_04 >= 50 AND bid_bps_04 < 100, bid_size_04, 0)
-                + if(bid_bps_05 >= 50 AND bid_bps_05 < 100, bid_size_05, 0)
-                + if(bid_bps_06 >= 50 AND bid_bps_06 < 100, bid_size_06, 0)
-                + if(bid_bps_07 >= 50 AND bid_bps_07 < 100, bid_size_07, 0)
-                + if(bid_bps_08 >= 50 AND bid_bps_08 < 100, bid_size_08, 0)
-                + if(bid_bps_09 >= 50 AND bid_bps_09 < 100, bid_size_09, 0)
-                + if(bid_bps_10 >= 50 AND bid_bps_10 < 100, bid_size_10, 0)
-                + if(bid_bps_11 >= 50 AND bid_bps_11 < 100, bid_size_11, 0)
-                + if(bid_bps_12 >= 50 AND bid_bps_12 < 100, bid_size_12, 0)
-                + if(bid_bps_13 >= 50 AND bid_bps_13 < 100, bid_size_13, 0)
-                + if(bid_bps_14 >= 50 AND bid_bps_14 < 100, bid_size_14, 0)
-                + if(bid_bps_15 >= 50 AND bid_bps_15 < 100, bid_size_15, 0)
-                + if(bid_bps_16 >= 50 AND bid_bps_16 < 100, bid_size_16, 0)
-                + if(bid_bps_17 >= 50 AND bid_bps_17 < 100, bid_size_17, 0)
-                + if(bid_bps_18 >= 50 AND bid_bps_18 < 100, bid_size_18, 0)
-                + if(bid_bps_19 >= 50 AND bid_bps_19 < 100, bid_size_19, 0)
-            END AS bid_piece_50_100bps,
+                WHEN bid_bps_18 < 100 THEN bid_depth_18
+                WHEN bid_bps_17 < 100 THEN bid_depth_17
+                WHEN bid_bps_16 < 100 THEN bid_depth_16
+                WHEN bid_bps_15 < 100 THEN bid_depth_15
+                WHEN bid_bps_14 < 100 THEN bid_depth_14
+                WHEN bid_bps_13 < 100 THEN bid_depth_13
+                WHEN bid_bps_12 < 100 THEN bid_depth_12
+                WHEN bid_bps_11 < 100 THEN bid_depth_11
+                WHEN bid_bps_10 < 100 THEN bid_depth_10
+                WHEN bid_bps_09 < 100 THEN bid_depth_09
+                WHEN bid_bps_08 < 100 THEN bid_depth_08
+                WHEN bid_bps_07 < 100 THEN bid_depth_07
+                WHEN bid_bps_06 < 100 THEN bid_depth_06
+                WHEN bid_bps_05 < 100 THEN bid_depth_05
+                WHEN bid_bps_04 < 100 THEN bid_depth_04
+                WHEN bid_bps_03 < 100 THEN bid_depth_03
+                WHEN bid_bps_02 < 100 THEN bid_depth_02
+                WHEN bid_bps_01 < 100 THEN bid_depth_01
+                WHEN bid_bps_00 < 100 THEN bid_depth_00
+                ELSE 0
+            END AS bid_within_100bps,
             CASE WHEN fit_levels > 0 THEN bid_bps_00 END AS bid_x_00,
-            CASE WHEN fit_levels > 0 THEN bid_depth_00 END AS bid_y_00,
             CASE WHEN fit_levels > 1 THEN bid_bps_01 END AS bid_x_01,
-            CASE WHEN fit_levels > 1 THEN bid_depth_01 END AS bid_y_01,
             CASE WHEN fit_levels > 2 THEN bid_bps_02 END AS bid_x_02,
-            CASE WHEN fit_levels > 2 THEN bid_depth_02 END AS bid_y_02,
             CASE WHEN fit_levels > 3 THEN bid_bps_03 END AS bid_x_03,
-            CASE WHEN fit_levels > 3 THEN bid_depth_03 END AS bid_y_03,
             CASE WHEN fit_levels > 4 THEN bid_bps_04 END AS bid_x_04,
-            CASE WHEN fit_levels > 4 THEN bid_depth_04 END AS bid_y_04,
             CASE WHEN fit_levels > 5 THEN bid_bps_05 END AS bid_x_05,
-            CASE WHEN fit_levels > 5 THEN bid_depth_05 END AS bid_y_05,
             CASE WHEN fit_levels > 6 THEN bid_bps_06 END AS bid_x_06,
-            CASE WHEN fit_levels > 6 THEN bid_depth_06 END AS bid_y_06,
             CASE WHEN fit_levels > 7 THEN bid_bps_07 END AS bid_x_07,
-            CASE WHEN fit_levels > 7 THEN bid_depth_07 END AS bid_y_07,
             CASE WHEN fit_levels > 8 THEN bid_bps_08 END AS bid_x_08,
-            CASE WHEN fit_levels > 8 THEN bid_depth_08 END AS bid_y_08,
-            CASE WHEN fit_levels > 9 THEN bid_bps_09 END AS bid_x_09,
-            CASE WHEN fit_levels > 9 THEN bid_depth_09 END AS bid_y_09
+            CASE WHEN fit_levels > 9 THEN bid_bps_09 END AS bid_x_09
     ,
+            ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
+            + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
+            + coalesce(ask_price_04 * ask_size_04, 0) AS ask_best_notional,
+            ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
+            + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
+            + coalesce(ask_price_04 * ask_size_04, 0) + coalesce(ask_price_05 * ask_size_05, 0)
+            + coalesce(ask_price_06 * ask_size_06, 0) + coalesce(ask_price_07 * ask_size_07, 0)
+            + coalesce(ask_price_08 * ask_size_08, 0) + coalesce(ask_price_09 * ask_size_09, 0)
+            + coalesce(ask_price_10 * ask_size_10, 0) + coalesce(ask_price_11 * ask_size_11, 0)
+            + coalesce(ask_price_12 * ask_size_12, 0) + coalesce(ask_price_13 * ask_size_13, 0)
+            + coalesce(ask_price_14 * ask_size_14, 0) + coalesce(ask_price_15 * ask_size_15, 0)
+            + coalesce(ask_price_16 * ask_size_16, 0) + coalesce(ask_price_17 * ask_size_17, 0)
+            + coalesce(ask_price_18 * ask_size_18, 0) + coalesce(ask_price_19 * ask_size_19, 0) AS ask_notional,
+            ask_size_00 * exp(-0.01 * ask_bps_00) + coalesce(ask_size_01 * exp(-0.01 * ask_bps_01), 0)
+            + coalesce(ask_size_02 * exp(-0.01 * ask_bps_02), 0) + coalesce(ask_size_03 * exp(-0.01 * ask_bps_03), 0)
+            + coalesce(ask_size_04 * exp(-0.01 * ask_bps_04), 0) + coalesce(ask_size_05 * exp(-0.01 * ask_bps_05), 0)
+            + coalesce(ask_size_06 * exp(-0.01 * ask_bps_06), 0) + coalesce(ask_size_07 * exp(-0.01 * ask_bps_07), 0)
+            + coalesce(ask_size_08 * exp(-0.01 * ask_bps_08), 0) + coalesce(ask_size_09 * exp(-0.01 * ask_bps_09), 0)
+            + coalesce(ask_size_10 * exp(-0.01 * ask_bps_10), 0) + coalesce(ask_size_11 * exp(-0.01 * ask_bps_11), 0)
+            + coalesce(ask_size_12 * exp(-0.01 * ask_bps_12), 0) + coalesce(ask_size_13 * exp(-0.01 * ask_bps_13), 0)
+            + coalesce(ask_size_14 * exp(-0.01 * ask_bps_14), 0) + coalesce(ask_size_15 * exp(-0.01 * ask_bps_15), 0)
+            + coalesce(ask_size_16 * exp(-0.01 * ask_bps_16), 0) + coalesce(ask_size_17 * exp(-0.01 * ask_bps_17), 0)
+            + coalesce(ask_size_18 * exp(-0.01 * ask_bps_18), 0) + coalesce(ask_size_19 * exp(-0.01 * ask_bps_19), 0) AS smart_ask_depth,
+            ask_depth_19 / 2 AS ask_half_depth,
             CASE
                 WHEN mid_price IS NULL OR ask_bps_19 < 5 THEN NULL
-                ELSE if(ask_bps_00 >= 0 AND ask_bps_00 < 5, ask_size_00, 0)
-                + if(ask_bps_01 >= 0 AND ask_bps_01 < 5, ask_size_01, 0)
-                + if(ask_bps_02 >= 0 AND ask_bps_02 < 5, ask_size_02, 0)
-                + if(ask_bps_03 >= 0 AND ask_bps_03 < 5, ask_size_03, 0)
-                + if(ask_bps_04 >= 0 AND ask_bps_04 < 5, ask_size_04, 0)
-                + if(ask_bps_05 >= 0 AND ask_bps_05 < 5, ask_size_05, 0)
-                + if(ask_bps_06 >= 0 AND ask_bps_06 < 5, ask_size_06, 0)
-                + if(ask_bps_07 >= 0 AND ask_bps_07 < 5, ask_size_07, 0)
-                + if(ask_bps_08 >= 0 AND ask_bps_08 < 5, ask_size_08, 0)
-                + if(ask_bps_09 >= 0 AND ask_bps_09 < 5, ask_size_09, 0)
-                + if(ask_bps_10 >= 0 AND ask_bps_10 < 5, ask_size_10, 0)
-                + if(ask_bps_11 >= 0 AND ask_bps_11 < 5, ask_size_11, 0)
-                + if(ask_bps_12 >= 0 AND ask_bps_12 < 5, ask_size_12, 0)
-                + if(ask_bps_13 >= 0 AND ask_bps_13 < 5, ask_size_13, 0)
-                + if(ask_bps_14 >= 0 AND ask_bps_14 < 5, ask_size_14, 0)
-                + if(ask_bps_15 >= 0 AND ask_bps_15 < 5, ask_size_15, 0)
-                + if(ask_bps_16 >= 0 AND ask_bps_16 < 5, ask_size_16, 0)
-                + if(ask_bps_17 >= 0 AND ask_bps_17 < 5, ask_size_17, 0)
-                + if(ask_bps_18 >= 0 AND ask_bps_18 < 5, ask_size_18, 0)
-                + if(ask_bps_19 >= 0 AND ask_bps_19 < 5, ask_size_19, 0)
-            END AS ask_piece_0_5bps,
+                WHEN ask_bps_18 < 5 THEN ask_depth_18
+                WHEN ask_bps_17 < 5 THEN ask_depth_17
+                WHEN ask_bps_16 < 5 THEN ask_depth_16
+                WHEN ask_bps_15 < 5 THEN ask_depth_15
+                WHEN ask_bps_14 < 5 THEN ask_depth_14
+                WHEN ask_bps_13 < 5 THEN ask_depth_13
+                WHEN ask_bps_12 < 5 THEN ask_depth_12
+                WHEN ask_bps_11 < 5 THEN ask_depth_11
+                WHEN ask_bps_10 < 5 THEN ask_depth_10
+                WHEN ask_bps_09 < 5 THEN ask_depth_09
+                WHEN ask_bps_08 < 5 THEN ask_depth_08
+                WHEN ask_bps_07 < 5 THEN ask_depth_07
+                WHEN ask_bps_06 < 5 THEN ask_depth_06
+                WHEN ask_bps_05 < 5 THEN ask_depth_05
+                WHEN ask_bps_04 < 5 THEN ask_depth_04
+                WHEN ask_bps_03 < 5 THEN ask_depth_03
+                WHEN ask_bps_02 < 5 THEN ask_depth_02
+                WHEN ask_bps_01 < 5 THEN ask_depth_01
+                WHEN ask_bps_00 < 5 THEN ask_depth_00
+                ELSE 0
+            END AS ask_within_5bps,
             CASE
                 WHEN mid_price IS NULL OR ask_bps_19 < 10 THEN NULL
-                ELSE if(ask_bps_00 >= 5 AND ask_bps_00 < 10, ask_size_00, 0)
-                + if(ask_bps_01 >= 5 AND ask_bps_01 < 10, ask_size_01, 0)
-                + if(ask_bps_02 >= 5 AND ask_bps_02 < 10, ask_size_02, 0)
-                + if(ask_bps_03 >= 5 AND ask_bps_03 < 10, ask_size_03, 0)
-                + if(ask_bps_04 >= 5 AND ask_bps_04 < 10, ask_size_04, 0)
-                + if(ask_bps_05 >= 5 AND ask_bps_05 < 10, ask_size_05, 0)
-                + if(ask_bps_06 >= 5 AND ask_bps_06 < 10, ask_size_06, 0)
-                + if(ask_bps_07 >= 5 AND ask_bps_07 < 10, ask_size_07, 0)
-                + if(ask_bps_08 >= 5 AND ask_bps_08 < 10, ask_size_08, 0)
-                + if(ask_bps_09 >= 5 AND ask_bps_09 < 10, ask_size_09, 0)
-                + if(ask_bps_10 >= 5 AND ask_bps_10 < 10, ask_size_10, 0)
-                + if(ask_bps_11 >= 5 AND ask_bps_11 < 10, ask_size_11, 0)
-                + if(ask_bps_12 >= 5 AND ask_bps_12 < 10, ask_size_12, 0)
-                + if(ask_bps_13 >= 5 AND ask_bps_13 < 10, ask_size_13, 0)
-                + if(ask_bps_14 >= 5 AND ask_bps_14 < 10, ask_size_14, 0)
-                + if(ask_bps_15 >= 5 AND ask_bps_15 < 10, ask_size_15, 0)
-                + if(ask_bps_16 >= 5 AND ask_bps_16 < 10, ask_size_16, 0)
-                + if(ask_bps_17 >= 5 AND ask_bps_17 < 10, ask_size_17, 0)
-                + if(ask_bps_18 >= 5 AND ask_bps_18 < 10, ask_size_18, 0)
-                + if(ask_bps_19 >= 5 AND ask_bps_19 < 10, ask_size_19, 0)
-            END AS ask_piece_5_10bps,
+                WHEN ask_bps_18 < 10 THEN ask_depth_18
+                WHEN ask_bps_17 < 10 THEN ask_depth_17
+                WHEN ask_bps_16 < 10 THEN ask_depth_16
+                WHEN ask_bps_15 < 10 THEN ask_depth_15
+                WHEN ask_bps_14 < 10 THEN ask_depth_14
+                WHEN ask_bps_13 < 10 THEN ask_depth_13
+                WHEN ask_bps_12 < 10 THEN ask_depth_12
+                WHEN ask_bps_11 < 10 THEN ask_depth_11
+                WHEN ask_bps_10 < 10 THEN ask_depth_10
+                WHEN ask_bps_09 < 10 THEN ask_depth_09
+                WHEN ask_bps_08 < 10 THEN ask_depth_08
+                WHEN ask_bps_07 < 10 THEN ask_depth_07
+                WHEN ask_bps_06 < 10 THEN ask_depth_06
+                WHEN ask_bps_05 < 10 THEN ask_depth_05
+                WHEN ask_bps_04 < 10 THEN ask_depth_04
+                WHEN ask_bps_03 < 10 THEN ask_depth_03
+                WHEN ask_bps_02 < 10 THEN ask_depth_02
+                WHEN ask_bps_01 < 10 THEN ask_depth_01
+                WHEN ask_bps_00 < 10 THEN ask_depth_00
+                ELSE 0
+            END AS ask_within_10bps,
             CASE
                 WHEN mid_price IS NULL OR ask_bps_19 < 25 THEN NULL
-                ELSE if(ask_bps_00 >= 10 AND ask_bps_00 < 25, ask_size_00, 0)
-                + if(ask_bps_01 >= 10 AND ask_bps_01 < 25, ask_size_01, 0)
-                + if(ask_bps_02 >= 10 AND ask_bps_02 < 25, ask_size_02, 0)
-                + if(ask_bps_03 >= 10 AND ask_bps_03 < 25, ask_size_03, 0)
-                + if(ask_bps_04 >= 10 AND ask_bps_04 < 25, ask_size_04, 0)
-                + if(ask_bps_05 >= 10 AND ask_bps_05 < 25, ask_size_05, 0)
-                + if(ask_bps_06 >= 10 AND ask_bps_06 < 25, ask_size_06, 0)
-                + if(ask_bps_07 >= 10 AND ask_bps_07 < 25, ask_size_07, 0)
-                + if(ask_bps_08 >= 10 AND ask_bps_08 < 25, ask_size_08, 0)
-                + if(ask_bps_09 >= 10 AND ask_bps_09 < 25, ask_size_09, 0)
-                + if(ask_bps_10 >= 10 AND ask_bps_10 < 25, ask_size_10, 0)
-                + if(ask_bps_11 >= 10 AND ask_bps_11 < 25, ask_size_11, 0)
-                + if(ask_bps_12 >= 10 AND ask_bps_12 < 25, ask_size_12, 0)
-                + if(ask_bps_13 >= 10 AND ask_bps_13 < 25, ask_size_13, 0)
-                + if(ask_bps_14 >= 10 AND ask_bps_14 < 25, ask_size_14, 0)
-                + if(ask_bps_15 >= 10 AND ask_bps_15 < 25, ask_size_15, 0)
-                + if(ask_bps_16 >= 10 AND ask_bps_16 < 25, ask_size_16, 0)
-                + if(ask_bps_17 >= 10 AND ask_bps_17 < 25, ask_size_17, 0)
-                + if(ask_bps_18 >= 10 AND ask_bps_18 < 25, ask_size_18, 0)
-                + if(ask_bps_19 >= 10 AND ask_bps_19 < 25, ask_size_19, 0)
-            END AS ask_piece_10_25bps,
+                WHEN ask_bps_18 < 25 THEN ask_depth_18
+                WHEN ask_bps_17 < 25 THEN ask_depth_17
+                WHEN ask_bps_16 < 25 THEN ask_depth_16
+                WHEN ask_bps_15 < 25 THEN ask_depth_15
+                WHEN ask_bps_14 < 25 THEN ask_depth_14
+                WHEN ask_bps_13 < 25 THEN ask_depth_13
+                WHEN ask_bps_12 < 25 THEN ask_depth_12
+                WHEN ask_bps_11 < 25 THEN ask_depth_11
+                WHEN ask_bps_10 < 25 THEN ask_depth_10
+                WHEN ask_bps_09 < 25 THEN ask_depth_09
+                WHEN ask_bps_08 < 25 THEN ask_depth_08
+                WHEN ask_bps_07 < 25 THEN ask_depth_07
+                WHEN ask_bps_06 < 25 THEN ask_depth_06
+                WHEN ask_bps_05 < 25 THEN ask_depth_05
+                WHEN ask_bps_04 < 25 THEN ask_depth_04
+                WHEN ask_bps_03 < 25 THEN ask_depth_03
+                WHEN ask_bps_02 < 25 THEN ask_depth_02
+                WHEN ask_bps_01 < 25 THEN ask_depth_01
+                WHEN ask_bps_00 < 25 THEN ask_depth_00
+                ELSE 0
+            END AS ask_within_25bps,
             CASE
                 WHEN mid_price IS NULL OR ask_bps_19 < 50 THEN NULL
-                ELSE if(ask_bps_00 >= 25 AND ask_bps_00 < 50, ask_size_00, 0)
-                + if(ask_bps_01 >= 25 AND ask_bps_01 < 50, ask_size_01, 0)
-                + if(ask_bps_02 >= 25 AND ask_bps_02 < 50, ask_size_02, 0)
-                + if(ask_bps_03 >= 25 AND ask_bps_03 < 50, ask_size_03, 0)
-                + if(ask_bps_04 >= 25 AND ask_bps_04 < 50, ask_size_04, 0)
-                + if(ask_bps_05 >= 25 AND ask_bps_05 < 50, ask_size_05, 0)
-                + if(ask_bps_06 >= 25 AND ask_bps_06 < 50, ask_size_06, 0)
-                + if(ask_bps_07 >= 25 AND ask_bps_07 < 50, ask_size_07, 0)
-                + if(ask_bps_08 >= 25 AND ask_bps_08 < 50, ask_size_08, 0)
-                + if(ask_bps_09 >= 25 AND ask_bps_09 < 50, ask_size_09, 0)
-                + if(ask_bps_10 >= 25 AND ask_bps_10 < 50, ask_size_10, 0)
-                + if(ask_bps_11 >= 25 AND ask_bps_11 < 50, ask_size_11, 0)
-                + if(ask_bps_12 >= 25 AND ask_bps_12 < 50, ask_size_12, 0)
-                + if(ask_bps_13 >= 25 AND ask_bps_13 < 50, ask_size_13, 0)
-                + if(ask_bps_14 >= 25 AND ask_bps_14 < 50, ask_size_14, 0)
-                + if(ask_bps_15 >= 25 AND ask_bps_15 < 50, ask_size_15, 0)
-                + if(ask_bps_16 >= 25 AND ask_bps_16 < 50, ask_size_16, 0)
-                + if(ask_bps_17 >= 25 AND ask_bps_17 < 50, ask_size_17, 0)
-                + if(ask_bps_18 >= 25 AND ask_bps_18 < 50, ask_size_18, 0)
-                + if(ask_bps_19 >= 25 AND ask_bps_19 < 50, ask_size_19, 0)
-            END AS ask_piece_25_50bps,
+                WHEN ask_bps_18 < 50 THEN ask_depth_18
+                WHEN ask_bps_17 < 50 THEN ask_depth_17
+                WHEN ask_bps_16 < 50 THEN ask_depth_16
+                WHEN ask_bps_15 < 50 THEN ask_depth_15
+                WHEN ask_bps_14 < 50 THEN ask_depth_14
+                WHEN ask_bps_13 < 50 THEN ask_depth_13
+                WHEN ask_bps_12 < 50 THEN ask_depth_12
+                WHEN ask_bps_11 < 50 THEN ask_depth_11
+                WHEN ask_bps_10 < 50 THEN ask_depth_10
+                WHEN ask_bps_09 < 50 THEN ask_depth_09
+                WHEN ask_bps_08 < 50 THEN ask_depth_08
+                WHEN ask_bps_07 < 50 THEN ask_depth_07
+                WHEN ask_bps_06 < 50 THEN ask_depth_06
+                WHEN ask_bps_05 < 50 THEN ask_depth_05
+                WHEN ask_bps_04 < 50 THEN ask_depth_04
+                WHEN ask_bps_03 < 50 THEN ask_depth_03
+                WHEN ask_bps_02 < 50 THEN ask_depth_02
+                WHEN ask_bps_01 < 50 THEN ask_depth_01
+                WHEN ask_bps_00 < 50 THEN ask_depth_00
+                ELSE 0
+            END AS ask_within_50bps,
             CASE
                 WHEN mid_price IS NULL OR ask_bps_19 < 100 THEN NULL
-                ELSE if(ask_bps_00 >= 50 AND ask_bps_00 < 100, ask_size_00, 0)
-                + if(ask_bps_01 >= 50 AND ask_bps_01 < 100, ask_size_01, 0)
-                + if(ask_bps_02 >= 50 AND ask_bps_02 < 100, ask_size_02, 0)
-                + if(ask_bps_03 >= 50 AND ask_bps_03 < 100, ask_size_03, 0)
-                + if(ask_bps_04 >= 50 AND ask_bps_04 < 100, ask_size_04, 0)
-                + if(ask_bps_05 >= 50 AND ask_bps_05 < 100, ask_size_05, 0)
-                + if(ask_bps_06 >= 50 AND ask_bps_06 < 100, ask_size_06, 0)
-                + if(ask_bps_07 >= 50 AND ask_bps_07 < 100, ask_size_07, 0)
-                + if(ask_bps_08 >= 50 AND ask_bps_08 < 100, ask_size_08, 0)
-                + if(ask_bps_09 >= 50 AND ask_bps_09 < 100, ask_size_09, 0)
-                + if(ask_bps_10 >= 50 AND ask_bps_10 < 100, ask_size_10, 0)
-                + if(ask_bps_11 >= 50 AND ask_bps_11 < 100, ask_size_11, 0)
-                + if(ask_bps_12 >= 50 AND ask_bps_12 < 100, ask_size_12, 0)
-                + if(ask_bps_13 >= 50 AND ask_bps_13 < 100, ask_size_13, 0)
-                + if(ask_bps_14 >= 50 AND ask_bps_14 < 100, ask_size_14, 0)
-                + if(ask_bps_15 >= 50 AND ask_bps_15 < 100, ask_size_15, 0)
-                + if(ask_bps_16 >= 50 AND ask_bps_16 < 100, ask_size_16, 0)
-                + if(ask_bps_17 >= 50 AND ask_bps_17 < 100, ask_size_17, 0)
-                + if(ask_bps_18 >= 50 AND ask_bps_18 < 100, ask_size_18, 0)
-                + if(ask_bps_19 >= 50 AND ask_bps_19 < 100, ask_size_19, 0)
-            END AS ask_piece_50_100bps,
+                WHEN ask_bps_18 < 100 THEN ask_depth_18
+                WHEN ask_bps_17 < 100 THEN ask_depth_17
+                WHEN ask_bps_16 < 100 THEN ask_depth_16
+                WHEN ask_bps_15 < 100 THEN ask_depth_15
+                WHEN ask_bps_14 < 100 THEN ask_depth_14
+                WHEN ask_bps_13 < 100 THEN ask_depth_13
+                WHEN ask_bps_12 < 100 THEN ask_depth_12
+                WHEN ask_bps_11 < 100 THEN ask_depth_11
+                WHEN ask_bps_10 < 100 THEN ask_depth_10
+                WHEN ask_bps_09 < 100 THEN ask_depth_09
+                WHEN ask_bps_08 < 100 THEN ask_depth_08
+                WHEN ask_bps_07 < 100 THEN ask_depth_07
+                WHEN ask_bps_06 < 100 THEN ask_depth_06
+                WHEN ask_bps_05 < 100 THEN ask_depth_05
+                WHEN ask_bps_04 < 100 THEN ask_depth_04
+                WHEN ask_bps_03 < 100 THEN ask_depth_03
+                WHEN ask_bps_02 < 100 THEN ask_depth_02
+                WHEN ask_bps_01 < 100 THEN ask_depth_01
+                WHEN ask_bps_00 < 100 THEN ask_depth_00
+                ELSE 0
+            END AS ask_within_100bps,
             CASE WHEN fit_levels > 0 THEN ask_bps_00 END AS ask_x_00,
-            CASE WHEN fit_levels > 0 THEN ask_depth_00 END AS ask_y_00,
             CASE WHEN fit_levels > 1 THEN ask_bps_01 END AS ask_x_01,
-            CASE WHEN fit_levels > 1 THEN ask_depth_01 END AS ask_y_01,
             CASE WHEN fit_levels > 2 THEN ask_bps_02 END AS ask_x_02,
-            CASE WHEN fit_levels > 2 THEN ask_depth_02 END AS ask_y_02,
             CASE WHEN fit_levels > 3 THEN ask_bps_03 END AS ask_x_03,
-            CASE WHEN fit_levels > 3 THEN ask_depth_03 END AS ask_y_03,
             CASE WHEN fit_levels > 4 THEN ask_bps_04 END AS ask_x_04,
-            CASE WHEN fit_levels > 4 THEN ask_depth_04 END AS ask_y_04,
             CASE WHEN fit_levels > 5 THEN ask_bps_05 END AS ask_x_05,
-            CASE WHEN fit_levels > 5 THEN ask_depth_05 END AS ask_y_05,
             CASE WHEN fit_levels > 6 THEN ask_bps_06 END AS ask_x_06,
-            CASE WHEN fit_levels > 6 THEN ask_depth_06 END AS ask_y_06,
             CASE WHEN fit_levels > 7 THEN ask_bps_07 END AS ask_x_07,
-            CASE WHEN fit_levels > 7 THEN ask_depth_07 END AS ask_y_07,
             CASE WHEN fit_levels > 8 THEN ask_bps_08 END AS ask_x_08,
-            CASE WHEN fit_levels > 8 THEN ask_depth_08 END AS ask_y_08,
-            CASE WHEN fit_levels > 9 THEN ask_bps_09 END AS ask_x_09,
-            CASE WHEN fit_levels > 9 THEN ask_depth_09 END AS ask_y_09
+            CASE WHEN fit_levels > 9 THEN ask_bps_09 END AS ask_x_09
 
         FROM levels
     ),
-    fits AS (
+    centred AS (
         SELECT
             *,
             (
@@ -555,18 +792,11 @@ COPY (
                 + coalesce(bid_x_05, 0) + coalesce(bid_x_06, 0) + coalesce(bid_x_07, 0) + coalesce(bid_x_08, 0) + coalesce(bid_x_09, 0)
             ) / fit_levels AS bid_x_mean,
             (
-                bid_y_00 + coalesce(bid_y_01, 0) + coalesce(bid_y_02, 0) + coalesce(bid_y_03, 0) + coalesce(bid_y_04, 0)
-                + coalesce(bid_y_05, 0) + coalesce(bid_y_06, 0) + coalesce(bid_y_07, 0) + coalesce(bid_y_08, 0) + coalesce(bid_y_09, 0)
-            ) / fit_levels AS bid_y_mean,
-            (
                 ask_x_00 + coalesce(ask_x_01, 0) + coalesce(ask_x_02, 0) + coalesce(ask_x_03, 0) + coalesce(ask_x_04, 0)
                 + coalesce(ask_x_05, 0) + coalesce(ask_x_06, 0) + coalesce(ask_x_07, 0) + coalesce(ask_x_08, 0) + coalesce(ask_x_09, 0)
             ) / fit_levels AS ask_x_mean,
-            (
-                ask_y_00 + coalesce(ask_y_01, 0) + coalesce(ask_y_02, 0) + coalesce(ask_y_03, 0) + coalesce(ask_y_04, 0)
-                + coalesce(ask_y_05, 0) + coalesce(ask_y_06, 0) + coalesce(ask_y_07, 0) + coalesce(ask_y_08, 0) + coalesce(ask_y_09, 0)
-            ) / fit_levels AS ask_y_mean
-        FROM pieces
+            (bid_notional + ask_notional) / nullif(bid_depth_19 + ask_depth_19, 0) AS center_of_gravity
+        FROM sums
     )
     SELECT
         exchange,
@@ -684,41 +914,13 @@ COPY (
             AS total_ask_depth, -- u: depth of all ask levels, 0 where the list is empty
         (bid_depth_19 - ask_depth_19) / nullif(bid_depth_19 + ask_depth_19, 0)
             AS total_imbalance, -- -1 to 1: bid against ask depth of all levels
-        (
-            bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
-            + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
-            + coalesce(bid_price_04 * bid_size_04, 0)
-        ) / nullif(bid_depth_04, 0)
+        bid_best_notional / nullif(bid_depth_04, 0)
             AS vwap_bid_top5, -- q: mean price by size of the best 5 bid levels
-        (
-            ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
-            + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
-            + coalesce(ask_price_04 * ask_size_04, 0)
-        ) / nullif(ask_depth_04, 0)
+        ask_best_notional / nullif(ask_depth_04, 0)
             AS vwap_ask_top5, -- q: mean price by size of the best 5 ask levels
         vwap_ask_top5 - vwap_bid_top5 AS vwap_spread_top5, -- q: between the two
-        bid_size_00 * exp(-100.0 * bid_bps_00 / 1e4) + coalesce(bid_size_01 * exp(-100.0 * bid_bps_01 / 1e4), 0)
-        + coalesce(bid_size_02 * exp(-100.0 * bid_bps_02 / 1e4), 0) + coalesce(bid_size_03 * exp(-100.0 * bid_bps_03 / 1e4), 0)
-        + coalesce(bid_size_04 * exp(-100.0 * bid_bps_04 / 1e4), 0) + coalesce(bid_size_05 * exp(-100.0 * bid_bps_05 / 1e4), 0)
-        + coalesce(bid_size_06 * exp(-100.0 * bid_bps_06 / 1e4), 0) + coalesce(bid_size_07 * exp(-100.0 * bid_bps_07 / 1e4), 0)
-        + coalesce(bid_size_08 * exp(-100.0 * bid_bps_08 / 1e4), 0) + coalesce(bid_size_09 * exp(-100.0 * bid_bps_09 / 1e4), 0)
-        + coalesce(bid_size_10 * exp(-100.0 * bid_bps_10 / 1e4), 0) + coalesce(bid_size_11 * exp(-100.0 * bid_bps_11 / 1e4), 0)
-        + coalesce(bid_size_12 * exp(-100.0 * bid_bps_12 / 1e4), 0) + coalesce(bid_size_13 * exp(-100.0 * bid_bps_13 / 1e4), 0)
-        + coalesce(bid_size_14 * exp(-100.0 * bid_bps_14 / 1e4), 0) + coalesce(bid_size_15 * exp(-100.0 * bid_bps_15 / 1e4), 0)
-        + coalesce(bid_size_16 * exp(-100.0 * bid_bps_16 / 1e4), 0) + coalesce(bid_size_17 * exp(-100.0 * bid_bps_17 / 1e4), 0)
-        + coalesce(bid_size_18 * exp(-100.0 * bid_bps_18 / 1e4), 0) + coalesce(bid_size_19 * exp(-100.0 * bid_bps_19 / 1e4), 0)
-            AS smart_bid_depth, -- u: bid depth, decaying with distance from mid
-        ask_size_00 * exp(-100.0 * ask_bps_00 / 1e4) + coalesce(ask_size_01 * exp(-100.0 * ask_bps_01 / 1e4), 0)
-        + coalesce(ask_size_02 * exp(-100.0 * ask_bps_02 / 1e4), 0) + coalesce(ask_size_03 * exp(-100.0 * ask_bps_03 / 1e4), 0)
-        + coalesce(ask_size_04 * exp(-100.0 * ask_bps_04 / 1e4), 0) + coalesce(ask_size_05 * exp(-100.0 * ask_bps_05 / 1e4), 0)
-        + coalesce(ask_size_06 * exp(-100.0 * ask_bps_06 / 1e4), 0) + coalesce(ask_size_07 * exp(-100.0 * ask_bps_07 / 1e4), 0)
-        + coalesce(ask_size_08 * exp(-100.0 * ask_bps_08 / 1e4), 0) + coalesce(ask_size_09 * exp(-100.0 * ask_bps_09 / 1e4), 0)
-        + coalesce(ask_size_10 * exp(-100.0 * ask_bps_10 / 1e4), 0) + coalesce(ask_size_11 * exp(-100.0 * ask_bps_11 / 1e4), 0)
-        + coalesce(ask_size_12 * exp(-100.0 * ask_bps_12 / 1e4), 0) + coalesce(ask_size_13 * exp(-100.0 * ask_bps_13 / 1e4), 0)
-        + coalesce(ask_size_14 * exp(-100.0 * ask_bps_14 / 1e4), 0) + coalesce(ask_size_15 * exp(-100.0 * ask_bps_15 / 1e4), 0)
-        + coalesce(ask_size_16 * exp(-100.0 * ask_bps_16 / 1e4), 0) + coalesce(ask_size_17 * exp(-100.0 * ask_bps_17 / 1e4), 0)
-        + coalesce(ask_size_18 * exp(-100.0 * ask_bps_18 / 1e4), 0) + coalesce(ask_size_19 * exp(-100.0 * ask_bps_19 / 1e4), 0)
-            AS smart_ask_depth, -- u: ask depth, decaying with distance from mid
+        smart_bid_depth, -- u: bid depth, decaying with distance from mid
+        smart_ask_depth, -- u: ask depth, decaying with distance from mid
         (smart_bid_depth - smart_ask_depth) / nullif(smart_bid_depth + smart_ask_depth, 0)
             AS smart_depth_imbalance, -- -1 to 1: smart bid against smart ask depth
         abs(bid_price_00 - bid_price_04) / nullif(bid_depth_04, 0)
@@ -728,16 +930,11 @@ COPY (
         bid_slope_top5 / nullif(ask_slope_top5, 0)
             AS slope_asymmetry_top5, -- 1: bid slope over ask slope
         (
-            (bid_x_00 - bid_x_mean) * (bid_y_00 - bid_y_mean)
-            + coalesce((bid_x_01 - bid_x_mean) * (bid_y_01 - bid_y_mean), 0)
-            + coalesce((bid_x_02 - bid_x_mean) * (bid_y_02 - bid_y_mean), 0)
-            + coalesce((bid_x_03 - bid_x_mean) * (bid_y_03 - bid_y_mean), 0)
-            + coalesce((bid_x_04 - bid_x_mean) * (bid_y_04 - bid_y_mean), 0)
-            + coalesce((bid_x_05 - bid_x_mean) * (bid_y_05 - bid_y_mean), 0)
-            + coalesce((bid_x_06 - bid_x_mean) * (bid_y_06 - bid_y_mean), 0)
-            + coalesce((bid_x_07 - bid_x_mean) * (bid_y_07 - bid_y_mean), 0)
-            + coalesce((bid_x_08 - bid_x_mean) * (bid_y_08 - bid_y_mean), 0)
-            + coalesce((bid_x_09 - bid_x_mean) * (bid_y_09 - bid_y_mean), 0)
+            (bid_x_00 - bid_x_mean) * bid_depth_00 + coalesce((bid_x_01 - bid_x_mean) * bid_depth_01, 0)
+            + coalesce((bid_x_02 - bid_x_mean) * bid_depth_02, 0) + coalesce((bid_x_03 - bid_x_mean) * bid_depth_03, 0)
+            + coalesce((bid_x_04 - bid_x_mean) * bid_depth_04, 0) + coalesce((bid_x_05 - bid_x_mean) * bid_depth_05, 0)
+            + coalesce((bid_x_06 - bid_x_mean) * bid_depth_06, 0) + coalesce((bid_x_07 - bid_x_mean) * bid_depth_07, 0)
+            + coalesce((bid_x_08 - bid_x_mean) * bid_depth_08, 0) + coalesce((bid_x_09 - bid_x_mean) * bid_depth_09, 0)
         ) / nullif(
             (bid_x_00 - bid_x_mean) * (bid_x_00 - bid_x_mean)
             + coalesce((bid_x_01 - bid_x_mean) * (bid_x_01 - bid_x_mean), 0)
@@ -753,16 +950,11 @@ COPY (
         )
             AS bid_slope_regression, -- u/bps: least squares of depth on distance from mid
         (
-            (ask_x_00 - ask_x_mean) * (ask_y_00 - ask_y_mean)
-            + coalesce((ask_x_01 - ask_x_mean) * (ask_y_01 - ask_y_mean), 0)
-            + coalesce((ask_x_02 - ask_x_mean) * (ask_y_02 - ask_y_mean), 0)
-            + coalesce((ask_x_03 - ask_x_mean) * (ask_y_03 - ask_y_mean), 0)
-            + coalesce((ask_x_04 - ask_x_mean) * (ask_y_04 - ask_y_mean), 0)
-            + coalesce((ask_x_05 - ask_x_mean) * (ask_y_05 - ask_y_mean), 0)
-            + coalesce((ask_x_06 - ask_x_mean) * (ask_y_06 - ask_y_mean), 0)
-            + coalesce((ask_x_07 - ask_x_mean) * (ask_y_07 - ask_y_mean), 0)
-            + coalesce((ask_x_08 - ask_x_mean) * (ask_y_08 - ask_y_mean), 0)
-            + coalesce((ask_x_09 - ask_x_mean) * (ask_y_09 - ask_y_mean), 0)
+            (ask_x_00 - ask_x_mean) * ask_depth_00 + coalesce((ask_x_01 - ask_x_mean) * ask_depth_01, 0)
+            + coalesce((ask_x_02 - ask_x_mean) * ask_depth_02, 0) + coalesce((ask_x_03 - ask_x_mean) * ask_depth_03, 0)
+            + coalesce((ask_x_04 - ask_x_mean) * ask_depth_04, 0) + coalesce((ask_x_05 - ask_x_mean) * ask_depth_05, 0)
+            + coalesce((ask_x_06 - ask_x_mean) * ask_depth_06, 0) + coalesce((ask_x_07 - ask_x_mean) * ask_depth_07, 0)
+            + coalesce((ask_x_08 - ask_x_mean) * ask_depth_08, 0) + coalesce((ask_x_09 - ask_x_mean) * ask_depth_09, 0)
         ) / nullif(
             (ask_x_00 - ask_x_mean) * (ask_x_00 - ask_x_mean)
             + coalesce((ask_x_01 - ask_x_mean) * (ask_x_01 - ask_x_mean), 0)
@@ -777,29 +969,7 @@ COPY (
             0
         )
             AS ask_slope_regression, -- u/bps: least squares of depth on distance from mid
-        (
-            bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
-            + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
-            + coalesce(bid_price_04 * bid_size_04, 0) + coalesce(bid_price_05 * bid_size_05, 0)
-            + coalesce(bid_price_06 * bid_size_06, 0) + coalesce(bid_price_07 * bid_size_07, 0)
-            + coalesce(bid_price_08 * bid_size_08, 0) + coalesce(bid_price_09 * bid_size_09, 0)
-            + coalesce(bid_price_10 * bid_size_10, 0) + coalesce(bid_price_11 * bid_size_11, 0)
-            + coalesce(bid_price_12 * bid_size_12, 0) + coalesce(bid_price_13 * bid_size_13, 0)
-            + coalesce(bid_price_14 * bid_size_14, 0) + coalesce(bid_price_15 * bid_size_15, 0)
-            + coalesce(bid_price_16 * bid_size_16, 0) + coalesce(bid_price_17 * bid_size_17, 0)
-            + coalesce(bid_price_18 * bid_size_18, 0) + coalesce(bid_price_19 * bid_size_19, 0)
-            + ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
-            + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
-            + coalesce(ask_price_04 * ask_size_04, 0) + coalesce(ask_price_05 * ask_size_05, 0)
-            + coalesce(ask_price_06 * ask_size_06, 0) + coalesce(ask_price_07 * ask_size_07, 0)
-            + coalesce(ask_price_08 * ask_size_08, 0) + coalesce(ask_price_09 * ask_size_09, 0)
-            + coalesce(ask_price_10 * ask_size_10, 0) + coalesce(ask_price_11 * ask_size_11, 0)
-            + coalesce(ask_price_12 * ask_size_12, 0) + coalesce(ask_price_13 * ask_size_13, 0)
-            + coalesce(ask_price_14 * ask_size_14, 0) + coalesce(ask_price_15 * ask_size_15, 0)
-            + coalesce(ask_price_16 * ask_size_16, 0) + coalesce(ask_price_17 * ask_size_17, 0)
-            + coalesce(ask_price_18 * ask_size_18, 0) + coalesce(ask_price_19 * ask_size_19, 0)
-        ) / nullif(bid_depth_19 + ask_depth_19, 0)
-            AS center_of_gravity, -- q: mean price by size of both sides
+        center_of_gravity, -- q: mean price by size of both sides
         1e4 * (center_of_gravity - mid_price) / mid_price AS cog_vs_mid, -- bps: center of gravity from mid
         bid_size_04 / nullif(bid_size_00, 0)
             AS bid_depth_decay_top5, -- 1: size of level 4 over size of level 0
@@ -807,135 +977,120 @@ COPY (
             AS ask_depth_decay_top5, -- 1: size of level 4 over size of level 0
         (bid_depth_decay_top5 + ask_depth_decay_top5) / 2
             AS avg_depth_decay_top5, -- 1: mean of both sides
-        bid_size_00 / bid_depth_19 * bid_size_00 / bid_depth_19
-        + coalesce(bid_size_01 / bid_depth_19 * bid_size_01 / bid_depth_19, 0)
-        + coalesce(bid_size_02 / bid_depth_19 * bid_size_02 / bid_depth_19, 0)
-        + coalesce(bid_size_03 / bid_depth_19 * bid_size_03 / bid_depth_19, 0)
-        + coalesce(bid_size_04 / bid_depth_19 * bid_size_04 / bid_depth_19, 0)
-        + coalesce(bid_size_05 / bid_depth_19 * bid_size_05 / bid_depth_19, 0)
-        + coalesce(bid_size_06 / bid_depth_19 * bid_size_06 / bid_depth_19, 0)
-        + coalesce(bid_size_07 / bid_depth_19 * bid_size_07 / bid_depth_19, 0)
-        + coalesce(bid_size_08 / bid_depth_19 * bid_size_08 / bid_depth_19, 0)
-        + coalesce(bid_size_09 / bid_depth_19 * bid_size_09 / bid_depth_19, 0)
-        + coalesce(bid_size_10 / bid_depth_19 * bid_size_10 / bid_depth_19, 0)
-        + coalesce(bid_size_11 / bid_depth_19 * bid_size_11 / bid_depth_19, 0)
-        + coalesce(bid_size_12 / bid_depth_19 * bid_size_12 / bid_depth_19, 0)
-        + coalesce(bid_size_13 / bid_depth_19 * bid_size_13 / bid_depth_19, 0)
-        + coalesce(bid_size_14 / bid_depth_19 * bid_size_14 / bid_depth_19, 0)
-        + coalesce(bid_size_15 / bid_depth_19 * bid_size_15 / bid_depth_19, 0)
-        + coalesce(bid_size_16 / bid_depth_19 * bid_size_16 / bid_depth_19, 0)
-        + coalesce(bid_size_17 / bid_depth_19 * bid_size_17 / bid_depth_19, 0)
-        + coalesce(bid_size_18 / bid_depth_19 * bid_size_18 / bid_depth_19, 0)
-        + coalesce(bid_size_19 / bid_depth_19 * bid_size_19 / bid_depth_19, 0)
+        (
+            bid_size_00 * bid_size_00 + coalesce(bid_size_01 * bid_size_01, 0)
+            + coalesce(bid_size_02 * bid_size_02, 0) + coalesce(bid_size_03 * bid_size_03, 0)
+            + coalesce(bid_size_04 * bid_size_04, 0) + coalesce(bid_size_05 * bid_size_05, 0)
+            + coalesce(bid_size_06 * bid_size_06, 0) + coalesce(bid_size_07 * bid_size_07, 0)
+            + coalesce(bid_size_08 * bid_size_08, 0) + coalesce(bid_size_09 * bid_size_09, 0)
+            + coalesce(bid_size_10 * bid_size_10, 0) + coalesce(bid_size_11 * bid_size_11, 0)
+            + coalesce(bid_size_12 * bid_size_12, 0) + coalesce(bid_size_13 * bid_size_13, 0)
+            + coalesce(bid_size_14 * bid_size_14, 0) + coalesce(bid_size_15 * bid_size_15, 0)
+            + coalesce(bid_size_16 * bid_size_16, 0) + coalesce(bid_size_17 * bid_size_17, 0)
+            + coalesce(bid_size_18 * bid_size_18, 0) + coalesce(bid_size_19 * bid_size_19, 0)
+        ) / bid_depth_19 / bid_depth_19
             AS bid_concentration, -- 0 to 1: Herfindahl index of the bid sizes
-        ask_size_00 / ask_depth_19 * ask_size_00 / ask_depth_19
-        + coalesce(ask_size_01 / ask_depth_19 * ask_size_01 / ask_depth_19, 0)
-        + coalesce(ask_size_02 / ask_depth_19 * ask_size_02 / ask_depth_19, 0)
-        + coalesce(ask_size_03 / ask_depth_19 * ask_size_03 / ask_depth_19, 0)
-        + coalesce(ask_size_04 / ask_depth_19 * ask_size_04 / ask_depth_19, 0)
-        + coalesce(ask_size_05 / ask_depth_19 * ask_size_05 / ask_depth_19, 0)
-        + coalesce(ask_size_06 / ask_depth_19 * ask_size_06 / ask_depth_19, 0)
-        + coalesce(ask_size_07 / ask_depth_19 * ask_size_07 / ask_depth_19, 0)
-        + coalesce(ask_size_08 / ask_depth_19 * ask_size_08 / ask_depth_19, 0)
-        + coalesce(ask_size_09 / ask_depth_19 * ask_size_09 / ask_depth_19, 0)
-        + coalesce(ask_size_10 / ask_depth_19 * ask_size_10 / ask_depth_19, 0)
-        + coalesce(ask_size_11 / ask_depth_19 * ask_size_11 / ask_depth_19, 0)
-        + coalesce(ask_size_12 / ask_depth_19 * ask_size_12 / ask_depth_19, 0)
-        + coalesce(ask_size_13 / ask_depth_19 * ask_size_13 / ask_depth_19, 0)
-        + coalesce(ask_size_14 / ask_depth_19 * ask_size_14 / ask_depth_19, 0)
-        + coalesce(ask_size_15 / ask_depth_19 * ask_size_15 / ask_depth_19, 0)
-        + coalesce(ask_size_16 / ask_depth_19 * ask_size_16 / ask_depth_19, 0)
-        + coalesce(ask_size_17 / ask_depth_19 * ask_size_17 / ask_depth_19, 0)
-        + coalesce(ask_size_18 / ask_depth_19 * ask_size_18 / ask_depth_19, 0)
-        + coalesce(ask_size_19 / ask_depth_19 * ask_size_19 / ask_depth_19, 0)
+        (
+            ask_size_00 * ask_size_00 + coalesce(ask_size_01 * ask_size_01, 0)
+            + coalesce(ask_size_02 * ask_size_02, 0) + coalesce(ask_size_03 * ask_size_03, 0)
+            + coalesce(ask_size_04 * ask_size_04, 0) + coalesce(ask_size_05 * ask_size_05, 0)
+            + coalesce(ask_size_06 * ask_size_06, 0) + coalesce(ask_size_07 * ask_size_07, 0)
+            + coalesce(ask_size_08 * ask_size_08, 0) + coalesce(ask_size_09 * ask_size_09, 0)
+            + coalesce(ask_size_10 * ask_size_10, 0) + coalesce(ask_size_11 * ask_size_11, 0)
+            + coalesce(ask_size_12 * ask_size_12, 0) + coalesce(ask_size_13 * ask_size_13, 0)
+            + coalesce(ask_size_14 * ask_size_14, 0) + coalesce(ask_size_15 * ask_size_15, 0)
+            + coalesce(ask_size_16 * ask_size_16, 0) + coalesce(ask_size_17 * ask_size_17, 0)
+            + coalesce(ask_size_18 * ask_size_18, 0) + coalesce(ask_size_19 * ask_size_19, 0)
+        ) / ask_depth_19 / ask_depth_19
             AS ask_concentration, -- 0 to 1: Herfindahl index of the ask sizes
-        bid_piece_0_5bps
+        bid_within_5bps
             AS bid_vol_band_0_5bps, -- u: bid depth from 0 to 5 bps, NULL if cut off
-        ask_piece_0_5bps
+        ask_within_5bps
             AS ask_vol_band_0_5bps, -- u: ask depth from 0 to 5 bps, NULL if cut off
         (bid_vol_band_0_5bps - ask_vol_band_0_5bps) / nullif(bid_vol_band_0_5bps + ask_vol_band_0_5bps, 0)
             AS imb_band_0_5bps, -- -1 to 1: bid against ask depth of the band
-        bid_piece_5_10bps
+        bid_within_10bps - bid_within_5bps
             AS bid_vol_band_5_10bps, -- u: bid depth from 5 to 10 bps, NULL if cut off
-        ask_piece_5_10bps
+        ask_within_10bps - ask_within_5bps
             AS ask_vol_band_5_10bps, -- u: ask depth from 5 to 10 bps, NULL if cut off
         (bid_vol_band_5_10bps - ask_vol_band_5_10bps) / nullif(bid_vol_band_5_10bps + ask_vol_band_5_10bps, 0)
             AS imb_band_5_10bps, -- -1 to 1: bid against ask depth of the band
-        bid_piece_10_25bps
+        bid_within_25bps - bid_within_10bps
             AS bid_vol_band_10_25bps, -- u: bid depth from 10 to 25 bps, NULL if cut off
-        ask_piece_10_25bps
+        ask_within_25bps - ask_within_10bps
             AS ask_vol_band_10_25bps, -- u: ask depth from 10 to 25 bps, NULL if cut off
         (bid_vol_band_10_25bps - ask_vol_band_10_25bps) / nullif(bid_vol_band_10_25bps + ask_vol_band_10_25bps, 0)
             AS imb_band_10_25bps, -- -1 to 1: bid against ask depth of the band
-        bid_piece_25_50bps
+        bid_within_50bps - bid_within_25bps
             AS bid_vol_band_25_50bps, -- u: bid depth from 25 to 50 bps, NULL if cut off
-        ask_piece_25_50bps
+        ask_within_50bps - ask_within_25bps
             AS ask_vol_band_25_50bps, -- u: ask depth from 25 to 50 bps, NULL if cut off
         (bid_vol_band_25_50bps - ask_vol_band_25_50bps) / nullif(bid_vol_band_25_50bps + ask_vol_band_25_50bps, 0)
             AS imb_band_25_50bps, -- -1 to 1: bid against ask depth of the band
-        bid_piece_50_100bps
+        bid_within_100bps - bid_within_50bps
             AS bid_vol_band_50_100bps, -- u: bid depth from 50 to 100 bps, NULL if cut off
-        ask_piece_50_100bps
+        ask_within_100bps - ask_within_50bps
             AS ask_vol_band_50_100bps, -- u: ask depth from 50 to 100 bps, NULL if cut off
         (bid_vol_band_50_100bps - ask_vol_band_50_100bps) / nullif(bid_vol_band_50_100bps + ask_vol_band_50_100bps, 0)
             AS imb_band_50_100bps, -- -1 to 1: bid against ask depth of the band
-        spread / nullif((bid_piece_0_5bps + ask_piece_0_5bps), 0)
+        spread / nullif((bid_within_5bps + ask_within_5bps), 0)
             AS lambda_like, -- q/u: spread over depth within 5 bps
-        spread / nullif((bid_piece_0_5bps + bid_piece_5_10bps + ask_piece_0_5bps + ask_piece_5_10bps), 0)
+        spread / nullif((bid_within_10bps + ask_within_10bps), 0)
             AS amihud_like, -- q/u: spread over depth within 10 bps
-        (bid_piece_0_5bps + ask_piece_0_5bps) / nullif((bid_piece_0_5bps + bid_piece_5_10bps + bid_piece_10_25bps + bid_piece_25_50bps + ask_piece_0_5bps + ask_piece_5_10bps + ask_piece_10_25bps + ask_piece_25_50bps), 0)
+        (bid_within_5bps + ask_within_5bps) / nullif((bid_within_50bps + ask_within_50bps), 0)
             AS book_convexity, -- 0 to 1: depth within 5 bps over depth within 50 bps
         CAST(CASE
-            WHEN bid_depth_00 >= bid_depth_19 / 2 THEN 0
-            WHEN bid_depth_01 >= bid_depth_19 / 2 THEN 1
-            WHEN bid_depth_02 >= bid_depth_19 / 2 THEN 2
-            WHEN bid_depth_03 >= bid_depth_19 / 2 THEN 3
-            WHEN bid_depth_04 >= bid_depth_19 / 2 THEN 4
-            WHEN bid_depth_05 >= bid_depth_19 / 2 THEN 5
-            WHEN bid_depth_06 >= bid_depth_19 / 2 THEN 6
-            WHEN bid_depth_07 >= bid_depth_19 / 2 THEN 7
-            WHEN bid_depth_08 >= bid_depth_19 / 2 THEN 8
-            WHEN bid_depth_09 >= bid_depth_19 / 2 THEN 9
-            WHEN bid_depth_10 >= bid_depth_19 / 2 THEN 10
-            WHEN bid_depth_11 >= bid_depth_19 / 2 THEN 11
-            WHEN bid_depth_12 >= bid_depth_19 / 2 THEN 12
-            WHEN bid_depth_13 >= bid_depth_19 / 2 THEN 13
-            WHEN bid_depth_14 >= bid_depth_19 / 2 THEN 14
-            WHEN bid_depth_15 >= bid_depth_19 / 2 THEN 15
-            WHEN bid_depth_16 >= bid_depth_19 / 2 THEN 16
-            WHEN bid_depth_17 >= bid_depth_19 / 2 THEN 17
-            WHEN bid_depth_18 >= bid_depth_19 / 2 THEN 18
-            WHEN bid_depth_19 >= bid_depth_19 / 2 THEN 19
+            WHEN bid_depth_00 >= bid_half_depth THEN 0
+            WHEN bid_depth_01 >= bid_half_depth THEN 1
+            WHEN bid_depth_02 >= bid_half_depth THEN 2
+            WHEN bid_depth_03 >= bid_half_depth THEN 3
+            WHEN bid_depth_04 >= bid_half_depth THEN 4
+            WHEN bid_depth_05 >= bid_half_depth THEN 5
+            WHEN bid_depth_06 >= bid_half_depth THEN 6
+            WHEN bid_depth_07 >= bid_half_depth THEN 7
+            WHEN bid_depth_08 >= bid_half_depth THEN 8
+            WHEN bid_depth_09 >= bid_half_depth THEN 9
+            WHEN bid_depth_10 >= bid_half_depth THEN 10
+            WHEN bid_depth_11 >= bid_half_depth THEN 11
+            WHEN bid_depth_12 >= bid_half_depth THEN 12
+            WHEN bid_depth_13 >= bid_half_depth THEN 13
+            WHEN bid_depth_14 >= bid_half_depth THEN 14
+            WHEN bid_depth_15 >= bid_half_depth THEN 15
+            WHEN bid_depth_16 >= bid_half_depth THEN 16
+            WHEN bid_depth_17 >= bid_half_depth THEN 17
+            WHEN bid_depth_18 >= bid_half_depth THEN 18
+            WHEN bid_depth_19 >= bid_half_depth THEN 19
         END AS SMALLINT)
             AS bid_50pct_depth_levels, -- index of the level that reaches half of the depth
         CAST(CASE
-            WHEN ask_depth_00 >= ask_depth_19 / 2 THEN 0
-            WHEN ask_depth_01 >= ask_depth_19 / 2 THEN 1
-            WHEN ask_depth_02 >= ask_depth_19 / 2 THEN 2
-            WHEN ask_depth_03 >= ask_depth_19 / 2 THEN 3
-            WHEN ask_depth_04 >= ask_depth_19 / 2 THEN 4
-            WHEN ask_depth_05 >= ask_depth_19 / 2 THEN 5
-            WHEN ask_depth_06 >= ask_depth_19 / 2 THEN 6
-            WHEN ask_depth_07 >= ask_depth_19 / 2 THEN 7
-            WHEN ask_depth_08 >= ask_depth_19 / 2 THEN 8
-            WHEN ask_depth_09 >= ask_depth_19 / 2 THEN 9
-            WHEN ask_depth_10 >= ask_depth_19 / 2 THEN 10
-            WHEN ask_depth_11 >= ask_depth_19 / 2 THEN 11
-            WHEN ask_depth_12 >= ask_depth_19 / 2 THEN 12
-            WHEN ask_depth_13 >= ask_depth_19 / 2 THEN 13
-            WHEN ask_depth_14 >= ask_depth_19 / 2 THEN 14
-            WHEN ask_depth_15 >= ask_depth_19 / 2 THEN 15
-            WHEN ask_depth_16 >= ask_depth_19 / 2 THEN 16
-            WHEN ask_depth_17 >= ask_depth_19 / 2 THEN 17
-            WHEN ask_depth_18 >= ask_depth_19 / 2 THEN 18
-            WHEN ask_depth_19 >= ask_depth_19 / 2 THEN 19
+            WHEN ask_depth_00 >= ask_half_depth THEN 0
+            WHEN ask_depth_01 >= ask_half_depth THEN 1
+            WHEN ask_depth_02 >= ask_half_depth THEN 2
+            WHEN ask_depth_03 >= ask_half_depth THEN 3
+            WHEN ask_depth_04 >= ask_half_depth THEN 4
+            WHEN ask_depth_05 >= ask_half_depth THEN 5
+            WHEN ask_depth_06 >= ask_half_depth THEN 6
+            WHEN ask_depth_07 >= ask_half_depth THEN 7
+            WHEN ask_depth_08 >= ask_half_depth THEN 8
+            WHEN ask_depth_09 >= ask_half_depth THEN 9
+            WHEN ask_depth_10 >= ask_half_depth THEN 10
+            WHEN ask_depth_11 >= ask_half_depth THEN 11
+            WHEN ask_depth_12 >= ask_half_depth THEN 12
+            WHEN ask_depth_13 >= ask_half_depth THEN 13
+            WHEN ask_depth_14 >= ask_half_depth THEN 14
+            WHEN ask_depth_15 >= ask_half_depth THEN 15
+            WHEN ask_depth_16 >= ask_half_depth THEN 16
+            WHEN ask_depth_17 >= ask_half_depth THEN 17
+            WHEN ask_depth_18 >= ask_half_depth THEN 18
+            WHEN ask_depth_19 >= ask_half_depth THEN 19
         END AS SMALLINT)
             AS ask_50pct_depth_levels -- index of the level that reaches half of the depth
-    FROM fits
+    FROM centred
 ) TO 'target/tables/orderbook_hf' (
     FORMAT parquet,
     COMPRESSION zstd,
     COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 50000,
     PARTITION_BY (exchange, symbol, date),
     WRITE_PARTITION_COLUMNS true,
     OVERWRITE true

@@ -2,10 +2,11 @@
 -- description: Features per ticker, with rolling windows
 -- template:    ticker/features.sql.j2
 -- inputs:      ticker = ccxt_ticker
--- options:     windows = [60, 300, 900], max_gap = 300
+-- options:     windows = [60, 300, 900]
+--              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/ticker/features (overwrite), by exchange, symbol, date
--- fingerprint: 1745597d2b1fcb533598a7b5
+-- fingerprint: bf3b6cfd436ab2d15e1fd7f6
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -90,7 +91,7 @@ COPY (
             *,
             epoch_ns(ts) AS ns,
             row_number() OVER in_order AS place,
-            coalesce(ns - lag(ns) OVER in_order > 300000000000, false) AS after_gap
+            coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM quotes
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
     ),
@@ -179,6 +180,7 @@ COPY (
     FORMAT parquet,
     COMPRESSION zstd,
     COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 50000,
     PARTITION_BY (exchange, symbol, date),
     WRITE_PARTITION_COLUMNS true,
     OVERWRITE true

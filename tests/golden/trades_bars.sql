@@ -2,10 +2,14 @@
 -- description: Time bars from trades
 -- template:    trades/bars.sql.j2
 -- inputs:      trades = ccxt_trades
--- options:     bar_durations = [60, 300, 900, 3600], max_gap = 300, seconds_per_year = 31536000, fill = False, emit_open_bars = False
+-- options:     bar_durations = [60, 300, 900, 3600]
+--              max_gap = 300
+--              seconds_per_year = 31536000
+--              fill = False
+--              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
--- fingerprint: f8a6a1e1da71889345d62c10
+-- fingerprint: e5c86357dfd262d55e441caa
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -69,7 +73,7 @@ COPY (
             *,
             epoch_ns(ts) AS ns,
             row_number() OVER in_order AS place,
-            coalesce(ns - lag(ns) OVER in_order > 300000000000, false) AS after_gap
+            coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM valid
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
     ),
@@ -84,7 +88,10 @@ COPY (
     steps AS (
         SELECT
             *,
-            ln(price / lag(price IGNORE NULLS) OVER in_order) AS step_return,
+            CASE
+                WHEN ns - lag(CASE WHEN price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
+                THEN ln(price / lag(price IGNORE NULLS) OVER in_order)
+            END AS step_return,
             max(ns) OVER (PARTITION BY exchange, symbol) AS last_ns
         FROM segments
         WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
@@ -113,11 +120,12 @@ COPY (
             sum(traded_amount) AS volume,
             sum(traded_price * traded_amount) AS dollar_volume,
             count(traded_price) AS trade_count,
-            sum(traded_amount) FILTER (side = 1) AS buy_volume,
-            sum(traded_amount) FILTER (side = -1) AS sell_volume,
+            coalesce(sum(traded_amount) FILTER (side = 1), 0) AS buy_volume,
+            coalesce(sum(traded_amount) FILTER (side = -1), 0) AS sell_volume,
             sum(traded_amount) FILTER (side IS NULL) AS unknown_volume
         FROM binned
         GROUP BY exchange, symbol, date, bar_seconds, start_ns
+        HAVING trade_count > 0
     ),
     bars AS (FROM seen)
     SELECT
@@ -138,7 +146,7 @@ COPY (
         coalesce(sell_volume, 0) AS sell_volume, -- u: sold by takers
         coalesce(unknown_volume, 0) AS unknown_volume, -- u: of unknown side
         bars.dollar_volume / nullif(bars.volume, 0) AS vwap, -- q: mean price by size
-        (coalesce(bars.buy_volume, 0) - coalesce(bars.sell_volume, 0)) / nullif(coalesce(bars.buy_volume, 0) + coalesce(bars.sell_volume, 0), 0)
+        (bars.buy_volume - bars.sell_volume) / nullif(bars.buy_volume + bars.sell_volume, 0)
             AS trade_imbalance, -- -1 to 1: buys against sells
         realized_variance, -- 1: sum of squared log returns, each credited to the later row
         (close - open) / nullif(open, 0) AS "return", -- 1: close over open - 1
@@ -153,6 +161,7 @@ COPY (
     FORMAT parquet,
     COMPRESSION zstd,
     COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 50000,
     PARTITION_BY (exchange, symbol, date),
     WRITE_PARTITION_COLUMNS true,
     OVERWRITE true

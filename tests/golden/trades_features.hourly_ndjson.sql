@@ -2,10 +2,11 @@
 -- description: Features per trade, with rolling windows
 -- template:    trades/features.sql.j2
 -- inputs:      trades = ccxt_trades
--- options:     windows = [60, 300, 900], max_gap = 300
+-- options:     windows = [60, 300, 900]
+--              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 200c22354e060aa2c95e3ae2
+-- fingerprint: 83ecc0dc1834929de356bb05
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -69,7 +70,7 @@ COPY (
             *,
             epoch_ns(ts) AS ns,
             row_number() OVER in_order AS place,
-            coalesce(ns - lag(ns) OVER in_order > 300000000000, false) AS after_gap
+            coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM trades
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
     ),
@@ -88,7 +89,10 @@ COPY (
             price * amount AS dollar_volume, -- not NULL: price and amount are both valid
             CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
             CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
-            ln(price / lag(price IGNORE NULLS) OVER in_order) AS log_return
+            CASE
+                WHEN ns - lag(CASE WHEN price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
+                THEN ln(price / lag(price IGNORE NULLS) OVER in_order)
+            END AS log_return
         FROM segments
         WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
     ),
@@ -128,7 +132,7 @@ COPY (
         coalesce(side, 0) AS trade_sign, -- 1 buy, -1 sell, 0 unknown
         dollar_volume, -- q*u: price times size
         trade_sign * amount AS signed_volume, -- u: size with the sign of the taker, 0 where unknown
-        log_return, -- 1: from the previous price of the segment
+        log_return, -- 1: from the previous price of the segment, at most max_gap older
         sum(dollar_volume) OVER last_60s / nullif(sum(volume) OVER last_60s, 0)
             AS vwap_60s, -- q: mean price by size over the last 60 s
         sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s
@@ -172,6 +176,7 @@ COPY (
     FORMAT parquet,
     COMPRESSION zstd,
     COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 50000,
     PARTITION_BY (exchange, symbol, date),
     WRITE_PARTITION_COLUMNS true,
     OVERWRITE true

@@ -83,10 +83,18 @@ models:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("sql: trades/bars", "sql: trades/bar", "models.yaml:7: models.bars.sql: template 'trades/bar.sql.j2' not found"),
+        (
+            "sql: trades/bars",
+            "sql: trades/bar",
+            "models.yaml:7: models.bars.sql: template 'trades/bar.sql.j2' not found",
+        ),
         ("sql: trades/bars", "sql: trades/bar", "Did you mean 'trades/bars.sql.j2'?"),
         ("trades: raw", "trades: rwa", "models.bars.inputs.trades: unknown source or model 'rwa'. Did you mean 'raw'?"),
-        ("trades: raw", "trade: raw", "template 'trades/bars.sql.j2' needs input 'trades'. Add trades: SOURCE_OR_MODEL"),
+        (
+            "trades: raw",
+            "trade: raw",
+            "template 'trades/bars.sql.j2' needs input 'trades'. Add trades: SOURCE_OR_MODEL",
+        ),
         ("trades: raw", "trade: raw", "has no such input. Did you mean 'trades'? It has: trades"),
         ("ccxt/trades", "ccxt/trads", "sources.raw.adapter: template 'sources/ccxt/trads.sql.j2' not found"),
         ("path: out}", "path: raw/x}", "models.yaml:9: models.bars.output.path: 'raw/x' overlaps 'raw' of sources.raw"),
@@ -94,7 +102,11 @@ models:
         ("path: out}", "path: out, mode: merge}", "mode merge needs key (what identifies a row) and order_by"),
         ("path: out}", "path: out, key: [ts]}", "only mode merge has a key; the mode is overwrite"),
         ("path: out}", "path: out, mode: append}", "append adds file by file and cannot look back 300 s"),
-        ("path: out}", "path: out, partition_by: [date, symbol]}", "exchange, symbol, date come first and in this order"),
+        (
+            "path: out}",
+            "path: out, partition_by: [date, symbol]}",
+            "exchange, symbol, date come first and in this order",
+        ),
         ("path: out}", "path: out, partition_by: [date, date]}", "a column stands twice: date, date"),
         ("{path: out}", "{path: out}\n    options: {fil: true}", "unknown option. Did you mean 'fill'?"),
         ("{path: out}", "{path: out}\n    options: {bar_durations: [0]}", "Input should be greater than 0, found 0"),
@@ -102,7 +114,11 @@ models:
         ("{path: out}", "{path: out}\n    options: {fill: maybe}", "found 'maybe'"),
         ("{path: out}", "{path: out}\n    depends_on: barz", "depends_on: unknown model 'barz'. Did you mean 'bars'?"),
         ("{path: out}", "{path: out}\n    depends_on: bars", "models need each other: bars -> bars. Break the circle"),
-        ("trades: raw", "trades: {ref: raw, optional: true}", "the first input sets the partitions and cannot be optional"),
+        (
+            "trades: raw",
+            "trades: {ref: raw, optional: true}",
+            "the first input sets the partitions and cannot be optional",
+        ),
         (
             "trades: raw",
             "trades: {ref: raw, date_start: 2026-01-02, date_end: 2026-01-01}",
@@ -118,12 +134,18 @@ def test_one_problem(tmp_path: Path, old: str, new: str, expected: str) -> None:
 
 
 def test_cyclic_models(tmp_path: Path) -> None:
-    text = MINIMAL + """\
+    text = (
+        MINIMAL
+        + """\
   a: {sql: orderbook/bars.sql.j2, inputs: {hf: b}, output: {path: out_a}}
   b: {sql: orderbook/bars.sql.j2, inputs: {hf: a}, output: {path: out_b}}
 """
+    )
     assert problems(tmp_path, text)[0].endswith(
-        ("models need each other: a -> b -> a. Break the circle", "models need each other: b -> a -> b. Break the circle")
+        (
+            "models need each other: a -> b -> a. Break the circle",
+            "models need each other: b -> a -> b. Break the circle",
+        )
     )
 
 

@@ -53,7 +53,9 @@ def test_literal(value: object, expected: str) -> None:
     duckdb.execute(f"SELECT {expected}")
 
 
-@pytest.mark.parametrize(("name", "expected"), [("price", "price"), ("Price", '"Price"'), ("order", '"order"'), ('"x"', '"""x"""')])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("price", "price"), ("Price", '"Price"'), ("order", '"order"'), ('"x"', '"""x"""')]
+)
 def test_ident(name: str, expected: str) -> None:
     assert ident(name) == expected
 
@@ -72,7 +74,9 @@ def test_partition_paths_are_those_of_duckdb(symbol: str) -> None:
 
 @pytest.mark.parametrize("symbol", ["O'REILLY\"/x", "BTC/USDT:USDT", "a b%c?d=e", "é#[*]"])
 def test_duckdb_writes_the_folder_that_partition_names(symbol: str, tmp_path: Path) -> None:
-    duckdb.execute(f"COPY (SELECT 1 AS x, {literal(symbol)} AS symbol) TO '{tmp_path}/t' (FORMAT parquet, PARTITION_BY (symbol))")
+    duckdb.execute(
+        f"COPY (SELECT 1 AS x, {literal(symbol)} AS symbol) TO '{tmp_path}/t' (FORMAT parquet, PARTITION_BY (symbol))"
+    )
     assert [path.name for path in (tmp_path / "t").iterdir()] == [Partition.of(symbol=symbol).path]
 
 

@@ -19,7 +19,8 @@ from sqlgen.errors import TaskError
 from sqlgen.listing import SourceListing
 from sqlgen.manifest import SIDECAR, Record, read_sidecar
 from sqlgen.partitions import Partition
-from sqlgen.planner import Planner, Slice, Task
+from sqlgen.plan import Slice, Task
+from sqlgen.planner import Planner
 from sqlgen.project import Model, ModelInput, Project
 from sqlgen.quoting import ident, literal
 from sqlgen.report import Status

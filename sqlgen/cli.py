@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sqlgen.engine import Engine
-    from sqlgen.planner import Selection
+    from sqlgen.plan import Selection
     from sqlgen.project import Project
 
 EXIT_FAILED = 1
@@ -290,7 +290,7 @@ def _selection(
     start: dt.datetime | None,
     end: dt.datetime | None,
 ) -> Selection:
-    from sqlgen.planner import Selection
+    from sqlgen.plan import Selection
 
     if start and end and end < start:
         raise UsageError(f"--end {end.date()} is before --start {start.date()}")

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from sqlgen.partitions import Partition
-from sqlgen.planner import Plan, Task
+from sqlgen.plan import Plan, Task
 from sqlgen.report import Report, Result
 
 MARKS = {

@@ -17,7 +17,8 @@ from sqlgen.listing import IndexCache, ListingError, SourceListing, list_source
 from sqlgen.lock import run_lock
 from sqlgen.manifest import Manifest, Record, read_sidecar
 from sqlgen.partitions import Partition
-from sqlgen.planner import Plan, Planner, Selection
+from sqlgen.plan import Plan, Selection
+from sqlgen.planner import Planner
 from sqlgen.project import ModelInput, Project
 from sqlgen.report import Report, ReportStore
 from sqlgen.runner import Runner, Settings, Watcher

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow.parquet
 
 from sqlgen.errors import SqlgenError
-from sqlgen.planner import Task
+from sqlgen.plan import Task
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 _NAMED_COLUMN = re.compile(r'[Cc]olumn (?:named )?"([^"]+)"')

@@ -4,111 +4,21 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import datetime as dt
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 from sqlgen.compiler import EDGES, CompiledModel, Compiler, Edge, digest
 from sqlgen.listing import SourceListing
 from sqlgen.manifest import Record
 from sqlgen.partitions import KEYS, Partition
+from sqlgen.plan import WHOLE_MODEL, Plan, Selection, Slice, Task
 from sqlgen.project import Model, ModelInput, Project
 from sqlgen.storage import FileInfo
 
 SECONDS_A_DAY = 86_400
 _EDGE_LOST = {"first": "an earlier partition has come", "open": "a later partition has come"}
 _EDGE_WON = {"first": "the earlier partitions are gone", "open": "the later partitions are gone"}
-
-WHOLE_MODEL = Partition((("*", "*"),))
-"""Stands for all tasks of a model, where a task waits for the model and not for a unit of it."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What a run may touch."""
-
-    models: tuple[str, ...]
-    """In dependency order."""
-    exchanges: tuple[str, ...] = ()
-    symbols: tuple[str, ...] = ()
-    start: dt.date | None = None
-    end: dt.date | None = None
-    """Inclusive."""
-    full_refresh: bool = False
-    prune: bool = False
-    only: frozenset[tuple[str, Partition]] | None = None
-    """Where given, no units but these (a retry)."""
-
-    def covers(self, unit: Partition) -> bool:
-        if self.exchanges and "exchange" in unit and unit["exchange"] not in self.exchanges:
-            return False
-        if self.symbols and "symbol" in unit and unit["symbol"] not in self.symbols:
-            return False
-        date = unit.date
-        if date is None:
-            return True
-        return (self.start is None or date >= self.start) and (self.end is None or date <= self.end)
-
-
-@dataclass(frozen=True)
-class Slice:
-    """What one task reads of one input."""
-
-    name: str
-    ref: str
-    current: tuple[Partition, ...]
-    """Partitions of the unit itself."""
-    before: tuple[Partition, ...] = ()
-    """Earlier partitions, read for lookback."""
-    files: tuple[FileInfo, ...] = ()
-    """Files of a source, earlier ones first; those of a model are known once it is published."""
-
-    @property
-    def partitions(self) -> tuple[Partition, ...]:
-        return (*self.before, *self.current)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One unit to build or to remove."""
-
-    model: str
-    unit: Partition
-    action: Literal["build", "remove"]
-    reason: str
-    slices: tuple[Slice, ...] = ()
-    want: Record | None = None
-    """The record that publishing will write, as far as it is known before."""
-    edges: frozenset[Edge] = frozenset(EDGES)
-    """Where the unit lies in the history of its keys."""
-    needs: tuple[tuple[str, Partition], ...] = ()
-    """Tasks of this plan that must be done before."""
-
-    @property
-    def id(self) -> tuple[str, Partition]:
-        return self.model, self.unit
-
-
-@dataclass
-class Plan:
-    """Tasks in dependency order, and what is not done and why."""
-
-    tasks: list[Task] = field(default_factory=list)
-    fresh: int = 0
-    """Units that are up to date."""
-    notes: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    """Models that cannot be planned as things are."""
-
-    def to_dict(self) -> dict[str, object]:
-        """For ``--json``."""
-        tasks = [
-            {"model": task.model, "partition": task.unit.path, "action": task.action, "reason": task.reason}
-            for task in self.tasks
-        ]
-        return {"tasks": tasks, "fresh": self.fresh, "notes": [*self.refused, *self.notes]}
 
 
 @dataclass

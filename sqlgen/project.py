@@ -225,9 +225,10 @@ class _Checker:
         given: dict[str, Any] = {}
         for name, value in spec.options.items():
             if name not in declared and (header.options or header.inputs):
+                known = ", ".join(sorted(declared)) or "none"
                 self.add(
                     (*at, "options", name),
-                    f"unknown option.{nearest(name, declared)} Template '{spec.sql}' has: {', '.join(sorted(declared)) or 'none'}",
+                    f"unknown option.{nearest(name, declared)} Template '{spec.sql}' has: {known}",
                 )
                 continue
             try:

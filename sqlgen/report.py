@@ -15,7 +15,7 @@ from typing import Any, Literal
 from sqlgen import storage
 from sqlgen.errors import UsageError
 from sqlgen.partitions import Partition
-from sqlgen.planner import Plan, Task
+from sqlgen.plan import Plan, Task
 
 Status = Literal["published", "recovered", "empty", "removed", "failed", "skipped", "pending"]
 DONE = frozenset({"published", "recovered", "empty", "removed"})

@@ -21,7 +21,8 @@ from sqlgen.errors import SqlgenError
 from sqlgen.explain import explain
 from sqlgen.manifest import Manifest
 from sqlgen.partitions import Partition
-from sqlgen.planner import WHOLE_MODEL, Plan, Planner, Task
+from sqlgen.plan import WHOLE_MODEL, Plan, Task
+from sqlgen.planner import Planner
 from sqlgen.project import Project
 from sqlgen.report import Report, ReportStore, Result, pending_result
 

@@ -10,7 +10,7 @@ import pytest
 
 from sqlgen import config
 from sqlgen.engine import Engine
-from sqlgen.planner import Selection
+from sqlgen.plan import Selection
 from sqlgen.selectors import select
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
 

@@ -173,10 +173,35 @@ def test_a_selector_without_match() -> None:
         select(project.load(ROOT / "models.yaml"), ["trades_bar"])
 
 
-LAYERS = (
-    "errors quoting partitions yamlfile config templates project compiler storage listing manifest planner"
-    " report lock explain cleanup build runner engine catalog selectors console overview sample cli __main__"
-).split()
+LAYERS = [
+    "errors",
+    "quoting",
+    "partitions",
+    "yamlfile",
+    "config",
+    "templates",
+    "project",
+    "compiler",
+    "storage",
+    "listing",
+    "manifest",
+    "plan",
+    "planner",
+    "report",
+    "lock",
+    "explain",
+    "cleanup",
+    "build",
+    "runner",
+    "engine",
+    "catalog",
+    "selectors",
+    "console",
+    "overview",
+    "sample",
+    "cli",
+    "__main__",
+]
 
 
 def test_imports_point_one_way() -> None:
@@ -194,7 +219,7 @@ def test_imports_point_one_way() -> None:
 
 def test_modules_are_small() -> None:
     for path in (ROOT / "sqlgen").rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 400, path
+        assert len(path.read_text().splitlines()) <= 350, path
 
 
 def test_the_lock_is_released_with_the_process(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -20,7 +20,7 @@ from sqlgen.listing import SourceListing
 from sqlgen.manifest import SIDECAR, Record, read_sidecar
 from sqlgen.partitions import Partition
 from sqlgen.plan import Slice, Task
-from sqlgen.planner import Planner
+from sqlgen.planner import Planner, new_files
 from sqlgen.project import Model, ModelInput, Project
 from sqlgen.quoting import ident, literal
 from sqlgen.report import Status
@@ -47,6 +47,8 @@ class Builder:
     """With what is listed, and with what upstream models have published by now."""
     run_id: str
     full_refresh: bool = False
+    roots: dict[str, Path] = field(default_factory=dict)
+    """Models whose partition layout changes: their whole table is built here and swapped in at the end."""
 
     @property
     def staging(self) -> Path:
@@ -54,7 +56,11 @@ class Builder:
 
     def folder(self, task: Task) -> Path:
         """Where the task's unit is published."""
-        return self.project.lake / self.project.models[task.model].output.path / task.unit.path
+        return self.root(task.model) / task.unit.path
+
+    def root(self, model: str) -> Path:
+        """Where a model's table lies."""
+        return self.roots.get(model) or self.project.lake / self.project.models[model].output.path
 
     def remove(self, task: Task) -> Built:
         self._take_away(task)
@@ -63,8 +69,13 @@ class Builder:
     def build(self, task: Task, connection: duckdb.DuckDBPyConnection, sql: list[str]) -> Built:
         """Build and publish one unit. The statements are appended to ``sql`` before they run."""
         assert task.want is not None
-        old = None if self.full_refresh else read_sidecar(self.folder(task))
-        if old is not None and old.version == task.want.version:
+        old = None if self.full_refresh else self._published(task)
+        recorded = self.planner.records[task.model].get(task.unit)
+        if (
+            old is not None
+            and old.version == task.want.version
+            and (recorded is None or recorded.version != old.version)
+        ):
             return Built("recovered", old)
         staged = self._stage_folder(task)
         mode = self.project.models[task.model].output.mode
@@ -76,6 +87,24 @@ class Builder:
             return self._publish(task, staged, connection)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
+
+    def _published(self, task: Task) -> Record | None:
+        """What is published now; an error where it is not known and must not be lost."""
+        folder = self.folder(task)
+        found = read_sidecar(folder)
+        if found is not None or not next(folder.rglob("*.parquet"), None):
+            return found
+        recorded = self.planner.records[task.model].get(task.unit)
+        if recorded is None:
+            raise TaskError(
+                f"{folder} holds files that sqlgen did not publish. Move them away, or replace them with --full-refresh"
+            )
+        if self.project.models[task.model].output.mode != "overwrite":
+            raise TaskError(
+                f"{folder}: {SIDECAR} is missing or does not fit the files beside it, so that it is not known which"
+                " rows are in. Restore it, or rebuild from the inputs that are there with --full-refresh"
+            )
+        return None
 
     def _stage_folder(self, task: Task) -> Path:
         staged = self.staging / _short(f"{task.model}/{task.unit.path}")
@@ -89,28 +118,33 @@ class Builder:
         model = self.project.models[task.model]
         scope = self.scope(task)
         if scope is None:
+            self._keep(task, old, staged)
             return
         target = str(staged if model.inner_keys else staged / DATA_FILE)
         published = [str(self.folder(task) / name) for name in old.files] if old is not None else []
         sql.append(self.planner.compiler.copy(model, scope, target, tuple(published)))
         connection.execute(sql[-1])
+        if not model.inner_keys and not (staged / DATA_FILE).exists():
+            raise TaskError(f"the staged file {staged / DATA_FILE} has vanished. Does another program clean up there?")
+
+    def _keep(self, task: Task, old: Record | None, staged: Path) -> None:
+        """Take over what is published, under a second name of the same files."""
+        for name in old.files if old is not None else ():
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            storage.link_or_copy(self.folder(task) / name, staged / name)
 
     def _append(
         self, task: Task, old: Record | None, staged: Path, connection: duckdb.DuckDBPyConnection, sql: list[str]
     ) -> None:
         """Keep what is there; add one file for each input file that has not contributed yet."""
         model = self.project.models[task.model]
-        for name in old.files if old is not None else ():
-            (staged / name).parent.mkdir(parents=True, exist_ok=True)
-            storage.link_or_copy(self.folder(task) / name, staged / name)
-        done = set(old.contributed) if old is not None else set()
+        self._keep(task, old, staged)
+        done = old.contributed if old is not None else ()
         part = task.slices[0]
-        for file in part.files:
-            if file.path in done:
-                continue
+        for file in new_files(part.files, done, model.config.delete_after_processing):
             scope = self.scope(dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),)))
             assert scope is not None
-            name = f"append-{_short(file.path)}"
+            name = f"append-{_short(repr(tuple(file)))}"
             target = staged / name if model.inner_keys else staged / f"{name}.parquet"
             sql.append(self.planner.compiler.copy(model, scope, str(target)))
             connection.execute(sql[-1])
@@ -146,7 +180,7 @@ class Builder:
             keyed = listing.keyed
         else:
             upstream = self.project.models[entry.ref]
-            root = self.project.lake / upstream.output.path
+            root = self.root(entry.ref)
             records = self.planner.records[entry.ref]
             files = tuple(
                 str(root / where.path / name)
@@ -233,7 +267,7 @@ class Builder:
         return int(connection.execute(query, [paths]).fetchall()[0][0] or 0)
 
     def _take_away(self, task: Task) -> None:
-        root = self.project.lake / self.project.models[task.model].output.path
+        root = self.root(task.model)
         storage.remove(self.folder(task), self.staging / f"gone-{_short(f'{task.model}/{task.unit.path}')}", root)
 
 

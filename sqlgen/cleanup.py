@@ -24,26 +24,28 @@ def delete_processed(project: Project, planner: Planner) -> list[str]:
 
 def _processed(project: Project, planner: Planner) -> Iterator[FileInfo]:
     for name in project.sources:
-        readers = [
-            (model, entry)
-            for model in project.models.values()
-            if model.config.enabled
-            for entry in model.inputs
-            if entry.ref == name
-        ]
+        readers = [(model, entry) for model in project.models.values() for entry in model.inputs if entry.ref == name]
         if any(model.config.delete_after_processing for model, _ in readers) and name in planner.listings:
-            for partition, files in planner.listings[name].partitions.items():
-                if all(_published(planner, model, entry, partition) for model, entry in readers):
-                    yield from files
+            needed: set[FileInfo] = set()
+            listing = planner.listings[name].partitions
+            for partition, files in listing.items():
+                for model, entry in readers:
+                    needed.update(_unread(planner, model, entry, partition, files))
+            yield from sorted({file for files in listing.values() for file in files} - needed)
 
 
-def _published(planner: Planner, model: Model, entry: ModelInput, partition: Partition) -> bool:
+def _unread(
+    planner: Planner, model: Model, entry: ModelInput, partition: Partition, files: tuple[FileInfo, ...]
+) -> tuple[FileInfo, ...]:
+    """Files of a partition that the model has not published as they are."""
     unit = partition.project(model.unit_keys)
     current = tuple(planner.index(model, entry).get(unit, ()))
     record = planner.records[model.name].get(unit)
-    return (
-        partition in current and record is not None and record.inputs.get(entry.name) == planner.digest(entry, current)
-    )
+    if record is None or partition not in current:
+        return files
+    if model.output.mode == "append":
+        return tuple(file for file in files if tuple(file) not in record.contributed)
+    return () if record.inputs.get(entry.name) == planner.digest(entry, current) else files
 
 
 def _unchanged(path: Path, file: FileInfo) -> bool:

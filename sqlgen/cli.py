@@ -59,6 +59,11 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
+    except OSError as error:
+        if debug:
+            raise
+        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
 
 
 @app.callback(invoke_without_command=True)
@@ -97,7 +102,9 @@ def run(
     """
     engine = _engine(file, threads, memory_limit, fail_fast)
     chosen = _selection(engine, select, exclude, exchange, symbol, start, end)
-    chosen = _with(chosen, full_refresh=full_refresh, prune=prune, only=engine.reports.unfinished() if retry else None)
+    chosen = _with(chosen, full_refresh=full_refresh, prune=prune)
+    if retry:
+        chosen = engine.reports.unfinished(chosen)
     if due:
         chosen = _with(chosen, models=engine.due(chosen.models))
     if dry_run:
@@ -106,7 +113,7 @@ def run(
     console = _console()
     try:
         with _watcher(console, json) as watcher:
-            report = engine.run(chosen, watcher, wait)
+            report = engine.run(chosen, watcher, wait, always_report=due)
     except KeyboardInterrupt:
         typer.echo("interrupted: what was published stays as it is; run again to go on", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -6,6 +6,7 @@ run by people) and one unit (an explicit file list; what a task runs).
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -92,6 +93,8 @@ class Compiler:
     project: Project
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     """Source name -> how its files lie; a source that is not named lies as ``sample`` writes it."""
+    empty: frozenset[str] = frozenset()
+    """Sources without files."""
     _compiled: dict[str, CompiledModel] = field(default_factory=dict)
 
     def compile(self, name: str) -> CompiledModel:
@@ -107,9 +110,9 @@ class Compiler:
             edge: self._merged(model, self.select(model, Scope(scope.inputs, frozenset(EDGES) - {edge})))
             for edge in EDGES
         }
-        fingerprint = digest(
-            _bare(select), *map(_bare, inner.values()), model.lookback, _copy_options(model), model.output.mode
-        )
+        # Where the lake lies is no part of what the table is.
+        texts = [_bare(text).replace(self._lake, "") for text in (select, *inner.values())]
+        fingerprint = digest(texts, model.lookback, _copy_options(model), model.output.mode)
         return CompiledModel(
             model=model,
             select=select,
@@ -119,21 +122,26 @@ class Compiler:
             edges=frozenset(edge for edge in EDGES if _bare(select) != _bare(inner[edge])),
         )
 
+    @property
+    def _lake(self) -> str:
+        return self.project.config.lake.rstrip("/") + "/"
+
     def whole_lake(self, model: Model) -> Scope:
         """Scope of all files of all inputs, as globs relative to the project's folder."""
         return Scope({entry.name: self._glob(entry) for entry in model.inputs})
 
-    def _glob(self, entry: ModelInput) -> Scan:
+    def _glob(self, entry: ModelInput) -> Scan | None:
         lake = self.project.config.lake.rstrip("/")
         predicate = input_predicate(entry)
         if entry.source is None:
             upstream = self.project.models[entry.ref]
-            files = f"{lake}/{upstream.output.path}/**/*.parquet"
-            return Scan((files,), hive_keys=upstream.output.partition_by, predicate=predicate)
+            return Scan((f"{lake}/{upstream.output.path}/**/*.parquet",), predicate=predicate)
+        if entry.spec.optional and entry.ref in self.empty:
+            return None
         layout = self.layouts.get(entry.ref) or Layout(
             *(() if entry.source.format == "auto" else (entry.source.format,))
         )
-        suffix = "*.parquet" if layout.format == "parquet" else "*.ndjson*"
+        suffix = "[!_.]*.parquet" if layout.format == "parquet" else "[!_.]*.ndjson*"
         return Scan((f"{lake}/{entry.source.path}/**/{suffix}",), layout.format, layout.hive_keys, predicate=predicate)
 
     def select(self, model: Model, scope: Scope) -> str:
@@ -164,11 +172,23 @@ class Compiler:
         return f"SELECT *\nFROM (\n{_indent(text)}\n)\nWHERE {scan.predicate}"
 
     def published_select(self, name: str, scan: Scan) -> str:
-        """The SELECT over published files of a model."""
-        return self._render(PUBLISHED_TEMPLATE, source=_source(name, scan), options={})
+        """The SELECT over published files of a model, which hold the partition columns too.
+
+        The folders' keys help to skip files where their types are known.
+        """
+        keys = self.project.models[name].output.partition_by
+        keyed = dataclasses.replace(scan, hive_keys=keys if set(keys) <= set(KEYS) else ())
+        return self._render(PUBLISHED_TEMPLATE, source=_source(name, keyed), options={})
 
     def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:
         return self.project.library.render(template, options=SimpleNamespace(**options), **context)
+
+    def adapter_fingerprint(self, name: str) -> str:
+        """What identifies the reading of a source."""
+        model, entry = next(
+            (model, entry) for model in self.project.models.values() for entry in model.inputs if entry.ref == name
+        )
+        return digest(_bare(self.input_select(model, entry, Scan(("",)))))
 
     def copy(self, model: Model, scope: Scope, target: str, published: tuple[str, ...] = ()) -> str:
         """The statement of one task: one unit, copied to ``target`` (a file, or a folder with inner partitions).
@@ -185,7 +205,7 @@ class Compiler:
             MERGE_TEMPLATE,
             select=select,
             published=list(published),
-            key=list(output.key),
+            key=list(dict.fromkeys((*model.unit_keys, *output.key))),
             order_by=list(output.order_by),
         )
 
@@ -237,7 +257,8 @@ def _indent(text: str) -> str:
 
 
 def _narrowed(text: str, model: Model, emit: str | None) -> str:
-    conditions = [f"({condition})" for condition in (emit, model.config.filter) if condition]
+    # A predicate may end in a comment, so its bracket closes on a line of its own.
+    conditions = [f"(\n    {condition}\n)" for condition in (emit, model.config.filter) if condition]
     if not conditions and not model.config.columns:
         return text
     columns = ",\n    ".join(ident(column) for column in model.config.columns) or "*"

@@ -37,7 +37,18 @@ def _local(value: str) -> str:
     return value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[str, ...])]
+
+
+def _relative(value: str) -> str:
+    if any(part in ("", ".", "..") for part in value.split("/")):
+        raise ValueError(
+            "must be a plain path under the lake, like processed/trades: no leading or double /, no . or .."
+        )
+    return value
+
+
+Folder = Annotated[str, AfterValidator(_relative)]
 
 
 class Node(BaseModel):
@@ -49,7 +60,7 @@ class Node(BaseModel):
 class Output(Node):
     """Where and how a model is published."""
 
-    path: str = Field(description="Folder of the table, under the lake")
+    path: Folder = Field(description="Folder of the table, under the lake")
     format: Literal["parquet"] = Field("parquet", description="File format")
     compression: Compression = Field("zstd", description="Parquet compression")
     compression_level: int | None = Field(3, ge=1, le=22, description="Level, for zstd")
@@ -63,7 +74,7 @@ class Output(Node):
 class Source(Node):
     """Raw files and the adapter that reads them."""
 
-    path: str = Field(description="Folder of the files, under the lake")
+    path: Folder = Field(description="Folder of the files, under the lake")
     adapter: str = Field(description="Template under transforms_sql/sources, without .sql.j2")
     format: Literal["auto", "parquet", "ndjson"] = Field("auto", description="File format; auto goes by the names")
     description: str = Field("", description="One line for people")
@@ -89,7 +100,7 @@ class Model(Node):
 
     description: str = Field("", description="One line for people")
     sql: str = Field(description="Template under transforms_sql")
-    inputs: dict[str, Annotated[Input, BeforeValidator(_as_input)]] = Field(
+    inputs: dict[str, Annotated[Input, BeforeValidator(_as_input, json_schema_input_type=str | Input)]] = Field(
         min_length=1, description="Name in the template -> source or model; the first one sets the partitions"
     )
     output: Output = Field(description="Where and how the table is published")

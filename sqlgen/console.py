@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
@@ -105,7 +106,7 @@ class BarWatcher:
         self.progress.update(self.bar, total=len(plan.tasks))
 
     def running(self, task: Task) -> None:
-        self.progress.update(self.bar, model=task.model, partition=str(task.unit))
+        self.progress.update(self.bar, model=escape(task.model), partition=escape(str(task.unit)))
 
     def finished(self, result: Result) -> None:
         self.rows += result.rows_in
@@ -140,7 +141,7 @@ def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
     if plan.tasks:
         table = Table("model", "partition", "does", "because", box=None, pad_edge=False)
         for task in plan.tasks[:limit]:
-            table.add_row(task.model, str(task.unit), task.action, task.reason)
+            table.add_row(*map(escape, (task.model, str(task.unit), task.action, task.reason)))
         if console.is_terminal:
             console.print(table)
         else:
@@ -160,7 +161,10 @@ def print_notes(console: Console, notes: Iterable[str]) -> None:
 def print_report(console: Console, report: Report, retry: str) -> None:
     """The end of a run."""
     print_notes(console, report.notes)
-    if not report.tasks:
+    for error in report.errors:
+        console.print("[red]error:[/] ", end="")
+        plain(console, error)
+    if not report.tasks and not report.errors:
         console.print(f"Nothing to do: {report.fresh} partition(s) are up to date", highlight=False)
         return
     table = Table(
@@ -173,7 +177,7 @@ def print_report(console: Console, report: Report, retry: str) -> None:
         mine = [result for result in report.tasks if result.model == name]
         done = sum(result.ok for result in mine)
         table.add_row(
-            name,
+            escape(name),
             count(done) if done == len(mine) else f"{done} of {len(mine)}",
             count(sum(result.rows_in for result in mine)),
             count(sum(result.rows_out for result in mine)),

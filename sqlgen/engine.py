@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -57,18 +58,15 @@ class Engine:
 
     @cached_property
     def index(self) -> IndexCache:
-        return IndexCache(self.project.state / "index.json", self._index_file)
-
-    def listings(self, sources: Iterable[str]) -> dict[str, SourceListing]:
-        """The files of some sources now."""
-        return {name: list_source(self.project, name, self.index) for name in sources}
+        compiler = Compiler(self.project)
+        return IndexCache(self.project.state / "index.json", self._index_file, compiler.adapter_fingerprint)
 
     def compiler(self, models: Iterable[str]) -> Compiler:
         """For whole-lake SQL; a source without files is taken to lie as ``sample`` writes it."""
-        layouts = {}
-        for name in self._sources(models) if self.project.lake.is_dir() else ():
-            layouts[name] = list_source(self.project, name, lambda *_: ()).layout
-        return Compiler(self.project, layouts)
+        if not self.project.lake.is_dir():
+            return Compiler(self.project)
+        listings = {name: list_source(self.project, name, self.index) for name in self._sources(models)}
+        return _compiler(self.project, listings)
 
     def compile(self, models: Iterable[str]) -> dict[str, CompiledModel]:
         """Whole-lake SQL of some models."""
@@ -87,18 +85,23 @@ class Engine:
         """What a run would do. Reads the lake, writes nothing."""
         return self._prepare(selection)[0]
 
-    def run(self, selection: Selection, watcher: Watcher | None = None, wait: float = 0.0) -> Report:
-        """Plan and execute; what fails is in the report."""
+    def run(
+        self, selection: Selection, watcher: Watcher | None = None, wait: float = 0.0, always_report: bool = False
+    ) -> Report:
+        """Plan and execute; what fails is in the report, which is kept if there was anything to do."""
         self._require_lake(selection)
-        with run_lock(self.project.state, wait):
+        with run_lock(self.project.lake / ".sqlgen", wait):
             for name in selection.models:
                 self.manifest.compact(name)
             plan, planner = self._prepare(selection)
             self.index.save()
-            report = Report.start(plan, selection.models)
+            report = Report.start(plan, selection)
             runner = Runner(self.project, planner, self.manifest, self.reports, self.settings, watcher or Quiet())
             if plan.tasks:
                 runner.run(plan, report, selection.full_refresh)
+            elif always_report:
+                report.ended_at = report.started_at
+                self.reports.finish(report)
             report.notes += [f"deleted after processing: {path}" for path in delete_processed(self.project, planner)]
             return report
 
@@ -122,12 +125,17 @@ class Engine:
             self.project.lake.mkdir(parents=True, exist_ok=True)
 
     def _prepare(self, selection: Selection) -> tuple[Plan, Planner]:
-        listings = self.listings(self._sources(selection.models))
-        compiler = Compiler(self.project, {name: listing.layout for name, listing in listings.items()})
+        listings, errors = self._listings(selection)
+        blocked = self._blocked(errors)
+        selection = dataclasses.replace(
+            selection, models=tuple(name for name in selection.models if name not in blocked)
+        )
+        compiler = _compiler(self.project, listings)
         records = {name: self.manifest.load(name) for name in self.project.models}
         present = {name: self._present(name, found) for name, found in records.items() if name in selection.models}
         planner = Planner(self.project, compiler, listings, records, present, self._details)
         plan = planner.plan(selection)
+        plan.refused[:0] = errors.values()
         plan.notes[:0] = [
             f"source '{name}': no files in {self.project.lake / self.project.sources[name].path}"
             for name, listing in listings.items()
@@ -138,9 +146,34 @@ class Engine:
     def _details(self, name: str, unit: Partition) -> Record | None:
         return read_sidecar(self.project.lake / self.project.models[name].output.path / unit.path)
 
-    def _present(self, name: str, records: Iterable[Partition]) -> frozenset[Partition]:
-        root = str(self.project.lake / self.project.models[name].output.path)
-        return frozenset(unit for unit in records if Path(f"{root}/{unit.path}").is_dir())
+    def _listings(self, selection: Selection) -> tuple[dict[str, SourceListing], dict[str, str]]:
+        """Listings of the sources, and what is wrong with those that cannot be listed.
+
+        Raises :class:`ListingError` where that leaves nothing to run.
+        """
+        listings: dict[str, SourceListing] = {}
+        errors: dict[str, str] = {}
+        for name in self._sources(selection.models):
+            try:
+                listings[name] = list_source(self.project, name, self.index)
+            except ListingError as error:
+                errors[name] = str(error)
+        if errors and self._blocked(errors) >= set(selection.models):
+            raise ListingError("\n".join(errors.values()))
+        return listings, errors
+
+    def _blocked(self, sources: Iterable[str]) -> set[str]:
+        """Models that read one of these sources, or a model that does."""
+        blocked = set(sources)
+        for name in self.project.order:
+            refs = {entry.ref for entry in self.project.models[name].inputs} | self.project.upstream(name)
+            if refs & blocked:
+                blocked.add(name)
+        return blocked - set(sources)
+
+    def _present(self, name: str, records: Mapping[Partition, Record]) -> frozenset[Partition]:
+        root = self.project.lake / self.project.models[name].output.path
+        return frozenset(unit for unit, record in records.items() if _is_there(f"{root}/{unit.path}", record))
 
     def _sources(self, models: Iterable[str]) -> list[str]:
         refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is not None}
@@ -169,3 +202,16 @@ class Engine:
                 " Fill them, or put the file under exchange=/symbol=/date= folders"
             )
         return tuple(sorted(Partition.of(exchange=row[0], symbol=row[1], date=row[2]) for row in rows))
+
+
+def _compiler(project: Project, listings: Mapping[str, SourceListing]) -> Compiler:
+    layouts = {name: listing.layout for name, listing in listings.items()}
+    return Compiler(project, layouts, frozenset(name for name, listing in listings.items() if not listing.partitions))
+
+
+def _is_there(folder: str, record: Record) -> bool:
+    """Whether the published files are what was published, by name and size."""
+    try:
+        return all(Path(folder, name).stat().st_size == size for name, size in record.files.items())
+    except OSError:
+        return False

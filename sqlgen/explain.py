@@ -95,7 +95,10 @@ def _missing_column(error: duckdb.Error, text: str, task: Task, lake: Path) -> s
     for part in task.slices if match else ():
         files = [lake / file.path for file in part.files if file.path.endswith(".parquet")]
         if match and files:
-            names = pyarrow.parquet.read_schema(files[-1]).names
+            try:
+                names = pyarrow.parquet.read_schema(files[-1]).names
+            except (OSError, pyarrow.ArrowException):
+                continue  # damaged: another file of the input is what DuckDB spoke of
             if match.group(1) not in names:
                 return f"Column '{match.group(1)}' is not in the input {part.ref}, which has: {', '.join(names)}"
     return ""

@@ -32,10 +32,12 @@ class SourceListing:
     layout: Layout
     partitions: Mapping[Partition, tuple[FileInfo, ...]]
 
+    folder_exists: bool = True
+
     @property
     def keyed(self) -> bool:
         """Every file belongs to one partition, which its path names."""
-        return len(self.layout.hive_keys) >= 3
+        return names_partition(self.layout.hive_keys)
 
 
 def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
@@ -49,7 +51,7 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
             f" (or SQLGEN_LAKE, where it is used there). For data to try: sqlgen sample {project.lake}"
         )
     if not folder.is_dir():
-        return SourceListing(Layout(), {})
+        return SourceListing(Layout(), {}, folder_exists=False)
     try:
         files = [file for file in storage.list_files(project.lake, source.path) if _wanted(file, source.format)]
     except OSError as error:
@@ -96,12 +98,20 @@ def _partitions(where: str, name: str, file: FileInfo, layout: Layout, index: In
     return index(name, file, layout) if partition is None else (partition,)
 
 
+def names_partition(keys: Iterable[str]) -> bool:
+    """Whether these hive keys give exchange, symbol and date."""
+    found = set(keys)
+    return {"exchange", "symbol"} <= found and ("date" in found or {"year", "month", "day"} <= found)
+
+
 class IndexCache:
     """Remembers which partitions the rows of a file belong to, for sources without keys in their paths."""
 
-    def __init__(self, path: Path, compute: Indexer) -> None:
+    def __init__(self, path: Path, compute: Indexer, adapter: Callable[[str], str]) -> None:
         self.path = path
         self.compute = compute
+        self.adapter = adapter
+        """Source name -> what identifies its adapter: another one may find other partitions in a file."""
         self.changed = False
         try:
             self.known: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
@@ -109,7 +119,7 @@ class IndexCache:
             self.known = {}
 
     def __call__(self, name: str, file: FileInfo, layout: Layout) -> tuple[Partition, ...]:
-        key = f"{name}:{file.path}:{file.size}:{file.mtime_ns}"
+        key = f"{name}:{self.adapter(name)}:{file.path}:{file.size}:{file.mtime_ns}"
         if key not in self.known:
             self.known[key] = [partition.path for partition in self.compute(name, file, layout)]
             self.changed = True

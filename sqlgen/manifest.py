@@ -38,8 +38,9 @@ class Record:
     bytes: int = 0
     files: dict[str, int] = field(default_factory=dict)
     """Data file below the unit's folder -> size."""
-    contributed: tuple[str, ...] = ()
-    """append: input files whose rows are in."""
+    mode: str = "overwrite"
+    contributed: tuple[tuple[str, int, int], ...] = ()
+    """append: input files whose rows are in, as (path, size, mtime_ns)."""
     sources: dict[str, list[list[Any]]] = field(default_factory=dict)
     """Input name -> [path, size, mtime_ns] of its files; kept beside the data only."""
     run_id: str = ""
@@ -59,8 +60,9 @@ class Record:
     def from_json(cls, text: str) -> Record:
         """Raises ``ValueError`` or ``TypeError`` where ``text`` is not a record."""
         data = json.loads(text)
-        tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges", "contributed")}
-        return cls(**data | tuples)
+        tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges")}
+        contributed = tuple(tuple(file) for file in data.get("contributed", ()))
+        return cls(**data | tuples | {"contributed": contributed})
 
 
 class Manifest:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
@@ -52,7 +53,7 @@ def print_table(console: Console, project: Project, names: Iterable[str]) -> Non
         return
     table = Table("kind", "name", "path in the lake", "adapter or inputs", "description", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)
 
 

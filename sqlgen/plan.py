@@ -31,6 +31,11 @@ class Selection:
     only: frozenset[tuple[str, Partition]] | None = None
     """Where given, no units but these (a retry)."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every partition of the models is meant."""
+        return not (self.exchanges or self.symbols or self.start or self.end or self.only is not None)
+
     def covers(self, unit: Partition) -> bool:
         if self.exchanges and "exchange" in unit and unit["exchange"] not in self.exchanges:
             return False

@@ -47,7 +47,9 @@ class Planner:
             self._versions[name] = {unit: record.version for unit, record in records.items()}
             if name not in selection.models:
                 continue
-            if not self._layout_fits(name, selection, plan):
+            refusal = self._refusal(name, selection)
+            if refusal:
+                plan.refused.append(refusal)
                 continue
             for task in _ModelPlanner(self, self.project.models[name], selection, plan).tasks():
                 if selection.only is not None and task.id not in selection.only:
@@ -57,16 +59,30 @@ class Planner:
                 planned.add(task.id)
         return plan
 
-    def _layout_fits(self, name: str, selection: Selection, plan: Plan) -> bool:
+    def _refusal(self, name: str, selection: Selection) -> str:
+        """Why a model cannot be planned as things are; empty where it can."""
         model = self.project.models[name]
-        old = {record.keys for record in self.records.get(name, {}).values()} - {model.output.partition_by}
-        if not old or selection.full_refresh:
-            return True
-        plan.refused.append(
-            f"model '{name}' is published by ({', '.join(next(iter(old)))}), and models.yaml now says"
-            f" ({', '.join(model.output.partition_by)}). Rebuild it whole: sqlgen run --select {name} --full-refresh"
-        )
-        return False
+        keys = model.output.partition_by
+        if "date" in model.unit_keys and model.unit_keys != KEYS and self.compiler.compile(name).edges:
+            return (
+                f"model '{name}': what its template gives depends on where a partition lies in the history of its"
+                f" symbol, so that partition_by must name {', '.join(KEYS)}, or leave out the date"
+            )
+        records = self.records.get(name, {}).values()
+        foreign = model.output.mode == "append" and any(record.mode != "append" for record in records)
+        if foreign and not selection.full_refresh:
+            return (
+                f"model '{name}' was published in another mode, and its rows would be appended again."
+                f" Rebuild it whole: sqlgen run --select {name} --full-refresh"
+            )
+        old = {record.keys for record in records} - {keys}
+        if old and not (selection.full_refresh and selection.is_whole):
+            return (
+                f"model '{name}' is published by ({', '.join(next(iter(old)))}), and models.yaml now says"
+                f" ({', '.join(keys)}). Rebuild it whole, with all its partitions:"
+                f" sqlgen run --select {name} --full-refresh"
+            )
+        return ""
 
     def _predict(self, task: Task) -> None:
         if task.action == "remove":
@@ -115,6 +131,8 @@ class _ModelPlanner:
         compiled = self.planner.compiler.compile(model.name)
         units = self.planner.index(model, model.primary)
         edges = _edges(units)
+        if units and not any(map(self.selection.covers, units)):
+            self.plan.notes.append(f"{self.model.name}: none of its {len(units)} partition(s) matches the selection")
         for unit in sorted(units):
             if self.selection.covers(unit):
                 task = self._build(unit, compiled, edges[unit])
@@ -127,14 +145,35 @@ class _ModelPlanner:
     def _orphans(self, units: Mapping[Partition, object]) -> Iterable[Task]:
         records = self.planner.records.get(self.model.name, {})
         gone = [unit for unit in sorted(records) if unit not in units and self.selection.covers(unit)]
-        if self.selection.prune:
+        if gone and self._source_is_away():
+            self.plan.notes.append(f"{self.model.name}: the folder of its source is missing; nothing is pruned")
+            return
+        if self.selection.prune and not self._inputs_are_deleted():
             for unit in gone:
                 yield Task(self.model.name, unit, "remove", "all its inputs are gone (--prune)")
-        elif gone and not self.model.config.delete_after_processing:
+        elif gone and not self._inputs_are_deleted():
             self.plan.notes.append(
                 f"{self.model.name}: the inputs of {len(gone)} published partition(s) are gone, for example"
                 f" {gone[0]}. They stay as they are; --prune removes them"
             )
+
+    def _source_is_away(self) -> bool:
+        primary = self.model.primary
+        return primary.source is not None and not self.planner.listings[primary.ref].folder_exists
+
+    def _inputs_are_deleted(self) -> bool:
+        """Whether files of a source of this model, or of one before it, are deleted after processing."""
+        models = self.planner.project.models
+        doomed = {
+            entry.ref for model in models.values() if model.config.delete_after_processing for entry in model.inputs
+        }
+        pending, refs = [self.model], set()
+        while pending:
+            for entry in pending.pop().inputs:
+                refs.add(entry.ref)
+                if entry.ref in models:
+                    pending.append(models[entry.ref])
+        return bool(refs & doomed)
 
     def _build(self, unit: Partition, compiled: CompiledModel, edges: frozenset[Edge]) -> Task | None:
         """The task of a unit; ``None`` if it is up to date; a task without reason if it must wait."""
@@ -177,19 +216,24 @@ class _ModelPlanner:
             for part in slices
             if part.before
         }
-        contributed: tuple[str, ...] = ()
-        if self.model.output.mode == "append":
-            old = self.planner.records.get(self.model.name, {}).get(unit)
+        mode = self.model.output.mode
+        old = self.planner.records.get(self.model.name, {}).get(unit)
+        contributed: tuple[tuple[str, int, int], ...] = ()
+        if mode == "append":
             known = () if old is None or self.selection.full_refresh else old.contributed
-            contributed = tuple(dict.fromkeys([*known, *(file.path for part in slices for file in part.files)]))
+            files = new_files(slices[0].files, known, self.model.config.delete_after_processing)
+            contributed = (*known, *((file.path, file.size, file.mtime_ns) for file in files))
+        # What a merge gives depends on all that was merged before.
+        before = old.version if mode == "merge" and old is not None else ""
         return Record(
             unit=unit.path,
             keys=self.model.output.partition_by,
-            version=digest(compiled.fingerprint, inputs, edges, contributed),
+            version=digest(compiled.fingerprint, inputs, edges, contributed, before),
             sql=compiled.fingerprint,
             options=compiled.options_fingerprint,
             inputs=inputs,
             edges=edges,
+            mode=mode,
             contributed=contributed,
             sources={part.name: [list(file) for file in part.files] for part in slices if part.files},
         )
@@ -216,12 +260,12 @@ class _ModelPlanner:
         if old.sql == want.sql:
             reasons += [reason for edge, reason in _EDGE_LOST.items() if edge in {*old.edges} - {*want.edges}]
             reasons += [reason for edge, reason in _EDGE_WON.items() if edge in {*want.edges} - {*old.edges}]
-        if old.version != want.version and not reasons:
-            reasons.append("published in another mode")
         return "; ".join(reasons)
 
     def _input_reason(self, unit: Partition, name: str, want: Record) -> str:
-        entry = next(entry for entry in self.model.inputs if entry.name == name.removesuffix(" before"))
+        entry = next((entry for entry in self.model.inputs if entry.name == name.removesuffix(" before")), None)
+        if entry is None:
+            return f"input {name} is no longer there"
         when = " (the day before)" if name != entry.name else ""
         if entry.source is None:
             return f"{entry.ref} changed{when}"
@@ -240,18 +284,12 @@ class _ModelPlanner:
         new = len(want.contributed) - len(old.contributed)
         if new:
             return f"{new} new input file(s) ({slices[0].ref})"
-        if old.inputs != want.inputs:
-            self._note_changes(unit, slices[0])
+        self.plan.notes += [
+            f"{self.model.name}: {file.path} changed after it was appended; its rows stay as they were"
+            for file in slices[0].files
+            if tuple(file) not in old.contributed
+        ]
         return ""
-
-    def _note_changes(self, unit: Partition, part: Slice) -> None:
-        old = self.planner.details(self.model.name, unit)
-        known = {path: rest for path, *rest in old.sources.get(part.name, [])} if old is not None else {}
-        for file in part.files:
-            if file.path in known and known[file.path] != [file.size, file.mtime_ns]:
-                self.plan.notes.append(
-                    f"{self.model.name}: {file.path} changed after it was appended; its rows stay as they were"
-                )
 
 
 def _edges(units: Iterable[Partition]) -> dict[Partition, frozenset[Edge]]:
@@ -265,6 +303,19 @@ def _edges(units: Iterable[Partition]) -> dict[Partition, frozenset[Edge]]:
             held: dict[Edge, bool] = {"first": at == 0, "open": at == len(history) - 1}
             found[unit] = frozenset(edge for edge in EDGES if held[edge])
     return found
+
+
+def new_files(
+    files: Iterable[FileInfo], contributed: Iterable[tuple[str, int, int]], names_come_again: bool
+) -> list[FileInfo]:
+    """Files whose rows are not appended yet.
+
+    A file that changed after it was appended is not new, unless the files are deleted after processing: then it
+    is another file under the same name.
+    """
+    done = set(contributed)
+    paths = set() if names_come_again else {path for path, _, _ in done}
+    return [file for file in files if tuple(file) not in done and file.path not in paths]
 
 
 def _file_changes(old: Iterable[Sequence[object]], new: Iterable[Sequence[object]]) -> str:

@@ -115,6 +115,7 @@ def load(path: Path) -> Project:
     models = {name: model for name, spec in config.models.items() if (model := checker.model(name, spec)) is not None}
     checker.collisions()
     checker.deletions(models)
+    checker.unit_keys(models)
     if not checker.problems:
         checker.cycles(models)
     if checker.problems:
@@ -285,6 +286,18 @@ class _Checker:
                         f"files of '{entry.ref}' are deleted after processing, but this model"
                         " rebuilds partitions from them. Use mode append or merge, without lookback",
                     )
+
+    def unit_keys(self, models: Mapping[str, Model]) -> None:
+        """The first input must tell the partitions of its model apart."""
+        for model in models.values():
+            upstream = models.get(model.primary.ref)
+            missing = [key for key in model.unit_keys if upstream is not None and key not in upstream.unit_keys]
+            if upstream is not None and missing:
+                self.add(
+                    ("models", model.name, "output", "partition_by"),
+                    f"'{upstream.name}', its first input, is not partitioned by {', '.join(missing)}. Leave that out"
+                    f" here, or add it to the partition_by of '{upstream.name}'",
+                )
 
     def cycles(self, models: Mapping[str, Model]) -> None:
         project = Project(self.document.path, self.config, self.library, models)

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Literal
 from sqlgen import storage
 from sqlgen.errors import UsageError
 from sqlgen.partitions import Partition
-from sqlgen.plan import Plan, Task
+from sqlgen.plan import Plan, Selection, Task
 
 Status = Literal["published", "recovered", "empty", "removed", "failed", "skipped", "pending"]
 DONE = frozenset({"published", "recovered", "empty", "removed"})
@@ -54,14 +53,27 @@ class Report:
     seconds: float = 0.0
     models: tuple[str, ...] = ()
     """Models that were selected."""
+    errors: tuple[str, ...] = ()
+    """Why models could not even be planned."""
+    full_refresh: bool = False
+    prune: bool = False
 
     @classmethod
-    def start(cls, plan: Plan, models: Iterable[str]) -> Report:
+    def start(cls, plan: Plan, selection: Selection) -> Report:
         now = datetime.now(UTC)
         run_id = f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
         pending = [pending_result(task) for task in plan.tasks]
-        notes = [*plan.refused, *plan.notes]
-        return cls(run_id, now.isoformat(timespec="seconds"), pending, plan.fresh, notes, models=tuple(models))
+        return cls(
+            run_id,
+            now.isoformat(timespec="seconds"),
+            pending,
+            plan.fresh,
+            list(plan.notes),
+            models=selection.models,
+            errors=tuple(plan.refused),
+            full_refresh=selection.full_refresh,
+            prune=selection.prune,
+        )
 
     @property
     def counts(self) -> dict[str, int]:
@@ -69,7 +81,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        return all(result.ok for result in self.tasks)
+        return not self.errors and all(result.ok for result in self.tasks)
 
     def to_dict(self) -> dict[str, Any]:
         data = dataclasses.asdict(self)
@@ -127,11 +139,16 @@ class ReportStore:
             data["tasks"] = [noted.get((task["model"], task["partition"]), task) for task in data["tasks"]]
         return data
 
-    def unfinished(self) -> frozenset[tuple[str, Partition]]:
-        """Tasks of the newest run that are not done."""
-        tasks = self.last()["tasks"]
-        return frozenset(
-            (task["model"], Partition.from_path(task["partition"])) for task in tasks if task["status"] not in DONE
+    def unfinished(self, selection: Selection) -> Selection:
+        """What the newest run left undone, to be done in the same way."""
+        last = self.last()
+        only = frozenset(
+            (task["model"], Partition.from_path(task["partition"]))
+            for task in last["tasks"]
+            if task["status"] not in DONE
+        )
+        return dataclasses.replace(
+            selection, only=only, full_refresh=last["full_refresh"], prune=last["prune"] or selection.prune
         )
 
     def last_start(self, model: str) -> datetime | None:

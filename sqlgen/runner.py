@@ -19,7 +19,7 @@ from sqlgen import storage
 from sqlgen.build import Builder, Built
 from sqlgen.errors import SqlgenError
 from sqlgen.explain import explain
-from sqlgen.manifest import Manifest
+from sqlgen.manifest import Manifest, Record
 from sqlgen.partitions import Partition
 from sqlgen.plan import WHOLE_MODEL, Plan, Task
 from sqlgen.planner import Planner
@@ -70,14 +70,21 @@ class Runner:
     reports: ReportStore
     settings: Settings
     watcher: Watcher
+    _cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
+
+    def interrupt(self) -> None:
+        """Stop the statements that are running; interrupting their parent would not reach them."""
+        for cursor in list(self._cursors):
+            cursor.interrupt()
 
     def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
         """Execute every task; failures are in the report and stop only what depends on them."""
         begun = time.monotonic()
         builder = Builder(self.project, self.planner, report.run_id, full_refresh)
         self._clear_staging()
-        if full_refresh:
-            self._drop_old_layouts(plan)
+        builder.roots = self._new_layouts(plan, builder)
+        before = {name: self.planner.records[name] for name in builder.roots}
+        self.planner.records.update({name: {} for name in builder.roots})
         self.reports.save(report)
         self.watcher.started(plan)
         temp = self.project.state / "tmp"
@@ -85,6 +92,10 @@ class Runner:
         try:
             with connect(self.settings, temp) as connection:
                 _Execution(self, plan, builder, connection, report, results).go()
+            for name, records in before.items():
+                self._swap_table(
+                    name, records, builder, [results[task.id] for task in plan.tasks if task.model == name]
+                )
         finally:
             report.tasks = [results.get(task.id, pending_result(task)) for task in plan.tasks]
             report.seconds = round(time.monotonic() - begun, 3)
@@ -98,26 +109,43 @@ class Runner:
         """Only one run holds the lake, so whatever is staged was left by a killed one."""
         shutil.rmtree(self.project.lake / storage.STAGING, ignore_errors=True)
 
-    def _drop_old_layouts(self, plan: Plan) -> None:
-        for name in {task.model for task in plan.tasks}:
-            model = self.project.models[name]
-            old = [
-                unit for unit, record in self.planner.records[name].items() if record.keys != model.output.partition_by
-            ]
-            if old:
-                shutil.rmtree(self.project.lake / model.output.path, ignore_errors=True)
-            for unit in old:
-                self.manifest.drop(name, unit)
-                del self.planner.records[name][unit]
+    def _new_layouts(self, plan: Plan, builder: Builder) -> dict[str, Path]:
+        """Models that are published by other keys than models.yaml says now -> where they are built."""
+        changed = {
+            task.model
+            for task in plan.tasks
+            for record in self.planner.records[task.model].values()
+            if record.keys != self.project.models[task.model].output.partition_by
+        }
+        return {name: builder.staging / "tables" / name for name in changed}
 
-    def record(self, task: Task, built: Built) -> None:
-        """Write down what is published now."""
-        if built.record is None:
-            self.manifest.drop(task.model, task.unit)
-            self.planner.records[task.model].pop(task.unit, None)
+    def _swap_table(self, name: str, old: dict[Partition, Record], builder: Builder, results: list[Result]) -> None:
+        """Publish a table in its new layout, if every partition of it was built; else leave it as it was."""
+        built = self.planner.records[name]
+        self.planner.records[name] = old
+        if not all(result.ok for result in results):
+            return
+        target = self.project.lake / self.project.models[name].output.path
+        if builder.roots[name].exists():
+            storage.publish(builder.roots[name], target)
         else:
-            self.manifest.add(task.model, built.record)
+            storage.remove(target, builder.staging / f"gone-{name}", self.project.lake)
+        for unit in old:
+            self.manifest.drop(name, unit)
+        for record in built.values():
+            self.manifest.add(name, record)
+        self.planner.records[name] = built
+
+    def record(self, task: Task, built: Built, final: bool) -> None:
+        """Keep in mind what is published now, and write it down if it is ``final``."""
+        if built.record is None:
+            self.planner.records[task.model].pop(task.unit, None)
+            if final:
+                self.manifest.drop(task.model, task.unit)
+        else:
             self.planner.records[task.model][task.unit] = built.record
+            if final:
+                self.manifest.add(task.model, built.record)
 
     def execute(self, task: Task, builder: Builder, connection: duckdb.DuckDBPyConnection) -> Result:
         """Run one task to its end; never raises for what a user can cause."""
@@ -126,13 +154,15 @@ class Runner:
         result = pending_result(task)
         try:
             cursor = connection.cursor()
+            self._cursors.append(cursor)
             cursor.execute("SET enable_progress_bar = false")  # it would print into what the user reads
             try:
                 built = builder.remove(task) if task.action == "remove" else builder.build(task, cursor, sql)
             finally:
+                self._cursors.remove(cursor)
                 cursor.close()
-            self.record(task, built)
-        except (SqlgenError, duckdb.Error, OSError) as error:
+            self.record(task, built, final=task.model not in builder.roots)
+        except Exception as error:  # whatever it is, it is this task's alone: the others go on
             template = self.project.models[task.model].config.sql
             failure = explain(error, task, template, sql[-1] if sql else None, self.project.lake)
             message = str(failure)
@@ -193,7 +223,7 @@ class _Execution:
                         sorter.done(key)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                self.connection.interrupt()
+                self.runner.interrupt()
                 raise
 
     def _execute(self, task: Task) -> Result:

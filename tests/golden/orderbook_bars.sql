@@ -9,7 +9,7 @@
 --              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/orderbook/bars (overwrite), by exchange, symbol, date
--- fingerprint: 0c5f7867af127b83f366206c
+-- fingerprint: 6f7f55f753c2270acea0a720
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -22,6 +22,7 @@ COPY (
             [
                 'lake/processed/ccxt/orderbook/hf/**/*.parquet'
             ],
+            union_by_name = true,
             hive_partitioning = true,
             hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
         )
@@ -52,12 +53,12 @@ COPY (
             row_number() OVER in_order AS place,
             coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM snapshots
-        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
+        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
     ),
     segments AS (
         SELECT
             *,
-            count(*) FILTER (after_gap) OVER (
+            sum(CAST(after_gap AS BIGINT)) OVER (
                 PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
             ) AS segment
         FROM gaps

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/ticker/features (overwrite), by exchange, symbol, date
--- fingerprint: bf3b6cfd436ab2d15e1fd7f6
+-- fingerprint: f7314ba89d54e7b8222ab640
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -23,7 +23,7 @@ COPY (
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                 ), 0) AS BIGINT) AS rows_before
             FROM parquet_file_metadata([
-                'lake/raw/ccxt/ticker/**/*.parquet'
+                'lake/raw/ccxt/ticker/**/[!_.]*.parquet'
             ])
         ),
         positioned AS (
@@ -49,8 +49,9 @@ COPY (
                 CAST(percentage AS DOUBLE) AS percentage
             FROM read_parquet(
                 [
-                    'lake/raw/ccxt/ticker/**/*.parquet'
+                    'lake/raw/ccxt/ticker/**/[!_.]*.parquet'
                 ],
+                union_by_name = true,
                 hive_partitioning = true,
                 hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
             )
@@ -93,12 +94,12 @@ COPY (
             row_number() OVER in_order AS place,
             coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM quotes
-        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
+        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
     ),
     segments AS (
         SELECT
             *,
-            count(*) FILTER (after_gap) OVER (
+            sum(CAST(after_gap AS BIGINT)) OVER (
                 PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
             ) AS segment
         FROM gaps

@@ -9,7 +9,7 @@
 --              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
--- fingerprint: e5c86357dfd262d55e441caa
+-- fingerprint: a19c778d6f54ffefb9217c05
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -26,7 +26,7 @@ COPY (
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                 ), 0) AS BIGINT) AS rows_before
             FROM parquet_file_metadata([
-                'lake/raw/ccxt/trades/**/*.parquet'
+                'lake/raw/ccxt/trades/**/[!_.]*.parquet'
             ])
         ),
         positioned AS (
@@ -42,8 +42,9 @@ COPY (
                 CAST(side AS VARCHAR) AS side
             FROM read_parquet(
                 [
-                    'lake/raw/ccxt/trades/**/*.parquet'
+                    'lake/raw/ccxt/trades/**/[!_.]*.parquet'
                 ],
+                union_by_name = true,
                 hive_partitioning = true,
                 hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
             )
@@ -75,12 +76,12 @@ COPY (
             row_number() OVER in_order AS place,
             coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM valid
-        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
+        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
     ),
     segments AS (
         SELECT
             *,
-            count(*) FILTER (after_gap) OVER (
+            sum(CAST(after_gap AS BIGINT)) OVER (
                 PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
             ) AS segment
         FROM gaps

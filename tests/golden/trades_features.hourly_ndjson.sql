@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 83ecc0dc1834929de356bb05
+-- fingerprint: a73cc096abdc15044eb74e40
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -29,7 +29,7 @@ COPY (
                 CAST(side AS VARCHAR) AS side
             FROM read_json(
                 [
-                    'lake/raw/ccxt/trades/**/*.ndjson*'
+                    'lake/raw/ccxt/trades/**/[!_.]*.ndjson*'
                 ],
                 format = 'newline_delimited',
                 columns = {
@@ -72,12 +72,12 @@ COPY (
             row_number() OVER in_order AS place,
             coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM trades
-        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
+        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
     ),
     segments AS (
         SELECT
             *,
-            count(*) FILTER (after_gap) OVER (
+            sum(CAST(after_gap AS BIGINT)) OVER (
                 PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
             ) AS segment
         FROM gaps

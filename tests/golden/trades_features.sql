@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: f7df5aa34d41b1d72ef93c06
+-- fingerprint: e538e0c57d9fe57fee82588d
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -23,7 +23,7 @@ COPY (
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                 ), 0) AS BIGINT) AS rows_before
             FROM parquet_file_metadata([
-                'lake/raw/ccxt/trades/**/*.parquet'
+                'lake/raw/ccxt/trades/**/[!_.]*.parquet'
             ])
         ),
         positioned AS (
@@ -39,8 +39,9 @@ COPY (
                 CAST(side AS VARCHAR) AS side
             FROM read_parquet(
                 [
-                    'lake/raw/ccxt/trades/**/*.parquet'
+                    'lake/raw/ccxt/trades/**/[!_.]*.parquet'
                 ],
+                union_by_name = true,
                 hive_partitioning = true,
                 hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
             )
@@ -65,12 +66,12 @@ COPY (
             row_number() OVER in_order AS place,
             coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM trades
-        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, seq)
+        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
     ),
     segments AS (
         SELECT
             *,
-            count(*) FILTER (after_gap) OVER (
+            sum(CAST(after_gap AS BIGINT)) OVER (
                 PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
             ) AS segment
         FROM gaps

@@ -127,7 +127,7 @@ def test_listing_skips_hidden_and_foreign_files(tmp_path: Path) -> None:
 
 
 def record(unit: str, version: str = "v") -> Record:
-    return Record(f"date={unit}", ("date",), version, "sql", "options", {"trades": "d"}, contributed=("a",))
+    return Record(f"date={unit}", ("date",), version, "sql", "options", {"trades": "d"}, contributed=(("a", 1, 2),))
 
 
 def test_the_manifest_survives_a_torn_line(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@
 --              keep_book = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: b0bc80c23056dd842c125f57
+-- fingerprint: fdda6b847684ef766c37c6e6
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -796,200 +796,6 @@ COPY (
                 ask_x_00 + coalesce(ask_x_01, 0) + coalesce(ask_x_02, 0) + coalesce(ask_x_03, 0) + coalesce(ask_x_04, 0)
                 + coalesce(ask_x_05, 0) + coalesce(ask_x_06, 0) + coalesce(ask_x_07, 0) + coalesce(ask_x_08, 0) + coalesce(ask_x_09, 0)
             ) / fit_levels AS ask_x_mean,
-            bid_within_5bps AS bid_vol_band_0_5bps,
-            ask_within_5bps AS ask_vol_band_0_5bps,
-            CASE
-                WHEN bid_within_10bps > bid_within_5bps THEN
-                    if(bid_bps_00 >= 5 AND bid_bps_00 < 10, bid_size_00, 0)
-                    + if(bid_bps_01 >= 5 AND bid_bps_01 < 10, bid_size_01, 0)
-                    + if(bid_bps_02 >= 5 AND bid_bps_02 < 10, bid_size_02, 0)
-                    + if(bid_bps_03 >= 5 AND bid_bps_03 < 10, bid_size_03, 0)
-                    + if(bid_bps_04 >= 5 AND bid_bps_04 < 10, bid_size_04, 0)
-                    + if(bid_bps_05 >= 5 AND bid_bps_05 < 10, bid_size_05, 0)
-                    + if(bid_bps_06 >= 5 AND bid_bps_06 < 10, bid_size_06, 0)
-                    + if(bid_bps_07 >= 5 AND bid_bps_07 < 10, bid_size_07, 0)
-                    + if(bid_bps_08 >= 5 AND bid_bps_08 < 10, bid_size_08, 0)
-                    + if(bid_bps_09 >= 5 AND bid_bps_09 < 10, bid_size_09, 0)
-                    + if(bid_bps_10 >= 5 AND bid_bps_10 < 10, bid_size_10, 0)
-                    + if(bid_bps_11 >= 5 AND bid_bps_11 < 10, bid_size_11, 0)
-                    + if(bid_bps_12 >= 5 AND bid_bps_12 < 10, bid_size_12, 0)
-                    + if(bid_bps_13 >= 5 AND bid_bps_13 < 10, bid_size_13, 0)
-                    + if(bid_bps_14 >= 5 AND bid_bps_14 < 10, bid_size_14, 0)
-                    + if(bid_bps_15 >= 5 AND bid_bps_15 < 10, bid_size_15, 0)
-                    + if(bid_bps_16 >= 5 AND bid_bps_16 < 10, bid_size_16, 0)
-                    + if(bid_bps_17 >= 5 AND bid_bps_17 < 10, bid_size_17, 0)
-                    + if(bid_bps_18 >= 5 AND bid_bps_18 < 10, bid_size_18, 0)
-                    + if(bid_bps_19 >= 5 AND bid_bps_19 < 10, bid_size_19, 0)
-                ELSE bid_within_10bps - bid_within_5bps
-            END AS bid_vol_band_5_10bps,
-            CASE
-                WHEN ask_within_10bps > ask_within_5bps THEN
-                    if(ask_bps_00 >= 5 AND ask_bps_00 < 10, ask_size_00, 0)
-                    + if(ask_bps_01 >= 5 AND ask_bps_01 < 10, ask_size_01, 0)
-                    + if(ask_bps_02 >= 5 AND ask_bps_02 < 10, ask_size_02, 0)
-                    + if(ask_bps_03 >= 5 AND ask_bps_03 < 10, ask_size_03, 0)
-                    + if(ask_bps_04 >= 5 AND ask_bps_04 < 10, ask_size_04, 0)
-                    + if(ask_bps_05 >= 5 AND ask_bps_05 < 10, ask_size_05, 0)
-                    + if(ask_bps_06 >= 5 AND ask_bps_06 < 10, ask_size_06, 0)
-                    + if(ask_bps_07 >= 5 AND ask_bps_07 < 10, ask_size_07, 0)
-                    + if(ask_bps_08 >= 5 AND ask_bps_08 < 10, ask_size_08, 0)
-                    + if(ask_bps_09 >= 5 AND ask_bps_09 < 10, ask_size_09, 0)
-                    + if(ask_bps_10 >= 5 AND ask_bps_10 < 10, ask_size_10, 0)
-                    + if(ask_bps_11 >= 5 AND ask_bps_11 < 10, ask_size_11, 0)
-                    + if(ask_bps_12 >= 5 AND ask_bps_12 < 10, ask_size_12, 0)
-                    + if(ask_bps_13 >= 5 AND ask_bps_13 < 10, ask_size_13, 0)
-                    + if(ask_bps_14 >= 5 AND ask_bps_14 < 10, ask_size_14, 0)
-                    + if(ask_bps_15 >= 5 AND ask_bps_15 < 10, ask_size_15, 0)
-                    + if(ask_bps_16 >= 5 AND ask_bps_16 < 10, ask_size_16, 0)
-                    + if(ask_bps_17 >= 5 AND ask_bps_17 < 10, ask_size_17, 0)
-                    + if(ask_bps_18 >= 5 AND ask_bps_18 < 10, ask_size_18, 0)
-                    + if(ask_bps_19 >= 5 AND ask_bps_19 < 10, ask_size_19, 0)
-                ELSE ask_within_10bps - ask_within_5bps
-            END AS ask_vol_band_5_10bps,
-            CASE
-                WHEN bid_within_25bps > bid_within_10bps THEN
-                    if(bid_bps_00 >= 10 AND bid_bps_00 < 25, bid_size_00, 0)
-                    + if(bid_bps_01 >= 10 AND bid_bps_01 < 25, bid_size_01, 0)
-                    + if(bid_bps_02 >= 10 AND bid_bps_02 < 25, bid_size_02, 0)
-                    + if(bid_bps_03 >= 10 AND bid_bps_03 < 25, bid_size_03, 0)
-                    + if(bid_bps_04 >= 10 AND bid_bps_04 < 25, bid_size_04, 0)
-                    + if(bid_bps_05 >= 10 AND bid_bps_05 < 25, bid_size_05, 0)
-                    + if(bid_bps_06 >= 10 AND bid_bps_06 < 25, bid_size_06, 0)
-                    + if(bid_bps_07 >= 10 AND bid_bps_07 < 25, bid_size_07, 0)
-                    + if(bid_bps_08 >= 10 AND bid_bps_08 < 25, bid_size_08, 0)
-                    + if(bid_bps_09 >= 10 AND bid_bps_09 < 25, bid_size_09, 0)
-                    + if(bid_bps_10 >= 10 AND bid_bps_10 < 25, bid_size_10, 0)
-                    + if(bid_bps_11 >= 10 AND bid_bps_11 < 25, bid_size_11, 0)
-                    + if(bid_bps_12 >= 10 AND bid_bps_12 < 25, bid_size_12, 0)
-                    + if(bid_bps_13 >= 10 AND bid_bps_13 < 25, bid_size_13, 0)
-                    + if(bid_bps_14 >= 10 AND bid_bps_14 < 25, bid_size_14, 0)
-                    + if(bid_bps_15 >= 10 AND bid_bps_15 < 25, bid_size_15, 0)
-                    + if(bid_bps_16 >= 10 AND bid_bps_16 < 25, bid_size_16, 0)
-                    + if(bid_bps_17 >= 10 AND bid_bps_17 < 25, bid_size_17, 0)
-                    + if(bid_bps_18 >= 10 AND bid_bps_18 < 25, bid_size_18, 0)
-                    + if(bid_bps_19 >= 10 AND bid_bps_19 < 25, bid_size_19, 0)
-                ELSE bid_within_25bps - bid_within_10bps
-            END AS bid_vol_band_10_25bps,
-            CASE
-                WHEN ask_within_25bps > ask_within_10bps THEN
-                    if(ask_bps_00 >= 10 AND ask_bps_00 < 25, ask_size_00, 0)
-                    + if(ask_bps_01 >= 10 AND ask_bps_01 < 25, ask_size_01, 0)
-                    + if(ask_bps_02 >= 10 AND ask_bps_02 < 25, ask_size_02, 0)
-                    + if(ask_bps_03 >= 10 AND ask_bps_03 < 25, ask_size_03, 0)
-                    + if(ask_bps_04 >= 10 AND ask_bps_04 < 25, ask_size_04, 0)
-                    + if(ask_bps_05 >= 10 AND ask_bps_05 < 25, ask_size_05, 0)
-                    + if(ask_bps_06 >= 10 AND ask_bps_06 < 25, ask_size_06, 0)
-                    + if(ask_bps_07 >= 10 AND ask_bps_07 < 25, ask_size_07, 0)
-                    + if(ask_bps_08 >= 10 AND ask_bps_08 < 25, ask_size_08, 0)
-                    + if(ask_bps_09 >= 10 AND ask_bps_09 < 25, ask_size_09, 0)
-                    + if(ask_bps_10 >= 10 AND ask_bps_10 < 25, ask_size_10, 0)
-                    + if(ask_bps_11 >= 10 AND ask_bps_11 < 25, ask_size_11, 0)
-                    + if(ask_bps_12 >= 10 AND ask_bps_12 < 25, ask_size_12, 0)
-                    + if(ask_bps_13 >= 10 AND ask_bps_13 < 25, ask_size_13, 0)
-                    + if(ask_bps_14 >= 10 AND ask_bps_14 < 25, ask_size_14, 0)
-                    + if(ask_bps_15 >= 10 AND ask_bps_15 < 25, ask_size_15, 0)
-                    + if(ask_bps_16 >= 10 AND ask_bps_16 < 25, ask_size_16, 0)
-                    + if(ask_bps_17 >= 10 AND ask_bps_17 < 25, ask_size_17, 0)
-                    + if(ask_bps_18 >= 10 AND ask_bps_18 < 25, ask_size_18, 0)
-                    + if(ask_bps_19 >= 10 AND ask_bps_19 < 25, ask_size_19, 0)
-                ELSE ask_within_25bps - ask_within_10bps
-            END AS ask_vol_band_10_25bps,
-            CASE
-                WHEN bid_within_50bps > bid_within_25bps THEN
-                    if(bid_bps_00 >= 25 AND bid_bps_00 < 50, bid_size_00, 0)
-                    + if(bid_bps_01 >= 25 AND bid_bps_01 < 50, bid_size_01, 0)
-                    + if(bid_bps_02 >= 25 AND bid_bps_02 < 50, bid_size_02, 0)
-                    + if(bid_bps_03 >= 25 AND bid_bps_03 < 50, bid_size_03, 0)
-                    + if(bid_bps_04 >= 25 AND bid_bps_04 < 50, bid_size_04, 0)
-                    + if(bid_bps_05 >= 25 AND bid_bps_05 < 50, bid_size_05, 0)
-                    + if(bid_bps_06 >= 25 AND bid_bps_06 < 50, bid_size_06, 0)
-                    + if(bid_bps_07 >= 25 AND bid_bps_07 < 50, bid_size_07, 0)
-                    + if(bid_bps_08 >= 25 AND bid_bps_08 < 50, bid_size_08, 0)
-                    + if(bid_bps_09 >= 25 AND bid_bps_09 < 50, bid_size_09, 0)
-                    + if(bid_bps_10 >= 25 AND bid_bps_10 < 50, bid_size_10, 0)
-                    + if(bid_bps_11 >= 25 AND bid_bps_11 < 50, bid_size_11, 0)
-                    + if(bid_bps_12 >= 25 AND bid_bps_12 < 50, bid_size_12, 0)
-                    + if(bid_bps_13 >= 25 AND bid_bps_13 < 50, bid_size_13, 0)
-                    + if(bid_bps_14 >= 25 AND bid_bps_14 < 50, bid_size_14, 0)
-                    + if(bid_bps_15 >= 25 AND bid_bps_15 < 50, bid_size_15, 0)
-                    + if(bid_bps_16 >= 25 AND bid_bps_16 < 50, bid_size_16, 0)
-                    + if(bid_bps_17 >= 25 AND bid_bps_17 < 50, bid_size_17, 0)
-                    + if(bid_bps_18 >= 25 AND bid_bps_18 < 50, bid_size_18, 0)
-                    + if(bid_bps_19 >= 25 AND bid_bps_19 < 50, bid_size_19, 0)
-                ELSE bid_within_50bps - bid_within_25bps
-            END AS bid_vol_band_25_50bps,
-            CASE
-                WHEN ask_within_50bps > ask_within_25bps THEN
-                    if(ask_bps_00 >= 25 AND ask_bps_00 < 50, ask_size_00, 0)
-                    + if(ask_bps_01 >= 25 AND ask_bps_01 < 50, ask_size_01, 0)
-                    + if(ask_bps_02 >= 25 AND ask_bps_02 < 50, ask_size_02, 0)
-                    + if(ask_bps_03 >= 25 AND ask_bps_03 < 50, ask_size_03, 0)
-                    + if(ask_bps_04 >= 25 AND ask_bps_04 < 50, ask_size_04, 0)
-                    + if(ask_bps_05 >= 25 AND ask_bps_05 < 50, ask_size_05, 0)
-                    + if(ask_bps_06 >= 25 AND ask_bps_06 < 50, ask_size_06, 0)
-                    + if(ask_bps_07 >= 25 AND ask_bps_07 < 50, ask_size_07, 0)
-                    + if(ask_bps_08 >= 25 AND ask_bps_08 < 50, ask_size_08, 0)
-                    + if(ask_bps_09 >= 25 AND ask_bps_09 < 50, ask_size_09, 0)
-                    + if(ask_bps_10 >= 25 AND ask_bps_10 < 50, ask_size_10, 0)
-                    + if(ask_bps_11 >= 25 AND ask_bps_11 < 50, ask_size_11, 0)
-                    + if(ask_bps_12 >= 25 AND ask_bps_12 < 50, ask_size_12, 0)
-                    + if(ask_bps_13 >= 25 AND ask_bps_13 < 50, ask_size_13, 0)
-                    + if(ask_bps_14 >= 25 AND ask_bps_14 < 50, ask_size_14, 0)
-                    + if(ask_bps_15 >= 25 AND ask_bps_15 < 50, ask_size_15, 0)
-                    + if(ask_bps_16 >= 25 AND ask_bps_16 < 50, ask_size_16, 0)
-                    + if(ask_bps_17 >= 25 AND ask_bps_17 < 50, ask_size_17, 0)
-                    + if(ask_bps_18 >= 25 AND ask_bps_18 < 50, ask_size_18, 0)
-                    + if(ask_bps_19 >= 25 AND ask_bps_19 < 50, ask_size_19, 0)
-                ELSE ask_within_50bps - ask_within_25bps
-            END AS ask_vol_band_25_50bps,
-            CASE
-                WHEN bid_within_100bps > bid_within_50bps THEN
-                    if(bid_bps_00 >= 50 AND bid_bps_00 < 100, bid_size_00, 0)
-                    + if(bid_bps_01 >= 50 AND bid_bps_01 < 100, bid_size_01, 0)
-                    + if(bid_bps_02 >= 50 AND bid_bps_02 < 100, bid_size_02, 0)
-                    + if(bid_bps_03 >= 50 AND bid_bps_03 < 100, bid_size_03, 0)
-                    + if(bid_bps_04 >= 50 AND bid_bps_04 < 100, bid_size_04, 0)
-                    + if(bid_bps_05 >= 50 AND bid_bps_05 < 100, bid_size_05, 0)
-                    + if(bid_bps_06 >= 50 AND bid_bps_06 < 100, bid_size_06, 0)
-                    + if(bid_bps_07 >= 50 AND bid_bps_07 < 100, bid_size_07, 0)
-                    + if(bid_bps_08 >= 50 AND bid_bps_08 < 100, bid_size_08, 0)
-                    + if(bid_bps_09 >= 50 AND bid_bps_09 < 100, bid_size_09, 0)
-                    + if(bid_bps_10 >= 50 AND bid_bps_10 < 100, bid_size_10, 0)
-                    + if(bid_bps_11 >= 50 AND bid_bps_11 < 100, bid_size_11, 0)
-                    + if(bid_bps_12 >= 50 AND bid_bps_12 < 100, bid_size_12, 0)
-                    + if(bid_bps_13 >= 50 AND bid_bps_13 < 100, bid_size_13, 0)
-                    + if(bid_bps_14 >= 50 AND bid_bps_14 < 100, bid_size_14, 0)
-                    + if(bid_bps_15 >= 50 AND bid_bps_15 < 100, bid_size_15, 0)
-                    + if(bid_bps_16 >= 50 AND bid_bps_16 < 100, bid_size_16, 0)
-                    + if(bid_bps_17 >= 50 AND bid_bps_17 < 100, bid_size_17, 0)
-                    + if(bid_bps_18 >= 50 AND bid_bps_18 < 100, bid_size_18, 0)
-                    + if(bid_bps_19 >= 50 AND bid_bps_19 < 100, bid_size_19, 0)
-                ELSE bid_within_100bps - bid_within_50bps
-            END AS bid_vol_band_50_100bps,
-            CASE
-                WHEN ask_within_100bps > ask_within_50bps THEN
-                    if(ask_bps_00 >= 50 AND ask_bps_00 < 100, ask_size_00, 0)
-                    + if(ask_bps_01 >= 50 AND ask_bps_01 < 100, ask_size_01, 0)
-                    + if(ask_bps_02 >= 50 AND ask_bps_02 < 100, ask_size_02, 0)
-                    + if(ask_bps_03 >= 50 AND ask_bps_03 < 100, ask_size_03, 0)
-                    + if(ask_bps_04 >= 50 AND ask_bps_04 < 100, ask_size_04, 0)
-                    + if(ask_bps_05 >= 50 AND ask_bps_05 < 100, ask_size_05, 0)
-                    + if(ask_bps_06 >= 50 AND ask_bps_06 < 100, ask_size_06, 0)
-                    + if(ask_bps_07 >= 50 AND ask_bps_07 < 100, ask_size_07, 0)
-                    + if(ask_bps_08 >= 50 AND ask_bps_08 < 100, ask_size_08, 0)
-                    + if(ask_bps_09 >= 50 AND ask_bps_09 < 100, ask_size_09, 0)
-                    + if(ask_bps_10 >= 50 AND ask_bps_10 < 100, ask_size_10, 0)
-                    + if(ask_bps_11 >= 50 AND ask_bps_11 < 100, ask_size_11, 0)
-                    + if(ask_bps_12 >= 50 AND ask_bps_12 < 100, ask_size_12, 0)
-                    + if(ask_bps_13 >= 50 AND ask_bps_13 < 100, ask_size_13, 0)
-                    + if(ask_bps_14 >= 50 AND ask_bps_14 < 100, ask_size_14, 0)
-                    + if(ask_bps_15 >= 50 AND ask_bps_15 < 100, ask_size_15, 0)
-                    + if(ask_bps_16 >= 50 AND ask_bps_16 < 100, ask_size_16, 0)
-                    + if(ask_bps_17 >= 50 AND ask_bps_17 < 100, ask_size_17, 0)
-                    + if(ask_bps_18 >= 50 AND ask_bps_18 < 100, ask_size_18, 0)
-                    + if(ask_bps_19 >= 50 AND ask_bps_19 < 100, ask_size_19, 0)
-                ELSE ask_within_100bps - ask_within_50bps
-            END AS ask_vol_band_50_100bps,
             (bid_notional + ask_notional) / nullif(bid_depth_19 + ask_depth_19, 0) AS center_of_gravity
         FROM sums
     )
@@ -1198,24 +1004,34 @@ COPY (
             + coalesce(ask_size_18 * ask_size_18, 0) + coalesce(ask_size_19 * ask_size_19, 0)
         ) / ask_depth_19 / ask_depth_19
             AS ask_concentration, -- 0 to 1: Herfindahl index of the ask sizes
-        bid_vol_band_0_5bps, -- u: bid depth from 0 to 5 bps, NULL if cut off
-        ask_vol_band_0_5bps, -- u: ask depth from 0 to 5 bps, NULL if cut off
+        bid_within_5bps
+            AS bid_vol_band_0_5bps, -- u: bid depth from 0 to 5 bps, NULL if cut off
+        ask_within_5bps
+            AS ask_vol_band_0_5bps, -- u: ask depth from 0 to 5 bps, NULL if cut off
         (bid_vol_band_0_5bps - ask_vol_band_0_5bps) / nullif(bid_vol_band_0_5bps + ask_vol_band_0_5bps, 0)
             AS imb_band_0_5bps, -- -1 to 1: bid against ask depth of the band
-        bid_vol_band_5_10bps, -- u: bid depth from 5 to 10 bps, NULL if cut off
-        ask_vol_band_5_10bps, -- u: ask depth from 5 to 10 bps, NULL if cut off
+        bid_within_10bps - bid_within_5bps
+            AS bid_vol_band_5_10bps, -- u: bid depth from 5 to 10 bps, NULL if cut off
+        ask_within_10bps - ask_within_5bps
+            AS ask_vol_band_5_10bps, -- u: ask depth from 5 to 10 bps, NULL if cut off
         (bid_vol_band_5_10bps - ask_vol_band_5_10bps) / nullif(bid_vol_band_5_10bps + ask_vol_band_5_10bps, 0)
             AS imb_band_5_10bps, -- -1 to 1: bid against ask depth of the band
-        bid_vol_band_10_25bps, -- u: bid depth from 10 to 25 bps, NULL if cut off
-        ask_vol_band_10_25bps, -- u: ask depth from 10 to 25 bps, NULL if cut off
+        bid_within_25bps - bid_within_10bps
+            AS bid_vol_band_10_25bps, -- u: bid depth from 10 to 25 bps, NULL if cut off
+        ask_within_25bps - ask_within_10bps
+            AS ask_vol_band_10_25bps, -- u: ask depth from 10 to 25 bps, NULL if cut off
         (bid_vol_band_10_25bps - ask_vol_band_10_25bps) / nullif(bid_vol_band_10_25bps + ask_vol_band_10_25bps, 0)
             AS imb_band_10_25bps, -- -1 to 1: bid against ask depth of the band
-        bid_vol_band_25_50bps, -- u: bid depth from 25 to 50 bps, NULL if cut off
-        ask_vol_band_25_50bps, -- u: ask depth from 25 to 50 bps, NULL if cut off
+        bid_within_50bps - bid_within_25bps
+            AS bid_vol_band_25_50bps, -- u: bid depth from 25 to 50 bps, NULL if cut off
+        ask_within_50bps - ask_within_25bps
+            AS ask_vol_band_25_50bps, -- u: ask depth from 25 to 50 bps, NULL if cut off
         (bid_vol_band_25_50bps - ask_vol_band_25_50bps) / nullif(bid_vol_band_25_50bps + ask_vol_band_25_50bps, 0)
             AS imb_band_25_50bps, -- -1 to 1: bid against ask depth of the band
-        bid_vol_band_50_100bps, -- u: bid depth from 50 to 100 bps, NULL if cut off
-        ask_vol_band_50_100bps, -- u: ask depth from 50 to 100 bps, NULL if cut off
+        bid_within_100bps - bid_within_50bps
+            AS bid_vol_band_50_100bps, -- u: bid depth from 50 to 100 bps, NULL if cut off
+        ask_within_100bps - ask_within_50bps
+            AS ask_vol_band_50_100bps, -- u: ask depth from 50 to 100 bps, NULL if cut off
         (bid_vol_band_50_100bps - ask_vol_band_50_100bps) / nullif(bid_vol_band_50_100bps + ask_vol_band_50_100bps, 0)
             AS imb_band_50_100bps, -- -1 to 1: bid against ask depth of the band
         spread / nullif((bid_within_5bps + ask_within_5bps), 0)

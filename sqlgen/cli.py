@@ -32,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ProjectFile = Annotated[Path, typer.Argument(help="The project file.", metavar="[models.yaml]")]
+ProjectFile = Annotated[Path, typer.Argument(help="The project file.", metavar="models.yaml")]
 Select = Annotated[
     list[str] | None, typer.Option("--select", "-s", help="Models: names, globs, tag:x, +m (and what it needs), m+.")
 ]

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from sqlgen.partitions import Partition
@@ -79,16 +79,17 @@ class BarWatcher:
         self.rows = 0
         self.begun = time.monotonic()
         self.progress = Progress(
-            TextColumn("[bold]{task.fields[model]}[/]"),
-            TextColumn("[dim]{task.fields[partition]}[/]"),
-            BarColumn(bar_width=24),
+            TextColumn(
+                "[bold]{task.fields[model]}[/] [dim]{task.fields[partition]}[/]",
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
-            TimeElapsedColumn(),
-            TextColumn("[dim]left[/]"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
+            expand=True,
         )
         self.bar = self.progress.add_task("", total=None, model="", partition="", speed="")
 
@@ -106,12 +107,12 @@ class BarWatcher:
         self.progress.update(self.bar, total=len(plan.tasks))
 
     def running(self, task: Task) -> None:
-        self.progress.update(self.bar, model=escape(task.model), partition=escape(str(task.unit)))
+        self.progress.update(self.bar, model=escape(task.model), partition=escape(task.unit.short))
 
     def finished(self, result: Result) -> None:
         self.rows += result.rows_in
         speed = self.rows / max(time.monotonic() - self.begun, 1e-3)
-        self.progress.update(self.bar, advance=1, speed=f"{speed:,.0f} rows/s")
+        self.progress.update(self.bar, advance=1, speed=f"{speed / 1000:,.0f}k rows/s")
         if not result.ok:
             self.progress.console.print(f"{MARKS[result.status]} ", end="")
             self.progress.console.print(result.error or "", markup=False, highlight=False, soft_wrap=True)
@@ -141,7 +142,7 @@ def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
     if plan.tasks:
         table = Table("model", "partition", "does", "because", box=None, pad_edge=False)
         for task in plan.tasks[:limit]:
-            table.add_row(*map(escape, (task.model, str(task.unit), task.action, task.reason)))
+            table.add_row(*map(escape, (task.model, task.unit.short, task.action, task.reason)))
         if console.is_terminal:
             console.print(table)
         else:

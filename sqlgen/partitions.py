@@ -68,6 +68,11 @@ class Partition:
             )
         )
 
+    @property
+    def short(self) -> str:
+        """The values alone, for a narrow place."""
+        return "/".join(value for _, value in self.values) or "(whole table)"
+
     def __str__(self) -> str:
         return "/".join(f"{key}={value}" for key, value in self.values) or "(whole table)"
 

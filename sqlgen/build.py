@@ -16,7 +16,6 @@ import duckdb
 from sqlgen import storage
 from sqlgen.compiler import Layout, Scan, Scope, input_predicate, partition_predicate
 from sqlgen.errors import TaskError
-from sqlgen.listing import SourceListing
 from sqlgen.manifest import SIDECAR, Record, read_sidecar
 from sqlgen.partitions import Partition
 from sqlgen.plan import Slice, Task
@@ -24,7 +23,6 @@ from sqlgen.planner import Planner, new_files
 from sqlgen.project import Model, ModelInput, Project
 from sqlgen.quoting import ident, literal
 from sqlgen.report import Status
-from sqlgen.storage import FileInfo
 
 DATA_FILE = "data_0.parquet"
 
@@ -258,9 +256,10 @@ class Builder:
         if model.primary.source is None:
             records = self.planner.records[part.ref]
             return sum(records[where].rows for where in part.current if where in records)
-        current = _files_of(self.planner.listings[part.ref], part)
+        listing = self.planner.listings[part.ref]
+        current = dict.fromkeys(file for where in part.current for file in listing.partitions[where])
         paths = [str(self.project.lake / file.path) for file in current]
-        if self.planner.listings[part.ref].layout.format == "parquet":
+        if listing.layout.format == "parquet":
             query = "SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata(?)"
         else:
             query = "SELECT count(*) FROM read_ndjson_objects(?)"
@@ -273,9 +272,3 @@ class Builder:
 
 def _short(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
-
-
-def _files_of(listing: SourceListing, part: Slice) -> tuple[FileInfo, ...]:
-    wanted = set(part.files)
-    found = [file for where in part.current for file in listing.partitions[where] if file in wanted]
-    return tuple(dict.fromkeys(found))

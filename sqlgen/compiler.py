@@ -23,10 +23,7 @@ MERGE_TEMPLATE = "publish/merge.sql.j2"
 WHOLE_TABLES = "target/tables"
 
 _COMMENT = re.compile(r"(^|\s)--[^'\"\n]*$", re.MULTILINE)
-
-
 _DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
-
 
 Edge = Literal["first", "open"]
 EDGES: tuple[Edge, ...] = ("first", "open")

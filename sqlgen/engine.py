@@ -65,7 +65,8 @@ class Engine:
         """For whole-lake SQL; a source without files is taken to lie as ``sample`` writes it."""
         if not self.project.lake.is_dir():
             return Compiler(self.project)
-        listings = {name: list_source(self.project, name, self.index) for name in self._sources(models)}
+        # Only the paths count here: which partitions the rows belong to need not be looked up in the files.
+        listings = {name: list_source(self.project, name, _some_partition) for name in self._sources(models)}
         return _compiler(self.project, listings)
 
     def compile(self, models: Iterable[str]) -> dict[str, CompiledModel]:
@@ -202,6 +203,10 @@ class Engine:
                 " Fill them, or put the file under exchange=/symbol=/date= folders"
             )
         return tuple(sorted(Partition.of(exchange=row[0], symbol=row[1], date=row[2]) for row in rows))
+
+
+def _some_partition(source: str, file: FileInfo, layout: Layout) -> tuple[Partition, ...]:
+    return (Partition(),)
 
 
 def _compiler(project: Project, listings: Mapping[str, SourceListing]) -> Compiler:

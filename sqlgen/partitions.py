@@ -11,15 +11,8 @@ from urllib.parse import quote, unquote
 KEYS = ("exchange", "symbol", "date")
 """The keys every source has, in its paths or in its rows."""
 
-HIVE_TYPES = {
-    "exchange": "VARCHAR",
-    "symbol": "VARCHAR",
-    "date": "DATE",
-    "year": "INTEGER",
-    "month": "INTEGER",
-    "day": "INTEGER",
-    "hour": "INTEGER",
-}
+HIVE_KEYS = (*KEYS, "year", "month", "day", "hour")
+"""Keys that mean something in a path."""
 
 
 @dataclass(frozen=True, order=True)
@@ -82,7 +75,7 @@ def hive_pairs(path: str) -> dict[str, str]:
     return {
         key: unquote(value)
         for key, equals, value in (part.partition("=") for part in path.split("/")[:-1])
-        if equals and key in HIVE_TYPES
+        if equals and key in HIVE_KEYS
     }
 
 

@@ -14,55 +14,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import jinja2
 import jinja2.sandbox
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from sqlgen import quoting
 from sqlgen.errors import TemplateError, nearest
+from sqlgen.options import Option
 
 TEMPLATE_SUFFIX = ".sql.j2"
 PACKAGED = Path(__file__).resolve().parent.parent / "transforms_sql"
 
 _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
-_SCALARS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
-
-
-class Option(BaseModel):
-    """One option of a template."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    type: Literal["int", "float", "bool", "str", "list[int]", "list[float]", "list[str]"]
-    default: Any = None
-    doc: str
-    gt: float | None = None
-    ge: float | None = None
-    lt: float | None = None
-    le: float | None = None
-    choices: list[Any] | None = None
-
-    @cached_property
-    def adapter(self) -> TypeAdapter[Any]:
-        bounds = {name: bound for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None}
-        scalar = _SCALARS[self.type.removeprefix("list[").removesuffix("]")]
-        bounded: Any = Annotated[scalar, Field(strict=scalar is not float, **bounds)]
-        if self.choices is not None:
-            bounded = Literal[tuple(self.choices)]
-        if self.type.startswith("list["):
-            return TypeAdapter(Annotated[list[bounded], Field(min_length=1)])
-        return TypeAdapter(bounded)
-
-    def check(self, value: Any) -> Any:
-        """``value`` in the option's type; ``ValueError`` with a sentence otherwise."""
-        try:
-            return self.adapter.validate_python(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{first['msg']}, found {first['input']!r} ({self.type}: {self.doc})") from None
 
 
 class Header(BaseModel):

@@ -179,6 +179,7 @@ LAYERS = [
     "partitions",
     "yamlfile",
     "config",
+    "options",
     "templates",
     "project",
     "compiler",

@@ -1,0 +1,126 @@
+"""What a kernel declares and how it is called.
+
+A kernel turns the rows of one symbol, in time order, into new columns. It sees them batch by batch and keeps what
+it needs to remember in its state. However the rows are split into batches, the columns and the final state are the
+same, bit by bit: that is what makes a day that continues from a stored state, a run over all days and a live feed
+give the same numbers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlgen.options import Option
+
+Array = NDArray[Any]
+State = dict[str, Array]
+"""Named arrays of fixed dtype, in a form that does not depend on how the rows came in batches."""
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """One output column of a kernel."""
+
+    name: str
+    doc: str
+    """Unit, colon, meaning: ``"u: order flow imbalance of the best level"``."""
+    type: Literal["double", "bigint", "smallint", "boolean", "timestamp", "varchar"] = "double"
+    """``double``: float64, NaN is NULL. ``bigint``, ``timestamp`` (ns): int64, never NULL. ``smallint``: int16.
+    ``boolean``: bool. ``varchar``: int8, an index into ``values``, -1 is NULL."""
+    values: tuple[str, ...] = ()
+    hidden: bool = False
+    """For other kernels only; not part of the table."""
+
+
+@dataclass(frozen=True)
+class Trades:
+    """Trades of one symbol in time order, which no kernel has seen before."""
+
+    ts: NDArray[np.int64]
+    """ns since the epoch."""
+    price: NDArray[np.float64]
+    """NaN where it is not valid."""
+    amount: NDArray[np.float64]
+    """NaN where it is not valid."""
+    side: NDArray[np.int8]
+    """1: the taker bought, -1: the taker sold, 0: unknown."""
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+
+NO_TRADES = Trades(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.float64), np.empty(0, np.int8))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of one symbol in time order, and the trades up to the last of them."""
+
+    ts: NDArray[np.int64]
+    """ns since the epoch."""
+    columns: Mapping[str, Array]
+    """The columns that the kernel asked for. Those of the template are float64 with NaN for NULL (booleans and
+    integers too); those of other kernels are as these gave them."""
+    trades: Trades | None = None
+    """All trades with ts <= the last row's that were in no batch before; ``None`` where the model has no trades
+    for these rows. A trade comes before a row of the same time."""
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def __getitem__(self, column: str) -> Array:
+        return self.columns[column]
+
+
+class Kernel(ABC):
+    """Base of all kernels. A subclass declares itself in class variables and is made with its options.
+
+    ``run`` must not keep references to the batch's arrays, and must write NaN, never inf.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    """Raise it whenever the numbers change: what was computed with another version is built again."""
+    doc: ClassVar[str]
+    options: ClassVar[Mapping[str, Option]] = {}
+    """Options that models.yaml may give, in the same namespace as the template's."""
+    reads_trades: ClassVar[bool] = False
+    replaces_rows: ClassVar[bool] = False
+    """The rows that come out are other rows than those that went in; the table has the kernel's columns only."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Take ``options``: all of them, checked; those of other kernels too."""
+        self.given = options
+
+    @abstractmethod
+    def inputs(self) -> Sequence[str]:
+        """Columns of the template or of other kernels that ``run`` reads, ``ts`` left out."""
+
+    @abstractmethod
+    def outputs(self) -> Sequence[Column]:
+        """The columns that ``run`` gives."""
+
+    @abstractmethod
+    def start(self) -> State:
+        """The state before the first row of a history."""
+
+    @abstractmethod
+    def run(self, state: State, batch: Batch) -> Sequence[Array]:
+        """One array per output; ``state`` is brought to where it stands after the batch (arrays may be replaced)."""
+
+
+SEGMENT_START = "segment_start"
+"""Hidden column of kernel ``segments``: 1 (int8) on rows that start a segment (the first row of a history too)."""
+
+MAX_GAP = Option(type="float", default=300, gt=0, doc="seconds without a row after which a new segment starts")
+HORIZONS = Option(
+    type="list[int]", default=[5, 15, 60, 300, 900], gt=0, doc="lengths of the rolling windows in seconds"
+)

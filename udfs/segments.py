@@ -1,0 +1,57 @@
+"""Segments: stretches of rows without a gap. Lags and windows never reach over their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udfs.jit import jit
+from udfs.kernel import MAX_GAP, NANOSECONDS, SEGMENT_START, Array, Batch, Column, Kernel, State
+
+
+@jit
+def find_starts(
+    ts: NDArray[np.int64],
+    max_gap: int,
+    clock: NDArray[np.int64],
+    starts: NDArray[np.int8],
+    age: NDArray[np.float64],
+) -> None:
+    """``clock``: whether there was a row before (0 or 1), its time, the start of its segment (ns)."""
+    for i in range(len(ts)):
+        begins = clock[0] == 0 or ts[i] - clock[1] > max_gap
+        if begins:
+            clock[2] = ts[i]
+        clock[0] = 1
+        clock[1] = ts[i]
+        starts[i] = begins
+        age[i] = (ts[i] - clock[2]) / 1e9
+
+
+class Segments(Kernel):
+    """Where segments start, and how old they are."""
+
+    name = "segments"
+    version = 1
+    doc = "Segments between gaps, and their age"
+    options = {"max_gap": MAX_GAP}
+
+    def inputs(self) -> Sequence[str]:
+        return ()
+
+    def outputs(self) -> Sequence[Column]:
+        return (
+            Column(SEGMENT_START, "1: 1 on the first row of a segment", "smallint", hidden=True),
+            Column("segment_age_s", "s: since the segment started; a window of h seconds is warm from h on"),
+        )
+
+    def start(self) -> State:
+        return {"clock": np.zeros(3, np.int64)}
+
+    def run(self, state: State, batch: Batch) -> Sequence[Array]:
+        starts, age = np.empty(len(batch), np.int8), np.empty(len(batch))
+        clock = state["clock"] = state["clock"].copy()
+        find_starts(batch.ts, int(self.given["max_gap"] * NANOSECONDS), clock, starts, age)
+        return starts, age

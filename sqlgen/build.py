@@ -13,14 +13,17 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen import storage
+from sqlgen import states, storage
 from sqlgen.compiler import Layout, Scan, Scope, input_predicate, partition_predicate
 from sqlgen.errors import TaskError
+from sqlgen.kernel_copy import KernelCopy, Statements
 from sqlgen.manifest import SIDECAR, Record, read_sidecar
-from sqlgen.partitions import Partition
+from sqlgen.model import Model, ModelInput
+from sqlgen.model_planner import new_files
+from sqlgen.partitions import KEYS, Partition
 from sqlgen.plan import Slice, Task
-from sqlgen.planner import Planner, new_files
-from sqlgen.project import Model, ModelInput, Project
+from sqlgen.planner import Planner
+from sqlgen.project import Project
 from sqlgen.quoting import ident, literal
 from sqlgen.report import Status
 
@@ -45,6 +48,8 @@ class Builder:
     """With what is listed, and with what upstream models have published by now."""
     run_id: str
     full_refresh: bool = False
+    cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
+    """Those that run a statement now, so that they can be interrupted."""
     roots: dict[str, Path] = field(default_factory=dict)
     """Models whose partition layout changes: their whole table is built here and swapped in at the end."""
 
@@ -78,7 +83,9 @@ class Builder:
         staged = self._stage_folder(task)
         mode = self.project.models[task.model].output.mode
         try:
-            if mode == "append":
+            if self.project.models[task.model].chain is not None:
+                task = self._copy_through_kernels(task, staged, connection, sql)
+            elif mode == "append":
                 self._append(task, old, staged, connection, sql)
             else:
                 self._copy(task, old if mode == "merge" else None, staged, connection, sql)
@@ -124,6 +131,41 @@ class Builder:
         connection.execute(sql[-1])
         if not model.inner_keys and not (staged / DATA_FILE).exists():
             raise TaskError(f"the staged file {staged / DATA_FILE} has vanished. Does another program clean up there?")
+
+    def _copy_through_kernels(
+        self, task: Task, staged: Path, connection: duckdb.DuckDBPyConnection, sql: list[str]
+    ) -> Task:
+        """Stage the unit and the kernels' state after it; the task, with that state in its record."""
+        model = self.project.models[task.model]
+        scope = self.scope(task)
+        assert task.want is not None
+        assert model.chain is not None
+        if scope is None:
+            return task
+        start = self._state_before(task, model)
+        statements = Statements(
+            feed=self.planner.compiler.feed(model, scope),
+            trades=self.planner.compiler.trades(model, scope),
+            copy=self.planner.compiler.copy(model, scope, str(staged if model.inner_keys else staged / DATA_FILE)),
+        )
+        constants = {key: task.unit.typed(key) for key in KEYS if key in task.unit}
+        kernels = KernelCopy(model.chain, statements, constants, connection, self.cursors, sql)
+        content = states.encode(kernels.run(start), model.chain.identity)
+        (staged / states.STATE_FILE).write_bytes(content)
+        return dataclasses.replace(task, want=dataclasses.replace(task.want, state=states.digest(content)))
+
+    def _state_before(self, task: Task, model: Model) -> states.Snapshot:
+        assert model.chain is not None
+        assert task.want is not None
+        if not task.want.before or task.previous is None:
+            return states.Snapshot(model.chain.start())
+        folder = self.root(task.model) / task.previous.path
+        try:
+            return states.read(folder, task.want.before, model.chain.identity)
+        except states.StateError as error:
+            raise TaskError(
+                f"the kernel state in {folder} cannot be used: {error}. Run again to build it anew"
+            ) from None
 
     def _keep(self, task: Task, old: Record | None, staged: Path) -> None:
         """Take over what is published, under a second name of the same files."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition
 from sqlgen.planner import Planner
-from sqlgen.project import Model, ModelInput, Project
+from sqlgen.project import Project
 from sqlgen.storage import FileInfo
 
 

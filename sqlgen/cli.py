@@ -155,7 +155,7 @@ def compile_models(
     output: Annotated[Path | None, typer.Option(help="Folder to write to. [default: target/compiled]")] = None,
 ) -> None:
     """Write every model's SQL to target/compiled/MODEL.sql."""
-    from sqlgen.compiler import WHOLE_TABLES
+    from sqlgen.statements import WHOLE_TABLES
 
     engine = _engine(file)
     project = engine.project

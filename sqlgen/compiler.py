@@ -9,18 +9,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from sqlgen.model import Model, ModelInput, adapter_template
 from sqlgen.partitions import KEYS, Partition
-from sqlgen.project import Model, ModelInput, Project, adapter_template
+from sqlgen.project import Project
 from sqlgen.quoting import ident, literal
+from sqlgen.statements import KERNEL_ROWS, compiled_file, compiled_file_with_kernels, copy, copy_options, indent
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
 MERGE_TEMPLATE = "publish/merge.sql.j2"
-WHOLE_TABLES = "target/tables"
 
 _COMMENT = re.compile(r"(^|\s)--[^'\"\n]*$", re.MULTILINE)
 _DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
@@ -74,13 +75,16 @@ class CompiledModel:
     """The whole file: header, COPY."""
     fingerprint: str
     options_fingerprint: str
+    kernels_fingerprint: str
     edges: frozenset[Edge]
     """The edges of a scope that make a difference to this model."""
 
     @property
     def descriptions(self) -> dict[str, str]:
-        """Output column -> unit and meaning, from the comments of the SELECT."""
-        return {match.group(1): match.group(2).strip() for match in _DESCRIBED.finditer(self.select)}
+        """Output column -> unit and meaning, from the comments of the SELECT and from the kernels."""
+        told = {match.group(1): match.group(2).strip() for match in _DESCRIBED.finditer(self.select)}
+        added = self.model.chain.outputs if self.model.chain is not None else ()
+        return {column.name: column.doc for column in added} | told
 
 
 @dataclass
@@ -102,26 +106,40 @@ class Compiler:
 
     def _compile(self, model: Model) -> CompiledModel:
         scope = self.whole_lake(model)
-        select = self._merged(model, self.select(model, scope))
-        inner = {
-            edge: self._merged(model, self.select(model, Scope(scope.inputs, frozenset(EDGES) - {edge})))
-            for edge in EDGES
-        }
+        select = self._whole(model, scope)
+        inner = {edge: self._whole(model, Scope(scope.inputs, frozenset(EDGES) - {edge})) for edge in EDGES}
         # Where the lake lies is no part of what the table is.
         texts = [_bare(text).replace(self._lake, "") for text in (select, *inner.values())]
-        fingerprint = digest(texts, model.lookback, _copy_options(model), model.output.mode)
+        kernels = model.chain.identity if model.chain is not None else []
+        parts = [texts, model.lookback, copy_options(model), model.output.mode]
+        fingerprint = digest(*parts, kernels) if kernels else digest(*parts)
         return CompiledModel(
             model=model,
             select=select,
-            sql=_file(model, select, fingerprint),
+            sql=self._file(model, scope, fingerprint),
             fingerprint=fingerprint,
-            options_fingerprint=digest(sorted(model.options.items()), _copy_options(model)),
+            options_fingerprint=digest(sorted(model.options.items()), copy_options(model)),
+            kernels_fingerprint=digest([(name, version) for name, version, _ in kernels]) if kernels else "",
             edges=frozenset(edge for edge in EDGES if _bare(select) != _bare(inner[edge])),
         )
+
+    def _whole(self, model: Model, scope: Scope) -> str:
+        """All SQL of a model that decides what its table is."""
+        if model.chain is None:
+            return self._merged(model, self.select(model, scope))
+        trades = self.trades(model, scope)
+        return "\n\n".join([self.feed(model, scope), *([trades] if trades else []), self.select(model, scope)])
 
     @property
     def _lake(self) -> str:
         return self.project.config.lake.rstrip("/") + "/"
+
+    def _file(self, model: Model, scope: Scope, fingerprint: str) -> str:
+        select = self._merged(model, self.select(model, scope))
+        if model.chain is None:
+            return compiled_file(model, select, fingerprint)
+        feed, trades = self.feed(model, scope), self.trades(model, scope)
+        return compiled_file_with_kernels(model, feed, trades, select, fingerprint)
 
     def whole_lake(self, model: Model) -> Scope:
         """Scope of all files of all inputs, as globs relative to the project's folder."""
@@ -143,19 +161,43 @@ class Compiler:
 
     def select(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope."""
+        over = model.header.kernels_over
+        if model.chain is not None and over is None:
+            return _narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, None)
+        given = {over: f"SELECT *\nFROM {KERNEL_ROWS}"} if over is not None else {}
+        return _narrowed(self._template(model, scope, given), model, scope.emit)
+
+    def feed(self, model: Model, scope: Scope) -> str:
+        """The SELECT whose rows go through the kernels of a model."""
+        over = next((entry for entry in model.inputs if entry.name == model.header.kernels_over), None)
+        if over is not None:
+            scan = scope.inputs[over.name]
+            assert scan is not None
+            return self.input_select(model, over, scan)
+        text = self._template(model, scope, {})
+        return f"SELECT *\nFROM (\n{indent(text)}\n)\nWHERE {scope.emit}" if scope.emit else text
+
+    def trades(self, model: Model, scope: Scope) -> str | None:
+        """The SELECT of the trades that the kernels of a model see beside the rows, if there are any."""
+        scan = scope.inputs[model.trades.name] if model.trades is not None else None
+        if scan is None or model.trades is None:
+            return None
+        rows = indent(self.input_select(model, model.trades, scan))
+        return f"SELECT\n    ts,\n    price,\n    amount,\n    side\nFROM (\n{rows}\n)"
+
+    def _template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
         inputs = {
-            entry.name: self.input_select(model, entry, scan)
+            entry.name: given.get(entry.name) or self.input_select(model, entry, scan)
             for entry in model.inputs
             if (scan := scope.inputs[entry.name]) is not None
         }
-        text = self._render(
+        return self._render(
             model.config.sql,
             inputs=inputs,
             options=model.options,
             scope=SimpleNamespace(first="first" in scope.edges, open="open" in scope.edges),
             model=SimpleNamespace(name=model.name, description=model.description),
         )
-        return _narrowed(text, model, scope.emit)
 
     def input_select(self, model: Model, entry: ModelInput, scan: Scan) -> str:
         """The SELECT that yields the canonical rows of one input."""
@@ -166,7 +208,7 @@ class Compiler:
             text = self._render(adapter_template(entry.source), source=_source(entry.ref, scan), options=options)
         if scan.predicate is None:
             return text
-        return f"SELECT *\nFROM (\n{_indent(text)}\n)\nWHERE {scan.predicate}"
+        return f"SELECT *\nFROM (\n{indent(text)}\n)\nWHERE {scan.predicate}"
 
     def published_select(self, name: str, scan: Scan) -> str:
         """The SELECT over published files of a model, which hold the partition columns too.
@@ -192,7 +234,7 @@ class Compiler:
 
         In mode merge the rows of the ``published`` files take part.
         """
-        return _copy(model, self._merged(model, self.select(model, scope), published), target, model.inner_keys)
+        return copy(model, self._merged(model, self.select(model, scope), published), target, model.inner_keys)
 
     def _merged(self, model: Model, select: str, published: tuple[str, ...] = ()) -> str:
         output = model.output
@@ -249,10 +291,6 @@ def _bare(sql: str) -> str:
     return " ".join(_COMMENT.sub("", sql).split())
 
 
-def _indent(text: str) -> str:
-    return "\n".join("    " + line if line else line for line in text.splitlines())
-
-
 def _narrowed(text: str, model: Model, emit: str | None) -> str:
     # A predicate may end in a comment, so its bracket closes on a line of its own.
     conditions = [f"(\n    {condition}\n)" for condition in (emit, model.config.filter) if condition]
@@ -260,57 +298,4 @@ def _narrowed(text: str, model: Model, emit: str | None) -> str:
         return text
     columns = ",\n    ".join(ident(column) for column in model.config.columns) or "*"
     where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT\n    {columns}\nFROM (\n{_indent(text)}\n){where}"
-
-
-def _copy_options(model: Model) -> list[str]:
-    output = model.output
-    options = [f"FORMAT {output.format}", f"COMPRESSION {output.compression}"]
-    if output.compression == "zstd" and output.compression_level is not None:
-        options.append(f"COMPRESSION_LEVEL {output.compression_level}")
-    rows = output.row_group_size or model.config.batch_size
-    if rows is not None:
-        options.append(f"ROW_GROUP_SIZE {rows}")
-    return options
-
-
-def _copy(model: Model, select: str, target: str, partition_by: tuple[str, ...], *extra: str) -> str:
-    options = _copy_options(model)
-    if partition_by:
-        columns = ", ".join(ident(column) for column in partition_by)
-        options += [f"PARTITION_BY ({columns})", "WRITE_PARTITION_COLUMNS true"]
-    lines = ",\n    ".join([*options, *extra])
-    return f"COPY (\n{_indent(_ordered(model, select))}\n) TO {literal(target)} (\n    {lines}\n);"
-
-
-def _ordered(model: Model, select: str) -> str:
-    if model.output.mode == "merge" or not model.output.order_by:
-        return select
-    columns = ", ".join(ident(column) for column in model.output.order_by)
-    return f"SELECT *\nFROM (\n{_indent(select)}\n)\nORDER BY {columns}"
-
-
-def _file(model: Model, select: str, fingerprint: str) -> str:
-    inputs = _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs)
-    options = _listed(f"{name} = {value!r}" for name, value in model.options.items())
-    target = f"{WHOLE_TABLES}/{model.name}" + ("" if model.output.partition_by else ".parquet")
-    header = f"""\
--- model:       {model.name}
--- description: {model.description}
--- template:    {model.config.sql}
--- inputs:      {inputs}
--- options:     {options}
--- lookback:    {model.lookback:g} s
--- publishes:   {model.output.path} ({model.output.mode}), by {", ".join(model.output.partition_by) or "nothing"}
--- fingerprint: {fingerprint}
---
--- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
--- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
--- to {target}, so that nothing published is touched.
-"""
-    overwrite = ("OVERWRITE true",) if model.output.partition_by else ()
-    return header + "\n" + _copy(model, select, target, model.output.partition_by, *overwrite) + "\n"
-
-
-def _listed(items: Iterable[str]) -> str:
-    return "\n--              ".join(items) or "none"
+    return f"SELECT\n    {columns}\nFROM (\n{indent(text)}\n){where}"

@@ -104,7 +104,10 @@ class Model(Node):
         min_length=1, description="Name in the template -> source or model; the first one sets the partitions"
     )
     output: Output = Field(description="Where and how the table is published")
-    options: dict[str, Any] = Field({}, description="Options of the template; its header declares them")
+    udfs: Names = Field((), description="Kernels that add columns, from udfs/; those whose columns they need come too")
+    options: dict[str, Any] = Field(
+        {}, description="Options of the template, its adapters and its kernels, which declare them"
+    )
     depends_on: Names = Field((), description="More models that must be built first")
     lookback: float | None = Field(
         None,

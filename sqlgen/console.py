@@ -18,6 +18,7 @@ from sqlgen.report import Report, Result
 MARKS = {
     "published": "[green]✓[/]",
     "recovered": "[green]✓[/]",
+    "unchanged": "[green]=[/]",
     "empty": "[yellow]∅[/]",
     "removed": "[yellow]-[/]",
     "failed": "[red]✗[/]",
@@ -126,6 +127,8 @@ def result_line(result: Result) -> str:
             return f"FAILED {result.error}"
         case "skipped" | "pending":
             return f"skipped {where}: {result.error}"
+        case "unchanged":
+            return f"unchanged {where}: what it reads came out as it was"
         case "removed":
             return f"removed {where} ({result.reason})"
         case _:

@@ -12,15 +12,17 @@ from pathlib import Path
 import duckdb
 
 from sqlgen import project as projects
+from sqlgen import states
 from sqlgen.cleanup import delete_processed
 from sqlgen.compiler import CompiledModel, Compiler, Layout, Scan
 from sqlgen.listing import IndexCache, ListingError, SourceListing, list_source
 from sqlgen.lock import run_lock
 from sqlgen.manifest import Manifest, Record, read_sidecar
+from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition
 from sqlgen.plan import Plan, Selection
 from sqlgen.planner import Planner
-from sqlgen.project import ModelInput, Project
+from sqlgen.project import Project
 from sqlgen.report import Report, ReportStore
 from sqlgen.runner import Runner, Settings, Watcher
 from sqlgen.storage import FileInfo
@@ -75,7 +77,7 @@ class Engine:
         compiler = self.compiler(models)
         return {name: compiler.compile(name) for name in models}
 
-    def reader(self, source: str) -> tuple[projects.Model, ModelInput] | None:
+    def reader(self, source: str) -> tuple[Model, ModelInput] | None:
         """The first model that reads a source, and the input by which it does."""
         return next(
             ((model, entry) for model in self.project.models.values() for entry in model.inputs if entry.ref == source),
@@ -134,7 +136,7 @@ class Engine:
         compiler = _compiler(self.project, listings)
         records = {name: self.manifest.load(name) for name in self.project.models}
         present = {name: self._present(name, found) for name, found in records.items() if name in selection.models}
-        planner = Planner(self.project, compiler, listings, records, present, self._details)
+        planner = Planner(self.project, compiler, listings, records, present, self._details, self._state_problem)
         plan = planner.plan(selection)
         plan.refused[:0] = errors.values()
         plan.notes[:0] = [
@@ -146,6 +148,14 @@ class Engine:
 
     def _details(self, name: str, unit: Partition) -> Record | None:
         return read_sidecar(self.project.lake / self.project.models[name].output.path / unit.path)
+
+    def _state_problem(self, model: Model, record: Record) -> str:
+        assert model.chain is not None
+        try:
+            states.read(self.project.lake / model.output.path / record.unit, record.state, model.chain.identity)
+        except states.StateError as error:
+            return str(error)
+        return ""
 
     def _listings(self, selection: Selection) -> tuple[dict[str, SourceListing], dict[str, str]]:
         """Listings of the sources, and what is wrong with those that cannot be listed.

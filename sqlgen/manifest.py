@@ -34,6 +34,12 @@ class Record:
     """Digest of each input's files or upstream versions."""
     edges: tuple[str, ...] = ()
     """Edges of the key's history at which the unit lay, where that made a difference."""
+    kernels: str = ""
+    """Digest of the kernels' names and versions; empty without kernels."""
+    before: str = ""
+    """Kernels: which state the unit started from; empty where it started from nothing."""
+    state: str = ""
+    """Kernels: the state after its last row."""
     rows: int = 0
     bytes: int = 0
     files: dict[str, int] = field(default_factory=dict)

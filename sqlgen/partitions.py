@@ -40,6 +40,10 @@ class Partition:
     def __getitem__(self, key: str) -> str:
         return dict(self.values)[key]
 
+    def typed(self, key: str) -> str | dt.date:
+        """The value of a key, a date as such."""
+        return dt.date.fromisoformat(self[key]) if key == "date" else self[key]
+
     def __contains__(self, key: str) -> bool:
         return any(name == key for name, _ in self.values)
 

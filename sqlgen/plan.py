@@ -80,6 +80,8 @@ class Task:
     """Where the unit lies in the history of its keys."""
     needs: tuple[tuple[str, Partition], ...] = ()
     """Tasks of this plan that must be done before."""
+    previous: Partition | None = None
+    """Kernels: the unit whose state this one starts from."""
 
     @property
     def id(self) -> tuple[str, Partition]:

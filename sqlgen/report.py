@@ -16,8 +16,8 @@ from sqlgen.errors import UsageError
 from sqlgen.partitions import Partition
 from sqlgen.plan import Plan, Selection, Task
 
-Status = Literal["published", "recovered", "empty", "removed", "failed", "skipped", "pending"]
-DONE = frozenset({"published", "recovered", "empty", "removed"})
+Status = Literal["published", "recovered", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
+DONE = frozenset({"published", "recovered", "unchanged", "empty", "removed"})
 
 
 @dataclass(frozen=True)

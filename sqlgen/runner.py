@@ -80,7 +80,7 @@ class Runner:
     def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
         """Execute every task; failures are in the report and stop only what depends on them."""
         begun = time.monotonic()
-        builder = Builder(self.project, self.planner, report.run_id, full_refresh)
+        builder = Builder(self.project, self.planner, report.run_id, full_refresh, self._cursors)
         self._clear_staging()
         builder.roots = self._new_layouts(plan, builder)
         before = {name: self.planner.records[name] for name in builder.roots}
@@ -138,14 +138,13 @@ class Runner:
 
     def record(self, task: Task, built: Built, final: bool) -> None:
         """Keep in mind what is published now, and write it down if it is ``final``."""
-        if built.record is None:
-            self.planner.records[task.model].pop(task.unit, None)
-            if final:
-                self.manifest.drop(task.model, task.unit)
-        else:
-            self.planner.records[task.model][task.unit] = built.record
-            if final:
-                self.manifest.add(task.model, built.record)
+        self.planner.published(task.model, task.unit, built.record)
+        if built.status == "unchanged":
+            return
+        if final and built.record is None:
+            self.manifest.drop(task.model, task.unit)
+        elif final and built.record is not None:
+            self.manifest.add(task.model, built.record)
 
     def execute(self, task: Task, builder: Builder, connection: duckdb.DuckDBPyConnection) -> Result:
         """Run one task to its end; never raises for what a user can cause."""
@@ -157,7 +156,8 @@ class Runner:
             self._cursors.append(cursor)
             cursor.execute("SET enable_progress_bar = false")  # it would print into what the user reads
             try:
-                built = builder.remove(task) if task.action == "remove" else builder.build(task, cursor, sql)
+                task = self.planner.refreshed(task)
+                built = self._do(task, builder, cursor, sql)
             finally:
                 self._cursors.remove(cursor)
                 cursor.close()
@@ -169,10 +169,18 @@ class Runner:
             if sql and isinstance(error, duckdb.Error):
                 message += f"\n  SQL: {self._keep_sql(builder.run_id, task, sql[-1])}"
             return dataclasses.replace(result, status="failed", seconds=_since(begun), error=message)
-        rows, size = (built.record.rows, built.record.bytes) if built.record is not None else (0, 0)
+        written = built.record if built.status != "unchanged" else None
+        rows, size = (written.rows, written.bytes) if written is not None else (0, 0)
         return dataclasses.replace(
             result, status=built.status, rows_in=built.rows_in, rows_out=rows, bytes=size, seconds=_since(begun)
         )
+
+    def _do(self, task: Task, builder: Builder, cursor: duckdb.DuckDBPyConnection, sql: list[str]) -> Built:
+        if task.action == "remove":
+            return builder.remove(task)
+        if not task.reason:
+            return Built("unchanged", self.planner.records[task.model][task.unit])
+        return builder.build(task, cursor, sql)
 
     def _keep_sql(self, run_id: str, task: Task, sql: str) -> Path:
         path = self.project.state / "failed" / run_id / task.model / (task.unit.path.replace("/", "--")[:200] + ".sql")

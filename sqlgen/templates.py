@@ -43,6 +43,8 @@ class Header(BaseModel):
     """Jinja expression over the options, in seconds."""
     time: str = "ts"
     """Time column of the inputs, by which the lookback is cut."""
+    kernels_over: str | None = None
+    """Input whose rows go through the kernels before the template sees them; otherwise its result does."""
 
     @model_validator(mode="after")
     def _defaults_are_valid(self) -> Header:

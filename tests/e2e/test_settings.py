@@ -89,6 +89,7 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
         model(sql="trades/features.sql.j2", options={"windows": [30]}),
         SQL,
     ),
+    (config.Model, "udfs"): (model(), model(udfs=["segments"]), SQL),
     (config.Model, "depends_on"): (model(), model(depends_on=["pairs"]), RUN),
     (config.Model, "lookback"): (model(lookback=0), model(lookback=86_400), PLAN),
     (config.Model, "columns"): (model(), model(columns=["exchange", "symbol", "date", "cost"]), SQL),

@@ -1,0 +1,44 @@
+"""Units of one (exchange, symbol) in time order: what comes before a unit, and which is the first and the last."""
+
+from __future__ import annotations
+
+import bisect
+import collections
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sqlgen.compiler import EDGES, Edge
+from sqlgen.partitions import Partition
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Units by exchange and symbol, each list in time order."""
+
+    lists: dict[Partition, list[Partition]]
+
+    @classmethod
+    def of(cls, units: Iterable[Partition]) -> Histories:
+        lists: dict[Partition, list[Partition]] = collections.defaultdict(list)
+        for unit in sorted(units):
+            lists[_key(unit)].append(unit)
+        return cls(dict(lists))
+
+    def edges(self) -> dict[Partition, frozenset[Edge]]:
+        """Which units are the first or the last of their history."""
+        found: dict[Partition, frozenset[Edge]] = {}
+        for history in self.lists.values():
+            for at, unit in enumerate(history):
+                held: dict[Edge, bool] = {"first": at == 0, "open": at == len(history) - 1}
+                found[unit] = frozenset(edge for edge in EDGES if held[edge])
+        return found
+
+    def before(self, unit: Partition) -> Iterator[Partition]:
+        """Earlier units of the same history, the nearest first."""
+        history = self.lists.get(_key(unit), [])
+        for at in range(bisect.bisect_left(history, unit) - 1, -1, -1):
+            yield history[at]
+
+
+def _key(unit: Partition) -> Partition:
+    return unit.project(("exchange", "symbol"))

@@ -1,0 +1,86 @@
+"""One COPY whose rows pass through kernels on their way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from sqlgen.pipe import BATCH_ROWS, NotInOrder, Pipe, TradeFeed, pending_trades
+from sqlgen.statements import KERNEL_ROWS, in_order
+from sqlgen.states import Snapshot
+from udfs.chain import Chain
+
+
+@dataclass(frozen=True)
+class Statements:
+    """The SQL of one unit of a model with kernels."""
+
+    feed: str
+    """The rows that go through the kernels."""
+    trades: str | None
+    """The trades that the kernels see beside them."""
+    copy: str
+    """Reads what the kernels give, and writes the unit."""
+
+
+@dataclass
+class KernelCopy:
+    """Runs the statements of one unit."""
+
+    chain: Chain
+    statements: Statements
+    constants: Mapping[str, Any]
+    """Values of the unit's keys."""
+    connection: duckdb.DuckDBPyConnection
+    cursors: list[duckdb.DuckDBPyConnection]
+    """Those that run a statement now are in it."""
+    sql: list[str]
+    """Each statement is added before it runs."""
+
+    def run(self, start: Snapshot) -> Snapshot:
+        """Copy the unit; the state after its last row. ``start`` stays as it is."""
+        try:
+            return self._run(start, self.statements.feed, self.statements.trades)
+        except NotInOrder:
+            trades = self.statements.trades
+            return self._run(start, in_order(self.statements.feed), in_order(trades) if trades else None)
+
+    def _run(self, start: Snapshot, feed: str, trades: str | None) -> Snapshot:
+        # Kernels may write into the arrays of their state, and a second attempt needs them as they were.
+        kernels = {name: {key: array.copy() for key, array in state.items()} for name, state in start.kernels.items()}
+        state = Snapshot(kernels, start.trades)
+        with contextlib.ExitStack() as stack:
+            trade_feed = None
+            if trades is not None:
+                trade_feed = TradeFeed(stack.enter_context(self._stream(trades)), pending_trades(start))
+            rows = stack.enter_context(self._stream(feed))
+            pipe = Pipe(self.chain, state, rows, trade_feed, dict(self.constants))
+            self.sql.append(self.statements.copy)
+            self.connection.register(KERNEL_ROWS, pipe.reader())
+            try:
+                self.connection.execute(self.statements.copy)
+            except duckdb.Error:
+                if pipe.error is not None:
+                    raise pipe.error from None
+                raise
+            finally:
+                self.connection.unregister(KERNEL_ROWS)
+            return pipe.end()
+
+    @contextlib.contextmanager
+    def _stream(self, select: str) -> Iterator[pa.RecordBatchReader]:
+        """The rows of a SELECT as they are asked for."""
+        cursor = self.connection.cursor()
+        self.cursors.append(cursor)
+        try:
+            cursor.execute("SET enable_progress_bar = false")
+            self.sql.append(select)
+            yield cursor.sql(select).to_arrow_reader(BATCH_ROWS)
+        finally:
+            self.cursors.remove(cursor)
+            cursor.close()

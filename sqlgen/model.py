@@ -1,0 +1,90 @@
+"""A model with its options resolved: what the compiler and the planner need to know of it."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlgen import config as configuration
+from sqlgen.config import Input, Output, Source
+from sqlgen.partitions import KEYS
+from sqlgen.templates import TEMPLATE_SUFFIX, Header
+from udfs.chain import Chain
+
+TRADES = "trades"
+"""Name of the input whose rows kernels see as trades."""
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One input of a model, resolved: a source or another model."""
+
+    name: str
+    spec: Input
+    source: Source | None
+
+    @property
+    def ref(self) -> str:
+        return self.spec.ref
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with everything that the compiler and the planner need to know of it."""
+
+    name: str
+    config: configuration.Model
+    header: Header
+    options: Mapping[str, Any]
+    adapter_options: Mapping[str, Mapping[str, Any]]
+    """Input name -> options of its adapter."""
+    lookback: float
+    inputs: tuple[ModelInput, ...]
+    chain: Chain | None = None
+    """The kernels, if there are any."""
+
+    @property
+    def trades(self) -> ModelInput | None:
+        """The input that kernels see as trades beside the rows."""
+        reads = self.chain is not None and self.chain.reads_trades
+        return next((entry for entry in self.inputs if entry.name == TRADES), None) if reads else None
+
+    @property
+    def output(self) -> Output:
+        return self.config.output
+
+    @property
+    def unit_keys(self) -> tuple[str, ...]:
+        """Keys of the partitions that are rebuilt as one."""
+        return tuple(key for key in self.output.partition_by if key in KEYS)
+
+    @property
+    def inner_keys(self) -> tuple[str, ...]:
+        """Partition columns below a unit."""
+        return tuple(key for key in self.output.partition_by if key not in KEYS)
+
+    @property
+    def description(self) -> str:
+        return self.config.description or self.header.description
+
+    @property
+    def primary(self) -> ModelInput:
+        """The input whose partitions are the model's partitions."""
+        return self.inputs[0]
+
+
+def upstream(model: Model) -> set[str]:
+    """Models that must be built before ``model``."""
+    return {entry.ref for entry in model.inputs if entry.source is None} | set(model.config.depends_on)
+
+
+def build_order(models: Mapping[str, Model]) -> tuple[str, ...]:
+    """All models, each after those that it needs; :class:`graphlib.CycleError` where they need each other."""
+    return tuple(graphlib.TopologicalSorter({name: sorted(upstream(models[name])) for name in models}).static_order())
+
+
+def adapter_template(source: Source) -> str:
+    """Template of a source's adapter."""
+    return f"sources/{source.adapter}{TEMPLATE_SUFFIX}"

@@ -1,0 +1,219 @@
+"""Which units of one model are stale, and what each of them reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlgen.compiler import CompiledModel, Edge, digest
+from sqlgen.histories import Histories
+from sqlgen.inventory import Inventory
+from sqlgen.manifest import Record
+from sqlgen.model import Model, ModelInput
+from sqlgen.partitions import Partition
+from sqlgen.plan import Plan, Selection, Slice, Task
+from sqlgen.staleness import differences
+from sqlgen.storage import FileInfo
+
+SECONDS_A_DAY = 86_400
+
+
+@dataclass
+class ModelPlanner:
+    """Plans the units of one model."""
+
+    inventory: Inventory
+    model: Model
+    selection: Selection
+    plan: Plan
+
+    def tasks(self) -> Iterable[Task]:
+        model = self.model
+        units = self.inventory.index(model, model.primary)
+        edges = Histories.of(units).edges()
+        if units and not any(map(self.selection.covers, units)):
+            self.plan.notes.append(f"{self.model.name}: none of its {len(units)} partition(s) matches the selection")
+        for unit in sorted(units):
+            if self.selection.covers(unit):
+                yield from self._build(unit, edges)
+        yield from self._orphans(units)
+
+    def _orphans(self, units: Mapping[Partition, object]) -> Iterable[Task]:
+        records = self.inventory.records.get(self.model.name, {})
+        gone = [unit for unit in sorted(records) if unit not in units and self.selection.covers(unit)]
+        if gone and self._source_is_away():
+            self.plan.notes.append(f"{self.model.name}: the folder of its source is missing; nothing is pruned")
+            return
+        if self.selection.prune and not self._inputs_are_deleted():
+            for unit in gone:
+                yield Task(self.model.name, unit, "remove", "all its inputs are gone (--prune)")
+        elif gone and not self._inputs_are_deleted():
+            self.plan.notes.append(
+                f"{self.model.name}: the inputs of {len(gone)} published partition(s) are gone, for example"
+                f" {gone[0]}. They stay as they are; --prune removes them"
+            )
+
+    def _source_is_away(self) -> bool:
+        primary = self.model.primary
+        return primary.source is not None and not self.inventory.listings[primary.ref].folder_exists
+
+    def _inputs_are_deleted(self) -> bool:
+        """Whether files of a source of this model, or of one before it, are deleted after processing."""
+        models = self.inventory.project.models
+        doomed = {
+            entry.ref for model in models.values() if model.config.delete_after_processing for entry in model.inputs
+        }
+        pending, refs = [self.model], set()
+        while pending:
+            for entry in pending.pop().inputs:
+                refs.add(entry.ref)
+                if entry.ref in models:
+                    pending.append(models[entry.ref])
+        return bool(refs & doomed)
+
+    def _build(self, unit: Partition, edges: Mapping[Partition, frozenset[Edge]], because: str = "") -> Iterator[Task]:
+        """The task of a unit, if it is not up to date, and before it what must be mended for it."""
+        slices = self._slices(unit)
+        if slices is None:
+            return
+        task = self.task(unit, slices, edges[unit], because)
+        if task.reason and task.previous is not None:
+            problem = self.inventory.check_state(self.model, task.previous)
+            if problem and task.previous in edges and self.selection.covers(task.previous):
+                self.plan.fresh -= 1
+                yield from self._build(task.previous, edges, f"its kernel state cannot be used: {problem}")
+            elif problem:
+                self.plan.notes.append(
+                    f"{self.model.name}: {unit} starts without the kernel state of {task.previous.date}: {problem}"
+                )
+            task = self.task(unit, slices, edges[unit], because) if problem else task
+        if task.reason:
+            yield task
+        else:
+            self.plan.fresh += 1
+
+    def _slices(self, unit: Partition) -> tuple[Slice, ...] | None:
+        """What is read for a unit; ``None``, with a note, if it must wait for an input."""
+        slices, missing = [], []
+        for entry in self.model.inputs:
+            found = self._slice(unit, entry)
+            if found is None and not entry.spec.optional:
+                missing.append(entry.ref)
+            elif found is not None:
+                slices.append(found)
+        if missing:
+            self.plan.notes.append(
+                f"{self.model.name}: {unit} waits for {', '.join(missing)}, which has no such partition"
+            )
+            return None
+        return tuple(slices)
+
+    def task(self, unit: Partition, slices: tuple[Slice, ...], edges: frozenset[Edge], because: str = "") -> Task:
+        """The task of a unit; without a reason if it is up to date and there is no other one, ``because``."""
+        compiled = self.inventory.compiler.compile(self.model.name)
+        previous = self.inventory.previous(self.model, unit, self.selection.prune)
+        want = self._want(unit, slices, compiled, tuple(sorted(edges & compiled.edges)), previous)
+        reason = self._reason(unit, want, slices) or because
+        return Task(self.model.name, unit, "build", reason, slices, want, edges, previous=previous)
+
+    def _slice(self, unit: Partition, entry: ModelInput) -> Slice | None:
+        shared = unit.project(self.inventory.input_keys(entry))
+        index = self.inventory.index(self.model, entry)
+        current = tuple(index.get(shared, ()))
+        if not current:
+            return None
+        before: tuple[Partition, ...] = ()
+        if self.model.lookback > 0 and "date" in shared:
+            days = math.ceil(self.model.lookback / SECONDS_A_DAY)
+            before = tuple(part for back in range(days, 0, -1) for part in index.get(shared.shifted(-back), ()))
+        files: tuple[FileInfo, ...] = ()
+        if entry.source is not None:
+            listing = self.inventory.listings[entry.ref].partitions
+            files = tuple(dict.fromkeys(file for part in (*before, *current) for file in listing[part]))
+        return Slice(entry.name, entry.ref, current, before, files)
+
+    def _want(
+        self,
+        unit: Partition,
+        slices: tuple[Slice, ...],
+        compiled: CompiledModel,
+        edges: tuple[str, ...],
+        previous: Partition | None,
+    ) -> Record:
+        entries = {entry.name: entry for entry in self.model.inputs}
+        inputs = {part.name: self.inventory.digest(entries[part.name], part.current) for part in slices}
+        inputs |= {
+            f"{part.name} before": self.inventory.digest(entries[part.name], part.before)
+            for part in slices
+            if part.before
+        }
+        mode = self.model.output.mode
+        old = self.inventory.records.get(self.model.name, {}).get(unit)
+        contributed: tuple[tuple[str, int, int], ...] = ()
+        if mode == "append":
+            known = () if old is None or self.selection.full_refresh else old.contributed
+            files = new_files(slices[0].files, known, self.model.config.delete_after_processing)
+            contributed = (*known, *((file.path, file.size, file.mtime_ns) for file in files))
+        # What a merge gives depends on all that was merged before.
+        before = old.version if mode == "merge" and old is not None else ""
+        if self.model.chain is not None:
+            before = self.inventory.state_before(self.model, previous)
+        return Record(
+            unit=unit.path,
+            keys=self.model.output.partition_by,
+            version=digest(compiled.fingerprint, inputs, edges, contributed, before),
+            sql=compiled.fingerprint,
+            options=compiled.options_fingerprint,
+            kernels=compiled.kernels_fingerprint,
+            before=before if self.model.chain is not None else "",
+            inputs=inputs,
+            edges=edges,
+            mode=mode,
+            contributed=contributed,
+            sources={part.name: [list(file) for file in part.files] for part in slices if part.files},
+        )
+
+    def _reason(self, unit: Partition, want: Record, slices: tuple[Slice, ...]) -> str:
+        old = self.inventory.records.get(self.model.name, {}).get(unit)
+        if old is None:
+            return "new"
+        if self.selection.full_refresh:
+            return "--full-refresh"
+        if not self.model.config.checkpoint_enabled and self.model.output.mode != "append":
+            return "checkpoint_enabled is false"
+        if old.files and unit not in self.inventory.present.get(self.model.name, frozenset()):
+            return "published files are missing"
+        if self.model.output.mode == "append":
+            return self._append_reason(old, want, slices)
+        return differences(self.model, old, want, lambda: self.inventory.details(self.model.name, unit))
+
+    def _append_reason(self, old: Record, want: Record, slices: tuple[Slice, ...]) -> str:
+        if old.sql != want.sql:
+            note = (
+                f"{self.model.name}: SQL or options changed; appended rows stay as they are (--full-refresh rebuilds)"
+            )
+            if note not in self.plan.notes:
+                self.plan.notes.append(note)
+        new = len(want.contributed) - len(old.contributed)
+        if new:
+            return f"{new} new input file(s) ({slices[0].ref})"
+        self.plan.notes += [
+            f"{self.model.name}: {file.path} changed after it was appended; its rows stay as they were"
+            for file in slices[0].files
+            if tuple(file) not in old.contributed
+        ]
+        return ""
+
+
+def new_files(
+    files: Iterable[FileInfo], contributed: Iterable[tuple[str, int, int]], names_come_again: bool
+) -> list[FileInfo]:
+    """Files whose rows are not appended yet.
+
+    A file that changed after it was appended is not new, unless the files are deleted after processing: then it
+    is another file under the same name.
+    """
+    done = set(contributed)
+    paths = set() if names_come_again else {path for path, _, _ in done}
+    return [file for file in files if tuple(file) not in done and file.path not in paths]

@@ -1,0 +1,133 @@
+"""Statements around a SELECT: COPY with its options, and the compiled file that people read."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from sqlgen.model import Model
+from sqlgen.quoting import ident, literal
+
+WHOLE_TABLES = "target/tables"
+"""Where compiled files write to, run by hand."""
+KERNEL_ROWS = "kernel_rows"
+"""What the kernels give, as a relation that the last statement of a model reads."""
+
+
+def copy_options(model: Model) -> list[str]:
+    """Options of a model's COPY."""
+    output = model.output
+    options = [f"FORMAT {output.format}", f"COMPRESSION {output.compression}"]
+    if output.compression == "zstd" and output.compression_level is not None:
+        options.append(f"COMPRESSION_LEVEL {output.compression_level}")
+    rows = output.row_group_size or model.config.batch_size
+    if rows is not None:
+        options.append(f"ROW_GROUP_SIZE {rows}")
+    return options
+
+
+def copy(model: Model, select: str, target: str, partition_by: tuple[str, ...], *extra: str) -> str:
+    """COPY of ``select`` to ``target``: a file, or a folder with partitions in it."""
+    options = copy_options(model)
+    if partition_by:
+        columns = ", ".join(ident(column) for column in partition_by)
+        options += [f"PARTITION_BY ({columns})", "WRITE_PARTITION_COLUMNS true"]
+    lines = ",\n    ".join([*options, *extra])
+    return f"COPY (\n{indent(_ordered(model, select))}\n) TO {literal(target)} (\n    {lines}\n);"
+
+
+def _ordered(model: Model, select: str) -> str:
+    if model.output.mode == "merge" or not model.output.order_by:
+        return select
+    columns = ", ".join(ident(column) for column in model.output.order_by)
+    return f"SELECT *\nFROM (\n{indent(select)}\n)\nORDER BY {columns}"
+
+
+def in_order(select: str) -> str:
+    """``select`` sorted by time, rows of the same time as they were: for what does not come sorted."""
+    rows = f"SELECT\n    *,\n    row_number() OVER () AS place\nFROM (\n{indent(select)}\n)"
+    return f"SELECT * EXCLUDE (place)\nFROM (\n{indent(rows)}\n)\nORDER BY ts, place"
+
+
+def indent(text: str) -> str:
+    """``text`` one step to the right."""
+    return "\n".join("    " + line if line else line for line in text.splitlines())
+
+
+def compiled_file(model: Model, select: str, fingerprint: str) -> str:
+    """A file that computes a model's whole table in one statement."""
+    footer = f"""\
+-- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
+-- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
+-- to {_target(model)}, so that nothing published is touched.
+"""
+    return _header(model, fingerprint, footer) + "\n" + _copy_whole(model, select) + "\n"
+
+
+def compiled_file_with_kernels(model: Model, feed: str, trades: str | None, select: str, fingerprint: str) -> str:
+    """A file that shows what goes into the kernels of a model, what they do, and what becomes of it."""
+    footer = """\
+-- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
+-- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
+-- and calls what they give kernel_rows. A DuckDB shell runs the views as they are, and not the COPY.
+"""
+    parts = [_header(model, fingerprint, footer), f"CREATE OR REPLACE TEMPORARY VIEW kernel_input AS\n{feed};\n"]
+    if trades is not None:
+        parts.append(
+            f"-- Kernels see each of these before the first row that is not earlier.\n"
+            f"CREATE OR REPLACE TEMPORARY VIEW kernel_trades AS\n{trades};\n"
+        )
+    parts.append(_kernels(model))
+    return "\n".join([*parts, _copy_whole(model, select)]) + "\n"
+
+
+def _kernels(model: Model) -> str:
+    assert model.chain is not None
+    lines = []
+    for kernel in model.chain.kernels:
+        options = [f"{name} = {model.options.get(name, option.default)!r}" for name, option in kernel.options.items()]
+        reads = ["ts", *kernel.inputs(), *(["kernel_trades"] if kernel.reads_trades else [])]
+        lines += [
+            f"-- kernel {kernel.name}, version {kernel.version}: {kernel.doc}",
+            *_wrapped("options", options),
+            *_wrapped("reads", reads),
+            *(
+                f"--   {'passes on' if column.hidden else 'gives'} {column.name}: {column.type}; {column.doc}"
+                for column in kernel.outputs()
+            ),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(title: str, items: list[str]) -> list[str]:
+    text = textwrap.wrap(", ".join(items), 105)
+    return [f"--   {title if number == 0 else ' ' * len(title)} {line}" for number, line in enumerate(text)]
+
+
+def _target(model: Model) -> str:
+    return f"{WHOLE_TABLES}/{model.name}" + ("" if model.output.partition_by else ".parquet")
+
+
+def _copy_whole(model: Model, select: str) -> str:
+    overwrite = ("OVERWRITE true",) if model.output.partition_by else ()
+    return copy(model, select, _target(model), model.output.partition_by, *overwrite)
+
+
+def _header(model: Model, fingerprint: str, footer: str) -> str:
+    inputs = _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs)
+    options = _listed(f"{name} = {value!r}" for name, value in model.options.items())
+    return f"""\
+-- model:       {model.name}
+-- description: {model.description}
+-- template:    {model.config.sql}
+-- inputs:      {inputs}
+-- options:     {options}
+-- lookback:    {model.lookback:g} s
+-- publishes:   {model.output.path} ({model.output.mode}), by {", ".join(model.output.partition_by) or "nothing"}
+-- fingerprint: {fingerprint}
+--
+{footer}"""
+
+
+def _listed(items: Iterable[str]) -> str:
+    return "\n--              ".join(items) or "none"

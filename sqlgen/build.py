@@ -48,6 +48,8 @@ class Builder:
     """With what is listed, and with what upstream models have published by now."""
     run_id: str
     full_refresh: bool = False
+    writer: duckdb.DuckDBPyConnection | None = None
+    """Writes what kernels give, if that is another instance."""
     cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
     """Those that run a statement now, so that they can be interrupted."""
     roots: dict[str, Path] = field(default_factory=dict)
@@ -149,7 +151,9 @@ class Builder:
             copy=self.planner.compiler.copy(model, scope, str(staged if model.inner_keys else staged / DATA_FILE)),
         )
         constants = {key: task.unit.typed(key) for key in KEYS if key in task.unit}
-        kernels = KernelCopy(model.chain, statements, constants, connection, self.cursors, sql)
+        kernels = KernelCopy(
+            model.chain, statements, constants, connection, self.writer or connection, self.cursors, sql
+        )
         content = states.encode(kernels.run(start), model.chain.identity)
         (staged / states.STATE_FILE).write_bytes(content)
         return dataclasses.replace(task, want=dataclasses.replace(task.want, state=states.digest(content)))

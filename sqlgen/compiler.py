@@ -196,7 +196,7 @@ class Compiler:
             inputs=inputs,
             options=model.options,
             scope=SimpleNamespace(first="first" in scope.edges, open="open" in scope.edges),
-            model=SimpleNamespace(name=model.name, description=model.description),
+            model=SimpleNamespace(name=model.name, description=model.description, kernels=model.config.udfs),
         )
 
     def input_select(self, model: Model, entry: ModelInput, scan: Scan) -> str:

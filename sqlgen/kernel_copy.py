@@ -36,7 +36,11 @@ class KernelCopy:
     statements: Statements
     constants: Mapping[str, Any]
     """Values of the unit's keys."""
-    connection: duckdb.DuckDBPyConnection
+    reader: duckdb.DuckDBPyConnection
+    """Reads the rows and the trades."""
+    writer: duckdb.DuckDBPyConnection
+    """Writes what the kernels give: an instance of its own, because COPY holds on to rows that are not written yet
+    until its instance is short of memory."""
     cursors: list[duckdb.DuckDBPyConnection]
     """Those that run a statement now are in it."""
     sql: list[str]
@@ -61,26 +65,31 @@ class KernelCopy:
             rows = stack.enter_context(self._stream(feed))
             pipe = Pipe(self.chain, state, rows, trade_feed, dict(self.constants))
             self.sql.append(self.statements.copy)
-            self.connection.register(KERNEL_ROWS, pipe.reader())
+            writer = stack.enter_context(self._cursor(self.writer))
+            writer.register(KERNEL_ROWS, pipe.reader())
             try:
-                self.connection.execute(self.statements.copy)
+                writer.execute(self.statements.copy)
             except duckdb.Error:
                 if pipe.error is not None:
                     raise pipe.error from None
                 raise
-            finally:
-                self.connection.unregister(KERNEL_ROWS)
             return pipe.end()
 
     @contextlib.contextmanager
     def _stream(self, select: str) -> Iterator[pa.RecordBatchReader]:
         """The rows of a SELECT as they are asked for."""
-        cursor = self.connection.cursor()
+        with self._cursor(self.reader) as cursor:
+            self.sql.append(select)
+            yield cursor.sql(select).to_arrow_reader(BATCH_ROWS)
+
+    @contextlib.contextmanager
+    def _cursor(self, connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor that an interrupt reaches."""
+        cursor = connection.cursor()
         self.cursors.append(cursor)
         try:
             cursor.execute("SET enable_progress_bar = false")
-            self.sql.append(select)
-            yield cursor.sql(select).to_arrow_reader(BATCH_ROWS)
+            yield cursor
         finally:
             self.cursors.remove(cursor)
             cursor.close()

@@ -6,7 +6,7 @@ Only one batch of rows and the trades up to its end are in memory at a time.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,12 +138,16 @@ class Pipe:
             self.kernel_seconds += time.perf_counter() - begun
             self.count += len(ts)
             added = [arrow(given[column.name], column) for column in self.chain.outputs]
-            if self.chain.replaces_rows:
-                size = len(added[0])
-                kept: Sequence[pa.Array] = [pa.repeat(scalar, size) for scalar in self._constants().values()]
-            else:
-                kept = batch.columns
+            kept = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns
             yield pa.RecordBatch.from_arrays([*kept, *added], schema=schema)
+        if self.chain.replaces_rows:
+            kernel = self.chain.kernels[0]
+            waiting = kernel.waiting(self.state.kernels[kernel.name])
+            added = [arrow(array, column) for array, column in zip(waiting, kernel.outputs(), strict=True)]
+            yield pa.RecordBatch.from_arrays([*self._repeated(len(added[0])), *added], schema=schema)
+
+    def _repeated(self, size: int) -> list[pa.Array]:
+        return [pa.repeat(scalar, size) for scalar in self._constants().values()]
 
     def _times(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
         ts = times(batch.column("ts"))
@@ -157,8 +161,7 @@ def times(column: pa.Array) -> NDArray[np.int64]:
     """Nanoseconds since the epoch."""
     if column.null_count:
         raise TaskError(f"{column.null_count} row(s) have no ts: kernels need the time of every row")
-    values: NDArray[np.int64] = column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
-    return values
+    return _own(column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy())
 
 
 def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
@@ -168,8 +171,7 @@ def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
         column = column.cast(pa.int8())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise TaskError(f"kernels need column '{name}' as numbers, and the template gives {kind}. Cast it to DOUBLE")
-    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return values
+    return _own(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
 def arrow(values: Array, column: Column) -> pa.Array:
@@ -208,8 +210,13 @@ def _trades(batch: pa.RecordBatch) -> Trades:
         times(batch.column("ts")),
         numbers(batch.column("price"), "price"),
         numbers(batch.column("amount"), "amount"),
-        side,
+        _own(side),
     )
+
+
+def _own(values: Array) -> Array:
+    """``values`` in memory that may be written to: Numba compiles kernels anew for arrays that are read-only."""
+    return values if values.flags.writeable else values.copy()
 
 
 def _fields(trades: Trades) -> tuple[Array, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import datetime as dt
 import graphlib
@@ -26,6 +27,10 @@ from sqlgen.planner import Planner
 from sqlgen.project import Project
 from sqlgen.report import Report, ReportStore, Result, pending_result
 
+WRITER_MB = 300
+"""Memory for each partition that is being written from kernels, where the user sets no limit. Row groups of 230 columns
+and 50,000 rows fit; DuckDB would fill all of what it may use with rows that wait to be written."""
+
 TaskId = tuple[str, Partition]
 
 
@@ -44,6 +49,11 @@ class Settings:
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     memory_limit: str | None = None
     fail_fast: bool = False
+
+    @property
+    def writing(self) -> Settings:
+        """For the instance that only writes what kernels give."""
+        return dataclasses.replace(self, memory_limit=f"{WRITER_MB * self.threads}MB")
 
 
 def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -80,7 +90,7 @@ class Runner:
     def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
         """Execute every task; failures are in the report and stop only what depends on them."""
         begun = time.monotonic()
-        builder = Builder(self.project, self.planner, report.run_id, full_refresh, self._cursors)
+        builder = Builder(self.project, self.planner, report.run_id, full_refresh, cursors=self._cursors)
         self._clear_staging()
         builder.roots = self._new_layouts(plan, builder)
         before = {name: self.planner.records[name] for name in builder.roots}
@@ -90,7 +100,10 @@ class Runner:
         temp = self.project.state / "tmp"
         results: dict[TaskId, Result] = {}
         try:
-            with connect(self.settings, temp) as connection:
+            with contextlib.ExitStack() as stack:
+                connection = stack.enter_context(connect(self.settings, temp))
+                if self.settings.memory_limit is None and any(self.project.models[t.model].chain for t in plan.tasks):
+                    builder.writer = stack.enter_context(connect(self.settings.writing, temp / "writing"))
                 _Execution(self, plan, builder, connection, report, results).go()
             for name, records in before.items():
                 self._swap_table(

@@ -30,7 +30,7 @@ class Chain:
         known = registry() if known is None else known
         chosen = _with_needed(names, options, known)
         made = {kernel.name: kernel for kernel in chosen}
-        givers = {column.name: kernel.name for kernel in chosen for column in kernel.outputs()}
+        givers = _givers(chosen)
         graph = {
             name: {givers[column] for column in kernel.inputs() if column in givers} for name, kernel in made.items()
         }
@@ -43,7 +43,7 @@ class Chain:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Columns that the template must give, ``ts`` left out."""
-        own = {column.name for kernel in self.kernels for column in kernel.outputs()}
+        own = _givers(self.kernels)
         wanted = dict.fromkeys(column for kernel in self.kernels for column in kernel.inputs())
         return tuple(column for column in wanted if column not in own)
 
@@ -54,7 +54,7 @@ class Chain:
 
     @property
     def reads_trades(self) -> bool:
-        return any(kernel.reads_trades for kernel in self.kernels)
+        return any(kernel.reads_trades and kernel.outputs() for kernel in self.kernels)
 
     @property
     def replaces_rows(self) -> bool:
@@ -84,11 +84,16 @@ class Chain:
         return given
 
 
+def _givers(kernels: Iterable[Kernel]) -> dict[str, str]:
+    """Column -> the kernel from which others may read it."""
+    return {column.name: kernel.name for kernel in kernels if not kernel.replaces_rows for column in kernel.outputs()}
+
+
 def _with_needed(names: Iterable[str], options: Mapping[str, Any], known: Registry) -> Sequence[Kernel]:
     """The kernels of these names, and those that give what these read."""
     defaults = {name: option.default for kind in known.values() for name, option in kind.options.items()}
     every = defaults | dict(options)
-    givers = {column.name: name for name, kind in known.items() for column in kind(every).outputs()}
+    givers = _givers(kind(every) for kind in known.values())
     chosen: dict[str, Kernel] = {}
     pending = list(dict.fromkeys(names))
     while pending:

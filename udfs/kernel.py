@@ -116,6 +116,10 @@ class Kernel(ABC):
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         """One array per output; ``state`` is brought to where it stands after the batch (arrays may be replaced)."""
 
+    def waiting(self, state: State) -> Sequence[Array]:
+        """Where rows are replaced: those that wait in ``state`` for rows to come, one array per output."""
+        raise NotImplementedError(f"kernel {self.name} replaces rows and does not say which ones wait")
+
 
 SEGMENT_START = "segment_start"
 """Hidden column of kernel ``segments``: 1 (int8) on rows that start a segment (the first row of a history too)."""

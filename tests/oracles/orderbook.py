@@ -249,6 +249,7 @@ def _proxies(book: Book) -> Row:
 
     spread = book.asks[0][0] - book.bids[0][0] if book.mid is not None else None
     return {
+        "depth_0_5bps": depth(5),
         "lambda_like": ratio(spread, depth(5)),
         "amihud_like": ratio(spread, depth(10)),
         "book_convexity": ratio(depth(5), depth(50)),

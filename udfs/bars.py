@@ -1,0 +1,235 @@
+"""Bars of equal volume, value or number of trades. Lopez de Prado 2018, chapter 2.
+
+The rows that come out are parts of trades: a trade that fills a bar is cut there, and each part carries the number of
+its bar. Only bars that are full come out; what bars are made of these parts is the template's matter.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlgen.options import Option
+from udfs.buckets import LOT_SIZE, lots_of, size_in_lots
+from udfs.jit import jit
+from udfs.kernel import MAX_GAP, NANOSECONDS, Array, Batch, Column, Kernel, State
+
+SPLIT_TRADES = Option(
+    type="bool", default=True, doc="cut the trade that fills a bar; false: the whole trade belongs to that bar"
+)
+_ID, _FILLED, _SEEN, _LAST_TS = 0, 1, 2, 3
+_PARTS = {
+    "ts": np.int64,
+    "price": np.float64,
+    "volume": np.float64,
+    "side": np.int16,
+    "lots": np.int64,
+    "split": np.bool_,
+    "gap": np.bool_,
+}
+
+
+@jit
+def count_parts(lots: NDArray[np.int64], size: int, filled: int) -> int:
+    """Number of parts into which bars of ``size`` cut the trades, the first bar being ``filled`` so far."""
+    parts = 0
+    for i in range(len(lots)):
+        parts += (filled + lots[i] - 1) // size + 1
+        filled = (filled + lots[i]) % size
+    return parts
+
+
+@jit
+def cut(
+    lots: NDArray[np.int64],
+    size: int,
+    split: bool,
+    clock: NDArray[np.int64],
+    trade: NDArray[np.int64],
+    bar: NDArray[np.int64],
+    part: NDArray[np.int64],
+) -> None:
+    """Give each part the index of its trade, the number of its bar and its lots.
+
+    ``clock``: number of the open bar, and the lots in it.
+    """
+    n = 0
+    for i in range(len(lots)):
+        left = lots[i]
+        while left > 0:
+            taken = min(left, size - clock[_FILLED]) if split else left
+            trade[n] = i
+            bar[n] = clock[_ID]
+            part[n] = taken
+            n += 1
+            left -= taken
+            clock[_FILLED] += taken
+            if clock[_FILLED] >= size:
+                clock[_ID] += 1
+                clock[_FILLED] = 0
+
+
+class _Bars(Kernel):
+    """What the kinds of bars have in common. The rows that come in are trades."""
+
+    version = 1
+    replaces_rows = True
+
+    @abstractmethod
+    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
+        """What each trade adds to a bar, in lots; 0 for a trade that does not count."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Lots of a full bar."""
+
+    def volumes(
+        self, amount: NDArray[np.float64], part: NDArray[np.int64], whole: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Volume of parts of ``part`` lots of trades of ``whole`` lots."""
+        return np.asarray(amount * (part / whole))
+
+    def inputs(self) -> Sequence[str]:
+        return ("price", "amount", "side")
+
+    def outputs(self) -> Sequence[Column]:
+        return (
+            Column("bar_id", "1: number of the bar, from 0", "bigint"),
+            Column("ts", "time of the trade", "timestamp"),
+            Column("price", "q: price of the trade"),
+            Column("volume", "u: volume of this part of the trade"),
+            Column("value", "q*u: price * volume"),
+            Column("side", "1: 1 the taker bought, -1 sold, 0 unknown", "smallint"),
+            Column("lots", "1: what this part adds to the bar, in lots", "bigint"),
+            Column("is_first_part", "1: the first part of its trade in this bar", "boolean"),
+            Column("part_of_split", "1: the trade was cut", "boolean"),
+            Column("has_gap", "1: more than max_gap passed since the trade before", "boolean"),
+            Column("is_closed", "1: the bar is full", "boolean"),
+        )
+
+    def start(self) -> State:
+        self.size()
+        return {"clock": np.zeros(4, np.int64)} | {name: np.empty(0, kind) for name, kind in _PARTS.items()}
+
+    def run(self, state: State, batch: Batch) -> Sequence[Array]:
+        clock = state["clock"].copy()
+        new, bars = self._parts(batch, clock)
+        parts = {name: np.concatenate((state[name], new[name])) for name in _PARTS}
+        bars = np.concatenate((np.full(len(state["ts"]), state["clock"][_ID]), bars))
+        full = int(np.searchsorted(bars, clock[_ID]))
+        state |= {"clock": clock} | {name: array[full:].copy() for name, array in parts.items()}
+        return _rows(bars[:full], {name: array[:full] for name, array in parts.items()}, is_closed=True)
+
+    def waiting(self, state: State) -> Sequence[Array]:
+        """The parts of the open bar."""
+        bars = np.full(len(state["ts"]), state["clock"][_ID])
+        return _rows(bars, {name: state[name].copy() for name in _PARTS}, is_closed=False)
+
+    def _parts(self, batch: Batch, clock: NDArray[np.int64]) -> tuple[State, NDArray[np.int64]]:
+        """The parts of the batch's trades, and their bars."""
+        lots = self.measure(batch["price"], batch["amount"])
+        counts = np.flatnonzero(lots)
+        lots, ts = lots[counts], batch.ts[counts]
+        gap = self._gaps(ts, clock)
+        size, split = self.size(), bool(self.given.get("split_trades", True))
+        parts = count_parts(lots, size, clock[_FILLED]) if split else len(lots)
+        trade, bars, part = np.empty(parts, np.int64), np.empty(parts, np.int64), np.empty(parts, np.int64)
+        cut(lots, size, split, clock, trade, bars, part)
+        row = counts[trade]
+        is_rest = np.zeros(parts, np.bool_)
+        is_rest[1:] = trade[1:] == trade[:-1]
+        side = batch["side"][row]
+        return {
+            "ts": ts[trade],
+            "price": batch["price"][row],
+            "volume": self.volumes(batch["amount"][row], part, lots[trade]),
+            "side": np.where(np.isnan(side), 0.0, side).astype(np.int16),
+            "lots": part,
+            "split": part != lots[trade],
+            "gap": gap[trade] & ~is_rest,
+        }, bars
+
+    def _gaps(self, ts: NDArray[np.int64], clock: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which trades came more than max_gap after the one before; the clock goes to the last."""
+        gap = np.zeros(len(ts), np.bool_)
+        if len(ts) > 0:
+            before = clock[_LAST_TS] if clock[_SEEN] else ts[0]
+            gap = np.diff(ts, prepend=before) > int(self.given["max_gap"] * NANOSECONDS)
+            clock[_SEEN], clock[_LAST_TS] = 1, ts[-1]
+        return gap
+
+
+def _rows(bars: NDArray[np.int64], parts: State, is_closed: bool) -> Sequence[Array]:
+    """The output columns of parts."""
+    # A trade has no second part in a bar: what is left of it goes to the next.
+    first = np.ones(len(bars), np.bool_)
+    value = parts["price"] * parts["volume"]
+    return (
+        *(bars, parts["ts"], parts["price"], parts["volume"], value, parts["side"], parts["lots"]),
+        *(first, parts["split"], parts["gap"], np.full(len(bars), is_closed)),
+    )
+
+
+class VolumeBars(_Bars):
+    """Bars of equal traded volume."""
+
+    name = "volume_bars"
+    doc = "Parts of trades by bar of equal volume"
+    options = {
+        "volume_bar_size": Option(type="float", default=1.0, gt=0, doc="volume of a bar"),
+        "split_trades": SPLIT_TRADES,
+        "lot_size": LOT_SIZE,
+        "max_gap": MAX_GAP,
+    }
+
+    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
+        return lots_of(np.where(np.isnan(price), np.nan, amount), self.given["lot_size"])
+
+    def size(self) -> int:
+        return size_in_lots(self.given["volume_bar_size"], self.given["lot_size"], "volume_bar_size")
+
+    def volumes(
+        self, amount: NDArray[np.float64], part: NDArray[np.int64], whole: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        # The number of lots, so that a bar has its size. 1 / lot_size is a whole number for 1e-8 and the like, by
+        # which a division gives the double that is nearest to the decimal.
+        return np.asarray(part / (1 / self.given["lot_size"]))
+
+
+class DollarBars(_Bars):
+    """Bars of equal traded value, price times volume."""
+
+    name = "dollar_bars"
+    doc = "Parts of trades by bar of equal value"
+    options = {
+        "dollar_bar_size": Option(type="float", default=1e5, gt=0, doc="value of a bar in the quote currency"),
+        "split_trades": SPLIT_TRADES,
+        "lot_size": LOT_SIZE,
+        "max_gap": MAX_GAP,
+    }
+
+    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
+        return lots_of(price * amount, self.given["lot_size"])
+
+    def size(self) -> int:
+        return size_in_lots(self.given["dollar_bar_size"], self.given["lot_size"], "dollar_bar_size")
+
+
+class TickBars(_Bars):
+    """Bars of an equal number of trades."""
+
+    name = "tick_bars"
+    doc = "Trades by bar of an equal number of trades"
+    options = {
+        "tick_bar_size": Option(type="int", default=100, gt=0, doc="number of trades of a bar"),
+        "max_gap": MAX_GAP,
+    }
+
+    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
+        return np.asarray((amount > 0) & ~np.isnan(price), np.int64)
+
+    def size(self) -> int:
+        return int(self.given["tick_bar_size"])

@@ -1,0 +1,73 @@
+"""Returns, velocity and acceleration of the mid price."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udfs.jit import jit
+from udfs.kernel import MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State
+from udfs.lags import NONE, frozen, lag, new_clock
+
+
+@jit
+def find_returns(
+    mid: NDArray[np.float64],
+    previous: NDArray[np.int64],
+    elapsed: NDArray[np.float64],
+    carried: NDArray[np.float64],
+    log_return: NDArray[np.float64],
+    velocity: NDArray[np.float64],
+    accel: NDArray[np.float64],
+) -> None:
+    """``carried``: mid (q), velocity (q/s) and seconds since the row before, of the last valid row before the batch.
+
+    ``log1p`` of the change keeps all digits of small returns; the logarithm of a ratio near 1 loses half of them.
+    """
+    for i in range(len(mid)):
+        log_return[i] = velocity[i] = accel[i] = np.nan
+        row = previous[i]
+        if row == NONE:
+            continue
+        price, speed, seconds = carried[0], carried[1], carried[2]
+        if row >= 0:
+            price, speed, seconds = mid[row], velocity[row], elapsed[row]
+        change = mid[i] - price
+        log_return[i] = math.log1p(change / price)
+        if elapsed[i] > 0:
+            velocity[i] = change / elapsed[i]
+            accel[i] = (velocity[i] - speed) / ((elapsed[i] + seconds) / 2)
+
+
+class Returns(Kernel):
+    """Changes of the mid since the valid row before."""
+
+    name = "returns"
+    version = 1
+    doc = "Log return, velocity and acceleration of the mid, row by row"
+    options = {"max_gap": MAX_GAP}
+
+    def inputs(self) -> Sequence[str]:
+        return SEGMENT_START, "mid_price"
+
+    def outputs(self) -> Sequence[Column]:
+        return (
+            Column("log_return", "1: ln(mid / mid of the valid row before)"),
+            Column("mid_velocity", "q/s: change of the mid per second since the valid row before"),
+            Column("mid_accel", "q/s2: change of mid_velocity over the mean of the two time steps"),
+        )
+
+    def start(self) -> State:
+        return {"clock": new_clock(), "carried": np.full(3, np.nan)}
+
+    def run(self, state: State, batch: Batch) -> Sequence[Array]:
+        previous, elapsed, last = lag(state, batch, self.given["max_gap"])
+        log_return, velocity, accel = (np.empty(len(batch)) for _ in range(3))
+        mid = frozen(batch["mid_price"])
+        find_returns(mid, previous, elapsed, state["carried"].copy(), log_return, velocity, accel)
+        if last >= 0:
+            state["carried"] = np.array([mid[last], velocity[last], elapsed[last]])
+        return log_return, velocity, accel

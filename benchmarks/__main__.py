@@ -1,8 +1,9 @@
-"""All benchmarks: ``python -m benchmarks [structural] [noop] [start] [sample]``; all of them without a name."""
+"""All benchmarks: ``python -m benchmarks [start] [structural] [features] [kernels] [noop] [sample]``; or all of them."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import statistics
 import sys
@@ -11,7 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.measure import ROOT, python
+from benchmarks.kernels import cost_by_window, kernels_against_oracle
+from benchmarks.measure import ROOT, Process, python
 
 SYMBOLS, ROWS, LEVELS, ROUNDS = 2, 400_000, 20, 5
 
@@ -22,27 +24,77 @@ def line(what: str, measured: str, goal: str) -> None:
 
 def structural(folder: Path) -> None:
     """Structural features of 800,000 snapshots of 20 levels against the COPY of the finished table."""
-    lake = folder / "structural"
-    python(
-        "-m", "sqlgen", "sample", lake, "--symbols", SYMBOLS, "--days", 1, "--rows-per-day", ROWS, "--levels", LEVELS
+    config = folder / "structural.yaml"
+    text = (ROOT / "models.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"    udfs: \[.*\n", "", text).replace(", trades: {ref: ccxt_trades, optional: true}", "")
+    config.write_text(re.sub(r"ofi_levels: .*?\], ", "", text), encoding="utf-8")
+    _against_floor("orderbook_hf without kernels", folder / "day", config, "1.3", "1,500 MB")
+
+
+def features(folder: Path) -> None:
+    """The same with all kernels, over as many trades, and with ten times the rows."""
+    lake = folder / "day"
+    peak = _against_floor("orderbook_hf", lake, ROOT / "models.yaml", "1.4", "1,200 MB")
+    tenfold = folder / "tenfold"
+    _sample(tenfold, ROWS * 10)
+    run = _run(tenfold, ROOT / "models.yaml")
+    line(
+        f"the same over {SYMBOLS * ROWS * 10:,} snapshots: peak memory",
+        f"{run.peak_mb:,.0f} MB",
+        f"{1.2 * peak:,.0f} MB",
     )
+    shutil.rmtree(tenfold)
+
+
+def _sample(lake: Path, rows: int) -> None:
+    if not lake.exists():
+        python(
+            "-m",
+            "sqlgen",
+            "sample",
+            lake,
+            "--symbols",
+            SYMBOLS,
+            "--days",
+            1,
+            "--rows-per-day",
+            rows,
+            "--levels",
+            LEVELS,
+        )
+
+
+def _run(lake: Path, config: Path) -> Process:
+    shutil.rmtree(lake / "processed", ignore_errors=True)
+    shutil.rmtree(lake / ".sqlgen", ignore_errors=True)
+    os.sync()  # neither of the two pays for what the other left to be written
+    return python("-m", "sqlgen", "run", config, "--json", "--select", "orderbook_hf", SQLGEN_LAKE=str(lake))
+
+
+def _against_floor(what: str, lake: Path, config: Path, goal: str, memory: str) -> float:
+    _sample(lake, ROWS)
+    _run(lake, config)  # kernels are compiled once
     ratios, walls, peaks, floors = [], [], [], []
     for _ in range(ROUNDS):
-        shutil.rmtree(lake / "processed", ignore_errors=True)
-        shutil.rmtree(lake / ".sqlgen", ignore_errors=True)
-        os.sync()  # neither of the two pays for what the other left to be written
-        run = python("-m", "sqlgen", "run", "--json", "--select", "orderbook_hf", SQLGEN_LAKE=str(lake))
+        run = _run(lake, config)
         os.sync()
-        shutil.rmtree(folder / "floor", ignore_errors=True)
-        floor = python("-m", "benchmarks.floor", lake / "processed/ccxt/orderbook/hf", folder / "floor").json["seconds"]
+        shutil.rmtree(lake / "floor", ignore_errors=True)
+        floor = python("-m", "benchmarks.floor", "orderbook_hf", lake / "processed/ccxt/orderbook/hf", lake / "floor")
         walls.append(run.json["seconds"])
-        floors.append(floor)
+        floors.append(floor.json["seconds"])
         peaks.append(run.peak_mb)
-        ratios.append(run.json["seconds"] / floor)
+        ratios.append(run.json["seconds"] / floor.json["seconds"])
     rows = f"{SYMBOLS * ROWS:,} snapshots x {LEVELS} levels"
-    line(f"orderbook_hf, {rows}: run / COPY from memory", f"{statistics.median(ratios):.2f}", "1.3")
+    line(f"{what}, {rows}: run / COPY from memory", f"{statistics.median(ratios):.2f}", goal)
     line("the same: run, COPY from memory", f"{statistics.median(walls):.2f} s, {statistics.median(floors):.2f} s", "")
-    line("the same: peak memory of the run", f"{max(peaks):,.0f} MB", "1,500 MB")
+    line("the same: peak memory of the run", f"{max(peaks):,.0f} MB", memory)
+    return max(peaks)
+
+
+def kernels(folder: Path) -> None:
+    """The kernels alone: against row-by-row Python, and by the length of their windows."""
+    for what, measured, goal in (*kernels_against_oracle(), *cost_by_window()):
+        line(what, measured, goal)
 
 
 def noop(folder: Path) -> None:
@@ -91,7 +143,9 @@ def sample(folder: Path) -> None:
     line(f"`sample`, {rows:,} snapshots", f"{time.perf_counter() - begun:.1f} s, {out.peak_mb:,.0f} MB", "30 s")
 
 
-BENCHMARKS: dict[str, Callable[[Path], None]] = {f.__name__: f for f in (start, structural, noop, sample)}
+BENCHMARKS: dict[str, Callable[[Path], None]] = {
+    f.__name__: f for f in (start, structural, features, kernels, noop, sample)
+}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """The floor: COPY of a finished table that lies in memory, with the options of the shipped models.yaml.
 
-``python -m benchmarks.floor TABLE OUTPUT`` loads every file below TABLE, writes each as one file below OUTPUT
+``python -m benchmarks.floor MODEL TABLE OUTPUT`` loads every file below TABLE, writes each as one file below OUTPUT
 and prints the seconds of the writing alone.
 """
 
@@ -13,8 +13,13 @@ from pathlib import Path
 
 import duckdb
 
+from benchmarks.measure import ROOT
+from sqlgen import project
+from sqlgen.statements import copy_options
 
-def main(table: str, output: str) -> None:
+
+def main(model: str, table: str, output: str) -> None:
+    options = ", ".join(copy_options(project.load(ROOT / "models.yaml").models[model]))
     files = sorted(Path(table).rglob("*.parquet"))
     seconds = 0.0
     Path(output).mkdir(parents=True)
@@ -23,10 +28,7 @@ def main(table: str, output: str) -> None:
             connection.execute("SET enable_progress_bar = false")
             connection.execute(f"CREATE TABLE finished AS FROM read_parquet('{file}', hive_partitioning = false)")
             begun = time.perf_counter()
-            connection.execute(
-                f"COPY finished TO '{output}/{number}.parquet'"
-                " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, ROW_GROUP_SIZE 50000)"
-            )
+            connection.execute(f"COPY finished TO '{output}/{number}.parquet' ({options})")
             seconds += time.perf_counter() - begun
     print(json.dumps({"seconds": seconds}))
 

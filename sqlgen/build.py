@@ -267,7 +267,7 @@ class Builder:
             published_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         )
         rows_in = self._rows_in(task, connection)
-        if not files and task.want.contributed == ():
+        if not files and not task.want.contributed and not task.want.state:
             self._take_away(task)
             return Built("empty", record, rows_in)
         storage.replace_text(staged / SIDECAR, record.to_json(sources=True) + "\n")

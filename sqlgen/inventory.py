@@ -70,13 +70,13 @@ class Inventory:
         return self._histories[model.name]
 
     def previous(self, model: Model, unit: Partition, prune: bool) -> Partition | None:
-        """The unit whose kernel state ``unit`` starts from: the nearest before it with rows."""
+        """The unit whose kernel state ``unit`` starts from: the nearest before it that left one."""
         if model.chain is None or unit.date is None:
             return None
         records = self.records.get(model.name, {})
         for before in self.histories(model, prune).before(unit):
             record = records.get(before)
-            if (model.name, before) in self.pending or record is None or record.rows:
+            if (model.name, before) in self.pending or record is None or record.state:
                 return before
         return None
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import graphlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,17 +27,16 @@ class Chain:
         Options that are not given have their defaults. Raises :class:`KernelError`.
         """
         known = registry() if known is None else known
-        chosen = _with_needed(names, options, known)
-        made = {kernel.name: kernel for kernel in chosen}
-        givers = _givers(chosen)
-        graph = {
-            name: {givers[column] for column in kernel.inputs() if column in givers} for name, kernel in made.items()
-        }
-        try:
-            order = tuple(graphlib.TopologicalSorter(graph).static_order())
-        except graphlib.CycleError as error:
-            raise KernelError(f"kernels need each other: {' -> '.join(reversed(error.args[1]))}") from None
-        return cls(tuple(made[name] for name in order))
+        defaults = {name: option.default for kind in known.values() for name, option in kind.options.items()}
+        made = {name: kind(defaults | dict(options)) for name, kind in known.items()}
+        chosen = _in_order(names, made)
+        if len(chosen) > 1 and any(kernel.replaces_rows for kernel in chosen):
+            raise KernelError(f"a kernel that gives other rows stands alone; found {', '.join(k.name for k in chosen)}")
+        columns = [column.name for kernel in chosen for column in kernel.outputs()]
+        twice = sorted({column for column in columns if columns.count(column) > 1})
+        if twice:
+            raise KernelError(f"kernels {', '.join(k.name for k in chosen)} give a column twice: {', '.join(twice)}")
+        return cls(tuple(chosen))
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -89,25 +87,24 @@ def _givers(kernels: Iterable[Kernel]) -> dict[str, str]:
     return {column.name: kernel.name for kernel in kernels if not kernel.replaces_rows for column in kernel.outputs()}
 
 
-def _with_needed(names: Iterable[str], options: Mapping[str, Any], known: Registry) -> Sequence[Kernel]:
-    """The kernels of these names, and those that give what these read."""
-    defaults = {name: option.default for kind in known.values() for name, option in kind.options.items()}
-    every = defaults | dict(options)
-    givers = _givers(kind(every) for kind in known.values())
+def _in_order(names: Iterable[str], known: Mapping[str, Kernel]) -> list[Kernel]:
+    """The kernels of these names as they come, each after those that give what it reads."""
+    givers = _givers(known.values())
     chosen: dict[str, Kernel] = {}
-    pending = list(dict.fromkeys(names))
-    while pending:
-        name = pending.pop(0)
+
+    def add(name: str, waiting: tuple[str, ...]) -> None:
+        if name in waiting:
+            raise KernelError(f"kernels need each other: {' -> '.join((*waiting[waiting.index(name) :], name))}")
         if name in chosen:
-            continue
+            return
         if name not in known:
             raise KernelError(f"unknown kernel '{name}'. Known: {', '.join(sorted(known))}")
-        chosen[name] = known[name](every)
-        pending += [givers[column] for column in chosen[name].inputs() if column in givers]
-    if len(chosen) > 1 and any(kernel.replaces_rows for kernel in chosen.values()):
-        raise KernelError(f"a kernel that gives other rows stands alone; found {', '.join(chosen)}")
-    columns = [column.name for kernel in chosen.values() for column in kernel.outputs()]
-    twice = sorted({column for column in columns if columns.count(column) > 1})
-    if twice:
-        raise KernelError(f"kernels {', '.join(chosen)} give a column twice: {', '.join(twice)}")
+        if not known[name].replaces_rows:
+            for column in known[name].inputs():
+                if column in givers:
+                    add(givers[column], (*waiting, name))
+        chosen[name] = known[name]
+
+    for name in names:
+        add(name, ())
     return list(chosen.values())

@@ -73,9 +73,9 @@ def take_pair(x: float, y: float, first: bool, count: int, before: Floats, heads
     if first:
         for p in range(10):
             totals[p] = 0.0
-    if first or x != totals[10]:
+    if x != totals[10]:
         heads[-2] = count
-    if first or y != totals[11]:
+    if y != totals[11]:
         heads[-1] = count
     for p in range(10):
         before[count, p] = totals[p]
@@ -129,4 +129,4 @@ class OfiImpact(Kernel):
         known = (n >= FEWEST) & (var_x > _FLAT * square)
         slope = np.divide(cov, var_x, out=np.full(len(batch), np.nan), where=known)
         fit = np.divide(slope * cov, var_y, out=np.full(len(batch), np.nan), where=known & (var_y > 0))
-        return slope, fit
+        return slope, np.minimum(fit, 1.0)

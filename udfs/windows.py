@@ -137,7 +137,7 @@ def roll_moments(
             if low == count:
                 totals[0] = totals[1] = totals[2] = totals[3] = 0.0
                 totals[4] = x if centred else 0.0
-            if low == count or x != totals[5]:
+            if x != totals[5]:
                 heads[width] = count
             times[count] = ts[i]
             for p in range(4):
@@ -156,7 +156,7 @@ def roll_moments(
                 squares, more = difference(totals, before, heads[k], 2)
                 mean = total / n + totals[4]
                 var = variance(n, total, rest, squares, more, heads[width] <= heads[k])
-            out[0, k, i], out[1, k, i], out[2, k, i] = mean, squares, var
+            out[0, k, i], out[1, k, i], out[2, k, i] = mean, max(squares, 0.0), var
     return low, count
 
 
@@ -203,7 +203,7 @@ class Windows:
             totals,
             out,
         )
-        kept = times[low:count].copy(), before[low:count].copy(), np.maximum(heads - low, 0), totals
+        kept = times[low:count].copy(), before[low:count].copy(), heads - low, totals
         state |= {f"{self.name}.{part}": array for part, array in zip(_PARTS, kept, strict=True)}
         return out
 

@@ -29,9 +29,9 @@ def test_books_with_every_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"max_levels": 3},
+        {"max_levels": 3, "ofi_levels": 3},
         {"max_levels": 25, "keep_book": True},
-        {"max_levels": 5, "bands_bps": [1, 2, 20], "imbalance_levels": [1, 2, 4]},
+        {"max_levels": 5, "ofi_levels": 5, "bands_bps": [1, 2, 20], "imbalance_levels": [1, 2, 4]},
         {"max_levels": 10, "top_levels": 3, "regression_levels": 4, "smart_depth_k": 1.0},
     ],
     ids=str,

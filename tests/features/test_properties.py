@@ -84,7 +84,12 @@ def _scales(name: str) -> bool:
     """Whether a column is in units of price."""
     if name in ("slope_asymmetry_top5", "bid_slope_regression", "ask_slope_regression"):
         return False
-    return name == "spread" or name.startswith(PRICE_LIKE) or "_price_" in name or "_slope_top" in name
+    return (
+        name in ("spread", "mid_velocity", "mid_accel")
+        or name.startswith(PRICE_LIKE)
+        or "_price_" in name
+        or "_slope_top" in name
+    )
 
 
 @runners
@@ -110,6 +115,7 @@ FLIPS: tuple[str, ...] = (
     "smart_depth_imbalance",
     "micro_minus_mid",
     "cog_vs_mid",
+    "cog_momentum_mean",
 )
 MIRRORED: tuple[str, ...] = (
     "bid_levels",
@@ -122,7 +128,9 @@ MIRRORED: tuple[str, ...] = (
 )
 MIRRORED += ("ask_slope_top", "bid_depth_decay", "ask_depth_decay", "bid_concentration", "ask_concentration")
 MIRRORED += ("bid_vol_band", "ask_vol_band", "bid_50pct", "ask_50pct")
+MIRRORED += ("bid_slope_mean", "ask_slope_mean", "bid_slope_std", "ask_slope_std")
 KEPT = ("book_state", "mid_price", "spread", "relative_", "vwap_spread", "avg_", "lambda_", "amihud_", "book_convexity")
+KEPT += ("depth_", "mean_spread", "rv_", "cog_momentum_std", "spread_regime", "spread_percentile")
 
 
 @runners

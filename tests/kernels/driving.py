@@ -102,7 +102,7 @@ def to_python(array: np.ndarray[Any, Any], column: Column) -> list[Any]:
     assert array.dtype == DTYPES[column.type], f"{column.name}: {array.dtype}, declared {column.type}"
     values = array.tolist()
     if column.type == "varchar":
-        return [column.values[value] if value >= 0 else None for value in values]
+        return [None if value == -1 else dict(enumerate(column.values))[value] for value in values]
     return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
 
 

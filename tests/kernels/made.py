@@ -114,9 +114,24 @@ def stale(seed: int, stretches: int, each: int = 60) -> list[Row]:
     return rows_at(times, raw)
 
 
+def calm(seed: int, each: int) -> list[Row]:
+    """A book that wanders, then one whose best sizes alone change, then one that stands still; a row a second."""
+    rng = random.Random(seed)
+    book = RestingBook(rng)
+    raw = [spoilt(rng, *book.step(), 0.0) for _ in range(each)]
+    bids, asks = book.step()
+    for _ in range(each):
+        bids = [(bids[0][0], rng.randint(1, 99) / 10), *bids[1:]]
+        raw.append({"bids": bids, "asks": asks})
+    raw += [raw[-1]] * each
+    return rows_at([START + i * NS for i in range(len(raw))], raw)
+
+
 MAKERS: dict[str, Callable[[], list[Row]]] = {
     "walk": lambda: walk(1, 450),
     "high prices": lambda: walk(2, 200, mid=970_001, lot=1000.0),
+    "low prices": lambda: walk(8, 150, mid=2345, scale=1e8, lot=0.001),
+    "calm": lambda: calm(9, 70),
     "faulty": lambda: faulty(3, 21),
     "events": lambda: events(4, 450, gaps=(150, 280, 281)),
     "edges": lambda: edges(5, 450),

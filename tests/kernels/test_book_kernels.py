@@ -71,6 +71,13 @@ def test_lags_skip_invalid_rows_and_end_with_age_and_segment() -> None:
     assert got["log_return"][6] == pytest.approx(math.log(103 / 102), rel=1e-12)
 
 
+def test_a_segment_starts_anew_even_where_time_went_back() -> None:
+    """10 s after the last valid row, but 21 s after the last row, which came earlier: the first of a partition."""
+    got, _ = run(seconds(17, 6, 27, 28), {"mid_price": np.array([100.0, NAN, 101, 102])}, ["returns"])
+    assert got["segment_start"].tolist() == [1, 0, 1, 0]
+    assert np.isnan(got["log_return"]).tolist() == [True, True, True, False]
+
+
 @pytest.mark.parametrize(
     ("before", "now", "flow"),
     [
@@ -121,6 +128,11 @@ def test_a_held_value_counts_by_time() -> None:
     np.testing.assert_array_equal(got["mean_spread_2s"], [1, NAN, 3, 4, 7, 7, 9])
 
 
+def test_time_that_goes_back_holds_nothing() -> None:
+    got = rolled(seconds(0, 10, 6, 12), relative_spread=[1.0, 3, 5, 7])
+    assert got["mean_spread_tw_40s"].tolist()[1:] == [1, 1, (10 * 1 + 6 * 5) / 16]
+
+
 def test_deviations_need_two_values_and_are_exactly_zero_for_equal_ones() -> None:
     depth = np.array([NAN, 0.1, 0.3, 0.3, NAN, 0.3, 0.7])
     got = rolled(seconds(0, 1, 2, 302, 303, 304, 305), depth_0_5bps=depth)["depth_0_5bps_sigma"]
@@ -130,11 +142,15 @@ def test_deviations_need_two_values_and_are_exactly_zero_for_equal_ones() -> Non
     assert np.isnan(got[[0, 1, 3, 4]]).all()
 
 
-def test_values_far_from_zero_that_become_equal_have_no_deviation() -> None:
-    values = np.r_[np.linspace(1e9, 1e9 + 1, 200), np.full(100, 1e9 + 1 / 3)]
-    ts = seconds(*range(300))
-    got = rolled(ts, cog_vs_mid=values)["cog_momentum_std_60s"]
-    assert (got[260:] == 0).all()
+def test_equal_values_after_large_ones_have_no_deviation() -> None:
+    values = np.r_[0, np.random.default_rng(1).normal(scale=1e6, size=199), np.full(100, 1 / 3)]
+    got = rolled(seconds(*range(300)), cog_vs_mid=values)["cog_momentum_std_60s"]
+    assert (got[1:259] > 0).all()
+    assert (got[259:] == 0).all()
+
+
+def test_values_far_from_zero() -> None:
+    got = rolled(seconds(*range(200)), cog_vs_mid=np.linspace(1e9, 1e9 + 1, 200))["cog_momentum_std_60s"]
     # Row j of the ramp stands j / 199 above: the deviation of 60 equal steps.
     np.testing.assert_allclose(got[150], np.std(np.arange(60) / 199, ddof=1), rtol=1e-6)
 

@@ -80,7 +80,7 @@ def test_the_future_changes_nothing(seed: int, end: int) -> None:
 @given(seeds)
 def test_a_segment_knows_nothing_of_the_one_before(seed: int) -> None:
     ts, columns = market(seed, 200, faults=0.0)
-    ts[120:] += 100 * NANOSECONDS
+    ts[120:] += 21 * NANOSECONDS
     whole, _ = run(ts, columns)
     last, _ = run(ts[120:], {name: values[120:] for name, values in columns.items()})
     assert_identical(last, {name: values[120:] for name, values in whole.items()})

@@ -31,6 +31,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "tight_percentile": 0.45,
         "wide_percentile": 0.55,
     },
+    "brief": {"horizons": [5, 60], "impact_window": 35, "regime_window": 35},
     "static": {
         "ofi_levels": 1,
         "mlofi_decay": 0.0,
@@ -45,6 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 COMBINATIONS = [(name, "defaults") for name in MAKERS] + [
     (name, options) for options in ("short", "static") for name in ("faulty", "events", "edges")
 ]
+COMBINATIONS.append(("calm", "brief"))
 
 
 @cache
@@ -58,6 +60,13 @@ def test_made_up_books(kernel: str, name: str, options: str) -> None:
     rows = case(name)
     got = run([kernel], rows, None, cuts(len(name), len(rows)), **OPTIONS[options])
     assert_rows(got, expected(name, options))
+
+
+def test_regressions_of_what_stands_still() -> None:
+    """Without changes of the mid the slope is 0 and has no R2; without order flow there is no slope."""
+    found = [(row["ofi_impact"], row["ofi_impact_r2"]) for row in expected("calm", "brief")[105:]]
+    assert found[:35] == [(0.0, None)] * 35
+    assert found[-35:] == [(None, None)] * 35
 
 
 def test_a_wrong_value_is_seen() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from udfs.held import held
 from udfs.impact import pairs
 from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, State
-from udfs.windows import moments, sums
+from udfs.windows import Windows, moments, sums
 
 UPDATES, BATCH = 10_000_000, 100_000
 HORIZONS = 5, 300
@@ -70,6 +70,25 @@ def inside(series: Array, horizon: int) -> list[Fraction]:
 
 def close(got: float, expected: Fraction, within: float = EXACT) -> bool:
     return abs(Fraction(got) - expected) <= abs(expected) * Fraction(within)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("new_segment", [True, False])
+def test_nothing_is_left_of_a_window_that_emptied(make: Callable[..., Windows], new_segment: bool) -> None:
+    """Huge values, then nothing for longer than the window: the small ones after it do not lose a single bit."""
+    windows = make("series", [3])
+    ts, small = np.arange(50) * NANOSECONDS, np.random.default_rng(2).normal(size=50)
+    small[:4] = np.nan
+    series = (small, small[::-1].copy()) if make is pairs else (small,)
+    huge = [1e20 * values for values in series]
+    rest = (True,) if make is moments else ()
+    first = np.eye(1, 50, dtype=np.int8)[0]
+    again = first if new_segment or make is held else 0 * first  # What is held has no end but that of a segment.
+    expected = windows.run(windows.start(), Batch(ts, {SEGMENT_START: first}), *series, *rest)
+    state = windows.start()
+    windows.run(state, Batch(ts - 50 * NANOSECONDS, {SEGMENT_START: first}), *huge, *rest)
+    got = windows.run(state, Batch(ts, {SEGMENT_START: again}), *series, *rest)
+    np.testing.assert_array_equal(got[:, :, 4:], expected[:, :, 4:])
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.oracles import trades
+from tests.oracles.near import Near
 from tests.oracles.rows import NS, Row, by_key
 from tests.oracles.segments import gap_before, imbalance, log_returns, mean, present, ratio, segment_starts, total
 
@@ -118,7 +119,14 @@ def _book_columns(rows: list[Row]) -> Row:
         "min_spread": min(spreads, default=None),
         "max_spread": max(spreads, default=None),
         **means,
+        **{f"sum_{name}": _flow(row.get(name) for row in rows) for name in ("ofi", "mlofi")},
     }
+
+
+def _flow(values: Iterable[float | None]) -> Near | None:
+    """A sum whose terms cancel, added up in another order."""
+    known = present(values)
+    return Near(math.fsum(known), 1e-13 * math.fsum(map(abs, known))) if known else None
 
 
 def _path(bar: Row, rows: list[Row], duration: int, options: Options) -> Row:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tests.oracles.near import slack_of
 from tests.oracles.rows import OneOf, Row
 
 RELATIVE = 1e-9
@@ -25,8 +26,13 @@ def table_rows(table: pa.Table) -> list[Row]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def assert_same(table: pa.Table, expected: Sequence[Row]) -> None:
-    """Fail, with the first differences, unless ``table`` is ``expected``: names, order, rows, values."""
+def assert_same(table: pa.Table, expected: Sequence[Row], in_order: bool = True) -> None:
+    """Fail, with the first differences, unless ``table`` is ``expected``: names, order, rows, values.
+
+    Without ``in_order`` the columns may stand in another order.
+    """
+    if expected and not in_order and set(table.column_names) == set(expected[0]):
+        table = table.select(list(expected[0]))
     if expected:
         assert table.column_names == list(expected[0]), _names(table.column_names, list(expected[0]))
     assert table.num_rows == len(expected), f"{table.num_rows} rows, expected {len(expected)}"
@@ -35,7 +41,7 @@ def assert_same(table: pa.Table, expected: Sequence[Row]) -> None:
         differences += [
             f"row {number} ({_place(want)}) {name}: expected {want[name]!r}, got {got[name]!r}"
             for name in want
-            if not same(got[name], want[name], slack(name, want))
+            if not same(got[name], want[name], max(slack(name, want), slack_of(want[name])))
         ]
     shown = "\n".join(differences[:SHOWN])
     columns = sorted({line.split(") ", 1)[1].split(":")[0] for line in differences})
@@ -67,7 +73,7 @@ def slack(column: str, row: Row) -> float:
     price = next((row[name] for name in ("mid_price", "close", "price", "best_bid", "bid") if row.get(name)), 1.0)
     if "relative" in column or "imb" in column or column in ("return", "log_return", "range"):
         return unit
-    if column in ("cog_vs_mid", "spread_bps"):
+    if column in ("cog_vs_mid", "spread_bps") or column.startswith("cog_momentum"):
         return unit * 1e4
     if "micro_minus_mid" in column or "mid_price_std" in column or "spread" in column:
         return unit * price

@@ -49,11 +49,15 @@ def sqlgen(*arguments: object) -> Outcome:
 def shipped_config(lake: Path, **options: Any) -> dict[str, Any]:
     """The shipped models.yaml over another lake; ``options`` go to every model whose template has them."""
     from sqlgen.templates import Library
+    from udfs.registry import registry
 
     config = yaml.safe_load((ROOT / "models.yaml").read_text())
     config |= {"lake": str(lake), "state": ".sqlgen"}
     for model in config["models"].values():
         known = {*Library().header(model["sql"]).options}
+        udfs = [model["udfs"]] if isinstance(model.get("udfs"), str) else model.get("udfs", [])
+        known |= {option for name in udfs for option in registry()[name].options}
+        known |= {"max_gap"} if udfs else set()
         known |= {"max_levels", "keep_book"} if "orderbook" in model["inputs"] else set()
         model["options"] = model.get("options", {}) | {name: value for name, value in options.items() if name in known}
     return config
@@ -75,7 +79,6 @@ def published(folder: Path) -> pa.Table:
     with duckdb.connect() as connection:
         table = f"read_parquet('{folder}/**/*.parquet', hive_partitioning = false)"
         columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()]
-        order = [
-            name for name in ("exchange", "symbol", "date", "ts", "seq", "bar_seconds", "bar_start") if name in columns
-        ]
+        keys = ("exchange", "symbol", "date", "ts", "seq", "bar_id", "bar_seconds", "bar_start")
+        order = [name for name in keys if name in columns]
         return connection.sql(f"SELECT * FROM {table} ORDER BY {', '.join(order)}").to_arrow_table()

@@ -1,0 +1,59 @@
+"""The kernels' tests once more: as plain Python, and compiled with every index checked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.kernels.markets import market, run
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+LEFT_OUT = {"test_modes.py", "test_oracle_book.py", "test_oracles_themselves.py", "test_window_sql.py"}
+"""This file, those that take long (the oracle does, and plain Python on 20,000 rows), and one that runs no kernel."""
+WRITE = """
+import sys
+import numba, numpy
+from tests.kernels.markets import market, run
+assert numba.config.DISABLE_JIT
+numpy.savez(sys.argv[1], **run(*market(3, 400), cuts=[100, 101, 150])[0])
+"""
+
+
+def python(mode: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, mode: "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
+def test_the_kernels_tests_pass(mode: str) -> None:
+    files = sorted(str(path) for path in HERE.glob("test_*.py") if path.name not in LEFT_OUT)
+    assert len(files) >= 6
+    done = python(mode, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *files)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    assert " passed" in done.stdout
+
+
+def test_plain_python_gives_the_same_numbers(tmp_path: Path) -> None:
+    done = python("NUMBA_DISABLE_JIT", "-c", WRITE, str(tmp_path / "columns.npz"))
+    assert done.returncode == 0, done.stderr[-4000:]
+    expected, _ = run(*market(3, 400))
+    with np.load(tmp_path / "columns.npz") as found:
+        assert list(found) == list(expected)
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], values, rtol=1e-13, err_msg=name)
+
+
+def test_a_wrong_index_is_seen() -> None:
+    """The second mode checks what it says it checks."""
+    code = "import numpy; from udfs.held import roll_held as loop; a = numpy.zeros(1)"
+    code += "; i = numpy.zeros(1, 'i8'); loop(i, i.astype('i1'), a, i, 5, i, a.reshape(1, 1), i, a, a.reshape(1, 1, 1))"
+    done = python("NUMBA_BOUNDSCHECK", "-c", code)
+    assert "IndexError" in done.stderr, done.stderr

@@ -16,7 +16,8 @@ from sqlgen.engine import Engine
 from tests.support.engine import published, shipped_config, sqlgen
 
 SHELL = shutil.which("duckdb", path=str(Path(sys.executable).parent)) or shutil.which("duckdb")
-MODELS = ("ticker_features", "trades_features", "trades_bars", "orderbook_hf", "orderbook_bars")
+MODELS = ("ticker_features", "trades_features", "trades_bars", "orderbook_bars")
+WITH_KERNELS = ("orderbook_hf", "volume_bars", "tick_bars", "dollar_bars")
 
 
 @pytest.fixture(scope="module", params=["date-parquet", "ymdh-parquet", "ymdh-ndjson"])
@@ -36,14 +37,28 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.skipif(SHELL is None, reason="the duckdb shell is not installed (package duckdb-cli)")
 @pytest.mark.parametrize("model", MODELS)
 def test_the_shell_gives_the_published_table(lake: Path, model: str) -> None:
-    script = (lake / f"target/compiled/{model}.sql").read_text()
-    assert SHELL is not None
-    done = subprocess.run(
-        [SHELL, "-bail", "-init", "/dev/null"], input=script, cwd=lake, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    shell(lake, (lake / f"target/compiled/{model}.sql").read_text())
     path = shipped_config(Path("lake"))["models"][model]["output"]["path"]
     same_tables(published(lake / "target/tables" / model), published(lake / "lake" / path))
+
+
+@pytest.mark.skipif(SHELL is None, reason="the duckdb shell is not installed (package duckdb-cli)")
+def test_the_shell_gives_what_goes_into_the_kernels(lake: Path) -> None:
+    views, kernels, _ = (lake / "target/compiled/orderbook_hf.sql").read_text().partition("-- kernel ")
+    assert kernels
+    keys = "PARTITION_BY (exchange, symbol, date), WRITE_PARTITION_COLUMNS true"
+    shell(lake, f"{views}COPY (FROM kernel_input) TO 'target/tables/input' (FORMAT parquet, {keys});")
+    path = shipped_config(Path("lake"))["models"]["orderbook_hf"]["output"]["path"]
+    given = published(lake / "target/tables/input")
+    same_tables(given, published(lake / "lake" / path).select(given.schema.names))
+
+
+def shell(folder: Path, script: str) -> None:
+    assert SHELL is not None
+    done = subprocess.run(
+        [SHELL, "-bail", "-init", "/dev/null"], input=script, cwd=folder, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def same_tables(left: pa.Table, right: pa.Table) -> None:
@@ -60,7 +75,7 @@ def same_tables(left: pa.Table, right: pa.Table) -> None:
             assert x == y or math.isclose(x, y, rel_tol=1e-12, abs_tol=1e-18), (name, row, x, y)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", (*MODELS, *WITH_KERNELS))
 def test_every_column_says_its_unit_or_meaning(lake: Path, model: str) -> None:
     """In the compiled file and so in the catalog; keys apart."""
     project = Engine.open(lake / "models.yaml")

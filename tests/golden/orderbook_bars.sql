@@ -5,11 +5,12 @@
 -- options:     bar_durations = [60, 300, 900, 3600]
 --              max_gap = 300
 --              seconds_per_year = 31536000
+--              order_flow = True
 --              fill = False
 --              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/orderbook/bars (overwrite), by exchange, symbol, date
--- fingerprint: 6f7f55f753c2270acea0a720
+-- fingerprint: f5a333f881e682d20223d0a4
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -43,7 +44,9 @@ COPY (
             micro_minus_mid,
             total_bid_depth,
             total_ask_depth,
-            smart_depth_imbalance
+            smart_depth_imbalance,
+            ofi,
+            mlofi
         FROM hf
     ),
     gaps AS (
@@ -99,6 +102,8 @@ COPY (
             avg(spread) AS mean_spread,
             min(spread) AS min_spread,
             max(spread) AS max_spread,
+            sum(ofi) AS sum_ofi,
+            sum(mlofi) AS sum_mlofi,
             avg(relative_spread) AS mean_relative_spread,
             avg(imbalance_top1) AS mean_imbalance_top1,
             avg(total_imbalance) AS mean_total_imbalance,
@@ -134,6 +139,8 @@ COPY (
         mean_total_bid_depth, -- u: mean of the depth of all bid levels
         mean_total_ask_depth, -- u: mean of the depth of all ask levels
         mean_smart_depth_imbalance, -- -1 to 1: mean of smart bid against smart ask depth
+        sum_ofi, -- u: sum of the order flow imbalance of the best level, each credited to the later row
+        sum_mlofi, -- u: sum of the order flow imbalance over levels
         realized_variance, -- 1: sum of squared log returns, each credited to the later row
         (close - open) / nullif(open, 0) AS "return", -- 1: close over open - 1
         ln(close / nullif(open, 0)) AS log_return, -- 1: of close over open
@@ -147,7 +154,7 @@ COPY (
     FORMAT parquet,
     COMPRESSION zstd,
     COMPRESSION_LEVEL 3,
-    ROW_GROUP_SIZE 50000,
+    ROW_GROUP_SIZE 30720,
     PARTITION_BY (exchange, symbol, date),
     WRITE_PARTITION_COLUMNS true,
     OVERWRITE true

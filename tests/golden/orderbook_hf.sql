@@ -1,7 +1,8 @@
 -- model:       orderbook_hf
--- description: Features per order book snapshot
+-- description: Features per order book snapshot, with order flow and toxicity
 -- template:    orderbook/hf.sql.j2
 -- inputs:      orderbook = ccxt_orderbook
+--              trades = ccxt_trades
 -- options:     max_levels = 20
 --              top_levels = 5
 --              imbalance_levels = [1, 3, 5, 10]
@@ -9,290 +10,69 @@
 --              smart_depth_k = 100.0
 --              regression_levels = 10
 --              keep_book = False
+--              max_gap = 300
+--              horizons = [5, 15, 60, 300, 900]
+--              ofi_levels = 10
+--              mlofi_decay = 0.5
+--              enable_vpin = True
+--              vpin_bucket_volume = '1.0'
+--              vpin_window_buckets = 50
+--              vpin_classification = 'aggressor'
+--              vpin_bulk_seconds = 60
+--              vpin_bulk_bars = 50
+--              lot_size = 1e-08
+--              kyle_window = 300
+--              impact_window = 300
+--              regime_window = 300
+--              regime_mode = 'percentile'
+--              tight_percentile = 0.2
+--              wide_percentile = 0.8
+--              tight_bps = 2.0
+--              wide_bps = 10.0
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: fdda6b847684ef766c37c6e6
+-- fingerprint: 48d9bbf124515905447c34b9
 --
--- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
--- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
--- to target/tables/orderbook_hf, so that nothing published is touched.
+-- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
+-- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
+-- and calls what they give kernel_rows. A DuckDB shell runs the views as they are, and not the COPY.
 
-COPY (
-    WITH orderbook AS (
-        WITH files_before AS (
-            SELECT
-                file_name AS filename,
-                CAST(coalesce(sum(num_rows) OVER (
-                    PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
-                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ), 0) AS BIGINT) AS rows_before
-            FROM parquet_file_metadata([
-                'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
-            ])
-        ),
-        positioned AS (
-            SELECT
-                exchange,
-                symbol,
-                date,
-                make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
-                file_row_number + rows_before AS seq,
-                CAST(bids AS STRUCT(price DOUBLE, size DOUBLE)[]) AS bids,
-                CAST(asks AS STRUCT(price DOUBLE, size DOUBLE)[]) AS asks
-            FROM read_parquet(
-                [
-                    'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
-                ],
-                union_by_name = true,
-                hive_partitioning = true,
-                hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
-            )
-            JOIN files_before USING (filename)
-        ),
-        as_sent AS (
-            SELECT
-                *,
-                bids[1].price AS bid_price_00,
-                bids[1].size AS bid_size_00,
-                asks[1].price AS ask_price_00,
-                asks[1].size AS ask_size_00,
-                bids[2].price AS bid_price_01,
-                bids[2].size AS bid_size_01,
-                asks[2].price AS ask_price_01,
-                asks[2].size AS ask_size_01,
-                bids[3].price AS bid_price_02,
-                bids[3].size AS bid_size_02,
-                asks[3].price AS ask_price_02,
-                asks[3].size AS ask_size_02,
-                bids[4].price AS bid_price_03,
-                bids[4].size AS bid_size_03,
-                asks[4].price AS ask_price_03,
-                asks[4].size AS ask_size_03,
-                bids[5].price AS bid_price_04,
-                bids[5].size AS bid_size_04,
-                asks[5].price AS ask_price_04,
-                asks[5].size AS ask_size_04,
-                bids[6].price AS bid_price_05,
-                bids[6].size AS bid_size_05,
-                asks[6].price AS ask_price_05,
-                asks[6].size AS ask_size_05,
-                bids[7].price AS bid_price_06,
-                bids[7].size AS bid_size_06,
-                asks[7].price AS ask_price_06,
-                asks[7].size AS ask_size_06,
-                bids[8].price AS bid_price_07,
-                bids[8].size AS bid_size_07,
-                asks[8].price AS ask_price_07,
-                asks[8].size AS ask_size_07,
-                bids[9].price AS bid_price_08,
-                bids[9].size AS bid_size_08,
-                asks[9].price AS ask_price_08,
-                asks[9].size AS ask_size_08,
-                bids[10].price AS bid_price_09,
-                bids[10].size AS bid_size_09,
-                asks[10].price AS ask_price_09,
-                asks[10].size AS ask_size_09,
-                bids[11].price AS bid_price_10,
-                bids[11].size AS bid_size_10,
-                asks[11].price AS ask_price_10,
-                asks[11].size AS ask_size_10,
-                bids[12].price AS bid_price_11,
-                bids[12].size AS bid_size_11,
-                asks[12].price AS ask_price_11,
-                asks[12].size AS ask_size_11,
-                bids[13].price AS bid_price_12,
-                bids[13].size AS bid_size_12,
-                asks[13].price AS ask_price_12,
-                asks[13].size AS ask_size_12,
-                bids[14].price AS bid_price_13,
-                bids[14].size AS bid_size_13,
-                asks[14].price AS ask_price_13,
-                asks[14].size AS ask_size_13,
-                bids[15].price AS bid_price_14,
-                bids[15].size AS bid_size_14,
-                asks[15].price AS ask_price_14,
-                asks[15].size AS ask_size_14,
-                bids[16].price AS bid_price_15,
-                bids[16].size AS bid_size_15,
-                asks[16].price AS ask_price_15,
-                asks[16].size AS ask_size_15,
-                bids[17].price AS bid_price_16,
-                bids[17].size AS bid_size_16,
-                asks[17].price AS ask_price_16,
-                asks[17].size AS ask_size_16,
-                bids[18].price AS bid_price_17,
-                bids[18].size AS bid_size_17,
-                asks[18].price AS ask_price_17,
-                asks[18].size AS ask_size_17,
-                bids[19].price AS bid_price_18,
-                bids[19].size AS bid_size_18,
-                asks[19].price AS ask_price_18,
-                asks[19].size AS ask_size_18,
-                bids[20].price AS bid_price_19,
-                bids[20].size AS bid_size_19,
-                asks[20].price AS ask_price_19,
-                asks[20].size AS ask_size_19
-            FROM positioned
-        ),
-        checked AS (
-            SELECT
-                exchange,
-                symbol,
-                date,
-                ts,
-                seq,
-                bids AS raw_bids,
-                asks AS raw_asks,
-                CASE
-                    WHEN len(bids) = 20 THEN coalesce(
-                        bid_price_00 < 'infinity'
-                        AND bid_price_19 > 0
-                        AND bid_price_01 < bid_price_00
-                        AND bid_price_02 < bid_price_01
-                        AND bid_price_03 < bid_price_02
-                        AND bid_price_04 < bid_price_03
-                        AND bid_price_05 < bid_price_04
-                        AND bid_price_06 < bid_price_05
-                        AND bid_price_07 < bid_price_06
-                        AND bid_price_08 < bid_price_07
-                        AND bid_price_09 < bid_price_08
-                        AND bid_price_10 < bid_price_09
-                        AND bid_price_11 < bid_price_10
-                        AND bid_price_12 < bid_price_11
-                        AND bid_price_13 < bid_price_12
-                        AND bid_price_14 < bid_price_13
-                        AND bid_price_15 < bid_price_14
-                        AND bid_price_16 < bid_price_15
-                        AND bid_price_17 < bid_price_16
-                        AND bid_price_18 < bid_price_17
-                        AND bid_price_19 < bid_price_18
-                        AND bid_size_00 > 0
-                        AND bid_size_01 > 0
-                        AND bid_size_02 > 0
-                        AND bid_size_03 > 0
-                        AND bid_size_04 > 0
-                        AND bid_size_05 > 0
-                        AND bid_size_06 > 0
-                        AND bid_size_07 > 0
-                        AND bid_size_08 > 0
-                        AND bid_size_09 > 0
-                        AND bid_size_10 > 0
-                        AND bid_size_11 > 0
-                        AND bid_size_12 > 0
-                        AND bid_size_13 > 0
-                        AND bid_size_14 > 0
-                        AND bid_size_15 > 0
-                        AND bid_size_16 > 0
-                        AND bid_size_17 > 0
-                        AND bid_size_18 > 0
-                        AND bid_size_19 > 0
-                        AND bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
-                            + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
-                            + bid_size_10 + bid_size_11 + bid_size_12 + bid_size_13 + bid_size_14
-                            + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19 < 'infinity',
-                        false
-                    )
-                    ELSE coalesce(
-                        len(list_filter(bids, lambda x, i:
-                            x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
-                            AND (i = 1 OR x.price < bids[i - 1].price)
-                        )) = len(bids),
-                        false
-                    )
-                END AS bids_in_order,
-                CASE
-                    WHEN len(asks) = 20 THEN coalesce(
-                        ask_price_19 < 'infinity'
-                        AND ask_price_00 > 0
-                        AND ask_price_01 > ask_price_00
-                        AND ask_price_02 > ask_price_01
-                        AND ask_price_03 > ask_price_02
-                        AND ask_price_04 > ask_price_03
-                        AND ask_price_05 > ask_price_04
-                        AND ask_price_06 > ask_price_05
-                        AND ask_price_07 > ask_price_06
-                        AND ask_price_08 > ask_price_07
-                        AND ask_price_09 > ask_price_08
-                        AND ask_price_10 > ask_price_09
-                        AND ask_price_11 > ask_price_10
-                        AND ask_price_12 > ask_price_11
-                        AND ask_price_13 > ask_price_12
-                        AND ask_price_14 > ask_price_13
-                        AND ask_price_15 > ask_price_14
-                        AND ask_price_16 > ask_price_15
-                        AND ask_price_17 > ask_price_16
-                        AND ask_price_18 > ask_price_17
-                        AND ask_price_19 > ask_price_18
-                        AND ask_size_00 > 0
-                        AND ask_size_01 > 0
-                        AND ask_size_02 > 0
-                        AND ask_size_03 > 0
-                        AND ask_size_04 > 0
-                        AND ask_size_05 > 0
-                        AND ask_size_06 > 0
-                        AND ask_size_07 > 0
-                        AND ask_size_08 > 0
-                        AND ask_size_09 > 0
-                        AND ask_size_10 > 0
-                        AND ask_size_11 > 0
-                        AND ask_size_12 > 0
-                        AND ask_size_13 > 0
-                        AND ask_size_14 > 0
-                        AND ask_size_15 > 0
-                        AND ask_size_16 > 0
-                        AND ask_size_17 > 0
-                        AND ask_size_18 > 0
-                        AND ask_size_19 > 0
-                        AND ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
-                            + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
-                            + ask_size_10 + ask_size_11 + ask_size_12 + ask_size_13 + ask_size_14
-                            + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19 < 'infinity',
-                        false
-                    )
-                    ELSE coalesce(
-                        len(list_filter(asks, lambda x, i:
-                            x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
-                            AND (i = 1 OR x.price > asks[i - 1].price)
-                        )) = len(asks),
-                        false
-                    )
-                END AS asks_in_order
-            FROM as_sent
-        ),
-        cleaned AS (
-            SELECT
-                *,
-                CASE WHEN bids_in_order THEN raw_bids ELSE list_transform(
-                    list_reverse_sort(list_distinct([
-                        x.price FOR x IN raw_bids
-                        IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
-                    ]))[:20],
-                    lambda p: {
-                        'price': p,
-                        'size': list_sum([x.size FOR x IN raw_bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
-                    }
-                ) END AS bids,
-                CASE WHEN asks_in_order THEN raw_asks ELSE list_transform(
-                    list_sort(list_distinct([
-                        x.price FOR x IN raw_asks
-                        IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
-                    ]))[:20],
-                    lambda p: {
-                        'price': p,
-                        'size': list_sum([x.size FOR x IN raw_asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
-                    }
-                ) END AS asks
-            FROM checked
-        )
+CREATE OR REPLACE TEMPORARY VIEW kernel_input AS
+WITH orderbook AS (
+    WITH files_before AS (
+        SELECT
+            file_name AS filename,
+            CAST(coalesce(sum(num_rows) OVER (
+                PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+                ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ), 0) AS BIGINT) AS rows_before
+        FROM parquet_file_metadata([
+            'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
+        ])
+    ),
+    positioned AS (
         SELECT
             exchange,
             symbol,
             date,
-            ts,
-            seq,
-            CAST(len(bids[:20]) AS SMALLINT) AS bid_levels,
-            CAST(len(asks[:20]) AS SMALLINT) AS ask_levels,
+            make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+            file_row_number + rows_before AS seq,
+            CAST(bids AS STRUCT(price DOUBLE, size DOUBLE)[]) AS bids,
+            CAST(asks AS STRUCT(price DOUBLE, size DOUBLE)[]) AS asks
+        FROM read_parquet(
+            [
+                'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
+            ],
+            union_by_name = true,
+            hive_partitioning = true,
+            hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+        )
+        JOIN files_before USING (filename)
+    ),
+    as_sent AS (
+        SELECT
+            *,
             bids[1].price AS bid_price_00,
             bids[1].size AS bid_size_00,
             asks[1].price AS ask_price_00,
@@ -373,725 +153,1147 @@ COPY (
             bids[20].size AS bid_size_19,
             asks[20].price AS ask_price_19,
             asks[20].size AS ask_size_19
-        FROM cleaned
+        FROM positioned
     ),
-    quotes AS (
+    checked AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            ts,
+            seq,
+            bids AS raw_bids,
+            asks AS raw_asks,
+            CASE
+                WHEN len(bids) = 20 THEN coalesce(
+                    bid_price_00 < 'infinity'
+                    AND bid_price_19 > 0
+                    AND bid_price_01 < bid_price_00
+                    AND bid_price_02 < bid_price_01
+                    AND bid_price_03 < bid_price_02
+                    AND bid_price_04 < bid_price_03
+                    AND bid_price_05 < bid_price_04
+                    AND bid_price_06 < bid_price_05
+                    AND bid_price_07 < bid_price_06
+                    AND bid_price_08 < bid_price_07
+                    AND bid_price_09 < bid_price_08
+                    AND bid_price_10 < bid_price_09
+                    AND bid_price_11 < bid_price_10
+                    AND bid_price_12 < bid_price_11
+                    AND bid_price_13 < bid_price_12
+                    AND bid_price_14 < bid_price_13
+                    AND bid_price_15 < bid_price_14
+                    AND bid_price_16 < bid_price_15
+                    AND bid_price_17 < bid_price_16
+                    AND bid_price_18 < bid_price_17
+                    AND bid_price_19 < bid_price_18
+                    AND bid_size_00 > 0
+                    AND bid_size_01 > 0
+                    AND bid_size_02 > 0
+                    AND bid_size_03 > 0
+                    AND bid_size_04 > 0
+                    AND bid_size_05 > 0
+                    AND bid_size_06 > 0
+                    AND bid_size_07 > 0
+                    AND bid_size_08 > 0
+                    AND bid_size_09 > 0
+                    AND bid_size_10 > 0
+                    AND bid_size_11 > 0
+                    AND bid_size_12 > 0
+                    AND bid_size_13 > 0
+                    AND bid_size_14 > 0
+                    AND bid_size_15 > 0
+                    AND bid_size_16 > 0
+                    AND bid_size_17 > 0
+                    AND bid_size_18 > 0
+                    AND bid_size_19 > 0
+                    AND bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
+                        + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
+                        + bid_size_10 + bid_size_11 + bid_size_12 + bid_size_13 + bid_size_14
+                        + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19 < 'infinity',
+                    false
+                )
+                ELSE coalesce(
+                    len(list_filter(bids, lambda x, i:
+                        x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                        AND (i = 1 OR x.price < bids[i - 1].price)
+                    )) = len(bids),
+                    false
+                )
+            END AS bids_in_order,
+            CASE
+                WHEN len(asks) = 20 THEN coalesce(
+                    ask_price_19 < 'infinity'
+                    AND ask_price_00 > 0
+                    AND ask_price_01 > ask_price_00
+                    AND ask_price_02 > ask_price_01
+                    AND ask_price_03 > ask_price_02
+                    AND ask_price_04 > ask_price_03
+                    AND ask_price_05 > ask_price_04
+                    AND ask_price_06 > ask_price_05
+                    AND ask_price_07 > ask_price_06
+                    AND ask_price_08 > ask_price_07
+                    AND ask_price_09 > ask_price_08
+                    AND ask_price_10 > ask_price_09
+                    AND ask_price_11 > ask_price_10
+                    AND ask_price_12 > ask_price_11
+                    AND ask_price_13 > ask_price_12
+                    AND ask_price_14 > ask_price_13
+                    AND ask_price_15 > ask_price_14
+                    AND ask_price_16 > ask_price_15
+                    AND ask_price_17 > ask_price_16
+                    AND ask_price_18 > ask_price_17
+                    AND ask_price_19 > ask_price_18
+                    AND ask_size_00 > 0
+                    AND ask_size_01 > 0
+                    AND ask_size_02 > 0
+                    AND ask_size_03 > 0
+                    AND ask_size_04 > 0
+                    AND ask_size_05 > 0
+                    AND ask_size_06 > 0
+                    AND ask_size_07 > 0
+                    AND ask_size_08 > 0
+                    AND ask_size_09 > 0
+                    AND ask_size_10 > 0
+                    AND ask_size_11 > 0
+                    AND ask_size_12 > 0
+                    AND ask_size_13 > 0
+                    AND ask_size_14 > 0
+                    AND ask_size_15 > 0
+                    AND ask_size_16 > 0
+                    AND ask_size_17 > 0
+                    AND ask_size_18 > 0
+                    AND ask_size_19 > 0
+                    AND ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
+                        + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
+                        + ask_size_10 + ask_size_11 + ask_size_12 + ask_size_13 + ask_size_14
+                        + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19 < 'infinity',
+                    false
+                )
+                ELSE coalesce(
+                    len(list_filter(asks, lambda x, i:
+                        x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                        AND (i = 1 OR x.price > asks[i - 1].price)
+                    )) = len(asks),
+                    false
+                )
+            END AS asks_in_order
+        FROM as_sent
+    ),
+    cleaned AS (
         SELECT
             *,
-            bid_price_00 AS best_bid,
-            ask_price_00 AS best_ask,
-            CASE
-                WHEN best_bid IS NULL AND best_ask IS NULL THEN 'empty'
-                WHEN best_bid IS NULL OR best_ask IS NULL THEN 'one_sided'
-                WHEN best_ask < best_bid THEN 'crossed'
-                WHEN best_ask = best_bid THEN 'locked'
-                ELSE 'ok'
-            END AS book_state,
-            CASE WHEN best_ask >= best_bid THEN (best_bid + best_ask) / 2 END AS mid_price,
-            best_ask - best_bid AS spread,
-            least(bid_levels, ask_levels, 10) AS shared_levels,
-            CASE WHEN mid_price IS NOT NULL AND shared_levels >= 3 THEN shared_levels END AS fit_levels
-        FROM orderbook
-    ),
-    -- Per level: distance from mid in bps, and depth of the levels up to it.
-    levels AS (
-        SELECT
-            *,
-            1e4 * (mid_price - bid_price_00) / mid_price AS bid_bps_00,
-            1e4 * (ask_price_00 - mid_price) / mid_price AS ask_bps_00,
-            1e4 * (mid_price - bid_price_01) / mid_price AS bid_bps_01,
-            1e4 * (ask_price_01 - mid_price) / mid_price AS ask_bps_01,
-            1e4 * (mid_price - bid_price_02) / mid_price AS bid_bps_02,
-            1e4 * (ask_price_02 - mid_price) / mid_price AS ask_bps_02,
-            1e4 * (mid_price - bid_price_03) / mid_price AS bid_bps_03,
-            1e4 * (ask_price_03 - mid_price) / mid_price AS ask_bps_03,
-            1e4 * (mid_price - bid_price_04) / mid_price AS bid_bps_04,
-            1e4 * (ask_price_04 - mid_price) / mid_price AS ask_bps_04,
-            1e4 * (mid_price - bid_price_05) / mid_price AS bid_bps_05,
-            1e4 * (ask_price_05 - mid_price) / mid_price AS ask_bps_05,
-            1e4 * (mid_price - bid_price_06) / mid_price AS bid_bps_06,
-            1e4 * (ask_price_06 - mid_price) / mid_price AS ask_bps_06,
-            1e4 * (mid_price - bid_price_07) / mid_price AS bid_bps_07,
-            1e4 * (ask_price_07 - mid_price) / mid_price AS ask_bps_07,
-            1e4 * (mid_price - bid_price_08) / mid_price AS bid_bps_08,
-            1e4 * (ask_price_08 - mid_price) / mid_price AS ask_bps_08,
-            1e4 * (mid_price - bid_price_09) / mid_price AS bid_bps_09,
-            1e4 * (ask_price_09 - mid_price) / mid_price AS ask_bps_09,
-            1e4 * (mid_price - bid_price_10) / mid_price AS bid_bps_10,
-            1e4 * (ask_price_10 - mid_price) / mid_price AS ask_bps_10,
-            1e4 * (mid_price - bid_price_11) / mid_price AS bid_bps_11,
-            1e4 * (ask_price_11 - mid_price) / mid_price AS ask_bps_11,
-            1e4 * (mid_price - bid_price_12) / mid_price AS bid_bps_12,
-            1e4 * (ask_price_12 - mid_price) / mid_price AS ask_bps_12,
-            1e4 * (mid_price - bid_price_13) / mid_price AS bid_bps_13,
-            1e4 * (ask_price_13 - mid_price) / mid_price AS ask_bps_13,
-            1e4 * (mid_price - bid_price_14) / mid_price AS bid_bps_14,
-            1e4 * (ask_price_14 - mid_price) / mid_price AS ask_bps_14,
-            1e4 * (mid_price - bid_price_15) / mid_price AS bid_bps_15,
-            1e4 * (ask_price_15 - mid_price) / mid_price AS ask_bps_15,
-            1e4 * (mid_price - bid_price_16) / mid_price AS bid_bps_16,
-            1e4 * (ask_price_16 - mid_price) / mid_price AS ask_bps_16,
-            1e4 * (mid_price - bid_price_17) / mid_price AS bid_bps_17,
-            1e4 * (ask_price_17 - mid_price) / mid_price AS ask_bps_17,
-            1e4 * (mid_price - bid_price_18) / mid_price AS bid_bps_18,
-            1e4 * (ask_price_18 - mid_price) / mid_price AS ask_bps_18,
-            1e4 * (mid_price - bid_price_19) / mid_price AS bid_bps_19,
-            1e4 * (ask_price_19 - mid_price) / mid_price AS ask_bps_19,
-            bid_size_00 AS bid_depth_00,
-            bid_depth_00 + coalesce(bid_size_01, 0) AS bid_depth_01,
-            bid_depth_01 + coalesce(bid_size_02, 0) AS bid_depth_02,
-            bid_depth_02 + coalesce(bid_size_03, 0) AS bid_depth_03,
-            bid_depth_03 + coalesce(bid_size_04, 0) AS bid_depth_04,
-            bid_depth_04 + coalesce(bid_size_05, 0) AS bid_depth_05,
-            bid_depth_05 + coalesce(bid_size_06, 0) AS bid_depth_06,
-            bid_depth_06 + coalesce(bid_size_07, 0) AS bid_depth_07,
-            bid_depth_07 + coalesce(bid_size_08, 0) AS bid_depth_08,
-            bid_depth_08 + coalesce(bid_size_09, 0) AS bid_depth_09,
-            bid_depth_09 + coalesce(bid_size_10, 0) AS bid_depth_10,
-            bid_depth_10 + coalesce(bid_size_11, 0) AS bid_depth_11,
-            bid_depth_11 + coalesce(bid_size_12, 0) AS bid_depth_12,
-            bid_depth_12 + coalesce(bid_size_13, 0) AS bid_depth_13,
-            bid_depth_13 + coalesce(bid_size_14, 0) AS bid_depth_14,
-            bid_depth_14 + coalesce(bid_size_15, 0) AS bid_depth_15,
-            bid_depth_15 + coalesce(bid_size_16, 0) AS bid_depth_16,
-            bid_depth_16 + coalesce(bid_size_17, 0) AS bid_depth_17,
-            bid_depth_17 + coalesce(bid_size_18, 0) AS bid_depth_18,
-            bid_depth_18 + coalesce(bid_size_19, 0) AS bid_depth_19,
-            ask_size_00 AS ask_depth_00,
-            ask_depth_00 + coalesce(ask_size_01, 0) AS ask_depth_01,
-            ask_depth_01 + coalesce(ask_size_02, 0) AS ask_depth_02,
-            ask_depth_02 + coalesce(ask_size_03, 0) AS ask_depth_03,
-            ask_depth_03 + coalesce(ask_size_04, 0) AS ask_depth_04,
-            ask_depth_04 + coalesce(ask_size_05, 0) AS ask_depth_05,
-            ask_depth_05 + coalesce(ask_size_06, 0) AS ask_depth_06,
-            ask_depth_06 + coalesce(ask_size_07, 0) AS ask_depth_07,
-            ask_depth_07 + coalesce(ask_size_08, 0) AS ask_depth_08,
-            ask_depth_08 + coalesce(ask_size_09, 0) AS ask_depth_09,
-            ask_depth_09 + coalesce(ask_size_10, 0) AS ask_depth_10,
-            ask_depth_10 + coalesce(ask_size_11, 0) AS ask_depth_11,
-            ask_depth_11 + coalesce(ask_size_12, 0) AS ask_depth_12,
-            ask_depth_12 + coalesce(ask_size_13, 0) AS ask_depth_13,
-            ask_depth_13 + coalesce(ask_size_14, 0) AS ask_depth_14,
-            ask_depth_14 + coalesce(ask_size_15, 0) AS ask_depth_15,
-            ask_depth_15 + coalesce(ask_size_16, 0) AS ask_depth_16,
-            ask_depth_16 + coalesce(ask_size_17, 0) AS ask_depth_17,
-            ask_depth_17 + coalesce(ask_size_18, 0) AS ask_depth_18,
-            ask_depth_18 + coalesce(ask_size_19, 0) AS ask_depth_19
-        FROM quotes
-    ),
-    -- Sums over levels that more than one feature is made of, and the points of the regressions.
-    sums AS (
-        SELECT
-            *,
-            bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
-            + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
-            + coalesce(bid_price_04 * bid_size_04, 0) AS bid_best_notional,
-            bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
-            + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
-            + coalesce(bid_price_04 * bid_size_04, 0) + coalesce(bid_price_05 * bid_size_05, 0)
-            + coalesce(bid_price_06 * bid_size_06, 0) + coalesce(bid_price_07 * bid_size_07, 0)
-            + coalesce(bid_price_08 * bid_size_08, 0) + coalesce(bid_price_09 * bid_size_09, 0)
-            + coalesce(bid_price_10 * bid_size_10, 0) + coalesce(bid_price_11 * bid_size_11, 0)
-            + coalesce(bid_price_12 * bid_size_12, 0) + coalesce(bid_price_13 * bid_size_13, 0)
-            + coalesce(bid_price_14 * bid_size_14, 0) + coalesce(bid_price_15 * bid_size_15, 0)
-            + coalesce(bid_price_16 * bid_size_16, 0) + coalesce(bid_price_17 * bid_size_17, 0)
-            + coalesce(bid_price_18 * bid_size_18, 0) + coalesce(bid_price_19 * bid_size_19, 0) AS bid_notional,
-            bid_size_00 * exp(-0.01 * bid_bps_00) + coalesce(bid_size_01 * exp(-0.01 * bid_bps_01), 0)
-            + coalesce(bid_size_02 * exp(-0.01 * bid_bps_02), 0) + coalesce(bid_size_03 * exp(-0.01 * bid_bps_03), 0)
-            + coalesce(bid_size_04 * exp(-0.01 * bid_bps_04), 0) + coalesce(bid_size_05 * exp(-0.01 * bid_bps_05), 0)
-            + coalesce(bid_size_06 * exp(-0.01 * bid_bps_06), 0) + coalesce(bid_size_07 * exp(-0.01 * bid_bps_07), 0)
-            + coalesce(bid_size_08 * exp(-0.01 * bid_bps_08), 0) + coalesce(bid_size_09 * exp(-0.01 * bid_bps_09), 0)
-            + coalesce(bid_size_10 * exp(-0.01 * bid_bps_10), 0) + coalesce(bid_size_11 * exp(-0.01 * bid_bps_11), 0)
-            + coalesce(bid_size_12 * exp(-0.01 * bid_bps_12), 0) + coalesce(bid_size_13 * exp(-0.01 * bid_bps_13), 0)
-            + coalesce(bid_size_14 * exp(-0.01 * bid_bps_14), 0) + coalesce(bid_size_15 * exp(-0.01 * bid_bps_15), 0)
-            + coalesce(bid_size_16 * exp(-0.01 * bid_bps_16), 0) + coalesce(bid_size_17 * exp(-0.01 * bid_bps_17), 0)
-            + coalesce(bid_size_18 * exp(-0.01 * bid_bps_18), 0) + coalesce(bid_size_19 * exp(-0.01 * bid_bps_19), 0) AS smart_bid_depth,
-            bid_depth_19 / 2 AS bid_half_depth,
-            CASE
-                WHEN mid_price IS NULL OR bid_bps_19 < 5 THEN NULL
-                WHEN bid_bps_18 < 5 THEN bid_depth_18
-                WHEN bid_bps_17 < 5 THEN bid_depth_17
-                WHEN bid_bps_16 < 5 THEN bid_depth_16
-                WHEN bid_bps_15 < 5 THEN bid_depth_15
-                WHEN bid_bps_14 < 5 THEN bid_depth_14
-                WHEN bid_bps_13 < 5 THEN bid_depth_13
-                WHEN bid_bps_12 < 5 THEN bid_depth_12
-                WHEN bid_bps_11 < 5 THEN bid_depth_11
-                WHEN bid_bps_10 < 5 THEN bid_depth_10
-                WHEN bid_bps_09 < 5 THEN bid_depth_09
-                WHEN bid_bps_08 < 5 THEN bid_depth_08
-                WHEN bid_bps_07 < 5 THEN bid_depth_07
-                WHEN bid_bps_06 < 5 THEN bid_depth_06
-                WHEN bid_bps_05 < 5 THEN bid_depth_05
-                WHEN bid_bps_04 < 5 THEN bid_depth_04
-                WHEN bid_bps_03 < 5 THEN bid_depth_03
-                WHEN bid_bps_02 < 5 THEN bid_depth_02
-                WHEN bid_bps_01 < 5 THEN bid_depth_01
-                WHEN bid_bps_00 < 5 THEN bid_depth_00
-                ELSE 0
-            END AS bid_within_5bps,
-            CASE
-                WHEN mid_price IS NULL OR bid_bps_19 < 10 THEN NULL
-                WHEN bid_bps_18 < 10 THEN bid_depth_18
-                WHEN bid_bps_17 < 10 THEN bid_depth_17
-                WHEN bid_bps_16 < 10 THEN bid_depth_16
-                WHEN bid_bps_15 < 10 THEN bid_depth_15
-                WHEN bid_bps_14 < 10 THEN bid_depth_14
-                WHEN bid_bps_13 < 10 THEN bid_depth_13
-                WHEN bid_bps_12 < 10 THEN bid_depth_12
-                WHEN bid_bps_11 < 10 THEN bid_depth_11
-                WHEN bid_bps_10 < 10 THEN bid_depth_10
-                WHEN bid_bps_09 < 10 THEN bid_depth_09
-                WHEN bid_bps_08 < 10 THEN bid_depth_08
-                WHEN bid_bps_07 < 10 THEN bid_depth_07
-                WHEN bid_bps_06 < 10 THEN bid_depth_06
-                WHEN bid_bps_05 < 10 THEN bid_depth_05
-                WHEN bid_bps_04 < 10 THEN bid_depth_04
-                WHEN bid_bps_03 < 10 THEN bid_depth_03
-                WHEN bid_bps_02 < 10 THEN bid_depth_02
-                WHEN bid_bps_01 < 10 THEN bid_depth_01
-                WHEN bid_bps_00 < 10 THEN bid_depth_00
-                ELSE 0
-            END AS bid_within_10bps,
-            CASE
-                WHEN mid_price IS NULL OR bid_bps_19 < 25 THEN NULL
-                WHEN bid_bps_18 < 25 THEN bid_depth_18
-                WHEN bid_bps_17 < 25 THEN bid_depth_17
-                WHEN bid_bps_16 < 25 THEN bid_depth_16
-                WHEN bid_bps_15 < 25 THEN bid_depth_15
-                WHEN bid_bps_14 < 25 THEN bid_depth_14
-                WHEN bid_bps_13 < 25 THEN bid_depth_13
-                WHEN bid_bps_12 < 25 THEN bid_depth_12
-                WHEN bid_bps_11 < 25 THEN bid_depth_11
-                WHEN bid_bps_10 < 25 THEN bid_depth_10
-                WHEN bid_bps_09 < 25 THEN bid_depth_09
-                WHEN bid_bps_08 < 25 THEN bid_depth_08
-                WHEN bid_bps_07 < 25 THEN bid_depth_07
-                WHEN bid_bps_06 < 25 THEN bid_depth_06
-                WHEN bid_bps_05 < 25 THEN bid_depth_05
-                WHEN bid_bps_04 < 25 THEN bid_depth_04
-                WHEN bid_bps_03 < 25 THEN bid_depth_03
-                WHEN bid_bps_02 < 25 THEN bid_depth_02
-                WHEN bid_bps_01 < 25 THEN bid_depth_01
-                WHEN bid_bps_00 < 25 THEN bid_depth_00
-                ELSE 0
-            END AS bid_within_25bps,
-            CASE
-                WHEN mid_price IS NULL OR bid_bps_19 < 50 THEN NULL
-                WHEN bid_bps_18 < 50 THEN bid_depth_18
-                WHEN bid_bps_17 < 50 THEN bid_depth_17
-                WHEN bid_bps_16 < 50 THEN bid_depth_16
-                WHEN bid_bps_15 < 50 THEN bid_depth_15
-                WHEN bid_bps_14 < 50 THEN bid_depth_14
-                WHEN bid_bps_13 < 50 THEN bid_depth_13
-                WHEN bid_bps_12 < 50 THEN bid_depth_12
-                WHEN bid_bps_11 < 50 THEN bid_depth_11
-                WHEN bid_bps_10 < 50 THEN bid_depth_10
-                WHEN bid_bps_09 < 50 THEN bid_depth_09
-                WHEN bid_bps_08 < 50 THEN bid_depth_08
-                WHEN bid_bps_07 < 50 THEN bid_depth_07
-                WHEN bid_bps_06 < 50 THEN bid_depth_06
-                WHEN bid_bps_05 < 50 THEN bid_depth_05
-                WHEN bid_bps_04 < 50 THEN bid_depth_04
-                WHEN bid_bps_03 < 50 THEN bid_depth_03
-                WHEN bid_bps_02 < 50 THEN bid_depth_02
-                WHEN bid_bps_01 < 50 THEN bid_depth_01
-                WHEN bid_bps_00 < 50 THEN bid_depth_00
-                ELSE 0
-            END AS bid_within_50bps,
-            CASE
-                WHEN mid_price IS NULL OR bid_bps_19 < 100 THEN NULL
-                WHEN bid_bps_18 < 100 THEN bid_depth_18
-                WHEN bid_bps_17 < 100 THEN bid_depth_17
-                WHEN bid_bps_16 < 100 THEN bid_depth_16
-                WHEN bid_bps_15 < 100 THEN bid_depth_15
-                WHEN bid_bps_14 < 100 THEN bid_depth_14
-                WHEN bid_bps_13 < 100 THEN bid_depth_13
-                WHEN bid_bps_12 < 100 THEN bid_depth_12
-                WHEN bid_bps_11 < 100 THEN bid_depth_11
-                WHEN bid_bps_10 < 100 THEN bid_depth_10
-                WHEN bid_bps_09 < 100 THEN bid_depth_09
-                WHEN bid_bps_08 < 100 THEN bid_depth_08
-                WHEN bid_bps_07 < 100 THEN bid_depth_07
-                WHEN bid_bps_06 < 100 THEN bid_depth_06
-                WHEN bid_bps_05 < 100 THEN bid_depth_05
-                WHEN bid_bps_04 < 100 THEN bid_depth_04
-                WHEN bid_bps_03 < 100 THEN bid_depth_03
-                WHEN bid_bps_02 < 100 THEN bid_depth_02
-                WHEN bid_bps_01 < 100 THEN bid_depth_01
-                WHEN bid_bps_00 < 100 THEN bid_depth_00
-                ELSE 0
-            END AS bid_within_100bps,
-            CASE WHEN fit_levels > 0 THEN bid_bps_00 END AS bid_x_00,
-            CASE WHEN fit_levels > 1 THEN bid_bps_01 END AS bid_x_01,
-            CASE WHEN fit_levels > 2 THEN bid_bps_02 END AS bid_x_02,
-            CASE WHEN fit_levels > 3 THEN bid_bps_03 END AS bid_x_03,
-            CASE WHEN fit_levels > 4 THEN bid_bps_04 END AS bid_x_04,
-            CASE WHEN fit_levels > 5 THEN bid_bps_05 END AS bid_x_05,
-            CASE WHEN fit_levels > 6 THEN bid_bps_06 END AS bid_x_06,
-            CASE WHEN fit_levels > 7 THEN bid_bps_07 END AS bid_x_07,
-            CASE WHEN fit_levels > 8 THEN bid_bps_08 END AS bid_x_08,
-            CASE WHEN fit_levels > 9 THEN bid_bps_09 END AS bid_x_09
-    ,
-            ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
-            + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
-            + coalesce(ask_price_04 * ask_size_04, 0) AS ask_best_notional,
-            ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
-            + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
-            + coalesce(ask_price_04 * ask_size_04, 0) + coalesce(ask_price_05 * ask_size_05, 0)
-            + coalesce(ask_price_06 * ask_size_06, 0) + coalesce(ask_price_07 * ask_size_07, 0)
-            + coalesce(ask_price_08 * ask_size_08, 0) + coalesce(ask_price_09 * ask_size_09, 0)
-            + coalesce(ask_price_10 * ask_size_10, 0) + coalesce(ask_price_11 * ask_size_11, 0)
-            + coalesce(ask_price_12 * ask_size_12, 0) + coalesce(ask_price_13 * ask_size_13, 0)
-            + coalesce(ask_price_14 * ask_size_14, 0) + coalesce(ask_price_15 * ask_size_15, 0)
-            + coalesce(ask_price_16 * ask_size_16, 0) + coalesce(ask_price_17 * ask_size_17, 0)
-            + coalesce(ask_price_18 * ask_size_18, 0) + coalesce(ask_price_19 * ask_size_19, 0) AS ask_notional,
-            ask_size_00 * exp(-0.01 * ask_bps_00) + coalesce(ask_size_01 * exp(-0.01 * ask_bps_01), 0)
-            + coalesce(ask_size_02 * exp(-0.01 * ask_bps_02), 0) + coalesce(ask_size_03 * exp(-0.01 * ask_bps_03), 0)
-            + coalesce(ask_size_04 * exp(-0.01 * ask_bps_04), 0) + coalesce(ask_size_05 * exp(-0.01 * ask_bps_05), 0)
-            + coalesce(ask_size_06 * exp(-0.01 * ask_bps_06), 0) + coalesce(ask_size_07 * exp(-0.01 * ask_bps_07), 0)
-            + coalesce(ask_size_08 * exp(-0.01 * ask_bps_08), 0) + coalesce(ask_size_09 * exp(-0.01 * ask_bps_09), 0)
-            + coalesce(ask_size_10 * exp(-0.01 * ask_bps_10), 0) + coalesce(ask_size_11 * exp(-0.01 * ask_bps_11), 0)
-            + coalesce(ask_size_12 * exp(-0.01 * ask_bps_12), 0) + coalesce(ask_size_13 * exp(-0.01 * ask_bps_13), 0)
-            + coalesce(ask_size_14 * exp(-0.01 * ask_bps_14), 0) + coalesce(ask_size_15 * exp(-0.01 * ask_bps_15), 0)
-            + coalesce(ask_size_16 * exp(-0.01 * ask_bps_16), 0) + coalesce(ask_size_17 * exp(-0.01 * ask_bps_17), 0)
-            + coalesce(ask_size_18 * exp(-0.01 * ask_bps_18), 0) + coalesce(ask_size_19 * exp(-0.01 * ask_bps_19), 0) AS smart_ask_depth,
-            ask_depth_19 / 2 AS ask_half_depth,
-            CASE
-                WHEN mid_price IS NULL OR ask_bps_19 < 5 THEN NULL
-                WHEN ask_bps_18 < 5 THEN ask_depth_18
-                WHEN ask_bps_17 < 5 THEN ask_depth_17
-                WHEN ask_bps_16 < 5 THEN ask_depth_16
-                WHEN ask_bps_15 < 5 THEN ask_depth_15
-                WHEN ask_bps_14 < 5 THEN ask_depth_14
-                WHEN ask_bps_13 < 5 THEN ask_depth_13
-                WHEN ask_bps_12 < 5 THEN ask_depth_12
-                WHEN ask_bps_11 < 5 THEN ask_depth_11
-                WHEN ask_bps_10 < 5 THEN ask_depth_10
-                WHEN ask_bps_09 < 5 THEN ask_depth_09
-                WHEN ask_bps_08 < 5 THEN ask_depth_08
-                WHEN ask_bps_07 < 5 THEN ask_depth_07
-                WHEN ask_bps_06 < 5 THEN ask_depth_06
-                WHEN ask_bps_05 < 5 THEN ask_depth_05
-                WHEN ask_bps_04 < 5 THEN ask_depth_04
-                WHEN ask_bps_03 < 5 THEN ask_depth_03
-                WHEN ask_bps_02 < 5 THEN ask_depth_02
-                WHEN ask_bps_01 < 5 THEN ask_depth_01
-                WHEN ask_bps_00 < 5 THEN ask_depth_00
-                ELSE 0
-            END AS ask_within_5bps,
-            CASE
-                WHEN mid_price IS NULL OR ask_bps_19 < 10 THEN NULL
-                WHEN ask_bps_18 < 10 THEN ask_depth_18
-                WHEN ask_bps_17 < 10 THEN ask_depth_17
-                WHEN ask_bps_16 < 10 THEN ask_depth_16
-                WHEN ask_bps_15 < 10 THEN ask_depth_15
-                WHEN ask_bps_14 < 10 THEN ask_depth_14
-                WHEN ask_bps_13 < 10 THEN ask_depth_13
-                WHEN ask_bps_12 < 10 THEN ask_depth_12
-                WHEN ask_bps_11 < 10 THEN ask_depth_11
-                WHEN ask_bps_10 < 10 THEN ask_depth_10
-                WHEN ask_bps_09 < 10 THEN ask_depth_09
-                WHEN ask_bps_08 < 10 THEN ask_depth_08
-                WHEN ask_bps_07 < 10 THEN ask_depth_07
-                WHEN ask_bps_06 < 10 THEN ask_depth_06
-                WHEN ask_bps_05 < 10 THEN ask_depth_05
-                WHEN ask_bps_04 < 10 THEN ask_depth_04
-                WHEN ask_bps_03 < 10 THEN ask_depth_03
-                WHEN ask_bps_02 < 10 THEN ask_depth_02
-                WHEN ask_bps_01 < 10 THEN ask_depth_01
-                WHEN ask_bps_00 < 10 THEN ask_depth_00
-                ELSE 0
-            END AS ask_within_10bps,
-            CASE
-                WHEN mid_price IS NULL OR ask_bps_19 < 25 THEN NULL
-                WHEN ask_bps_18 < 25 THEN ask_depth_18
-                WHEN ask_bps_17 < 25 THEN ask_depth_17
-                WHEN ask_bps_16 < 25 THEN ask_depth_16
-                WHEN ask_bps_15 < 25 THEN ask_depth_15
-                WHEN ask_bps_14 < 25 THEN ask_depth_14
-                WHEN ask_bps_13 < 25 THEN ask_depth_13
-                WHEN ask_bps_12 < 25 THEN ask_depth_12
-                WHEN ask_bps_11 < 25 THEN ask_depth_11
-                WHEN ask_bps_10 < 25 THEN ask_depth_10
-                WHEN ask_bps_09 < 25 THEN ask_depth_09
-                WHEN ask_bps_08 < 25 THEN ask_depth_08
-                WHEN ask_bps_07 < 25 THEN ask_depth_07
-                WHEN ask_bps_06 < 25 THEN ask_depth_06
-                WHEN ask_bps_05 < 25 THEN ask_depth_05
-                WHEN ask_bps_04 < 25 THEN ask_depth_04
-                WHEN ask_bps_03 < 25 THEN ask_depth_03
-                WHEN ask_bps_02 < 25 THEN ask_depth_02
-                WHEN ask_bps_01 < 25 THEN ask_depth_01
-                WHEN ask_bps_00 < 25 THEN ask_depth_00
-                ELSE 0
-            END AS ask_within_25bps,
-            CASE
-                WHEN mid_price IS NULL OR ask_bps_19 < 50 THEN NULL
-                WHEN ask_bps_18 < 50 THEN ask_depth_18
-                WHEN ask_bps_17 < 50 THEN ask_depth_17
-                WHEN ask_bps_16 < 50 THEN ask_depth_16
-                WHEN ask_bps_15 < 50 THEN ask_depth_15
-                WHEN ask_bps_14 < 50 THEN ask_depth_14
-                WHEN ask_bps_13 < 50 THEN ask_depth_13
-                WHEN ask_bps_12 < 50 THEN ask_depth_12
-                WHEN ask_bps_11 < 50 THEN ask_depth_11
-                WHEN ask_bps_10 < 50 THEN ask_depth_10
-                WHEN ask_bps_09 < 50 THEN ask_depth_09
-                WHEN ask_bps_08 < 50 THEN ask_depth_08
-                WHEN ask_bps_07 < 50 THEN ask_depth_07
-                WHEN ask_bps_06 < 50 THEN ask_depth_06
-                WHEN ask_bps_05 < 50 THEN ask_depth_05
-                WHEN ask_bps_04 < 50 THEN ask_depth_04
-                WHEN ask_bps_03 < 50 THEN ask_depth_03
-                WHEN ask_bps_02 < 50 THEN ask_depth_02
-                WHEN ask_bps_01 < 50 THEN ask_depth_01
-                WHEN ask_bps_00 < 50 THEN ask_depth_00
-                ELSE 0
-            END AS ask_within_50bps,
-            CASE
-                WHEN mid_price IS NULL OR ask_bps_19 < 100 THEN NULL
-                WHEN ask_bps_18 < 100 THEN ask_depth_18
-                WHEN ask_bps_17 < 100 THEN ask_depth_17
-                WHEN ask_bps_16 < 100 THEN ask_depth_16
-                WHEN ask_bps_15 < 100 THEN ask_depth_15
-                WHEN ask_bps_14 < 100 THEN ask_depth_14
-                WHEN ask_bps_13 < 100 THEN ask_depth_13
-                WHEN ask_bps_12 < 100 THEN ask_depth_12
-                WHEN ask_bps_11 < 100 THEN ask_depth_11
-                WHEN ask_bps_10 < 100 THEN ask_depth_10
-                WHEN ask_bps_09 < 100 THEN ask_depth_09
-                WHEN ask_bps_08 < 100 THEN ask_depth_08
-                WHEN ask_bps_07 < 100 THEN ask_depth_07
-                WHEN ask_bps_06 < 100 THEN ask_depth_06
-                WHEN ask_bps_05 < 100 THEN ask_depth_05
-                WHEN ask_bps_04 < 100 THEN ask_depth_04
-                WHEN ask_bps_03 < 100 THEN ask_depth_03
-                WHEN ask_bps_02 < 100 THEN ask_depth_02
-                WHEN ask_bps_01 < 100 THEN ask_depth_01
-                WHEN ask_bps_00 < 100 THEN ask_depth_00
-                ELSE 0
-            END AS ask_within_100bps,
-            CASE WHEN fit_levels > 0 THEN ask_bps_00 END AS ask_x_00,
-            CASE WHEN fit_levels > 1 THEN ask_bps_01 END AS ask_x_01,
-            CASE WHEN fit_levels > 2 THEN ask_bps_02 END AS ask_x_02,
-            CASE WHEN fit_levels > 3 THEN ask_bps_03 END AS ask_x_03,
-            CASE WHEN fit_levels > 4 THEN ask_bps_04 END AS ask_x_04,
-            CASE WHEN fit_levels > 5 THEN ask_bps_05 END AS ask_x_05,
-            CASE WHEN fit_levels > 6 THEN ask_bps_06 END AS ask_x_06,
-            CASE WHEN fit_levels > 7 THEN ask_bps_07 END AS ask_x_07,
-            CASE WHEN fit_levels > 8 THEN ask_bps_08 END AS ask_x_08,
-            CASE WHEN fit_levels > 9 THEN ask_bps_09 END AS ask_x_09
-
-        FROM levels
-    ),
-    centred AS (
-        SELECT
-            *,
-            (
-                bid_x_00 + coalesce(bid_x_01, 0) + coalesce(bid_x_02, 0) + coalesce(bid_x_03, 0) + coalesce(bid_x_04, 0)
-                + coalesce(bid_x_05, 0) + coalesce(bid_x_06, 0) + coalesce(bid_x_07, 0) + coalesce(bid_x_08, 0) + coalesce(bid_x_09, 0)
-            ) / fit_levels AS bid_x_mean,
-            (
-                ask_x_00 + coalesce(ask_x_01, 0) + coalesce(ask_x_02, 0) + coalesce(ask_x_03, 0) + coalesce(ask_x_04, 0)
-                + coalesce(ask_x_05, 0) + coalesce(ask_x_06, 0) + coalesce(ask_x_07, 0) + coalesce(ask_x_08, 0) + coalesce(ask_x_09, 0)
-            ) / fit_levels AS ask_x_mean,
-            (bid_notional + ask_notional) / nullif(bid_depth_19 + ask_depth_19, 0) AS center_of_gravity
-        FROM sums
+            CASE WHEN bids_in_order THEN raw_bids ELSE list_transform(
+                list_reverse_sort(list_distinct([
+                    x.price FOR x IN raw_bids
+                    IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                ]))[:20],
+                lambda p: {
+                    'price': p,
+                    'size': list_sum([x.size FOR x IN raw_bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+                }
+            ) END AS bids,
+            CASE WHEN asks_in_order THEN raw_asks ELSE list_transform(
+                list_sort(list_distinct([
+                    x.price FOR x IN raw_asks
+                    IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                ]))[:20],
+                lambda p: {
+                    'price': p,
+                    'size': list_sum([x.size FOR x IN raw_asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+                }
+            ) END AS asks
+        FROM checked
     )
     SELECT
         exchange,
         symbol,
         date,
-        ts, -- UTC, ns: exchange time, else time of collection
-        seq, -- position of the row in its partition, in file order
-        CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
-        CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
-        CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
-        isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
-        book_state, -- empty, one_sided, locked (ask = bid), crossed (ask < bid) or ok
-        bid_levels, -- levels after cleaning, at most 20; NULL without a list
-        ask_levels, -- levels after cleaning, at most 20; NULL without a list
-        bid_price_00, -- q: price of bid level 0
-        bid_size_00, -- u: size of bid level 0
-        ask_price_00, -- q: price of ask level 0
-        ask_size_00, -- u: size of ask level 0
-        bid_price_01, -- q: price of bid level 1
-        bid_size_01, -- u: size of bid level 1
-        ask_price_01, -- q: price of ask level 1
-        ask_size_01, -- u: size of ask level 1
-        bid_price_02, -- q: price of bid level 2
-        bid_size_02, -- u: size of bid level 2
-        ask_price_02, -- q: price of ask level 2
-        ask_size_02, -- u: size of ask level 2
-        bid_price_03, -- q: price of bid level 3
-        bid_size_03, -- u: size of bid level 3
-        ask_price_03, -- q: price of ask level 3
-        ask_size_03, -- u: size of ask level 3
-        bid_price_04, -- q: price of bid level 4
-        bid_size_04, -- u: size of bid level 4
-        ask_price_04, -- q: price of ask level 4
-        ask_size_04, -- u: size of ask level 4
-        bid_price_05, -- q: price of bid level 5
-        bid_size_05, -- u: size of bid level 5
-        ask_price_05, -- q: price of ask level 5
-        ask_size_05, -- u: size of ask level 5
-        bid_price_06, -- q: price of bid level 6
-        bid_size_06, -- u: size of bid level 6
-        ask_price_06, -- q: price of ask level 6
-        ask_size_06, -- u: size of ask level 6
-        bid_price_07, -- q: price of bid level 7
-        bid_size_07, -- u: size of bid level 7
-        ask_price_07, -- q: price of ask level 7
-        ask_size_07, -- u: size of ask level 7
-        bid_price_08, -- q: price of bid level 8
-        bid_size_08, -- u: size of bid level 8
-        ask_price_08, -- q: price of ask level 8
-        ask_size_08, -- u: size of ask level 8
-        bid_price_09, -- q: price of bid level 9
-        bid_size_09, -- u: size of bid level 9
-        ask_price_09, -- q: price of ask level 9
-        ask_size_09, -- u: size of ask level 9
-        bid_price_10, -- q: price of bid level 10
-        bid_size_10, -- u: size of bid level 10
-        ask_price_10, -- q: price of ask level 10
-        ask_size_10, -- u: size of ask level 10
-        bid_price_11, -- q: price of bid level 11
-        bid_size_11, -- u: size of bid level 11
-        ask_price_11, -- q: price of ask level 11
-        ask_size_11, -- u: size of ask level 11
-        bid_price_12, -- q: price of bid level 12
-        bid_size_12, -- u: size of bid level 12
-        ask_price_12, -- q: price of ask level 12
-        ask_size_12, -- u: size of ask level 12
-        bid_price_13, -- q: price of bid level 13
-        bid_size_13, -- u: size of bid level 13
-        ask_price_13, -- q: price of ask level 13
-        ask_size_13, -- u: size of ask level 13
-        bid_price_14, -- q: price of bid level 14
-        bid_size_14, -- u: size of bid level 14
-        ask_price_14, -- q: price of ask level 14
-        ask_size_14, -- u: size of ask level 14
-        bid_price_15, -- q: price of bid level 15
-        bid_size_15, -- u: size of bid level 15
-        ask_price_15, -- q: price of ask level 15
-        ask_size_15, -- u: size of ask level 15
-        bid_price_16, -- q: price of bid level 16
-        bid_size_16, -- u: size of bid level 16
-        ask_price_16, -- q: price of ask level 16
-        ask_size_16, -- u: size of ask level 16
-        bid_price_17, -- q: price of bid level 17
-        bid_size_17, -- u: size of bid level 17
-        ask_price_17, -- q: price of ask level 17
-        ask_size_17, -- u: size of ask level 17
-        bid_price_18, -- q: price of bid level 18
-        bid_size_18, -- u: size of bid level 18
-        ask_price_18, -- q: price of ask level 18
-        ask_size_18, -- u: size of ask level 18
-        bid_price_19, -- q: price of bid level 19
-        bid_size_19, -- u: size of bid level 19
-        ask_price_19, -- q: price of ask level 19
-        ask_size_19, -- u: size of ask level 19
-        best_bid, -- q: highest bid
-        best_ask, -- q: lowest ask
-        mid_price, -- q: mean of best bid and best ask, NULL where crossed
-        spread, -- q: best ask - best bid, negative where crossed
-        spread / nullif(mid_price, 0) AS relative_spread, -- 1: spread over mid
-        1e4 * spread / nullif(mid_price, 0) AS spread_bps, -- bps: spread over mid
-        (best_bid * ask_size_00 + best_ask * bid_size_00) / nullif(bid_size_00 + ask_size_00, 0)
-            AS microprice, -- q: best prices, each weighted by the size on the other side
-        microprice - mid_price AS micro_minus_mid, -- q: lean of the best sizes
-        (bid_depth_00 - ask_depth_00) / nullif(bid_depth_00 + ask_depth_00, 0)
-            AS imbalance_top1, -- -1 to 1: bid against ask depth of the best 1 levels
-        (bid_depth_02 - ask_depth_02) / nullif(bid_depth_02 + ask_depth_02, 0)
-            AS imbalance_top3, -- -1 to 1: bid against ask depth of the best 3 levels
-        (bid_depth_04 - ask_depth_04) / nullif(bid_depth_04 + ask_depth_04, 0)
-            AS imbalance_top5, -- -1 to 1: bid against ask depth of the best 5 levels
-        (bid_depth_09 - ask_depth_09) / nullif(bid_depth_09 + ask_depth_09, 0)
-            AS imbalance_top10, -- -1 to 1: bid against ask depth of the best 10 levels
-        CASE WHEN bid_levels = 0 THEN 0 ELSE bid_depth_19 END
-            AS total_bid_depth, -- u: depth of all bid levels, 0 where the list is empty
-        CASE WHEN ask_levels = 0 THEN 0 ELSE ask_depth_19 END
-            AS total_ask_depth, -- u: depth of all ask levels, 0 where the list is empty
-        (bid_depth_19 - ask_depth_19) / nullif(bid_depth_19 + ask_depth_19, 0)
-            AS total_imbalance, -- -1 to 1: bid against ask depth of all levels
-        bid_best_notional / nullif(bid_depth_04, 0)
-            AS vwap_bid_top5, -- q: mean price by size of the best 5 bid levels
-        ask_best_notional / nullif(ask_depth_04, 0)
-            AS vwap_ask_top5, -- q: mean price by size of the best 5 ask levels
-        vwap_ask_top5 - vwap_bid_top5 AS vwap_spread_top5, -- q: between the two
-        smart_bid_depth, -- u: bid depth, decaying with distance from mid
-        smart_ask_depth, -- u: ask depth, decaying with distance from mid
-        (smart_bid_depth - smart_ask_depth) / nullif(smart_bid_depth + smart_ask_depth, 0)
-            AS smart_depth_imbalance, -- -1 to 1: smart bid against smart ask depth
-        abs(bid_price_00 - bid_price_04) / nullif(bid_depth_04, 0)
-            AS bid_slope_top5, -- q/u: price range over depth of the best 5 levels
-        abs(ask_price_00 - ask_price_04) / nullif(ask_depth_04, 0)
-            AS ask_slope_top5, -- q/u: price range over depth of the best 5 levels
-        bid_slope_top5 / nullif(ask_slope_top5, 0)
-            AS slope_asymmetry_top5, -- 1: bid slope over ask slope
+        ts,
+        seq,
+        CAST(len(bids[:20]) AS SMALLINT) AS bid_levels,
+        CAST(len(asks[:20]) AS SMALLINT) AS ask_levels,
+        bids[1].price AS bid_price_00,
+        bids[1].size AS bid_size_00,
+        asks[1].price AS ask_price_00,
+        asks[1].size AS ask_size_00,
+        bids[2].price AS bid_price_01,
+        bids[2].size AS bid_size_01,
+        asks[2].price AS ask_price_01,
+        asks[2].size AS ask_size_01,
+        bids[3].price AS bid_price_02,
+        bids[3].size AS bid_size_02,
+        asks[3].price AS ask_price_02,
+        asks[3].size AS ask_size_02,
+        bids[4].price AS bid_price_03,
+        bids[4].size AS bid_size_03,
+        asks[4].price AS ask_price_03,
+        asks[4].size AS ask_size_03,
+        bids[5].price AS bid_price_04,
+        bids[5].size AS bid_size_04,
+        asks[5].price AS ask_price_04,
+        asks[5].size AS ask_size_04,
+        bids[6].price AS bid_price_05,
+        bids[6].size AS bid_size_05,
+        asks[6].price AS ask_price_05,
+        asks[6].size AS ask_size_05,
+        bids[7].price AS bid_price_06,
+        bids[7].size AS bid_size_06,
+        asks[7].price AS ask_price_06,
+        asks[7].size AS ask_size_06,
+        bids[8].price AS bid_price_07,
+        bids[8].size AS bid_size_07,
+        asks[8].price AS ask_price_07,
+        asks[8].size AS ask_size_07,
+        bids[9].price AS bid_price_08,
+        bids[9].size AS bid_size_08,
+        asks[9].price AS ask_price_08,
+        asks[9].size AS ask_size_08,
+        bids[10].price AS bid_price_09,
+        bids[10].size AS bid_size_09,
+        asks[10].price AS ask_price_09,
+        asks[10].size AS ask_size_09,
+        bids[11].price AS bid_price_10,
+        bids[11].size AS bid_size_10,
+        asks[11].price AS ask_price_10,
+        asks[11].size AS ask_size_10,
+        bids[12].price AS bid_price_11,
+        bids[12].size AS bid_size_11,
+        asks[12].price AS ask_price_11,
+        asks[12].size AS ask_size_11,
+        bids[13].price AS bid_price_12,
+        bids[13].size AS bid_size_12,
+        asks[13].price AS ask_price_12,
+        asks[13].size AS ask_size_12,
+        bids[14].price AS bid_price_13,
+        bids[14].size AS bid_size_13,
+        asks[14].price AS ask_price_13,
+        asks[14].size AS ask_size_13,
+        bids[15].price AS bid_price_14,
+        bids[15].size AS bid_size_14,
+        asks[15].price AS ask_price_14,
+        asks[15].size AS ask_size_14,
+        bids[16].price AS bid_price_15,
+        bids[16].size AS bid_size_15,
+        asks[16].price AS ask_price_15,
+        asks[16].size AS ask_size_15,
+        bids[17].price AS bid_price_16,
+        bids[17].size AS bid_size_16,
+        asks[17].price AS ask_price_16,
+        asks[17].size AS ask_size_16,
+        bids[18].price AS bid_price_17,
+        bids[18].size AS bid_size_17,
+        asks[18].price AS ask_price_17,
+        asks[18].size AS ask_size_17,
+        bids[19].price AS bid_price_18,
+        bids[19].size AS bid_size_18,
+        asks[19].price AS ask_price_18,
+        asks[19].size AS ask_size_18,
+        bids[20].price AS bid_price_19,
+        bids[20].size AS bid_size_19,
+        asks[20].price AS ask_price_19,
+        asks[20].size AS ask_size_19
+    FROM cleaned
+),
+quotes AS (
+    SELECT
+        *,
+        bid_price_00 AS best_bid,
+        ask_price_00 AS best_ask,
+        CASE
+            WHEN best_bid IS NULL AND best_ask IS NULL THEN 'empty'
+            WHEN best_bid IS NULL OR best_ask IS NULL THEN 'one_sided'
+            WHEN best_ask < best_bid THEN 'crossed'
+            WHEN best_ask = best_bid THEN 'locked'
+            ELSE 'ok'
+        END AS book_state,
+        CASE WHEN best_ask >= best_bid THEN (best_bid + best_ask) / 2 END AS mid_price,
+        best_ask - best_bid AS spread,
+        least(bid_levels, ask_levels, 10) AS shared_levels,
+        CASE WHEN mid_price IS NOT NULL AND shared_levels >= 3 THEN shared_levels END AS fit_levels
+    FROM orderbook
+),
+-- Per level: distance from mid in bps, and depth of the levels up to it.
+levels AS (
+    SELECT
+        *,
+        1e4 * (mid_price - bid_price_00) / mid_price AS bid_bps_00,
+        1e4 * (ask_price_00 - mid_price) / mid_price AS ask_bps_00,
+        1e4 * (mid_price - bid_price_01) / mid_price AS bid_bps_01,
+        1e4 * (ask_price_01 - mid_price) / mid_price AS ask_bps_01,
+        1e4 * (mid_price - bid_price_02) / mid_price AS bid_bps_02,
+        1e4 * (ask_price_02 - mid_price) / mid_price AS ask_bps_02,
+        1e4 * (mid_price - bid_price_03) / mid_price AS bid_bps_03,
+        1e4 * (ask_price_03 - mid_price) / mid_price AS ask_bps_03,
+        1e4 * (mid_price - bid_price_04) / mid_price AS bid_bps_04,
+        1e4 * (ask_price_04 - mid_price) / mid_price AS ask_bps_04,
+        1e4 * (mid_price - bid_price_05) / mid_price AS bid_bps_05,
+        1e4 * (ask_price_05 - mid_price) / mid_price AS ask_bps_05,
+        1e4 * (mid_price - bid_price_06) / mid_price AS bid_bps_06,
+        1e4 * (ask_price_06 - mid_price) / mid_price AS ask_bps_06,
+        1e4 * (mid_price - bid_price_07) / mid_price AS bid_bps_07,
+        1e4 * (ask_price_07 - mid_price) / mid_price AS ask_bps_07,
+        1e4 * (mid_price - bid_price_08) / mid_price AS bid_bps_08,
+        1e4 * (ask_price_08 - mid_price) / mid_price AS ask_bps_08,
+        1e4 * (mid_price - bid_price_09) / mid_price AS bid_bps_09,
+        1e4 * (ask_price_09 - mid_price) / mid_price AS ask_bps_09,
+        1e4 * (mid_price - bid_price_10) / mid_price AS bid_bps_10,
+        1e4 * (ask_price_10 - mid_price) / mid_price AS ask_bps_10,
+        1e4 * (mid_price - bid_price_11) / mid_price AS bid_bps_11,
+        1e4 * (ask_price_11 - mid_price) / mid_price AS ask_bps_11,
+        1e4 * (mid_price - bid_price_12) / mid_price AS bid_bps_12,
+        1e4 * (ask_price_12 - mid_price) / mid_price AS ask_bps_12,
+        1e4 * (mid_price - bid_price_13) / mid_price AS bid_bps_13,
+        1e4 * (ask_price_13 - mid_price) / mid_price AS ask_bps_13,
+        1e4 * (mid_price - bid_price_14) / mid_price AS bid_bps_14,
+        1e4 * (ask_price_14 - mid_price) / mid_price AS ask_bps_14,
+        1e4 * (mid_price - bid_price_15) / mid_price AS bid_bps_15,
+        1e4 * (ask_price_15 - mid_price) / mid_price AS ask_bps_15,
+        1e4 * (mid_price - bid_price_16) / mid_price AS bid_bps_16,
+        1e4 * (ask_price_16 - mid_price) / mid_price AS ask_bps_16,
+        1e4 * (mid_price - bid_price_17) / mid_price AS bid_bps_17,
+        1e4 * (ask_price_17 - mid_price) / mid_price AS ask_bps_17,
+        1e4 * (mid_price - bid_price_18) / mid_price AS bid_bps_18,
+        1e4 * (ask_price_18 - mid_price) / mid_price AS ask_bps_18,
+        1e4 * (mid_price - bid_price_19) / mid_price AS bid_bps_19,
+        1e4 * (ask_price_19 - mid_price) / mid_price AS ask_bps_19,
+        bid_size_00 AS bid_depth_00,
+        bid_depth_00 + coalesce(bid_size_01, 0) AS bid_depth_01,
+        bid_depth_01 + coalesce(bid_size_02, 0) AS bid_depth_02,
+        bid_depth_02 + coalesce(bid_size_03, 0) AS bid_depth_03,
+        bid_depth_03 + coalesce(bid_size_04, 0) AS bid_depth_04,
+        bid_depth_04 + coalesce(bid_size_05, 0) AS bid_depth_05,
+        bid_depth_05 + coalesce(bid_size_06, 0) AS bid_depth_06,
+        bid_depth_06 + coalesce(bid_size_07, 0) AS bid_depth_07,
+        bid_depth_07 + coalesce(bid_size_08, 0) AS bid_depth_08,
+        bid_depth_08 + coalesce(bid_size_09, 0) AS bid_depth_09,
+        bid_depth_09 + coalesce(bid_size_10, 0) AS bid_depth_10,
+        bid_depth_10 + coalesce(bid_size_11, 0) AS bid_depth_11,
+        bid_depth_11 + coalesce(bid_size_12, 0) AS bid_depth_12,
+        bid_depth_12 + coalesce(bid_size_13, 0) AS bid_depth_13,
+        bid_depth_13 + coalesce(bid_size_14, 0) AS bid_depth_14,
+        bid_depth_14 + coalesce(bid_size_15, 0) AS bid_depth_15,
+        bid_depth_15 + coalesce(bid_size_16, 0) AS bid_depth_16,
+        bid_depth_16 + coalesce(bid_size_17, 0) AS bid_depth_17,
+        bid_depth_17 + coalesce(bid_size_18, 0) AS bid_depth_18,
+        bid_depth_18 + coalesce(bid_size_19, 0) AS bid_depth_19,
+        ask_size_00 AS ask_depth_00,
+        ask_depth_00 + coalesce(ask_size_01, 0) AS ask_depth_01,
+        ask_depth_01 + coalesce(ask_size_02, 0) AS ask_depth_02,
+        ask_depth_02 + coalesce(ask_size_03, 0) AS ask_depth_03,
+        ask_depth_03 + coalesce(ask_size_04, 0) AS ask_depth_04,
+        ask_depth_04 + coalesce(ask_size_05, 0) AS ask_depth_05,
+        ask_depth_05 + coalesce(ask_size_06, 0) AS ask_depth_06,
+        ask_depth_06 + coalesce(ask_size_07, 0) AS ask_depth_07,
+        ask_depth_07 + coalesce(ask_size_08, 0) AS ask_depth_08,
+        ask_depth_08 + coalesce(ask_size_09, 0) AS ask_depth_09,
+        ask_depth_09 + coalesce(ask_size_10, 0) AS ask_depth_10,
+        ask_depth_10 + coalesce(ask_size_11, 0) AS ask_depth_11,
+        ask_depth_11 + coalesce(ask_size_12, 0) AS ask_depth_12,
+        ask_depth_12 + coalesce(ask_size_13, 0) AS ask_depth_13,
+        ask_depth_13 + coalesce(ask_size_14, 0) AS ask_depth_14,
+        ask_depth_14 + coalesce(ask_size_15, 0) AS ask_depth_15,
+        ask_depth_15 + coalesce(ask_size_16, 0) AS ask_depth_16,
+        ask_depth_16 + coalesce(ask_size_17, 0) AS ask_depth_17,
+        ask_depth_17 + coalesce(ask_size_18, 0) AS ask_depth_18,
+        ask_depth_18 + coalesce(ask_size_19, 0) AS ask_depth_19
+    FROM quotes
+),
+-- Sums over levels that more than one feature is made of, and the points of the regressions.
+sums AS (
+    SELECT
+        *,
+        bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
+        + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
+        + coalesce(bid_price_04 * bid_size_04, 0) AS bid_best_notional,
+        bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
+        + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
+        + coalesce(bid_price_04 * bid_size_04, 0) + coalesce(bid_price_05 * bid_size_05, 0)
+        + coalesce(bid_price_06 * bid_size_06, 0) + coalesce(bid_price_07 * bid_size_07, 0)
+        + coalesce(bid_price_08 * bid_size_08, 0) + coalesce(bid_price_09 * bid_size_09, 0)
+        + coalesce(bid_price_10 * bid_size_10, 0) + coalesce(bid_price_11 * bid_size_11, 0)
+        + coalesce(bid_price_12 * bid_size_12, 0) + coalesce(bid_price_13 * bid_size_13, 0)
+        + coalesce(bid_price_14 * bid_size_14, 0) + coalesce(bid_price_15 * bid_size_15, 0)
+        + coalesce(bid_price_16 * bid_size_16, 0) + coalesce(bid_price_17 * bid_size_17, 0)
+        + coalesce(bid_price_18 * bid_size_18, 0) + coalesce(bid_price_19 * bid_size_19, 0) AS bid_notional,
+        bid_size_00 * exp(-0.01 * bid_bps_00) + coalesce(bid_size_01 * exp(-0.01 * bid_bps_01), 0)
+        + coalesce(bid_size_02 * exp(-0.01 * bid_bps_02), 0) + coalesce(bid_size_03 * exp(-0.01 * bid_bps_03), 0)
+        + coalesce(bid_size_04 * exp(-0.01 * bid_bps_04), 0) + coalesce(bid_size_05 * exp(-0.01 * bid_bps_05), 0)
+        + coalesce(bid_size_06 * exp(-0.01 * bid_bps_06), 0) + coalesce(bid_size_07 * exp(-0.01 * bid_bps_07), 0)
+        + coalesce(bid_size_08 * exp(-0.01 * bid_bps_08), 0) + coalesce(bid_size_09 * exp(-0.01 * bid_bps_09), 0)
+        + coalesce(bid_size_10 * exp(-0.01 * bid_bps_10), 0) + coalesce(bid_size_11 * exp(-0.01 * bid_bps_11), 0)
+        + coalesce(bid_size_12 * exp(-0.01 * bid_bps_12), 0) + coalesce(bid_size_13 * exp(-0.01 * bid_bps_13), 0)
+        + coalesce(bid_size_14 * exp(-0.01 * bid_bps_14), 0) + coalesce(bid_size_15 * exp(-0.01 * bid_bps_15), 0)
+        + coalesce(bid_size_16 * exp(-0.01 * bid_bps_16), 0) + coalesce(bid_size_17 * exp(-0.01 * bid_bps_17), 0)
+        + coalesce(bid_size_18 * exp(-0.01 * bid_bps_18), 0) + coalesce(bid_size_19 * exp(-0.01 * bid_bps_19), 0) AS smart_bid_depth,
+        bid_depth_19 / 2 AS bid_half_depth,
+        CASE
+            WHEN mid_price IS NULL OR bid_bps_19 < 5 THEN NULL
+            WHEN bid_bps_18 < 5 THEN bid_depth_18
+            WHEN bid_bps_17 < 5 THEN bid_depth_17
+            WHEN bid_bps_16 < 5 THEN bid_depth_16
+            WHEN bid_bps_15 < 5 THEN bid_depth_15
+            WHEN bid_bps_14 < 5 THEN bid_depth_14
+            WHEN bid_bps_13 < 5 THEN bid_depth_13
+            WHEN bid_bps_12 < 5 THEN bid_depth_12
+            WHEN bid_bps_11 < 5 THEN bid_depth_11
+            WHEN bid_bps_10 < 5 THEN bid_depth_10
+            WHEN bid_bps_09 < 5 THEN bid_depth_09
+            WHEN bid_bps_08 < 5 THEN bid_depth_08
+            WHEN bid_bps_07 < 5 THEN bid_depth_07
+            WHEN bid_bps_06 < 5 THEN bid_depth_06
+            WHEN bid_bps_05 < 5 THEN bid_depth_05
+            WHEN bid_bps_04 < 5 THEN bid_depth_04
+            WHEN bid_bps_03 < 5 THEN bid_depth_03
+            WHEN bid_bps_02 < 5 THEN bid_depth_02
+            WHEN bid_bps_01 < 5 THEN bid_depth_01
+            WHEN bid_bps_00 < 5 THEN bid_depth_00
+            ELSE 0
+        END AS bid_within_5bps,
+        CASE
+            WHEN mid_price IS NULL OR bid_bps_19 < 10 THEN NULL
+            WHEN bid_bps_18 < 10 THEN bid_depth_18
+            WHEN bid_bps_17 < 10 THEN bid_depth_17
+            WHEN bid_bps_16 < 10 THEN bid_depth_16
+            WHEN bid_bps_15 < 10 THEN bid_depth_15
+            WHEN bid_bps_14 < 10 THEN bid_depth_14
+            WHEN bid_bps_13 < 10 THEN bid_depth_13
+            WHEN bid_bps_12 < 10 THEN bid_depth_12
+            WHEN bid_bps_11 < 10 THEN bid_depth_11
+            WHEN bid_bps_10 < 10 THEN bid_depth_10
+            WHEN bid_bps_09 < 10 THEN bid_depth_09
+            WHEN bid_bps_08 < 10 THEN bid_depth_08
+            WHEN bid_bps_07 < 10 THEN bid_depth_07
+            WHEN bid_bps_06 < 10 THEN bid_depth_06
+            WHEN bid_bps_05 < 10 THEN bid_depth_05
+            WHEN bid_bps_04 < 10 THEN bid_depth_04
+            WHEN bid_bps_03 < 10 THEN bid_depth_03
+            WHEN bid_bps_02 < 10 THEN bid_depth_02
+            WHEN bid_bps_01 < 10 THEN bid_depth_01
+            WHEN bid_bps_00 < 10 THEN bid_depth_00
+            ELSE 0
+        END AS bid_within_10bps,
+        CASE
+            WHEN mid_price IS NULL OR bid_bps_19 < 25 THEN NULL
+            WHEN bid_bps_18 < 25 THEN bid_depth_18
+            WHEN bid_bps_17 < 25 THEN bid_depth_17
+            WHEN bid_bps_16 < 25 THEN bid_depth_16
+            WHEN bid_bps_15 < 25 THEN bid_depth_15
+            WHEN bid_bps_14 < 25 THEN bid_depth_14
+            WHEN bid_bps_13 < 25 THEN bid_depth_13
+            WHEN bid_bps_12 < 25 THEN bid_depth_12
+            WHEN bid_bps_11 < 25 THEN bid_depth_11
+            WHEN bid_bps_10 < 25 THEN bid_depth_10
+            WHEN bid_bps_09 < 25 THEN bid_depth_09
+            WHEN bid_bps_08 < 25 THEN bid_depth_08
+            WHEN bid_bps_07 < 25 THEN bid_depth_07
+            WHEN bid_bps_06 < 25 THEN bid_depth_06
+            WHEN bid_bps_05 < 25 THEN bid_depth_05
+            WHEN bid_bps_04 < 25 THEN bid_depth_04
+            WHEN bid_bps_03 < 25 THEN bid_depth_03
+            WHEN bid_bps_02 < 25 THEN bid_depth_02
+            WHEN bid_bps_01 < 25 THEN bid_depth_01
+            WHEN bid_bps_00 < 25 THEN bid_depth_00
+            ELSE 0
+        END AS bid_within_25bps,
+        CASE
+            WHEN mid_price IS NULL OR bid_bps_19 < 50 THEN NULL
+            WHEN bid_bps_18 < 50 THEN bid_depth_18
+            WHEN bid_bps_17 < 50 THEN bid_depth_17
+            WHEN bid_bps_16 < 50 THEN bid_depth_16
+            WHEN bid_bps_15 < 50 THEN bid_depth_15
+            WHEN bid_bps_14 < 50 THEN bid_depth_14
+            WHEN bid_bps_13 < 50 THEN bid_depth_13
+            WHEN bid_bps_12 < 50 THEN bid_depth_12
+            WHEN bid_bps_11 < 50 THEN bid_depth_11
+            WHEN bid_bps_10 < 50 THEN bid_depth_10
+            WHEN bid_bps_09 < 50 THEN bid_depth_09
+            WHEN bid_bps_08 < 50 THEN bid_depth_08
+            WHEN bid_bps_07 < 50 THEN bid_depth_07
+            WHEN bid_bps_06 < 50 THEN bid_depth_06
+            WHEN bid_bps_05 < 50 THEN bid_depth_05
+            WHEN bid_bps_04 < 50 THEN bid_depth_04
+            WHEN bid_bps_03 < 50 THEN bid_depth_03
+            WHEN bid_bps_02 < 50 THEN bid_depth_02
+            WHEN bid_bps_01 < 50 THEN bid_depth_01
+            WHEN bid_bps_00 < 50 THEN bid_depth_00
+            ELSE 0
+        END AS bid_within_50bps,
+        CASE
+            WHEN mid_price IS NULL OR bid_bps_19 < 100 THEN NULL
+            WHEN bid_bps_18 < 100 THEN bid_depth_18
+            WHEN bid_bps_17 < 100 THEN bid_depth_17
+            WHEN bid_bps_16 < 100 THEN bid_depth_16
+            WHEN bid_bps_15 < 100 THEN bid_depth_15
+            WHEN bid_bps_14 < 100 THEN bid_depth_14
+            WHEN bid_bps_13 < 100 THEN bid_depth_13
+            WHEN bid_bps_12 < 100 THEN bid_depth_12
+            WHEN bid_bps_11 < 100 THEN bid_depth_11
+            WHEN bid_bps_10 < 100 THEN bid_depth_10
+            WHEN bid_bps_09 < 100 THEN bid_depth_09
+            WHEN bid_bps_08 < 100 THEN bid_depth_08
+            WHEN bid_bps_07 < 100 THEN bid_depth_07
+            WHEN bid_bps_06 < 100 THEN bid_depth_06
+            WHEN bid_bps_05 < 100 THEN bid_depth_05
+            WHEN bid_bps_04 < 100 THEN bid_depth_04
+            WHEN bid_bps_03 < 100 THEN bid_depth_03
+            WHEN bid_bps_02 < 100 THEN bid_depth_02
+            WHEN bid_bps_01 < 100 THEN bid_depth_01
+            WHEN bid_bps_00 < 100 THEN bid_depth_00
+            ELSE 0
+        END AS bid_within_100bps,
+        CASE WHEN fit_levels > 0 THEN bid_bps_00 END AS bid_x_00,
+        CASE WHEN fit_levels > 1 THEN bid_bps_01 END AS bid_x_01,
+        CASE WHEN fit_levels > 2 THEN bid_bps_02 END AS bid_x_02,
+        CASE WHEN fit_levels > 3 THEN bid_bps_03 END AS bid_x_03,
+        CASE WHEN fit_levels > 4 THEN bid_bps_04 END AS bid_x_04,
+        CASE WHEN fit_levels > 5 THEN bid_bps_05 END AS bid_x_05,
+        CASE WHEN fit_levels > 6 THEN bid_bps_06 END AS bid_x_06,
+        CASE WHEN fit_levels > 7 THEN bid_bps_07 END AS bid_x_07,
+        CASE WHEN fit_levels > 8 THEN bid_bps_08 END AS bid_x_08,
+        CASE WHEN fit_levels > 9 THEN bid_bps_09 END AS bid_x_09
+,
+        ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
+        + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
+        + coalesce(ask_price_04 * ask_size_04, 0) AS ask_best_notional,
+        ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
+        + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
+        + coalesce(ask_price_04 * ask_size_04, 0) + coalesce(ask_price_05 * ask_size_05, 0)
+        + coalesce(ask_price_06 * ask_size_06, 0) + coalesce(ask_price_07 * ask_size_07, 0)
+        + coalesce(ask_price_08 * ask_size_08, 0) + coalesce(ask_price_09 * ask_size_09, 0)
+        + coalesce(ask_price_10 * ask_size_10, 0) + coalesce(ask_price_11 * ask_size_11, 0)
+        + coalesce(ask_price_12 * ask_size_12, 0) + coalesce(ask_price_13 * ask_size_13, 0)
+        + coalesce(ask_price_14 * ask_size_14, 0) + coalesce(ask_price_15 * ask_size_15, 0)
+        + coalesce(ask_price_16 * ask_size_16, 0) + coalesce(ask_price_17 * ask_size_17, 0)
+        + coalesce(ask_price_18 * ask_size_18, 0) + coalesce(ask_price_19 * ask_size_19, 0) AS ask_notional,
+        ask_size_00 * exp(-0.01 * ask_bps_00) + coalesce(ask_size_01 * exp(-0.01 * ask_bps_01), 0)
+        + coalesce(ask_size_02 * exp(-0.01 * ask_bps_02), 0) + coalesce(ask_size_03 * exp(-0.01 * ask_bps_03), 0)
+        + coalesce(ask_size_04 * exp(-0.01 * ask_bps_04), 0) + coalesce(ask_size_05 * exp(-0.01 * ask_bps_05), 0)
+        + coalesce(ask_size_06 * exp(-0.01 * ask_bps_06), 0) + coalesce(ask_size_07 * exp(-0.01 * ask_bps_07), 0)
+        + coalesce(ask_size_08 * exp(-0.01 * ask_bps_08), 0) + coalesce(ask_size_09 * exp(-0.01 * ask_bps_09), 0)
+        + coalesce(ask_size_10 * exp(-0.01 * ask_bps_10), 0) + coalesce(ask_size_11 * exp(-0.01 * ask_bps_11), 0)
+        + coalesce(ask_size_12 * exp(-0.01 * ask_bps_12), 0) + coalesce(ask_size_13 * exp(-0.01 * ask_bps_13), 0)
+        + coalesce(ask_size_14 * exp(-0.01 * ask_bps_14), 0) + coalesce(ask_size_15 * exp(-0.01 * ask_bps_15), 0)
+        + coalesce(ask_size_16 * exp(-0.01 * ask_bps_16), 0) + coalesce(ask_size_17 * exp(-0.01 * ask_bps_17), 0)
+        + coalesce(ask_size_18 * exp(-0.01 * ask_bps_18), 0) + coalesce(ask_size_19 * exp(-0.01 * ask_bps_19), 0) AS smart_ask_depth,
+        ask_depth_19 / 2 AS ask_half_depth,
+        CASE
+            WHEN mid_price IS NULL OR ask_bps_19 < 5 THEN NULL
+            WHEN ask_bps_18 < 5 THEN ask_depth_18
+            WHEN ask_bps_17 < 5 THEN ask_depth_17
+            WHEN ask_bps_16 < 5 THEN ask_depth_16
+            WHEN ask_bps_15 < 5 THEN ask_depth_15
+            WHEN ask_bps_14 < 5 THEN ask_depth_14
+            WHEN ask_bps_13 < 5 THEN ask_depth_13
+            WHEN ask_bps_12 < 5 THEN ask_depth_12
+            WHEN ask_bps_11 < 5 THEN ask_depth_11
+            WHEN ask_bps_10 < 5 THEN ask_depth_10
+            WHEN ask_bps_09 < 5 THEN ask_depth_09
+            WHEN ask_bps_08 < 5 THEN ask_depth_08
+            WHEN ask_bps_07 < 5 THEN ask_depth_07
+            WHEN ask_bps_06 < 5 THEN ask_depth_06
+            WHEN ask_bps_05 < 5 THEN ask_depth_05
+            WHEN ask_bps_04 < 5 THEN ask_depth_04
+            WHEN ask_bps_03 < 5 THEN ask_depth_03
+            WHEN ask_bps_02 < 5 THEN ask_depth_02
+            WHEN ask_bps_01 < 5 THEN ask_depth_01
+            WHEN ask_bps_00 < 5 THEN ask_depth_00
+            ELSE 0
+        END AS ask_within_5bps,
+        CASE
+            WHEN mid_price IS NULL OR ask_bps_19 < 10 THEN NULL
+            WHEN ask_bps_18 < 10 THEN ask_depth_18
+            WHEN ask_bps_17 < 10 THEN ask_depth_17
+            WHEN ask_bps_16 < 10 THEN ask_depth_16
+            WHEN ask_bps_15 < 10 THEN ask_depth_15
+            WHEN ask_bps_14 < 10 THEN ask_depth_14
+            WHEN ask_bps_13 < 10 THEN ask_depth_13
+            WHEN ask_bps_12 < 10 THEN ask_depth_12
+            WHEN ask_bps_11 < 10 THEN ask_depth_11
+            WHEN ask_bps_10 < 10 THEN ask_depth_10
+            WHEN ask_bps_09 < 10 THEN ask_depth_09
+            WHEN ask_bps_08 < 10 THEN ask_depth_08
+            WHEN ask_bps_07 < 10 THEN ask_depth_07
+            WHEN ask_bps_06 < 10 THEN ask_depth_06
+            WHEN ask_bps_05 < 10 THEN ask_depth_05
+            WHEN ask_bps_04 < 10 THEN ask_depth_04
+            WHEN ask_bps_03 < 10 THEN ask_depth_03
+            WHEN ask_bps_02 < 10 THEN ask_depth_02
+            WHEN ask_bps_01 < 10 THEN ask_depth_01
+            WHEN ask_bps_00 < 10 THEN ask_depth_00
+            ELSE 0
+        END AS ask_within_10bps,
+        CASE
+            WHEN mid_price IS NULL OR ask_bps_19 < 25 THEN NULL
+            WHEN ask_bps_18 < 25 THEN ask_depth_18
+            WHEN ask_bps_17 < 25 THEN ask_depth_17
+            WHEN ask_bps_16 < 25 THEN ask_depth_16
+            WHEN ask_bps_15 < 25 THEN ask_depth_15
+            WHEN ask_bps_14 < 25 THEN ask_depth_14
+            WHEN ask_bps_13 < 25 THEN ask_depth_13
+            WHEN ask_bps_12 < 25 THEN ask_depth_12
+            WHEN ask_bps_11 < 25 THEN ask_depth_11
+            WHEN ask_bps_10 < 25 THEN ask_depth_10
+            WHEN ask_bps_09 < 25 THEN ask_depth_09
+            WHEN ask_bps_08 < 25 THEN ask_depth_08
+            WHEN ask_bps_07 < 25 THEN ask_depth_07
+            WHEN ask_bps_06 < 25 THEN ask_depth_06
+            WHEN ask_bps_05 < 25 THEN ask_depth_05
+            WHEN ask_bps_04 < 25 THEN ask_depth_04
+            WHEN ask_bps_03 < 25 THEN ask_depth_03
+            WHEN ask_bps_02 < 25 THEN ask_depth_02
+            WHEN ask_bps_01 < 25 THEN ask_depth_01
+            WHEN ask_bps_00 < 25 THEN ask_depth_00
+            ELSE 0
+        END AS ask_within_25bps,
+        CASE
+            WHEN mid_price IS NULL OR ask_bps_19 < 50 THEN NULL
+            WHEN ask_bps_18 < 50 THEN ask_depth_18
+            WHEN ask_bps_17 < 50 THEN ask_depth_17
+            WHEN ask_bps_16 < 50 THEN ask_depth_16
+            WHEN ask_bps_15 < 50 THEN ask_depth_15
+            WHEN ask_bps_14 < 50 THEN ask_depth_14
+            WHEN ask_bps_13 < 50 THEN ask_depth_13
+            WHEN ask_bps_12 < 50 THEN ask_depth_12
+            WHEN ask_bps_11 < 50 THEN ask_depth_11
+            WHEN ask_bps_10 < 50 THEN ask_depth_10
+            WHEN ask_bps_09 < 50 THEN ask_depth_09
+            WHEN ask_bps_08 < 50 THEN ask_depth_08
+            WHEN ask_bps_07 < 50 THEN ask_depth_07
+            WHEN ask_bps_06 < 50 THEN ask_depth_06
+            WHEN ask_bps_05 < 50 THEN ask_depth_05
+            WHEN ask_bps_04 < 50 THEN ask_depth_04
+            WHEN ask_bps_03 < 50 THEN ask_depth_03
+            WHEN ask_bps_02 < 50 THEN ask_depth_02
+            WHEN ask_bps_01 < 50 THEN ask_depth_01
+            WHEN ask_bps_00 < 50 THEN ask_depth_00
+            ELSE 0
+        END AS ask_within_50bps,
+        CASE
+            WHEN mid_price IS NULL OR ask_bps_19 < 100 THEN NULL
+            WHEN ask_bps_18 < 100 THEN ask_depth_18
+            WHEN ask_bps_17 < 100 THEN ask_depth_17
+            WHEN ask_bps_16 < 100 THEN ask_depth_16
+            WHEN ask_bps_15 < 100 THEN ask_depth_15
+            WHEN ask_bps_14 < 100 THEN ask_depth_14
+            WHEN ask_bps_13 < 100 THEN ask_depth_13
+            WHEN ask_bps_12 < 100 THEN ask_depth_12
+            WHEN ask_bps_11 < 100 THEN ask_depth_11
+            WHEN ask_bps_10 < 100 THEN ask_depth_10
+            WHEN ask_bps_09 < 100 THEN ask_depth_09
+            WHEN ask_bps_08 < 100 THEN ask_depth_08
+            WHEN ask_bps_07 < 100 THEN ask_depth_07
+            WHEN ask_bps_06 < 100 THEN ask_depth_06
+            WHEN ask_bps_05 < 100 THEN ask_depth_05
+            WHEN ask_bps_04 < 100 THEN ask_depth_04
+            WHEN ask_bps_03 < 100 THEN ask_depth_03
+            WHEN ask_bps_02 < 100 THEN ask_depth_02
+            WHEN ask_bps_01 < 100 THEN ask_depth_01
+            WHEN ask_bps_00 < 100 THEN ask_depth_00
+            ELSE 0
+        END AS ask_within_100bps,
+        CASE WHEN fit_levels > 0 THEN ask_bps_00 END AS ask_x_00,
+        CASE WHEN fit_levels > 1 THEN ask_bps_01 END AS ask_x_01,
+        CASE WHEN fit_levels > 2 THEN ask_bps_02 END AS ask_x_02,
+        CASE WHEN fit_levels > 3 THEN ask_bps_03 END AS ask_x_03,
+        CASE WHEN fit_levels > 4 THEN ask_bps_04 END AS ask_x_04,
+        CASE WHEN fit_levels > 5 THEN ask_bps_05 END AS ask_x_05,
+        CASE WHEN fit_levels > 6 THEN ask_bps_06 END AS ask_x_06,
+        CASE WHEN fit_levels > 7 THEN ask_bps_07 END AS ask_x_07,
+        CASE WHEN fit_levels > 8 THEN ask_bps_08 END AS ask_x_08,
+        CASE WHEN fit_levels > 9 THEN ask_bps_09 END AS ask_x_09
+
+    FROM levels
+),
+centred AS (
+    SELECT
+        *,
         (
-            (bid_x_00 - bid_x_mean) * bid_depth_00 + coalesce((bid_x_01 - bid_x_mean) * bid_depth_01, 0)
-            + coalesce((bid_x_02 - bid_x_mean) * bid_depth_02, 0) + coalesce((bid_x_03 - bid_x_mean) * bid_depth_03, 0)
-            + coalesce((bid_x_04 - bid_x_mean) * bid_depth_04, 0) + coalesce((bid_x_05 - bid_x_mean) * bid_depth_05, 0)
-            + coalesce((bid_x_06 - bid_x_mean) * bid_depth_06, 0) + coalesce((bid_x_07 - bid_x_mean) * bid_depth_07, 0)
-            + coalesce((bid_x_08 - bid_x_mean) * bid_depth_08, 0) + coalesce((bid_x_09 - bid_x_mean) * bid_depth_09, 0)
-        ) / nullif(
-            (bid_x_00 - bid_x_mean) * (bid_x_00 - bid_x_mean)
-            + coalesce((bid_x_01 - bid_x_mean) * (bid_x_01 - bid_x_mean), 0)
-            + coalesce((bid_x_02 - bid_x_mean) * (bid_x_02 - bid_x_mean), 0)
-            + coalesce((bid_x_03 - bid_x_mean) * (bid_x_03 - bid_x_mean), 0)
-            + coalesce((bid_x_04 - bid_x_mean) * (bid_x_04 - bid_x_mean), 0)
-            + coalesce((bid_x_05 - bid_x_mean) * (bid_x_05 - bid_x_mean), 0)
-            + coalesce((bid_x_06 - bid_x_mean) * (bid_x_06 - bid_x_mean), 0)
-            + coalesce((bid_x_07 - bid_x_mean) * (bid_x_07 - bid_x_mean), 0)
-            + coalesce((bid_x_08 - bid_x_mean) * (bid_x_08 - bid_x_mean), 0)
-            + coalesce((bid_x_09 - bid_x_mean) * (bid_x_09 - bid_x_mean), 0),
-            0
+            bid_x_00 + coalesce(bid_x_01, 0) + coalesce(bid_x_02, 0) + coalesce(bid_x_03, 0) + coalesce(bid_x_04, 0)
+            + coalesce(bid_x_05, 0) + coalesce(bid_x_06, 0) + coalesce(bid_x_07, 0) + coalesce(bid_x_08, 0) + coalesce(bid_x_09, 0)
+        ) / fit_levels AS bid_x_mean,
+        (
+            ask_x_00 + coalesce(ask_x_01, 0) + coalesce(ask_x_02, 0) + coalesce(ask_x_03, 0) + coalesce(ask_x_04, 0)
+            + coalesce(ask_x_05, 0) + coalesce(ask_x_06, 0) + coalesce(ask_x_07, 0) + coalesce(ask_x_08, 0) + coalesce(ask_x_09, 0)
+        ) / fit_levels AS ask_x_mean,
+        (bid_notional + ask_notional) / nullif(bid_depth_19 + ask_depth_19, 0) AS center_of_gravity
+    FROM sums
+)
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts, -- UTC, ns: exchange time, else time of collection
+    seq, -- position of the row in its partition, in file order
+    CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
+    CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
+    CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
+    isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
+    book_state, -- empty, one_sided, locked (ask = bid), crossed (ask < bid) or ok
+    bid_levels, -- levels after cleaning, at most 20; NULL without a list
+    ask_levels, -- levels after cleaning, at most 20; NULL without a list
+    bid_price_00, -- q: price of bid level 0
+    bid_size_00, -- u: size of bid level 0
+    ask_price_00, -- q: price of ask level 0
+    ask_size_00, -- u: size of ask level 0
+    bid_price_01, -- q: price of bid level 1
+    bid_size_01, -- u: size of bid level 1
+    ask_price_01, -- q: price of ask level 1
+    ask_size_01, -- u: size of ask level 1
+    bid_price_02, -- q: price of bid level 2
+    bid_size_02, -- u: size of bid level 2
+    ask_price_02, -- q: price of ask level 2
+    ask_size_02, -- u: size of ask level 2
+    bid_price_03, -- q: price of bid level 3
+    bid_size_03, -- u: size of bid level 3
+    ask_price_03, -- q: price of ask level 3
+    ask_size_03, -- u: size of ask level 3
+    bid_price_04, -- q: price of bid level 4
+    bid_size_04, -- u: size of bid level 4
+    ask_price_04, -- q: price of ask level 4
+    ask_size_04, -- u: size of ask level 4
+    bid_price_05, -- q: price of bid level 5
+    bid_size_05, -- u: size of bid level 5
+    ask_price_05, -- q: price of ask level 5
+    ask_size_05, -- u: size of ask level 5
+    bid_price_06, -- q: price of bid level 6
+    bid_size_06, -- u: size of bid level 6
+    ask_price_06, -- q: price of ask level 6
+    ask_size_06, -- u: size of ask level 6
+    bid_price_07, -- q: price of bid level 7
+    bid_size_07, -- u: size of bid level 7
+    ask_price_07, -- q: price of ask level 7
+    ask_size_07, -- u: size of ask level 7
+    bid_price_08, -- q: price of bid level 8
+    bid_size_08, -- u: size of bid level 8
+    ask_price_08, -- q: price of ask level 8
+    ask_size_08, -- u: size of ask level 8
+    bid_price_09, -- q: price of bid level 9
+    bid_size_09, -- u: size of bid level 9
+    ask_price_09, -- q: price of ask level 9
+    ask_size_09, -- u: size of ask level 9
+    bid_price_10, -- q: price of bid level 10
+    bid_size_10, -- u: size of bid level 10
+    ask_price_10, -- q: price of ask level 10
+    ask_size_10, -- u: size of ask level 10
+    bid_price_11, -- q: price of bid level 11
+    bid_size_11, -- u: size of bid level 11
+    ask_price_11, -- q: price of ask level 11
+    ask_size_11, -- u: size of ask level 11
+    bid_price_12, -- q: price of bid level 12
+    bid_size_12, -- u: size of bid level 12
+    ask_price_12, -- q: price of ask level 12
+    ask_size_12, -- u: size of ask level 12
+    bid_price_13, -- q: price of bid level 13
+    bid_size_13, -- u: size of bid level 13
+    ask_price_13, -- q: price of ask level 13
+    ask_size_13, -- u: size of ask level 13
+    bid_price_14, -- q: price of bid level 14
+    bid_size_14, -- u: size of bid level 14
+    ask_price_14, -- q: price of ask level 14
+    ask_size_14, -- u: size of ask level 14
+    bid_price_15, -- q: price of bid level 15
+    bid_size_15, -- u: size of bid level 15
+    ask_price_15, -- q: price of ask level 15
+    ask_size_15, -- u: size of ask level 15
+    bid_price_16, -- q: price of bid level 16
+    bid_size_16, -- u: size of bid level 16
+    ask_price_16, -- q: price of ask level 16
+    ask_size_16, -- u: size of ask level 16
+    bid_price_17, -- q: price of bid level 17
+    bid_size_17, -- u: size of bid level 17
+    ask_price_17, -- q: price of ask level 17
+    ask_size_17, -- u: size of ask level 17
+    bid_price_18, -- q: price of bid level 18
+    bid_size_18, -- u: size of bid level 18
+    ask_price_18, -- q: price of ask level 18
+    ask_size_18, -- u: size of ask level 18
+    bid_price_19, -- q: price of bid level 19
+    bid_size_19, -- u: size of bid level 19
+    ask_price_19, -- q: price of ask level 19
+    ask_size_19, -- u: size of ask level 19
+    best_bid, -- q: highest bid
+    best_ask, -- q: lowest ask
+    mid_price, -- q: mean of best bid and best ask, NULL where crossed
+    spread, -- q: best ask - best bid, negative where crossed
+    spread / nullif(mid_price, 0) AS relative_spread, -- 1: spread over mid
+    1e4 * spread / nullif(mid_price, 0) AS spread_bps, -- bps: spread over mid
+    (best_bid * ask_size_00 + best_ask * bid_size_00) / nullif(bid_size_00 + ask_size_00, 0)
+        AS microprice, -- q: best prices, each weighted by the size on the other side
+    microprice - mid_price AS micro_minus_mid, -- q: lean of the best sizes
+    (bid_depth_00 - ask_depth_00) / nullif(bid_depth_00 + ask_depth_00, 0)
+        AS imbalance_top1, -- -1 to 1: bid against ask depth of the best 1 levels
+    (bid_depth_02 - ask_depth_02) / nullif(bid_depth_02 + ask_depth_02, 0)
+        AS imbalance_top3, -- -1 to 1: bid against ask depth of the best 3 levels
+    (bid_depth_04 - ask_depth_04) / nullif(bid_depth_04 + ask_depth_04, 0)
+        AS imbalance_top5, -- -1 to 1: bid against ask depth of the best 5 levels
+    (bid_depth_09 - ask_depth_09) / nullif(bid_depth_09 + ask_depth_09, 0)
+        AS imbalance_top10, -- -1 to 1: bid against ask depth of the best 10 levels
+    CASE WHEN bid_levels = 0 THEN 0 ELSE bid_depth_19 END
+        AS total_bid_depth, -- u: depth of all bid levels, 0 where the list is empty
+    CASE WHEN ask_levels = 0 THEN 0 ELSE ask_depth_19 END
+        AS total_ask_depth, -- u: depth of all ask levels, 0 where the list is empty
+    (bid_depth_19 - ask_depth_19) / nullif(bid_depth_19 + ask_depth_19, 0)
+        AS total_imbalance, -- -1 to 1: bid against ask depth of all levels
+    bid_best_notional / nullif(bid_depth_04, 0)
+        AS vwap_bid_top5, -- q: mean price by size of the best 5 bid levels
+    ask_best_notional / nullif(ask_depth_04, 0)
+        AS vwap_ask_top5, -- q: mean price by size of the best 5 ask levels
+    vwap_ask_top5 - vwap_bid_top5 AS vwap_spread_top5, -- q: between the two
+    smart_bid_depth, -- u: bid depth, decaying with distance from mid
+    smart_ask_depth, -- u: ask depth, decaying with distance from mid
+    (smart_bid_depth - smart_ask_depth) / nullif(smart_bid_depth + smart_ask_depth, 0)
+        AS smart_depth_imbalance, -- -1 to 1: smart bid against smart ask depth
+    abs(bid_price_00 - bid_price_04) / nullif(bid_depth_04, 0)
+        AS bid_slope_top5, -- q/u: price range over depth of the best 5 levels
+    abs(ask_price_00 - ask_price_04) / nullif(ask_depth_04, 0)
+        AS ask_slope_top5, -- q/u: price range over depth of the best 5 levels
+    bid_slope_top5 / nullif(ask_slope_top5, 0)
+        AS slope_asymmetry_top5, -- 1: bid slope over ask slope
+    (
+        (bid_x_00 - bid_x_mean) * bid_depth_00 + coalesce((bid_x_01 - bid_x_mean) * bid_depth_01, 0)
+        + coalesce((bid_x_02 - bid_x_mean) * bid_depth_02, 0) + coalesce((bid_x_03 - bid_x_mean) * bid_depth_03, 0)
+        + coalesce((bid_x_04 - bid_x_mean) * bid_depth_04, 0) + coalesce((bid_x_05 - bid_x_mean) * bid_depth_05, 0)
+        + coalesce((bid_x_06 - bid_x_mean) * bid_depth_06, 0) + coalesce((bid_x_07 - bid_x_mean) * bid_depth_07, 0)
+        + coalesce((bid_x_08 - bid_x_mean) * bid_depth_08, 0) + coalesce((bid_x_09 - bid_x_mean) * bid_depth_09, 0)
+    ) / nullif(
+        (bid_x_00 - bid_x_mean) * (bid_x_00 - bid_x_mean)
+        + coalesce((bid_x_01 - bid_x_mean) * (bid_x_01 - bid_x_mean), 0)
+        + coalesce((bid_x_02 - bid_x_mean) * (bid_x_02 - bid_x_mean), 0)
+        + coalesce((bid_x_03 - bid_x_mean) * (bid_x_03 - bid_x_mean), 0)
+        + coalesce((bid_x_04 - bid_x_mean) * (bid_x_04 - bid_x_mean), 0)
+        + coalesce((bid_x_05 - bid_x_mean) * (bid_x_05 - bid_x_mean), 0)
+        + coalesce((bid_x_06 - bid_x_mean) * (bid_x_06 - bid_x_mean), 0)
+        + coalesce((bid_x_07 - bid_x_mean) * (bid_x_07 - bid_x_mean), 0)
+        + coalesce((bid_x_08 - bid_x_mean) * (bid_x_08 - bid_x_mean), 0)
+        + coalesce((bid_x_09 - bid_x_mean) * (bid_x_09 - bid_x_mean), 0),
+        0
+    )
+        AS bid_slope_regression, -- u/bps: least squares of depth on distance from mid
+    (
+        (ask_x_00 - ask_x_mean) * ask_depth_00 + coalesce((ask_x_01 - ask_x_mean) * ask_depth_01, 0)
+        + coalesce((ask_x_02 - ask_x_mean) * ask_depth_02, 0) + coalesce((ask_x_03 - ask_x_mean) * ask_depth_03, 0)
+        + coalesce((ask_x_04 - ask_x_mean) * ask_depth_04, 0) + coalesce((ask_x_05 - ask_x_mean) * ask_depth_05, 0)
+        + coalesce((ask_x_06 - ask_x_mean) * ask_depth_06, 0) + coalesce((ask_x_07 - ask_x_mean) * ask_depth_07, 0)
+        + coalesce((ask_x_08 - ask_x_mean) * ask_depth_08, 0) + coalesce((ask_x_09 - ask_x_mean) * ask_depth_09, 0)
+    ) / nullif(
+        (ask_x_00 - ask_x_mean) * (ask_x_00 - ask_x_mean)
+        + coalesce((ask_x_01 - ask_x_mean) * (ask_x_01 - ask_x_mean), 0)
+        + coalesce((ask_x_02 - ask_x_mean) * (ask_x_02 - ask_x_mean), 0)
+        + coalesce((ask_x_03 - ask_x_mean) * (ask_x_03 - ask_x_mean), 0)
+        + coalesce((ask_x_04 - ask_x_mean) * (ask_x_04 - ask_x_mean), 0)
+        + coalesce((ask_x_05 - ask_x_mean) * (ask_x_05 - ask_x_mean), 0)
+        + coalesce((ask_x_06 - ask_x_mean) * (ask_x_06 - ask_x_mean), 0)
+        + coalesce((ask_x_07 - ask_x_mean) * (ask_x_07 - ask_x_mean), 0)
+        + coalesce((ask_x_08 - ask_x_mean) * (ask_x_08 - ask_x_mean), 0)
+        + coalesce((ask_x_09 - ask_x_mean) * (ask_x_09 - ask_x_mean), 0),
+        0
+    )
+        AS ask_slope_regression, -- u/bps: least squares of depth on distance from mid
+    center_of_gravity, -- q: mean price by size of both sides
+    1e4 * (center_of_gravity - mid_price) / mid_price AS cog_vs_mid, -- bps: center of gravity from mid
+    bid_size_04 / nullif(bid_size_00, 0)
+        AS bid_depth_decay_top5, -- 1: size of level 4 over size of level 0
+    ask_size_04 / nullif(ask_size_00, 0)
+        AS ask_depth_decay_top5, -- 1: size of level 4 over size of level 0
+    (bid_depth_decay_top5 + ask_depth_decay_top5) / 2
+        AS avg_depth_decay_top5, -- 1: mean of both sides
+    (
+        bid_size_00 * bid_size_00 + coalesce(bid_size_01 * bid_size_01, 0)
+        + coalesce(bid_size_02 * bid_size_02, 0) + coalesce(bid_size_03 * bid_size_03, 0)
+        + coalesce(bid_size_04 * bid_size_04, 0) + coalesce(bid_size_05 * bid_size_05, 0)
+        + coalesce(bid_size_06 * bid_size_06, 0) + coalesce(bid_size_07 * bid_size_07, 0)
+        + coalesce(bid_size_08 * bid_size_08, 0) + coalesce(bid_size_09 * bid_size_09, 0)
+        + coalesce(bid_size_10 * bid_size_10, 0) + coalesce(bid_size_11 * bid_size_11, 0)
+        + coalesce(bid_size_12 * bid_size_12, 0) + coalesce(bid_size_13 * bid_size_13, 0)
+        + coalesce(bid_size_14 * bid_size_14, 0) + coalesce(bid_size_15 * bid_size_15, 0)
+        + coalesce(bid_size_16 * bid_size_16, 0) + coalesce(bid_size_17 * bid_size_17, 0)
+        + coalesce(bid_size_18 * bid_size_18, 0) + coalesce(bid_size_19 * bid_size_19, 0)
+    ) / bid_depth_19 / bid_depth_19
+        AS bid_concentration, -- 0 to 1: Herfindahl index of the bid sizes
+    (
+        ask_size_00 * ask_size_00 + coalesce(ask_size_01 * ask_size_01, 0)
+        + coalesce(ask_size_02 * ask_size_02, 0) + coalesce(ask_size_03 * ask_size_03, 0)
+        + coalesce(ask_size_04 * ask_size_04, 0) + coalesce(ask_size_05 * ask_size_05, 0)
+        + coalesce(ask_size_06 * ask_size_06, 0) + coalesce(ask_size_07 * ask_size_07, 0)
+        + coalesce(ask_size_08 * ask_size_08, 0) + coalesce(ask_size_09 * ask_size_09, 0)
+        + coalesce(ask_size_10 * ask_size_10, 0) + coalesce(ask_size_11 * ask_size_11, 0)
+        + coalesce(ask_size_12 * ask_size_12, 0) + coalesce(ask_size_13 * ask_size_13, 0)
+        + coalesce(ask_size_14 * ask_size_14, 0) + coalesce(ask_size_15 * ask_size_15, 0)
+        + coalesce(ask_size_16 * ask_size_16, 0) + coalesce(ask_size_17 * ask_size_17, 0)
+        + coalesce(ask_size_18 * ask_size_18, 0) + coalesce(ask_size_19 * ask_size_19, 0)
+    ) / ask_depth_19 / ask_depth_19
+        AS ask_concentration, -- 0 to 1: Herfindahl index of the ask sizes
+    bid_within_5bps
+        AS bid_vol_band_0_5bps, -- u: bid depth from 0 to 5 bps, NULL if cut off
+    ask_within_5bps
+        AS ask_vol_band_0_5bps, -- u: ask depth from 0 to 5 bps, NULL if cut off
+    (bid_vol_band_0_5bps - ask_vol_band_0_5bps) / nullif(bid_vol_band_0_5bps + ask_vol_band_0_5bps, 0)
+        AS imb_band_0_5bps, -- -1 to 1: bid against ask depth of the band
+    bid_within_10bps - bid_within_5bps
+        AS bid_vol_band_5_10bps, -- u: bid depth from 5 to 10 bps, NULL if cut off
+    ask_within_10bps - ask_within_5bps
+        AS ask_vol_band_5_10bps, -- u: ask depth from 5 to 10 bps, NULL if cut off
+    (bid_vol_band_5_10bps - ask_vol_band_5_10bps) / nullif(bid_vol_band_5_10bps + ask_vol_band_5_10bps, 0)
+        AS imb_band_5_10bps, -- -1 to 1: bid against ask depth of the band
+    bid_within_25bps - bid_within_10bps
+        AS bid_vol_band_10_25bps, -- u: bid depth from 10 to 25 bps, NULL if cut off
+    ask_within_25bps - ask_within_10bps
+        AS ask_vol_band_10_25bps, -- u: ask depth from 10 to 25 bps, NULL if cut off
+    (bid_vol_band_10_25bps - ask_vol_band_10_25bps) / nullif(bid_vol_band_10_25bps + ask_vol_band_10_25bps, 0)
+        AS imb_band_10_25bps, -- -1 to 1: bid against ask depth of the band
+    bid_within_50bps - bid_within_25bps
+        AS bid_vol_band_25_50bps, -- u: bid depth from 25 to 50 bps, NULL if cut off
+    ask_within_50bps - ask_within_25bps
+        AS ask_vol_band_25_50bps, -- u: ask depth from 25 to 50 bps, NULL if cut off
+    (bid_vol_band_25_50bps - ask_vol_band_25_50bps) / nullif(bid_vol_band_25_50bps + ask_vol_band_25_50bps, 0)
+        AS imb_band_25_50bps, -- -1 to 1: bid against ask depth of the band
+    bid_within_100bps - bid_within_50bps
+        AS bid_vol_band_50_100bps, -- u: bid depth from 50 to 100 bps, NULL if cut off
+    ask_within_100bps - ask_within_50bps
+        AS ask_vol_band_50_100bps, -- u: ask depth from 50 to 100 bps, NULL if cut off
+    (bid_vol_band_50_100bps - ask_vol_band_50_100bps) / nullif(bid_vol_band_50_100bps + ask_vol_band_50_100bps, 0)
+        AS imb_band_50_100bps, -- -1 to 1: bid against ask depth of the band
+    (bid_within_5bps + ask_within_5bps)
+        AS depth_0_5bps, -- u: depth of both sides within 5 bps, NULL if cut off
+    spread / nullif(depth_0_5bps, 0)
+        AS lambda_like, -- q/u: spread over depth within 5 bps
+    spread / nullif((bid_within_10bps + ask_within_10bps), 0)
+        AS amihud_like, -- q/u: spread over depth within 10 bps
+    depth_0_5bps / nullif((bid_within_50bps + ask_within_50bps), 0)
+        AS book_convexity, -- 0 to 1: depth within 5 bps over depth within 50 bps
+    CAST(CASE
+        WHEN bid_depth_00 >= bid_half_depth THEN 0
+        WHEN bid_depth_01 >= bid_half_depth THEN 1
+        WHEN bid_depth_02 >= bid_half_depth THEN 2
+        WHEN bid_depth_03 >= bid_half_depth THEN 3
+        WHEN bid_depth_04 >= bid_half_depth THEN 4
+        WHEN bid_depth_05 >= bid_half_depth THEN 5
+        WHEN bid_depth_06 >= bid_half_depth THEN 6
+        WHEN bid_depth_07 >= bid_half_depth THEN 7
+        WHEN bid_depth_08 >= bid_half_depth THEN 8
+        WHEN bid_depth_09 >= bid_half_depth THEN 9
+        WHEN bid_depth_10 >= bid_half_depth THEN 10
+        WHEN bid_depth_11 >= bid_half_depth THEN 11
+        WHEN bid_depth_12 >= bid_half_depth THEN 12
+        WHEN bid_depth_13 >= bid_half_depth THEN 13
+        WHEN bid_depth_14 >= bid_half_depth THEN 14
+        WHEN bid_depth_15 >= bid_half_depth THEN 15
+        WHEN bid_depth_16 >= bid_half_depth THEN 16
+        WHEN bid_depth_17 >= bid_half_depth THEN 17
+        WHEN bid_depth_18 >= bid_half_depth THEN 18
+        WHEN bid_depth_19 >= bid_half_depth THEN 19
+    END AS SMALLINT)
+        AS bid_50pct_depth_levels, -- index of the level that reaches half of the depth
+    CAST(CASE
+        WHEN ask_depth_00 >= ask_half_depth THEN 0
+        WHEN ask_depth_01 >= ask_half_depth THEN 1
+        WHEN ask_depth_02 >= ask_half_depth THEN 2
+        WHEN ask_depth_03 >= ask_half_depth THEN 3
+        WHEN ask_depth_04 >= ask_half_depth THEN 4
+        WHEN ask_depth_05 >= ask_half_depth THEN 5
+        WHEN ask_depth_06 >= ask_half_depth THEN 6
+        WHEN ask_depth_07 >= ask_half_depth THEN 7
+        WHEN ask_depth_08 >= ask_half_depth THEN 8
+        WHEN ask_depth_09 >= ask_half_depth THEN 9
+        WHEN ask_depth_10 >= ask_half_depth THEN 10
+        WHEN ask_depth_11 >= ask_half_depth THEN 11
+        WHEN ask_depth_12 >= ask_half_depth THEN 12
+        WHEN ask_depth_13 >= ask_half_depth THEN 13
+        WHEN ask_depth_14 >= ask_half_depth THEN 14
+        WHEN ask_depth_15 >= ask_half_depth THEN 15
+        WHEN ask_depth_16 >= ask_half_depth THEN 16
+        WHEN ask_depth_17 >= ask_half_depth THEN 17
+        WHEN ask_depth_18 >= ask_half_depth THEN 18
+        WHEN ask_depth_19 >= ask_half_depth THEN 19
+    END AS SMALLINT)
+        AS ask_50pct_depth_levels -- index of the level that reaches half of the depth
+FROM centred;
+
+-- Kernels see each of these before the first row that is not earlier.
+CREATE OR REPLACE TEMPORARY VIEW kernel_trades AS
+SELECT
+    ts,
+    price,
+    amount,
+    side
+FROM (
+    WITH files_before AS (
+        SELECT
+            file_name AS filename,
+            CAST(coalesce(sum(num_rows) OVER (
+                PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+                ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ), 0) AS BIGINT) AS rows_before
+        FROM parquet_file_metadata([
+            'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+        ])
+    ),
+    positioned AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+            file_row_number + rows_before AS seq,
+            CAST(trade_id AS VARCHAR) AS trade_id,
+            CAST(price AS DOUBLE) AS price,
+            CAST(amount AS DOUBLE) AS amount,
+            CAST(side AS VARCHAR) AS side
+        FROM read_parquet(
+            [
+                'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+            ],
+            union_by_name = true,
+            hive_partitioning = true,
+            hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
         )
-            AS bid_slope_regression, -- u/bps: least squares of depth on distance from mid
-        (
-            (ask_x_00 - ask_x_mean) * ask_depth_00 + coalesce((ask_x_01 - ask_x_mean) * ask_depth_01, 0)
-            + coalesce((ask_x_02 - ask_x_mean) * ask_depth_02, 0) + coalesce((ask_x_03 - ask_x_mean) * ask_depth_03, 0)
-            + coalesce((ask_x_04 - ask_x_mean) * ask_depth_04, 0) + coalesce((ask_x_05 - ask_x_mean) * ask_depth_05, 0)
-            + coalesce((ask_x_06 - ask_x_mean) * ask_depth_06, 0) + coalesce((ask_x_07 - ask_x_mean) * ask_depth_07, 0)
-            + coalesce((ask_x_08 - ask_x_mean) * ask_depth_08, 0) + coalesce((ask_x_09 - ask_x_mean) * ask_depth_09, 0)
-        ) / nullif(
-            (ask_x_00 - ask_x_mean) * (ask_x_00 - ask_x_mean)
-            + coalesce((ask_x_01 - ask_x_mean) * (ask_x_01 - ask_x_mean), 0)
-            + coalesce((ask_x_02 - ask_x_mean) * (ask_x_02 - ask_x_mean), 0)
-            + coalesce((ask_x_03 - ask_x_mean) * (ask_x_03 - ask_x_mean), 0)
-            + coalesce((ask_x_04 - ask_x_mean) * (ask_x_04 - ask_x_mean), 0)
-            + coalesce((ask_x_05 - ask_x_mean) * (ask_x_05 - ask_x_mean), 0)
-            + coalesce((ask_x_06 - ask_x_mean) * (ask_x_06 - ask_x_mean), 0)
-            + coalesce((ask_x_07 - ask_x_mean) * (ask_x_07 - ask_x_mean), 0)
-            + coalesce((ask_x_08 - ask_x_mean) * (ask_x_08 - ask_x_mean), 0)
-            + coalesce((ask_x_09 - ask_x_mean) * (ask_x_09 - ask_x_mean), 0),
-            0
-        )
-            AS ask_slope_regression, -- u/bps: least squares of depth on distance from mid
-        center_of_gravity, -- q: mean price by size of both sides
-        1e4 * (center_of_gravity - mid_price) / mid_price AS cog_vs_mid, -- bps: center of gravity from mid
-        bid_size_04 / nullif(bid_size_00, 0)
-            AS bid_depth_decay_top5, -- 1: size of level 4 over size of level 0
-        ask_size_04 / nullif(ask_size_00, 0)
-            AS ask_depth_decay_top5, -- 1: size of level 4 over size of level 0
-        (bid_depth_decay_top5 + ask_depth_decay_top5) / 2
-            AS avg_depth_decay_top5, -- 1: mean of both sides
-        (
-            bid_size_00 * bid_size_00 + coalesce(bid_size_01 * bid_size_01, 0)
-            + coalesce(bid_size_02 * bid_size_02, 0) + coalesce(bid_size_03 * bid_size_03, 0)
-            + coalesce(bid_size_04 * bid_size_04, 0) + coalesce(bid_size_05 * bid_size_05, 0)
-            + coalesce(bid_size_06 * bid_size_06, 0) + coalesce(bid_size_07 * bid_size_07, 0)
-            + coalesce(bid_size_08 * bid_size_08, 0) + coalesce(bid_size_09 * bid_size_09, 0)
-            + coalesce(bid_size_10 * bid_size_10, 0) + coalesce(bid_size_11 * bid_size_11, 0)
-            + coalesce(bid_size_12 * bid_size_12, 0) + coalesce(bid_size_13 * bid_size_13, 0)
-            + coalesce(bid_size_14 * bid_size_14, 0) + coalesce(bid_size_15 * bid_size_15, 0)
-            + coalesce(bid_size_16 * bid_size_16, 0) + coalesce(bid_size_17 * bid_size_17, 0)
-            + coalesce(bid_size_18 * bid_size_18, 0) + coalesce(bid_size_19 * bid_size_19, 0)
-        ) / bid_depth_19 / bid_depth_19
-            AS bid_concentration, -- 0 to 1: Herfindahl index of the bid sizes
-        (
-            ask_size_00 * ask_size_00 + coalesce(ask_size_01 * ask_size_01, 0)
-            + coalesce(ask_size_02 * ask_size_02, 0) + coalesce(ask_size_03 * ask_size_03, 0)
-            + coalesce(ask_size_04 * ask_size_04, 0) + coalesce(ask_size_05 * ask_size_05, 0)
-            + coalesce(ask_size_06 * ask_size_06, 0) + coalesce(ask_size_07 * ask_size_07, 0)
-            + coalesce(ask_size_08 * ask_size_08, 0) + coalesce(ask_size_09 * ask_size_09, 0)
-            + coalesce(ask_size_10 * ask_size_10, 0) + coalesce(ask_size_11 * ask_size_11, 0)
-            + coalesce(ask_size_12 * ask_size_12, 0) + coalesce(ask_size_13 * ask_size_13, 0)
-            + coalesce(ask_size_14 * ask_size_14, 0) + coalesce(ask_size_15 * ask_size_15, 0)
-            + coalesce(ask_size_16 * ask_size_16, 0) + coalesce(ask_size_17 * ask_size_17, 0)
-            + coalesce(ask_size_18 * ask_size_18, 0) + coalesce(ask_size_19 * ask_size_19, 0)
-        ) / ask_depth_19 / ask_depth_19
-            AS ask_concentration, -- 0 to 1: Herfindahl index of the ask sizes
-        bid_within_5bps
-            AS bid_vol_band_0_5bps, -- u: bid depth from 0 to 5 bps, NULL if cut off
-        ask_within_5bps
-            AS ask_vol_band_0_5bps, -- u: ask depth from 0 to 5 bps, NULL if cut off
-        (bid_vol_band_0_5bps - ask_vol_band_0_5bps) / nullif(bid_vol_band_0_5bps + ask_vol_band_0_5bps, 0)
-            AS imb_band_0_5bps, -- -1 to 1: bid against ask depth of the band
-        bid_within_10bps - bid_within_5bps
-            AS bid_vol_band_5_10bps, -- u: bid depth from 5 to 10 bps, NULL if cut off
-        ask_within_10bps - ask_within_5bps
-            AS ask_vol_band_5_10bps, -- u: ask depth from 5 to 10 bps, NULL if cut off
-        (bid_vol_band_5_10bps - ask_vol_band_5_10bps) / nullif(bid_vol_band_5_10bps + ask_vol_band_5_10bps, 0)
-            AS imb_band_5_10bps, -- -1 to 1: bid against ask depth of the band
-        bid_within_25bps - bid_within_10bps
-            AS bid_vol_band_10_25bps, -- u: bid depth from 10 to 25 bps, NULL if cut off
-        ask_within_25bps - ask_within_10bps
-            AS ask_vol_band_10_25bps, -- u: ask depth from 10 to 25 bps, NULL if cut off
-        (bid_vol_band_10_25bps - ask_vol_band_10_25bps) / nullif(bid_vol_band_10_25bps + ask_vol_band_10_25bps, 0)
-            AS imb_band_10_25bps, -- -1 to 1: bid against ask depth of the band
-        bid_within_50bps - bid_within_25bps
-            AS bid_vol_band_25_50bps, -- u: bid depth from 25 to 50 bps, NULL if cut off
-        ask_within_50bps - ask_within_25bps
-            AS ask_vol_band_25_50bps, -- u: ask depth from 25 to 50 bps, NULL if cut off
-        (bid_vol_band_25_50bps - ask_vol_band_25_50bps) / nullif(bid_vol_band_25_50bps + ask_vol_band_25_50bps, 0)
-            AS imb_band_25_50bps, -- -1 to 1: bid against ask depth of the band
-        bid_within_100bps - bid_within_50bps
-            AS bid_vol_band_50_100bps, -- u: bid depth from 50 to 100 bps, NULL if cut off
-        ask_within_100bps - ask_within_50bps
-            AS ask_vol_band_50_100bps, -- u: ask depth from 50 to 100 bps, NULL if cut off
-        (bid_vol_band_50_100bps - ask_vol_band_50_100bps) / nullif(bid_vol_band_50_100bps + ask_vol_band_50_100bps, 0)
-            AS imb_band_50_100bps, -- -1 to 1: bid against ask depth of the band
-        spread / nullif((bid_within_5bps + ask_within_5bps), 0)
-            AS lambda_like, -- q/u: spread over depth within 5 bps
-        spread / nullif((bid_within_10bps + ask_within_10bps), 0)
-            AS amihud_like, -- q/u: spread over depth within 10 bps
-        (bid_within_5bps + ask_within_5bps) / nullif((bid_within_50bps + ask_within_50bps), 0)
-            AS book_convexity, -- 0 to 1: depth within 5 bps over depth within 50 bps
-        CAST(CASE
-            WHEN bid_depth_00 >= bid_half_depth THEN 0
-            WHEN bid_depth_01 >= bid_half_depth THEN 1
-            WHEN bid_depth_02 >= bid_half_depth THEN 2
-            WHEN bid_depth_03 >= bid_half_depth THEN 3
-            WHEN bid_depth_04 >= bid_half_depth THEN 4
-            WHEN bid_depth_05 >= bid_half_depth THEN 5
-            WHEN bid_depth_06 >= bid_half_depth THEN 6
-            WHEN bid_depth_07 >= bid_half_depth THEN 7
-            WHEN bid_depth_08 >= bid_half_depth THEN 8
-            WHEN bid_depth_09 >= bid_half_depth THEN 9
-            WHEN bid_depth_10 >= bid_half_depth THEN 10
-            WHEN bid_depth_11 >= bid_half_depth THEN 11
-            WHEN bid_depth_12 >= bid_half_depth THEN 12
-            WHEN bid_depth_13 >= bid_half_depth THEN 13
-            WHEN bid_depth_14 >= bid_half_depth THEN 14
-            WHEN bid_depth_15 >= bid_half_depth THEN 15
-            WHEN bid_depth_16 >= bid_half_depth THEN 16
-            WHEN bid_depth_17 >= bid_half_depth THEN 17
-            WHEN bid_depth_18 >= bid_half_depth THEN 18
-            WHEN bid_depth_19 >= bid_half_depth THEN 19
-        END AS SMALLINT)
-            AS bid_50pct_depth_levels, -- index of the level that reaches half of the depth
-        CAST(CASE
-            WHEN ask_depth_00 >= ask_half_depth THEN 0
-            WHEN ask_depth_01 >= ask_half_depth THEN 1
-            WHEN ask_depth_02 >= ask_half_depth THEN 2
-            WHEN ask_depth_03 >= ask_half_depth THEN 3
-            WHEN ask_depth_04 >= ask_half_depth THEN 4
-            WHEN ask_depth_05 >= ask_half_depth THEN 5
-            WHEN ask_depth_06 >= ask_half_depth THEN 6
-            WHEN ask_depth_07 >= ask_half_depth THEN 7
-            WHEN ask_depth_08 >= ask_half_depth THEN 8
-            WHEN ask_depth_09 >= ask_half_depth THEN 9
-            WHEN ask_depth_10 >= ask_half_depth THEN 10
-            WHEN ask_depth_11 >= ask_half_depth THEN 11
-            WHEN ask_depth_12 >= ask_half_depth THEN 12
-            WHEN ask_depth_13 >= ask_half_depth THEN 13
-            WHEN ask_depth_14 >= ask_half_depth THEN 14
-            WHEN ask_depth_15 >= ask_half_depth THEN 15
-            WHEN ask_depth_16 >= ask_half_depth THEN 16
-            WHEN ask_depth_17 >= ask_half_depth THEN 17
-            WHEN ask_depth_18 >= ask_half_depth THEN 18
-            WHEN ask_depth_19 >= ask_half_depth THEN 19
-        END AS SMALLINT)
-            AS ask_50pct_depth_levels -- index of the level that reaches half of the depth
-    FROM centred
+        JOIN files_before USING (filename)
+    )
+    SELECT
+        exchange,
+        symbol,
+        date,
+        ts,
+        seq,
+        trade_id,
+        CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
+        CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
+        CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side
+    FROM positioned
+);
+
+-- kernel segments, version 1: Segments between gaps, and their age
+--   options max_gap = 300
+--   reads ts
+--   passes on segment_start: smallint; 1: 1 on the first row of a segment
+--   gives segment_age_s: double; s: since the segment started; a window of h seconds is warm from h on
+-- kernel returns, version 1: Log return, velocity and acceleration of the mid, row by row
+--   options max_gap = 300
+--   reads ts, segment_start, mid_price
+--   gives log_return: double; 1: ln(mid / mid of the valid row before)
+--   gives mid_velocity: double; q/s: change of the mid per second since the valid row before
+--   gives mid_accel: double; q/s2: change of mid_velocity over the mean of the two time steps
+-- kernel ofi, version 1: Order flow imbalance of the best level and its rolling sums (Cont, Kukanov, Stoikov 2014)
+--   options horizons = [5, 15, 60, 300, 900], max_gap = 300
+--   reads ts, segment_start, mid_price, bid_price_00, bid_size_00, ask_price_00, ask_size_00
+--   gives ofi: double; u: order flow imbalance of the best level since the valid row before
+--   gives ofi_sum_5s: double; u: sum of ofi over 5 s
+--   gives ofi_sum_15s: double; u: sum of ofi over 15 s
+--   gives ofi_sum_60s: double; u: sum of ofi over 60 s
+--   gives ofi_sum_300s: double; u: sum of ofi over 300 s
+--   gives ofi_sum_900s: double; u: sum of ofi over 900 s
+-- kernel mlofi, version 1: Order flow imbalance per level, and summed over levels (Xu, Gould, Howison 2019)
+--   options ofi_levels = 10, mlofi_decay = 0.5, horizons = [5, 15, 60, 300, 900], max_gap = 300
+--   reads ts, segment_start, mid_price, bid_price_00, bid_size_00, ask_price_00, ask_size_00, bid_price_01,
+--         bid_size_01, ask_price_01, ask_size_01, bid_price_02, bid_size_02, ask_price_02, ask_size_02,
+--         bid_price_03, bid_size_03, ask_price_03, ask_size_03, bid_price_04, bid_size_04, ask_price_04,
+--         ask_size_04, bid_price_05, bid_size_05, ask_price_05, ask_size_05, bid_price_06, bid_size_06,
+--         ask_price_06, ask_size_06, bid_price_07, bid_size_07, ask_price_07, ask_size_07, bid_price_08,
+--         bid_size_08, ask_price_08, ask_size_08, bid_price_09, bid_size_09, ask_price_09, ask_size_09
+--   gives ofi_01: double; u: order flow imbalance of level 1
+--   gives ofi_02: double; u: order flow imbalance of level 2
+--   gives ofi_03: double; u: order flow imbalance of level 3
+--   gives ofi_04: double; u: order flow imbalance of level 4
+--   gives ofi_05: double; u: order flow imbalance of level 5
+--   gives ofi_06: double; u: order flow imbalance of level 6
+--   gives ofi_07: double; u: order flow imbalance of level 7
+--   gives ofi_08: double; u: order flow imbalance of level 8
+--   gives ofi_09: double; u: order flow imbalance of level 9
+--   gives mlofi: double; u: sum of exp(-0.5 i) times the order flow imbalance of level i < 10
+--   gives ofi_multi: double; u: sum of the order flow imbalance of 10 levels
+--   gives mlofi_sum_5s: double; u: sum of mlofi over 5 s
+--   gives mlofi_sum_15s: double; u: sum of mlofi over 15 s
+--   gives mlofi_sum_60s: double; u: sum of mlofi over 60 s
+--   gives mlofi_sum_300s: double; u: sum of mlofi over 300 s
+--   gives mlofi_sum_900s: double; u: sum of mlofi over 900 s
+-- kernel tfi, version 1: Trade flow imbalance (TFI) by row and over windows
+--   options horizons = [5, 15, 60, 300, 900]
+--   reads ts, segment_start, kernel_trades
+--   gives buy_volume: double; u: bought by takers since the row before
+--   gives sell_volume: double; u: sold by takers since the row before
+--   gives trade_volume: double; u: traded since the row before, unknown sides too
+--   gives tfi: double; 1: (buy_volume - sell_volume) / (buy_volume + sell_volume), -1 to 1
+--   gives tfi_5s: double; 1: (bought - sold) / (bought + sold) over 5 s, -1 to 1
+--   gives trade_vol_5s: double; u: traded in 5 s, unknown sides too
+--   gives tfi_15s: double; 1: (bought - sold) / (bought + sold) over 15 s, -1 to 1
+--   gives trade_vol_15s: double; u: traded in 15 s, unknown sides too
+--   gives tfi_60s: double; 1: (bought - sold) / (bought + sold) over 60 s, -1 to 1
+--   gives trade_vol_60s: double; u: traded in 60 s, unknown sides too
+--   gives tfi_300s: double; 1: (bought - sold) / (bought + sold) over 300 s, -1 to 1
+--   gives trade_vol_300s: double; u: traded in 300 s, unknown sides too
+--   gives tfi_900s: double; 1: (bought - sold) / (bought + sold) over 900 s, -1 to 1
+--   gives trade_vol_900s: double; u: traded in 900 s, unknown sides too
+-- kernel vpin, version 1: Volume-synchronised probability of informed trading (VPIN)
+--   options enable_vpin = True, vpin_bucket_volume = '1.0', vpin_window_buckets = 50, vpin_classification =
+--           'aggressor', vpin_bulk_seconds = 60, vpin_bulk_bars = 50, lot_size = 1e-08, max_gap = 300
+--   reads ts, kernel_trades
+--   gives vpin: double; 1: order flow toxicity, 0 to 1
+-- kernel kyle_lambda, version 1: Kyle's lambda: price impact of signed trade volume
+--   options kyle_window = 300
+--   reads ts, segment_start, mid_price, kernel_trades
+--   gives kyle_lambda: double; q/u: mid price change per signed volume, by regression over seconds
+-- kernel ofi_impact, version 1: Rolling regression of log_return on ofi (Cont, Kukanov, Stoikov 2014)
+--   options impact_window = 300
+--   reads ts, segment_start, log_return, ofi
+--   gives ofi_impact: double; 1/u: slope of log_return on ofi over 300 s
+--   gives ofi_impact_r2: double; 1: share of the variance of log_return that ofi_impact explains over 300 s
+-- kernel rolling, version 1: Rolling means and standard deviations of returns, spreads, slopes and depths
+--   options horizons = [5, 15, 60, 300, 900]
+--   reads ts, segment_start, log_return, relative_spread, bid_slope_regression, ask_slope_regression, cog_vs_mid,
+--         depth_0_5bps, bid_size_00, ask_size_00
+--   gives mean_return_5s: double; 1: mean of log_return over 5 s
+--   gives mean_return_15s: double; 1: mean of log_return over 15 s
+--   gives mean_return_60s: double; 1: mean of log_return over 60 s
+--   gives mean_return_300s: double; 1: mean of log_return over 300 s
+--   gives mean_return_900s: double; 1: mean of log_return over 900 s
+--   gives ret_std_5s: double; 1: sample standard deviation of log_return over 5 s
+--   gives ret_std_15s: double; 1: sample standard deviation of log_return over 15 s
+--   gives ret_std_60s: double; 1: sample standard deviation of log_return over 60 s
+--   gives ret_std_300s: double; 1: sample standard deviation of log_return over 300 s
+--   gives ret_std_900s: double; 1: sample standard deviation of log_return over 900 s
+--   gives rv_5s: double; 1: square root of the sum of squares of log_return over 5 s
+--   gives rv_15s: double; 1: square root of the sum of squares of log_return over 15 s
+--   gives rv_60s: double; 1: square root of the sum of squares of log_return over 60 s
+--   gives rv_300s: double; 1: square root of the sum of squares of log_return over 300 s
+--   gives rv_900s: double; 1: square root of the sum of squares of log_return over 900 s
+--   gives mean_spread_5s: double; 1: mean of relative_spread over 5 s
+--   gives mean_spread_15s: double; 1: mean of relative_spread over 15 s
+--   gives mean_spread_60s: double; 1: mean of relative_spread over 60 s
+--   gives mean_spread_300s: double; 1: mean of relative_spread over 300 s
+--   gives mean_spread_900s: double; 1: mean of relative_spread over 900 s
+--   gives mean_spread_tw_5s: double; 1: mean of relative_spread over 5 s, weighted by time
+--   gives mean_spread_tw_15s: double; 1: mean of relative_spread over 15 s, weighted by time
+--   gives mean_spread_tw_60s: double; 1: mean of relative_spread over 60 s, weighted by time
+--   gives mean_spread_tw_300s: double; 1: mean of relative_spread over 300 s, weighted by time
+--   gives mean_spread_tw_900s: double; 1: mean of relative_spread over 900 s, weighted by time
+--   gives bid_slope_mean_60s: double; u/bps: mean of bid_slope_regression over 60 s
+--   gives bid_slope_std_60s: double; u/bps: sample standard deviation of bid_slope_regression over 60 s
+--   gives ask_slope_mean_60s: double; u/bps: mean of ask_slope_regression over 60 s
+--   gives ask_slope_std_60s: double; u/bps: sample standard deviation of ask_slope_regression over 60 s
+--   gives cog_momentum_mean_60s: double; bps: mean of cog_vs_mid over 60 s
+--   gives cog_momentum_std_60s: double; bps: sample standard deviation of cog_vs_mid over 60 s
+--   gives depth_0_5bps_sigma: double; u: sample standard deviation of the depth within 5 bps over 300 s
+--   gives depth_variance_300s: double; u2: sample variance of bid_size_00 + ask_size_00 over 300 s
+--   gives depth_sigma_300s: double; u: sample standard deviation of bid_size_00 + ask_size_00 over 300 s
+-- kernel spread_regime, version 1: Percentile of the spread in a rolling window, its regime and the time spent in each
+--   options regime_window = 300, regime_mode = 'percentile', tight_percentile = 0.2, wide_percentile = 0.8, tight_bps
+--           = 2.0, wide_bps = 10.0
+--   reads ts, segment_start, spread, spread_bps, mid_price
+--   gives spread_percentile: double; 1: share of the spreads of 300 s before this row below its own, ties half
+--   gives spread_regime: varchar; name: tight, normal, wide
+--   gives spread_regime_tight_frac: double; 1: share of the time with a known regime in 300 s that was tight
+--   gives spread_regime_wide_frac: double; 1: share of the time with a known regime in 300 s that was wide
+
+COPY (
+    SELECT *
+    FROM kernel_rows
 ) TO 'target/tables/orderbook_hf' (
     FORMAT parquet,
     COMPRESSION zstd,
     COMPRESSION_LEVEL 3,
-    ROW_GROUP_SIZE 50000,
+    ROW_GROUP_SIZE 30720,
     PARTITION_BY (exchange, symbol, date),
     WRITE_PARTITION_COLUMNS true,
     OVERWRITE true

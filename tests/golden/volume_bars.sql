@@ -1,0 +1,146 @@
+-- model:       volume_bars
+-- description: Bars of equal volume from trades
+-- template:    trades/event_bars.sql.j2
+-- inputs:      trades = ccxt_trades
+-- options:     emit_open_bars = False
+--              volume_bar_size = 10.0
+--              split_trades = True
+--              lot_size = 1e-08
+--              max_gap = 300
+-- lookback:    0 s
+-- publishes:   processed/ccxt/trades/volume_bars (overwrite), by exchange, symbol, date
+-- fingerprint: b419df7323238f496c0e57a5
+--
+-- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
+-- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
+-- and calls what they give kernel_rows. A DuckDB shell runs the views as they are, and not the COPY.
+
+CREATE OR REPLACE TEMPORARY VIEW kernel_input AS
+WITH files_before AS (
+    SELECT
+        file_name AS filename,
+        CAST(coalesce(sum(num_rows) OVER (
+            PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS BIGINT) AS rows_before
+    FROM parquet_file_metadata([
+        'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+    ])
+),
+positioned AS (
+    SELECT
+        exchange,
+        symbol,
+        date,
+        make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+        file_row_number + rows_before AS seq,
+        CAST(trade_id AS VARCHAR) AS trade_id,
+        CAST(price AS DOUBLE) AS price,
+        CAST(amount AS DOUBLE) AS amount,
+        CAST(side AS VARCHAR) AS side
+    FROM read_parquet(
+        [
+            'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+        ],
+        union_by_name = true,
+        hive_partitioning = true,
+        hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+    )
+    JOIN files_before USING (filename)
+)
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    trade_id,
+    CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
+    CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
+    CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side
+FROM positioned;
+
+-- kernel volume_bars, version 1: Parts of trades by bar of equal volume
+--   options volume_bar_size = 10.0, split_trades = True, lot_size = 1e-08, max_gap = 300
+--   reads ts, price, amount, side
+--   gives bar_id: bigint; 1: number of the bar, from 0
+--   gives ts: timestamp; time of the trade
+--   gives price: double; q: price of the trade
+--   gives volume: double; u: volume of this part of the trade
+--   gives value: double; q*u: price * volume
+--   gives side: smallint; 1: 1 the taker bought, -1 sold, 0 unknown
+--   gives lots: bigint; 1: what this part adds to the bar, in lots
+--   gives is_first_part: boolean; 1: the first part of its trade in this bar
+--   gives part_of_split: boolean; 1: the trade was cut
+--   gives has_gap: boolean; 1: more than max_gap passed since the trade before
+--   gives is_closed: boolean; 1: the bar is full
+
+COPY (
+    -- Parts of trades in time order: a kernel split those that more than one bar shares.
+    WITH parts AS (
+        SELECT
+            *,
+            row_number() OVER () AS place
+        FROM (
+            SELECT *
+            FROM kernel_rows
+        )
+        WHERE is_closed
+    ),
+    bars AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            bar_id,
+            arg_min(ts, place) AS bar_start,
+            arg_max(ts, place) AS bar_end,
+            arg_min(price, place) AS open,
+            max(price) AS high,
+            min(price) AS low,
+            arg_max(price, place) AS close,
+            sum(lots) / 100000000.0 AS volume, -- in lots, so that it is exact
+            sum(value) AS dollar_volume,
+            coalesce(sum(volume) FILTER (side = 1), 0) AS buy_volume,
+            coalesce(sum(volume) FILTER (side = -1), 0) AS sell_volume,
+            coalesce(sum(volume) FILTER (side = 0), 0) AS unknown_volume,
+            count(*) AS trade_count,
+            bool_or(has_gap) AS has_gap,
+            bool_and(is_closed) AS is_closed
+        FROM parts
+        GROUP BY exchange, symbol, date, bar_id
+    )
+    SELECT
+        exchange,
+        symbol,
+        date, -- the day in which the bar closes
+        bar_id, -- position of the bar in the history of its symbol
+        bar_start, -- UTC, ns: first trade of the bar
+        bar_end, -- UTC, ns: trade that fills the bar; known from then on
+        (epoch_ns(bar_end) - epoch_ns(bar_start)) / 1e9 AS bar_seconds, -- s: from the first trade to the last
+        open, -- q: first price
+        high, -- q: highest price
+        low, -- q: lowest price
+        close, -- q: last price
+        volume, -- u: size
+        dollar_volume, -- q*u: price times size
+        buy_volume, -- u: where the taker bought
+        sell_volume, -- u: where the taker sold
+        unknown_volume, -- u: where the taker's side is not known
+        dollar_volume / nullif(volume, 0) AS vwap, -- q: mean price by size
+        buy_volume / nullif(buy_volume + sell_volume, 0) AS buy_ratio, -- 0 to 1: bought of what has a side
+        trade_count, -- 1: trades that touch the bar
+        has_gap, -- a trade of the bar comes more than max_gap after the trade before it
+        is_closed -- false for the bar that is not full yet
+    FROM bars
+    ORDER BY bar_id
+) TO 'target/tables/volume_bars' (
+    FORMAT parquet,
+    COMPRESSION zstd,
+    COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 30720,
+    PARTITION_BY (exchange, symbol, date),
+    WRITE_PARTITION_COLUMNS true,
+    OVERWRITE true
+);

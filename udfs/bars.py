@@ -21,6 +21,8 @@ SPLIT_TRADES = Option(
     type="bool", default=True, doc="cut the trade that fills a bar; false: the whole trade belongs to that bar"
 )
 _ID, _FILLED, _SEEN, _LAST_TS = 0, 1, 2, 3
+_MOST_PARTS = 50_000_000
+"""Of one batch. More would fill the memory; nobody wants such bars."""
 _PARTS = {
     "ts": np.int64,
     "price": np.float64,
@@ -104,7 +106,6 @@ class _Bars(Kernel):
             Column("value", "q*u: price * volume"),
             Column("side", "1: 1 the taker bought, -1 sold, 0 unknown", "smallint"),
             Column("lots", "1: what this part adds to the bar, in lots", "bigint"),
-            Column("is_first_part", "1: the first part of its trade in this bar", "boolean"),
             Column("part_of_split", "1: the trade was cut", "boolean"),
             Column("has_gap", "1: more than max_gap passed since the trade before", "boolean"),
             Column("is_closed", "1: the bar is full", "boolean"),
@@ -136,6 +137,8 @@ class _Bars(Kernel):
         gap = self._gaps(ts, clock)
         size, split = self.size(), bool(self.given.get("split_trades", True))
         parts = count_parts(lots, size, clock[_FILLED]) if split else len(lots)
+        if parts > _MOST_PARTS:
+            raise ValueError(f"{self.name}: {len(lots)} trades would be cut into {parts} parts. Make the bars larger")
         trade, bars, part = np.empty(parts, np.int64), np.empty(parts, np.int64), np.empty(parts, np.int64)
         cut(lots, size, split, clock, trade, bars, part)
         row = counts[trade]
@@ -164,12 +167,10 @@ class _Bars(Kernel):
 
 def _rows(bars: NDArray[np.int64], parts: State, is_closed: bool) -> Sequence[Array]:
     """The output columns of parts."""
-    # A trade has no second part in a bar: what is left of it goes to the next.
-    first = np.ones(len(bars), np.bool_)
     value = parts["price"] * parts["volume"]
     return (
         *(bars, parts["ts"], parts["price"], parts["volume"], value, parts["side"], parts["lots"]),
-        *(first, parts["split"], parts["gap"], np.full(len(bars), is_closed)),
+        *(parts["split"], parts["gap"], np.full(len(bars), is_closed)),
     )
 
 

@@ -71,7 +71,6 @@ FROM positioned;
 --   gives value: double; q*u: price * volume
 --   gives side: smallint; 1: 1 the taker bought, -1 sold, 0 unknown
 --   gives lots: bigint; 1: what this part adds to the bar, in lots
---   gives is_first_part: boolean; 1: the first part of its trade in this bar
 --   gives part_of_split: boolean; 1: the trade was cut
 --   gives has_gap: boolean; 1: more than max_gap passed since the trade before
 --   gives is_closed: boolean; 1: the bar is full

@@ -63,7 +63,7 @@ def test_volume_bars() -> None:
         (2, 3, 12.0, 0.25, 3.0, 0, True),
     ]
     assert picked(parts, "lots") == [(50_000_000,), (50_000_000,), (100_000_000,), (75_000_000,), (25_000_000,)]
-    assert all(part["is_first_part"] and part["is_closed"] and not part["has_gap"] for part in parts)
+    assert all(part["is_closed"] and not part["has_gap"] for part in parts)
     assert picked(bars.waiting(), "bar_id", "ts", "volume", "part_of_split", "is_closed") == [
         (3, 3, 0.5, True, False),
         (3, 4, 0.25, False, False),
@@ -245,3 +245,10 @@ def test_the_future_changes_nothing(name: str, data: st.DataObject) -> None:
     kind, options = CASES[name]
     early, late = Maker(kind, **options)(*trades[:end]), Maker(kind, **options)(*trades)
     assert late[: len(early)] == early
+
+
+def test_bars_that_are_far_too_small_are_an_error() -> None:
+    with pytest.raises(
+        ValueError, match=r"volume_bars: 1 trades would be cut into 100000000 parts. Make the bars larger"
+    ):
+        Maker(VolumeBars, volume_bar_size=1e-8)((0, 100.0, 1.0, BUY))

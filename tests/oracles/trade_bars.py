@@ -91,7 +91,6 @@ def _part(trade: Row, share: Fraction) -> Row:
         "value": trade["price"] * volume,
         "side": trade["side"] or 0,
         # A bar takes at most one part of a trade.
-        "is_first_part": True,
     }
 
 
@@ -124,6 +123,6 @@ def _bar(bar: int, parts: list[Row]) -> Row:
         "unknown_volume": unknown,
         "vwap": ratio(math.fsum(part["value"] for part in parts), volume),
         "buy_ratio": ratio(buy, buy + sell),
-        "trade_count": sum(part["is_first_part"] for part in parts),
+        "trade_count": len(parts),
         "has_gap": any(part["has_gap"] for part in parts),
     }

@@ -112,14 +112,15 @@ class Compiler:
         texts = [_bare(text).replace(self._lake, "") for text in (select, *inner.values())]
         kernels = model.chain.identity if model.chain is not None else []
         parts = [texts, model.lookback, copy_options(model), model.output.mode]
-        fingerprint = digest(*parts, kernels) if kernels else digest(*parts)
+        added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
+        fingerprint = digest(*parts, kernels, added) if kernels else digest(*parts)
         return CompiledModel(
             model=model,
             select=select,
             sql=self._file(model, scope, fingerprint),
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.options.items()), copy_options(model)),
-            kernels_fingerprint=digest([(name, version) for name, version, _ in kernels]) if kernels else "",
+            kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
             edges=frozenset(edge for edge in EDGES if _bare(select) != _bare(inner[edge])),
         )
 

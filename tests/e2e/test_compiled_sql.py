@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from sqlgen.engine import Engine
+from tests.support.compare import same_tables
 from tests.support.engine import published, shipped_config, sqlgen
 
 SHELL = shutil.which("duckdb", path=str(Path(sys.executable).parent)) or shutil.which("duckdb")
@@ -61,21 +61,7 @@ def shell(folder: Path, script: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def same_tables(left: pa.Table, right: pa.Table) -> None:
-    """Equal; floats to 1e-12 relative, for sums that were added up in another order."""
-    assert left.schema.names == right.schema.names
-    assert left.num_rows == right.num_rows
-    assert right.num_rows > 0
-    for name in left.schema.names:
-        one, two = left[name].to_pylist(), right[name].to_pylist()
-        if one == two:
-            continue
-        assert left.schema.field(name).type == pa.float64(), name
-        for row, (x, y) in enumerate(zip(one, two, strict=True)):
-            assert x == y or math.isclose(x, y, rel_tol=1e-12, abs_tol=1e-18), (name, row, x, y)
-
-
-@pytest.mark.parametrize("model", (*MODELS, *WITH_KERNELS))
+@pytest.mark.parametrize("model", [*MODELS, *WITH_KERNELS])
 def test_every_column_says_its_unit_or_meaning(lake: Path, model: str) -> None:
     """In the compiled file and so in the catalog; keys apart."""
     project = Engine.open(lake / "models.yaml")

@@ -11,44 +11,15 @@ import pytest
 
 from sqlgen.engine import Engine
 from sqlgen.states import STATE_FILE
-from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, Scratch
+from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
 
-LEDGER = '''\
-"""The cost before each row, and a count that forgets."""
-
-import numpy as np
-
-from sqlgen.options import Option
-from udfs.kernel import Column, Kernel
-
-
-class Ledger(Kernel):
-    name = "ledger"
-    version = 1
-    doc = "Cost of the row before"
-    options = {"factor": Option(type="float", default=1.0, gt=0, doc="of the cost before")}
-
-    def inputs(self):
-        return ("cost",)
-
-    def outputs(self):
-        return (Column("before", "q: cost of the row before"),)
-
-    def start(self):
-        return {"last": np.full(1, np.nan)}
-
-    def run(self, state, batch):
-        costs = np.concatenate([state["last"], batch["cost"]])
-        state["last"] = costs[-1:].copy()
-        return [self.given["factor"] * costs[:-1]]
-'''
 FOLDER = "out/costs/exchange=binance/symbol={}/date={}"
 
 
 @pytest.fixture
 def ledger(scratch: Scratch) -> Scratch:
     """``costs`` with a kernel that remembers the last cost; three days of BTC, two of ETH, built."""
-    write_kernel(scratch, LEDGER)
+    scratch.kernel(LEDGER)
     scratch.model("costs", udfs=["ledger"])
     scratch.trades(BTC, DAY1, [100.0, 101.0])
     scratch.trades(BTC, DAY2, [102.0, 103.0])
@@ -57,15 +28,6 @@ def ledger(scratch: Scratch) -> Scratch:
     scratch.trades(ETH, DAY2, [11.0])
     scratch.run()
     return scratch
-
-
-def write_kernel(project: Scratch, text: str) -> None:
-    from udfs.registry import registry
-
-    folder = project.folder / "udfs"
-    folder.mkdir(exist_ok=True)
-    (folder / "mine.py").write_text(text)
-    registry.cache_clear()
 
 
 def before(project: Scratch, symbol: str = BTC) -> list[float | None]:
@@ -84,7 +46,7 @@ def test_a_day_continues_where_the_day_before_ended(ledger: Scratch) -> None:
 
 def test_one_day_at_a_time_gives_the_same_files(ledger: Scratch, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = Scratch(tmp_path_factory.mktemp("days") / "project")
-    write_kernel(other, LEDGER)
+    other.kernel(LEDGER)
     other.model("costs", udfs=["ledger"])
     for date, prices in ((DAY1, [100.0, 101.0]), (DAY2, [102.0, 103.0]), (DAY3, [104.0])):
         other.trades(BTC, date, prices)
@@ -179,7 +141,7 @@ def test_a_run_of_later_days_only_starts_without_a_state_that_is_not_there(ledge
 
 
 def test_days_that_come_before_are_taken_into_account(scratch: Scratch) -> None:
-    write_kernel(scratch, LEDGER)
+    scratch.kernel(LEDGER)
     scratch.model("costs", udfs=["ledger"])
     scratch.trades(BTC, DAY3, [104.0])
     scratch.run()
@@ -205,7 +167,7 @@ def test_raw_days_may_be_taken_away(ledger: Scratch) -> None:
 
 
 def test_a_new_version_or_option_of_a_kernel_builds_everything(ledger: Scratch) -> None:
-    write_kernel(ledger, LEDGER.replace("version = 1", "version = 2"))
+    ledger.kernel(LEDGER.replace("version = 1", "version = 2"))
     assert {reason for label, reason in ledger.plan().items() if label.startswith("costs")} == {
         "kernels changed",
         "kernels changed; the kernel state before it may change",
@@ -249,7 +211,7 @@ def test_an_empty_day_passes_the_state_on(ledger: Scratch) -> None:
 
 
 def test_rows_out_of_order_are_sorted_once(scratch: Scratch) -> None:
-    write_kernel(scratch, LEDGER)
+    scratch.kernel(LEDGER)
     scratch.model("costs", udfs=["ledger"])
     file = scratch.trades(BTC, DAY1, [100.0, 101.0, 102.0, 103.0]) / "data.parquet"
     table = pq.read_table(file, partitioning=None)
@@ -273,24 +235,24 @@ def failure(project: Scratch) -> str:
 
 
 def test_a_column_that_the_template_does_not_give(ledger: Scratch) -> None:
-    write_kernel(ledger, LEDGER.replace('return ("cost",)', 'return ("cost", "price")'))
+    ledger.kernel(LEDGER.replace('return ("cost",)', 'return ("cost", "price")'))
     ledger.model("costs", checkpoint_enabled=False)
     assert "kernel ledger needs column price, which the template does not give. It gives: exchange" in failure(ledger)
 
 
 def test_a_column_that_is_not_a_number(ledger: Scratch) -> None:
-    write_kernel(ledger, LEDGER.replace('return ("cost",)', 'return ("cost", "trade_id")'))
+    ledger.kernel(LEDGER.replace('return ("cost",)', 'return ("cost", "trade_id")'))
     ledger.model("costs", checkpoint_enabled=False)
     assert "kernels need column 'trade_id' as numbers, and the template gives string" in failure(ledger)
 
 
 def test_a_column_that_both_give(ledger: Scratch) -> None:
-    write_kernel(ledger, LEDGER.replace('Column("before"', 'Column("trade_id"'))
+    ledger.kernel(LEDGER.replace('Column("before"', 'Column("trade_id"'))
     assert "the template and a kernel both give column trade_id" in failure(ledger)
 
 
 def test_a_kernel_that_fails(ledger: Scratch) -> None:
-    write_kernel(ledger, LEDGER.replace("costs = np", "raise ValueError('no such cost')\n        costs = np"))
+    ledger.kernel(LEDGER.replace("costs = np", "raise ValueError('no such cost')\n        costs = np"))
     ledger.model("costs", checkpoint_enabled=False)
     message = failure(ledger)
     assert "costs: exchange=binance/symbol=BTC-USDT/date=2026-01-01: " in message
@@ -319,7 +281,7 @@ def test_what_does_not_fit_is_a_configuration_error(ledger: Scratch, change: dic
 
 
 def test_a_kernel_file_that_does_not_load(ledger: Scratch) -> None:
-    write_kernel(ledger, "import no_such_module\n")
+    ledger.kernel("import no_such_module\n")
     outcome = ledger.sqlgen("plan")
     assert outcome.code == 2
     assert "mine.py: ModuleNotFoundError: No module named 'no_such_module'" in outcome.err

@@ -7,7 +7,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/tick_bars (overwrite), by exchange, symbol, date
--- fingerprint: 119e0bc7503384e7afdfb298
+-- fingerprint: 9d87c1bc0a3681ea5a4142aa
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,

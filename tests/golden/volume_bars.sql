@@ -9,7 +9,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/volume_bars (overwrite), by exchange, symbol, date
--- fingerprint: b419df7323238f496c0e57a5
+-- fingerprint: 056b7416af3ef5248458c2ab
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
+from sqlgen.states import STATE_FILE
+from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
 
 SYMBOLS = st.sampled_from((BTC, ETH))
 DAYS = st.sampled_from((DAY1, DAY2, DAY3))
@@ -25,6 +26,8 @@ class Lake(RuleBasedStateMachine):
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="sqlgen-lake-"))
         self.project = Scratch(self.root / "project")
+        self.project.kernel(LEDGER)
+        self.project.model("costs", udfs=["ledger"])
         self.project.model("pairs", lookback=86_400)
         (self.project.lake / "raw").mkdir()
         self.dirty = False
@@ -44,6 +47,14 @@ class Lake(RuleBasedStateMachine):
         self.project.template("costs.sql.j2", COSTS.replace("price * amount AS", f"{factor} * price * amount AS"))
         self.dirty = True
 
+    @rule(symbol=SYMBOLS, day=DAYS, content=st.sampled_from((None, b"", b"sqlgen kernel state 1")))
+    def damage_a_kernel_state(self, symbol: str, day: str, content: bytes | None) -> None:
+        path = self.project.lake / f"out/costs/exchange=binance/symbol={symbol}/date={day}" / STATE_FILE
+        if path.exists() and content is None:
+            path.unlink()
+        elif path.exists() and content is not None:
+            path.write_bytes(content)
+
     @precondition(lambda self: self.dirty)
     @rule(
         arguments=st.sampled_from(
@@ -58,6 +69,8 @@ class Lake(RuleBasedStateMachine):
     def run_all_and_compare(self) -> None:
         self.project.run("--prune")
         fresh = Scratch(self.root / "fresh")
+        fresh.kernel(LEDGER)
+        fresh.model("costs", udfs=["ledger"])
         fresh.model("pairs", lookback=86_400)
         shutil.copytree(self.project.lake / "raw", fresh.lake / "raw", dirs_exist_ok=True)
         shutil.copytree(self.project.folder / "transforms_sql", fresh.folder / "transforms_sql", dirs_exist_ok=True)

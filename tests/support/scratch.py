@@ -40,6 +40,35 @@ SELECT *, cost + lag(cost) OVER (PARTITION BY exchange, symbol ORDER BY ts, seq)
 FROM costs
 ORDER BY exchange, symbol, ts, seq
 """
+LEDGER = '''\
+"""The cost before each row, and a count that forgets."""
+
+import numpy as np
+
+from sqlgen.options import Option
+from udfs.kernel import Column, Kernel
+
+
+class Ledger(Kernel):
+    name = "ledger"
+    version = 1
+    doc = "Cost of the row before"
+    options = {"factor": Option(type="float", default=1.0, gt=0, doc="of the cost before")}
+
+    def inputs(self):
+        return ("cost",)
+
+    def outputs(self):
+        return (Column("before", "q: cost of the row before"),)
+
+    def start(self):
+        return {"last": np.full(1, np.nan)}
+
+    def run(self, state, batch):
+        costs = np.concatenate([state["last"], batch["cost"]])
+        state["last"] = costs[-1:].copy()
+        return [self.given["factor"] * costs[:-1]]
+'''
 BTC, ETH = "BTC-USDT", "ETH-USDT"
 DAY1, DAY2, DAY3 = "2026-01-01", "2026-01-02", "2026-01-03"
 
@@ -87,6 +116,15 @@ class Scratch:
         path = self.folder / "transforms_sql" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+    def kernel(self, text: str) -> None:
+        """Write a kernel of the project's own."""
+        from udfs.registry import registry
+
+        path = self.folder / "udfs" / "mine.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        registry.cache_clear()
 
     def model(self, name: str, **fields: Any) -> None:
         """Set fields of a model and save; ``output`` is merged."""

@@ -1,0 +1,21 @@
+"""Two tables that should be the same."""
+
+from __future__ import annotations
+
+import math
+
+import pyarrow as pa
+
+
+def same_tables(left: pa.Table, right: pa.Table) -> None:
+    """Equal; floats to 1e-12 relative, for sums that were added up in another order."""
+    assert left.schema.names == right.schema.names
+    assert left.num_rows == right.num_rows
+    assert right.num_rows > 0
+    for name in left.schema.names:
+        one, two = left[name].to_pylist(), right[name].to_pylist()
+        if one == two:
+            continue
+        assert left.schema.field(name).type == pa.float64(), name
+        for row, (x, y) in enumerate(zip(one, two, strict=True)):
+            assert x == y or math.isclose(x, y, rel_tol=1e-12, abs_tol=1e-18), (name, row, x, y)

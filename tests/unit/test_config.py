@@ -227,6 +227,9 @@ def test_the_shipped_project_is_valid_and_named_as_agreed() -> None:
         "ticker_features": "processed/ccxt/ticker/features",
         "trades_features": "processed/ccxt/trades/features",
         "trades_bars": "processed/ccxt/trades/bars",
+        "volume_bars": "processed/ccxt/trades/volume_bars",
+        "tick_bars": "processed/ccxt/trades/tick_bars",
+        "dollar_bars": "processed/ccxt/trades/dollar_bars",
         "orderbook_hf": "processed/ccxt/orderbook/hf",
         "orderbook_bars": "processed/ccxt/orderbook/bars",
     }

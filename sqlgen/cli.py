@@ -10,14 +10,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sqlgen import __version__
-from sqlgen.errors import SqlgenError, UsageError
+from sqlgen.arguments import (
+    DEFAULT_FILE,
+    End,
+    Exchanges,
+    Exclude,
+    FullRefresh,
+    Json,
+    ProjectFile,
+    Prune,
+    Retry,
+    Select,
+    Start,
+    Symbols,
+    models_of,
+    selection_of,
+)
+from sqlgen.errors import SqlgenError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from sqlgen.engine import Engine
     from sqlgen.plan import Selection
-    from sqlgen.project import Project
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -31,21 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-ProjectFile = Annotated[Path, typer.Argument(help="The project file.", metavar="models.yaml")]
-Select = Annotated[
-    list[str] | None, typer.Option("--select", "-s", help="Models: names, globs, tag:x, +m (and what it needs), m+.")
-]
-Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Models to leave out; as --select.")]
-Exchanges = Annotated[list[str] | None, typer.Option("--exchange", help="Only these exchanges.")]
-Symbols = Annotated[list[str] | None, typer.Option("--symbol", help="Only these symbols.")]
-Start = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First date, UTC.")]
-End = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last date, inclusive, UTC.")]
-FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild what is selected, stale or not.")]
-Prune = Annotated[bool, typer.Option("--prune", help="Remove published partitions whose inputs are all gone.")]
-Retry = Annotated[bool, typer.Option("--retry", help="Only what the last run left undone.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-DEFAULT_FILE = Path("models.yaml")
 
 
 def main() -> None:
@@ -101,7 +101,7 @@ def run(
     Exit code 0: all published. 1: some task failed (others still ran). 2: bad configuration or usage.
     """
     engine = _engine(file, threads, memory_limit, fail_fast)
-    chosen = _selection(engine, select, exclude, exchange, symbol, start, end)
+    chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
     chosen = _with(chosen, full_refresh=full_refresh, prune=prune)
     if retry:
         chosen = engine.reports.unfinished(chosen)
@@ -142,7 +142,7 @@ def plan(
 ) -> None:
     """Show what run would do, and why each partition is stale."""
     engine = _engine(file)
-    chosen = _selection(engine, select, exclude, exchange, symbol, start, end)
+    chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
     _show_plan(engine, _with(chosen, full_refresh=full_refresh, prune=prune), json)
 
 
@@ -159,7 +159,7 @@ def compile_models(
 
     engine = _engine(file)
     project = engine.project
-    compiled = engine.compile(_models(project, select, exclude))
+    compiled = engine.compile(models_of(project, select, exclude))
     if stdout:
         typer.echo("\n".join(model.sql for model in compiled.values()), nl=False)
         return
@@ -230,7 +230,7 @@ def ls(
     from sqlgen.project import load
 
     project = load(file)
-    names = _models(project, select, exclude) if select or exclude else project.order
+    names = models_of(project, select, exclude) if select or exclude else project.order
     if json:
         _print_json(overview.as_dict(project, names))
     elif tree:
@@ -259,6 +259,17 @@ def catalog(
 
 
 @app.command()
+def shell(
+    file: ProjectFile = DEFAULT_FILE,
+    command: Annotated[str | None, typer.Option("--command", "-c", help="Run this SQL and leave.")] = None,
+) -> None:
+    """Open a DuckDB prompt with sources and models as views, and the kernels as SQL functions."""
+    from sqlgen.shell import run as run_shell
+
+    raise typer.Exit(run_shell(file, command))
+
+
+@app.command()
 def schema(
     output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
 ) -> None:
@@ -280,34 +291,6 @@ def _engine(file: Path, threads: int | None = None, memory_limit: str | None = N
 
     given: dict[str, Any] = {"threads": threads} if threads is not None else {}
     return Engine.open(file, Settings(memory_limit=memory_limit, fail_fast=fail_fast, **given))
-
-
-def _models(project: Project, select: list[str] | None, exclude: list[str] | None) -> tuple[str, ...]:
-    from sqlgen.selectors import select as choose
-
-    return choose(project, select or (), exclude or ())
-
-
-def _selection(
-    engine: Engine,
-    select: list[str] | None,
-    exclude: list[str] | None,
-    exchange: list[str] | None,
-    symbol: list[str] | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-) -> Selection:
-    from sqlgen.plan import Selection
-
-    if start and end and end < start:
-        raise UsageError(f"--end {end.date()} is before --start {start.date()}")
-    return Selection(
-        _models(engine.project, select, exclude),
-        tuple(exchange or ()),
-        tuple(symbol or ()),
-        start.date() if start else None,
-        end.date() if end else None,
-    )
 
 
 def _with(selection: Selection, **changes: Any) -> Selection:

@@ -83,7 +83,8 @@ class CompiledModel:
     def descriptions(self) -> dict[str, str]:
         """Output column -> unit and meaning, from the comments of the SELECT and from the kernels."""
         told = {match.group(1): match.group(2).strip() for match in _DESCRIBED.finditer(self.select)}
-        added = self.model.chain.outputs if self.model.chain is not None else ()
+        chain = self.model.chain
+        added = chain.outputs if chain is not None and not chain.replaces_rows else ()
         return {column.name: column.doc for column in added} | told
 
 

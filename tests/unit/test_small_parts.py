@@ -153,14 +153,17 @@ def test_compacting_keeps_what_counts(tmp_path: Path) -> None:
     assert manifest.load("m")[Partition.of(date="2026-01-01")].version == "199"
 
 
+TRADE_BARS = ("trades_bars", "volume_bars", "tick_bars", "dollar_bars")
+
+
 @pytest.mark.parametrize(
     ("include", "exclude", "expected"),
     [
-        ([], [], {"ticker_features", "trades_features", "trades_bars", "orderbook_hf", "orderbook_bars"}),
+        ([], [], {"ticker_features", "trades_features", "orderbook_hf", *TRADE_BARS, "orderbook_bars"}),
         (["+orderbook_bars"], [], {"orderbook_hf", "orderbook_bars"}),
         (["orderbook_hf+"], [], {"orderbook_hf", "orderbook_bars"}),
         (["trades_*"], ["tag:bars"], {"trades_features"}),
-        (["tag:bars"], [], {"trades_bars", "orderbook_bars"}),
+        (["tag:bars"], [], {*TRADE_BARS, "orderbook_bars"}),
         (["trades_bars,ticker_features"], [], {"trades_bars", "ticker_features"}),
     ],
 )
@@ -201,12 +204,22 @@ LAYERS = [
     "explain",
     "cleanup",
     "pipe",
+    "lists",
+    "series",
+    "sqlfunction",
+    "functions",
     "kernel_copy",
+    "rowwise",
     "build",
     "runner",
     "engine",
+    "resume",
+    "live",
     "catalog",
+    "session",
+    "shell",
     "selectors",
+    "arguments",
     "console",
     "overview",
     "sample",

@@ -20,7 +20,7 @@ from sqlgen.states import Snapshot
 from udfs.chain import Chain
 from udfs.kernel import NO_TRADES, Array, Batch, Column, Trades
 
-BATCH_ROWS = 16_384
+BATCH_ROWS = 8_192
 """Rows that pass through the kernels at once; what comes out does not depend on it."""
 
 TRADE_COLUMNS = ("ts", "price", "amount", "side")

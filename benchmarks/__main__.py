@@ -1,4 +1,4 @@
-"""All benchmarks: ``python -m benchmarks [start] [structural] [features] [kernels] [noop] [sample]``; or all of them."""
+"""All benchmarks: ``python -m benchmarks [start] [structural] [features] [kernels] [noop] [sample]``, or all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import duckdb
 
 from benchmarks.kernels import cost_by_window, kernels_against_oracle
 from benchmarks.measure import ROOT, Process, python
@@ -47,21 +49,17 @@ def features(folder: Path) -> None:
 
 
 def _sample(lake: Path, rows: int) -> None:
-    if not lake.exists():
-        python(
-            "-m",
-            "sqlgen",
-            "sample",
-            lake,
-            "--symbols",
-            SYMBOLS,
-            "--days",
-            1,
-            "--rows-per-day",
-            rows,
-            "--levels",
-            LEVELS,
-        )
+    """A day of ``rows`` snapshots of each symbol, and as many trades."""
+    if lake.exists():
+        return
+    size = ("--symbols", SYMBOLS, "--days", 1, "--rows-per-day", rows, "--levels", LEVELS)
+    python("-m", "sqlgen", "sample", lake, *size)
+    for file in (lake / "raw/ccxt/trades").rglob("*.parquet"):
+        # The sample market has about one trade for two snapshots: each of them comes twice.
+        once = f"FROM read_parquet('{file}', hive_partitioning = false)"
+        twice = f"FROM ({once} UNION ALL {once}) ORDER BY timestamp"
+        duckdb.execute(f"COPY ({twice}) TO '{file}.tmp' (FORMAT parquet)")
+        Path(f"{file}.tmp").replace(file)
 
 
 def _run(lake: Path, config: Path) -> Process:

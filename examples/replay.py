@@ -77,11 +77,11 @@ def replay(live: LiveModel, feed: Iterator[tuple[bool, Row]], expected: Iterator
         seconds.append(time.perf_counter() - begun)
         wanted = next(expected)
         # Two numbers are written in the same way only if they are the same, bit by bit.
-        unequal = [name for name in row if name in wanted and repr(row[name]) != repr(wanted[name])]
+        unequal = [name for name in wanted if name not in row or repr(row[name]) != repr(wanted[name])]
         different += bool(unequal)
         if unequal and different <= 5:
             name = unequal[0]
-            print(f"row {len(seconds) - 1}: {name} is {row[name]!r}, published {wanted[name]!r}")
+            print(f"row {len(seconds) - 1}: {name} is {row.get(name)!r}, published {wanted[name]!r}")
     if not seconds:
         raise SystemExit("no rows")
     median, p99 = np.percentile(seconds, [50, 99]) * 1e3

@@ -155,6 +155,9 @@ class Checker:
             self.add(at_partition, f"a column stands twice: {', '.join(keys)}")
         if list(keys[: len(unit)]) != unit or unit != [key for key in KEYS if key in unit]:
             self.add(at_partition, f"found {', '.join(keys)}: {', '.join(KEYS)} come first and in this order")
+        lost = [key for key in keys if spec.columns and key not in spec.columns]
+        if lost:
+            self.add((*at, "columns"), f"{', '.join(lost)} must be among them: the table is partitioned by that")
         if spec.output.mode == "merge" and not (spec.output.key and spec.output.order_by):
             self.add((*at, "output"), "mode merge needs key (what identifies a row) and order_by (the newest row wins)")
         if spec.output.mode != "merge" and spec.output.key:

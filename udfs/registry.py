@@ -11,6 +11,8 @@ from types import ModuleType
 
 from udfs.kernel import Kernel
 
+_OWN = "_sqlgen_user_udfs"
+"""Package of the kernels of a user's own."""
 PACKAGED = Path(__file__).resolve().parent
 
 
@@ -53,7 +55,10 @@ def _kernels_in(folder: Path) -> Registry:
 def _load(path: Path, packaged: bool) -> ModuleType:
     if packaged:
         return importlib.import_module(f"udfs.{path.stem}")
-    name = f"_sqlgen_user_udfs.{path.stem}"
+    # A package, so that Numba can find again what a cached function refers to.
+    package = sys.modules.setdefault(_OWN, ModuleType(_OWN))
+    package.__path__ = []
+    name = f"{_OWN}.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -29,6 +29,7 @@ def structural(folder: Path) -> None:
     config = folder / "structural.yaml"
     text = (ROOT / "models.yaml").read_text(encoding="utf-8")
     text = re.sub(r"    udfs: \[.*\n", "", text).replace(", trades: {ref: ccxt_trades, optional: true}", "")
+    text = text.replace(", row_group_size: 30720", "")
     config.write_text(re.sub(r"ofi_levels: .*?\], ", "", text), encoding="utf-8")
     _against_floor("orderbook_hf without kernels", folder / "day", config, "1.3", "1,500 MB")
 
@@ -77,7 +78,8 @@ def _against_floor(what: str, lake: Path, config: Path, goal: str, memory: str) 
         run = _run(lake, config)
         os.sync()
         shutil.rmtree(lake / "floor", ignore_errors=True)
-        floor = python("-m", "benchmarks.floor", "orderbook_hf", lake / "processed/ccxt/orderbook/hf", lake / "floor")
+        table = lake / "processed/ccxt/orderbook/hf"
+        floor = python("-m", "benchmarks.floor", config, "orderbook_hf", table, lake / "floor")
         walls.append(run.json["seconds"])
         floors.append(floor.json["seconds"])
         peaks.append(run.peak_mb)

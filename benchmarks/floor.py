@@ -1,7 +1,7 @@
-"""The floor: COPY of a finished table that lies in memory, with the options of the shipped models.yaml.
+"""The floor: COPY of a finished table that lies in memory, with the options of a model.
 
-``python -m benchmarks.floor MODEL TABLE OUTPUT`` loads every file below TABLE, writes each as one file below OUTPUT
-and prints the seconds of the writing alone.
+``python -m benchmarks.floor MODELS.YAML MODEL TABLE OUTPUT`` loads every file below TABLE, writes each as one file
+below OUTPUT and prints the seconds of the writing alone.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.measure import ROOT
 from sqlgen import project
 from sqlgen.statements import copy_options
 
 
-def main(model: str, table: str, output: str) -> None:
-    options = ", ".join(copy_options(project.load(ROOT / "models.yaml").models[model]))
+def main(config: str, model: str, table: str, output: str) -> None:
+    options = ", ".join(copy_options(project.load(Path(config)).models[model]))
     files = sorted(Path(table).rglob("*.parquet"))
     seconds = 0.0
     Path(output).mkdir(parents=True)

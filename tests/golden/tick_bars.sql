@@ -7,7 +7,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/tick_bars (overwrite), by exchange, symbol, date
--- fingerprint: 9d87c1bc0a3681ea5a4142aa
+-- fingerprint: defadf003bd291cf1d67d8fe
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -136,7 +136,7 @@ COPY (
     FORMAT parquet,
     COMPRESSION zstd,
     COMPRESSION_LEVEL 3,
-    ROW_GROUP_SIZE 30720,
+    ROW_GROUP_SIZE 50000,
     PARTITION_BY (exchange, symbol, date),
     WRITE_PARTITION_COLUMNS true,
     OVERWRITE true

@@ -9,7 +9,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/volume_bars (overwrite), by exchange, symbol, date
--- fingerprint: 056b7416af3ef5248458c2ab
+-- fingerprint: facb2eb2e40bbf6d1a5e395d
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -138,7 +138,7 @@ COPY (
     FORMAT parquet,
     COMPRESSION zstd,
     COMPRESSION_LEVEL 3,
-    ROW_GROUP_SIZE 30720,
+    ROW_GROUP_SIZE 50000,
     PARTITION_BY (exchange, symbol, date),
     WRITE_PARTITION_COLUMNS true,
     OVERWRITE true

@@ -175,16 +175,15 @@ class Compiler:
         if over is not None:
             scan = scope.inputs[over.name]
             assert scan is not None
-            return self.input_select(model, over, scan)
-        text = self._template(model, scope, {})
-        return f"SELECT *\nFROM (\n{indent(text)}\n)\nWHERE {scope.emit}" if scope.emit else text
+            return _emitted(self.input_select(model, over, scan), scope)
+        return _emitted(self._template(model, scope, {}), scope)
 
     def trades(self, model: Model, scope: Scope) -> str | None:
         """The SELECT of the trades that the kernels of a model see beside the rows, if there are any."""
         scan = scope.inputs[model.trades.name] if model.trades is not None else None
         if scan is None or model.trades is None:
             return None
-        rows = indent(self.input_select(model, model.trades, scan))
+        rows = indent(_emitted(self.input_select(model, model.trades, scan), scope))
         return f"SELECT\n    ts,\n    price,\n    amount,\n    side\nFROM (\n{rows}\n)"
 
     def _template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
@@ -291,6 +290,11 @@ def _source(name: str, scan: Scan) -> SimpleNamespace:
 def _bare(sql: str) -> str:
     """SQL without comments and layout, so that neither makes a table stale."""
     return " ".join(_COMMENT.sub("", sql).split())
+
+
+def _emitted(select: str, scope: Scope) -> str:
+    """The rows of a SELECT without those that are read for lookback."""
+    return f"SELECT *\nFROM (\n{indent(select)}\n)\nWHERE {scope.emit}" if scope.emit else select
 
 
 def _narrowed(text: str, model: Model, emit: str | None) -> str:

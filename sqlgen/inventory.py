@@ -76,7 +76,7 @@ class Inventory:
         records = self.records.get(model.name, {})
         for before in self.histories(model, prune).before(unit):
             record = records.get(before)
-            if (model.name, before) in self.pending or record is None or record.state:
+            if (model.name, before) in self.pending or (record is not None and record.state):
                 return before
         return None
 

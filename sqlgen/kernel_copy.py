@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from sqlgen.errors import TaskError
 from sqlgen.pipe import BATCH_ROWS, NotInOrder, Pipe, TradeFeed, pending_trades
 from sqlgen.statements import KERNEL_ROWS, in_order
 from sqlgen.states import Snapshot
@@ -52,7 +53,10 @@ class KernelCopy:
             return self._run(start, self.statements.feed, self.statements.trades)
         except NotInOrder:
             trades = self.statements.trades
+        try:
             return self._run(start, in_order(self.statements.feed), in_order(trades) if trades else None)
+        except NotInOrder:
+            raise TaskError("its rows or trades do not come in time order, not even sorted by ts") from None
 
     def _run(self, start: Snapshot, feed: str, trades: str | None) -> Snapshot:
         # Kernels may write into the arrays of their state, and a second attempt needs them as they were.
@@ -73,6 +77,7 @@ class KernelCopy:
                 if pipe.error is not None:
                     raise pipe.error from None
                 raise
+            pipe.drain()
             return pipe.end()
 
     @contextlib.contextmanager

@@ -80,7 +80,7 @@ class ModelPlanner:
         task = self.task(unit, slices, edges[unit], because)
         if task.reason and task.previous is not None:
             problem = self.inventory.check_state(self.model, task.previous)
-            if problem and task.previous in edges and self.selection.covers(task.previous):
+            if problem and task.previous in edges and self._may_build(task.previous):
                 self.plan.fresh -= 1
                 yield from self._build(task.previous, edges, f"its kernel state cannot be used: {problem}")
             elif problem:
@@ -92,6 +92,10 @@ class ModelPlanner:
             yield task
         else:
             self.plan.fresh += 1
+
+    def _may_build(self, unit: Partition) -> bool:
+        only = self.selection.only
+        return self.selection.covers(unit) and (only is None or (self.model.name, unit) in only)
 
     def _slices(self, unit: Partition) -> tuple[Slice, ...] | None:
         """What is read for a unit; ``None``, with a note, if it must wait for an input."""

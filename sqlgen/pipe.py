@@ -45,11 +45,12 @@ class TradeFeed:
     def __init__(self, reader: pa.RecordBatchReader | None, pending: Trades = NO_TRADES) -> None:
         self._batches: Iterator[pa.RecordBatch] = iter(reader) if reader is not None else iter(())
         self._held = pending
-        self._pending = len(pending) > 0
+        self._pulled: int | None = None
+        """Time of the last trade that was read. Those that were pending may be later."""
 
     def up_to(self, ts: int) -> Trades:
         """Those not handed out yet that are not later than ``ts``."""
-        while not len(self._held) or self._held.ts[-1] <= ts:
+        while self._pulled is None or self._pulled <= ts:
             if not self._pull():
                 break
         end = int(np.searchsorted(self._held.ts, ts, side="right"))
@@ -67,14 +68,16 @@ class TradeFeed:
         if batch is None:
             return False
         came = _trades(batch)
+        if len(came) == 0:
+            return True
+        if np.any(came.ts[1:] < came.ts[:-1]) or (self._pulled is not None and came.ts[0] < self._pulled):
+            raise NotInOrder
         held = Trades(*(np.concatenate(pair) for pair in zip(_fields(self._held), _fields(came), strict=True)))
-        if np.any(held.ts[1:] < held.ts[:-1]):
+        if len(self._held) and came.ts[0] < self._held.ts[-1]:
             # Trades of the day before that wait here may be later than the first of this day, which were filed late.
-            if not self._pending or np.any(came.ts[1:] < came.ts[:-1]):
-                raise NotInOrder
             order = np.argsort(held.ts, kind="stable")
             held = Trades(*(part[order] for part in _fields(held)))
-        self._pending = self._pending and len(came) == 0
+        self._pulled = int(came.ts[-1])
         self._held = held
         return True
 
@@ -102,6 +105,11 @@ class Pipe:
     def reader(self) -> pa.RecordBatchReader:
         """The rows with the kernels' columns."""
         return pa.RecordBatchReader.from_batches(self._schema(), self._guarded())
+
+    def drain(self) -> None:
+        """Pass on what was not read: a filter that is never true reads nothing."""
+        for _ in self._batches():
+            pass
 
     def end(self) -> Snapshot:
         """The state after the last row. Call it once every row was read."""

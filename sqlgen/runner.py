@@ -100,6 +100,7 @@ class Runner:
         temp = self.project.state / "tmp"
         results: dict[TaskId, Result] = {}
         try:
+            temp.mkdir(parents=True, exist_ok=True)  # DuckDB creates the last folder only
             with contextlib.ExitStack() as stack:
                 connection = stack.enter_context(connect(self.settings, temp))
                 if self.settings.memory_limit is None and any(self.project.models[t.model].chain for t in plan.tasks):

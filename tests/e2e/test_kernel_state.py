@@ -154,6 +154,29 @@ def test_days_that_come_before_are_taken_into_account(scratch: Scratch) -> None:
     assert before(scratch) == [None, 100.0, 102.0]
 
 
+def test_a_day_that_waits_for_an_input_does_not_cut_the_history(scratch: Scratch) -> None:
+    """The day after it goes on from the nearest day that left a state."""
+    scratch.kernel(LEDGER)
+    scratch.config["sources"]["more"] = {"path": "raw/more", "adapter": "ccxt/trades"}
+    scratch.model("costs", udfs=["ledger"], inputs={"trades": "raw", "more": "more"})
+    for date, prices in ((DAY1, [100.0, 101.0]), (DAY2, [102.0]), (DAY3, [104.0])):
+        raw = scratch.trades(BTC, date, prices)
+        folder = scratch.lake / "raw/more" / raw.relative_to(scratch.lake / "raw/ccxt/trades")
+        if date != DAY2:
+            folder.mkdir(parents=True)
+            (folder / "data.parquet").write_bytes((raw / "data.parquet").read_bytes())
+    scratch.run("--select", "costs")
+    assert before(scratch) == [None, 100.0, 101.0]
+    assert scratch.plan("--select", "costs") == {}
+
+
+def test_a_filter_that_is_never_true_still_moves_the_state(ledger: Scratch) -> None:
+    ledger.model("costs", filter="1 = 2")
+    state = state_file(ledger, BTC, DAY3).read_bytes()
+    ledger.run()
+    assert state_file(ledger, BTC, DAY3).read_bytes() == state
+
+
 def test_raw_days_may_be_taken_away(ledger: Scratch) -> None:
     """The state of a published day lives on without its inputs, until it is pruned."""
     for path in ledger.raw(BTC, DAY2).iterdir():

@@ -5,7 +5,6 @@ Only one batch of rows and the trades up to its end are in memory at a time.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,8 +92,6 @@ class Pipe:
     trades: TradeFeed | None = None
     constants: dict[str, Any] = field(default_factory=dict)
     """Columns of the partition, for kernels that give other rows than they were given."""
-    count: int = 0
-    kernel_seconds: float = 0.0
     error: BaseException | None = None
     """What stopped the pass; DuckDB would tell only its text."""
 
@@ -141,10 +138,7 @@ class Pipe:
             ts = self._times(batch)
             columns = {name: numbers(batch.column(name), name) for name in self.chain.inputs}
             trades = self.trades.up_to(int(ts[-1])) if self.trades is not None else None
-            begun = time.perf_counter()
             given = self.chain.run(self.state.kernels, Batch(ts, columns, trades))
-            self.kernel_seconds += time.perf_counter() - begun
-            self.count += len(ts)
             added = [arrow(given[column.name], column) for column in self.chain.outputs]
             kept = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns
             yield pa.RecordBatch.from_arrays([*kept, *added], schema=schema)
@@ -169,7 +163,8 @@ def times(column: pa.Array) -> NDArray[np.int64]:
     """Nanoseconds since the epoch."""
     if column.null_count:
         raise TaskError(f"{column.null_count} row(s) have no ts: kernels need the time of every row")
-    return _own(column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy())
+    values: NDArray[np.int64] = column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
+    return values
 
 
 def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
@@ -179,7 +174,8 @@ def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
         column = column.cast(pa.int8())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise TaskError(f"kernels need column '{name}' as numbers, and the template gives {kind}. Cast it to DOUBLE")
-    return _own(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return values
 
 
 def arrow(values: Array, column: Column) -> pa.Array:
@@ -218,13 +214,8 @@ def _trades(batch: pa.RecordBatch) -> Trades:
         times(batch.column("ts")),
         numbers(batch.column("price"), "price"),
         numbers(batch.column("amount"), "amount"),
-        _own(side),
+        side,
     )
-
-
-def _own(values: Array) -> Array:
-    """``values`` in memory that may be written to: Numba compiles kernels anew for arrays that are read-only."""
-    return values if values.flags.writeable else values.copy()
 
 
 def _fields(trades: Trades) -> tuple[Array, ...]:

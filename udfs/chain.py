@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from udfs.kernel import Array, Batch, Column, Kernel, State
+import numpy as np
+
+from udfs.kernel import Array, Batch, Column, Kernel, State, Trades
 from udfs.registry import KernelError, Registry, registry
 
 ChainState = dict[str, State]
@@ -61,10 +63,7 @@ class Chain:
     @property
     def identity(self) -> list[tuple[str, int, dict[str, Any]]]:
         """What a state must have come from, to be used: name, version and options of every kernel."""
-        return [
-            (k.name, k.version, {name: k.given.get(name, o.default) for name, o in k.options.items()})
-            for k in self.kernels
-        ]
+        return [(k.name, k.version, {name: k.given[name] for name in k.options}) for k in self.kernels]
 
     def start(self) -> ChainState:
         """The state before the first row of a history."""
@@ -72,14 +71,25 @@ class Chain:
 
     def run(self, state: ChainState, batch: Batch) -> dict[str, Array]:
         """The output columns of a batch, hidden ones too; ``state`` moves to the end of the batch."""
-        columns = dict(batch.columns)
+        ts, trades = _plain(batch.ts), batch.trades
+        if trades is not None:
+            trades = Trades(_plain(trades.ts), _plain(trades.price), _plain(trades.amount), _plain(trades.side))
+        columns = {name: _plain(array) for name, array in batch.columns.items()}
         given: dict[str, Array] = {}
         for kernel in self.kernels:
-            seen = Batch(batch.ts, {name: columns[name] for name in kernel.inputs()}, batch.trades)
+            seen = Batch(ts, {name: columns[name] for name in kernel.inputs()}, trades)
             arrays = kernel.run(state[kernel.name], seen)
             for column, array in zip(kernel.outputs(), arrays, strict=True):
                 columns[column.name] = given[column.name] = array
         return given
+
+
+def _plain(array: Array) -> Array:
+    """Contiguous and writable, as arrays that kernels make are: Numba compiles anew for every mixture it is given.
+
+    Arrow's arrays may be read-only.
+    """
+    return np.require(array, requirements=("C", "W"))
 
 
 def _givers(kernels: Iterable[Kernel]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqlgen.options import Option
 from udfs.jit import jit
 from udfs.kernel import HORIZONS, MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State
-from udfs.lags import NONE, frozen, lag, new_clock
+from udfs.lags import NONE, lag, new_clock
 from udfs.windows import Windows, sums
 
 _FIELDS = "bid_price", "bid_size", "ask_price", "ask_size"
@@ -73,7 +73,7 @@ def flows(
     weighted, plain = np.full(len(batch), np.nan), np.full(len(batch), np.nan)
     levels = []
     for i, weight in enumerate(weights):
-        bid, bid_size, ask, ask_size = fields = [frozen(batch[column]) for column in level_columns(i)]
+        bid, bid_size, ask, ask_size = fields = [batch[column] for column in level_columns(i)]
         flow = np.empty(len(batch))
         level_flow(bid, bid_size, ask, ask_size, previous, carried[i], weight, flow, weighted, plain)
         levels.append(flow)

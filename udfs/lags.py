@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import NANOSECONDS, Array, Batch, State
+from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, State
 
 NONE, CARRIED = -2, -1
 """Instead of an index: no row before; the last valid row of the batches before."""
@@ -52,13 +52,6 @@ def lag(state: State, batch: Batch, max_gap: float) -> tuple[NDArray[np.int64], 
     """What ``find_previous`` finds in a batch; moves ``state["clock"]``. ``max_gap``: seconds."""
     previous, elapsed = np.empty(len(batch), np.int64), np.empty(len(batch))
     clock = state["clock"] = state["clock"].copy()
-    ts, starts, mid = frozen(batch.ts), frozen(batch["segment_start"]), frozen(batch["mid_price"])
-    last = find_previous(ts, starts, mid, int(max_gap * NANOSECONDS), clock, previous, elapsed)
+    gap = int(max_gap * NANOSECONDS)
+    last = find_previous(batch.ts, batch[SEGMENT_START], batch["mid_price"], gap, clock, previous, elapsed)
     return previous, elapsed, last
-
-
-def frozen(array: Array) -> Array:
-    """``array``, not to be written. Arrow's arrays may or may not be so, and each mixture would be compiled anew."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view

@@ -14,7 +14,6 @@ from sqlgen.options import Option
 from udfs.held import held
 from udfs.jit import jit
 from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, Column, Kernel, State
-from udfs.lags import frozen
 from udfs.windows import Floats, Ints, Windows
 
 FEWEST = 30
@@ -160,8 +159,8 @@ class SpreadRegime(Kernel):
             codes, tree = np.searchsorted(values, ticks), np.zeros((2, len(values) + 1), np.int64)
         out = np.empty(len(batch))
         span = self.given["regime_window"] * NANOSECONDS
-        starts = frozen(batch[SEGMENT_START])
-        head, count = mid_ranks(frozen(batch.ts), starts, known, span, tail, times, codes, tree, out)
+        starts = batch[SEGMENT_START]
+        head, count = mid_ranks(batch.ts, starts, known, span, tail, times, codes, tree, out)
         state |= {"times": times[head:count].copy(), "ticks": ticks[head:count].copy()}
         return out
 

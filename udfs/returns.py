@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from udfs.jit import jit
 from udfs.kernel import MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State
-from udfs.lags import NONE, frozen, lag, new_clock
+from udfs.lags import NONE, lag, new_clock
 
 
 @jit
@@ -66,7 +66,7 @@ class Returns(Kernel):
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         previous, elapsed, last = lag(state, batch, self.given["max_gap"])
         log_return, velocity, accel = (np.empty(len(batch)) for _ in range(3))
-        mid = frozen(batch["mid_price"])
+        mid = batch["mid_price"]
         find_returns(mid, previous, elapsed, state["carried"].copy(), log_return, velocity, accel)
         if last >= 0:
             state["carried"] = np.array([mid[last], velocity[last], elapsed[last]])

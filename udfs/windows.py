@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from udfs.compensated import add, multiply, two_sum
 from udfs.jit import jit
 from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, State
-from udfs.lags import frozen
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -189,12 +188,11 @@ class Windows:
         rows, spans = len(batch), np.array(self.horizons, np.int64) * NANOSECONDS
         times, before = (_grown(state[f"{self.name}.{part}"], rows) for part in ("times", "before"))
         heads, totals = (state[f"{self.name}.{part}"].copy() for part in ("heads", "totals"))
-        series = [frozen(part) if isinstance(part, np.ndarray) else part for part in given]
         out = np.empty((self.planes, len(spans), rows))
         low, count = self.loop(
-            frozen(batch.ts),
-            frozen(batch[SEGMENT_START]),
-            *series,
+            batch.ts,
+            batch[SEGMENT_START],
+            *given,
             spans,
             len(times) - rows,
             times,

@@ -28,6 +28,8 @@ _DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
 
 Edge = Literal["first", "open"]
 EDGES: tuple[Edge, ...] = ("first", "open")
+Parts = tuple[str | None, str | None, str]
+"""Of a model: what goes into its kernels, the trades beside that, and the SELECT of its table."""
 
 
 @dataclass(frozen=True)
@@ -107,41 +109,35 @@ class Compiler:
 
     def _compile(self, model: Model) -> CompiledModel:
         scope = self.whole_lake(model)
-        select = self._whole(model, scope)
-        inner = {edge: self._whole(model, Scope(scope.inputs, frozenset(EDGES) - {edge})) for edge in EDGES}
+        parts = self._parts(model, scope)
+        select = _joined(parts)
+        inner = {edge: _joined(self._parts(model, Scope(scope.inputs, frozenset(EDGES) - {edge}))) for edge in EDGES}
         # Where the lake lies is no part of what the table is.
         texts = [_bare(text).replace(self._lake, "") for text in (select, *inner.values())]
         kernels = model.chain.identity if model.chain is not None else []
-        parts = [texts, model.lookback, copy_options(model), model.output.mode]
+        known = [texts, model.lookback, copy_options(model), model.output.mode]
         added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
-        fingerprint = digest(*parts, kernels, added) if kernels else digest(*parts)
+        fingerprint = digest(*known, kernels, added) if kernels else digest(*known)
         return CompiledModel(
             model=model,
             select=select,
-            sql=self._file(model, scope, fingerprint),
+            sql=_file(model, parts, fingerprint),
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
             edges=frozenset(edge for edge in EDGES if _bare(select) != _bare(inner[edge])),
         )
 
-    def _whole(self, model: Model, scope: Scope) -> str:
+    def _parts(self, model: Model, scope: Scope) -> Parts:
         """All SQL of a model that decides what its table is."""
+        select = self._merged(model, self.select(model, scope))
         if model.chain is None:
-            return self._merged(model, self.select(model, scope))
-        trades = self.trades(model, scope)
-        return "\n\n".join([self.feed(model, scope), *([trades] if trades else []), self.select(model, scope)])
+            return None, None, select
+        return self.feed(model, scope), self.trades(model, scope), select
 
     @property
     def _lake(self) -> str:
         return self.project.config.lake.rstrip("/") + "/"
-
-    def _file(self, model: Model, scope: Scope, fingerprint: str) -> str:
-        select = self._merged(model, self.select(model, scope))
-        if model.chain is None:
-            return compiled_file(model, select, fingerprint)
-        feed, trades = self.feed(model, scope), self.trades(model, scope)
-        return compiled_file_with_kernels(model, feed, trades, select, fingerprint)
 
     def whole_lake(self, model: Model) -> Scope:
         """Scope of all files of all inputs, as globs relative to the project's folder."""
@@ -248,6 +244,17 @@ class Compiler:
             key=list(dict.fromkeys((*model.unit_keys, *output.key))),
             order_by=list(output.order_by),
         )
+
+
+def _joined(parts: Parts) -> str:
+    return "\n\n".join(part for part in parts if part is not None)
+
+
+def _file(model: Model, parts: Parts, fingerprint: str) -> str:
+    feed, trades, select = parts
+    if feed is None:
+        return compiled_file(model, select, fingerprint)
+    return compiled_file_with_kernels(model, feed, trades, select, fingerprint)
 
 
 def input_predicate(entry: ModelInput) -> str | None:

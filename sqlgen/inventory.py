@@ -88,15 +88,13 @@ class Inventory:
             return f"{PENDING}{previous.path}"
         if (model.name, previous) in self.unusable:
             return ""
-        record = self.records[model.name].get(previous)
-        return record.state if record is not None else ""
+        return self.records[model.name][previous].state
 
     def check_state(self, model: Model, previous: Partition) -> str:
         """Why the state after ``previous`` cannot be used, if it is not to be built anyway."""
-        record = self.records[model.name].get(previous)
         if (model.name, previous) in self.pending or (model.name, previous) in self.unusable:
             return ""
-        problem = self.state_problem(model, record) if record is not None else "the partition is not built"
+        problem = self.state_problem(model, self.records[model.name][previous])
         if problem:
             self.unusable.add((model.name, previous))
         return problem

@@ -17,6 +17,21 @@ from sqlgen.states import Snapshot
 from udfs.chain import Chain
 
 
+@contextlib.contextmanager
+def open_cursor(
+    connection: duckdb.DuckDBPyConnection, running: list[duckdb.DuckDBPyConnection]
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor that stands in ``running`` while it is open, so that an interrupt reaches it."""
+    cursor = connection.cursor()
+    running.append(cursor)
+    try:
+        cursor.execute("SET enable_progress_bar = false")  # it would print into what the user reads
+        yield cursor
+    finally:
+        running.remove(cursor)
+        cursor.close()
+
+
 @dataclass(frozen=True)
 class Statements:
     """The SQL of one unit of a model with kernels."""
@@ -69,7 +84,7 @@ class KernelCopy:
             rows = stack.enter_context(self._stream(feed))
             pipe = Pipe(self.chain, state, rows, trade_feed, dict(self.constants))
             self.sql.append(self.statements.copy)
-            writer = stack.enter_context(self._cursor(self.writer))
+            writer = stack.enter_context(open_cursor(self.writer, self.cursors))
             writer.register(KERNEL_ROWS, pipe.reader())
             try:
                 writer.execute(self.statements.copy)
@@ -83,18 +98,6 @@ class KernelCopy:
     @contextlib.contextmanager
     def _stream(self, select: str) -> Iterator[pa.RecordBatchReader]:
         """The rows of a SELECT as they are asked for."""
-        with self._cursor(self.reader) as cursor:
+        with open_cursor(self.reader, self.cursors) as cursor:
             self.sql.append(select)
             yield cursor.sql(select).to_arrow_reader(BATCH_ROWS)
-
-    @contextlib.contextmanager
-    def _cursor(self, connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor that an interrupt reaches."""
-        cursor = connection.cursor()
-        self.cursors.append(cursor)
-        try:
-            cursor.execute("SET enable_progress_bar = false")
-            yield cursor
-        finally:
-            self.cursors.remove(cursor)
-            cursor.close()

@@ -160,17 +160,16 @@ class ModelPlanner:
             files = new_files(slices[0].files, known, self.model.config.delete_after_processing)
             contributed = (*known, *((file.path, file.size, file.mtime_ns) for file in files))
         # What a merge gives depends on all that was merged before.
-        before = old.version if mode == "merge" and old is not None else ""
-        if self.model.chain is not None:
-            before = self.inventory.state_before(self.model, previous)
+        merged = old.version if mode == "merge" and old is not None else ""
+        state = self.inventory.state_before(self.model, previous)
         return Record(
             unit=unit.path,
             keys=self.model.output.partition_by,
-            version=digest(compiled.fingerprint, inputs, edges, contributed, before),
+            version=digest(compiled.fingerprint, inputs, edges, contributed, merged or state),
             sql=compiled.fingerprint,
             options=compiled.options_fingerprint,
             kernels=compiled.kernels_fingerprint,
-            before=before if self.model.chain is not None else "",
+            before=state,
             inputs=inputs,
             edges=edges,
             mode=mode,

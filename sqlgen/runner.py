@@ -20,6 +20,7 @@ from sqlgen import storage
 from sqlgen.build import Builder, Built
 from sqlgen.errors import SqlgenError
 from sqlgen.explain import explain
+from sqlgen.kernel_copy import open_cursor
 from sqlgen.manifest import Manifest, Record
 from sqlgen.partitions import Partition
 from sqlgen.plan import WHOLE_MODEL, Plan, Task
@@ -153,11 +154,11 @@ class Runner:
     def record(self, task: Task, built: Built, final: bool) -> None:
         """Keep in mind what is published now, and write it down if it is ``final``."""
         self.planner.published(task.model, task.unit, built.record)
-        if built.status == "unchanged":
+        if not final or built.status == "unchanged":
             return
-        if final and built.record is None:
+        if built.record is None:
             self.manifest.drop(task.model, task.unit)
-        elif final and built.record is not None:
+        else:
             self.manifest.add(task.model, built.record)
 
     def execute(self, task: Task, builder: Builder, connection: duckdb.DuckDBPyConnection) -> Result:
@@ -166,15 +167,9 @@ class Runner:
         sql: list[str] = []
         result = pending_result(task)
         try:
-            cursor = connection.cursor()
-            self._cursors.append(cursor)
-            cursor.execute("SET enable_progress_bar = false")  # it would print into what the user reads
-            try:
+            with open_cursor(connection, self._cursors) as cursor:
                 task = self.planner.refreshed(task)
                 built = self._do(task, builder, cursor, sql)
-            finally:
-                self._cursors.remove(cursor)
-                cursor.close()
             self.record(task, built, final=task.model not in builder.roots)
         except Exception as error:  # whatever it is, it is this task's alone: the others go on
             template = self.project.models[task.model].config.sql

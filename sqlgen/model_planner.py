@@ -72,26 +72,41 @@ class ModelPlanner:
                     pending.append(models[entry.ref])
         return bool(refs & doomed)
 
-    def _build(self, unit: Partition, edges: Mapping[Partition, frozenset[Edge]], because: str = "") -> Iterator[Task]:
-        """The task of a unit, if it is not up to date, and before it what must be mended for it."""
+    def _build(self, unit: Partition, edges: Mapping[Partition, frozenset[Edge]]) -> Iterator[Task]:
+        """The task of a unit, if it is not up to date, and before it those that mend the kernel state it needs."""
         slices = self._slices(unit)
         if slices is None:
             return
-        task = self.task(unit, slices, edges[unit], because)
+        task = self.task(unit, slices, edges[unit])
         if task.reason and task.previous is not None:
-            problem = self.inventory.check_state(self.model, task.previous)
-            if problem and task.previous in edges and self._may_build(task.previous):
+            for before, read, because in self._to_mend(task, edges):
                 self.plan.fresh -= 1
-                yield from self._build(task.previous, edges, f"its kernel state cannot be used: {problem}")
-            elif problem:
-                self.plan.notes.append(
-                    f"{self.model.name}: {unit} starts without the kernel state of {task.previous.date}: {problem}"
-                )
-            task = self.task(unit, slices, edges[unit], because) if problem else task
+                yield self.task(before, read, edges[before], because)
+            task = self.task(unit, slices, edges[unit])
         if task.reason:
             yield task
         else:
             self.plan.fresh += 1
+
+    def _to_mend(
+        self, task: Task, edges: Mapping[Partition, frozenset[Edge]]
+    ) -> list[tuple[Partition, tuple[Slice, ...], str]]:
+        """Units before a task, oldest first, that are up to date but for their kernel state, and what is wrong with it.
+
+        One that cannot be built is a note.
+        """
+        found: list[tuple[Partition, tuple[Slice, ...], str]] = []
+        while task.previous is not None and (problem := self.inventory.check_state(self.model, task.previous)):
+            before = task.previous
+            slices = self._slices(before) if before in edges and self._may_build(before) else None
+            if slices is None:
+                self.plan.notes.append(
+                    f"{self.model.name}: {task.unit} starts without the kernel state of {before.date}: {problem}"
+                )
+                break
+            found.append((before, slices, f"its kernel state cannot be used: {problem}"))
+            task = self.task(*found[-1][:2], edges[before], found[-1][2])
+        return found[::-1]
 
     def _may_build(self, unit: Partition) -> bool:
         only = self.selection.only

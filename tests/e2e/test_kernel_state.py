@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from sqlgen.engine import Engine
+from sqlgen.inventory import Inventory
+from sqlgen.model import Model
+from sqlgen.partitions import Partition
+from sqlgen.plan import Selection
 from sqlgen.states import STATE_FILE
 from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
 
@@ -123,6 +128,33 @@ def test_damage_that_goes_back_several_days(ledger: Scratch) -> None:
         f"costs BTC-USDT {date}" for date in (DAY1, DAY2, DAY3)
     }
     assert before(ledger) == [None, 100.0, 101.0, 102.0, 103.0, 104.0]
+
+
+def test_planning_does_not_nest_deeper_the_further_back_it_goes(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lake of years may have been copied without its hidden files."""
+    scratch.kernel(LEDGER)
+    scratch.model("costs", udfs=["ledger"])
+    days = [f"2026-01-{day:02}" for day in range(1, 8)]
+    for date in days:
+        scratch.trades(BTC, date, [1.0])
+    scratch.run("--select", "costs")
+    for date in days:
+        state_file(scratch, BTC, date).unlink()
+    scratch.trades(BTC, "2026-01-08", [2.0])
+    depths, check_state = [], Inventory.check_state
+
+    def checked(inventory: Inventory, model: Model, previous: Partition) -> str:
+        depths.append(len(inspect.stack()))
+        return check_state(inventory, model, previous)
+
+    monkeypatch.setattr(Inventory, "check_state", checked)
+    plan = Engine.open(scratch.file).plan(Selection(("costs",)))
+    assert [str(task.unit.date) for task in plan.tasks] == [*days, "2026-01-08"]
+    assert plan.fresh == 0
+    assert len(depths) >= len(days)
+    assert len(set(depths)) == 1
 
 
 def test_a_run_of_later_days_only_starts_without_a_state_that_is_not_there(ledger: Scratch) -> None:

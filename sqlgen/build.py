@@ -14,9 +14,11 @@ from pathlib import Path
 import duckdb
 
 from sqlgen import states, storage
-from sqlgen.compiler import Layout, Scan, Scope, input_predicate, partition_predicate
+from sqlgen.compiler import Scan, Scope, input_predicate, partition_predicate
+from sqlgen.decode import parquet_rows
 from sqlgen.errors import TaskError
 from sqlgen.kernel_copy import KernelCopy, Statements
+from sqlgen.landing import Landed, Landing
 from sqlgen.manifest import SIDECAR, Record, read_sidecar
 from sqlgen.model import Model, ModelInput
 from sqlgen.model_planner import new_files
@@ -84,16 +86,22 @@ class Builder:
             return Built("recovered", old)
         staged = self._stage_folder(task)
         mode = self.project.models[task.model].output.mode
+        landing = self.landing(task, connection)
         try:
             if self.project.models[task.model].chain is not None:
-                task = self._copy_through_kernels(task, staged, connection, sql)
+                task = self._copy_through_kernels(task, staged, landing, sql)
             elif mode == "append":
-                self._append(task, old, staged, connection, sql)
+                self._append(task, old, staged, landing, sql)
             else:
-                self._copy(task, old if mode == "merge" else None, staged, connection, sql)
-            return self._publish(task, staged, connection)
+                self._copy(task, old if mode == "merge" else None, staged, landing, sql)
+            return self._publish(task, staged, landing)
         finally:
+            landing.clear()
             shutil.rmtree(staged, ignore_errors=True)
+
+    def landing(self, task: Task, connection: duckdb.DuckDBPyConnection) -> Landing:
+        folder = self.staging / f"landing-{_short(f'{task.model}/{task.unit.path}')}"
+        return Landing(self.planner.compiler, self.project.lake, folder, connection)
 
     def _published(self, task: Task) -> Record | None:
         """What is published now; an error where it is not known and must not be lost."""
@@ -119,27 +127,23 @@ class Builder:
         staged.mkdir(parents=True)
         return staged
 
-    def _copy(
-        self, task: Task, old: Record | None, staged: Path, connection: duckdb.DuckDBPyConnection, sql: list[str]
-    ) -> None:
+    def _copy(self, task: Task, old: Record | None, staged: Path, landing: Landing, sql: list[str]) -> None:
         model = self.project.models[task.model]
-        scope = self.scope(task)
+        scope = self.scope(task, landing)
         if scope is None:
             self._keep(task, old, staged)
             return
         target = str(staged if model.inner_keys else staged / DATA_FILE)
         published = [str(self.folder(task) / name) for name in old.files] if old is not None else []
         sql.append(self.planner.compiler.copy(model, scope, target, tuple(published)))
-        connection.execute(sql[-1])
+        landing.connection.execute(sql[-1])
         if not model.inner_keys and not (staged / DATA_FILE).exists():
             raise TaskError(f"the staged file {staged / DATA_FILE} has vanished. Does another program clean up there?")
 
-    def _copy_through_kernels(
-        self, task: Task, staged: Path, connection: duckdb.DuckDBPyConnection, sql: list[str]
-    ) -> Task:
+    def _copy_through_kernels(self, task: Task, staged: Path, landing: Landing, sql: list[str]) -> Task:
         """Stage the unit and the kernels' state after it; the task, with that state in its record."""
         model = self.project.models[task.model]
-        scope = self.scope(task)
+        scope = self.scope(task, landing)
         assert task.want is not None
         assert model.chain is not None
         if scope is None:
@@ -151,9 +155,8 @@ class Builder:
             copy=self.planner.compiler.copy(model, scope, str(staged if model.inner_keys else staged / DATA_FILE)),
         )
         constants = {key: task.unit.typed(key) for key in KEYS if key in task.unit}
-        kernels = KernelCopy(
-            model.chain, statements, constants, connection, self.writer or connection, self.cursors, sql
-        )
+        reader = landing.connection
+        kernels = KernelCopy(model.chain, statements, constants, reader, self.writer or reader, self.cursors, sql)
         content = states.encode(kernels.run(start), model.chain.identity)
         (staged / states.STATE_FILE).write_bytes(content)
         return dataclasses.replace(task, want=dataclasses.replace(task.want, state=states.digest(content)))
@@ -177,30 +180,28 @@ class Builder:
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             storage.link_or_copy(self.folder(task) / name, staged / name)
 
-    def _append(
-        self, task: Task, old: Record | None, staged: Path, connection: duckdb.DuckDBPyConnection, sql: list[str]
-    ) -> None:
+    def _append(self, task: Task, old: Record | None, staged: Path, landing: Landing, sql: list[str]) -> None:
         """Keep what is there; add one file for each input file that has not contributed yet."""
         model = self.project.models[task.model]
         self._keep(task, old, staged)
         done = old.contributed if old is not None else ()
         part = task.slices[0]
         for file in new_files(part.files, done, model.config.delete_after_processing):
-            scope = self.scope(dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),)))
+            scope = self.scope(dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),)), landing)
             assert scope is not None
             name = f"append-{_short(repr(tuple(file)))}"
             target = staged / name if model.inner_keys else staged / f"{name}.parquet"
             sql.append(self.planner.compiler.copy(model, scope, str(target)))
-            connection.execute(sql[-1])
+            landing.connection.execute(sql[-1])
 
-    def scope(self, task: Task) -> Scope | None:
+    def scope(self, task: Task, landing: Landing) -> Scope | None:
         """What the task's statement covers; ``None`` where its first input has no rows."""
         model = self.project.models[task.model]
         scans: dict[str, Scan | None] = {}
         slices = {part.name: part for part in task.slices}
         for entry in model.inputs:
             part = slices.get(entry.name)
-            scans[entry.name] = self._scan(model, task.unit, entry, part) if part is not None else None
+            scans[entry.name] = self._scan(model, task.unit, entry, part, landing) if part is not None else None
         if scans[model.primary.name] is None:
             return None
         missing = [entry.ref for entry in model.inputs if scans[entry.name] is None and not entry.spec.optional]
@@ -216,27 +217,33 @@ class Builder:
             emit=partition_predicate(task.unit) if looks_back else None,
         )
 
-    def _scan(self, model: Model, unit: Partition, entry: ModelInput, part: Slice) -> Scan | None:
+    def _scan(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, landing: Landing) -> Scan | None:
         if entry.source is not None:
             listing = self.planner.listings[entry.ref]
-            files: tuple[str, ...] = tuple(str(self.project.lake / file.path) for file in part.files)
-            layout, single = listing.layout, listing.keyed and len(part.partitions) == 1
-            keyed = listing.keyed
+            landed = landing.land(model, entry, listing, part.files)
+            single, keyed = listing.keyed and len(part.partitions) == 1, listing.keyed
         else:
-            upstream = self.project.models[entry.ref]
-            root = self.root(entry.ref)
-            records = self.planner.records[entry.ref]
-            files = tuple(
-                str(root / where.path / name)
-                for where in part.partitions
-                if where in records
-                for name in records[where].files
-            )
-            layout, single, keyed = Layout(hive_keys=upstream.output.partition_by), False, True
-        if not files:
+            landed = Landed(self._published_files(entry.ref, part), "parquet", self._keys(entry.ref))
+            single, keyed = False, True
+        if not landed.paths:
             return None
-        predicate = self._predicate(model, unit, entry, part, keyed)
-        return Scan(files, layout.format, layout.hive_keys, single, len(files) == 1, predicate)
+        return Scan(
+            landed.paths,
+            landed.format,
+            landed.hive_keys,
+            single,
+            len(landed.paths) == 1,
+            self._predicate(model, unit, entry, part, keyed),
+            landed.decoded,
+        )
+
+    def _keys(self, model: str) -> tuple[str, ...]:
+        return self.project.models[model].output.partition_by
+
+    def _published_files(self, model: str, part: Slice) -> tuple[str, ...]:
+        root, records = self.root(model), self.planner.records[model]
+        found = (where for where in part.partitions if where in records)
+        return tuple(str(root / where.path / name) for where in found for name in records[where].files)
 
     def _predicate(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
         terms = []
@@ -250,10 +257,10 @@ class Builder:
             terms.append(f"(date = {literal(unit.date)} OR {ident(model.header.time)} >= {moment})")
         return " AND ".join(terms) or None
 
-    def _publish(self, task: Task, staged: Path, connection: duckdb.DuckDBPyConnection) -> Built:
+    def _publish(self, task: Task, staged: Path, landing: Landing) -> Built:
         assert task.want is not None
         files = {str(path.relative_to(staged)): path.stat().st_size for path in sorted(staged.rglob("*.parquet"))}
-        rows = self._check(task, staged, files, connection)
+        rows = self._check(task, staged, files, landing.connection)
         for name in [name for name in files if rows[name] == 0]:
             (staged / name).unlink()
             del files[name]
@@ -266,7 +273,7 @@ class Builder:
             run_id=self.run_id,
             published_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         )
-        rows_in = self._rows_in(task, connection)
+        rows_in = self._rows_in(task, landing)
         if not files and not task.want.contributed and not task.want.state:
             self._take_away(task)
             return Built("empty", record, rows_in)
@@ -296,7 +303,7 @@ class Builder:
                 )
         return rows
 
-    def _rows_in(self, task: Task, connection: duckdb.DuckDBPyConnection) -> int:
+    def _rows_in(self, task: Task, landing: Landing) -> int:
         part = task.slices[0]
         model = self.project.models[task.model]
         if model.primary.source is None:
@@ -304,12 +311,9 @@ class Builder:
             return sum(records[where].rows for where in part.current if where in records)
         listing = self.planner.listings[part.ref]
         current = dict.fromkeys(file for where in part.current for file in listing.partitions[where])
-        paths = [str(self.project.lake / file.path) for file in current]
-        if listing.layout.format == "parquet":
-            query = "SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata(?)"
-        else:
-            query = "SELECT count(*) FROM read_ndjson_objects(?)"
-        return int(connection.execute(query, [paths]).fetchall()[0][0] or 0)
+        if listing.layout.format != "parquet":
+            return sum(landing.decoded[file].lines for file in current if file in landing.decoded)
+        return parquet_rows(landing.connection, [str(self.project.lake / file.path) for file in current])
 
     def _take_away(self, task: Task) -> None:
         root = self.root(task.model)

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlgen import config as configuration
-from sqlgen.config import Config
+from sqlgen.config import Config, Source
 from sqlgen.errors import Problem, TemplateError, nearest
+from sqlgen.keys import fixed_keys
 from sqlgen.model import TRADES, Model, ModelInput, adapter_template, build_order
+from sqlgen.options import Option
 from sqlgen.partitions import KEYS
+from sqlgen.patterns import PathPattern
 from sqlgen.templates import Header, Library
 from sqlgen.yamlfile import Document, KeyPath
 from udfs.chain import Chain
@@ -27,9 +30,37 @@ class Checker:
         self.library = library
         self.kernels = kernels if kernels.is_dir() else None
         self.problems: list[Problem] = []
+        self.sources: dict[str, dict[str, Any]] = {}
+        """Source name -> the options that it gives its adapter."""
 
     def add(self, keys: KeyPath, message: str) -> None:
         self.problems.append(self.document.problem(keys, message))
+
+    def source(self, name: str, spec: Source) -> None:
+        """The adapter of a source, its options, and where its keys come from."""
+        at: KeyPath = ("sources", name)
+        header = self._header(adapter_template(spec), (*at, "adapter"))
+        twice = sorted(fixed_keys(spec).keys() & set(PathPattern(spec.pattern).keys))
+        for key in twice:
+            self.add((*at, key), f"'pattern' gives {{{key}}} too. Leave one of them out")
+        if header is not None:
+            whose = f"Adapter '{spec.adapter}'"
+            self.sources[name] = {
+                option: self._option((*at, "options", option), option, value, header.options, whose)
+                for option, value in spec.options.items()
+            }
+
+    def _option(self, at: KeyPath, name: str, value: Any, declared: Mapping[str, Option], whose: str) -> Any:
+        """An option's value in its type; a problem where it has none such, or not this one."""
+        if name not in declared:
+            known = ", ".join(sorted(declared)) or "none"
+            self.add(at, f"unknown option.{nearest(name, declared)} {whose} has: {known}")
+            return None
+        try:
+            return declared[name].check(value)
+        except ValueError as error:
+            self.add(at, str(error))
+            return None
 
     def model(self, name: str, spec: configuration.Model) -> Model | None:
         before = len(self.problems)
@@ -104,6 +135,12 @@ class Checker:
             self.add(keys, str(error))
             return None
 
+    def _adapter(self, source: Source) -> Header:
+        try:
+            return self.library.header(adapter_template(source))
+        except TemplateError:
+            return Header()  # told with the source
+
     def _lookback(self, at: KeyPath, spec: configuration.Model, options: Mapping[str, Any]) -> float:
         try:
             return self.library.lookback(spec.sql, options)
@@ -174,27 +211,25 @@ class Checker:
         adapters = {}
         for entry in inputs:
             if entry.source is not None:
-                keys: KeyPath = ("sources", entry.ref, "adapter")
-                adapter = self._header(adapter_template(entry.source), keys)
-                adapters[entry.name] = adapter or Header()
+                adapters[entry.name] = self._adapter(entry.source)
         own = header.options | {
             name: option for kernel in (kernels.kernels if kernels else ()) for name, option in kernel.options.items()
         }
         declared = own | {name: option for adapter in adapters.values() for name, option in adapter.options.items()}
         given: dict[str, Any] = {}
+        whose = f"Template '{spec.sql}'" + (f" with kernels {', '.join(spec.udfs)}" if spec.udfs else "")
         for name, value in spec.options.items():
-            if name not in declared and (header.options or header.inputs):
-                known = ", ".join(sorted(declared)) or "none"
-                whose = f"Template '{spec.sql}'" + (f" with kernels {', '.join(spec.udfs)}" if spec.udfs else "")
-                self.add((*at, "options", name), f"unknown option.{nearest(name, declared)} {whose} has: {known}")
-                continue
-            try:
-                given[name] = declared[name].check(value) if name in declared else value
-            except ValueError as error:
-                self.add((*at, "options", name), str(error))
+            if name not in declared and not (header.options or header.inputs):
+                given[name] = value
+            else:
+                given[name] = self._option((*at, "options", name), name, value, declared, whose)
         options = {name: option.default for name, option in own.items()} | given
+        of_source = {entry.name: self.sources.get(entry.ref, {}) for entry in inputs}
         resolved = {
-            name: {key: options.get(key, option.default) for key, option in adapter.options.items()}
+            name: {
+                key: options[key] if key in options else of_source[name].get(key, option.default)
+                for key, option in adapter.options.items()
+            }
             for name, adapter in adapters.items()
         }
         return options, resolved

@@ -14,11 +14,15 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from sqlgen.config import Source
+from sqlgen.keys import Given, given_keys
 from sqlgen.model import Model, ModelInput, adapter_template
 from sqlgen.partitions import KEYS, Partition
+from sqlgen.patterns import PathPattern
 from sqlgen.project import Project
 from sqlgen.quoting import ident, literal
 from sqlgen.statements import KERNEL_ROWS, compiled_file, compiled_file_with_kernels, copy, copy_options, indent
+from sqlgen.templates import Csv
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
 MERGE_TEMPLATE = "publish/merge.sql.j2"
@@ -45,6 +49,10 @@ class Scan:
     """There is exactly one file, named without a glob."""
     predicate: str | None = None
     """Which of the rows are read."""
+    decoded: str = ""
+    """Format in which the rows came, where the files are made from others; their folders name all keys."""
+    untimed: bool = False
+    """Rows without a time are read instead of those that have one."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +159,12 @@ class Compiler:
             return Scan((f"{lake}/{upstream.output.path}/**/*.parquet",), predicate=predicate)
         if entry.spec.optional and entry.ref in self.empty:
             return None
-        layout = self.layouts.get(entry.ref) or Layout(
-            *(() if entry.source.format == "auto" else (entry.source.format,))
-        )
-        suffix = "[!_.]*.parquet" if layout.format == "parquet" else "[!_.]*.ndjson*"
-        return Scan((f"{lake}/{entry.source.path}/**/{suffix}",), layout.format, layout.hive_keys, predicate=predicate)
+        layout = self.layouts.get(entry.ref) or _expected(entry.source)
+        if entry.source.pattern:
+            files = PathPattern(entry.source.pattern).glob
+        else:
+            files = "**/[!_.]*." + ("parquet" if layout.format == "parquet" else layout.format + "*")
+        return Scan((f"{lake}/{entry.source.path}/{files}",), layout.format, layout.hive_keys, predicate=predicate)
 
     def select(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope."""
@@ -201,11 +210,29 @@ class Compiler:
         if entry.source is None:
             text = self.published_select(entry.ref, scan)
         else:
-            options = model.adapter_options[entry.name]
-            text = self._render(adapter_template(entry.source), source=_source(entry.ref, scan), options=options)
+            text = self._render(adapter_template(entry.source), **self._adapter_context(model, entry, scan))
         if scan.predicate is None:
             return text
         return f"SELECT *\nFROM (\n{indent(text)}\n)\nWHERE {scan.predicate}"
+
+    def _adapter_context(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, Any]:
+        assert entry.source is not None
+        given = {} if scan.decoded else given_keys(entry.source)
+        csv = self.project.library.header(adapter_template(entry.source)).csv
+        return {"source": _source(entry.ref, scan, given, csv), "options": model.adapter_options[entry.name]}
+
+    def raw_columns(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, str]:
+        """The columns that an adapter reads from its files, with their SQL types; keys in the rows among them.
+
+        In the order of the files where these have no header.
+        """
+        assert entry.source is not None
+        template = adapter_template(entry.source)
+        context = self._adapter_context(model, entry, scan)
+        context["options"] = SimpleNamespace(**context["options"])
+        columns = self.project.library.variable(template, "columns", **context)
+        placed = {*scan.hive_keys, *given_keys(entry.source)}
+        return {**columns, **{key: "VARCHAR" for key in ("exchange", "symbol") if key not in placed}}
 
     def published_select(self, name: str, scan: Scan) -> str:
         """The SELECT over published files of a model, which hold the partition columns too.
@@ -214,7 +241,7 @@ class Compiler:
         """
         keys = self.project.models[name].output.partition_by
         keyed = dataclasses.replace(scan, hive_keys=keys if set(keys) <= set(KEYS) else ())
-        return self._render(PUBLISHED_TEMPLATE, source=_source(name, keyed), options={})
+        return self._render(PUBLISHED_TEMPLATE, source=_source(name, keyed, {}, Csv()), options={})
 
     def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:
         return self.project.library.render(template, options=SimpleNamespace(**options), **context)
@@ -283,10 +310,19 @@ def digest(*parts: Any) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 
 
-def _source(name: str, scan: Scan) -> SimpleNamespace:
+def _expected(source: Source) -> Layout:
+    """How the files of a source lie that has none yet."""
+    return Layout("parquet" if source.format == "auto" else source.format, () if source.pattern else KEYS)
+
+
+def _source(name: str, scan: Scan, given: Mapping[str, Given], csv: Csv) -> SimpleNamespace:
     return SimpleNamespace(
         name=name,
         format=scan.format,
+        raw_format=scan.decoded or scan.format,
+        given=given,
+        csv=csv,
+        untimed=scan.untimed,
         files=list(scan.files),
         hive_keys=scan.hive_keys,
         single=scan.single,

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from sqlgen import yamlfile
 from sqlgen.errors import ConfigError, Problem, nearest
+from sqlgen.patterns import PathPattern
 from sqlgen.yamlfile import Document, KeyPath
 
 Compression = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "uncompressed"]
@@ -48,6 +49,11 @@ def _relative(value: str) -> str:
     return value
 
 
+def _pattern(value: str) -> str:
+    PathPattern(value)
+    return value
+
+
 Folder = Annotated[str, AfterValidator(_relative)]
 
 
@@ -76,7 +82,15 @@ class Source(Node):
 
     path: Folder = Field(description="Folder of the files, under the lake")
     adapter: str = Field(description="Template under transforms_sql/sources, without .sql.j2")
-    format: Literal["auto", "parquet", "ndjson"] = Field("auto", description="File format; auto goes by the names")
+    format: Literal["auto", "parquet", "ndjson", "csv", "dbn"] = Field(
+        "auto", description="File format; auto goes by the names"
+    )
+    pattern: Annotated[str, AfterValidator(_pattern)] = Field(
+        "", description="Paths below the folder, with {exchange}, {symbol}, {date} ...; default: hive folders"
+    )
+    exchange: str | None = Field(None, min_length=1, description="Exchange of all rows, where nothing else says it")
+    symbol: str | None = Field(None, min_length=1, description="Symbol of all rows, where nothing else says it")
+    options: dict[str, Any] = Field({}, description="Options of the adapter; those of a model come first")
     description: str = Field("", description="One line for people")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,8 @@ from sqlgen import project as projects
 from sqlgen import states
 from sqlgen.cleanup import delete_processed
 from sqlgen.compiler import CompiledModel, Compiler, Layout, Scan
+from sqlgen.errors import TaskError, first_line
+from sqlgen.landing import Landing
 from sqlgen.listing import IndexCache, ListingError, SourceListing, list_source
 from sqlgen.lock import run_lock
 from sqlgen.manifest import Manifest, Record, read_sidecar
@@ -143,6 +146,11 @@ class Engine:
             f"source '{name}': no files in {self.project.lake / self.project.sources[name].path}"
             for name, listing in listings.items()
             if not listing.partitions
+        ] + [
+            f"source '{name}': {len(listing.strangers)} file(s) do not fit its pattern and are not read, the first of"
+            f" them {listing.strangers[0]}"
+            for name, listing in listings.items()
+            if listing.strangers
         ]
         return plan, planner
 
@@ -195,17 +203,19 @@ class Engine:
         reader = self.reader(source)
         assert reader is not None
         model, entry = reader
-        scan = Scan((str(self.project.lake / file.path),), layout.format, layout.hive_keys, single_file=True)
-        select = Compiler(self.project).input_select(model, entry, scan)
-        query = f"SELECT DISTINCT exchange, symbol, strftime(date, '%Y-%m-%d') FROM (\n{select}\n)"
+        compiler = Compiler(self.project)
         try:
-            with duckdb.connect() as connection:
+            with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+                landing = Landing(compiler, self.project.lake, Path(folder), connection)
+                landed = landing.land(model, entry, SourceListing(layout, {}, keyed=False), [file])
+                scan = Scan(landed.paths, landed.format, landed.hive_keys, single_file=True, decoded=landed.decoded)
+                select = compiler.input_select(model, entry, scan)
+                query = f"SELECT DISTINCT exchange, symbol, strftime(date, '%Y-%m-%d') FROM (\n{select}\n)"
                 rows = connection.execute(query).fetchall()
-        except duckdb.Error as error:
-            first = str(error).strip().splitlines()[0]
+        except (duckdb.Error, TaskError) as error:
             raise ListingError(
                 f"source '{source}': {self.project.lake / file.path}: its path names no exchange, symbol and date,"
-                f" and they cannot be read from its rows: {first}"
+                f" and they cannot be read from its rows: {first_line(error)}"
             ) from error
         if any(value is None for row in rows for value in row):
             raise ListingError(

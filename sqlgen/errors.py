@@ -53,3 +53,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """``" Did you mean 'x'?"``, or an empty string where nothing is close."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{matches[0]}'?" if matches else ""
+
+
+def first_line(error: BaseException | str) -> str:
+    """What DuckDB says first; the rest is where in the statement."""
+    return str(error).strip().splitlines()[0]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlgen import storage
 from sqlgen.compiler import Layout
+from sqlgen.config import Source
 from sqlgen.errors import SqlgenError
+from sqlgen.keys import below, given_keys, path_keys
 from sqlgen.partitions import Partition, hive_pairs, partition_of
 from sqlgen.project import Project
 from sqlgen.storage import FileInfo
 
 Indexer = Callable[[str, FileInfo, Layout], tuple[Partition, ...]]
 """Source name, file, layout -> the partitions that the file's rows belong to."""
-
-_HOUR = re.compile(r"/hour=(\d+)/")
 
 
 class ListingError(SqlgenError):
@@ -31,13 +30,11 @@ class SourceListing:
 
     layout: Layout
     partitions: Mapping[Partition, tuple[FileInfo, ...]]
-
+    keyed: bool = True
+    """Every file belongs to one partition, which its path or models.yaml names."""
+    strangers: tuple[str, ...] = ()
+    """Data files that do not fit the source's pattern."""
     folder_exists: bool = True
-
-    @property
-    def keyed(self) -> bool:
-        """Every file belongs to one partition, which its path names."""
-        return names_partition(self.layout.hive_keys)
 
 
 def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
@@ -53,32 +50,40 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
     if not folder.is_dir():
         return SourceListing(Layout(), {}, folder_exists=False)
     try:
-        files = [file for file in storage.list_files(project.lake, source.path) if _wanted(file, source.format)]
+        files = list(storage.list_files(project.lake, source.path, lambda name: _format(name, source)))
     except OSError as error:
         raise ListingError(f"{where} cannot be listed: {error}") from error
-    files.sort(key=lambda file: _file_order(file.path))
-    layout = _layout(where, files, len(source.path.strip("/").split("/")))
+    keys = {file: found for file in files if (found := path_keys(source, file.path)) is not None}
+    strangers = tuple(file.path for file in files if file not in keys)
+    if strangers and not keys:
+        raise ListingError(
+            f"{where}: no file fits pattern '{source.pattern}'; the first one there is"
+            f" '{below(source, strangers[0])}'. Mend the pattern in models.yaml"
+        )
+    files = sorted(keys, key=lambda file: (int(keys[file].get("hour", 0)), file.path))
+    layout = _layout(where, source, files)
     partitions: dict[Partition, list[FileInfo]] = {}
     for file in files:
-        for partition in _partitions(where, name, file, layout, index):
+        for partition in _partitions(where, name, file, keys[file], layout, index):
             partitions.setdefault(partition, []).append(file)
-    return SourceListing(layout, {partition: tuple(found) for partition, found in sorted(partitions.items())})
+    ordered = {partition: tuple(found) for partition, found in sorted(partitions.items())}
+    known = set(layout.hive_keys) | given_keys(source).keys()
+    return SourceListing(layout, ordered, names_partition(known), strangers)
 
 
-def _wanted(file: FileInfo, wanted: str) -> bool:
-    return wanted in ("auto", storage.format_of(file.path))
+def _format(name: str, source: Source) -> str | None:
+    """Format of a file; ``None`` where the source does not read it."""
+    found = storage.format_of(name)
+    if source.format in ("auto", found):
+        return found
+    return source.format if found is None and source.pattern else None
 
 
-def _file_order(path: str) -> tuple[int, str]:
-    hour = _HOUR.search(path)
-    return int(hour.group(1)) if hour else 0, path
-
-
-def _layout(where: str, files: Iterable[FileInfo], depth: int) -> Layout:
+def _layout(where: str, source: Source, files: Iterable[FileInfo]) -> Layout:
     found: dict[tuple[str, tuple[str, ...]], str] = {}
     for file in files:
-        inside = "/".join(file.path.split("/")[depth:])
-        found.setdefault((storage.format_of(file.path) or "", tuple(hive_pairs(inside))), file.path)
+        hive = () if source.pattern else tuple(hive_pairs(below(source, file.path)))
+        found.setdefault((_format(file.path, source) or "", hive), file.path)
     if len(found) > 1:
         examples = "; ".join(f"{fmt} by {'/'.join(keys) or 'no keys'}: {path}" for (fmt, keys), path in found.items())
         raise ListingError(
@@ -88,9 +93,11 @@ def _layout(where: str, files: Iterable[FileInfo], depth: int) -> Layout:
     return Layout(*next(iter(found))) if found else Layout()
 
 
-def _partitions(where: str, name: str, file: FileInfo, layout: Layout, index: Indexer) -> tuple[Partition, ...]:
+def _partitions(
+    where: str, name: str, file: FileInfo, keys: Mapping[str, str], layout: Layout, index: Indexer
+) -> tuple[Partition, ...]:
     try:
-        partition = partition_of(hive_pairs(file.path))
+        partition = partition_of(keys)
     except ValueError as error:
         raise ListingError(
             f"{where}: {file.path}: not a date in the path: {error}. Rename or remove the folder"

@@ -197,8 +197,8 @@ class LiveModel:
         self.close()
 
     def _raw(self, entry: ModelInput) -> RawRows:
-        text = self._compiler.input_select(self._model, entry, Scan(("",), "ndjson", single_file=True))
-        return RawRows.of(f"model '{self._model.name}', input '{entry.name}'", text, self._connection)
+        types = self._compiler.raw_columns(self._model, entry, Scan(("",), "table"))
+        return RawRows.of(f"model '{self._model.name}', input '{entry.name}'", types, self._connection)
 
     def _select(self, table: str) -> str:
         scans: dict[str, Scan | None] = {self._model.primary.name: Scan((_ROWS,), "table")}

@@ -15,7 +15,8 @@ class Option(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: Literal["int", "float", "bool", "str", "list[int]", "list[float]", "list[str]"]
+    type: Literal["int", "float", "bool", "str", "list[int]", "list[float]", "list[str]", "map"]
+    """``map``: names to names."""
     default: Any = None
     doc: str
     gt: float | None = None
@@ -27,6 +28,8 @@ class Option(BaseModel):
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
         bounds = {name: bound for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None}
+        if self.type == "map":
+            return TypeAdapter(dict[str, str])
         scalar = _SCALARS[self.type.removeprefix("list[").removesuffix("]")]
         bounded: Any = Annotated[scalar, Field(strict=scalar is not float, **bounds)]
         if self.choices is not None:

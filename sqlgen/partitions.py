@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import quote, unquote
@@ -83,7 +83,7 @@ def hive_pairs(path: str) -> dict[str, str]:
     }
 
 
-def partition_of(pairs: dict[str, str]) -> Partition | None:
+def partition_of(pairs: Mapping[str, str]) -> Partition | None:
     """The partition that hive keys name; ``None`` where the path has not all keys.
 
     Raises ``ValueError`` where a date is not one.

@@ -56,6 +56,8 @@ def load(path: Path) -> Project:
     config, document = configuration.load(path)
     own = path.parent / "transforms_sql"
     checker = Checker(config, document, Library(own if own.is_dir() else None), path.parent / "udfs")
+    for name, source in config.sources.items():
+        checker.source(name, source)
     models = {name: model for name, spec in config.models.items() if (model := checker.model(name, spec)) is not None}
     checker.collisions()
     checker.deletions(models)

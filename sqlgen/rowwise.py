@@ -7,7 +7,6 @@ statement over a table at every execution. So the statement is executed once, ov
 from __future__ import annotations
 
 import operator
-import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from sqlgen.errors import SqlgenError
+from sqlgen.errors import SqlgenError, first_line
 from sqlgen.pipe import times
 from sqlgen.quoting import ident
 
@@ -25,10 +24,11 @@ CLOCK = ("timestamp", "collected_at")
 
 _MILLISECOND = 1_000_000
 """In ns."""
+_TIMES = (631_152_000_000_000_000, 4_102_444_800_000_000_000)
+"""1990 to 2100, as in macros/time.sql.j2."""
 _PATIENCE = 64
 """Empty rows that may follow a row until it comes out. DuckDB takes in one."""
 _KEYS = {"exchange": "VARCHAR", "symbol": "VARCHAR", "date": "DATE", "seq": "BIGINT"}
-_TYPES = re.compile(r"columns = (\{.*?\n\s*\})", re.DOTALL)
 
 
 class RowError(SqlgenError):
@@ -46,14 +46,14 @@ class RawRows:
     schema: pa.Schema
 
     @classmethod
-    def of(cls, what: str, ndjson_select: str, connection: duckdb.DuckDBPyConnection) -> RawRows:
-        """The columns that an adapter reads, from its SELECT over NDJSON files, which must name their types."""
-        found = _TYPES.search(ndjson_select)
-        if found is None:
-            raise SqlgenError(f"{what}: its adapter reads files in its own way. To run live, let it use macros/rows")
-        types: dict[str, str] = connection.execute(f"SELECT {found.group(1)}").fetchall()[0][0]
-        columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in (_KEYS | types).items())
-        return cls(what, types, connection.sql(f"SELECT {columns}").to_arrow_table().schema)
+    def of(cls, what: str, types: Mapping[str, str], connection: duckdb.DuckDBPyConnection) -> RawRows:
+        """The columns that an adapter reads."""
+        if not set(CLOCK) <= types.keys():
+            raise SqlgenError(
+                f"{what}: its adapter reads {', '.join(types)}. To run live it must read {' and '.join(CLOCK)}, in ms"
+            )
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in (_KEYS | dict(types)).items())
+        return cls(what, dict(types), connection.sql(f"SELECT {columns}").to_arrow_table().schema)
 
     def time(self, row: Mapping[str, Any]) -> int:
         """The time of a row in ns since the epoch."""
@@ -63,8 +63,8 @@ class RawRows:
         try:
             time = operator.index(value) * _MILLISECOND
         except TypeError:
-            time = 1 << 63
-        if not -(1 << 63) < time < 1 << 63:
+            time = 0
+        if not _TIMES[0] <= time <= _TIMES[1]:
             raise RowError(f"{self.what}: {value!r} is no time of a row: ms since 1970 as a whole number are needed")
         return time
 
@@ -129,7 +129,7 @@ class RowStatement:
         try:
             self._reader = self._cursor.sql(select).to_arrow_reader(1)
         except duckdb.Error as error:
-            raise SqlgenError(f"{self._what}: {_first_line(error)}") from error
+            raise SqlgenError(f"{self._what}: {first_line(error)}") from error
         self.schema: pa.Schema = self._reader.schema
         if "ts" not in self.schema.names:
             raise SqlgenError(f"{self._what}: the template gives no ts, by which its rows are told")
@@ -152,7 +152,7 @@ class RowStatement:
         except StopIteration:
             raise self._not_row_by_row() from None
         except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise SqlgenError(f"{self._what}: {_first_line(error)}") from error
+            raise SqlgenError(f"{self._what}: {first_line(error)}") from error
 
     def _not_row_by_row(self) -> SqlgenError:
         return SqlgenError(f"{self._what}: the template does not give one row for each row, and cannot run row by row")
@@ -172,7 +172,3 @@ def _endless(waiting: deque[pa.RecordBatch], empty: pa.RecordBatch) -> Iterator[
         else:
             empty_rows += 1
             yield empty
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]

@@ -11,6 +11,7 @@ import duckdb
 from sqlgen import DEFAULT_FILE
 from sqlgen.catalog import catalog_sql
 from sqlgen.engine import Engine
+from sqlgen.errors import first_line
 from sqlgen.functions import register
 
 
@@ -48,8 +49,4 @@ def _views(connection: duckdb.DuckDBPyConnection, engine: Engine) -> Iterator[st
         except duckdb.Error as error:
             # A table from before a column was added lacks it, and a view that is not there has no comment either.
             if statement.type == duckdb.StatementType.CREATE:
-                yield f"{_first_line(statement.query)} {_first_line(str(error))}"
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0]
+                yield f"{first_line(statement.query)} {first_line(error)}"

@@ -13,13 +13,20 @@ import functools
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 STAGING = ".sqlgen/staging"
 """Below the lake, so that it is on the lake's file system and outside every table's glob."""
-SUFFIXES = {".parquet": "parquet", ".ndjson": "ndjson", ".ndjson.gz": "ndjson"}
+_TEXT = {".ndjson": "ndjson", ".jsonl": "ndjson", ".data": "ndjson", ".csv": "csv"}
+SUFFIXES = {
+    ".parquet": "parquet",
+    ".dbn": "dbn",
+    ".dbn.zst": "dbn",
+    **{suffix + packed: kind for suffix, kind in _TEXT.items() for packed in ("", ".gz", ".zst", ".zip")},
+    ".zip": "csv",
+}
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -39,8 +46,8 @@ def format_of(name: str) -> str | None:
     return next((fmt for suffix, fmt in SUFFIXES.items() if name.endswith(suffix)), None)
 
 
-def list_files(lake: Path, folder: str) -> Iterator[FileInfo]:
-    """Data files below ``lake/folder``; names that start with ``.`` or ``_`` are skipped."""
+def list_files(lake: Path, folder: str, wanted: Callable[[str], object] = format_of) -> Iterator[FileInfo]:
+    """Files below ``lake/folder`` whose names are ``wanted``; those that start with ``.`` or ``_`` are skipped."""
     pending = [str(lake / folder)] if (lake / folder).is_dir() else []
     cut = len(str(lake)) + 1
     while pending:
@@ -50,7 +57,7 @@ def list_files(lake: Path, folder: str) -> Iterator[FileInfo]:
                     continue
                 if entry.is_dir():
                     pending.append(entry.path)
-                elif format_of(entry.name):
+                elif wanted(entry.name):
                     stat = entry.stat()
                     yield FileInfo(entry.path[cut:], stat.st_size, stat.st_mtime_ns)
 

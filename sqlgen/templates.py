@@ -7,14 +7,15 @@ place for each default.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 import jinja2.sandbox
@@ -31,6 +32,21 @@ PACKAGED = Path(__file__).resolve().parent.parent / "transforms_sql"
 _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
 
 
+class Csv(BaseModel):
+    """How the CSV files that an adapter reads are written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    header: bool | Literal["auto"] = True
+    """Whether the first line names the columns; ``auto``: some files have one."""
+    delimiter: str = ","
+    """The usual one; another that fits the columns is found."""
+    quote: str = ""
+    """Without one, a stray quote cannot swallow the lines after it."""
+    optional: tuple[str, ...] = ()
+    """Columns that some files do not have."""
+
+
 class Header(BaseModel):
     """The YAML header of a template."""
 
@@ -43,6 +59,7 @@ class Header(BaseModel):
     """Jinja expression over the options, in seconds."""
     time: str = "ts"
     """Time column of the inputs, by which the lookback is cut."""
+    csv: Csv = Csv()
     kernels_over: str | None = None
     """Input whose rows go through the kernels before the template sees them; otherwise its result does."""
 
@@ -124,9 +141,22 @@ class Library:
 
     def render(self, name: str, **context: Any) -> str:
         """Render a template; every failure names the template and the line."""
+        with self._failures(name, context):
+            return self.environment.get_template(name).render(**context).strip()
+
+    def variable(self, name: str, variable: str, **context: Any) -> Any:
+        """What a template sets outside its macros; :class:`TemplateError` where it does not."""
+        with self._failures(name, context):
+            module = self.environment.get_template(name).make_module(context)
+        if not hasattr(module, variable):
+            raise TemplateError(f"template '{name}' does not set '{variable}'. Add {{% set {variable} = ... %}}")
+        return getattr(module, variable)
+
+    @contextlib.contextmanager
+    def _failures(self, name: str, context: Mapping[str, Any]) -> Iterator[None]:
         _, path = self.source_text(name)
         try:
-            return self.environment.get_template(name).render(**context).strip()
+            yield
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"{error.filename or path}:{error.lineno}: {error.message}") from error
         except jinja2.TemplateNotFound as error:

@@ -268,17 +268,21 @@ def live(project: Scratch, model: str = "costs", **arguments: Any) -> LiveModel:
     return open_model(project.file, model, exchange="binance", symbol=BTC, **arguments)
 
 
+T = 1_767_225_600_000
+"""2026-01-01 in ms."""
+
+
 def trade(**fields: Any) -> Row:
-    return {"timestamp": 1000, "trade_id": "1", "side": "buy", "price": 2.0, "amount": 3.0} | fields
+    return {"timestamp": T + 1000, "trade_id": "1", "side": "buy", "price": 2.0, "amount": 3.0} | fields
 
 
 def test_a_row_as_a_dictionary(costs: Scratch) -> None:
     with live(costs) as model:
-        assert model.update(trade(timestamp=None, collected_at=7)) == {
+        assert model.update(trade(timestamp=None, collected_at=T + 7)) == {
             "exchange": "binance",
             "symbol": BTC,
-            "date": dt.date(1970, 1, 1),
-            "ts": 7_000_000,
+            "date": dt.date(2026, 1, 1),
+            "ts": (T + 7) * 1_000_000,
             "seq": 0,
             "trade_id": "1",
             "cost": 6.0,
@@ -309,9 +313,13 @@ def test_columns_and_a_model_without_kernels(costs: Scratch) -> None:
         (trade(timestamp="noon"), "'noon' is no time of a row: ms since 1970 as a whole number are needed"),
         (trade(timestamp=1e12), "1000000000000.0 is no time of a row"),
         (trade(timestamp=10**18), "1000000000000000000 is no time of a row"),
+        (trade(timestamp=T // 1000), "1767225600 is no time of a row: ms since 1970 as a whole number are needed"),
         (trade(price="2.0"), r"column 'price' must be DOUBLE; found '2.0'"),
         (trade(trade_id=1), r"column 'trade_id' must be VARCHAR; found 1"),
-        ({"timestamp": 1000, "cost": 1}, r"the row has no column 'trade_id' \(None is NULL\). It has: timestamp, cost"),
+        (
+            {"timestamp": T + 1000, "cost": 1},
+            r"the row has no column 'trade_id' \(None is NULL\). It has: timestamp, cost",
+        ),
     ],
 )
 def test_a_row_that_is_not_one(costs: Scratch, row: Row, message: str) -> None:
@@ -333,29 +341,29 @@ def test_a_row_that_is_not_one(costs: Scratch, row: Row, message: str) -> None:
 )
 def test_a_book_that_is_not_one(played: Played, bids: Any, message: str) -> None:
     with played.open() as model, pytest.raises(RowError, match=message):
-        model.update({"timestamp": 1000, "bids": bids, "asks": []})
+        model.update({"timestamp": T + 1000, "bids": bids, "asks": []})
 
 
 def test_rows_that_come_late(costs: Scratch) -> None:
     with live(costs) as model:
-        model.update(trade(timestamp=2000))
-        with pytest.raises(LateError, match=r"the row of 1970-01-01 00:00:01.000000000 comes after the row of .*:02"):
-            model.update(trade(timestamp=1000))
-        assert model.update(trade(timestamp=2000))["rows"] == 2
+        model.update(trade(timestamp=T + 2000))
+        with pytest.raises(LateError, match=r"the row of 2026-01-01 00:00:01.000000000 comes after the row of .*:02"):
+            model.update(trade(timestamp=T + 1000))
+        assert model.update(trade(timestamp=T + 2000))["rows"] == 2
         with pytest.raises(UsageError, match="sees no trades"):
             model.trade(trade())
 
 
 def test_trades_that_come_late(played: Played) -> None:
     with played.open() as model:
-        model.update({"timestamp": 5000, "bids": [], "asks": []})
-        for time in (4999, 5000):
+        model.update({"timestamp": T + 5000, "bids": [], "asks": []})
+        for time in (T + 4999, T + 5000):
             with pytest.raises(LateError, match=r"the trade of .* comes after the row of .* which should have seen it"):
                 model.trade(trade(timestamp=time))
-        model.trade(trade(timestamp=5002, amount=7.0))
-        model.trade(trade(timestamp=5001))
-        assert model.update({"timestamp": 5001, "bids": None, "asks": []})["trade_volume"] == 3.0
-        assert model.update({"timestamp": 5003, "bids": [], "asks": []})["trade_volume"] == 7.0
+        model.trade(trade(timestamp=T + 5002, amount=7.0))
+        model.trade(trade(timestamp=T + 5001))
+        assert model.update({"timestamp": T + 5001, "bids": None, "asks": []})["trade_volume"] == 3.0
+        assert model.update({"timestamp": T + 5003, "bids": [], "asks": []})["trade_volume"] == 7.0
 
 
 def test_a_kernel_that_fails_ends_the_feed(costs: Scratch) -> None:
@@ -384,7 +392,7 @@ def test_sql_that_fails_at_a_row_does_no_harm(costs: Scratch) -> None:
 def test_a_template_that_is_not_row_by_row(costs: Scratch, tail: str) -> None:
     costs.template("costs.sql.j2", f"SELECT *, price * amount AS cost FROM ({{{{ inputs.trades }}}}) {tail}")
     with pytest.raises(SqlgenError, match="does not give one row for each row"), live(costs) as model:
-        play(model, [(False, trade()), (False, trade(timestamp=2000))])
+        play(model, [(False, trade()), (False, trade(timestamp=T + 2000))])
 
 
 @pytest.mark.parametrize(
@@ -459,14 +467,13 @@ def test_every_adapter_reads_a_table() -> None:
         for model in loaded.models.values():
             for entry in model.inputs:
                 if entry.source is not None:
-                    ndjson = compiler.input_select(model, entry, Scan(("x",), "ndjson"))
-                    rows = RawRows.of(entry.ref, ndjson, connection)
+                    rows = RawRows.of(entry.ref, compiler.raw_columns(model, entry, Scan(("x",))), connection)
                     statement = RowStatement(
                         compiler.input_select(model, entry, Scan(("t",), "table")), "t", rows, connection
                     )
                     batch = rows.batch(
-                        dict.fromkeys(rows.types) | {"timestamp": 5}, exchange="a", symbol="b", date=None, seq=3
+                        dict.fromkeys(rows.types) | {"timestamp": T}, exchange="a", symbol="b", date=None, seq=3
                     )
-                    read[entry.ref] = statement.row(batch, 5_000_000).to_pylist()[0]["seq"]
+                    read[entry.ref] = statement.row(batch, T * 1_000_000).to_pylist()[0]["seq"]
                     statement.close()
     assert read == dict.fromkeys(loaded.sources, 3)

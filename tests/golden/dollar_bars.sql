@@ -9,7 +9,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/dollar_bars (overwrite), by exchange, symbol, date
--- fingerprint: ea54abbcb6524d9e4fc53d14
+-- fingerprint: 79a92d7360af36d2bc909c42
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -28,13 +28,25 @@ WITH files_before AS (
         'lake/raw/ccxt/trades/**/[!_.]*.parquet'
     ])
 ),
-positioned AS (
+numbered AS (
     SELECT
         exchange,
         symbol,
         date,
-        make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+        CASE
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+            THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+            THEN CAST(error(
+                'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+            ) AS TIMESTAMP_NS)
+        END AS ts,
         file_row_number + rows_before AS seq,
+        CAST(timestamp AS BIGINT) AS timestamp,
+        CAST(collected_at AS BIGINT) AS collected_at,
         CAST(trade_id AS VARCHAR) AS trade_id,
         CAST(price AS DOUBLE) AS price,
         CAST(amount AS DOUBLE) AS amount,
@@ -48,6 +60,11 @@ positioned AS (
         hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
     )
     JOIN files_before USING (filename)
+),
+positioned AS (
+    SELECT *
+    FROM numbered
+    WHERE ts IS NOT NULL
 )
 SELECT
     exchange,

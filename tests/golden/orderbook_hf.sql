@@ -31,7 +31,7 @@
 --              wide_bps = 10.0
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: 09558a23d1a8e7b64d956f71
+-- fingerprint: 48bbad7f39bb8de9b963ce3e
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -51,13 +51,25 @@ WITH orderbook AS (
             'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
         ])
     ),
-    positioned AS (
+    numbered AS (
         SELECT
             exchange,
             symbol,
             date,
-            make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+            CASE
+                WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+                THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+                WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+                  OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+                  OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+                THEN CAST(error(
+                    'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                    || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+                ) AS TIMESTAMP_NS)
+            END AS ts,
             file_row_number + rows_before AS seq,
+            CAST(timestamp AS BIGINT) AS timestamp,
+            CAST(collected_at AS BIGINT) AS collected_at,
             CAST(bids AS STRUCT(price DOUBLE, size DOUBLE)[]) AS bids,
             CAST(asks AS STRUCT(price DOUBLE, size DOUBLE)[]) AS asks
         FROM read_parquet(
@@ -69,6 +81,11 @@ WITH orderbook AS (
             hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
         )
         JOIN files_before USING (filename)
+    ),
+    positioned AS (
+        SELECT *
+        FROM numbered
+        WHERE ts IS NOT NULL
     ),
     as_sent AS (
         SELECT
@@ -1130,13 +1147,25 @@ FROM (
             'lake/raw/ccxt/trades/**/[!_.]*.parquet'
         ])
     ),
-    positioned AS (
+    numbered AS (
         SELECT
             exchange,
             symbol,
             date,
-            make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+            CASE
+                WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+                THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+                WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+                  OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+                  OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+                THEN CAST(error(
+                    'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                    || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+                ) AS TIMESTAMP_NS)
+            END AS ts,
             file_row_number + rows_before AS seq,
+            CAST(timestamp AS BIGINT) AS timestamp,
+            CAST(collected_at AS BIGINT) AS collected_at,
             CAST(trade_id AS VARCHAR) AS trade_id,
             CAST(price AS DOUBLE) AS price,
             CAST(amount AS DOUBLE) AS amount,
@@ -1150,6 +1179,11 @@ FROM (
             hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
         )
         JOIN files_before USING (filename)
+    ),
+    positioned AS (
+        SELECT *
+        FROM numbered
+        WHERE ts IS NOT NULL
     )
     SELECT
         exchange,

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: a73cc096abdc15044eb74e40
+-- fingerprint: f06296aeea776915d4506d5e
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -19,10 +19,22 @@ COPY (
                 exchange,
                 symbol,
                 make_date(year, month, day) AS date,
-                make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+                CASE
+                    WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+                    THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+                    WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+                      OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+                      OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+                    THEN CAST(error(
+                        'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                        || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+                    ) AS TIMESTAMP_NS)
+                END AS ts,
                 filename,
                 row_number() OVER () AS line,
                 hour,
+                CAST(timestamp AS BIGINT) AS timestamp,
+                CAST(collected_at AS BIGINT) AS collected_at,
                 CAST(trade_id AS VARCHAR) AS trade_id,
                 CAST(price AS DOUBLE) AS price,
                 CAST(amount AS DOUBLE) AS amount,
@@ -40,11 +52,12 @@ COPY (
                     'amount': 'DOUBLE',
                     'side': 'VARCHAR'
                 },
+                ignore_errors = true,
                 hive_partitioning = true,
                 hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'year': INTEGER, 'month': INTEGER, 'day': INTEGER, 'hour': INTEGER}
             )
         ),
-        positioned AS (
+        numbered AS (
             SELECT
                 *,
                 row_number() OVER (
@@ -52,6 +65,11 @@ COPY (
                     ORDER BY hour, filename, line
                 ) - 1 AS seq
             FROM located
+        ),
+        positioned AS (
+            SELECT *
+            FROM numbered
+            WHERE ts IS NOT NULL
         )
         SELECT
             exchange,

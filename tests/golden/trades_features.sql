@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: e538e0c57d9fe57fee82588d
+-- fingerprint: b4be1aba9f27715f9f4db7cb
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -26,13 +26,25 @@ COPY (
                 'lake/raw/ccxt/trades/**/[!_.]*.parquet'
             ])
         ),
-        positioned AS (
+        numbered AS (
             SELECT
                 exchange,
                 symbol,
                 date,
-                make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+                CASE
+                    WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+                    THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+                    WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+                      OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+                      OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+                    THEN CAST(error(
+                        'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                        || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+                    ) AS TIMESTAMP_NS)
+                END AS ts,
                 file_row_number + rows_before AS seq,
+                CAST(timestamp AS BIGINT) AS timestamp,
+                CAST(collected_at AS BIGINT) AS collected_at,
                 CAST(trade_id AS VARCHAR) AS trade_id,
                 CAST(price AS DOUBLE) AS price,
                 CAST(amount AS DOUBLE) AS amount,
@@ -46,6 +58,11 @@ COPY (
                 hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
             )
             JOIN files_before USING (filename)
+        ),
+        positioned AS (
+            SELECT *
+            FROM numbered
+            WHERE ts IS NOT NULL
         )
         SELECT
             exchange,

@@ -1,0 +1,80 @@
+"""Source files of one task that DuckDB reads as they are, or as Parquet files that are made of them meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.compiler import Compiler, Scan
+from sqlgen.decode import Decoded, Decoder
+from sqlgen.keys import path_keys
+from sqlgen.listing import SourceListing
+from sqlgen.model import Model, ModelInput, adapter_template
+from sqlgen.partitions import Partition, partition_of
+from sqlgen.storage import FileInfo
+
+
+@dataclass(frozen=True)
+class Landed:
+    """Files of one source as they can be scanned."""
+
+    paths: tuple[str, ...]
+    format: str
+    hive_keys: tuple[str, ...]
+    decoded: str = ""
+    """The format they were decoded from."""
+
+
+@dataclass
+class Landing:
+    """Decodes what is not Parquet, into a folder that goes when the task ends."""
+
+    compiler: Compiler
+    lake: Path
+    folder: Path
+    connection: duckdb.DuckDBPyConnection
+    decoded: dict[FileInfo, Decoded] = field(default_factory=dict)
+    """What each decoded file held."""
+
+    def land(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> Landed:
+        """Files of a source, ready to be scanned; each is decoded once."""
+        layout = listing.layout
+        if layout.format == "parquet":
+            return Landed(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
+        assert entry.source is not None
+        library = self.compiler.project.library
+        columns = self.compiler.raw_columns(model, entry, Scan(("",), layout.format, layout.hive_keys))
+        csv = library.header(adapter_template(entry.source)).csv
+        decoder = Decoder(library, layout.format, columns, csv, self.connection)
+        paths: list[str] = []
+        keys: tuple[str, ...] = ()
+        for number, file in enumerate(files):
+            placed = dict(_placed(path_keys(entry.source, file.path) or {}))
+            keys = tuple(placed)
+            target = self.folder.joinpath(
+                entry.ref, *(Partition(((key, value),)).path for key, value in placed.items())
+            )
+            target /= f"{number:06}-{Path(file.path).name}.parquet"
+            if file not in self.decoded or not target.exists():
+                self.decoded[file] = decoder.decode(self.lake / file.path, target)
+            paths.append(str(target))
+        return Landed(tuple(paths), "parquet", keys, layout.format)
+
+    def clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _placed(keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The keys of a file by which the rows made of it are filed: year, month and day as a date."""
+    for key in ("exchange", "symbol"):
+        if key in keys:
+            yield key, keys[key]
+    whole = partition_of({"exchange": "", "symbol": "", **keys})
+    if whole is not None:
+        yield "date", whole["date"]
+    if "hour" in keys:
+        yield "hour", keys["hour"]

@@ -165,9 +165,7 @@ def events(books: Iterable[Book], trades: Iterable[Trade] = (), depth: int = 10)
         else:
             action, side, price, size = "T", AGGRESSOR[row.side], row.price, units(row.amount, 0)
         sequence = (row.seq if isinstance(row, Book) else None) or number + 1
-        made.append(
-            Event(arrival(row), row.ts, 2, 38, action, side, 0, price, size, LAST, 150_000, sequence, levels)
-        )
+        made.append(Event(arrival(row), row.ts, 2, 38, action, side, 0, price, size, LAST, 150_000, sequence, levels))
     return made
 
 

@@ -47,7 +47,9 @@ def encode(
 ) -> bytes:
     """Metadata and records of one DBN file, uncompressed; symbols by instrument id."""
     rows = list(events)
-    return bytes(metadata(rows, schema, symbols, dataset, version)) + b"".join(bytes(_record(row, schema)) for row in rows)
+    return bytes(metadata(rows, schema, symbols, dataset, version)) + b"".join(
+        bytes(_record(row, schema)) for row in rows
+    )
 
 
 def metadata(
@@ -90,9 +92,7 @@ def _price(price: Any) -> int:
 
 
 def _pair(pair: Pair) -> dbn.BidAskPair:
-    return dbn.BidAskPair(
-        _price(pair.bid_px), _price(pair.ask_px), pair.bid_sz, pair.ask_sz, pair.bid_ct, pair.ask_ct
-    )
+    return dbn.BidAskPair(_price(pair.bid_px), _price(pair.ask_px), pair.bid_sz, pair.ask_sz, pair.bid_ct, pair.ask_ct)
 
 
 def _record(row: Event | Order, schema: str) -> Any:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import chain
 from zoneinfo import ZoneInfo
 
-from tests.support.vendors.rows import S, Book, Level, Trade, units
+from tests.support.vendors.rows import Book, Level, S, Trade, units
 from tests.support.vendors.tables import Table
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -34,6 +34,8 @@ class _Interval:
 
 @dataclass(frozen=True)
 class _Mapping:
+    """The package asks for objects with these attributes, not for dictionaries."""
+
     raw_symbol: str
     intervals: Sequence[_Interval]
 
@@ -69,7 +71,7 @@ def metadata(
         stype_out=dbn.SType.INSTRUMENT_ID,
         schema=SCHEMAS[schema],
         symbols=list(symbols.values()),
-        mappings=mappings,  # type: ignore[arg-type]  # the package asks for objects with these attributes
+        mappings=mappings,
         version=version,
     )
 

@@ -91,11 +91,11 @@ def pair(books: Sequence[Book], trades: Iterable[Trade], levels: int, date: str)
     An execution stands before a book of the same time and repeats the state before it, as far as there is one.
     """
     start = midnight(date)
-    events = sorted([*((trade.ts, 0, trade) for trade in trades), *((book.ts, 1, book) for book in books)], key=_when)
+    events: list[Trade | Book] = sorted([*trades, *books], key=lambda event: (event.ts, isinstance(event, Book)))
     states: list[Book] = []
     lines: list[Message] = []
     state = Book(0, (), ())
-    for number, (ts, _, event) in enumerate(events):
+    for number, event in enumerate(events):
         if isinstance(event, Book):
             state = event
             price, size = event.bids[0] if event.bids else (Decimal(0), Decimal(0))
@@ -104,7 +104,7 @@ def pair(books: Sequence[Book], trades: Iterable[Trade], levels: int, date: str)
             price, size = event.price, event.amount
             kind, direction = EXECUTION, _direction(event)
         states.append(state)
-        lines.append(Message(ts - start, kind, number + 1, units(size, 0), units(price, -4), direction))
+        lines.append(Message(event.ts - start, kind, number + 1, units(size, 0), units(price, -4), direction))
     return order_books(states, levels), messages(lines)
 
 
@@ -112,7 +112,3 @@ def _direction(trade: Trade) -> int:
     if trade.side is None:
         raise ValueError("LOBSTER has no code for a side that is not known")
     return DIRECTION[trade.side]
-
-
-def _when(event: tuple[int, int, Book | Trade]) -> tuple[int, int]:
-    return event[:2]

@@ -98,7 +98,7 @@ def _pair(pair: Pair) -> dbn.BidAskPair:
 
 
 def _record(row: Event | Order, schema: str) -> Any:
-    shared = {
+    shared: dict[str, Any] = {
         "publisher_id": row.publisher_id,
         "instrument_id": row.instrument_id,
         "ts_event": row.ts_event,
@@ -116,5 +116,5 @@ def _record(row: Event | Order, schema: str) -> Any:
     if schema == "trades":
         return dbn.TradeMsg(depth=row.depth, **shared)
     message, depth = _LEVELS[schema]
-    levels = [_pair(pair) for pair in row.levels[:depth]]
+    levels: Any = [_pair(pair) for pair in row.levels[:depth]]
     return message(depth=row.depth, levels=levels[0] if depth == 1 else levels, **shared)

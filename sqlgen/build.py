@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from sqlgen import states, storage
-from sqlgen.compiler import Scan, Scope, input_predicate, partition_predicate
+from sqlgen.compiler import input_predicate, partition_predicate
 from sqlgen.decode import parquet_rows
 from sqlgen.errors import TaskError
 from sqlgen.kernel_copy import KernelCopy, Statements
@@ -28,6 +28,7 @@ from sqlgen.planner import Planner
 from sqlgen.project import Project
 from sqlgen.quoting import ident, literal
 from sqlgen.report import Status
+from sqlgen.scope import Scan, Scope
 
 DATA_FILE = "data_0.parquet"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sqlgen import storage
-from sqlgen.compiler import Compiler, Scan
+from sqlgen.compiler import Compiler
 from sqlgen.engine import Engine
 from sqlgen.quoting import ident, literal
+from sqlgen.scope import Scan
 
 
 def catalog_sql(engine: Engine) -> str:
@@ -15,11 +16,13 @@ def catalog_sql(engine: Engine) -> str:
     parts = [f"-- Views over the lake of {project.path.name}: sources as canonical rows, models as published.\n"]
     for name, source in project.sources.items():
         select = _source_select(engine, compiler, name)
-        parts.append(
-            _view(name, source.description, select)
-            if select is not None
-            else f"-- source {name}: no files in {source.path} yet, or no model reads it\n"
-        )
+        foreign = compiler.layouts[name].foreign if name in compiler.layouts else ""
+        if foreign:
+            parts.append(f"-- source {name}: DuckDB alone cannot read its {foreign}\n")
+        elif select is None:
+            parts.append(f"-- source {name}: no files in {source.path} yet, or no model reads it\n")
+        else:
+            parts.append(_view(name, source.description, select))
     for name, model in project.models.items():
         folder = project.lake / model.output.path
         if not any(folder.rglob("*.parquet")):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 from sqlgen.config import Source
 from sqlgen.keys import Given, given_keys
@@ -21,6 +21,7 @@ from sqlgen.partitions import KEYS, Partition
 from sqlgen.patterns import PathPattern
 from sqlgen.project import Project
 from sqlgen.quoting import ident, literal
+from sqlgen.scope import EDGES, Edge, Layout, Scan, Scope
 from sqlgen.statements import KERNEL_ROWS, compiled_file, compiled_file_with_kernels, copy, copy_options, indent
 from sqlgen.templates import Csv
 
@@ -30,49 +31,8 @@ MERGE_TEMPLATE = "publish/merge.sql.j2"
 _COMMENT = re.compile(r"(^|\s)--[^'\"\n]*$", re.MULTILINE)
 _DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
 
-Edge = Literal["first", "open"]
-EDGES: tuple[Edge, ...] = ("first", "open")
 Parts = tuple[str | None, str | None, str]
 """Of a model: what goes into its kernels, the trades beside that, and the SELECT of its table."""
-
-
-@dataclass(frozen=True)
-class Scan:
-    """The files of one input that a statement reads."""
-
-    files: tuple[str, ...]
-    format: str = "parquet"
-    hive_keys: tuple[str, ...] = KEYS
-    single: bool = False
-    """All files belong to one (exchange, symbol, date)."""
-    single_file: bool = False
-    """There is exactly one file, named without a glob."""
-    predicate: str | None = None
-    """Which of the rows are read."""
-    decoded: str = ""
-    """Format in which the rows came, where the files are made from others; their folders name all keys."""
-    untimed: bool = False
-    """Rows without a time are read instead of those that have one."""
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What one statement covers."""
-
-    inputs: Mapping[str, Scan | None]
-    """Input name -> its files; ``None`` for an optional input without any."""
-    edges: frozenset[Edge] = frozenset(EDGES)
-    """``first``: no rows of these keys come before the scope. ``open``: none come after it, yet."""
-    emit: str | None = None
-    """Which of the resulting rows are the task's own; rows read for lookback are not."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the files of a source lie in the lake."""
-
-    format: str = "parquet"
-    hive_keys: tuple[str, ...] = KEYS
 
 
 @dataclass(frozen=True)
@@ -129,7 +89,7 @@ class Compiler:
         return CompiledModel(
             model=model,
             select=select,
-            sql=_file(model, parts, fingerprint),
+            sql=_file(model, parts, fingerprint, self._foreign(model)),
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
@@ -142,6 +102,10 @@ class Compiler:
         if model.chain is None:
             return None, None, select
         return self.feed(model, scope), self.trades(model, scope), select
+
+    def _foreign(self, model: Model) -> list[str]:
+        found = {entry.ref: self.layouts[entry.ref].foreign for entry in model.inputs if entry.ref in self.layouts}
+        return [f"{name} ({what})" for name, what in found.items() if what]
 
     @property
     def _lake(self) -> str:
@@ -277,11 +241,11 @@ def _joined(parts: Parts) -> str:
     return "\n\n".join(part for part in parts if part is not None)
 
 
-def _file(model: Model, parts: Parts, fingerprint: str) -> str:
+def _file(model: Model, parts: Parts, fingerprint: str, foreign: list[str]) -> str:
     feed, trades, select = parts
     if feed is None:
-        return compiled_file(model, select, fingerprint)
-    return compiled_file_with_kernels(model, feed, trades, select, fingerprint)
+        return compiled_file(model, select, fingerprint, foreign)
+    return compiled_file_with_kernels(model, feed, trades, select, fingerprint, foreign)
 
 
 def input_predicate(entry: ModelInput) -> str | None:

@@ -15,7 +15,7 @@ import duckdb
 from sqlgen import project as projects
 from sqlgen import states
 from sqlgen.cleanup import delete_processed
-from sqlgen.compiler import CompiledModel, Compiler, Layout, Scan
+from sqlgen.compiler import CompiledModel, Compiler
 from sqlgen.errors import TaskError, first_line
 from sqlgen.landing import Landing
 from sqlgen.listing import IndexCache, ListingError, SourceListing, list_source
@@ -28,6 +28,7 @@ from sqlgen.planner import Planner
 from sqlgen.project import Project
 from sqlgen.report import Report, ReportStore
 from sqlgen.runner import Runner, Settings, Watcher
+from sqlgen.scope import Layout, Scan
 from sqlgen.storage import FileInfo
 
 

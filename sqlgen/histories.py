@@ -7,8 +7,8 @@ import collections
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sqlgen.compiler import EDGES, Edge
 from sqlgen.partitions import Partition
+from sqlgen.scope import EDGES, Edge
 
 
 @dataclass(frozen=True)

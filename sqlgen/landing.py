@@ -9,12 +9,13 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen.compiler import Compiler, Scan
+from sqlgen.compiler import Compiler
 from sqlgen.decode import Decoded, Decoder
 from sqlgen.keys import path_keys
 from sqlgen.listing import SourceListing
 from sqlgen.model import Model, ModelInput, adapter_template
 from sqlgen.partitions import Partition, partition_of
+from sqlgen.scope import Scan
 from sqlgen.storage import FileInfo
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlgen import storage
-from sqlgen.compiler import Layout
 from sqlgen.config import Source
 from sqlgen.errors import SqlgenError
 from sqlgen.keys import below, given_keys, path_keys
 from sqlgen.partitions import Partition, hive_pairs, partition_of
 from sqlgen.project import Project
+from sqlgen.scope import Layout
 from sqlgen.storage import FileInfo
 
 Indexer = Callable[[str, FileInfo, Layout], tuple[Partition, ...]]
@@ -79,7 +79,7 @@ def _format(name: str, source: Source) -> str | None:
     return source.format if found is None and source.pattern else None
 
 
-def _layout(where: str, source: Source, files: Iterable[FileInfo]) -> Layout:
+def _layout(where: str, source: Source, files: Sequence[FileInfo]) -> Layout:
     found: dict[tuple[str, tuple[str, ...]], str] = {}
     for file in files:
         hive = () if source.pattern else tuple(hive_pairs(below(source, file.path)))
@@ -90,7 +90,8 @@ def _layout(where: str, source: Source, files: Iterable[FileInfo]) -> Layout:
             f"{where} mixes layouts: {examples}. Make one source for each folder and layout"
             " (set 'path' or 'format' in models.yaml)"
         )
-    return Layout(*next(iter(found))) if found else Layout()
+    zipped = any(file.path.endswith(".zip") for file in files)
+    return Layout(*next(iter(found)), zipped) if found else Layout()
 
 
 def _partitions(

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from sqlgen import resume, states
-from sqlgen.compiler import Compiler, Scan, Scope
+from sqlgen.compiler import Compiler
 from sqlgen.engine import Engine
 from sqlgen.errors import SqlgenError, UsageError, nearest
 from sqlgen.model import TRADES, Model, ModelInput
@@ -25,6 +25,7 @@ from sqlgen.pipe import Pipe, TradeFeed, pending_trades
 from sqlgen.project import Project
 from sqlgen.resume import NO_KERNELS, Place, Start
 from sqlgen.rowwise import RawRows, RowError, RowStatement
+from sqlgen.scope import Scan, Scope
 from sqlgen.states import Snapshot
 from udfs.chain import Chain
 from udfs.kernel import NANOSECONDS

@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlgen.compiler import CompiledModel, Edge, digest
+from sqlgen.compiler import CompiledModel, digest
 from sqlgen.histories import Histories
 from sqlgen.inventory import Inventory
 from sqlgen.manifest import Record
 from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition
 from sqlgen.plan import Plan, Selection, Slice, Task
+from sqlgen.scope import Edge
 from sqlgen.staleness import differences
 from sqlgen.storage import FileInfo
 

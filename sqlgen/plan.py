@@ -6,9 +6,9 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlgen.compiler import EDGES, Edge
 from sqlgen.manifest import Record
 from sqlgen.partitions import Partition
+from sqlgen.scope import EDGES, Edge
 from sqlgen.storage import FileInfo
 
 WHOLE_MODEL = Partition((("*", "*"),))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlgen.model import Model
 from sqlgen.quoting import ident, literal
@@ -54,24 +54,27 @@ def indent(text: str) -> str:
     return "\n".join("    " + line if line else line for line in text.splitlines())
 
 
-def compiled_file(model: Model, select: str, fingerprint: str) -> str:
-    """A file that computes a model's whole table in one statement."""
+def compiled_file(model: Model, select: str, fingerprint: str, foreign: Sequence[str] = ()) -> str:
+    """A file that computes a model's whole table in one statement; ``foreign``: inputs that DuckDB cannot read."""
     footer = f"""\
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
 -- to {_target(model)}, so that nothing published is touched.
 """
-    return _header(model, fingerprint, footer) + "\n" + _copy_whole(model, select) + "\n"
+    return _header(model, fingerprint, footer + _unreadable(foreign)) + "\n" + _copy_whole(model, select) + "\n"
 
 
-def compiled_file_with_kernels(model: Model, feed: str, trades: str | None, select: str, fingerprint: str) -> str:
+def compiled_file_with_kernels(
+    model: Model, feed: str, trades: str | None, select: str, fingerprint: str, foreign: Sequence[str] = ()
+) -> str:
     """A file that shows what goes into the kernels of a model, what they do, and what becomes of it."""
     footer = """\
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
 -- and calls what they give kernel_rows. A DuckDB shell runs the views as they are, and not the COPY.
 """
-    parts = [_header(model, fingerprint, footer), f"CREATE OR REPLACE TEMPORARY VIEW kernel_input AS\n{feed};\n"]
+    header = _header(model, fingerprint, footer + _unreadable(foreign))
+    parts = [header, f"CREATE OR REPLACE TEMPORARY VIEW kernel_input AS\n{feed};\n"]
     if trades is not None:
         parts.append(
             f"-- Kernels see each of these before the first row that is not earlier.\n"
@@ -79,6 +82,12 @@ def compiled_file_with_kernels(model: Model, feed: str, trades: str | None, sele
         )
     parts.append(_kernels(model))
     return "\n".join([*parts, _copy_whole(model, select)]) + "\n"
+
+
+def _unreadable(foreign: Sequence[str]) -> str:
+    if not foreign:
+        return ""
+    return f"-- `run` decodes the files of {', '.join(foreign)}; a DuckDB shell cannot read them.\n"
 
 
 def _kernels(model: Model) -> str:

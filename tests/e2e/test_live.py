@@ -457,8 +457,9 @@ def test_every_adapter_reads_a_table() -> None:
     import duckdb
 
     from sqlgen import project
-    from sqlgen.compiler import Compiler, Scan
+    from sqlgen.compiler import Compiler
     from sqlgen.rowwise import RawRows, RowStatement
+    from sqlgen.scope import Scan
 
     loaded = project.load(ROOT / "models.yaml")
     compiler = Compiler(loaded)

@@ -12,7 +12,8 @@ import duckdb
 import pytest
 
 from sqlgen import project
-from sqlgen.compiler import Compiler, Layout
+from sqlgen.compiler import Compiler
+from sqlgen.scope import Layout
 from tests.support.engine import ROOT
 
 HERE = Path(__file__).parent

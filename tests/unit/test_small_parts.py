@@ -190,6 +190,7 @@ LAYERS = [
     "checks",
     "project",
     "statements",
+    "scope",
     "compiler",
     "storage",
     "states",

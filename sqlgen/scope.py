@@ -1,0 +1,57 @@
+"""What a statement reads: the files of each input, and where they lie in the history of their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlgen.partitions import KEYS
+
+Edge = Literal["first", "open"]
+EDGES: tuple[Edge, ...] = ("first", "open")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The files of one input that a statement reads."""
+
+    files: tuple[str, ...]
+    format: str = "parquet"
+    hive_keys: tuple[str, ...] = KEYS
+    single: bool = False
+    """All files belong to one (exchange, symbol, date)."""
+    single_file: bool = False
+    """There is exactly one file, named without a glob."""
+    predicate: str | None = None
+    """Which of the rows are read."""
+    decoded: str = ""
+    """Format in which the rows came, where the files are made from others; their folders name all keys."""
+    untimed: bool = False
+    """Rows without a time are read instead of those that have one."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What one statement covers."""
+
+    inputs: Mapping[str, Scan | None]
+    """Input name -> its files; ``None`` for an optional input without any."""
+    edges: frozenset[Edge] = frozenset(EDGES)
+    """``first``: no rows of these keys come before the scope. ``open``: none come after it, yet."""
+    emit: str | None = None
+    """Which of the resulting rows are the task's own; rows read for lookback are not."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the files of a source lie in the lake."""
+
+    format: str = "parquet"
+    hive_keys: tuple[str, ...] = KEYS
+    zipped: bool = False
+
+    @property
+    def foreign(self) -> str:
+        """What the files are, where DuckDB alone cannot read them; otherwise empty."""
+        return "zip archives" if self.zipped else "DBN files" if self.format == "dbn" else ""

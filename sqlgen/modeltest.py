@@ -117,7 +117,7 @@ class _Bench:
             writer = LakeWriter(project, case.model, cursor)
             for name, rows in case.given.items():
                 self._give(case, writer, next(place for place in case.model.inputs if place.name == name), rows)
-        engine = Engine(project, Settings(threads=1))
+        engine = Engine(project, Settings(threads=1, instance=self.connection))
         try:
             report = engine.run(Selection((case.model.name,)))
         except SqlgenError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sqlgen.modeltest_values import Row, epoch_ns, iso, plain
 from sqlgen.partitions import KEYS, Partition
 from sqlgen.project import Project
 from sqlgen.quoting import ident, literal
+from sqlgen.rowwise import CLOCK
 
 NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 DEFAULT_TIMES = "ms"
@@ -42,13 +43,13 @@ class LakeWriter:
     model: Model
     connection: duckdb.DuckDBPyConnection
 
-    def rows(self, entry: ModelInput, rows: Iterable[Row], types: InputTypes, times: str | None) -> None:
+    def rows(self, entry: ModelInput, rows: Sequence[Row], types: InputTypes, times: str | None) -> None:
         """Write the rows of one input; :class:`RowsError` where they do not fit."""
         numbered = enumerate(rows, 1)
         if entry.source is not None:
             unit = NS_PER[times or DEFAULT_TIMES]
             ready = [_raw_row(number, row, types.columns, unit) for number, row in numbered]
-            self._source(entry, ready, types)
+            self._source(entry, _dated(rows, ready), types)
         else:
             upstream = self.project.models[entry.ref]
             ready = [_table_row(number, row, upstream, self.model.header.time) for number, row in numbered]
@@ -113,6 +114,20 @@ def _grouped(rows: Iterable[Row], keys: Iterable[str]) -> list[tuple[Partition, 
     for row in rows:
         groups.setdefault(_partition(row).project(keys), []).append(row)
     return list(groups.items())
+
+
+def _dated(written: Sequence[Row], ready: list[Row]) -> list[Row]:
+    """Rows with the date under which a collector files them, where all are written with a time that tells it.
+
+    Others go into files whose rows the engine looks at to find their dates.
+    """
+    if any("date" in row for row in written):
+        return ready
+    moments = [next((row[name] for name in CLOCK if row.get(name) is not None), None) for row in written]
+    dates = [None if (ns := epoch_ns(moment)) is None else iso(ns)[:10] for moment in moments]
+    if None in dates:
+        return ready
+    return [row | {"date": date} for row, date in zip(ready, dates, strict=True)]
 
 
 def _same_keys(rows: Iterable[Row]) -> None:

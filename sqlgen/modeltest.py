@@ -105,7 +105,7 @@ class _Bench:
             table, error = self._build(case, lake)
             outcome = _judged(case, table, error.replace(f"{lake}/", ""), outcome)
         except RowsError as error:
-            outcome = dataclasses.replace(outcome, problems=(entry.problem(("given",), str(error)),))
+            outcome = dataclasses.replace(outcome, problems=(entry.problem(("given", error.input), str(error)),))
         return dataclasses.replace(outcome, seconds=round(time.monotonic() - begun, 4))
 
     def _build(self, case: Case, lake: Path) -> tuple[pa.Table | None, str]:
@@ -136,7 +136,8 @@ class _Bench:
             else:
                 writer.rows(place, rows, self.types.of(case.model, place), given.times)
         except RowsError as error:
-            raise RowsError(f"{place.name}: {error}") from None
+            error.input = place.name
+            raise
 
 
 def _published(engine: Engine, model: Model) -> pa.Table | None:

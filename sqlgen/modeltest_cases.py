@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from sqlgen.checks import Checker
-from sqlgen.errors import ConfigError, Problem, SqlgenError, UsageError, nearest
+from sqlgen.errors import ConfigError, Problem, UsageError, nearest
 from sqlgen.model import Model, ModelInput
 from sqlgen.modeltest_file import EXAMPLE, FOLDER, Entry, Expected, Given, find_files, read_tests
 from sqlgen.modeltest_types import TypeBook
@@ -145,11 +145,7 @@ class Desk:
     def _column_problems(self, entry: Entry, model: Model, name: str, rows: Iterable[Row]) -> Iterator[Problem]:
         """Columns that a table does not have, and columns of raw rows that look like misspelt ones."""
         where = next(place for place in model.inputs if place.name == name)
-        try:
-            columns = self.types.of(model, where).columns
-        except (SqlgenError, duckdb.Error) as error:
-            yield entry.problem(("given", name), f"the columns of '{where.ref}' cannot be found out: {error}")
-            return
+        columns = self.types.of(model, where).columns
         named = dict.fromkeys(column for row in rows for column in row)
         unknown = [column for column in named if column not in {*columns, *KEYS}] if columns else []
         for column in unknown:

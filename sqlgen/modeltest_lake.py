@@ -34,6 +34,9 @@ _COPY_FORMATS = {"ndjson": "json"}
 class RowsError(SqlgenError):
     """Given rows that do not fit their input."""
 
+    input = ""
+    """Name of the input, once it is known."""
+
 
 @dataclass(frozen=True)
 class LakeWriter:

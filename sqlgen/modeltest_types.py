@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,23 +42,24 @@ class TypeBook:
     """For empty files, over which SQL is described."""
     _sources: dict[str, InputTypes] = field(default_factory=dict)
     _tables: dict[str, Types] = field(default_factory=dict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def of(self, model: Model, entry: ModelInput) -> InputTypes:
         """The columns of an input, as its files have them."""
-        with self._lock:
-            if entry.source is None:
-                return InputTypes(self.table(entry.ref), "parquet")
-            if entry.ref not in self._sources:
-                self._sources[entry.ref] = self._source(model, entry)
-            return self._sources[entry.ref]
+        if entry.source is None:
+            return InputTypes(self.table(entry.ref), "parquet")
+        key = f"{entry.ref} {model.adapter_options[entry.name]}"
+        if key not in self._sources:
+            self._sources[key] = self._source(model, entry)
+        return self._sources[key]
 
     def table(self, name: str) -> Types:
-        """The columns of a model's table."""
-        with self._lock:
-            if name not in self._tables:
+        """The columns of a model's table; none where its SQL cannot be described without files."""
+        if name not in self._tables:
+            try:
                 self._tables[name] = self._described(self.project.models[name])
-            return self._tables[name]
+            except (duckdb.Error, SqlgenError):
+                self._tables[name] = {}
+        return self._tables[name]
 
     def _source(self, model: Model, entry: ModelInput) -> InputTypes:
         """What the adapter reads, in the form in which it names the types."""
@@ -92,7 +92,8 @@ class TypeBook:
         path = self.folder / f"{len(list(self.folder.iterdir()))}.{entry.ref}"
         if entry.source is not None:
             path.touch()
-            return Scan((str(path),), "ndjson", hive_keys=())
+            form = entry.source.format
+            return Scan((str(path),), "ndjson" if form in ("auto", "parquet") else form, hive_keys=())
         columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in self.table(entry.ref).items())
         self.connection.execute(f"COPY (SELECT {columns} LIMIT 0) TO {literal(str(path))} (FORMAT parquet)")
         return Scan((str(path),), hive_keys=())

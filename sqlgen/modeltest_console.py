@@ -41,9 +41,12 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome], seconds: float
     for file, group in itertools.groupby(outcomes, key=lambda outcome: outcome.where.rpartition(":")[0]):
         counted = list(group)
         console.print(f"{_short(file)}: {_counts(counted)}", highlight=False, soft_wrap=True)
-    for outcome in outcomes:
-        if not outcome.ok and not outcome.problems:
-            _print_failure(console, outcome)
+    failed = [outcome for outcome in outcomes if not outcome.ok and not outcome.problems]
+    if failed:
+        console.print()
+    for outcome in failed:
+        _print_failure(console, outcome)
+        console.print()
     console.print(f"{_counts(outcomes)} in {seconds:.1f} s", highlight=False)
 
 
@@ -60,7 +63,6 @@ def _short(file: str) -> str:
 
 
 def _print_failure(console: Console, outcome: Outcome) -> None:
-    console.print()
     file, _, line = outcome.where.rpartition(":")
     title = f"[red]FAILED[/] [bold]{escape(outcome.name)}[/] ({escape(outcome.model)}) {_short(file)}:{line}"
     console.print(title, highlight=False, soft_wrap=True)

@@ -23,9 +23,10 @@ bars_of_two_trades:
   model: trades_bars
   given:
     trades:
-      - {exchange: binance, symbol: BTC-USDT, timestamp: "2026-01-01 00:00:01", price: 100, amount: 1, side: buy}
+      - {exchange: binance, symbol: BTC-USDT, timestamp: "2026-01-01 00:00:01", price: 100, amount: 1}
+      - {exchange: binance, symbol: BTC-USDT, timestamp: "2026-01-01 00:01:00", price: 101, amount: 2}
   expect:
-    - {open: 100, volume: 1}"""
+    - {bar_end: "2026-01-01 00:01:00", open: 100, volume: 1}"""
 
 
 class Expected(Node):

@@ -18,6 +18,8 @@ from sqlgen.modeltest_values import plain
 
 MOST_ROWS = 20
 """Lines of a table of differences."""
+MOST_TEXT = 200
+"""Characters of a value or a row; --json has all of it."""
 PIPE_WIDTH = 160
 """Columns of text where there is no terminal."""
 
@@ -79,12 +81,16 @@ def _print_failure(console: Console, outcome: Outcome) -> None:
 
 
 def _cells(difference: Difference) -> tuple[str, str, str, str]:
-    number = str(difference.row)
-    if difference.column:
-        return number, difference.column, _text(difference.expected), _text(difference.found)
-    if difference.found is None:
-        return number, "", _text(difference.expected), "(missing row)"
-    return number, "", "(no such row)", _text(difference.found)
+    expected, found = _cut(_text(difference.expected)), _cut(_text(difference.found))
+    if not difference.column and difference.found is None:
+        found = "(missing row)"
+    elif not difference.column:
+        expected = "(no such row)"
+    return str(difference.row), difference.column, expected, found
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 4] + " ..."
 
 
 def _text(value: Any) -> str:

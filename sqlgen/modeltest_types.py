@@ -66,8 +66,8 @@ class TypeBook:
         assert entry.source is not None
         declared = entry.source.format
         for form in ("ndjson",) if declared == "auto" else (declared, "ndjson"):
-            select = Compiler(self.project).input_select(model, entry, Scan(("",), form, hive_keys=()))
             try:
+                select = Compiler(self.project).input_select(model, entry, Scan(("",), form, hive_keys=()))
                 columns = RawRows.of(entry.ref, select, self.connection).types
             except SqlgenError:
                 continue

@@ -421,6 +421,11 @@ def test_long_tables_are_cut(scratch: Scratch) -> None:
     outcome = outcome_of(scratch, given={"trades": trades}, expect=[{"cost": 1}] * 30)
     assert outcome.out.count(" cost ") == 20
     assert "and 10 more" in outcome.out
+    outcome = outcome_of(scratch, given={"trades": [TRADES[0] | {"trade_id": "x" * 1000}]}, expect=[])
+    text = "".join(line.strip() for line in outcome.out.splitlines())
+    assert 50 < text.count("x") < 200
+    assert "(no such row)" in text
+    assert "x ..." in text
 
 
 def test_the_example_in_the_messages_passes(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from sqlgen.arguments import (
     selection_of,
 )
 from sqlgen.errors import SqlgenError
+from sqlgen.modeltest_command import run_model_tests
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -269,16 +270,21 @@ def shell(
     raise typer.Exit(run_shell(file, command))
 
 
+app.command(name="test")(run_model_tests)
+
+
 @app.command()
 def schema(
     output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+    tests: Annotated[bool, typer.Option("--tests", help="The schema of files of model tests instead.")] = False,
 ) -> None:
     """Print the JSON Schema of models.yaml, by which editors complete and check it."""
     import json as jsonlib
 
     from sqlgen.config import Config
+    from sqlgen.modeltest_file import json_schema
 
-    text = jsonlib.dumps(Config.model_json_schema(), indent=2) + "\n"
+    text = jsonlib.dumps(json_schema() if tests else Config.model_json_schema(), indent=2) + "\n"
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -50,6 +50,8 @@ class Settings:
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     memory_limit: str | None = None
     fail_fast: bool = False
+    instance: duckdb.DuckDBPyConnection | None = None
+    """A DuckDB instance that is open already, with settings of its own: opening one takes longer than a small run."""
 
     @property
     def writing(self) -> Settings:
@@ -59,6 +61,8 @@ class Settings:
 
 def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB instance for one run; :class:`SqlgenError` where a setting is not valid."""
+    if settings.instance is not None:
+        return settings.instance.cursor()
     config: dict[str, str | bool | int | float | list[str]] = {"threads": settings.threads}
     if settings.memory_limit is not None:
         config["memory_limit"] = settings.memory_limit

@@ -1,0 +1,176 @@
+"""Tests of models: given rows of the inputs, the rows that the model must give.
+
+Each test has a lake of its own in a temporary folder, on which the engine runs the model as ``run`` does. So what a
+test shows is what a run publishes.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sqlgen.engine import Engine
+from sqlgen.errors import Problem, SqlgenError
+from sqlgen.model import Model, ModelInput
+from sqlgen.modeltest_cases import Case, Desk, expected_problems
+from sqlgen.modeltest_compare import Difference, Tolerance, compare
+from sqlgen.modeltest_file import Entry
+from sqlgen.modeltest_lake import LakeWriter, RowsError
+from sqlgen.modeltest_types import TypeBook
+from sqlgen.modeltest_values import Row
+from sqlgen.plan import Selection
+from sqlgen.project import Project
+from sqlgen.runner import Settings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a test."""
+
+    name: str
+    model: str
+    where: str
+    """``file:line``."""
+    differences: tuple[Difference, ...] = ()
+    error: str = ""
+    seconds: float = 0.0
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with the test itself."""
+
+    @property
+    def ok(self) -> bool:
+        return not (self.differences or self.error or self.problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "name": self.name,
+            "model": self.model,
+            "where": self.where,
+            "ok": self.ok,
+            "seconds": self.seconds,
+            "differences": [difference.to_dict() for difference in self.differences],
+            "error": self.error or "; ".join(map(str, self.problems)) or None,
+        }
+
+
+def run_tests(project: Project, entries: Iterable[Entry]) -> list[Outcome]:
+    """Check and run tests, several at once; what became of them, in their order.
+
+    Raises :class:`sqlgen.errors.ConfigError`, before anything runs, where tests do not fit the project.
+    """
+    with tempfile.TemporaryDirectory(prefix="sqlgen-test-") as scratch, duckdb.connect() as connection:
+        folder = Path(scratch)
+        (folder / "types").mkdir()
+        types = TypeBook(project, connection, folder / "types")
+        cases = Desk(project, connection, types).cases(entries)
+        bench = _Bench(project, folder, connection, types)
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                return list(pool.map(bench.run, range(len(cases)), cases))
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+
+@dataclass
+class _Bench:
+    """Where tests are run."""
+
+    project: Project
+    folder: Path
+    connection: duckdb.DuckDBPyConnection
+    types: TypeBook
+
+    def run(self, number: int, case: Case) -> Outcome:
+        """Run one test to its end."""
+        begun = time.monotonic()
+        lake = self.folder / str(number)
+        lake.mkdir()
+        entry = case.entry
+        outcome = Outcome(entry.name, case.model.name, entry.where)
+        try:
+            table, error = self._build(case, lake)
+            outcome = _judged(case, table, error.replace(f"{lake}/", ""), outcome)
+        except RowsError as error:
+            outcome = dataclasses.replace(outcome, problems=(entry.problem(("given", error.input), str(error)),))
+        return dataclasses.replace(outcome, seconds=round(time.monotonic() - begun, 4))
+
+    def _build(self, case: Case, lake: Path) -> tuple[pa.Table | None, str]:
+        """The table that the model gives (``None`` where it has no rows), or why it fails."""
+        config = self.project.config.model_copy(update={"lake": str(lake), "state": ".sqlgen"})
+        models = {**self.project.models, case.model.name: case.model}
+        project = dataclasses.replace(self.project, config=config, models=models)
+        with self.connection.cursor() as cursor:
+            writer = LakeWriter(project, case.model, cursor)
+            for name, rows in case.given.items():
+                self._give(case, writer, next(place for place in case.model.inputs if place.name == name), rows)
+        engine = Engine(project, Settings(threads=1, instance=self.connection))
+        try:
+            report = engine.run(Selection((case.model.name,)))
+        except SqlgenError as error:
+            return None, str(error)
+        failed = [*report.errors, *(result.error for result in report.tasks if result.error)]
+        if failed:
+            return None, "\n".join(map(_without_sql, failed))
+        return _published(engine, case.model), ""
+
+    def _give(self, case: Case, writer: LakeWriter, place: ModelInput, rows: Sequence[Row]) -> None:
+        entry = case.entry
+        given = entry.spec.given[place.name]
+        try:
+            if given.raw is not None:
+                writer.files(place, [entry.path(name) for name in given.raw], entry.spec.common)
+            else:
+                writer.rows(place, rows, self.types.of(case.model, place), given.times)
+        except RowsError as error:
+            error.input = place.name
+            raise
+
+
+def _published(engine: Engine, model: Model) -> pa.Table | None:
+    """All rows of a table, partition after partition, as they stand in its files."""
+    root = engine.project.lake / model.output.path
+    records = sorted(engine.manifest.load(model.name).items())
+    files = [root / unit.path / name for unit, record in records for name in sorted(record.files)]
+    tables = []
+    for file in files:
+        with contextlib.closing(pq.ParquetFile(file)) as parquet:
+            tables.append(parquet.read())
+    return pa.concat_tables(tables, promote_options="default") if tables else None
+
+
+def _judged(case: Case, table: pa.Table | None, error: str, outcome: Outcome) -> Outcome:
+    spec = case.entry.spec
+    if spec.expect_error is not None:
+        rows = table.num_rows if table is not None else 0
+        found = f"the error is:\n{error}" if error else f"the model gave {rows} rows"
+        met = spec.expect_error in error
+        return outcome if met else dataclasses.replace(outcome, error=f"expected '{spec.expect_error}'; {found}")
+    if error:
+        return dataclasses.replace(outcome, error=error)
+    if table is None:
+        missing = [Difference(number, "", row, None) for number, row in enumerate(case.expected, 1)]
+        return dataclasses.replace(outcome, differences=tuple(missing))
+    problems = tuple(expected_problems(case, table))
+    if problems:
+        return dataclasses.replace(outcome, problems=problems)
+    tolerance = Tolerance(spec.tolerance, spec.absolute_tolerance)
+    return dataclasses.replace(outcome, differences=tuple(compare(case.expected, table, tolerance)))
+
+
+def _without_sql(message: str) -> str:
+    """The error of a task without the file that holds its SQL, which goes away with the lake."""
+    return "\n".join(line for line in message.splitlines() if not line.startswith("  SQL: "))

@@ -1,0 +1,217 @@
+"""Tests of models as they fit their project: which there are, which are meant, what is wrong with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import fnmatch
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from sqlgen.checks import Checker
+from sqlgen.errors import ConfigError, Problem, UsageError, nearest
+from sqlgen.model import Model, ModelInput
+from sqlgen.modeltest_file import EXAMPLE, FOLDER, Entry, Expected, Given, find_files, read_tests
+from sqlgen.modeltest_types import TypeBook
+from sqlgen.modeltest_values import Row, read_rows
+from sqlgen.partitions import KEYS
+from sqlgen.project import Project
+from sqlgen.yamlfile import Document, KeyPath
+
+_SLIP = 0.75
+"""From this likeness on, a column that an adapter does not read is taken for a misspelt one."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A test that fits its project."""
+
+    entry: Entry
+    model: Model
+    """With the options of the test."""
+    given: dict[str, tuple[Row, ...]]
+    """Rows by input, with the common columns; raw files are in the entry."""
+    expected: tuple[Row, ...]
+
+
+def load_entries(project: Project) -> list[Entry]:
+    """All tests beside models.yaml.
+
+    Raises :class:`ConfigError` with every problem in their files, :class:`UsageError` where there are no tests.
+    """
+    folder = project.folder / FOLDER
+    entries, problems = read_tests(find_files(folder))
+    if problems:
+        raise ConfigError(problems)
+    if not entries:
+        raise UsageError(f"no tests in {folder}. Write one, for example in {FOLDER}/bars.yaml:\n{EXAMPLE}")
+    return entries
+
+
+def choose(entries: Iterable[Entry], models: Iterable[str] | None, pattern: str | None) -> list[Entry]:
+    """The tests of some models (``None``: of all) whose names hold ``pattern``, or match it where it is a glob."""
+    entries = list(entries)
+    wanted = set(models) if models is not None else None
+    chosen = [entry for entry in entries if wanted is None or entry.spec.model in wanted]
+    if pattern:
+        glob = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
+        chosen = [entry for entry in chosen if fnmatch.fnmatchcase(entry.name.lower(), glob.lower())]
+    if not chosen:
+        names = [entry.name for entry in entries]
+        what = f"whose name matches '{pattern}'.{nearest(pattern, names)}" if pattern else "of the selected models."
+        raise UsageError(f"there is no test {what} Tests: {', '.join(names)}")
+    return chosen
+
+
+@dataclass
+class Desk:
+    """Where tests are made ready."""
+
+    project: Project
+    connection: duckdb.DuckDBPyConnection
+    types: TypeBook
+
+    def cases(self, entries: Iterable[Entry]) -> list[Case]:
+        """The tests; :class:`ConfigError` with everything by which they do not fit."""
+        problems: list[Problem] = []
+        cases = []
+        for entry in entries:
+            case = self._case(entry, problems)
+            if case is not None:
+                cases.append(case)
+        if problems:
+            raise ConfigError(problems)
+        return cases
+
+    def _case(self, entry: Entry, problems: list[Problem]) -> Case | None:
+        before = len(problems)
+        model = self._model(entry, problems)
+        if model is None:
+            return None
+        problems += _input_problems(entry, model)
+        if len(problems) > before:
+            return None
+        given = {}
+        for name, source in entry.spec.given.items():
+            rows = self._rows(entry, source, ("given", name), problems)
+            given[name] = tuple({**entry.spec.common, **row} for row in rows)
+            problems += self._column_problems(entry, model, name, given[name])
+        expect = entry.spec.expect
+        expected = self._rows(entry, expect, ("expect",), problems) if expect is not None else ()
+        return Case(entry, model, given, expected) if len(problems) == before else None
+
+    def _model(self, entry: Entry, problems: list[Problem]) -> Model | None:
+        """The model with the options of the test."""
+        known = self.project.models
+        name = entry.spec.model
+        if name not in known:
+            message = f"unknown model '{name}'.{nearest(name, known)} Known: {', '.join(known)}"
+            problems.append(entry.problem(("model",), message))
+            return None
+        if not entry.spec.options:
+            return known[name]
+        changed = known[name].config.model_copy(
+            update={"options": {**known[name].config.options, **entry.spec.options}}
+        )
+        at: KeyPath = ("models", name)
+        lines = {(*at, *keys[1:]): line for keys, line in entry.document.lines.items() if keys[:1] == (entry.name,)}
+        config = self.project.config
+        document = Document(entry.document.path, lines=lines)
+        checker = Checker(config, document, self.project.library, self.project.folder / "udfs")
+        model = checker.model(name, changed)
+        problems += [
+            dataclasses.replace(problem, path=entry.name + problem.path.removeprefix(f"models.{name}"))
+            for problem in checker.problems
+        ]
+        return model
+
+    def _rows(self, entry: Entry, place: Expected, keys: KeyPath, problems: list[Problem]) -> tuple[Row, ...]:
+        if place.file is None:
+            return place.rows or ()
+        form, name = place.file
+        path = entry.path(name)
+        if not path.is_file():
+            problems.append(entry.problem((*keys, form), f"no such file: {path}"))
+            return ()
+        try:
+            return tuple(read_rows(path, form, self.connection))
+        except duckdb.Error as error:
+            problems.append(entry.problem((*keys, form), f"{path} cannot be read: {str(error).splitlines()[0]}"))
+            return ()
+
+    def _column_problems(self, entry: Entry, model: Model, name: str, rows: Iterable[Row]) -> Iterator[Problem]:
+        """Columns that a table does not have, and columns of raw rows that look like misspelt ones."""
+        where = next(place for place in model.inputs if place.name == name)
+        columns = self.types.of(model, where).columns
+        named = dict.fromkeys(column for row in rows for column in row)
+        unknown = [column for column in named if column not in {*columns, *KEYS}] if columns else []
+        for column in unknown:
+            meant = difflib.get_close_matches(column, [c for c in columns if c not in named], 1, _SLIP)
+            if where.source is None:
+                hint = nearest(column, columns)
+                message = f"'{where.ref}' has no column '{column}'.{hint} It has: {', '.join(columns)}"
+                yield entry.problem(_first(entry, name, column), message)
+            elif meant:
+                message = f"the adapter of '{where.ref}' reads no column '{column}'. Did you mean '{meant[0]}'?"
+                yield entry.problem(_first(entry, name, column), message)
+
+
+def _input_problems(entry: Entry, model: Model) -> Iterator[Problem]:
+    """Inputs that the model does not have, that are missing, or that are given in a way that does not fit."""
+    inputs = {place.name: place for place in model.inputs}
+    given = entry.spec.given
+    readers: dict[str, str] = {}
+    for name, rows in given.items():
+        keys: KeyPath = ("given", name)
+        if name not in inputs:
+            message = f"model '{model.name}' has no such input.{nearest(name, inputs)} It has: {', '.join(inputs)}"
+            yield entry.problem(keys, message)
+            continue
+        place = inputs[name]
+        if place.ref in readers:
+            message = f"it reads '{place.ref}' as '{readers[place.ref]}' does. Give the rows once, for both"
+            yield entry.problem(keys, message)
+        readers.setdefault(place.ref, name)
+        yield from _raw_problems(entry, place, rows)
+    for name, place in inputs.items():
+        if name not in given and place.ref not in readers and not place.spec.optional:
+            yield entry.problem(("given",), f"input '{name}' is missing. Give its rows; [] for none")
+
+
+def _raw_problems(entry: Entry, place: ModelInput, rows: Given) -> Iterator[Problem]:
+    keys: KeyPath = ("given", place.name)
+    for key, value in (("raw", rows.raw), ("times", rows.times)):
+        if value is not None and place.source is None:
+            message = f"'{place.ref}' is a model, not a source: give the rows of its table"
+            yield entry.problem((*keys, key), message)
+    for name in rows.raw or ():
+        if not entry.path(name).is_file():
+            yield entry.problem((*keys, "raw"), f"no such file: {entry.path(name)}")
+
+
+def _first(entry: Entry, name: str, column: str) -> KeyPath:
+    """Where a column of given rows stands first."""
+    rows = entry.spec.given[name].rows or ()
+    number = next((number for number, row in enumerate(rows) if column in row), None)
+    return ("common", column) if number is None else ("given", name, number, column)
+
+
+def expected_problems(case: Case, table: pa.Table) -> Iterator[Problem]:
+    """Columns that the table does not have, and, where rows are not partial, those that a row leaves out."""
+    known = table.schema.names
+    unknown = {column: number for number, row in reversed(list(enumerate(case.expected))) for column in row}
+    for column, number in unknown.items():
+        if column not in known:
+            hint = nearest(column, known)
+            message = f"'{case.model.name}' has no column '{column}'.{hint} It has: {', '.join(known)}"
+            yield case.entry.problem(("expect", number, column), message)
+    if case.entry.spec.partial:
+        return
+    for number, row in enumerate(case.expected):
+        left_out = [name for name in known if name not in row]
+        if left_out:
+            message = f"partial is false, and the row does not name {', '.join(left_out)}"
+            yield case.entry.problem(("expect", number), message)

@@ -1,0 +1,205 @@
+"""A lake of its own for one test: the given rows as files of its sources and as published tables."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from sqlgen import storage
+from sqlgen.build import DATA_FILE
+from sqlgen.errors import SqlgenError
+from sqlgen.manifest import Manifest, Record
+from sqlgen.model import Model, ModelInput
+from sqlgen.modeltest_types import InputTypes
+from sqlgen.modeltest_values import Row, epoch_ns, iso, plain
+from sqlgen.partitions import KEYS, Partition
+from sqlgen.project import Project
+from sqlgen.quoting import ident, literal
+from sqlgen.rowwise import CLOCK
+
+NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+DEFAULT_TIMES = "ms"
+_WHOLE = ("BIGINT", "INTEGER", "HUGEINT", "UBIGINT", "UINTEGER")
+_BROKEN = ("DOUBLE", "FLOAT", "DECIMAL")
+_COPY_FORMATS = {"ndjson": "json"}
+
+
+class RowsError(SqlgenError):
+    """Given rows that do not fit their input."""
+
+    input = ""
+    """Name of the input, once it is known."""
+
+
+@dataclass(frozen=True)
+class LakeWriter:
+    """Writes the inputs of one test into the lake of ``project``."""
+
+    project: Project
+    model: Model
+    connection: duckdb.DuckDBPyConnection
+
+    def rows(self, entry: ModelInput, rows: Sequence[Row], types: InputTypes, times: str | None) -> None:
+        """Write the rows of one input; :class:`RowsError` where they do not fit."""
+        numbered = enumerate(rows, 1)
+        if entry.source is not None:
+            unit = NS_PER[times or DEFAULT_TIMES]
+            ready = [_raw_row(number, row, types.columns, unit) for number, row in numbered]
+            self._source(entry, _dated(rows, ready), types)
+        else:
+            upstream = self.project.models[entry.ref]
+            ready = [_table_row(number, row, upstream, self.model.header.time) for number, row in numbered]
+            self._table(upstream, ready, types.columns)
+
+    def files(self, entry: ModelInput, files: Iterable[Path], common: Mapping[str, Any]) -> None:
+        """Put files into the folder of a source, below the keys that ``common`` names."""
+        assert entry.source is not None
+        folder = self.project.lake / entry.source.path / _partition(common).path
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
+
+    def _source(self, entry: ModelInput, rows: list[Row], types: InputTypes) -> None:
+        assert entry.source is not None
+        _same_keys(rows)
+        suffix = next(suffix for suffix, form in storage.SUFFIXES.items() if form == types.format)
+        for where, inside in _grouped(rows, KEYS):
+            columns = {name: kind for name, kind in types.columns.items() if name not in where}
+            bare = [{name: value for name, value in row.items() if name not in where} for row in inside]
+            path = self.project.lake / entry.source.path / where.path / f"rows{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if types.format == "ndjson":
+                path.write_text(_json_lines(bare), encoding="utf-8")
+            else:
+                self._copy(bare, columns, path, _COPY_FORMATS.get(types.format, types.format))
+
+    def _table(self, upstream: Model, rows: list[Row], columns: Mapping[str, str]) -> None:
+        manifest = Manifest(self.project.state / "manifest")
+        for where, inside in _grouped(rows, upstream.unit_keys):
+            path = self.project.lake / upstream.output.path / where.path / DATA_FILE
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if "seq" in columns and not any("seq" in row for row in inside):
+                inside = [row | {"seq": number} for number, row in enumerate(inside)]
+            self._copy(inside, columns, path, "parquet")
+            size = path.stat().st_size
+            keys = upstream.output.partition_by
+            record = Record(
+                where.path, keys, "given", "", "", {}, rows=len(inside), bytes=size, files={DATA_FILE: size}
+            )
+            manifest.add(upstream.name, record)
+
+    def _copy(self, rows: list[Row], columns: Mapping[str, str], path: Path, form: str) -> None:
+        """Write rows in the types of their columns, or as DuckDB understands them where those are not known."""
+        lines = path.with_name("_rows.json")
+        lines.write_text(_json_lines(rows), encoding="utf-8")
+        typed = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
+        how = f", columns = {{{typed}}}" if columns else ""
+        names = ", ".join(map(ident, columns)) or "*"
+        scan = f"SELECT {names} FROM read_json({literal(str(lines))}, format = 'newline_delimited'{how})"
+        try:
+            self.connection.execute(f"COPY ({scan}) TO {literal(str(path))} (FORMAT {form})")
+        except duckdb.Error as error:
+            raise RowsError(f"rows do not have the types of their columns: {_first_line(error, lines)}") from None
+        finally:
+            lines.unlink()
+
+
+def _grouped(rows: Iterable[Row], keys: Iterable[str]) -> list[tuple[Partition, list[Row]]]:
+    """Rows by partition, in their order."""
+    groups: dict[Partition, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_partition(row).project(keys), []).append(row)
+    return list(groups.items())
+
+
+def _dated(written: Sequence[Row], ready: list[Row]) -> list[Row]:
+    """Rows with the date under which a collector files them, where all are written with a time that tells it.
+
+    Others go into files whose rows the engine looks at to find their dates.
+    """
+    if any("date" in row for row in written):
+        return ready
+    moments = [next((row[name] for name in CLOCK if row.get(name) is not None), None) for row in written]
+    dates = [None if (ns := epoch_ns(moment)) is None else iso(ns)[:10] for moment in moments]
+    if None in dates:
+        return ready
+    return [row | {"date": date} for row, date in zip(ready, dates, strict=True)]
+
+
+def _same_keys(rows: Iterable[Row]) -> None:
+    """All files of a source lie in folders of the same keys."""
+    found: dict[tuple[str, ...], int] = {}
+    for number, row in enumerate(rows, 1):
+        found.setdefault(tuple(key for key in KEYS if row.get(key) is not None), number)
+    if len(found) > 1:
+        told = "; ".join(f"row {number}: {', '.join(keys) or 'none'}" for keys, number in found.items())
+        raise RowsError(f"rows of one source must name the same of {', '.join(KEYS)}. Found {told}")
+
+
+def _partition(row: Mapping[str, Any]) -> Partition:
+    return Partition.of(**{key: _key(key, row[key]) for key in KEYS if row.get(key) is not None})
+
+
+def _key(key: str, value: Any) -> str:
+    if key != "date":
+        return str(value)
+    ns = epoch_ns(value)
+    if ns is None:
+        raise RowsError(f"date: found {value!r}, a date like 2026-01-01 is needed")
+    return iso(ns)[:10]
+
+
+def _table_row(number: int, row: Row, upstream: Model, time: str) -> Row:
+    """A row of a published table with all keys of its partition; the date follows from the time where it is missing."""
+    moment = epoch_ns(row.get(time))
+    dated = {"date": iso(moment)[:10]} | row if moment is not None else row
+    missing = [key for key in upstream.unit_keys if dated.get(key) is None]
+    if missing:
+        raise RowsError(f"row {number} names no {', '.join(missing)}, by which '{upstream.name}' is partitioned")
+    return dated
+
+
+def _raw_row(number: int, row: Row, columns: Mapping[str, str], unit: int) -> Row:
+    return {name: _raw(number, name, value, columns.get(name, ""), unit) for name, value in row.items()}
+
+
+def _raw(number: int, name: str, value: Any, kind: str, unit: int) -> Any:
+    """A value as a raw file has it: a time on the source's clock, levels as structs."""
+    if kind.startswith(_WHOLE + _BROKEN) and not kind.endswith("]"):
+        ns = epoch_ns(value)
+        if ns is None:
+            return value
+        if kind.startswith(_BROKEN):
+            return ns / unit
+        if ns % unit:
+            raise RowsError(
+                f"row {number}: {name}: {value} is finer than the clock of the source. Write the number itself,"
+                " or say what it counts with times: s, ms, us or ns"
+            )
+        return ns // unit
+    if kind.startswith("STRUCT(") and kind.endswith("[]") and isinstance(value, list | tuple):
+        names = _fields(kind)
+        return [dict(zip(names, level, strict=False)) if isinstance(level, list) else level for level in value]
+    return value
+
+
+def _fields(kind: str) -> list[str]:
+    """Names of the fields of a type like ``STRUCT(price DOUBLE, size DOUBLE)[]``."""
+    struct = duckdb.sqltype(kind.removesuffix("[]"))
+    return [name for name, _ in struct.children]
+
+
+def _json_lines(rows: Iterable[Row]) -> str:
+    return "".join(json.dumps(plain(row)) + "\n" for row in rows)
+
+
+def _first_line(error: Exception, path: Path) -> str:
+    lines = str(error).replace(str(path), path.name).strip().splitlines()
+    return next(itertools.chain(lines, [""]))

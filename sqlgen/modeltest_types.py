@@ -1,0 +1,99 @@
+"""Which columns the inputs of a model have, and their types: what makes rows of plain values rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from sqlgen import states
+from sqlgen.compiler import Compiler, Scan, Scope
+from sqlgen.errors import SqlgenError
+from sqlgen.model import Model, ModelInput
+from sqlgen.pipe import Pipe
+from sqlgen.project import Project
+from sqlgen.quoting import ident, literal
+from sqlgen.rowwise import RawRows
+from sqlgen.statements import KERNEL_ROWS
+
+Types = Mapping[str, str]
+"""Column -> SQL type."""
+
+
+@dataclass(frozen=True)
+class InputTypes:
+    """What is known of the rows of an input."""
+
+    columns: Types
+    """Empty where it is not known."""
+    format: str
+    """Of the files to write."""
+
+
+@dataclass
+class TypeBook:
+    """Looks up the columns of inputs, each once."""
+
+    project: Project
+    connection: duckdb.DuckDBPyConnection
+    folder: Path
+    """For empty files, over which SQL is described."""
+    _sources: dict[str, InputTypes] = field(default_factory=dict)
+    _tables: dict[str, Types] = field(default_factory=dict)
+
+    def of(self, model: Model, entry: ModelInput) -> InputTypes:
+        """The columns of an input, as its files have them."""
+        if entry.source is None:
+            return InputTypes(self.table(entry.ref), "parquet")
+        key = f"{entry.ref} {model.adapter_options[entry.name]}"
+        if key not in self._sources:
+            self._sources[key] = self._source(model, entry)
+        return self._sources[key]
+
+    def table(self, name: str) -> Types:
+        """The columns of a model's table; none where its SQL cannot be described without files."""
+        if name not in self._tables:
+            try:
+                self._tables[name] = self._described(self.project.models[name])
+            except (duckdb.Error, SqlgenError):
+                self._tables[name] = {}
+        return self._tables[name]
+
+    def _source(self, model: Model, entry: ModelInput) -> InputTypes:
+        """What the adapter reads, in the form in which it names the types."""
+        assert entry.source is not None
+        declared = entry.source.format
+        for form in ("ndjson",) if declared == "auto" else (declared, "ndjson"):
+            try:
+                select = Compiler(self.project).input_select(model, entry, Scan(("",), form, hive_keys=()))
+                columns = RawRows.of(entry.ref, select, self.connection).types
+            except SqlgenError:
+                continue
+            return InputTypes(columns, form if declared == "auto" else declared)
+        return InputTypes({}, "parquet" if declared == "auto" else declared)
+
+    def _described(self, model: Model) -> Types:
+        compiler = Compiler(self.project)
+        scope = Scope({entry.name: self._empty(model, entry) for entry in model.inputs})
+        with self.connection.cursor() as cursor:
+            if model.chain is not None:
+                with self.connection.cursor() as feed:
+                    rows = feed.sql(compiler.feed(model, scope)).to_arrow_reader()
+                    pipe = Pipe(model.chain, states.Snapshot(model.chain.start()), rows, None)
+                    cursor.register(KERNEL_ROWS, pipe.reader().read_all())
+            rows_of = cursor.execute(f"DESCRIBE {compiler.select(model, scope)}").fetchall()
+        # A column of a few words is an enumeration of those that came, and none came.
+        return {row[0]: "VARCHAR" if row[1].startswith("ENUM") else row[1] for row in rows_of}
+
+    def _empty(self, model: Model, entry: ModelInput) -> Scan:
+        """A file without rows, as the input has them."""
+        path = self.folder / f"{len(list(self.folder.iterdir()))}.{entry.ref}"
+        if entry.source is not None:
+            path.touch()
+            form = entry.source.format
+            return Scan((str(path),), "ndjson" if form in ("auto", "parquet") else form, hive_keys=())
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in self.table(entry.ref).items())
+        self.connection.execute(f"COPY (SELECT {columns} LIMIT 0) TO {literal(str(path))} (FORMAT parquet)")
+        return Scan((str(path),), hive_keys=())

@@ -27,7 +27,7 @@ from sqlgen.arguments import (
     selection_of,
 )
 from sqlgen.errors import SqlgenError
-from sqlgen.modeltest_command import run_model_tests
+from sqlgen.modeltests.command import run_model_tests
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -282,7 +282,7 @@ def schema(
     import json as jsonlib
 
     from sqlgen.config import Config
-    from sqlgen.modeltest_file import json_schema
+    from sqlgen.modeltests.file import json_schema
 
     text = jsonlib.dumps(json_schema() if tests else Config.model_json_schema(), indent=2) + "\n"
     if output is None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen.modeltest_compare import Difference, Tolerance, compare, same
-from sqlgen.modeltest_values import epoch_ns, iso, python_rows
+from sqlgen.modeltests.compare import Difference, Tolerance, compare, same
+from sqlgen.modeltests.values import epoch_ns, iso, python_rows
 
 EXACT = Tolerance(0.0, 0.0)
 NS = pa.timestamp("ns")

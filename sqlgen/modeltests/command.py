@@ -29,9 +29,9 @@ def run_model_tests(
     """
     from rich.console import Console
 
-    from sqlgen.modeltest import run_tests
-    from sqlgen.modeltest_cases import choose, load_entries
-    from sqlgen.modeltest_console import as_dict, print_outcomes
+    from sqlgen.modeltests.cases import choose, load_entries
+    from sqlgen.modeltests.console import as_dict, print_outcomes
+    from sqlgen.modeltests.runs import run_tests
     from sqlgen.project import load
 
     begun = time.monotonic()

@@ -9,27 +9,19 @@ from pathlib import Path
 import duckdb
 
 from sqlgen import states
-from sqlgen.compiler import Compiler, Scan, Scope
+from sqlgen.compiler import Compiler
 from sqlgen.errors import SqlgenError
 from sqlgen.model import Model, ModelInput
 from sqlgen.pipe import Pipe
 from sqlgen.project import Project
 from sqlgen.quoting import ident, literal
-from sqlgen.rowwise import RawRows
+from sqlgen.scope import Scan, Scope
 from sqlgen.statements import KERNEL_ROWS
 
 Types = Mapping[str, str]
 """Column -> SQL type."""
-
-
-@dataclass(frozen=True)
-class InputTypes:
-    """What is known of the rows of an input."""
-
-    columns: Types
-    """Empty where it is not known."""
-    format: str
-    """Of the files to write."""
+ROWS_FORMAT = "ndjson"
+"""Of the files to which given rows of a source are written, whatever its own files are."""
 
 
 @dataclass
@@ -40,17 +32,23 @@ class TypeBook:
     connection: duckdb.DuckDBPyConnection
     folder: Path
     """For empty files, over which SQL is described."""
-    _sources: dict[str, InputTypes] = field(default_factory=dict)
+    _sources: dict[str, Types] = field(default_factory=dict)
     _tables: dict[str, Types] = field(default_factory=dict)
 
-    def of(self, model: Model, entry: ModelInput) -> InputTypes:
+    def of(self, model: Model, entry: ModelInput) -> Types:
         """The columns of an input, as its files have them."""
         if entry.source is None:
-            return InputTypes(self.table(entry.ref), "parquet")
+            return self.table(entry.ref)
         key = f"{entry.ref} {model.adapter_options[entry.name]}"
         if key not in self._sources:
-            self._sources[key] = self._source(model, entry)
+            self._sources[key] = self._read_by_adapter(model, entry)
         return self._sources[key]
+
+    def _read_by_adapter(self, model: Model, entry: ModelInput) -> Types:
+        try:
+            return Compiler(self.project).raw_columns(model, entry, Scan(("",), hive_keys=()))
+        except SqlgenError:
+            return {}
 
     def table(self, name: str) -> Types:
         """The columns of a model's table; none where its SQL cannot be described without files."""
@@ -60,19 +58,6 @@ class TypeBook:
             except (duckdb.Error, SqlgenError):
                 self._tables[name] = {}
         return self._tables[name]
-
-    def _source(self, model: Model, entry: ModelInput) -> InputTypes:
-        """What the adapter reads, in the form in which it names the types."""
-        assert entry.source is not None
-        declared = entry.source.format
-        for form in ("ndjson",) if declared == "auto" else (declared, "ndjson"):
-            try:
-                select = Compiler(self.project).input_select(model, entry, Scan(("",), form, hive_keys=()))
-                columns = RawRows.of(entry.ref, select, self.connection).types
-            except SqlgenError:
-                continue
-            return InputTypes(columns, form if declared == "auto" else declared)
-        return InputTypes({}, "parquet" if declared == "auto" else declared)
 
     def _described(self, model: Model) -> Types:
         compiler = Compiler(self.project)
@@ -92,8 +77,7 @@ class TypeBook:
         path = self.folder / f"{len(list(self.folder.iterdir()))}.{entry.ref}"
         if entry.source is not None:
             path.touch()
-            form = entry.source.format
-            return Scan((str(path),), "ndjson" if form in ("auto", "parquet") else form, hive_keys=())
+            return Scan((str(path),), ROWS_FORMAT, hive_keys=())
         columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in self.table(entry.ref).items())
         self.connection.execute(f"COPY (SELECT {columns} LIMIT 0) TO {literal(str(path))} (FORMAT parquet)")
         return Scan((str(path),), hive_keys=())

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from sqlgen import yamlfile
 from sqlgen.config import Names, Node
 from sqlgen.errors import ConfigError, Problem, nearest
-from sqlgen.modeltest_values import Row
+from sqlgen.modeltests.values import Row
 from sqlgen.yamlfile import Document, KeyPath
 
 FOLDER = "model_tests"

@@ -12,13 +12,12 @@ from typing import Any
 
 import duckdb
 
-from sqlgen import storage
 from sqlgen.build import DATA_FILE
 from sqlgen.errors import SqlgenError
 from sqlgen.manifest import Manifest, Record
 from sqlgen.model import Model, ModelInput
-from sqlgen.modeltest_types import InputTypes
-from sqlgen.modeltest_values import Row, epoch_ns, iso, plain
+from sqlgen.modeltests.types import ROWS_FORMAT, Types
+from sqlgen.modeltests.values import Row, epoch_ns, iso, plain
 from sqlgen.partitions import KEYS, Partition
 from sqlgen.project import Project
 from sqlgen.quoting import ident, literal
@@ -28,7 +27,6 @@ NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 DEFAULT_TIMES = "ms"
 _WHOLE = ("BIGINT", "INTEGER", "HUGEINT", "UBIGINT", "UINTEGER")
 _BROKEN = ("DOUBLE", "FLOAT", "DECIMAL")
-_COPY_FORMATS = {"ndjson": "json"}
 
 
 class RowsError(SqlgenError):
@@ -46,17 +44,17 @@ class LakeWriter:
     model: Model
     connection: duckdb.DuckDBPyConnection
 
-    def rows(self, entry: ModelInput, rows: Sequence[Row], types: InputTypes, times: str | None) -> None:
+    def rows(self, entry: ModelInput, rows: Sequence[Row], types: Types, times: str | None) -> None:
         """Write the rows of one input; :class:`RowsError` where they do not fit."""
         numbered = enumerate(rows, 1)
         if entry.source is not None:
             unit = NS_PER[times or DEFAULT_TIMES]
-            ready = [_raw_row(number, row, types.columns, unit) for number, row in numbered]
+            ready = [_raw_row(number, row, types, unit) for number, row in numbered]
             self._source(entry, _dated(rows, ready), types)
         else:
             upstream = self.project.models[entry.ref]
             ready = [_table_row(number, row, upstream, self.model.header.time) for number, row in numbered]
-            self._table(upstream, ready, types.columns)
+            self._table(upstream, ready, types)
 
     def files(self, entry: ModelInput, files: Iterable[Path], common: Mapping[str, Any]) -> None:
         """Put files into the folder of a source, below the keys that ``common`` names."""
@@ -66,19 +64,17 @@ class LakeWriter:
         for file in files:
             shutil.copyfile(file, folder / file.name)
 
-    def _source(self, entry: ModelInput, rows: list[Row], types: InputTypes) -> None:
+    def _source(self, entry: ModelInput, rows: list[Row], types: Types) -> None:
         assert entry.source is not None
         _same_keys(rows)
-        suffix = next(suffix for suffix, form in storage.SUFFIXES.items() if form == types.format)
         for where, inside in _grouped(rows, KEYS):
-            columns = {name: kind for name, kind in types.columns.items() if name not in where}
             bare = [{name: value for name, value in row.items() if name not in where} for row in inside]
-            path = self.project.lake / entry.source.path / where.path / f"rows{suffix}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if types.format == "ndjson":
-                path.write_text(_json_lines(bare), encoding="utf-8")
+            folder = self.project.lake / entry.source.path / where.path
+            folder.mkdir(parents=True, exist_ok=True)
+            if types:
+                (folder / f"rows.{ROWS_FORMAT}").write_text(_json_lines(bare), encoding="utf-8")
             else:
-                self._copy(bare, columns, path, _COPY_FORMATS.get(types.format, types.format))
+                self._copy(bare, {}, folder / "rows.parquet")
 
     def _table(self, upstream: Model, rows: list[Row], columns: Mapping[str, str]) -> None:
         manifest = Manifest(self.project.state / "manifest")
@@ -87,7 +83,7 @@ class LakeWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             if "seq" in columns and not any("seq" in row for row in inside):
                 inside = [row | {"seq": number} for number, row in enumerate(inside)]
-            self._copy(inside, columns, path, "parquet")
+            self._copy(inside, columns, path)
             size = path.stat().st_size
             keys = upstream.output.partition_by
             record = Record(
@@ -95,7 +91,7 @@ class LakeWriter:
             )
             manifest.add(upstream.name, record)
 
-    def _copy(self, rows: list[Row], columns: Mapping[str, str], path: Path, form: str) -> None:
+    def _copy(self, rows: list[Row], columns: Mapping[str, str], path: Path) -> None:
         """Write rows in the types of their columns, or as DuckDB understands them where those are not known."""
         lines = path.with_name("_rows.json")
         lines.write_text(_json_lines(rows), encoding="utf-8")
@@ -104,7 +100,7 @@ class LakeWriter:
         names = ", ".join(map(ident, columns)) or "*"
         scan = f"SELECT {names} FROM read_json({literal(str(lines))}, format = 'newline_delimited'{how})"
         try:
-            self.connection.execute(f"COPY ({scan}) TO {literal(str(path))} (FORMAT {form})")
+            self.connection.execute(f"COPY ({scan}) TO {literal(str(path))} (FORMAT parquet)")
         except duckdb.Error as error:
             raise RowsError(f"rows do not have the types of their columns: {_first_line(error, lines)}") from None
         finally:

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from sqlgen.console import plain as plain_line
-from sqlgen.modeltest import Outcome
-from sqlgen.modeltest_compare import Difference
-from sqlgen.modeltest_values import plain
+from sqlgen.modeltests.compare import Difference
+from sqlgen.modeltests.runs import Outcome
+from sqlgen.modeltests.values import plain
 
 MOST_ROWS = 20
 """Lines of a table of differences."""

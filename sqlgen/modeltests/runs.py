@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 from sqlgen.engine import Engine
 from sqlgen.errors import Problem, SqlgenError
 from sqlgen.model import Model, ModelInput
-from sqlgen.modeltest_cases import Case, Desk, expected_problems
-from sqlgen.modeltest_compare import Difference, Tolerance, compare
-from sqlgen.modeltest_file import Entry
-from sqlgen.modeltest_lake import LakeWriter, RowsError
-from sqlgen.modeltest_types import TypeBook
-from sqlgen.modeltest_values import Row
+from sqlgen.modeltests.cases import Case, Desk, expected_problems
+from sqlgen.modeltests.compare import Difference, Tolerance, compare
+from sqlgen.modeltests.file import Entry
+from sqlgen.modeltests.lake import LakeWriter, RowsError
+from sqlgen.modeltests.types import TypeBook
+from sqlgen.modeltests.values import Row
 from sqlgen.plan import Selection
 from sqlgen.project import Project
 from sqlgen.runner import Settings
@@ -111,12 +111,15 @@ class _Bench:
     def _build(self, case: Case, lake: Path) -> tuple[pa.Table | None, str]:
         """The table that the model gives (``None`` where it has no rows), or why it fails."""
         config = self.project.config.model_copy(update={"lake": str(lake), "state": ".sqlgen"})
-        models = {**self.project.models, case.model.name: case.model}
+        model = _in_folders(case)
+        sources = {place.ref: place.source for place in model.inputs if place.source is not None}
+        config = config.model_copy(update={"sources": {**config.sources, **sources}})
+        models = {**self.project.models, model.name: model}
         project = dataclasses.replace(self.project, config=config, models=models)
         with self.connection.cursor() as cursor:
-            writer = LakeWriter(project, case.model, cursor)
+            writer = LakeWriter(project, model, cursor)
             for name, rows in case.given.items():
-                self._give(case, writer, next(place for place in case.model.inputs if place.name == name), rows)
+                self._give(case, writer, next(place for place in model.inputs if place.name == name), rows)
         engine = Engine(project, Settings(threads=1, instance=self.connection))
         try:
             report = engine.run(Selection((case.model.name,)))
@@ -138,6 +141,19 @@ class _Bench:
         except RowsError as error:
             error.input = place.name
             raise
+
+
+def _in_folders(case: Case) -> Model:
+    """The model of a test; sources whose rows are given have them in hive folders, whatever their own files are."""
+    given = {name for name, spec in case.entry.spec.given.items() if spec.raw is None}
+    plain = {"pattern": "", "format": "auto"}
+    inputs = (
+        dataclasses.replace(place, source=place.source.model_copy(update=plain))
+        if place.source is not None and place.name in given
+        else place
+        for place in case.model.inputs
+    )
+    return dataclasses.replace(case.model, inputs=tuple(inputs))
 
 
 def _published(engine: Engine, model: Model) -> pa.Table | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sqlgen.modeltest_values import Row, epoch_ns, plain, python_rows
+from sqlgen.modeltests.values import Row, epoch_ns, plain, python_rows
 
 ALIGNED_CELLS = 40_000
 """Up to so many pairs of rows it is sought which belong together; beyond that they are compared by position."""

@@ -14,9 +14,9 @@ import pyarrow as pa
 from sqlgen.checks import Checker
 from sqlgen.errors import ConfigError, Problem, UsageError, nearest
 from sqlgen.model import Model, ModelInput
-from sqlgen.modeltest_file import EXAMPLE, FOLDER, Entry, Expected, Given, find_files, read_tests
-from sqlgen.modeltest_types import TypeBook
-from sqlgen.modeltest_values import Row, read_rows
+from sqlgen.modeltests.file import EXAMPLE, FOLDER, Entry, Expected, Given, find_files, read_tests
+from sqlgen.modeltests.types import TypeBook
+from sqlgen.modeltests.values import Row, read_rows
 from sqlgen.partitions import KEYS
 from sqlgen.project import Project
 from sqlgen.yamlfile import Document, KeyPath
@@ -121,6 +121,8 @@ class Desk:
         config = self.project.config
         document = Document(entry.document.path, lines=lines)
         checker = Checker(config, document, self.project.library, self.project.folder / "udfs")
+        for source, spec in config.sources.items():
+            checker.source(source, spec)
         model = checker.model(name, changed)
         problems += [
             dataclasses.replace(problem, path=entry.name + problem.path.removeprefix(f"models.{name}"))
@@ -145,7 +147,7 @@ class Desk:
     def _column_problems(self, entry: Entry, model: Model, name: str, rows: Iterable[Row]) -> Iterator[Problem]:
         """Columns that a table does not have, and columns of raw rows that look like misspelt ones."""
         where = next(place for place in model.inputs if place.name == name)
-        columns = self.types.of(model, where).columns
+        columns = self.types.of(model, where)
         named = dict.fromkeys(column for row in rows for column in row)
         unknown = [column for column in named if column not in {*columns, *KEYS}] if columns else []
         for column in unknown:

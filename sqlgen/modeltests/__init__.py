@@ -1,0 +1,1 @@
+"""Tests of models in YAML: given rows, expected rows."""

@@ -16,7 +16,8 @@ import duckdb
 from sqlgen import states, storage
 from sqlgen.compiler import Layout, Scan, Scope, input_predicate, partition_predicate
 from sqlgen.errors import TaskError
-from sqlgen.kernel_copy import KernelCopy, Statements
+from sqlgen.inspection import Inspection, own_files
+from sqlgen.kernel_copy import KernelCopy, Statements, state_before
 from sqlgen.manifest import SIDECAR, Record, read_sidecar
 from sqlgen.model import Model, ModelInput
 from sqlgen.model_planner import new_files
@@ -24,6 +25,8 @@ from sqlgen.partitions import KEYS, Partition
 from sqlgen.plan import Slice, Task
 from sqlgen.planner import Planner
 from sqlgen.project import Project
+from sqlgen.quality import Count
+from sqlgen.quarantine import Quarantine
 from sqlgen.quoting import ident, literal
 from sqlgen.report import Status
 
@@ -37,6 +40,7 @@ class Built:
     status: Status
     record: Record | None
     rows_in: int = 0
+    checks: tuple[Count, ...] = ()
 
 
 @dataclass
@@ -67,7 +71,14 @@ class Builder:
         """Where a model's table lies."""
         return self.roots.get(model) or self.project.lake / self.project.models[model].output.path
 
+    def quarantine_root(self, model: str) -> Path:
+        """Where rows that a model's checks quarantine lie."""
+        if model in self.roots:
+            return self.staging / "quarantines" / model
+        return self.project.lake / self.project.models[model].quarantine
+
     def remove(self, task: Task) -> Built:
+        self._quarantine(task).publish()
         self._take_away(task)
         return Built("removed", None)
 
@@ -83,17 +94,19 @@ class Builder:
         ):
             return Built("recovered", old)
         staged = self._stage_folder(task)
-        mode = self.project.models[task.model].output.mode
+        model = self.project.models[task.model]
+        inspection = Inspection(self.planner.compiler, model, task.unit, self._quarantine(task), connection, sql)
         try:
-            if self.project.models[task.model].chain is not None:
-                task = self._copy_through_kernels(task, staged, connection, sql)
-            elif mode == "append":
-                self._append(task, old, staged, connection, sql)
+            if model.chain is not None:
+                task = self._copy_through_kernels(task, staged, inspection)
+            elif model.output.mode == "append":
+                self._append(task, old, staged, inspection)
             else:
-                self._copy(task, old if mode == "merge" else None, staged, connection, sql)
-            return self._publish(task, staged, connection)
+                self._copy(task, old if model.output.mode == "merge" else None, staged, inspection)
+            return self._publish(task, staged, inspection)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
+            inspection.discard()
 
     def _published(self, task: Task) -> Record | None:
         """What is published now; an error where it is not known and must not be lost."""
@@ -119,24 +132,35 @@ class Builder:
         staged.mkdir(parents=True)
         return staged
 
-    def _copy(
-        self, task: Task, old: Record | None, staged: Path, connection: duckdb.DuckDBPyConnection, sql: list[str]
-    ) -> None:
+    def _quarantine(self, task: Task) -> Quarantine:
+        staged = self.staging / _short(f"{task.model}/{task.unit.path}/quarantine")
+        target = self.quarantine_root(task.model) / task.unit.path
+        return Quarantine(self.project.library, staged, target, self.project.lake)
+
+    def _inspect(self, task: Task, inspection: Inspection, stem: str) -> None:
+        """Run the checks of the sources, over the rows of the task's own partitions."""
+        model = self.project.models[task.model]
+        for entry, part, files in own_files(model, task.slices, self.planner.listings, self.project.lake):
+            scan = self._scan(model, task.unit, entry, part)
+            assert scan is not None
+            inspection.source(entry, scan, files, stem)
+
+    def _copy(self, task: Task, old: Record | None, staged: Path, inspection: Inspection) -> None:
         model = self.project.models[task.model]
         scope = self.scope(task)
         if scope is None:
             self._keep(task, old, staged)
             return
-        target = str(staged if model.inner_keys else staged / DATA_FILE)
-        published = [str(self.folder(task) / name) for name in old.files] if old is not None else []
-        sql.append(self.planner.compiler.copy(model, scope, target, tuple(published)))
-        connection.execute(sql[-1])
+        assert task.want is not None
+        self._inspect(task, inspection, task.want.version)
+        target = staged if model.inner_keys else staged / DATA_FILE
+        published = tuple(str(self.folder(task) / name) for name in old.files) if old is not None else ()
+        inspection.execute(self.planner.compiler.copy(model, scope, str(inspection.target(target)), published))
+        inspection.settle(target, task.want.version, published)
         if not model.inner_keys and not (staged / DATA_FILE).exists():
             raise TaskError(f"the staged file {staged / DATA_FILE} has vanished. Does another program clean up there?")
 
-    def _copy_through_kernels(
-        self, task: Task, staged: Path, connection: duckdb.DuckDBPyConnection, sql: list[str]
-    ) -> Task:
+    def _copy_through_kernels(self, task: Task, staged: Path, inspection: Inspection) -> Task:
         """Stage the unit and the kernels' state after it; the task, with that state in its record."""
         model = self.project.models[task.model]
         scope = self.scope(task)
@@ -144,32 +168,24 @@ class Builder:
         assert model.chain is not None
         if scope is None:
             return task
-        start = self._state_before(task, model)
+        before = self.root(task.model) / task.previous.path if task.previous is not None else None
+        start = state_before(model.chain, before, task.want.before)
+        self._inspect(task, inspection, task.want.version)
+        target = staged if model.inner_keys else staged / DATA_FILE
         statements = Statements(
             feed=self.planner.compiler.feed(model, scope),
             trades=self.planner.compiler.trades(model, scope),
-            copy=self.planner.compiler.copy(model, scope, str(staged if model.inner_keys else staged / DATA_FILE)),
+            copy=self.planner.compiler.copy(model, scope, str(inspection.target(target))),
         )
         constants = {key: task.unit.typed(key) for key in KEYS if key in task.unit}
+        reader = inspection.connection
         kernels = KernelCopy(
-            model.chain, statements, constants, connection, self.writer or connection, self.cursors, sql
+            model.chain, statements, constants, reader, self.writer or reader, self.cursors, inspection.sql
         )
         content = states.encode(kernels.run(start), model.chain.identity)
+        inspection.settle(target, task.want.version)
         (staged / states.STATE_FILE).write_bytes(content)
         return dataclasses.replace(task, want=dataclasses.replace(task.want, state=states.digest(content)))
-
-    def _state_before(self, task: Task, model: Model) -> states.Snapshot:
-        assert model.chain is not None
-        assert task.want is not None
-        if not task.want.before or task.previous is None:
-            return states.Snapshot(model.chain.start())
-        folder = self.root(task.model) / task.previous.path
-        try:
-            return states.read(folder, task.want.before, model.chain.identity)
-        except states.StateError as error:
-            raise TaskError(
-                f"the kernel state in {folder} cannot be used: {error}. Run again to build it anew"
-            ) from None
 
     def _keep(self, task: Task, old: Record | None, staged: Path) -> None:
         """Take over what is published, under a second name of the same files."""
@@ -177,21 +193,22 @@ class Builder:
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             storage.link_or_copy(self.folder(task) / name, staged / name)
 
-    def _append(
-        self, task: Task, old: Record | None, staged: Path, connection: duckdb.DuckDBPyConnection, sql: list[str]
-    ) -> None:
+    def _append(self, task: Task, old: Record | None, staged: Path, inspection: Inspection) -> None:
         """Keep what is there; add one file for each input file that has not contributed yet."""
         model = self.project.models[task.model]
         self._keep(task, old, staged)
+        inspection.quarantine.keep(old.quarantine if old is not None else ())
         done = old.contributed if old is not None else ()
         part = task.slices[0]
         for file in new_files(part.files, done, model.config.delete_after_processing):
-            scope = self.scope(dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),)))
+            alone = dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),))
+            scope = self.scope(alone)
             assert scope is not None
             name = f"append-{_short(repr(tuple(file)))}"
             target = staged / name if model.inner_keys else staged / f"{name}.parquet"
-            sql.append(self.planner.compiler.copy(model, scope, str(target)))
-            connection.execute(sql[-1])
+            self._inspect(alone, inspection, name)
+            inspection.execute(self.planner.compiler.copy(model, scope, str(inspection.target(target))))
+            inspection.settle(target, name)
 
     def scope(self, task: Task) -> Scope | None:
         """What the task's statement covers; ``None`` where its first input has no rows."""
@@ -250,8 +267,9 @@ class Builder:
             terms.append(f"(date = {literal(unit.date)} OR {ident(model.header.time)} >= {moment})")
         return " AND ".join(terms) or None
 
-    def _publish(self, task: Task, staged: Path, connection: duckdb.DuckDBPyConnection) -> Built:
+    def _publish(self, task: Task, staged: Path, inspection: Inspection) -> Built:
         assert task.want is not None
+        connection = inspection.connection
         files = {str(path.relative_to(staged)): path.stat().st_size for path in sorted(staged.rglob("*.parquet"))}
         rows = self._check(task, staged, files, connection)
         for name in [name for name in files if rows[name] == 0]:
@@ -263,16 +281,19 @@ class Builder:
             rows=total,
             bytes=sum(files.values()),
             files=files,
+            quarantine=inspection.quarantine.files,
             run_id=self.run_id,
             published_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         )
         rows_in = self._rows_in(task, connection)
+        # Before the table: only what a published record says of its quarantine is there for certain.
+        inspection.quarantine.publish()
         if not files and not task.want.contributed and not task.want.state:
             self._take_away(task)
-            return Built("empty", record, rows_in)
+            return Built("empty", record, rows_in, inspection.counts)
         storage.replace_text(staged / SIDECAR, record.to_json(sources=True) + "\n")
         storage.publish(staged, self.folder(task))
-        return Built("published" if total else "empty", record, rows_in)
+        return Built("published" if total else "empty", record, rows_in, inspection.counts)
 
     def _check(
         self, task: Task, staged: Path, files: Mapping[str, int], connection: duckdb.DuckDBPyConnection

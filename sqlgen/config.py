@@ -9,18 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from sqlgen import yamlfile
 from sqlgen.errors import ConfigError, Problem, nearest
+from sqlgen.nodes import Names, Node
+from sqlgen.quality import Check
 from sqlgen.yamlfile import Document, KeyPath
 
 Compression = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "uncompressed"]
-
-
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
 
 
 def _cron(value: str) -> str:
@@ -37,9 +35,6 @@ def _local(value: str) -> str:
     return value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[str, ...])]
-
-
 def _relative(value: str) -> str:
     if any(part in ("", ".", "..") for part in value.split("/")):
         raise ValueError(
@@ -49,12 +44,6 @@ def _relative(value: str) -> str:
 
 
 Folder = Annotated[str, AfterValidator(_relative)]
-
-
-class Node(BaseModel):
-    """Base of every YAML node: immutable, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
 class Output(Node):
@@ -78,6 +67,7 @@ class Source(Node):
     adapter: str = Field(description="Template under transforms_sql/sources, without .sql.j2")
     format: Literal["auto", "parquet", "ndjson"] = Field("auto", description="File format; auto goes by the names")
     description: str = Field("", description="One line for people")
+    checks: tuple[Check, ...] = Field((), description="What its canonical rows must be like")
 
 
 class Input(Node):
@@ -116,6 +106,7 @@ class Model(Node):
     )
     columns: Names = Field((), description="Keep only these columns of the result")
     filter: str | None = Field(None, min_length=1, description="SQL predicate over the result")
+    checks: tuple[Check, ...] = Field((), description="What the rows of the result must be like")
     batch_size: int | None = Field(
         None, ge=2048, description="Rows that are processed and written together (row group size where none is given)"
     )

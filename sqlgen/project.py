@@ -57,6 +57,8 @@ def load(path: Path) -> Project:
     own = path.parent / "transforms_sql"
     checker = Checker(config, document, Library(own if own.is_dir() else None), path.parent / "udfs")
     models = {name: model for name, spec in config.models.items() if (model := checker.model(name, spec)) is not None}
+    for name, source in config.sources.items():
+        checker.rows(("sources", name, "checks"), source.checks)
     checker.collisions()
     checker.deletions(models)
     checker.unit_keys(models)

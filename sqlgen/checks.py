@@ -233,7 +233,9 @@ class Checker:
 
     def collisions(self) -> None:
         """No two models may publish into one folder, nor into each other's or a source's."""
-        taken: dict[str, tuple[str, ...]] = {f"sources.{name}": (source.path,) for name, source in self.config.sources.items()}
+        taken: dict[str, tuple[str, ...]] = {
+            f"sources.{name}": (source.path,) for name, source in self.config.sources.items()
+        }
         for name, model in self.config.models.items():
             path = model.output.path
             own = (path, quarantine_of(path))

@@ -22,13 +22,17 @@ CANONICAL = (*KEYS, "ts", "seq")
 class Place:
     """Where rows of a partition stand: in this file from row ``first`` of the partition on."""
 
-    exchange: str | None
-    symbol: str | None
-    date: str | None
+    exchange: str
+    symbol: str
+    date: str
     first: int
     path: str
     counted: bool
     """Whether the rows after ``first`` are those of the file, one for one."""
+
+    def holds(self, row: Mapping[str, str]) -> bool:
+        """Whether a row of this partition stands here, or in a later file."""
+        return all(row[key] == getattr(self, key) for key in KEYS) and int(row["seq"]) >= self.first
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ from sqlgen.quality import Check, CheckFailed, Count
 from sqlgen.quarantine import Quarantine
 from sqlgen.quoting import literal
 
+First = Mapping[str, str]
+"""A row that fails: what :func:`checksql.counts` tells of it."""
+
 _ROWS_OF_FILES = {
     "parquet": "SELECT file_name, num_rows FROM parquet_file_metadata(?)",
     "ndjson": "SELECT filename, count(*) FROM read_ndjson_objects(?, filename = true) GROUP BY filename",
@@ -91,12 +94,7 @@ class Inspection:
 
     def source(self, entry: ModelInput, scan: Scan, files: Files, stem: str) -> None:
         """Check the canonical rows of a source; :class:`CheckFailed` where that stops the task."""
-        checked = self.compiler.checked_input(self.model, entry, scan)
-        places: list[Place] = []
-        found = self._judge(checked)
-        if any(count.rows and count.on_fail != "drop" for count in found):
-            places = _places(files, self.connection)
-        self._act(checked, found, places, stem)
+        self._check(self.compiler.checked_input(self.model, entry, scan), files, stem)
 
     def target(self, path: Path) -> Path:
         """Where the rows of the result go first: to ``path``, or aside until they are checked."""
@@ -130,36 +128,43 @@ class Inspection:
         """Check rows of the result; whether some of them do not stay."""
         rows = _table(files)
         names = tuple(name for name, _ in self._columns(rows))
-        checked = self.compiler.checked(self.model, rows, names)
-        found = self._judge(checked)
-        self._act(checked, found, (), stem)
+        found = self._check(self.compiler.checked(self.model, rows, names), None, stem)
         return any(count.rows and count.removes for count in found)
 
-    def _judge(self, checked: Checked) -> list[Count]:
-        """Count the rows that fail each check."""
+    def _check(self, checked: Checked, files: Files | None, stem: str) -> list[Count]:
+        """Count the rows that fail each check, and do what the checks say."""
+        total, firsts = self._judge(checked)
+        failing = any(rows for rows, _ in firsts)
+        places = _places(files, self.connection) if failing and files is not None else []
+        found = [
+            Count(checked.of, check.title, check.on_fail, rows, total, _example(first, places))
+            for check, (rows, first) in zip(checked.checks, firsts, strict=True)
+        ]
+        for count in found:
+            self.note(count)
+        failed = [count for count in found if count.rows and count.on_fail == "fail"]
+        if failed:
+            raise CheckFailed(failed, self.counts)
+        if any(count.rows and count.on_fail == "quarantine" for count in found):
+            library = self.compiler.project.library
+            select = checksql.quarantined(library, checked, dict(self.unit.values), places)
+            self.quarantine.add(select, stem, self.connection, self.sql)
+        return found
+
+    def note(self, count: Count) -> None:
+        """Add to what the task reports."""
+        old = self._counts.get((count.of, count.check))
+        self._counts[count.of, count.check] = count if old is None else old + count
+
+    def _judge(self, checked: Checked) -> tuple[int, list[tuple[int, First | None]]]:
+        """How many rows there are, and of each check how many fail it, and the first of them."""
         try:
             self.execute(checksql.counts(self.compiler.project.library, checked))
         except duckdb.BinderException:
             self._explain(checked)
             raise
         total, *values = self.connection.fetchall()[0]
-        pairs = zip(values[::2], values[1::2], strict=True)
-        return [
-            Count(checked.of, check.title, check.on_fail, int(failed), int(total), _example(first))
-            for check, (failed, first) in zip(checked.checks, pairs, strict=True)
-        ]
-
-    def _act(self, checked: Checked, found: Sequence[Count], places: Sequence[Place], stem: str) -> None:
-        for count in found:
-            old = self._counts.get((count.of, count.check))
-            self._counts[count.of, count.check] = count if old is None else old + count
-        failed = [count for count in found if count.rows and count.on_fail == "fail"]
-        if failed:
-            raise CheckFailed(failed, sorted({place.path for place in places}), self.counts)
-        if any(count.rows and count.on_fail == "quarantine" for count in found):
-            library = self.compiler.project.library
-            select = checksql.quarantined(library, checked, dict(self.unit.values), places)
-            self.quarantine.add(select, stem, self.connection, self.sql)
+        return int(total), list(zip(map(int, values[::2]), values[1::2], strict=True))
 
     def execute(self, sql: str) -> None:
         """Run one statement of the task."""
@@ -198,13 +203,17 @@ def _table(files: Sequence[str]) -> str:
     return f"SELECT *\nFROM read_parquet({literal(list(files))}, hive_partitioning = false)"
 
 
-def _example(first: Mapping[str, str] | None) -> str:
+def _example(first: First | None, places: Sequence[Place]) -> str:
     """The first row that fails, in words."""
     if first is None:
         return ""
     where = [f"seq {first['seq']}"] if first.get("seq") is not None else []
     where += [f"at {first['ts']}"] if first.get("ts") is not None else []
     where += ["in " + "/".join(str(first[key]) for key in KEYS if key in first)]
+    mine = [place for place in places if place.holds(first)]
+    if mine:
+        row = f", row {int(first['seq']) - mine[-1].first + 1}" if mine[-1].counted else ""
+        where.append(f"({mine[-1].path}{row})")
     return f"{' '.join(where)}: {first['reason']}"
 
 

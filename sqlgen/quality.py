@@ -63,7 +63,7 @@ class Check(Node):
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Check:
         words = _KINDS[self.check]
-        problems = [f"{self.check} needs {key}" for key in words.needs if key not in self.model_fields_set]
+        problems = [f"{self.check} needs {key}" for key in words.needs if not getattr(self, key)]
         known = ("check", "on_fail", "name", *words.needs, *words.takes)
         problems += [
             f"{self.check} has no {key} (it has: {', '.join(known)})" for key in self.model_fields_set - {*known}
@@ -152,14 +152,13 @@ class Count:
 class CheckFailed(TaskError):  # noqa: N818 - it is what a check says, in a report
     """A check whose ``on_fail`` is ``fail`` found rows."""
 
-    def __init__(self, failed: Sequence[Count], files: Sequence[str], counts: tuple[Count, ...]) -> None:
+    def __init__(self, failed: Sequence[Count], counts: tuple[Count, ...]) -> None:
         said = "; ".join(
             f"check '{count.check}' of '{count.of}' fails for {count.rows:,} of {count.total:,} rows,"
             f" the first is {count.first}"
             for count in failed
         )
-        where = f" ({files[0]}{f' and {len(files) - 1} more' if len(files) > 1 else ''})" if files else ""
-        super().__init__(f"{said}{where}. Mend the rows, or give the check another on_fail")
+        super().__init__(f"{said}. Mend the rows, or give the check another on_fail")
         self.counts = counts
 
 

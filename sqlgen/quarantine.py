@@ -56,7 +56,7 @@ class Quarantine:
         """Make these rows the content of the target in one step; without any, it goes."""
         if self.files:
             storage.publish(self.folder, self.target)
-        else:
+        elif self.target.exists():
             storage.remove(self.target, self.folder.with_name(f"{self.folder.name}-gone"), self.lake)
 
     def discard(self) -> None:

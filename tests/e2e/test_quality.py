@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support.compare import same_tables
-from tests.support.engine import ROOT, published, shipped_config
+from tests.support.engine import ROOT, published, shipped_config, sqlgen
 from tests.support.lakes import write_orderbook, write_trades
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, LEDGER, Scratch
 
@@ -409,8 +410,7 @@ def test_append_stops_at_a_file_that_fails(single: Scratch) -> None:
     source_checks(single, NOT_NULL | {"on_fail": "fail"})
     trades(single, [{}], name="b")
     trades(single, [{"price": None}], name="c")
-    assert "data/c.parquet" not in (error := single.run(code=1)[COSTS1]["error"])
-    assert f"{UNIT}/c.parquet" in error
+    assert f"({single.raw(BTC, DAY1).relative_to(single.lake)}/c.parquet, row 1)" in single.run(code=1)[COSTS1]["error"]
     assert single.table("costs").num_rows == 1
 
 
@@ -465,6 +465,24 @@ def test_bars_are_compared_in_the_order_that_is_named(single: Scratch) -> None:
     )
 
 
+def test_a_result_without_most_of_the_columns_that_the_quarantine_has(single: Scratch) -> None:
+    check = {"check": "range", "columns": "cost", "max": 100}
+    single.model("costs", columns=["exchange", "cost"], output={"partition_by": ["exchange"]}, checks=[check])
+    trades(single, [{}, {"price": 500.0}])
+    trades(single, [{}], DAY2)
+    (result,) = single.run().values()
+    assert found(result) == {"costs.range(cost)": 1}
+    assert single.table("costs")["cost"].to_pylist() == [1.0, 1.0]
+    (row,) = quarantine(single)
+    assert {key: value for key, value in row.items() if value is not None} == {
+        "exchange": "binance",
+        "source": "costs",
+        "check_name": "range(cost)",
+        "reason": "cost = 500.0: must be at most 100",
+        "row": '{"exchange":"binance","cost":500.0}',
+    }
+
+
 # Kernels
 
 
@@ -512,6 +530,74 @@ def test_trades_beside_the_rows_are_checked_too(tmp_path: Path) -> None:
     assert [row["source"] for row in quarantine(project, "books")] == ["ccxt_trades"]
 
 
+SAMPLE = {
+    "ccxt_orderbook": [
+        {"check": "not_crossed"},
+        {"check": "unique", "columns": ["ts", "bid_price_00", "ask_price_00", "bid_size_00"], "on_fail": "drop"},
+        {"check": "not_null", "columns": "ask_price_00", "on_fail": "warn"},
+    ],
+    "ccxt_trades": [
+        {"check": "unique", "columns": "trade_id"},
+        {"check": "not_null", "columns": "side", "on_fail": "warn"},
+    ],
+}
+
+
+@pytest.mark.slow
+def test_a_day_at_a_time_is_all_days_at_once(tmp_path: Path) -> None:
+    """On a faulty sample lake, with kernels and lookback."""
+    lake = tmp_path / "lake"
+    assert sqlgen("sample", lake, "--symbols", BTC, "--days", 2, "--rows-per-day", 2000, "--faults", "all").code == 0
+    project = Scratch(tmp_path)
+    project.config = shipped_config(Path("lake"))
+    project.config["models"] = {name: project.config["models"][name] for name in ("trades_features", "orderbook_hf")}
+    project.config["models"]["orderbook_hf"]["options"] |= {"vpin_bucket_volume": "0.1"}
+    for name, checks in SAMPLE.items():
+        project.config["sources"][name]["checks"] = checks
+    project.save()
+    days = sorted(path.name.partition("=")[2] for path in lake.glob("raw/ccxt/trades/exchange=*/symbol=*/date=*"))
+    alone = {}
+    for day in days:
+        alone |= project.run("--end", day)
+    tables = {name: project.table(name) for name in project.config["models"]}
+    aside = {name: quarantine(project, name) for name in tables}
+    together = project.run("--full-refresh")
+    for name, table in tables.items():
+        same_tables(project.table(name), table)
+        assert quarantine(project, name) == aside[name]
+    assert {key: found(result) for key, result in together.items()} == {key: found(r) for key, r in alone.items()}
+    for result in together.values():
+        primary = "ccxt_orderbook" if result["model"] == "orderbook_hf" else "ccxt_trades"
+        gone = [count["rows"] for count in result["checks"] if count["of"] == primary and count["on_fail"] != "warn"]
+        assert result["rows_in"] == result["rows_out"] + sum(gone)
+    totals = {
+        name: sum(counts.get(name, 0) for counts in map(found, together.values()))
+        for name in ("ccxt_orderbook.not_crossed(bid_price_00, ask_price_00)", "ccxt_trades.unique(trade_id)")
+    }
+    assert all(totals.values()), totals
+
+
+def test_rows_from_elsewhere_go_to_the_same_table(tmp_path: Path) -> None:
+    """What else a task does not publish: columns by name, the others NULL."""
+    from sqlgen.quarantine import Quarantine
+    from sqlgen.templates import Library
+
+    shelf = Quarantine(Library(), tmp_path / "staged", tmp_path / "lake/q/date=x", tmp_path / "lake")
+    with duckdb.connect() as connection:
+        select = "SELECT 'a.csv' AS file, 7 AS line, 'not readable' AS reason, '1;;' AS row"
+        assert shelf.add(select, "v", connection, []) == 1
+        assert shelf.add(f"{select} WHERE false", "v", connection, []) == 0
+    shelf.publish()
+    row = {"file": "a.csv", "line": 7, "reason": "not readable", "row": "1;;"}
+    keys = ("exchange", "symbol", "date", "source", "check_name", "reason", "ts", "seq", "file", "line", "row")
+    table = pq.read_table(tmp_path / "lake/q/date=x/v-0.parquet", partitioning=None)
+    assert table.to_pylist() == [{key: row.get(key) for key in keys}]
+    assert (str(table.schema.field("ts").type), str(table.schema.field("date").type)) == (
+        "timestamp[ns]",
+        "date32[day]",
+    )
+
+
 # Said to people
 
 
@@ -525,10 +611,10 @@ def test_counts_in_lines_and_at_the_end(single: Scratch) -> None:
     )
     assert [line for line in lines if line.startswith("check: ")] == [
         "check: costs: not_null(price) of raw: 2 quarantined in 2 partition(s), the first seq 1 at 2026-01-01 12:00:01"
-        " in binance/BTC-USDT/2026-01-01: price = NULL: must not be NULL",
+        f" in binance/BTC-USDT/2026-01-01 (raw/ccxt/trades/{UNIT}/data.parquet, row 2): price = NULL: must not be NULL",
         "check: costs: max_gap(ts) of raw: 1 kept with a warning in 1 partition(s), the first seq 2 at"
-        " 2026-01-01 12:06:40 in binance/BTC-USDT/2026-01-01: ts = 2026-01-01 12:06:40: 400.0 s after the row before,"
-        " allowed are 300",
+        f" 2026-01-01 12:06:40 in binance/BTC-USDT/2026-01-01 (raw/ccxt/trades/{UNIT}/data.parquet, row 3):"
+        " ts = 2026-01-01 12:06:40: 400.0 s after the row before, allowed are 300",
     ]
     report = json.loads(next((single.lake / ".sqlgen/runs").glob("*.json")).read_text())
     assert [check["rows"] for check in report["tasks"][0]["checks"]] == [1, 1]

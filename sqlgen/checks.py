@@ -13,7 +13,7 @@ from sqlgen.config import Config
 from sqlgen.errors import Problem, TemplateError, nearest
 from sqlgen.model import TRADES, Model, ModelInput, adapter_template, build_order, quarantine_of
 from sqlgen.partitions import KEYS
-from sqlgen.quality import Check, twice
+from sqlgen.quality import Check, twice, unknown
 from sqlgen.templates import Header, Library
 from sqlgen.yamlfile import Document, KeyPath
 from udfs.chain import Chain
@@ -223,13 +223,8 @@ class Checker:
         for title in twice(checks):
             self.add(at, f"two checks are called '{title}'. Give them a name each")
         for number, check in enumerate(checks):
-            for column in check.reads:
-                if columns and column not in columns:
-                    self.add(
-                        (*at, number),
-                        f"{check.title}: there is no column '{column}'.{nearest(column, columns)}"
-                        f" The model keeps: {', '.join(columns)}",
-                    )
+            for problem in unknown(check, columns) if columns else ():
+                self.add((*at, number), f"{check.title}: {problem} The model keeps: {', '.join(columns)}")
 
     def collisions(self) -> None:
         """No two models may publish into one folder, nor into each other's or a source's."""

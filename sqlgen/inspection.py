@@ -14,12 +14,12 @@ import duckdb
 from sqlgen import checksql
 from sqlgen.checksql import Checked, Place
 from sqlgen.compiler import Compiler, Scan
-from sqlgen.errors import TaskError, nearest
+from sqlgen.errors import TaskError
 from sqlgen.listing import SourceListing
 from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import KEYS, Partition
 from sqlgen.plan import Slice
-from sqlgen.quality import Check, CheckFailed, Count
+from sqlgen.quality import Check, CheckFailed, Count, unknown
 from sqlgen.quarantine import Quarantine
 from sqlgen.quoting import literal
 
@@ -180,10 +180,8 @@ class Inspection:
         has = f"Its rows have: {', '.join(types)}"
         for check in checked.checks:
             whose = f"check '{check.title}' of '{checked.of}'"
-            for column in check.reads:
-                if column.lower() not in map(str.lower, types):
-                    how = " Name the columns that tell the order in order_by." if column in check.order else ""
-                    raise TaskError(f"{whose}: there is no column '{column}'.{nearest(column, types)}{how} {has}")
+            for missing in unknown(check, list(types)):
+                raise TaskError(f"{whose}: {missing} {has}")
             problem = self._problem(checked, check)
             if problem:
                 said = ", ".join(f"{column} {types[column]}" for column in check.reads if column in types)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sqlgen.errors import TaskError
+from sqlgen.errors import TaskError, nearest
 from sqlgen.nodes import Names, Node
 
 Kind = Literal["not_null", "positive", "range", "not_crossed", "predicate", "unique", "monotonic", "max_gap"]
@@ -180,6 +180,17 @@ def levels(checks: Iterable[Check]) -> list[tuple[list[Check], list[Check]]]:
             found.append(([], []))
         found[-1][1 if check.compares else 0].append(check)
     return found
+
+
+def unknown(check: Check, columns: Sequence[str]) -> list[str]:
+    """What is wrong with the columns that a check names, where rows have these."""
+    there = {column.lower() for column in columns}
+    return [
+        f"there is no column '{column}'.{nearest(column, columns)}"
+        + (" Name the columns that tell the order in order_by." if column in check.order else "")
+        for column in check.reads
+        if column.lower() not in there
+    ]
 
 
 def twice(checks: Sequence[Check]) -> list[str]:

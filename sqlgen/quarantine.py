@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from sqlgen import checksql, storage
+from sqlgen.errors import TaskError
 from sqlgen.quoting import literal
 from sqlgen.statements import indent
 from sqlgen.templates import Library
@@ -48,6 +49,11 @@ class Quarantine:
     def keep(self, names: Iterable[str]) -> None:
         """Take over files that are published, under a second name of the same files."""
         for name in names:
+            if not (self.target / name).exists():
+                raise TaskError(
+                    f"{self.target / name} is missing: rows that were quarantined when their files were appended."
+                    " Restore it, or rebuild from the inputs that are there with --full-refresh"
+                )
             self.folder.mkdir(parents=True, exist_ok=True)
             storage.link_or_copy(self.target / name, self.folder / name)
             self.files[name] = (self.folder / name).stat().st_size

@@ -237,6 +237,19 @@ def test_lines_of_ndjson_files(single: Scratch, suffix: str) -> None:
     assert (row["seq"], Path(row["file"]).name, row["line"]) == (3, f"b.{suffix}", 2)
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "ndjson"])
+def test_files_by_the_hour_count_in_their_order(single: Scratch, suffix: str) -> None:
+    source_checks(single, NOT_NULL)
+    rows = [{"at": -10_800}, {"at": -10_700}, {"at": -7200, "price": None}, {"at": 0, "price": None}]
+    trades(single, rows, layout="ymdh", suffix=suffix)
+    single.run()
+    assert [(row["seq"], row["file"].split("/")[-2], row["line"]) for row in quarantine(single)] == [
+        (2, "hour=10", 1),
+        (3, "hour=12", 1),
+    ]
+    assert compiled(single) == [0, 1]
+
+
 def test_files_without_keys_in_their_paths(single: Scratch) -> None:
     source_checks(single, NOT_NULL, {"check": "unique", "columns": "trade_id", "on_fail": "drop"})
     file = single.lake / "raw/ccxt/trades/a.parquet"
@@ -401,6 +414,19 @@ def test_append_checks_file_by_file(single: Scratch) -> None:
     ]
     assert single.table("costs").num_rows == 3
     assert single.run() == {}
+
+
+def test_append_does_not_go_on_without_what_it_quarantined(single: Scratch) -> None:
+    single.model("costs", output={"mode": "append"})
+    source_checks(single, NOT_NULL)
+    trades(single, [{}, {"price": None}], name="a")
+    single.run()
+    shutil.rmtree(single.lake / "out/costs_quarantine")
+    trades(single, [{}], name="b")
+    error = single.run(code=1)[COSTS1]["error"]
+    assert "is missing: rows that were quarantined when their files were appended. Restore it, or rebuild" in error
+    single.run("--full-refresh")
+    assert (single.table("costs").num_rows, len(quarantine(single))) == (2, 1)
 
 
 def test_append_stops_at_a_file_that_fails(single: Scratch) -> None:

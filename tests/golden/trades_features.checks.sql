@@ -5,6 +5,14 @@
 -- options:     windows = [60]
 --              max_gap = 300
 -- lookback:    360 s
+-- checks:      ccxt_trades: not_null(price, amount): quarantine
+--              ccxt_trades: range(price): drop
+--              ccxt_trades: unique(trade_id): drop
+--              ccxt_trades: monotonic(ts): quarantine
+--              ccxt_trades: max_gap(ts): warn
+--              ccxt_trades: plausible_value: quarantine
+--              trades_features: range(buy_ratio_60s): fail
+--              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
 -- fingerprint: 359f4b673d205deba52624d3
 --

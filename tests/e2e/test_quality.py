@@ -737,8 +737,10 @@ def test_killed_at_any_instant_table_and_quarantine_agree_after_the_next_run(
     extra = {"key": ["trade_id"], "order_by": ["ts"]} if mode == "merge" else {}
     single.model("costs", output={"mode": mode, **extra})
     source_checks(single, NOT_NULL)
-    trades(single, [{}] if mended else [{}, {"price": None}], name="a")
+    trades(single, [{}, {"price": None}], name="a")
     single.run()
+    if mended:
+        trades(single, [{}, {"price": 2.0}], name="a")
     folder = trades(single, [{"at": 10, "price": 5.0 if mended else None}, {"at": 11}], name="b")
     code = KILL.format(step=step, after=after)
     done = subprocess.run(
@@ -752,7 +754,7 @@ def test_killed_at_any_instant_table_and_quarantine_agree_after_the_next_run(
         assert len(quarantine(single)) == (0 if mended else 1)
         kept.rename(folder / "b.parquet")
     single.run()
-    assert single.table("costs").num_rows == (3 if mended else 2)
+    assert single.table("costs").num_rows == (4 if mended else 2)
     assert len(quarantine(single)) == (0 if mended else 2)
     assert single.plan() == {}
     assert not list((single.lake / ".sqlgen/staging").glob("*"))

@@ -14,21 +14,22 @@ from pathlib import Path
 import duckdb
 
 from sqlgen import states, storage
-from sqlgen.compiler import input_predicate, partition_predicate
+from sqlgen.compiler import partition_predicate
 from sqlgen.decode import parquet_rows
 from sqlgen.errors import TaskError
-from sqlgen.kernel_copy import KernelCopy, Statements
-from sqlgen.landing import Landed, Landing
+from sqlgen.inputs import Inputs
+from sqlgen.inspection import Inspection, own_files
+from sqlgen.kernel_copy import KernelCopy, Statements, state_before
+from sqlgen.landing import Landing
 from sqlgen.manifest import SIDECAR, Record, read_sidecar
-from sqlgen.model import Model, ModelInput
 from sqlgen.model_planner import new_files
-from sqlgen.partitions import KEYS, Partition
-from sqlgen.plan import Slice, Task
+from sqlgen.partitions import KEYS
+from sqlgen.plan import Task
 from sqlgen.planner import Planner
 from sqlgen.project import Project
-from sqlgen.quoting import ident, literal
+from sqlgen.quality import Count
+from sqlgen.quarantine import Quarantine
 from sqlgen.report import Status
-from sqlgen.scope import Scan, Scope
 
 DATA_FILE = "data_0.parquet"
 
@@ -40,6 +41,22 @@ class Built:
     status: Status
     record: Record | None
     rows_in: int = 0
+    checks: tuple[Count, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What one task works with, as long as it lasts."""
+
+    staged: Path
+    """Folder of what it will publish."""
+    landing: Landing
+    inspection: Inspection
+
+    def clear(self) -> None:
+        self.landing.clear()
+        self.inspection.discard()
+        shutil.rmtree(self.staged, ignore_errors=True)
 
 
 @dataclass
@@ -70,7 +87,14 @@ class Builder:
         """Where a model's table lies."""
         return self.roots.get(model) or self.project.lake / self.project.models[model].output.path
 
+    def quarantine_root(self, model: str) -> Path:
+        """Where rows that a model's checks quarantine lie."""
+        if model in self.roots:
+            return self.staging / "quarantines" / model
+        return self.project.lake / self.project.models[model].quarantine
+
     def remove(self, task: Task) -> Built:
+        self._quarantine(task).publish()
         self._take_away(task)
         return Built("removed", None)
 
@@ -85,24 +109,28 @@ class Builder:
             and (recorded is None or recorded.version != old.version)
         ):
             return Built("recovered", old)
-        staged = self._stage_folder(task)
-        mode = self.project.models[task.model].output.mode
-        landing = self.landing(task, connection)
+        model = self.project.models[task.model]
+        bench = self._bench(task, connection, sql)
         try:
-            if self.project.models[task.model].chain is not None:
-                task = self._copy_through_kernels(task, staged, landing, sql)
-            elif mode == "append":
-                self._append(task, old, staged, landing, sql)
+            if model.chain is not None:
+                task = self._copy_through_kernels(task, bench)
+            elif model.output.mode == "append":
+                self._append(task, old, bench)
             else:
-                self._copy(task, old if mode == "merge" else None, staged, landing, sql)
-            return self._publish(task, staged, landing)
+                self._copy(task, old if model.output.mode == "merge" else None, bench)
+            return self._publish(task, bench)
         finally:
-            landing.clear()
-            shutil.rmtree(staged, ignore_errors=True)
+            bench.clear()
 
-    def landing(self, task: Task, connection: duckdb.DuckDBPyConnection) -> Landing:
-        folder = self.staging / f"landing-{_short(f'{task.model}/{task.unit.path}')}"
-        return Landing(self.planner.compiler, self.project.lake, folder, connection)
+    def _bench(self, task: Task, connection: duckdb.DuckDBPyConnection, sql: list[str]) -> Bench:
+        compiler, model = self.planner.compiler, self.project.models[task.model]
+        landing = Landing(compiler, self.project.lake, self._aside(task, "landing"), connection)
+        inspection = Inspection(compiler, model, task.unit, self._quarantine(task), connection, sql)
+        return Bench(self._stage_folder(task), landing, inspection)
+
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs(self.project, self.planner, self.root)
 
     def _published(self, task: Task) -> Record | None:
         """What is published now; an error where it is not known and must not be lost."""
@@ -123,57 +151,70 @@ class Builder:
         return None
 
     def _stage_folder(self, task: Task) -> Path:
-        staged = self.staging / _short(f"{task.model}/{task.unit.path}")
+        staged = self._aside(task)
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
         return staged
 
-    def _copy(self, task: Task, old: Record | None, staged: Path, landing: Landing, sql: list[str]) -> None:
-        model = self.project.models[task.model]
-        scope = self.scope(task, landing)
-        if scope is None:
-            self._keep(task, old, staged)
-            return
-        target = str(staged if model.inner_keys else staged / DATA_FILE)
-        published = [str(self.folder(task) / name) for name in old.files] if old is not None else []
-        sql.append(self.planner.compiler.copy(model, scope, target, tuple(published)))
-        landing.connection.execute(sql[-1])
-        if not model.inner_keys and not (staged / DATA_FILE).exists():
-            raise TaskError(f"the staged file {staged / DATA_FILE} has vanished. Does another program clean up there?")
+    def _aside(self, task: Task, what: str = "") -> Path:
+        """A folder of the task's own outside of all tables."""
+        return self.staging / _short(f"{task.model}/{task.unit.path}/{what}")
 
-    def _copy_through_kernels(self, task: Task, staged: Path, landing: Landing, sql: list[str]) -> Task:
+    def _quarantine(self, task: Task) -> Quarantine:
+        target = self.quarantine_root(task.model) / task.unit.path
+        return Quarantine(self.project.library, self._aside(task, "quarantine"), target, self.project.lake)
+
+    def _inspect(self, task: Task, bench: Bench, stem: str) -> None:
+        """Look at the rows of the sources, those of the task's own partitions."""
+        model = self.project.models[task.model]
+        for entry, part, files in own_files(model, task.slices, self.planner.listings):
+            scan = self.inputs.scan(model, task.unit, entry, part, bench.landing)
+            assert scan is not None
+            bench.inspection.source(entry, scan, files, bench.landing.decoded, stem)
+
+    def _copy(self, task: Task, old: Record | None, bench: Bench) -> None:
+        model = self.project.models[task.model]
+        scope = self.inputs.scope(task, bench.landing)
+        if scope is None:
+            self._keep(task, old, bench.staged)
+            return
+        assert task.want is not None
+        self._inspect(task, bench, task.want.version)
+        target = bench.staged if model.inner_keys else bench.staged / DATA_FILE
+        published = tuple(str(self.folder(task) / name) for name in old.files) if old is not None else ()
+        inspection = bench.inspection
+        inspection.execute(self.planner.compiler.copy(model, scope, str(inspection.target(target)), published))
+        inspection.settle(target, task.want.version, published)
+        if not model.inner_keys and not target.exists():
+            raise TaskError(f"the staged file {target} has vanished. Does another program clean up there?")
+
+    def _copy_through_kernels(self, task: Task, bench: Bench) -> Task:
         """Stage the unit and the kernels' state after it; the task, with that state in its record."""
         model = self.project.models[task.model]
-        scope = self.scope(task, landing)
+        scope = self.inputs.scope(task, bench.landing)
         assert task.want is not None
         assert model.chain is not None
         if scope is None:
             return task
-        start = self._state_before(task, model)
+        before = self.root(task.model) / task.previous.path if task.previous is not None else None
+        start = state_before(model.chain, before, task.want.before)
+        self._inspect(task, bench, task.want.version)
+        inspection = bench.inspection
+        target = bench.staged if model.inner_keys else bench.staged / DATA_FILE
         statements = Statements(
             feed=self.planner.compiler.feed(model, scope),
             trades=self.planner.compiler.trades(model, scope),
-            copy=self.planner.compiler.copy(model, scope, str(staged if model.inner_keys else staged / DATA_FILE)),
+            copy=self.planner.compiler.copy(model, scope, str(inspection.target(target))),
         )
         constants = {key: task.unit.typed(key) for key in KEYS if key in task.unit}
-        reader = landing.connection
-        kernels = KernelCopy(model.chain, statements, constants, reader, self.writer or reader, self.cursors, sql)
+        reader = inspection.connection
+        kernels = KernelCopy(
+            model.chain, statements, constants, reader, self.writer or reader, self.cursors, inspection.sql
+        )
         content = states.encode(kernels.run(start), model.chain.identity)
-        (staged / states.STATE_FILE).write_bytes(content)
+        inspection.settle(target, task.want.version)
+        (bench.staged / states.STATE_FILE).write_bytes(content)
         return dataclasses.replace(task, want=dataclasses.replace(task.want, state=states.digest(content)))
-
-    def _state_before(self, task: Task, model: Model) -> states.Snapshot:
-        assert model.chain is not None
-        assert task.want is not None
-        if not task.want.before or task.previous is None:
-            return states.Snapshot(model.chain.start())
-        folder = self.root(task.model) / task.previous.path
-        try:
-            return states.read(folder, task.want.before, model.chain.identity)
-        except states.StateError as error:
-            raise TaskError(
-                f"the kernel state in {folder} cannot be used: {error}. Run again to build it anew"
-            ) from None
 
     def _keep(self, task: Task, old: Record | None, staged: Path) -> None:
         """Take over what is published, under a second name of the same files."""
@@ -181,87 +222,29 @@ class Builder:
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             storage.link_or_copy(self.folder(task) / name, staged / name)
 
-    def _append(self, task: Task, old: Record | None, staged: Path, landing: Landing, sql: list[str]) -> None:
+    def _append(self, task: Task, old: Record | None, bench: Bench) -> None:
         """Keep what is there; add one file for each input file that has not contributed yet."""
         model = self.project.models[task.model]
-        self._keep(task, old, staged)
+        inspection = bench.inspection
+        self._keep(task, old, bench.staged)
+        inspection.quarantine.keep(old.quarantine if old is not None else ())
         done = old.contributed if old is not None else ()
         part = task.slices[0]
         for file in new_files(part.files, done, model.config.delete_after_processing):
-            scope = self.scope(dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),)), landing)
+            alone = dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),))
+            scope = self.inputs.scope(alone, bench.landing)
             assert scope is not None
             name = f"append-{_short(repr(tuple(file)))}"
-            target = staged / name if model.inner_keys else staged / f"{name}.parquet"
-            sql.append(self.planner.compiler.copy(model, scope, str(target)))
-            landing.connection.execute(sql[-1])
+            target = bench.staged / name if model.inner_keys else bench.staged / f"{name}.parquet"
+            self._inspect(alone, bench, name)
+            inspection.execute(self.planner.compiler.copy(model, scope, str(inspection.target(target))))
+            inspection.settle(target, name)
 
-    def scope(self, task: Task, landing: Landing) -> Scope | None:
-        """What the task's statement covers; ``None`` where its first input has no rows."""
-        model = self.project.models[task.model]
-        scans: dict[str, Scan | None] = {}
-        slices = {part.name: part for part in task.slices}
-        for entry in model.inputs:
-            part = slices.get(entry.name)
-            scans[entry.name] = self._scan(model, task.unit, entry, part, landing) if part is not None else None
-        if scans[model.primary.name] is None:
-            return None
-        missing = [entry.ref for entry in model.inputs if scans[entry.name] is None and not entry.spec.optional]
-        if missing:
-            raise TaskError(
-                f"its input {', '.join(missing)} has no rows. Make the input optional, or exclude the partition"
-            )
-        looks_back = any(part.before for part in task.slices)
+    def _publish(self, task: Task, bench: Bench) -> Built:
         assert task.want is not None
-        return Scope(
-            scans,
-            edges=task.edges,
-            emit=partition_predicate(task.unit) if looks_back else None,
-        )
-
-    def _scan(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, landing: Landing) -> Scan | None:
-        if entry.source is not None:
-            listing = self.planner.listings[entry.ref]
-            landed = landing.land(model, entry, listing, part.files)
-            single, keyed = listing.keyed and len(part.partitions) == 1, listing.keyed
-        else:
-            landed = Landed(self._published_files(entry.ref, part), "parquet", self._keys(entry.ref))
-            single, keyed = False, True
-        if not landed.paths:
-            return None
-        return Scan(
-            landed.paths,
-            landed.format,
-            landed.hive_keys,
-            single,
-            len(landed.paths) == 1,
-            self._predicate(model, unit, entry, part, keyed),
-            landed.decoded,
-        )
-
-    def _keys(self, model: str) -> tuple[str, ...]:
-        return self.project.models[model].output.partition_by
-
-    def _published_files(self, model: str, part: Slice) -> tuple[str, ...]:
-        root, records = self.root(model), self.planner.records[model]
-        found = (where for where in part.partitions if where in records)
-        return tuple(str(root / where.path / name) for where in found for name in records[where].files)
-
-    def _predicate(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
-        terms = []
-        if not keyed:
-            terms.append("(" + " OR ".join(f"({partition_predicate(where)})" for where in part.partitions) + ")")
-        elif entry.source is None and (chosen := input_predicate(entry)):
-            terms.append(chosen)
-        if part.before and unit.date is not None:
-            start = dt.datetime.combine(unit.date, dt.time()) - dt.timedelta(seconds=model.lookback)
-            moment = f"CAST({literal(start.isoformat(sep=' '))} AS TIMESTAMP_NS)"
-            terms.append(f"(date = {literal(unit.date)} OR {ident(model.header.time)} >= {moment})")
-        return " AND ".join(terms) or None
-
-    def _publish(self, task: Task, staged: Path, landing: Landing) -> Built:
-        assert task.want is not None
+        staged, inspection = bench.staged, bench.inspection
         files = {str(path.relative_to(staged)): path.stat().st_size for path in sorted(staged.rglob("*.parquet"))}
-        rows = self._check(task, staged, files, landing.connection)
+        rows = self._check(task, staged, files, inspection.connection)
         for name in [name for name in files if rows[name] == 0]:
             (staged / name).unlink()
             del files[name]
@@ -271,16 +254,19 @@ class Builder:
             rows=total,
             bytes=sum(files.values()),
             files=files,
+            quarantine=inspection.quarantine.files,
             run_id=self.run_id,
             published_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         )
-        rows_in = self._rows_in(task, landing)
+        rows_in = self._rows_in(task, bench.landing)
+        # Before the table: only what a published record says of its quarantine is there for certain.
+        inspection.quarantine.publish()
         if not files and not task.want.contributed and not task.want.state:
             self._take_away(task)
-            return Built("empty", record, rows_in)
+            return Built("empty", record, rows_in, inspection.counts)
         storage.replace_text(staged / SIDECAR, record.to_json(sources=True) + "\n")
         storage.publish(staged, self.folder(task))
-        return Built("published" if total else "empty", record, rows_in)
+        return Built("published" if total else "empty", record, rows_in, inspection.counts)
 
     def _check(
         self, task: Task, staged: Path, files: Mapping[str, int], connection: duckdb.DuckDBPyConnection

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlgen import storage
 from sqlgen.compiler import Compiler
 from sqlgen.engine import Engine
+from sqlgen.model import Model
 from sqlgen.quoting import ident, literal
 from sqlgen.scope import Scan
 
@@ -31,7 +32,22 @@ def catalog_sql(engine: Engine) -> str:
         scan = Scan((f"{folder}/**/*.parquet",), hive_keys=model.output.partition_by)
         view = _view(name, model.description, compiler.published_select(name, scan))
         parts.append(view + _comments(name, compiler.compile(name).descriptions))
+    taken = {*project.sources, *project.models}
+    parts += [
+        _quarantine(engine, model)
+        for model in project.models.values()
+        if model.quarantines and f"{model.name}_quarantine" not in taken
+    ]
     return "\n".join(parts)
+
+
+def _quarantine(engine: Engine, model: Model) -> str:
+    name, folder = f"{model.name}_quarantine", engine.project.lake / model.quarantine
+    if not any(folder.rglob("*.parquet")):
+        return f"-- {name}: no rows are quarantined\n"
+    files = literal(f"{folder}/**/*.parquet")
+    select = f"SELECT *\nFROM read_parquet({files}, hive_partitioning = false, union_by_name = true)"
+    return _view(name, f"Rows that checks of {model.name} and of its sources keep out of it", select)
 
 
 def _source_select(engine: Engine, compiler: Compiler, name: str) -> str | None:

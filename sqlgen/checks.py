@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from sqlgen import config as configuration
 from sqlgen.config import Config, Source
 from sqlgen.errors import Problem, TemplateError, nearest
 from sqlgen.keys import fixed_keys
-from sqlgen.model import TRADES, Model, ModelInput, adapter_template, build_order
+from sqlgen.model import TRADES, Model, ModelInput, adapter_template, build_order, quarantine_of
 from sqlgen.options import Option
 from sqlgen.partitions import KEYS
 from sqlgen.patterns import PathPattern
+from sqlgen.quality import Check, twice, unknown
 from sqlgen.templates import Header, Library
 from sqlgen.yamlfile import Document, KeyPath
 from udfs.chain import Chain
@@ -70,6 +72,7 @@ class Checker:
         inputs = self._inputs(at, spec, header, kernels)
         self._references(at, spec)
         self._output(at, spec)
+        self.rows((*at, "checks"), spec.checks, spec.columns)
         if header is None or len(self.problems) > before:
             return None
         options, adapter_options = self._options(at, spec, header, inputs, kernels)
@@ -250,15 +253,27 @@ class Checker:
         if len(inputs) > 1:
             self.add((*at, "output", "mode"), "append takes one input: each of its files contributes once")
 
+    def rows(self, at: KeyPath, checks: Sequence[Check], columns: Sequence[str] = ()) -> None:
+        """Checks of rows: each has a title of its own, and names columns that the rows have, where they are known."""
+        for title in twice(checks):
+            self.add(at, f"two checks are called '{title}'. Give them a name each")
+        for number, check in enumerate(checks):
+            for problem in unknown(check, columns) if columns else ():
+                self.add((*at, number), f"{check.title}: {problem} The model keeps: {', '.join(columns)}")
+
     def collisions(self) -> None:
         """No two models may publish into one folder, nor into each other's or a source's."""
-        folders = [("models", name, model.output.path) for name, model in self.config.models.items()]
-        taken = [("sources", name, source.path) for name, source in self.config.sources.items()]
-        for kind, name, path in folders:
-            for other_kind, other, place in taken:
-                if _overlap(path, place):
-                    self.add((kind, name, "output", "path"), f"'{path}' overlaps '{place}' of {other_kind}.{other}")
-            taken.append((kind, name, path))
+        taken: dict[str, tuple[str, ...]] = {
+            f"sources.{name}": (source.path,) for name, source in self.config.sources.items()
+        }
+        for name, model in self.config.models.items():
+            path = model.output.path
+            own = (path, quarantine_of(path))
+            for other, places in taken.items():
+                pair = next((pair for pair in itertools.product(own, places) if _overlap(*pair)), None)
+                if pair is not None:
+                    self.add(("models", name, "output", "path"), f"'{pair[0]}' overlaps '{pair[1]}' of {other}")
+            taken[f"models.{name}"] = own
 
     def deletions(self, models: Mapping[str, Model]) -> None:
         """Deleting inputs is safe only where nothing will ever want to read them again."""
@@ -276,6 +291,12 @@ class Checker:
                         ("models", model.name, "output"),
                         f"files of '{entry.ref}' are deleted after processing, but this model"
                         " rebuilds partitions from them. Use mode append or merge, without lookback",
+                    )
+                elif entry.ref in doomed and model.output.mode == "merge" and model.quarantines:
+                    self.add(
+                        ("models", model.name, "output", "mode"),
+                        f"files of '{entry.ref}' are deleted after processing, and the next merge would lose the rows"
+                        " that its checks quarantined from them. Use mode append, or another on_fail",
                     )
 
     def unit_keys(self, models: Mapping[str, Model]) -> None:

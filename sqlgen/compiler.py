@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from sqlgen.checksql import Checked, kept
 from sqlgen.config import Source
 from sqlgen.keys import Given, given_keys
 from sqlgen.model import Model, ModelInput, adapter_template
 from sqlgen.partitions import KEYS, Partition
 from sqlgen.patterns import PathPattern
 from sqlgen.project import Project
+from sqlgen.quality import KEPT, identity, removing
 from sqlgen.quoting import ident, literal
 from sqlgen.scope import EDGES, Edge, Layout, Scan, Scope
 from sqlgen.statements import KERNEL_ROWS, compiled_file, compiled_file_with_kernels, copy, copy_options, indent
@@ -46,6 +48,7 @@ class CompiledModel:
     fingerprint: str
     options_fingerprint: str
     kernels_fingerprint: str
+    checks_fingerprint: str
     edges: frozenset[Edge]
     """The edges of a scope that make a difference to this model."""
 
@@ -85,6 +88,9 @@ class Compiler:
         kernels = model.chain.identity if model.chain is not None else []
         known = [texts, model.lookback, copy_options(model), model.output.mode]
         added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
+        checks = [(name, identity(found)) for name, found in model.checks]
+        known += [checks] if checks else []
+        known += [entry.source.unreadable for entry in model.inputs if entry.source and entry.source.unreadable != KEPT]
         fingerprint = digest(*known, kernels, added) if kernels else digest(*known)
         return CompiledModel(
             model=model,
@@ -93,6 +99,7 @@ class Compiler:
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
+            checks_fingerprint=digest(checks) if checks else "",
             edges=frozenset(edge for edge in EDGES if _bare(select) != _bare(inner[edge])),
         )
 
@@ -131,7 +138,17 @@ class Compiler:
         return Scan((f"{lake}/{entry.source.path}/{files}",), layout.format, layout.hive_keys, predicate=predicate)
 
     def select(self, model: Model, scope: Scope) -> str:
-        """The SELECT of a model over a scope."""
+        """The SELECT of a model over a scope: its rows without those that its checks take away."""
+        return kept(self.project.library, self.checked(model, self.rows(model, scope)))
+
+    def checked(self, model: Model, rows: str, names: tuple[str, ...] = ()) -> Checked:
+        """The rows of a model's result with its checks; ``names`` are its columns, as far as that matters."""
+        columns = model.config.columns
+        keys = tuple(key for key in KEYS if not columns or key in columns)
+        return Checked(model.name, rows, model.config.checks, keys, names=names)
+
+    def rows(self, model: Model, scope: Scope) -> str:
+        """The SELECT of a model over a scope, before its own checks."""
         over = model.header.kernels_over
         if model.chain is not None and over is None:
             return _narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, None)
@@ -144,20 +161,20 @@ class Compiler:
         if over is not None:
             scan = scope.inputs[over.name]
             assert scan is not None
-            return _emitted(self.input_select(model, over, scan), scope)
-        return _emitted(self._template(model, scope, {}), scope)
+            return _only(self._input(model, over, scan), scope.emit)
+        return _only(self._template(model, scope, {}), scope.emit)
 
     def trades(self, model: Model, scope: Scope) -> str | None:
         """The SELECT of the trades that the kernels of a model see beside the rows, if there are any."""
         scan = scope.inputs[model.trades.name] if model.trades is not None else None
         if scan is None or model.trades is None:
             return None
-        rows = indent(_emitted(self.input_select(model, model.trades, scan), scope))
+        rows = indent(_only(self._input(model, model.trades, scan), scope.emit))
         return f"SELECT\n    ts,\n    price,\n    amount,\n    side\nFROM (\n{rows}\n)"
 
     def _template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
         inputs = {
-            entry.name: given.get(entry.name) or self.input_select(model, entry, scan)
+            entry.name: given.get(entry.name) or self._input(model, entry, scan)
             for entry in model.inputs
             if (scan := scope.inputs[entry.name]) is not None
         }
@@ -170,14 +187,25 @@ class Compiler:
         )
 
     def input_select(self, model: Model, entry: ModelInput, scan: Scan) -> str:
-        """The SELECT that yields the canonical rows of one input."""
+        """The SELECT that yields the canonical rows of one input, whatever its checks say of them."""
         if entry.source is None:
             text = self.published_select(entry.ref, scan)
         else:
             text = self._render(adapter_template(entry.source), **self._adapter_context(model, entry, scan))
-        if scan.predicate is None:
-            return text
-        return f"SELECT *\nFROM (\n{indent(text)}\n)\nWHERE {scan.predicate}"
+        return _only(text, scan.predicate)
+
+    def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> Checked:
+        """The canonical rows of a source with its checks. They see whole partitions, also where less is read."""
+        assert entry.source is not None
+        rows = self.input_select(model, entry, dataclasses.replace(scan, predicate=None))
+        return Checked(entry.ref, rows, entry.source.checks, predicate=scan.predicate)
+
+    def _input(self, model: Model, entry: ModelInput, scan: Scan) -> str:
+        """The SELECT that yields the canonical rows of one input without those that its checks take away."""
+        if entry.source is None or not removing(entry.source.checks):
+            return self.input_select(model, entry, scan)
+        text = kept(self.project.library, self.checked_input(model, entry, scan), (*KEYS, "seq"))
+        return _only(text, scan.predicate)
 
     def _adapter_context(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, Any]:
         assert entry.source is not None
@@ -220,9 +248,17 @@ class Compiler:
     def copy(self, model: Model, scope: Scope, target: str, published: tuple[str, ...] = ()) -> str:
         """The statement of one task: one unit, copied to ``target`` (a file, or a folder with inner partitions).
 
-        In mode merge the rows of the ``published`` files take part.
+        In mode merge the rows of the ``published`` files take part. Where the model has checks, these rows are what
+        :meth:`copy_checked` takes.
         """
-        return copy(model, self._merged(model, self.select(model, scope), published), target, model.inner_keys)
+        rows = self.rows(model, scope)
+        select = rows if model.config.checks else self._merged(model, rows, published)
+        return copy(model, select, target, model.inner_keys)
+
+    def copy_checked(self, model: Model, rows: str, target: str, published: tuple[str, ...] = ()) -> str:
+        """The second statement of a task whose model has checks: ``rows`` without those that are taken away."""
+        select = kept(self.project.library, self.checked(model, rows))
+        return copy(model, self._merged(model, select, published), target, model.inner_keys)
 
     def _merged(self, model: Model, select: str, published: tuple[str, ...] = ()) -> str:
         output = model.output
@@ -299,9 +335,9 @@ def _bare(sql: str) -> str:
     return " ".join(_COMMENT.sub("", sql).split())
 
 
-def _emitted(select: str, scope: Scope) -> str:
-    """The rows of a SELECT without those that are read for lookback."""
-    return f"SELECT *\nFROM (\n{indent(select)}\n)\nWHERE {scope.emit}" if scope.emit else select
+def _only(select: str, predicate: str | None) -> str:
+    """Those rows of a SELECT for which a predicate holds, if there is one."""
+    return f"SELECT *\nFROM (\n{indent(select)}\n)\nWHERE {predicate}" if predicate else select
 
 
 def _narrowed(text: str, model: Model, emit: str | None) -> str:

@@ -9,19 +9,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from sqlgen import yamlfile
 from sqlgen.errors import ConfigError, Problem, nearest
+from sqlgen.nodes import Names, Node
 from sqlgen.patterns import PathPattern
+from sqlgen.quality import Check
 from sqlgen.yamlfile import Document, KeyPath
 
 Compression = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "uncompressed"]
-
-
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
 
 
 def _cron(value: str) -> str:
@@ -38,9 +36,6 @@ def _local(value: str) -> str:
     return value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[str, ...])]
-
-
 def _relative(value: str) -> str:
     if any(part in ("", ".", "..") for part in value.split("/")):
         raise ValueError(
@@ -55,12 +50,6 @@ def _pattern(value: str) -> str:
 
 
 Folder = Annotated[str, AfterValidator(_relative)]
-
-
-class Node(BaseModel):
-    """Base of every YAML node: immutable, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
 class Output(Node):
@@ -92,6 +81,10 @@ class Source(Node):
     symbol: str | None = Field(None, min_length=1, description="Symbol of all rows, where nothing else says it")
     options: dict[str, Any] = Field({}, description="Options of the adapter; those of a model come first")
     description: str = Field("", description="One line for people")
+    checks: tuple[Check, ...] = Field((), description="What its canonical rows must be like")
+    unreadable: Literal["quarantine", "drop", "fail"] = Field(
+        "quarantine", description="What becomes of lines that cannot be read and of rows without a time"
+    )
 
 
 class Input(Node):
@@ -130,6 +123,7 @@ class Model(Node):
     )
     columns: Names = Field((), description="Keep only these columns of the result")
     filter: str | None = Field(None, min_length=1, description="SQL predicate over the result")
+    checks: tuple[Check, ...] = Field((), description="What the rows of the result must be like")
     batch_size: int | None = Field(
         None, ge=2048, description="Rows that are processed and written together (row group size where none is given)"
     )

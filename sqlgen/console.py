@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from types import TracebackType
 
@@ -13,6 +14,7 @@ from rich.table import Column, Table
 
 from sqlgen.partitions import Partition
 from sqlgen.plan import Plan, Task
+from sqlgen.quality import Count
 from sqlgen.report import Report, Result
 
 MARKS = {
@@ -25,6 +27,9 @@ MARKS = {
     "skipped": "[yellow]»[/]",
     "pending": "[yellow]…[/]",
 }
+
+BECAME = {"drop": "dropped", "quarantine": "quarantined", "warn": "kept with a warning", "fail": "not allowed"}
+"""What became of rows that fail a check, by its ``on_fail``."""
 
 
 def count(number: int) -> str:
@@ -136,8 +141,31 @@ def result_line(result: Result) -> str:
             rows = f"{count(result.rows_in)} -> {count(result.rows_out)} rows"
             return (
                 f"{result.status} {where}: {rows}, {size(result.bytes)},"
-                f" {result.seconds:.2f} s, {speed:,.0f} rows/s ({result.reason})"
+                f" {result.seconds:.2f} s, {speed:,.0f} rows/s ({result.reason}){_checked(result.checks)}"
             )
+
+
+def _checked(checks: Iterable[Count]) -> str:
+    """How many rows failed checks, by what became of them; empty where none did."""
+    rows: Counter[str] = Counter()
+    for found in checks:
+        rows[found.on_fail] += found.rows
+    said = ", ".join(f"{count(number)} {BECAME[kind]}" for kind, number in rows.items() if number)
+    return f"; checks: {said}" if said else ""
+
+
+def _print_checks(console: Console, report: Report) -> None:
+    """Each check that rows failed, with the first of them."""
+    found: dict[tuple[str, str, str], list[Count]] = {}
+    for result in report.tasks:
+        for check in result.checks:
+            if check.rows:
+                found.setdefault((result.model, check.of, check.check), []).append(check)
+    for (model, of, title), counts in found.items():
+        whose = f"{model}: {title}" if of == model else f"{model}: {title} of {of}"
+        rows = f"{count(sum(check.rows for check in counts))} {BECAME[counts[0].on_fail]}"
+        where = f"{count(len(counts))} partition(s)"
+        plain(console, f"check: {whose}: {rows} in {where}, the first {counts[0].first}")
 
 
 def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
@@ -188,6 +216,7 @@ def print_report(console: Console, report: Report, retry: str) -> None:
             size(sum(result.bytes for result in mine)),
         )
     console.print(table)
+    _print_checks(console, report)
     counts = ", ".join(f"{number} {status}" for status, number in report.counts.items())
     console.print(f"{counts} in {report.seconds:.1f} s (run {report.run_id})", highlight=False)
     if not report.ok:

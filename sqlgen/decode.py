@@ -39,6 +39,8 @@ class Decoded:
     lines: int
     """All that it has, apart from a header."""
     bad: tuple[BadLine, ...] = ()
+    rows: int = 0
+    """Those of the Parquet file; of NDJSON, lines that cannot be read are rows of NULLs."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,14 @@ class Decoder:
     def _lines(self, path: Path, readable: Path, target: Path) -> Decoded:
         if self.format == "ndjson":
             self._copy(readable, target, dict(self.columns), False, self.csv)
-            return Decoded(parquet_rows(self.connection, [str(target)]), tuple(self._bad_objects(readable, target)))
+            rows = parquet_rows(self.connection, [str(target)])
+            return Decoded(rows, tuple(self._bad_objects(readable, target)), rows)
         first = _first_text(path, readable)
         found, has_header, csv = self._dialect(path, first)
         self._copy(readable, target, found, has_header, csv)
         bad = tuple(self._rejected())
-        return Decoded(parquet_rows(self.connection, [str(target)]) + len(bad), bad)
+        rows = parquet_rows(self.connection, [str(target)])
+        return Decoded(rows + len(bad), bad, rows)
 
     def _copy(self, readable: Path, target: Path, found: Mapping[str, str], has_header: bool, csv: Csv) -> None:
         statement = self.library.render(

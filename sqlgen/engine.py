@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from sqlgen import project as projects
-from sqlgen import states
+from sqlgen import quarantine, states
 from sqlgen.cleanup import delete_processed
 from sqlgen.compiler import CompiledModel, Compiler
 from sqlgen.errors import TaskError, first_line
@@ -192,8 +192,12 @@ class Engine:
         return blocked - set(sources)
 
     def _present(self, name: str, records: Mapping[Partition, Record]) -> frozenset[Partition]:
-        root = self.project.lake / self.project.models[name].output.path
-        return frozenset(unit for unit, record in records.items() if _is_there(f"{root}/{unit.path}", record))
+        model = self.project.models[name]
+        root, beside = self.project.lake / model.output.path, self.project.lake / model.quarantine
+        there = (unit for unit, record in records.items() if _is_there(f"{root}/{unit.path}", record))
+        if not model.quarantines:
+            return frozenset(there)
+        return frozenset(unit for unit in there if quarantine.fits(beside / unit.path, records[unit].quarantine))
 
     def _sources(self, models: Iterable[str]) -> list[str]:
         refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is not None}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from sqlgen import states
 from sqlgen.errors import TaskError
 from sqlgen.pipe import BATCH_ROWS, NotInOrder, Pipe, TradeFeed, pending_trades
 from sqlgen.statements import KERNEL_ROWS, in_order
@@ -30,6 +32,16 @@ def open_cursor(
     finally:
         running.remove(cursor)
         cursor.close()
+
+
+def state_before(chain: Chain, folder: Path | None, expected: str) -> Snapshot:
+    """The state that a unit starts from: that in the folder of the unit before it, or nothing."""
+    if folder is None or not expected:
+        return Snapshot(chain.start())
+    try:
+        return states.read(folder, expected, chain.identity)
+    except states.StateError as error:
+        raise TaskError(f"the kernel state in {folder} cannot be used: {error}. Run again to build it anew") from None
 
 
 @dataclass(frozen=True)

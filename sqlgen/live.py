@@ -23,6 +23,7 @@ from sqlgen.model import TRADES, Model, ModelInput
 from sqlgen.partitions import Partition
 from sqlgen.pipe import Pipe, TradeFeed, pending_trades
 from sqlgen.project import Project
+from sqlgen.quality import removing
 from sqlgen.resume import NO_KERNELS, Place, Start
 from sqlgen.rowwise import RawRows, RowError, RowStatement
 from sqlgen.scope import Scan, Scope
@@ -270,14 +271,24 @@ def _refuse(project: Project, model: Model, where: Partition) -> None:
         reason = "its template works on what the kernels give"
     elif model.lookback > 0:
         reason = f"its SQL looks back {model.lookback:g} s into earlier rows. Only kernels (udfs) remember rows live"
-    elif model.config.filter is not None:
-        reason = "its filter drops rows. Test the rows that a model without it gives"
+    elif left_out := _leaves_out(model):
+        reason = left_out
     elif not _covers(model.primary, where):
         reason = f"models.yaml leaves {where} out of its input '{model.primary.name}'"
     elif Compiler(project).compile(model.name).edges:
         reason = "its SQL treats the first or the last partition in another way"
     if reason:
         raise UsageError(f"model '{model.name}' cannot run live: {reason}")
+
+
+def _leaves_out(model: Model) -> str:
+    """Why not every row of the input has one in the table; empty where each has."""
+    if model.config.filter is not None:
+        return "its filter drops rows. Test the rows that a model without it gives"
+    removed = [name for name, checks in model.checks if removing(checks)]
+    if removed:
+        return f"checks of {', '.join(removed)} leave rows out (on_fail drop or quarantine)"
+    return ""
 
 
 def _covers(entry: ModelInput, where: Partition) -> bool:

@@ -40,10 +40,14 @@ class Record:
     """Kernels: which state the unit started from; empty where it started from nothing."""
     state: str = ""
     """Kernels: the state after its last row."""
+    checks: str = ""
+    """Digest of the checks; empty without any."""
     rows: int = 0
     bytes: int = 0
     files: dict[str, int] = field(default_factory=dict)
     """Data file below the unit's folder -> size."""
+    quarantine: dict[str, int] = field(default_factory=dict)
+    """File of quarantined rows -> size."""
     mode: str = "overwrite"
     contributed: tuple[tuple[str, int, int], ...] = ()
     """append: input files whose rows are in, as (path, size, mtime_ns)."""

@@ -10,6 +10,7 @@ from typing import Any
 from sqlgen import config as configuration
 from sqlgen.config import Input, Output, Source
 from sqlgen.partitions import KEYS
+from sqlgen.quality import Check
 from sqlgen.templates import TEMPLATE_SUFFIX, Header
 from udfs.chain import Chain
 
@@ -66,6 +67,22 @@ class Model:
         return tuple(key for key in self.output.partition_by if key not in KEYS)
 
     @property
+    def checks(self) -> list[tuple[str, tuple[Check, ...]]]:
+        """Each source, and the model itself, with what is checked of its rows; without those that check nothing."""
+        found = {entry.ref: entry.source.checks for entry in self.inputs if entry.source is not None}
+        return [(name, checks) for name, checks in (*found.items(), (self.name, self.config.checks)) if checks]
+
+    @property
+    def quarantines(self) -> bool:
+        """Whether a check may send rows to the quarantine."""
+        return any(check.on_fail == "quarantine" for _, checks in self.checks for check in checks)
+
+    @property
+    def quarantine(self) -> str:
+        """Folder of the rows that checks quarantine, under the lake: beside the table, outside of its globs."""
+        return quarantine_of(self.output.path)
+
+    @property
     def description(self) -> str:
         return self.config.description or self.header.description
 
@@ -83,6 +100,11 @@ def upstream(model: Model) -> set[str]:
 def build_order(models: Mapping[str, Model]) -> tuple[str, ...]:
     """All models, each after those that it needs; :class:`graphlib.CycleError` where they need each other."""
     return tuple(graphlib.TopologicalSorter({name: sorted(upstream(models[name])) for name in models}).static_order())
+
+
+def quarantine_of(path: str) -> str:
+    """Folder of the quarantined rows of the table in ``path``."""
+    return f"{path}_quarantine"
 
 
 def adapter_template(source: Source) -> str:

@@ -185,6 +185,7 @@ class ModelPlanner:
             sql=compiled.fingerprint,
             options=compiled.options_fingerprint,
             kernels=compiled.kernels_fingerprint,
+            checks=compiled.checks_fingerprint,
             before=state,
             inputs=inputs,
             edges=edges,
@@ -201,7 +202,7 @@ class ModelPlanner:
             return "--full-refresh"
         if not self.model.config.checkpoint_enabled and self.model.output.mode != "append":
             return "checkpoint_enabled is false"
-        if old.files and unit not in self.inventory.present.get(self.model.name, frozenset()):
+        if unit not in self.inventory.present.get(self.model.name, frozenset()):
             return "published files are missing"
         if self.model.output.mode == "append":
             return self._append_reason(old, want, slices)

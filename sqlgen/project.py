@@ -59,6 +59,8 @@ def load(path: Path) -> Project:
     for name, source in config.sources.items():
         checker.source(name, source)
     models = {name: model for name, spec in config.models.items() if (model := checker.model(name, spec)) is not None}
+    for name, source in config.sources.items():
+        checker.rows(("sources", name, "checks"), source.checks)
     checker.collisions()
     checker.deletions(models)
     checker.unit_keys(models)

@@ -15,6 +15,7 @@ from sqlgen import storage
 from sqlgen.errors import UsageError
 from sqlgen.partitions import Partition
 from sqlgen.plan import Plan, Selection, Task
+from sqlgen.quality import Count
 
 Status = Literal["published", "recovered", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
 DONE = frozenset({"published", "recovered", "unchanged", "empty", "removed"})
@@ -34,6 +35,8 @@ class Result:
     bytes: int = 0
     seconds: float = 0.0
     error: str | None = None
+    checks: tuple[Count, ...] = ()
+    """What the checks found."""
 
     @property
     def ok(self) -> bool:

@@ -26,6 +26,7 @@ from sqlgen.partitions import Partition
 from sqlgen.plan import WHOLE_MODEL, Plan, Task
 from sqlgen.planner import Planner
 from sqlgen.project import Project
+from sqlgen.quality import CheckFailed
 from sqlgen.report import Report, ReportStore, Result, pending_result
 
 WRITER_MB = 300
@@ -144,11 +145,15 @@ class Runner:
         self.planner.records[name] = old
         if not all(result.ok for result in results):
             return
-        target = self.project.lake / self.project.models[name].output.path
-        if builder.roots[name].exists():
-            storage.publish(builder.roots[name], target)
-        else:
-            storage.remove(target, builder.staging / f"gone-{name}", self.project.lake)
+        model = self.project.models[name]
+        for staged, target in (
+            (builder.quarantine_root(name), self.project.lake / model.quarantine),
+            (builder.roots[name], self.project.lake / model.output.path),
+        ):
+            if staged.exists():
+                storage.publish(staged, target)
+            else:
+                storage.remove(target, builder.staging / f"gone-{name}", self.project.lake)
         for unit in old:
             self.manifest.drop(name, unit)
         for record in built.values():
@@ -181,11 +186,18 @@ class Runner:
             message = str(failure)
             if sql and isinstance(error, duckdb.Error):
                 message += f"\n  SQL: {self._keep_sql(builder.run_id, task, sql[-1])}"
-            return dataclasses.replace(result, status="failed", seconds=_since(begun), error=message)
+            counts = error.counts if isinstance(error, CheckFailed) else ()
+            return dataclasses.replace(result, status="failed", seconds=_since(begun), error=message, checks=counts)
         written = built.record if built.status != "unchanged" else None
         rows, size = (written.rows, written.bytes) if written is not None else (0, 0)
         return dataclasses.replace(
-            result, status=built.status, rows_in=built.rows_in, rows_out=rows, bytes=size, seconds=_since(begun)
+            result,
+            status=built.status,
+            rows_in=built.rows_in,
+            rows_out=rows,
+            bytes=size,
+            seconds=_since(begun),
+            checks=built.checks,
         )
 
     def _do(self, task: Task, builder: Builder, cursor: duckdb.DuckDBPyConnection, sql: list[str]) -> Built:

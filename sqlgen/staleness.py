@@ -24,6 +24,8 @@ def differences(model: Model, old: Record, want: Record, details: Callable[[], R
         reasons.append("options changed")
     elif old.kernels != want.kernels:
         reasons.append("kernels changed")
+    elif old.checks != want.checks:
+        reasons.append("checks changed")
     elif old.sql != want.sql:
         reasons.append("SQL changed")
     changed = [name for name in want.inputs | old.inputs if old.inputs.get(name) != want.inputs.get(name)]

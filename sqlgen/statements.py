@@ -125,6 +125,7 @@ def _copy_whole(model: Model, select: str) -> str:
 def _header(model: Model, fingerprint: str, footer: str) -> str:
     inputs = _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs)
     options = _listed(f"{name} = {value!r}" for name, value in model.options.items())
+    keys = ", ".join(model.output.partition_by) or "nothing"
     return f"""\
 -- model:       {model.name}
 -- description: {model.description}
@@ -132,10 +133,16 @@ def _header(model: Model, fingerprint: str, footer: str) -> str:
 -- inputs:      {inputs}
 -- options:     {options}
 -- lookback:    {model.lookback:g} s
--- publishes:   {model.output.path} ({model.output.mode}), by {", ".join(model.output.partition_by) or "nothing"}
+{_checks(model)}-- publishes:   {model.output.path} ({model.output.mode}), by {keys}
 -- fingerprint: {fingerprint}
 --
 {footer}"""
+
+
+def _checks(model: Model) -> str:
+    """What is checked, also by checks that take no rows away; nothing where nothing is."""
+    said = [f"{of}: {check.title}: {check.on_fail}" for of, checks in model.checks for check in checks]
+    return f"-- checks:      {_listed(said)}\n" if said else ""
 
 
 def _listed(items: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ import functools
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,8 @@ SUFFIXES = {
     ".zip": "csv",
 }
 
+_FOLDERS = threading.Lock()
+"""Held while folders are made for a partition, and while empty ones are removed: tasks of one symbol share them."""
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -65,11 +68,12 @@ def list_files(lake: Path, folder: str, wanted: Callable[[str], object] = format
 def publish(staged: Path, target: Path) -> None:
     """Make ``staged`` the content of ``target`` in one step; what stood there is removed after it."""
     sync_tree(staged)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        staged.rename(target)
-    else:
-        _exchange(staged, target)
+    with _FOLDERS:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            staged.rename(target)
+        else:
+            _exchange(staged, target)
     _sync(target.parent)
     shutil.rmtree(staged, ignore_errors=True)
 
@@ -82,10 +86,11 @@ def remove(target: Path, trash: Path, root: Path) -> None:
         _sync(target.parent)
         shutil.rmtree(trash, ignore_errors=True)
     parent = target.parent
-    while parent != root and root in parent.parents:
-        with contextlib.suppress(OSError):
-            parent.rmdir()
-        parent = parent.parent
+    with _FOLDERS:
+        while parent != root and root in parent.parents:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+            parent = parent.parent
 
 
 def link_or_copy(source: Path, target: Path) -> None:

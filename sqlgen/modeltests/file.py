@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model
 from pydantic_core import ErrorDetails
 
 from sqlgen import yamlfile
-from sqlgen.config import Names, Node
 from sqlgen.errors import ConfigError, Problem, nearest
 from sqlgen.modeltests.values import Row
+from sqlgen.nodes import Names, Node
 from sqlgen.yamlfile import Document, KeyPath
 
 FOLDER = "model_tests"

@@ -111,9 +111,18 @@ def test_json_is_one_document_and_the_report_is_kept(scratch: Scratch) -> None:
     kept = json.loads((scratch.lake / f".sqlgen/runs/{data['run_id']}.json").read_text())
     kept["notes"] = data["notes"]
     assert kept == data
-    assert {"model", "partition", "status", "reason", "rows_in", "rows_out", "bytes", "seconds", "error"} == set(
-        data["tasks"][0]
-    )
+    assert {
+        "model",
+        "partition",
+        "status",
+        "reason",
+        "rows_in",
+        "rows_out",
+        "bytes",
+        "seconds",
+        "error",
+        "checks",
+    } == set(data["tasks"][0])
 
 
 def test_ls_shows_the_order_and_the_tree(scratch: Scratch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sqlgen import config
 from sqlgen.engine import Engine
 from sqlgen.plan import Selection
+from sqlgen.quality import Check
 from sqlgen.selectors import select
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
 
@@ -31,6 +32,12 @@ def node(kind: str, name: str, **fields: Any) -> Change:
         project.save()
 
     return change
+
+
+def source_check(**fields: Any) -> Change:
+    """A check of the source; a field that is ``None`` is left out."""
+    said = {"check": "not_null", "columns": "price"} | fields
+    return node("sources", "raw", checks=[{key: value for key, value in said.items() if value is not None}])
 
 
 def top(**fields: Any) -> Change:
@@ -82,6 +89,30 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
         SQL,
     ),
     (config.Source, "description"): (top(), node("sources", "raw", description="Trades"), SHOWN),
+    (config.Source, "unreadable"): (top(), node("sources", "raw", unreadable="drop"), SQL),
+    (config.Source, "checks"): (top(), source_check(), SQL),
+    (config.Model, "checks"): (model(), model(checks=[{"check": "not_null", "columns": "cost"}]), SQL),
+    (Check, "check"): (source_check(), source_check(check="positive"), SQL),
+    (Check, "columns"): (source_check(), source_check(columns=["price", "amount"]), SQL),
+    (Check, "on_fail"): (source_check(), source_check(on_fail="warn"), SQL),
+    (Check, "name"): (source_check(), source_check(name="priced"), RUN),
+    (Check, "min"): (source_check(check="range", max=1e6), source_check(check="range", max=1e6, min=100.5), SQL),
+    (Check, "max"): (source_check(check="range", min=1), source_check(check="range", min=1, max=100.5), SQL),
+    (Check, "seconds"): (
+        source_check(check="max_gap", columns="ts", seconds=30),
+        source_check(check="max_gap", columns="ts", seconds=90),
+        SQL,
+    ),
+    (Check, "sql"): (
+        source_check(check="predicate", columns=None, sql="price > 0"),
+        source_check(check="predicate", columns=None, sql="price > 100"),
+        SQL,
+    ),
+    (Check, "order_by"): (
+        source_check(check="unique", columns="side"),
+        source_check(check="unique", columns="side", order_by="trade_id"),
+        SQL,
+    ),
     (config.Input, "ref"): (
         lambda project: node("sources", "raw")(project),
         lambda project: (second_input(True)(project), model(inputs={"trades": "more"})(project))[0],
@@ -148,6 +179,7 @@ def test_every_field_is_flipped() -> None:
         config.Input,
         config.Model,
         config.Output,
+        Check,
     )
     assert {(kind, name) for kind in nodes for name in kind.model_fields} == FLIPS.keys()
 
@@ -156,7 +188,8 @@ def effect(project: Scratch, kind: str) -> object:
     if kind == RUN:
         outcome = project.sqlgen("run", "--json")
         files = sorted(str(path.relative_to(project.lake)) for path in project.lake.rglob("raw/**/*.parquet"))
-        order = [task["model"] for task in outcome.json["tasks"]] if outcome.code == 0 else []
+        tasks = outcome.json["tasks"] if outcome.code == 0 else []
+        order = [(task["model"], [check["check"] for check in task["checks"]]) for task in tasks]
         return outcome.code, files, order
     engine = Engine.open(project.file)
     if kind == SQL:

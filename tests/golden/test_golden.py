@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 
 from sqlgen import project
 from sqlgen.compiler import Compiler
@@ -40,7 +41,27 @@ def test_hourly_ndjson() -> None:
     check("trades_features.hourly_ndjson.sql", Compiler(PROJECT, layouts).compile("trades_features").sql)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+def test_checks_of_a_source_and_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SQLGEN_LAKE", raising=False)
+    shipped = yaml.safe_load((ROOT / "models.yaml").read_text())
+    shipped["sources"]["ccxt_trades"]["checks"] = [
+        {"check": "not_null", "columns": ["price", "amount"]},
+        {"check": "range", "columns": "price", "max": 1_000_000, "on_fail": "drop"},
+        {"check": "unique", "columns": "trade_id", "on_fail": "drop"},
+        {"check": "monotonic"},
+        {"check": "max_gap", "seconds": 300, "on_fail": "warn"},
+        {"check": "predicate", "sql": "price * amount < 1e9", "name": "plausible_value"},
+    ]
+    shipped["models"] = {"trades_features": shipped["models"]["trades_features"] | {"options": {"windows": [60]}}}
+    shipped["models"]["trades_features"]["checks"] = [
+        {"check": "range", "columns": ["buy_ratio_60s"], "min": 0, "max": 1, "on_fail": "fail"},
+        {"check": "positive", "columns": ["vwap_60s", "volume_60s"]},
+    ]
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(shipped, sort_keys=False))
+    check("trades_features.checks.sql", Compiler(project.load(tmp_path / "models.yaml")).compile("trades_features").sql)
+
+
+@pytest.mark.parametrize("name", [*SHIPPED, "trades_features.checks"])
 def test_the_files_are_tidy(name: str) -> None:
     for line in (HERE / f"{name}.sql").read_text(encoding="utf-8").splitlines():
         assert line == line.rstrip(), line

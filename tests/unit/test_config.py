@@ -11,6 +11,7 @@ import yaml
 
 from sqlgen import config, project, yamlfile
 from sqlgen.errors import ConfigError
+from sqlgen.quality import Check
 
 MINIMAL = """\
 version: 1
@@ -66,7 +67,7 @@ models:
         "models.yaml:6: sources.a.adapter: missing. It is needed:"
         " Template under transforms_sql/sources, without .sql.j2",
         "models.yaml:6: sources.a.adaptor: unknown key. Did you mean 'adapter'?"
-        " Allowed: adapter, description, exchange, format, options, path, pattern, symbol",
+        " Allowed: adapter, checks, description, exchange, format, options, path, pattern, symbol, unreadable",
         "models.yaml:10: models.m.inputs.t.optinal: unknown key. Did you mean 'optional'?"
         " Allowed: date_end, date_start, exchange, optional, ref, symbol",
         "models.yaml:11: models.m.tags.0: found 1: Input should be a valid string",
@@ -202,6 +203,51 @@ def test_defaults_reach_every_output_and_are_overridden(tmp_path: Path) -> None:
     assert (output.compression, output.row_group_size) == ("gzip", 4096)
 
 
+def test_checks_that_say_too_little_or_too_much(tmp_path: Path) -> None:
+    text = """\
+version: 1
+lake: lake
+sources:
+  raw:
+    path: raw
+    adapter: ccxt/trades
+    checks:
+      - {check: not_nul, columns: price}
+      - {check: not_null, colums: price}
+      - {check: unique}
+      - {check: range, columns: price}
+      - {check: range, columns: price, min: 2, max: 1, seconds: 3}
+      - {check: monotonic, columns: [ts, seq], on_fail: stop}
+      - {check: max_gap, seconds: 0}
+models: {}
+"""
+    assert [line.partition(" sources.raw.")[2] for line in problems(tmp_path, text)] == [
+        "checks.0.check: found 'not_nul', allowed: 'not_null', 'positive', 'range', 'not_crossed', 'predicate',"
+        " 'unique', 'monotonic' or 'max_gap'. Did you mean 'not_null'?",
+        "checks.1.colums: unknown key. Did you mean 'columns'? Allowed: check, columns, max, min, name, on_fail,"
+        " order_by, seconds, sql",
+        "checks.2: found {'check': 'unique'}: unique needs columns",
+        "checks.3: found {'check': 'range', 'columns': 'price'}: range needs min, max or both",
+        "checks.4: found {'check': 'range', 'columns': 'price', 'min': 2, 'max': 1, 'seconds': 3}: min is above max;"
+        " range has no seconds (it has: check, on_fail, name, columns, min, max)",
+        "checks.5.on_fail: found 'stop', allowed: 'drop', 'quarantine', 'warn' or 'fail'.",
+        "checks.6.seconds: found 0: Input should be greater than 0 (max_gap: the longest time between two rows)",
+    ]
+
+
+def test_checks_that_cannot_be_told_apart_or_name_no_column(tmp_path: Path) -> None:
+    checks = "checks: [{check: positive, columns: close}, {check: positive, columns: close, on_fail: warn}]"
+    text = MINIMAL.replace("    output: {path: out}", f"    {checks}\n    output: {{path: out}}")
+    text = text.replace("    output:", "    columns: [exchange, symbol, date, closed]\n    output:")
+    assert problems(tmp_path, text) == [
+        "models.yaml:9: models.bars.checks: two checks are called 'positive(close)'. Give them a name each",
+        "models.yaml:9: models.bars.checks.0: positive(close): there is no column 'close'. Did you mean 'closed'?"
+        " The model keeps: exchange, symbol, date, closed",
+        "models.yaml:9: models.bars.checks.1: positive(close): there is no column 'close'. Did you mean 'closed'?"
+        " The model keeps: exchange, symbol, date, closed",
+    ]
+
+
 def test_nodes_are_frozen(tmp_path: Path) -> None:
     loaded = config.load(write(tmp_path, MINIMAL))[0]
     with pytest.raises(ValueError, match="frozen"):
@@ -217,7 +263,7 @@ def test_every_field_has_a_description() -> None:
 
 def test_the_documentation_names_every_field() -> None:
     text = (Path(__file__).parents[2] / "docs/models-yaml.md").read_text()
-    for node in (config.Config, config.Source, config.Input, config.Model, config.Output):
+    for node in (config.Config, config.Source, config.Input, config.Model, config.Output, Check):
         for name in node.model_fields:
             assert re.search(rf"`{name}`", text), f"{node.__name__}.{name}"
 

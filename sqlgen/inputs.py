@@ -1,0 +1,93 @@
+"""What a task reads: the files of its inputs, and which of their rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlgen.compiler import input_predicate, partition_predicate
+from sqlgen.errors import TaskError
+from sqlgen.landing import Landed, Landing
+from sqlgen.model import Model, ModelInput
+from sqlgen.partitions import Partition
+from sqlgen.plan import Slice, Task
+from sqlgen.planner import Planner
+from sqlgen.project import Project
+from sqlgen.quoting import ident, literal
+from sqlgen.scope import Scan, Scope
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Finds the inputs of the tasks of one run."""
+
+    project: Project
+    planner: Planner
+    """With what is listed, and with what upstream models have published by now."""
+    root: Callable[[str], Path]
+    """Model -> where its table lies."""
+
+    def scope(self, task: Task, landing: Landing) -> Scope | None:
+        """What the task's statement covers; ``None`` where its first input has no rows."""
+        model = self.project.models[task.model]
+        scans: dict[str, Scan | None] = {}
+        slices = {part.name: part for part in task.slices}
+        for entry in model.inputs:
+            part = slices.get(entry.name)
+            scans[entry.name] = self.scan(model, task.unit, entry, part, landing) if part is not None else None
+        if scans[model.primary.name] is None:
+            return None
+        missing = [entry.ref for entry in model.inputs if scans[entry.name] is None and not entry.spec.optional]
+        if missing:
+            raise TaskError(
+                f"its input {', '.join(missing)} has no rows. Make the input optional, or exclude the partition"
+            )
+        looks_back = any(part.before for part in task.slices)
+        assert task.want is not None
+        return Scope(
+            scans,
+            edges=task.edges,
+            emit=partition_predicate(task.unit) if looks_back else None,
+        )
+
+    def scan(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, landing: Landing) -> Scan | None:
+        if entry.source is not None:
+            listing = self.planner.listings[entry.ref]
+            landed = landing.land(model, entry, listing, part.files)
+            single, keyed = listing.keyed and len(part.partitions) == 1, listing.keyed
+        else:
+            landed = Landed(self._published_files(entry.ref, part), "parquet", self._keys(entry.ref))
+            single, keyed = False, True
+        if not landed.paths:
+            return None
+        return Scan(
+            landed.paths,
+            landed.format,
+            landed.hive_keys,
+            single,
+            len(landed.paths) == 1,
+            self._predicate(model, unit, entry, part, keyed),
+            landed.decoded,
+        )
+
+    def _keys(self, model: str) -> tuple[str, ...]:
+        return self.project.models[model].output.partition_by
+
+    def _published_files(self, model: str, part: Slice) -> tuple[str, ...]:
+        root, records = self.root(model), self.planner.records[model]
+        found = (where for where in part.partitions if where in records)
+        return tuple(str(root / where.path / name) for where in found for name in records[where].files)
+
+    def _predicate(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
+        terms = []
+        if not keyed:
+            terms.append("(" + " OR ".join(f"({partition_predicate(where)})" for where in part.partitions) + ")")
+        elif entry.source is None and (chosen := input_predicate(entry)):
+            terms.append(chosen)
+        if part.before and unit.date is not None:
+            start = dt.datetime.combine(unit.date, dt.time()) - dt.timedelta(seconds=model.lookback)
+            moment = f"CAST({literal(start.isoformat(sep=' '))} AS TIMESTAMP_NS)"
+            terms.append(f"(date = {literal(unit.date)} OR {ident(model.header.time)} >= {moment})")
+        return " AND ".join(terms) or None

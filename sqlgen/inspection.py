@@ -1,0 +1,315 @@
+"""The checks of one task: counts what fails, stages what is quarantined, stops the task where a check says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from sqlgen import checksql
+from sqlgen.checksql import Checked, Place
+from sqlgen.compiler import Compiler
+from sqlgen.decode import Decoded, parquet_rows
+from sqlgen.errors import TaskError, first_line
+from sqlgen.listing import SourceListing
+from sqlgen.model import Model, ModelInput
+from sqlgen.partitions import KEYS, Partition
+from sqlgen.plan import Slice
+from sqlgen.quality import Check, CheckFailed, Count, unknown
+from sqlgen.quarantine import Quarantine
+from sqlgen.quoting import ident, literal
+from sqlgen.scope import Scan
+from sqlgen.statements import indent
+from sqlgen.storage import FileInfo
+
+First = Mapping[str, str]
+"""A row that fails: what :func:`checksql.counts` tells of it."""
+
+READABLE = "readable"
+"""What reports and the quarantine say of a line that cannot be read."""
+TIMED = "not_null(ts)"
+"""The same of a row without a time."""
+_BAD_LINES = "bad_lines"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a source that a task looks at, by its own partitions."""
+
+    listing: SourceListing
+    partitions: Mapping[Partition, tuple[FileInfo, ...]]
+
+    @property
+    def all(self) -> tuple[FileInfo, ...]:
+        return tuple(dict.fromkeys(file for files in self.partitions.values() for file in files))
+
+    def told_here(self, file: FileInfo) -> bool:
+        """Whether this task tells what of a file belongs to no partition: that of its first partition does."""
+        if self.listing.keyed:
+            return True
+        return min(where for where, files in self.listing.partitions.items() if file in files) in self.partitions
+
+
+def own_files(
+    model: Model, slices: Iterable[Slice], listings: Mapping[str, SourceListing]
+) -> Iterator[tuple[ModelInput, Slice, Files]]:
+    """What a task reads of its sources: its own partitions, each once, without those that it reads for lookback."""
+    entries = {entry.name: entry for entry in model.inputs}
+    seen: set[tuple[str, Partition]] = set()
+    for part in slices:
+        entry, listing = entries[part.name], listings.get(part.ref)
+        if entry.source is None or listing is None:
+            continue
+        read = {*part.files}
+        found = {
+            where: tuple(file for file in listing.partitions[where] if file in read)
+            for where in part.current
+            if (part.ref, where) not in seen
+        }
+        seen |= {(part.ref, where) for where in found}
+        files = Files(listing, found)
+        if files.all:
+            yield entry, dataclasses.replace(part, current=tuple(found), before=(), files=files.all), files
+
+
+@dataclass
+class Inspection:
+    """Runs the checks of one task."""
+
+    compiler: Compiler
+    model: Model
+    unit: Partition
+    quarantine: Quarantine
+    connection: duckdb.DuckDBPyConnection
+    sql: list[str]
+    """Each statement is added before it runs."""
+    _counts: dict[tuple[str, str], Count] = field(default_factory=dict)
+
+    @property
+    def aside(self) -> Path:
+        """Folder for rows of the result that are not checked yet."""
+        return self.quarantine.folder.with_name(f"{self.quarantine.folder.name}-unchecked")
+
+    @property
+    def counts(self) -> tuple[Count, ...]:
+        """Of every check that ran, how many rows failed it."""
+        return tuple(self._counts.values())
+
+    def source(
+        self, entry: ModelInput, scan: Scan, files: Files, decoded: Mapping[FileInfo, Decoded], stem: str
+    ) -> None:
+        """Tell what of a source cannot be read, and check its canonical rows.
+
+        :class:`CheckFailed` where that stops the task.
+        """
+        assert entry.source is not None
+        told = [file for file in files.all if files.told_here(file)]
+        if told:
+            self._unreadable(entry, told, decoded, stem)
+            paths = dict(zip(files.all, scan.files, strict=True))
+            self._untimed(entry, dataclasses.replace(scan, files=tuple(paths[file] for file in told)), stem)
+        if entry.source.checks:
+            checked = self.compiler.checked_input(self.model, entry, scan)
+            self._check(checked, lambda: _places(files, decoded, self.connection, self.compiler.project.lake), stem)
+
+    def _unreadable(
+        self, entry: ModelInput, files: Sequence[FileInfo], decoded: Mapping[FileInfo, Decoded], stem: str
+    ) -> None:
+        """Set aside the lines that could not be decoded."""
+        bad = [(file, line) for file in files if file in decoded for line in decoded[file].bad]
+        if not bad:
+            return
+        file, line = bad[0]
+        rows = pa.table(
+            {
+                "reason": [line.reason for _, line in bad],
+                "file": [file.path for file, _ in bad],
+                "line": [line.line for _, line in bad],
+                "row": [line.text for _, line in bad],
+            }
+        )
+        self.connection.register(_BAD_LINES, rows)
+        try:
+            first = f"line {line.line} of {file.path}: {line.reason}"
+            total = sum(decoded[file].lines for file in files if file in decoded)
+            self._set_aside(entry, READABLE, len(bad), total, first, f"SELECT *\nFROM {_BAD_LINES}", stem)
+        finally:
+            self.connection.unregister(_BAD_LINES)
+
+    def _untimed(self, entry: ModelInput, scan: Scan, stem: str) -> None:
+        """Set aside the rows without a time: their adapter leaves them out."""
+        scan = dataclasses.replace(scan, predicate=None, untimed=True)
+        rows = f"FROM (\n{indent(self.compiler.input_select(self.model, entry, scan))}\n) AS untimed\nWHERE ts IS NULL"
+        self.execute(f"SELECT count(*)\n{rows}")
+        count = int(self.connection.fetchall()[0][0])
+        if count:
+            reason = "no time, or none between 1990 and 2100"
+            told = f"{literal(reason)} AS reason,\n    seq,\n    CAST(to_json(untimed) AS VARCHAR) AS row"
+            select = f"SELECT\n    {told}\n{rows}"
+            self._set_aside(entry, TIMED, count, count, reason, select, stem)
+
+    def _set_aside(
+        self, entry: ModelInput, check: str, rows: int, total: int, first: str, select: str, stem: str
+    ) -> None:
+        assert entry.source is not None
+        action = entry.source.unreadable
+        count = Count(entry.ref, check, action, rows, total, first)
+        self.note(count)
+        if action == "fail":
+            raise CheckFailed([count], self.counts)
+        if action == "quarantine":
+            keys = [f"{literal(value)} AS {ident(key)}" for key, value in self.unit.values]
+            told = ",\n    ".join([*keys, f"{literal(entry.ref)} AS source", f"{literal(check)} AS check_name", "*"])
+            select = f"SELECT\n    {told}\nFROM (\n{indent(select)}\n)"
+            self.quarantine.add(select, stem, self.connection, self.sql)
+
+    def target(self, path: Path) -> Path:
+        """Where the rows of the result go first: to ``path``, or aside until they are checked."""
+        if not self.model.config.checks:
+            return path
+        self.aside.mkdir(parents=True, exist_ok=True)
+        return self.aside / path.name
+
+    def settle(self, path: Path, stem: str, published: tuple[str, ...] = ()) -> None:
+        """Check what was written to :meth:`target`, and write what stays to ``path``; for mode merge, merged."""
+        if not self.model.config.checks:
+            return
+        written = self.target(path)
+        files = sorted(map(str, written.rglob("*.parquet"))) if written.is_dir() else [str(written)]
+        files = [file for file in files if Path(file).exists()]
+        lost = bool(files) and self._check_written(files, stem)
+        if self.model.output.mode == "merge" and (files or published):
+            rows = _table(files) if files else f"{_table(published)}\nWHERE false"
+            self.execute(self.compiler.copy_checked(self.model, rows, str(path), published))
+        elif lost:
+            self.execute(self.compiler.copy_checked(self.model, _table(files), str(path)))
+        elif files:
+            written.rename(path)
+
+    def discard(self) -> None:
+        """Remove what is staged."""
+        self.quarantine.discard()
+        shutil.rmtree(self.aside, ignore_errors=True)
+
+    def _check_written(self, files: Sequence[str], stem: str) -> bool:
+        """Check rows of the result; whether some of them do not stay."""
+        rows = _table(files)
+        names = tuple(name for name, _ in self._columns(rows))
+        found = self._check(self.compiler.checked(self.model, rows, names), list, stem)
+        return any(count.rows and count.removes for count in found)
+
+    def _check(self, checked: Checked, places_of: Callable[[], list[Place]], stem: str) -> list[Count]:
+        """Count the rows that fail each check, and do what the checks say."""
+        total, firsts = self._judge(checked)
+        failing = any(rows for rows, _ in firsts)
+        places = places_of() if failing else []
+        found = [
+            Count(checked.of, check.title, check.on_fail, rows, total, _example(first, places))
+            for check, (rows, first) in zip(checked.checks, firsts, strict=True)
+        ]
+        for count in found:
+            self.note(count)
+        failed = [count for count in found if count.rows and count.on_fail == "fail"]
+        if failed:
+            raise CheckFailed(failed, self.counts)
+        if any(count.rows and count.on_fail == "quarantine" for count in found):
+            library = self.compiler.project.library
+            select = checksql.quarantined(library, checked, dict(self.unit.values), places)
+            self.quarantine.add(select, stem, self.connection, self.sql)
+        return found
+
+    def note(self, count: Count) -> None:
+        """Add to what the task reports."""
+        old = self._counts.get((count.of, count.check))
+        self._counts[count.of, count.check] = count if old is None else old + count
+
+    def _judge(self, checked: Checked) -> tuple[int, list[tuple[int, First | None]]]:
+        """How many rows there are, and of each check how many fail it, and the first of them."""
+        try:
+            self.execute(checksql.counts(self.compiler.project.library, checked))
+        except duckdb.BinderException:
+            self._explain(checked)
+            raise
+        total, *values = self.connection.fetchall()[0]
+        return int(total), list(zip(map(int, values[::2]), values[1::2], strict=True))
+
+    def execute(self, sql: str) -> None:
+        """Run one statement of the task."""
+        self.sql.append(sql)
+        self.connection.execute(sql)
+
+    def _columns(self, rows: str) -> list[Any]:
+        return [row[:2] for row in self.connection.execute(f"DESCRIBE {rows}").fetchall()]
+
+    def _explain(self, checked: Checked) -> None:
+        """Raise :class:`TaskError` where a check does not fit the rows."""
+        types = dict(self._columns(f"SELECT * FROM (\n{checked.rows}\n)"))
+        has = f"Its rows have: {', '.join(types)}"
+        for check in checked.checks:
+            whose = f"check '{check.title}' of '{checked.of}'"
+            for missing in unknown(check, list(types)):
+                raise TaskError(f"{whose}: {missing} {has}")
+            problem = self._problem(checked, check)
+            if problem:
+                said = ", ".join(f"{column} {types[column]}" for column in check.reads if column in types)
+                raise TaskError(f"{whose} cannot be run: {problem}. {f'It is over {said}' if said else has}")
+
+    def _problem(self, checked: Checked, check: Check) -> str:
+        """What is wrong with one check."""
+        alone = Checked(checked.of, checked.rows, (check,), checked.keys, "false", checked.names)
+        try:
+            self.connection.execute(checksql.counts(self.compiler.project.library, alone))
+        except duckdb.Error as error:
+            return first_line(error)
+        return ""
+
+
+def _table(files: Sequence[str]) -> str:
+    return f"SELECT *\nFROM read_parquet({literal(list(files))}, hive_partitioning = false)"
+
+
+def _example(first: First | None, places: Sequence[Place]) -> str:
+    """The first row that fails, in words."""
+    if first is None:
+        return ""
+    where = [f"seq {first['seq']}"] if first.get("seq") is not None else []
+    where += [f"at {first['ts']}"] if first.get("ts") is not None else []
+    where += ["in " + "/".join(str(first[key]) for key in KEYS if key in first)]
+    mine = [place for place in places if place.holds(first)]
+    if mine:
+        row = f", row {int(first['seq']) - mine[-1].first + 1}" if mine[-1].counted else ""
+        where.append(f"({mine[-1].path}{row})")
+    return f"{' '.join(where)}: {first['reason']}"
+
+
+def _places(
+    files: Files, decoded: Mapping[FileInfo, Decoded], connection: duckdb.DuckDBPyConnection, lake: Path
+) -> list[Place]:
+    """Where the rows of each partition stand, as far as it is known."""
+    if not files.listing.keyed:
+        return [_place(where, 0, files.all[0].path, False) for where in files.partitions if len(files.all) == 1]
+    several = [file for found in files.partitions.values() if len(found) > 1 for file in found]
+    rows = {
+        file: decoded[file].rows if file in decoded else parquet_rows(connection, [str(lake / file.path)])
+        for file in several
+    }
+    places = []
+    for where, found in files.partitions.items():
+        first = 0
+        for file in found:
+            if len(found) == 1 or rows[file]:
+                # Lines that were left out while reading are not counted in the positions of the others.
+                whole = file not in decoded or decoded[file].rows == decoded[file].lines
+                places.append(_place(where, first, file.path, whole))
+                first += rows.get(file, 0)
+    return places
+
+
+def _place(where: Partition, first: int, path: str, counted: bool) -> Place:
+    return Place(where["exchange"], where["symbol"], where["date"], first, path, counted)

@@ -123,7 +123,7 @@ class Compiler:
             select=select,
             sql=_file(model, parts, fingerprint),
             fingerprint=fingerprint,
-            options_fingerprint=digest(sorted(model.options.items()), copy_options(model)),
+            options_fingerprint=digest(sorted(model.told_options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
             edges=frozenset(edge for edge in EDGES if _bare(select) != _bare(inner[edge])),
         )

@@ -115,7 +115,7 @@ def _copy_whole(model: Model, select: str) -> str:
 
 def _header(model: Model, fingerprint: str, footer: str) -> str:
     inputs = _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs)
-    options = _listed(f"{name} = {value!r}" for name, value in model.options.items())
+    options = _listed(f"{name} = {value!r}" for name, value in model.told_options.items())
     return f"""\
 -- model:       {model.name}
 -- description: {model.description}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -90,7 +89,7 @@ def _grid(rows: list[Row], date: dt.date, options: Options) -> list[int]:
 
 
 def _at_or_after(time: int, step: int) -> int:
-    return math.ceil(time / step) * step if time % step else time
+    return time + -time % step
 
 
 def _point(rows: list[Row], date: dt.date, g: int, seq: int, options: Options) -> Row:

@@ -302,3 +302,22 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     assert outcome.code == 1
     assert "prise" in outcome.out
     assert "grid" in outcome.out
+
+
+def test_rows_that_nothing_tells_apart(tmp_path: Path) -> None:
+    """In mode append ``seq`` counts within a file, so that two rows may share all keys: still one point each."""
+    for name, price in (("a", 10.0), ("b", 11.0)):
+        write_rows(tmp_path / "lake", "trades", keyed([trade(0, price), trade(2000, price)]), name=name)
+    config = write_config(tmp_path, mean=["price"])
+    text = yaml.safe_load(config.read_text())
+    text["models"]["copy"] = {"sql": "copy.sql.j2", "inputs": {"trades": "trades"}}
+    text["models"]["copy"]["output"] = {"path": "out/copy", "mode": "append"}
+    text["models"]["grid"]["inputs"] = {"rows": "copy"}
+    config.write_text(yaml.safe_dump(text, sort_keys=False))
+    (tmp_path / "transforms_sql").mkdir()
+    (tmp_path / "transforms_sql/copy.sql.j2").write_text("{{ inputs.trades }}\n")
+    table = run(config)
+    assert table is not None
+    points = table_rows(table)
+    assert [(at(row), row["snapshot_count"], row["mean_price"]) for row in points] == [(0.0, 2, 10.5), (2.0, 2, 10.5)]
+    assert all(row["price"] in (10.0, 11.0) for row in points)

@@ -18,26 +18,14 @@
 --              count = []
 -- lookback:    300 s
 -- publishes:   processed/ccxt/orderbook/book_1s (overwrite), by exchange, symbol, date
--- fingerprint: d1a2eff4e14ea6ee2807f22b
+-- fingerprint: de6d882eefe91ff9052095e1
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
 -- to target/tables/book_1s, so that nothing published is touched.
 
 COPY (
-    WITH input AS (
-        SELECT *
-        FROM read_parquet(
-            [
-                'lake/processed/ccxt/orderbook/hf/**/*.parquet'
-            ],
-            union_by_name = true,
-            hive_partitioning = true,
-            hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
-        )
-    ),
-    -- Rows with the time from which they are known: their own, or midnight if they are filed under a later date.
-    known AS (
+    WITH input AS MATERIALIZED (
         SELECT
             exchange,
             symbol,
@@ -49,9 +37,32 @@ COPY (
             mid_price,
             spread_bps,
             ofi,
+            row_number() OVER () AS input_row
+        FROM (
+            SELECT *
+            FROM read_parquet(
+                [
+                    'lake/processed/ccxt/orderbook/hf/**/*.parquet'
+                ],
+                union_by_name = true,
+                hive_partitioning = true,
+                hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+            )
+        )
+    ),
+    -- Rows with the time from which they are known: their own, or midnight if they are filed under a later date.
+    known AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            ts,
+            input_row,
+            spread_bps,
+            ofi,
             greatest(epoch_ns(ts), epoch_ns(date)) AS known_ns,
             (known_ns + 1000000000 - 1) // 1000000000 * 1000000000 AS point_ns,
-            row_number() OVER (PARTITION BY exchange, symbol ORDER BY known_ns, ts, date, seq) AS place
+            row_number() OVER (PARTITION BY exchange, symbol ORDER BY known_ns, ts, date, seq, input_row) AS place
         FROM input
         -- One that is filed earlier than that would be out of sight for the day to which it belongs.
         WHERE ts < date + INTERVAL 36 HOUR
@@ -63,7 +74,7 @@ COPY (
             symbol,
             point_ns,
             count(*) AS snapshot_count,
-            max(place) AS last_place,
+            arg_max(input_row, place) AS last_row,
             avg(spread_bps) AS mean_spread_bps,
             sum(ofi) AS sum_ofi,
             max(spread_bps) AS max_spread_bps,
@@ -130,17 +141,15 @@ COPY (
         aged.data_staleness, -- s: from the last row to the grid point, NULL over a gap
         CASE WHEN aged.has_row THEN aged.snapshot_count ELSE 0 END AS snapshot_count, -- 1: rows in the interval
         aged.is_stale, -- the last row is more than 5 s old, or lies before a gap
-        known.best_bid, -- of the last row
-        known.best_ask, -- of the last row
-        known.mid_price, -- of the last row
+        input.best_bid, -- of the last row
+        input.best_ask, -- of the last row
+        input.mid_price, -- of the last row
         CASE WHEN aged.has_row THEN aged.mean_spread_bps END AS mean_spread_bps, -- mean of spread_bps in the interval
         CASE WHEN aged.has_row THEN aged.sum_ofi END AS sum_ofi, -- sum of ofi in the interval
         CASE WHEN aged.has_row THEN aged.max_spread_bps END AS max_spread_bps -- max of spread_bps in the interval
     FROM aged
-    LEFT JOIN known
-        ON aged.exchange = known.exchange
-        AND aged.symbol = known.symbol
-        AND aged.last_place = known.place
+    LEFT JOIN input
+        ON aged.last_row = input.input_row
         AND NOT aged.is_stale
     ORDER BY aged.exchange, aged.symbol, aged.grid_ns
 ) TO 'target/tables/book_1s' (

@@ -18,66 +18,77 @@
 --              count = ['price']
 -- lookback:    0.1 s
 -- publishes:   processed/ccxt/trades/trades_100ms (overwrite), by exchange, symbol, date
--- fingerprint: 0c835cf7dbfe253a4b812718
+-- fingerprint: 631eb49b37dde742bdb3f8c1
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
 -- to target/tables/trades_100ms, so that nothing published is touched.
 
 COPY (
-    WITH input AS (
-        WITH files_before AS (
-            SELECT
-                file_name AS filename,
-                CAST(coalesce(sum(num_rows) OVER (
-                    PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
-                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ), 0) AS BIGINT) AS rows_before
-            FROM parquet_file_metadata([
-                'lake/raw/ccxt/trades/**/[!_.]*.parquet'
-            ])
-        ),
-        positioned AS (
+    WITH input AS MATERIALIZED (
+        SELECT
+            *,
+            row_number() OVER () AS input_row
+        FROM (
+            WITH files_before AS (
+                SELECT
+                    file_name AS filename,
+                    CAST(coalesce(sum(num_rows) OVER (
+                        PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+                        ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                    ), 0) AS BIGINT) AS rows_before
+                FROM parquet_file_metadata([
+                    'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+                ])
+            ),
+            positioned AS (
+                SELECT
+                    exchange,
+                    symbol,
+                    date,
+                    make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
+                    file_row_number + rows_before AS seq,
+                    CAST(trade_id AS VARCHAR) AS trade_id,
+                    CAST(price AS DOUBLE) AS price,
+                    CAST(amount AS DOUBLE) AS amount,
+                    CAST(side AS VARCHAR) AS side
+                FROM read_parquet(
+                    [
+                        'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+                    ],
+                    union_by_name = true,
+                    hive_partitioning = true,
+                    hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+                )
+                JOIN files_before USING (filename)
+            )
             SELECT
                 exchange,
                 symbol,
                 date,
-                make_timestamp_ns(1000000 * coalesce(timestamp, collected_at)) AS ts,
-                file_row_number + rows_before AS seq,
-                CAST(trade_id AS VARCHAR) AS trade_id,
-                CAST(price AS DOUBLE) AS price,
-                CAST(amount AS DOUBLE) AS amount,
-                CAST(side AS VARCHAR) AS side
-            FROM read_parquet(
-                [
-                    'lake/raw/ccxt/trades/**/[!_.]*.parquet'
-                ],
-                union_by_name = true,
-                hive_partitioning = true,
-                hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
-            )
-            JOIN files_before USING (filename)
+                ts,
+                seq,
+                trade_id,
+                CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
+                CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
+                CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side
+            FROM positioned
         )
+    ),
+    -- Rows with the time from which they are known: their own, or midnight if they are filed under a later date.
+    known AS (
         SELECT
             exchange,
             symbol,
             date,
             ts,
-            seq,
-            trade_id,
-            CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
-            CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-            CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side
-        FROM positioned
-    ),
-    -- Rows with the time from which they are known: their own, or midnight if they are filed under a later date.
-    known AS (
-        SELECT
-            *,
+            input_row,
+            amount,
+            price,
             greatest(epoch_ns(ts), epoch_ns(date)) AS known_ns,
             (known_ns + 100000000 - 1) // 100000000 * 100000000 AS point_ns,
-            row_number() OVER (PARTITION BY exchange, symbol ORDER BY known_ns, ts, date, seq) AS place
+            row_number() OVER (PARTITION BY exchange, symbol ORDER BY known_ns, ts, date, seq, input_row) AS place
         FROM input
         -- One that is filed earlier than that would be out of sight for the day to which it belongs.
         WHERE ts < date + INTERVAL 36 HOUR
@@ -89,7 +100,7 @@ COPY (
             symbol,
             point_ns,
             count(*) AS snapshot_count,
-            max(place) AS last_place,
+            arg_max(input_row, place) AS last_row,
             sum(amount) AS sum_amount,
             count(price) AS count_price,
             arg_max(epoch_ns(ts), place) AS last_ns
@@ -139,14 +150,12 @@ COPY (
         aged.data_staleness, -- s: from the last row to the grid point
         aged.snapshot_count, -- 1: rows in the interval
         aged.is_stale, -- the last row is more than 60 s old
-        known.* EXCLUDE (exchange, symbol, date, ts, seq, known_ns, point_ns, place),
+        input.* EXCLUDE (exchange, symbol, date, ts, seq, input_row),
         aged.sum_amount, -- sum of amount in the interval
         aged.count_price -- number of values of price in the interval
     FROM aged
-    LEFT JOIN known
-        ON aged.exchange = known.exchange
-        AND aged.symbol = known.symbol
-        AND aged.last_place = known.place
+    LEFT JOIN input
+        ON aged.last_row = input.input_row
     ORDER BY aged.exchange, aged.symbol, aged.grid_ns
 ) TO 'target/tables/trades_100ms' (
     FORMAT parquet,

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sqlgen.live import open_model
 from sqlgen.templates import Library
 from tests.features.lake_checks import KINDS
 from tests.features.made import MIDNIGHT, keyed
@@ -125,6 +126,17 @@ def test_the_columns_of_other_models(tmp_path: Path, model: str) -> None:
     assert set(given.column_names[:first]) <= {"exchange", "symbol", "date", "ts", "seq"}
     for row in given.select(["symbol", "date", *added]).to_pylist():
         assert {name: row[name] for name in added} == columns(row["symbol"], row["date"])
+
+
+def test_live_rows_have_them(tmp_path: Path) -> None:
+    config = tmp_path / "models.yaml"
+    config.write_text(yaml.safe_dump(shipped_config(tmp_path / "lake", symbol_columns=True)))
+    book = {"bids": [(10.0, 1.0)], "asks": [(11.0, 1.0)]}
+    with open_model(config, exchange="x", symbol="BTC/USDT:USDT") as live:
+        for second in range(3):
+            row = live.update({"timestamp": MIDNIGHT + 1000 * second, "collected_at": None, **book})
+            want = columns("BTC/USDT:USDT", TODAY)
+            assert {name: row[name] for name in want} == want
 
 
 def test_the_option_makes_nothing_stale_while_it_is_off(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
 -- options:     none
 -- lookback:    0 s
 -- publishes:   processed/ccxt/symbols (overwrite), by nothing
--- fingerprint: 1e9dfc765e325924364aa647
+-- fingerprint: ee97ab0532ad6d84f1b36376
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -75,7 +75,7 @@ COPY (
         base, -- what is traded, in upper case; NULL where the symbol does not say
         quote, -- what it is paid with, in upper case; NULL where the symbol does not say
         CASE
-            WHEN quote IN ('USD', 'USDC', 'USDT', 'BUSD', 'DAI', 'TUSD', 'GUSD', 'USDP', 'PYUSD', 'FRAX', 'LUSD', 'FDUSD') THEN 'USD'
+            WHEN regexp_full_match(quote, 'USD|USDC|USDT|BUSD|DAI|TUSD|GUSD|USDP|PYUSD|FRAX|LUSD|FDUSD') THEN 'USD'
             WHEN quote = 'UST' AND last_date < DATE '2022-06-01' THEN 'USD'
             ELSE quote
         END AS quote_class, -- USD for dollars and stablecoins of it, else the quote

@@ -7,7 +7,7 @@
 --              symbol_columns = True
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 78ad77fc5b37b53f2b43898b
+-- fingerprint: 50abeae91710d85da5b2a63b
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -119,7 +119,7 @@ COPY (
         nullif(regexp_extract(upper(symbol), '^([^-/_:]+)[-/_]([A-Z][^-/_:]*)', ['base', 'quote']).quote, '')
             AS quote, -- what it is paid with, in upper case; NULL where the symbol does not say
         CASE
-            WHEN quote IN ('USD', 'USDC', 'USDT', 'BUSD', 'DAI', 'TUSD', 'GUSD', 'USDP', 'PYUSD', 'FRAX', 'LUSD', 'FDUSD') THEN 'USD'
+            WHEN regexp_full_match(quote, 'USD|USDC|USDT|BUSD|DAI|TUSD|GUSD|USDP|PYUSD|FRAX|LUSD|FDUSD') THEN 'USD'
             WHEN quote = 'UST' AND date < DATE '2022-06-01' THEN 'USD'
             ELSE quote
         END AS quote_class, -- USD for dollars and stablecoins of it, else the quote

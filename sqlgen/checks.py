@@ -75,13 +75,13 @@ class Checker:
         self.rows((*at, "checks"), spec.checks, spec.columns)
         if header is None or len(self.problems) > before:
             return None
-        options, adapter_options = self._options(at, spec, header, inputs, kernels)
+        options, told, adapter_options = self._options(at, spec, header, inputs, kernels)
         chain = self._chain(at, spec, options) if len(self.problems) == before else None
         if len(self.problems) > before:
             return None
         lookback = spec.lookback if spec.lookback is not None else self._lookback(at, spec, options)
         self._mode(at, spec, lookback, inputs)
-        return Model(name, spec, header, options, adapter_options, lookback, inputs, chain)
+        return Model(name, spec, header, options, told, adapter_options, lookback, inputs, chain)
 
     def _registry(self) -> Registry:
         return registry(self.kernels)
@@ -210,7 +210,8 @@ class Checker:
         header: Header,
         inputs: tuple[ModelInput, ...],
         kernels: Chain | None,
-    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]:
+        """All options, those of them that say what the model is, and those of each adapter."""
         adapters = {}
         for entry in inputs:
             if entry.source is not None:
@@ -235,7 +236,9 @@ class Checker:
             }
             for name, adapter in adapters.items()
         }
-        return options, resolved
+        quiet = {name for name, option in own.items() if option.quiet and options[name] == option.default}
+        told = {name: value for name, value in options.items() if name not in quiet}
+        return options, told, resolved
 
     def _mode(self, at: KeyPath, spec: configuration.Model, lookback: float, inputs: tuple[ModelInput, ...]) -> None:
         if spec.output.mode != "append":

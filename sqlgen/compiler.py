@@ -97,7 +97,7 @@ class Compiler:
             select=select,
             sql=_file(model, parts, fingerprint, self._foreign(model)),
             fingerprint=fingerprint,
-            options_fingerprint=digest(sorted(model.options.items()), copy_options(model)),
+            options_fingerprint=digest(sorted(model.told_options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
             checks_fingerprint=digest(checks) if checks else "",
             edges=frozenset(edge for edge in EDGES if _bare(select) != _bare(inner[edge])),

@@ -39,6 +39,8 @@ class Model:
     config: configuration.Model
     header: Header
     options: Mapping[str, Any]
+    told_options: Mapping[str, Any]
+    """The same without quiet ones that have their default: those that say what the model is."""
     adapter_options: Mapping[str, Mapping[str, Any]]
     """Input name -> options of its adapter."""
     lookback: float

@@ -24,6 +24,10 @@ class Option(BaseModel):
     lt: float | None = None
     le: float | None = None
     choices: list[Any] | None = None
+    min_items: int = 1
+    """Of a list."""
+    quiet: bool = False
+    """No part of what a model is while it has its default: adding it to a template makes no table stale."""
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
@@ -35,7 +39,7 @@ class Option(BaseModel):
         if self.choices is not None:
             bounded = Literal[tuple(self.choices)]
         if self.type.startswith("list["):
-            return TypeAdapter(Annotated[list[bounded], Field(min_length=1)])
+            return TypeAdapter(Annotated[list[bounded], Field(min_length=self.min_items)])
         return TypeAdapter(bounded)
 
     def check(self, value: Any) -> Any:

@@ -124,7 +124,7 @@ def _copy_whole(model: Model, select: str) -> str:
 
 def _header(model: Model, fingerprint: str, footer: str) -> str:
     inputs = _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs)
-    options = _listed(f"{name} = {value!r}" for name, value in model.options.items())
+    options = _listed(f"{name} = {value!r}" for name, value in model.told_options.items())
     keys = ", ".join(model.output.partition_by) or "nothing"
     return f"""\
 -- model:       {model.name}

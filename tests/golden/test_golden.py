@@ -15,7 +15,8 @@ import yaml
 from sqlgen import project
 from sqlgen.compiler import Compiler
 from sqlgen.scope import Layout
-from tests.support.engine import ROOT
+from tests.e2e.test_resampling_docs import documented_models
+from tests.support.engine import ROOT, shipped_config
 
 HERE = Path(__file__).parent
 PROJECT = project.load(ROOT / "models.yaml")
@@ -61,7 +62,22 @@ def test_checks_of_a_source_and_of_a_model(tmp_path: Path, monkeypatch: pytest.M
     check("trades_features.checks.sql", Compiler(project.load(tmp_path / "models.yaml")).compile("trades_features").sql)
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, "trades_features.checks"])
+DOCUMENTED = tuple(documented_models())
+WITH_SYMBOLS = "trades_features.symbol_columns"
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTED, WITH_SYMBOLS])
+def test_templates_that_no_shipped_model_uses(name: str, tmp_path: Path) -> None:
+    """As docs/resampling.md uses them, and the one option that adds columns."""
+    config = shipped_config(Path("lake"))
+    config["models"] |= documented_models()
+    if name == WITH_SYMBOLS:
+        config["models"]["trades_features"]["options"]["symbol_columns"] = True
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    check(f"{name}.sql", Compiler(project.load(tmp_path / "models.yaml")).compile(name.split(".")[0]).sql)
+
+
+@pytest.mark.parametrize("name", [*SHIPPED, *DOCUMENTED, WITH_SYMBOLS, "trades_features.checks"])
 def test_the_files_are_tidy(name: str) -> None:
     for line in (HERE / f"{name}.sql").read_text(encoding="utf-8").splitlines():
         assert line == line.rstrip(), line

@@ -1,0 +1,163 @@
+-- model:       book_1s
+-- description: Best prices at every second, with the order flow in between
+-- template:    resample.sql.j2
+-- inputs:      rows = orderbook_hf
+-- options:     frequency = 1.0
+--              columns = ['best_bid', 'best_ask', 'mid_price']
+--              max_staleness = 5.0
+--              null_stale = True
+--              fill_gaps = True
+--              max_gap = 300.0
+--              emit_open = False
+--              last = []
+--              first = []
+--              mean = ['spread_bps']
+--              sum = ['ofi']
+--              min = []
+--              max = ['spread_bps']
+--              count = []
+-- lookback:    300 s
+-- publishes:   processed/ccxt/orderbook/book_1s (overwrite), by exchange, symbol, date
+-- fingerprint: de6d882eefe91ff9052095e1
+--
+-- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
+-- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
+-- to target/tables/book_1s, so that nothing published is touched.
+
+COPY (
+    WITH input AS MATERIALIZED (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            ts,
+            seq,
+            best_bid,
+            best_ask,
+            mid_price,
+            spread_bps,
+            ofi,
+            row_number() OVER () AS input_row
+        FROM (
+            SELECT *
+            FROM read_parquet(
+                [
+                    'lake/processed/ccxt/orderbook/hf/**/*.parquet'
+                ],
+                union_by_name = true,
+                hive_partitioning = true,
+                hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+            )
+        )
+    ),
+    -- Rows with the time from which they are known: their own, or midnight if they are filed under a later date.
+    known AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            ts,
+            input_row,
+            spread_bps,
+            ofi,
+            greatest(epoch_ns(ts), epoch_ns(date)) AS known_ns,
+            (known_ns + 1000000000 - 1) // 1000000000 * 1000000000 AS point_ns,
+            row_number() OVER (PARTITION BY exchange, symbol ORDER BY known_ns, ts, date, seq, input_row) AS place
+        FROM input
+        -- One that is filed earlier than that would be out of sight for the day to which it belongs.
+        WHERE ts < date + INTERVAL 36 HOUR
+    ),
+    -- Grid points with a row in their interval, (point - 1 s, point].
+    points AS (
+        SELECT
+            exchange,
+            symbol,
+            point_ns,
+            count(*) AS snapshot_count,
+            arg_max(input_row, place) AS last_row,
+            avg(spread_bps) AS mean_spread_bps,
+            sum(ofi) AS sum_ofi,
+            max(spread_bps) AS max_spread_bps,
+            arg_max(epoch_ns(ts), place) AS last_ns
+        FROM known
+        GROUP BY exchange, symbol, point_ns
+    ),
+    days AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            epoch_ns(date) AS midnight_ns,
+            (midnight_ns + 1000000000 - 1) // 1000000000 * 1000000000 AS midnight_point_ns,
+            CASE
+                WHEN date = min(date) OVER (PARTITION BY exchange, symbol) THEN min(point_ns)
+                ELSE midnight_point_ns
+            END AS first_point_ns,
+            least(
+                midnight_ns + 86400000000000,
+                max(max(known_ns)) OVER (PARTITION BY exchange, symbol) + 1
+            ) AS end_ns
+        FROM known
+        GROUP BY exchange, symbol, date
+    ),
+    grid AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            unnest(range(first_point_ns, end_ns, 1000000000)) AS grid_ns
+        FROM days
+    ),
+    held AS (
+        SELECT
+            grid.*,
+            points.* EXCLUDE (exchange, symbol),
+            coalesce(point_ns = grid_ns, false) AS has_row
+        FROM grid
+        ASOF LEFT JOIN points
+            ON grid.exchange = points.exchange
+            AND grid.symbol = points.symbol
+            AND grid.grid_ns >= points.point_ns
+    ),
+    aged AS (
+        SELECT
+            *,
+            -- Nothing is carried on over a gap.
+            CASE
+                WHEN has_row OR grid_ns - last_ns <= 300000000000 THEN (grid_ns - last_ns) / 1e9
+            END AS data_staleness,
+            coalesce(data_staleness > 5.0, true) AS is_stale
+        FROM held
+    )
+    SELECT
+        aged.exchange,
+        aged.symbol,
+        aged.date, -- UTC date of ts
+        make_timestamp_ns(aged.grid_ns) AS ts, -- UTC, ns: the grid point
+        row_number() OVER (PARTITION BY aged.exchange, aged.symbol, aged.date ORDER BY aged.grid_ns) - 1
+            AS seq, -- position of the point in its partition
+        CASE WHEN aged.data_staleness IS NOT NULL THEN make_timestamp_ns(aged.last_ns) END
+            AS original_timestamp, -- UTC, ns: time of the last row, NULL over a gap
+        aged.data_staleness, -- s: from the last row to the grid point, NULL over a gap
+        CASE WHEN aged.has_row THEN aged.snapshot_count ELSE 0 END AS snapshot_count, -- 1: rows in the interval
+        aged.is_stale, -- the last row is more than 5 s old, or lies before a gap
+        input.best_bid, -- of the last row
+        input.best_ask, -- of the last row
+        input.mid_price, -- of the last row
+        CASE WHEN aged.has_row THEN aged.mean_spread_bps END AS mean_spread_bps, -- mean of spread_bps in the interval
+        CASE WHEN aged.has_row THEN aged.sum_ofi END AS sum_ofi, -- sum of ofi in the interval
+        CASE WHEN aged.has_row THEN aged.max_spread_bps END AS max_spread_bps -- max of spread_bps in the interval
+    FROM aged
+    LEFT JOIN input
+        ON aged.last_row = input.input_row
+        AND NOT aged.is_stale
+    ORDER BY aged.exchange, aged.symbol, aged.grid_ns
+) TO 'target/tables/book_1s' (
+    FORMAT parquet,
+    COMPRESSION zstd,
+    COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 50000,
+    PARTITION_BY (exchange, symbol, date),
+    WRITE_PARTITION_COLUMNS true,
+    OVERWRITE true
+);

@@ -1,0 +1,185 @@
+-- model:       trades_100ms
+-- description: The last trade of each tenth of a second that has one
+-- template:    resample.sql.j2
+-- inputs:      rows = ccxt_trades
+-- options:     frequency = 0.1
+--              columns = ['*']
+--              max_staleness = 60.0
+--              null_stale = False
+--              fill_gaps = False
+--              max_gap = 300.0
+--              emit_open = False
+--              last = []
+--              first = []
+--              mean = []
+--              sum = ['amount']
+--              min = []
+--              max = []
+--              count = ['price']
+-- lookback:    0.1 s
+-- publishes:   processed/ccxt/trades/trades_100ms (overwrite), by exchange, symbol, date
+-- fingerprint: f6f7d300e7e06f73eccd228b
+--
+-- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
+-- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
+-- to target/tables/trades_100ms, so that nothing published is touched.
+
+COPY (
+    WITH input AS MATERIALIZED (
+        SELECT
+            *,
+            row_number() OVER () AS input_row
+        FROM (
+            WITH files_before AS (
+                SELECT
+                    file_name AS filename,
+                    CAST(coalesce(sum(num_rows) OVER (
+                        PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+                        ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                    ), 0) AS BIGINT) AS rows_before
+                FROM parquet_file_metadata([
+                    'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+                ])
+            ),
+            numbered AS (
+                SELECT
+                    exchange,
+                    symbol,
+                    date,
+                    CASE
+                        WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+                        THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+                        WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+                          OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+                          OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+                        THEN CAST(error(
+                            'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                            || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+                        ) AS TIMESTAMP_NS)
+                    END AS ts,
+                    file_row_number + rows_before AS seq,
+                    CAST(timestamp AS BIGINT) AS timestamp,
+                    CAST(collected_at AS BIGINT) AS collected_at,
+                    CAST(trade_id AS VARCHAR) AS trade_id,
+                    CAST(price AS DOUBLE) AS price,
+                    CAST(amount AS DOUBLE) AS amount,
+                    CAST(side AS VARCHAR) AS side
+                FROM read_parquet(
+                    [
+                        'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+                    ],
+                    union_by_name = true,
+                    hive_partitioning = true,
+                    hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+                )
+                JOIN files_before USING (filename)
+            ),
+            positioned AS (
+                SELECT *
+                FROM numbered
+                WHERE ts IS NOT NULL
+            )
+            SELECT
+                exchange,
+                symbol,
+                date,
+                ts,
+                seq,
+                trade_id,
+                CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
+                CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
+                CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side
+            FROM positioned
+        )
+    ),
+    -- Rows with the time from which they are known: their own, or midnight if they are filed under a later date.
+    known AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            ts,
+            input_row,
+            amount,
+            price,
+            greatest(epoch_ns(ts), epoch_ns(date)) AS known_ns,
+            (known_ns + 100000000 - 1) // 100000000 * 100000000 AS point_ns,
+            row_number() OVER (PARTITION BY exchange, symbol ORDER BY known_ns, ts, date, seq, input_row) AS place
+        FROM input
+        -- One that is filed earlier than that would be out of sight for the day to which it belongs.
+        WHERE ts < date + INTERVAL 36 HOUR
+    ),
+    -- Grid points with a row in their interval, (point - 0.1 s, point].
+    points AS (
+        SELECT
+            exchange,
+            symbol,
+            point_ns,
+            count(*) AS snapshot_count,
+            arg_max(input_row, place) AS last_row,
+            sum(amount) AS sum_amount,
+            count(price) AS count_price,
+            arg_max(epoch_ns(ts), place) AS last_ns
+        FROM known
+        GROUP BY exchange, symbol, point_ns
+    ),
+    days AS (
+        SELECT
+            exchange,
+            symbol,
+            date,
+            epoch_ns(date) AS midnight_ns,
+            least(
+                midnight_ns + 86400000000000,
+                max(max(known_ns)) OVER (PARTITION BY exchange, symbol) + 1
+            ) AS end_ns
+        FROM known
+        GROUP BY exchange, symbol, date
+    ),
+    held AS (
+        SELECT
+            days.date,
+            points.*,
+            point_ns AS grid_ns
+        FROM points
+        JOIN days
+            ON points.exchange = days.exchange
+            AND points.symbol = days.symbol
+            AND points.point_ns >= days.midnight_ns
+            AND points.point_ns < days.end_ns
+    ),
+    aged AS (
+        SELECT
+            *,
+            (grid_ns - last_ns) / 1e9 AS data_staleness,
+            data_staleness > 60.0 AS is_stale
+        FROM held
+    )
+    SELECT
+        aged.exchange,
+        aged.symbol,
+        aged.date, -- UTC date of ts
+        make_timestamp_ns(aged.grid_ns) AS ts, -- UTC, ns: the grid point
+        row_number() OVER (PARTITION BY aged.exchange, aged.symbol, aged.date ORDER BY aged.grid_ns) - 1
+            AS seq, -- position of the point in its partition
+        make_timestamp_ns(aged.last_ns) AS original_timestamp, -- UTC, ns: time of the last row
+        aged.data_staleness, -- s: from the last row to the grid point
+        aged.snapshot_count, -- 1: rows in the interval
+        aged.is_stale, -- the last row is more than 60 s old
+        input.* EXCLUDE (exchange, symbol, date, ts, seq, input_row),
+        aged.sum_amount, -- sum of amount in the interval
+        aged.count_price -- number of values of price in the interval
+    FROM aged
+    LEFT JOIN input
+        ON aged.last_row = input.input_row
+    ORDER BY aged.exchange, aged.symbol, aged.grid_ns
+) TO 'target/tables/trades_100ms' (
+    FORMAT parquet,
+    COMPRESSION zstd,
+    COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 50000,
+    PARTITION_BY (exchange, symbol, date),
+    WRITE_PARTITION_COLUMNS true,
+    OVERWRITE true
+);

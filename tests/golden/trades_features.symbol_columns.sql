@@ -1,0 +1,205 @@
+-- model:       trades_features
+-- description: Features per trade, with rolling windows
+-- template:    trades/features.sql.j2
+-- inputs:      trades = ccxt_trades
+-- options:     windows = [60, 300, 900]
+--              max_gap = 300
+--              symbol_columns = True
+-- lookback:    1200 s
+-- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
+-- fingerprint: 9c1c84d223c03f3266b1d6d9
+--
+-- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
+-- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
+-- to target/tables/trades_features, so that nothing published is touched.
+
+COPY (
+    WITH trades AS (
+        WITH files_before AS (
+            SELECT
+                file_name AS filename,
+                CAST(coalesce(sum(num_rows) OVER (
+                    PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ), 0) AS BIGINT) AS rows_before
+            FROM parquet_file_metadata([
+                'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+            ])
+        ),
+        numbered AS (
+            SELECT
+                exchange,
+                symbol,
+                date,
+                CASE
+                    WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+                    THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+                    WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+                      OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+                      OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+                    THEN CAST(error(
+                        'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                        || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+                    ) AS TIMESTAMP_NS)
+                END AS ts,
+                file_row_number + rows_before AS seq,
+                CAST(timestamp AS BIGINT) AS timestamp,
+                CAST(collected_at AS BIGINT) AS collected_at,
+                CAST(trade_id AS VARCHAR) AS trade_id,
+                CAST(price AS DOUBLE) AS price,
+                CAST(amount AS DOUBLE) AS amount,
+                CAST(side AS VARCHAR) AS side
+            FROM read_parquet(
+                [
+                    'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+                ],
+                union_by_name = true,
+                hive_partitioning = true,
+                hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+            )
+            JOIN files_before USING (filename)
+        ),
+        positioned AS (
+            SELECT *
+            FROM numbered
+            WHERE ts IS NOT NULL
+        )
+        SELECT
+            exchange,
+            symbol,
+            date,
+            ts,
+            seq,
+            trade_id,
+            CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
+            CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
+            CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side
+        FROM positioned
+    ),
+    gaps AS (
+        SELECT
+            *,
+            epoch_ns(ts) AS ns,
+            row_number() OVER in_order AS place,
+            coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
+        FROM trades
+        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
+    ),
+    segments AS (
+        SELECT
+            *,
+            sum(CAST(after_gap AS BIGINT)) OVER (
+                PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
+            ) AS segment
+        FROM gaps
+    ),
+    returns AS (
+        SELECT
+            *,
+            (ns - first_value(ns) OVER in_order) / 1e9 AS age_s,
+            price * amount AS dollar_volume, -- not NULL: price and amount are both valid
+            CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
+            CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
+            CASE
+                WHEN ns - lag(CASE WHEN price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
+                THEN ln(price / lag(price IGNORE NULLS) OVER in_order)
+            END AS log_return
+        FROM segments
+        WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
+    ),
+    frames AS (
+        SELECT
+            *,
+            place - min(place) OVER (
+                PARTITION BY exchange, symbol, segment ORDER BY ns
+                RANGE BETWEEN 60000000000 - 1 PRECEDING AND CURRENT ROW
+            ) AS rows_60s,
+            place - min(place) OVER (
+                PARTITION BY exchange, symbol, segment ORDER BY ns
+                RANGE BETWEEN 300000000000 - 1 PRECEDING AND CURRENT ROW
+            ) AS rows_300s,
+            place - min(place) OVER (
+                PARTITION BY exchange, symbol, segment ORDER BY ns
+                RANGE BETWEEN 900000000000 - 1 PRECEDING AND CURRENT ROW
+            ) AS rows_900s
+        FROM returns
+    )
+    SELECT
+        exchange,
+        symbol,
+        date,
+        ts, -- UTC, ns: exchange time, else time of collection
+        seq, -- position of the row in its partition, in file order
+        nullif(regexp_extract(upper(symbol), '^([^-/_:]+)[-/_]([A-Z][^-/_:]*)', ['base', 'quote']).base, '')
+            AS base, -- what is traded, in upper case; NULL where the symbol does not say
+        nullif(regexp_extract(upper(symbol), '^([^-/_:]+)[-/_]([A-Z][^-/_:]*)', ['base', 'quote']).quote, '')
+            AS quote, -- what it is paid with, in upper case; NULL where the symbol does not say
+        CASE
+            WHEN regexp_full_match(quote, 'USD|USDC|USDT|BUSD|DAI|TUSD|GUSD|USDP|PYUSD|FRAX|LUSD|FDUSD') THEN 'USD'
+            WHEN quote = 'UST' AND date < DATE '2022-06-01' THEN 'USD'
+            ELSE quote
+        END AS quote_class, -- USD for dollars and stablecoins of it, else the quote
+        base || '-' || quote_class AS symbol_norm, -- base and class of the quote: to join by, no key
+        least(age_s, 900) AS segment_age_s, -- s: since the last gap, at most the longest window
+        CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
+        CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
+        CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
+        isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
+        trade_id, -- as the venue names the trade
+        price, -- q: price
+        amount, -- u: size
+        side, -- 1 where the taker bought, -1 where the taker sold, NULL where unknown
+        CAST(side = 1 AS SMALLINT) AS is_buy, -- 1 where the taker bought, 0 where the taker sold, NULL where unknown
+        coalesce(side, 0) AS trade_sign, -- 1 buy, -1 sell, 0 unknown
+        dollar_volume, -- q*u: price times size
+        trade_sign * amount AS signed_volume, -- u: size with the sign of the taker, 0 where unknown
+        log_return, -- 1: from the previous price of the segment, at most max_gap older
+        sum(dollar_volume) OVER last_60s / nullif(sum(volume) OVER last_60s, 0)
+            AS vwap_60s, -- q: mean price by size over the last 60 s
+        sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s
+        sum(dollar_volume) OVER last_60s AS dollar_volume_60s, -- q*u: over the last 60 s
+        count(dollar_volume) OVER last_60s AS trade_count_60s, -- 1: valid trades in the last 60 s
+        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s AS buy_ratio_60s, -- 0 to 1: buys among the sided trades
+        sum(log_return * log_return) OVER last_60s
+            AS realized_var_60s, -- 1: sum of squared returns over the last 60 s
+        sum(dollar_volume) OVER last_300s / nullif(sum(volume) OVER last_300s, 0)
+            AS vwap_300s, -- q: mean price by size over the last 300 s
+        sum(volume) OVER last_300s AS volume_300s, -- u: over the last 300 s
+        sum(dollar_volume) OVER last_300s AS dollar_volume_300s, -- q*u: over the last 300 s
+        count(dollar_volume) OVER last_300s AS trade_count_300s, -- 1: valid trades in the last 300 s
+        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_300s AS buy_ratio_300s, -- 0 to 1: buys among the sided trades
+        sum(log_return * log_return) OVER last_300s
+            AS realized_var_300s, -- 1: sum of squared returns over the last 300 s
+        sum(dollar_volume) OVER last_900s / nullif(sum(volume) OVER last_900s, 0)
+            AS vwap_900s, -- q: mean price by size over the last 900 s
+        sum(volume) OVER last_900s AS volume_900s, -- u: over the last 900 s
+        sum(dollar_volume) OVER last_900s AS dollar_volume_900s, -- q*u: over the last 900 s
+        count(dollar_volume) OVER last_900s AS trade_count_900s, -- 1: valid trades in the last 900 s
+        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_900s AS buy_ratio_900s, -- 0 to 1: buys among the sided trades
+        sum(log_return * log_return) OVER last_900s
+            AS realized_var_900s -- 1: sum of squared returns over the last 900 s
+    FROM frames
+    WINDOW
+        last_60s AS (
+            PARTITION BY exchange, symbol, segment ORDER BY place
+            ROWS BETWEEN rows_60s PRECEDING AND CURRENT ROW
+        ),
+        last_300s AS (
+            PARTITION BY exchange, symbol, segment ORDER BY place
+            ROWS BETWEEN rows_300s PRECEDING AND CURRENT ROW
+        ),
+        last_900s AS (
+            PARTITION BY exchange, symbol, segment ORDER BY place
+            ROWS BETWEEN rows_900s PRECEDING AND CURRENT ROW
+        )
+    ORDER BY exchange, symbol, ts, seq
+) TO 'target/tables/trades_features' (
+    FORMAT parquet,
+    COMPRESSION zstd,
+    COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 50000,
+    PARTITION_BY (exchange, symbol, date),
+    WRITE_PARTITION_COLUMNS true,
+    OVERWRITE true
+);

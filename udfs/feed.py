@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import NO_INTEGER, State
+from udfs.kernel import NO_INTEGER, Array, State
 from udfs.levels import Levels, set_size
 from udfs.snapshots import break_off
 
@@ -174,7 +174,7 @@ def take(
         place[LOGGED] += 1
     elif np.isnan(side):
         return
-    elif mode == PATCH or mode == SEED:
+    elif mode in (PATCH, SEED):
         set_size(levels, side, price, size)
         place[TOUCHED] = 1
     elif mode == KEEP:
@@ -276,7 +276,7 @@ def without_room(feed: Feed) -> State:
     }
 
 
-def _widened(array: NDArray[np.generic], room: int) -> NDArray[np.generic]:
+def _widened(array: Array, room: int) -> Array:
     wide = np.zeros((*array.shape[:-1], array.shape[-1] + room), array.dtype)
     wide[..., : array.shape[-1]] = array
     return wide

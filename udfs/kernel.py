@@ -107,8 +107,10 @@ class Kernel(ABC):
         """Columns of the template or of other kernels that ``run`` reads, ``ts`` left out."""
 
     def integers(self) -> Sequence[str]:
-        """Those of the template's columns that come as int64, ``NO_INTEGER`` for NULL: ids, which may have more digits
-        than a float64. Unsigned ones above 2**63 come as negative numbers, different ids as different numbers."""
+        """Those of the template's columns that come as int64, ``NO_INTEGER`` for NULL.
+
+        For ids, which may have more digits than a float64. Unsigned ones from 2**63 on come as negative numbers.
+        """
         return ()
 
     @abstractmethod

@@ -128,7 +128,8 @@ def empty_levels() -> State:
 def with_room(state: State, room: int) -> Levels:
     """Levels to work on, with room for as many more on each side."""
     bids, asks = state["counts"]
-    levels = Levels(np.empty((2, max(bids, asks) + room)), np.empty((2, max(bids, asks) + room)), state["counts"].copy())
+    shape = (2, max(bids, asks) + room)
+    levels = Levels(np.empty(shape), np.empty(shape), state["counts"].copy())
     for array, held in zip(levels[:2], (state["keys"], state["sizes"]), strict=True):
         array[BID, :bids] = held[:bids]
         array[ASK, :asks] = held[bids:]

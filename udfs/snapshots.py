@@ -37,6 +37,8 @@ OPTIONS = {
 }
 
 _DAY = 86_400 * NANOSECONDS
+_PADDING = 24
+_PADDING = 24
 _TS, _BID_LEVELS, _ASK_LEVELS, _RESET, _HELD = 0, 1, 2, 3, 4
 RESET, HELD, IS_CROSSED, CROSSED_SINCE, WAITING = 0, 1, 2, 3, 4
 """Of ``watch``: whether the feed broke since the last row; messages held back since then; whether the book is crossed
@@ -144,13 +146,17 @@ def rules_of(given: Mapping[str, Any]) -> Rules:
 
 def start(depth: int) -> State:
     """What :func:`give` remembers, before the first message."""
-    empty = room(depth, 1)
-    return {"watch": np.zeros(5, np.int64), "waiting_levels": empty.levels, "waiting_facts": empty.facts}
+    return {
+        "watch": np.zeros(5, np.int64),
+        "waiting_levels": np.zeros((4 * depth, 1)),
+        "waiting_facts": np.zeros((5, 1), np.int64),
+    }
 
 
 def room(depth: int, count: int) -> Rows:
     """Room for so many rows."""
-    return Rows(np.zeros((4 * depth, count)), np.zeros((5, count), np.int64))
+    # Columns a power of two apart would fall on the same lines of the cache.
+    return Rows(np.zeros((4 * depth, count + _PADDING)), np.zeros((5, count), np.int64))
 
 
 def columns(depth: int) -> Sequence[Column]:

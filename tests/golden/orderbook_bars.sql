@@ -6,6 +6,7 @@
 --              max_gap = 300
 --              seconds_per_year = 31536000
 --              order_flow = True
+--              feed_resets = False
 --              fill = False
 --              emit_open_bars = False
 -- lookback:    300 s

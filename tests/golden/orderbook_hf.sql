@@ -10,6 +10,7 @@
 --              smart_depth_k = 100.0
 --              regression_levels = 10
 --              keep_book = False
+--              feed_resets = False
 --              max_gap = 300
 --              horizons = [5, 15, 60, 300, 900]
 --              ofi_levels = 10

@@ -20,7 +20,10 @@ def find_starts(
     starts: NDArray[np.int8],
     age: NDArray[np.float64],
 ) -> None:
-    """``resets``: whether the feed broke before a row; ``clock``: whether there was a row before (0 or 1), its time, the start of its segment (ns)."""
+    """``clock``: whether there was a row before (0 or 1), its time, the start of its segment (ns).
+
+    ``resets``: whether the feed broke before a row.
+    """
     for i in range(len(ts)):
         begins = clock[0] == 0 or ts[i] - clock[1] > max_gap or resets[i]
         if begins:

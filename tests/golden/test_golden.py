@@ -52,7 +52,7 @@ def test_order_book_of_a_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert {"bid_levels", "ask_size_19", "feed_reset", "held_messages"} <= columns.keys()
 
 
-@pytest.mark.parametrize("name", (*SHIPPED, "bybit_book"))
+@pytest.mark.parametrize("name", [*SHIPPED, "bybit_book"])
 def test_the_files_are_tidy(name: str) -> None:
     for line in (HERE / f"{name}.sql").read_text(encoding="utf-8").splitlines():
         assert line == line.rstrip(), line

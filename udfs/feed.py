@@ -216,7 +216,8 @@ def _shift(feed: Feed, begin: int, end: int) -> None:
     for k in range(begin, end):
         to = k - begin
         feed.log.side[to], feed.log.price[to], feed.log.size[to] = feed.log.side[k], feed.log.price[k], feed.log.size[k]
-        feed.ids[:, to] = feed.ids[:, k]
+        for which in range(3):
+            feed.ids[which, to] = feed.ids[which, k]
         feed.ends[to] = feed.ends[k]
     feed.place[LOGGED] = end - begin
 

@@ -99,8 +99,11 @@ def let_go(ts: int, rules: Rules, watch: NDArray[np.int64], waiting: Rows, rows:
     """Give the row that waits if a message at ``ts`` is of a later interval; the number of rows then."""
     if watch[WAITING] == 0 or _interval(waiting.facts[_TS, 0], rules.interval) == _interval(ts, rules.interval):
         return n
-    rows.levels[:, n] = waiting.levels[:, 0]
-    rows.facts[:, n] = waiting.facts[:, 0]
+    # Loops: assigning slices takes Numba four seconds more to compile.
+    for k in range(len(rows.levels)):
+        rows.levels[k, n] = waiting.levels[k, 0]
+    for k in range(len(rows.facts)):
+        rows.facts[k, n] = waiting.facts[k, 0]
     watch[WAITING] = 0
     return n + 1
 

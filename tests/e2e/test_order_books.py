@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.kernels.feeds import updates
-from tests.oracles.books import Message, level_books
+from tests.oracles.books import LAST, Event, Message, level_books, order_books
 from tests.support.compare import same_tables
 from tests.support.engine import ROOT, published, shipped_config, sqlgen
 from tests.support.feeds import (
@@ -292,6 +292,71 @@ def test_a_price_that_is_none_is_an_error_that_names_the_file(tmp_path: Path) ->
     assert outcome.code == 1
     assert "data.ndjson" in outcome.out
     assert "book" in outcome.out
+
+
+# --- Single orders ---------------------------------------------------------------------------------------------------
+
+MBO = """\
+{#- description: Records of orders as they are -#}
+{% from 'macros/rows.sql.j2' import positioned %}
+{% set columns = {
+    'time': 'BIGINT', 'publisher_id': 'BIGINT', 'action': 'VARCHAR', 'side': 'VARCHAR', 'order_id': 'UBIGINT',
+    'price': 'BIGINT', 'size': 'BIGINT', 'flags': 'SMALLINT',
+} %}
+WITH {{ positioned(source, columns, 'make_timestamp_ns(time)') }}
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    publisher_id,
+    ascii(action) AS action,
+    CASE side WHEN 'B' THEN 1 WHEN 'A' THEN -1 END AS side,
+    order_id,
+    price / 1e9 AS price,
+    size,
+    flags
+FROM positioned
+"""
+EVENTS = [
+    Event(at(0), "R", flags=40),
+    Event(at(0), "A", BID, 2**64 - 1, 100.01, 5.0, 40),
+    Event(at(0), "A", ASK, 2**64 - 2, 100.02, 7.0, 40 | LAST),
+    Event(at(1), "C", BID, 2**64 - 1, 100.01, 2.0, LAST),
+    Event(at(2), "M", ASK, 2**64 - 2, 100.03, 4.0, LAST),
+]
+
+
+def mbo_line(event: Event, publisher: int = 2) -> dict[str, Any]:
+    side = {BID: "B", ASK: "A"}.get(event.side or 0, "N")
+    price = None if event.price is None else round(event.price * 1e9)
+    line = {"time": event.ts, "publisher_id": publisher, "action": event.action, "side": side, "price": price}
+    return line | {"order_id": event.number, "size": event.size, "flags": event.flags}
+
+
+def mbo_project(folder: Path) -> Path:
+    config = write_project(folder, "mine/mbo", {"max_levels": DEPTH})
+    config.write_text(config.read_text().replace("udfs: book\n", "udfs: book_mbo\n"))
+    (folder / "transforms_sql/sources/mine").mkdir(parents=True)
+    (folder / "transforms_sql/sources/mine/mbo.sql.j2").write_text(MBO)
+    return config
+
+
+def test_a_book_of_orders(tmp_path: Path) -> None:
+    write_lines(tmp_path / "lake", "updates", "2026-01-01", [mbo_line(event) for event in EVENTS])
+    run(mbo_project(tmp_path), "--select", "book+")
+    assert rows_of(published(tmp_path / "lake/book")) == order_books(EVENTS, depth=DEPTH)
+    assert published(tmp_path / "lake/hf")["ofi"].to_pylist() == [None, -2.0, 7.0]
+
+
+def test_orders_of_two_publishers_are_an_error(tmp_path: Path) -> None:
+    lines = [mbo_line(event, 2 + number % 2) for number, event in enumerate(EVENTS)]
+    write_lines(tmp_path / "lake", "updates", "2026-01-01", lines)
+    outcome = sqlgen("run", mbo_project(tmp_path), "--select", "book")
+    assert outcome.code == 1
+    assert "book: exchange=x/symbol=BTC-USDT/date=2026-01-01" in outcome.out
+    assert "records of publishers 2, 3 for one book" in outcome.out
 
 
 # --- Documentation --------------------------------------------------------------------------------------------------

@@ -284,16 +284,6 @@ def test_a_break_starts_a_segment(tmp_path: Path) -> None:
     assert [row["ofi"] for row in plain.select(["ofi"]).to_pylist()] == [None, 0.5, -0.5, 4.5]
 
 
-def test_a_price_that_is_none_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    line = bybit_line(Message(at(0), BASE, snapshot=True, first=1, last=1))
-    line["data"]["b"][0][0] = "much"
-    write_lines(tmp_path / "lake", "updates", "2026-01-01", [line])
-    outcome = sqlgen("run", write_project(tmp_path, "bybit/orderbook", {}), "--select", "book")
-    assert outcome.code == 1
-    assert "data.ndjson" in outcome.out
-    assert "book" in outcome.out
-
-
 # --- Single orders ---------------------------------------------------------------------------------------------------
 
 MBO = """\

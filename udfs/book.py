@@ -100,4 +100,7 @@ class Book(Kernel):
         return snapshots.arrays(rows, count)
 
     def waiting(self, state: State) -> Sequence[Array]:
+        # A message whose last row is missing does not go on in the next partition.
+        state["place"] = state["place"].copy()
+        state["place"][MODE] = BETWEEN
         return snapshots.take_waiting(state, self.given["max_levels"])

@@ -127,6 +127,7 @@ def _begin_snapshot(feed: Feed, levels: Levels, watch: NDArray[np.int64], first:
     book = place[BOOK_ID]
     if place[SYNCED] and book != NO_INTEGER and first != NO_INTEGER and not book <= first <= book + 1:
         break_off(levels, watch)
+    # What waited is older than this snapshot. That the book is replaced is no break by itself.
     place[SYNCED] = 0
     lose(feed, levels, watch)
     levels.counts[:] = 0

@@ -255,6 +255,15 @@ def test_a_row_that_waits_belongs_to_its_partition() -> None:
     assert [row[:2] for row in best(builder.end())] == [(11 * S, 10.3)]
 
 
+def test_a_message_that_is_cut_off_ends_with_its_partition() -> None:
+    builder = Builder("book", max_levels=DEPTH)
+    cut = updates([Message(1, BASE, snapshot=True), Message(2, ((BID, 10.5, 1.0), (BID, 10.6, 1.0)))])[:-1]
+    assert [row[:2] for row in best(builder(cut))] == [(1, 10.0)]
+    assert builder.end() == []
+    rows = builder(updates([Message(3, ((BID, 9.5, 1.0),), snapshot=True)]))
+    assert best(rows) == [(3, 9.5, 1.0, None, None)]
+
+
 def test_ids_that_no_double_holds() -> None:
     big = 2**53
     rows = run(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sqlgen.errors import TaskError
 from sqlgen.states import Snapshot
 from udfs.chain import Chain
-from udfs.kernel import NO_TRADES, Array, Batch, Column, Trades
+from udfs.kernel import NO_INTEGER, NO_TRADES, Array, Batch, Column, Trades
 
 BATCH_ROWS = 8_192
 """Rows that pass through the kernels at once; what comes out does not depend on it."""
@@ -136,7 +136,7 @@ class Pipe:
             if batch.num_rows == 0:
                 continue
             ts = self._times(batch)
-            columns = {name: numbers(batch.column(name), name) for name in self.chain.inputs}
+            columns = {name: self._column(batch.column(name), name) for name in self.chain.inputs}
             trades = self.trades.up_to(int(ts[-1])) if self.trades is not None else None
             given = self.chain.run(self.state.kernels, Batch(ts, columns, trades))
             added = [arrow(given[column.name], column) for column in self.chain.outputs]
@@ -147,6 +147,9 @@ class Pipe:
             waiting = kernel.waiting(self.state.kernels[kernel.name])
             added = [arrow(array, column) for array, column in zip(waiting, kernel.outputs(), strict=True)]
             yield pa.RecordBatch.from_arrays([*self._repeated(len(added[0])), *added], schema=schema)
+
+    def _column(self, column: pa.Array, name: str) -> Array:
+        return integers(column, name) if name in self.chain.integers else numbers(column, name)
 
     def _repeated(self, size: int) -> list[pa.Array]:
         return [pa.repeat(scalar, size) for scalar in self._constants().values()]
@@ -175,6 +178,16 @@ def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise TaskError(f"kernels need column '{name}' as numbers, and the template gives {kind}. Cast it to DOUBLE")
     values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return values
+
+
+def integers(column: pa.Array, name: str) -> NDArray[np.int64]:
+    """int64 with ``NO_INTEGER`` for NULL; the bits of what is unsigned."""
+    if not pa.types.is_integer(column.type):
+        raise TaskError(f"kernels need column '{name}' as integers, and the template gives {column.type}. Cast it")
+    if column.type == pa.uint64():
+        column = column.view(pa.int64())
+    values: NDArray[np.int64] = column.cast(pa.int64()).fill_null(NO_INTEGER).to_numpy(zero_copy_only=False)
     return values
 
 

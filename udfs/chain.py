@@ -48,6 +48,11 @@ class Chain:
         return tuple(column for column in wanted if column not in own)
 
     @cached_property
+    def integers(self) -> frozenset[str]:
+        """Those of the inputs that come as int64."""
+        return frozenset(column for kernel in self.kernels for column in kernel.integers())
+
+    @cached_property
     def outputs(self) -> tuple[Column, ...]:
         """The columns that are added to the table."""
         return tuple(column for kernel in self.kernels for column in kernel.outputs() if not column.hidden)

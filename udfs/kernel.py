@@ -23,6 +23,8 @@ State = dict[str, Array]
 """Named arrays of fixed dtype, in a form that does not depend on how the rows came in batches."""
 
 NANOSECONDS = 1_000_000_000
+NO_INTEGER = -(2**63)
+"""NULL in a column of integers, see :meth:`Kernel.integers`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Batch:
     """ns since the epoch."""
     columns: Mapping[str, Array]
     """The columns that the kernel asked for. Those of the template are float64 with NaN for NULL (booleans and
-    integers too); those of other kernels are as these gave them."""
+    integers too), or int64 where the kernel wants that; those of other kernels are as these gave them."""
     trades: Trades | None = None
     """All trades with ts <= the last row's that were in no batch before; ``None`` where the model has no trades
     for these rows. A trade comes before a row of the same time."""
@@ -104,6 +106,13 @@ class Kernel(ABC):
     def inputs(self) -> Sequence[str]:
         """Columns of the template or of other kernels that ``run`` reads, ``ts`` left out."""
 
+    def integers(self) -> Sequence[str]:
+        """Those of the template's columns that come as int64, ``NO_INTEGER`` for NULL.
+
+        For ids, which may have more digits than a float64. Unsigned ones from 2**63 on come as negative numbers.
+        """
+        return ()
+
     @abstractmethod
     def outputs(self) -> Sequence[Column]:
         """The columns that ``run`` gives."""
@@ -117,7 +126,11 @@ class Kernel(ABC):
         """One array per output; ``state`` is brought to where it stands after the batch (arrays may be replaced)."""
 
     def waiting(self, state: State) -> Sequence[Array]:
-        """Where rows are replaced: those that wait in ``state`` for rows to come, one array per output."""
+        """Where rows are replaced: those that wait in ``state`` for rows to come, one array per output.
+
+        Asked for at the end of a partition. Rows that are left in ``state`` come again in the next one; those that end
+        with their partition are taken out of it.
+        """
         raise NotImplementedError(f"kernel {self.name} replaces rows and does not say which ones wait")
 
 

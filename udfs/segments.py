@@ -15,13 +15,17 @@ from udfs.kernel import MAX_GAP, NANOSECONDS, SEGMENT_START, Array, Batch, Colum
 def find_starts(
     ts: NDArray[np.int64],
     max_gap: int,
+    resets: NDArray[np.bool_],
     clock: NDArray[np.int64],
     starts: NDArray[np.int8],
     age: NDArray[np.float64],
 ) -> None:
-    """``clock``: whether there was a row before (0 or 1), its time, the start of its segment (ns)."""
+    """``clock``: whether there was a row before (0 or 1), its time, the start of its segment (ns).
+
+    ``resets``: whether the feed broke before a row.
+    """
     for i in range(len(ts)):
-        begins = clock[0] == 0 or ts[i] - clock[1] > max_gap
+        begins = clock[0] == 0 or ts[i] - clock[1] > max_gap or resets[i]
         if begins:
             clock[2] = ts[i]
         clock[0] = 1
@@ -39,7 +43,8 @@ class Segments(Kernel):
     options = {"max_gap": MAX_GAP}
 
     def inputs(self) -> Sequence[str]:
-        return ()
+        # An option of templates whose rows have the column.
+        return ("feed_reset",) if self.given.get("feed_resets") else ()
 
     def outputs(self) -> Sequence[Column]:
         return (
@@ -53,5 +58,8 @@ class Segments(Kernel):
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         starts, age = np.empty(len(batch), np.int8), np.empty(len(batch))
         clock = state["clock"] = state["clock"].copy()
-        find_starts(batch.ts, int(self.given["max_gap"] * NANOSECONDS), clock, starts, age)
+        resets = np.zeros(len(batch), np.bool_)
+        for column in self.inputs():
+            resets |= batch[column] == 1.0
+        find_starts(batch.ts, int(self.given["max_gap"] * NANOSECONDS), resets, clock, starts, age)
         return starts, age

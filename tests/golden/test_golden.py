@@ -6,6 +6,7 @@ After a wanted change: ``SQLGEN_WRITE_GOLDEN=1 pytest tests/golden``, and read t
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import duckdb
@@ -77,7 +78,19 @@ def test_templates_that_no_shipped_model_uses(name: str, tmp_path: Path) -> None
     check(f"{name}.sql", Compiler(project.load(tmp_path / "models.yaml")).compile(name.split(".")[0]).sql)
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, *DOCUMENTED, WITH_SYMBOLS, "trades_features.checks"])
+def test_order_book_of_a_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SQLGEN_LAKE", raising=False)
+    example = re.search(r"```yaml\n(version.*?)```", (ROOT / "docs/order-books.md").read_text(), re.DOTALL)
+    assert example is not None
+    (tmp_path / "models.yaml").write_text(example.group(1))
+    layouts = {"bybit_updates": Layout("ndjson", ("exchange", "symbol", "date"))}
+    compiler = Compiler(project.load(tmp_path / "models.yaml"), layouts)
+    check("bybit_book.sql", compiler.compile("bybit_book").sql)
+    columns = compiler.compile("bybit_book").descriptions
+    assert {"bid_levels", "ask_size_19", "feed_reset", "held_messages"} <= columns.keys()
+
+
+@pytest.mark.parametrize("name", [*SHIPPED, *DOCUMENTED, WITH_SYMBOLS, "trades_features.checks", "bybit_book"])
 def test_the_files_are_tidy(name: str) -> None:
     for line in (HERE / f"{name}.sql").read_text(encoding="utf-8").splitlines():
         assert line == line.rstrip(), line

@@ -1,0 +1,228 @@
+"""Order books from a feed of single orders (L3, market by order): the best levels after each event.
+
+Actions and flags are those of Databento's schema MBO: https://databento.com/docs/schemas-and-data-formats/mbo and
+https://databento.com/docs/standards-and-conventions/common-fields-enums-types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udfs import levels as books
+from udfs import orders as tables
+from udfs import snapshots
+from udfs.jit import jit
+from udfs.kernel import Array, Batch, Column, Kernel, State
+from udfs.levels import Levels, change_size, is_price, set_size, side_row
+from udfs.orders import Orders
+from udfs.snapshots import Rows, Rules, break_off, give, let_go
+
+_ADD, _CANCEL, _MODIFY, _CLEAR = ord("A"), ord("C"), ord("M"), ord("R")
+_LAST, _TOP_OF_BOOK, _SNAPSHOT, _MAYBE_BAD_BOOK = 128, 64, 32, 4
+_SYNCED, _TOUCHED = 0, 1
+
+
+class Events(NamedTuple):
+    """Records of a feed, in a form that compiled functions take."""
+
+    ts: NDArray[np.int64]
+    action: NDArray[np.int64]
+    side: NDArray[np.float64]
+    number: NDArray[np.int64]
+    price: NDArray[np.float64]
+    size: NDArray[np.float64]
+    flags: NDArray[np.int64]
+
+
+@jit
+def _clear(orders: Orders, levels: Levels) -> None:
+    levels.counts[:] = 0
+    if orders.used[0] > 0:
+        orders.ids[:] = 0
+        orders.sides[:] = 0
+        orders.prices[:] = 0.0
+        orders.sizes[:] = 0.0
+        orders.used[0] = 0
+
+
+@jit
+def _lose(place: NDArray[np.int64], orders: Orders, levels: Levels, watch: NDArray[np.int64]) -> None:
+    """Something is missing: the book is not known until the feed clears it."""
+    if place[_SYNCED]:
+        break_off(levels, watch)
+    _clear(orders, levels)
+    place[_SYNCED] = 0
+
+
+@jit
+def _add(orders: Orders, levels: Levels, side: float, number: int, price: float, size: float) -> None:
+    """A new order; one that is known already becomes this one."""
+    at = tables.find(orders, number)
+    if orders.sides[at] != 0:
+        change_size(levels, orders.sides[at], orders.prices[at], -orders.sizes[at])
+        tables.remove(orders, at)
+        at = tables.find(orders, number)
+    if size > 0.0 and is_price(price) and not np.isnan(side):
+        tables.put(orders, at, number, 1 if side > 0 else -1, price, size)
+        change_size(levels, side, price, size)
+
+
+@jit
+def _cancel(orders: Orders, levels: Levels, number: int, size: float) -> None:
+    """Take ``size`` off an order; one that is not known is left alone."""
+    at = tables.find(orders, number)
+    if orders.sides[at] == 0 or np.isnan(size):
+        return
+    taken = min(size, orders.sizes[at])
+    change_size(levels, orders.sides[at], orders.prices[at], -taken)
+    orders.sizes[at] -= taken
+    if orders.sizes[at] <= 0.0:
+        tables.remove(orders, at)
+
+
+@jit
+def _modify(orders: Orders, levels: Levels, side: float, number: int, price: float, size: float) -> None:
+    """Another price or size; an order that is not known is a new one."""
+    known = orders.sides[tables.find(orders, number)]
+    if np.isnan(side) and known != 0:
+        side = float(known)
+    _add(orders, levels, side, number, price, size)
+
+
+@jit
+def _replace_side(levels: Levels, side: float, price: float, size: float) -> None:
+    """The best level is all that a venue shows of a side."""
+    if not np.isnan(side):
+        levels.counts[side_row(side)] = 0
+        set_size(levels, side, price, size)
+
+
+@jit
+def _apply(
+    events: Events,
+    i: int,
+    place: NDArray[np.int64],
+    orders: Orders,
+    levels: Levels,
+    watch: NDArray[np.int64],
+) -> None:
+    """One record."""
+    action, flags = events.action[i], events.flags[i]
+    side, number, price, size = events.side[i], events.number[i], events.price[i], events.size[i]
+    if flags & _MAYBE_BAD_BOOK and not flags & _SNAPSHOT:
+        _lose(place, orders, levels, watch)
+    if action == _CLEAR:
+        if place[_SYNCED] and not flags & _SNAPSHOT:
+            break_off(levels, watch)
+        _clear(orders, levels)
+        place[_SYNCED] = 1
+    elif flags & _TOP_OF_BOOK and action == _ADD:
+        _replace_side(levels, side, price, size)
+        place[_SYNCED] = 1
+    elif place[_SYNCED] == 0:
+        return
+    elif action == _ADD:
+        _add(orders, levels, side, number, price, size)
+    elif action == _CANCEL:
+        _cancel(orders, levels, number, size)
+    elif action == _MODIFY:
+        _modify(orders, levels, side, number, price, size)
+    else:
+        return
+    place[_TOUCHED] = 1
+
+
+@jit
+def rebuild(
+    events: Events,
+    begin: int,
+    place: NDArray[np.int64],
+    orders: Orders,
+    levels: Levels,
+    rules: Rules,
+    watch: NDArray[np.int64],
+    waiting: Rows,
+    rows: Rows,
+    n: int,
+) -> tuple[int, int]:
+    """Apply the records from ``begin`` on and write rows from ``n`` on, until the end or until ``orders`` is full.
+
+    The index of the first record that is left, and the number of rows.
+    """
+    for i in range(begin, len(events.ts)):
+        if tables.is_full(orders):
+            return i, n
+        _apply(events, i, place, orders, levels, watch)
+        if events.flags[i] & _LAST:
+            n = let_go(events.ts[i], rules, watch, waiting, rows, n)
+            if place[_TOUCHED] and place[_SYNCED]:
+                n, broken = give(levels, events.ts[i], rules, watch, waiting, rows, n)
+                if broken:
+                    _lose(place, orders, levels, watch)
+            place[_TOUCHED] = 0
+    return len(events.ts), n
+
+
+class BookMbo(Kernel):
+    """Books from single orders."""
+
+    name = "book_mbo"
+    version = 1
+    doc = "Order books from single orders (L3, market by order)"
+    replaces_rows = True
+    options = snapshots.OPTIONS
+
+    def inputs(self) -> Sequence[str]:
+        return ("publisher_id", "action", "side", "order_id", "price", "size", "flags")
+
+    def integers(self) -> Sequence[str]:
+        return ("publisher_id", "action", "order_id", "flags")
+
+    def outputs(self) -> Sequence[Column]:
+        return snapshots.columns(self.given["max_levels"])
+
+    def start(self) -> State:
+        own = {"place": np.zeros(2, np.int64), "publisher": np.empty(0, np.int64)}
+        orders = tables.as_state(tables.empty(tables.FEWEST))
+        return own | books.empty_levels() | orders | snapshots.start(self.given["max_levels"])
+
+    def run(self, state: State, batch: Batch) -> Sequence[Array]:
+        self._check(state, batch)
+        names = ("action", "side", "order_id", "price", "size", "flags")
+        events = Events(batch.ts, *(batch[name] for name in names))
+        levels = books.with_room(state, len(batch))
+        rows = snapshots.room(self.given["max_levels"], int(((events.flags & _LAST) != 0).sum()))
+        watch, waiting = state["watch"].copy(), Rows(state["waiting_levels"].copy(), state["waiting_facts"].copy())
+        place, orders, rules = state["place"].copy(), tables.of(state), snapshots.rules_of(self.given)
+        done = count = 0
+        while done < len(batch):
+            if tables.is_full(orders):
+                larger = tables.empty(2 * len(orders.ids))
+                tables.move(orders, larger)
+                orders = larger
+            done, count = rebuild(events, done, place, orders, levels, rules, watch, waiting, rows, count)
+        state |= books.without_room(levels) | tables.as_state(orders) | {"place": place, "watch": watch}
+        state |= {"waiting_levels": waiting.levels, "waiting_facts": waiting.facts}
+        return snapshots.arrays(rows, count)
+
+    def waiting(self, state: State) -> Sequence[Array]:
+        return snapshots.take_waiting(state, self.given["max_levels"])
+
+    def _check(self, state: State, batch: Batch) -> None:
+        """Refuse what would give a wrong book: orders of several venues, and sizes whose sums are not exact."""
+        found = np.union1d(state["publisher"], batch["publisher_id"])
+        if len(found) > 1:
+            raise ValueError(
+                f"{self.name}: records of publishers {', '.join(map(str, found))} for one book. Ids of orders are a"
+                " publisher's own: let the adapter give each its own exchange"
+            )
+        state["publisher"] = found
+        sizes = batch["size"]
+        odd = sizes[sizes != np.floor(sizes)]
+        odd = odd[~np.isnan(odd)]
+        if len(odd) > 0:
+            raise ValueError(f"{self.name}: size {odd[0]} is not a whole number. Let the adapter give sizes in lots")

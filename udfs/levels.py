@@ -1,0 +1,143 @@
+"""The price levels of a book as sorted arrays, the best level last: most changes are near it and move little.
+
+Levels are found by their price. Prices that were read from the same decimal text are the same double, so that
+comparing them is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udfs.jit import jit
+from udfs.kernel import State
+
+BID, ASK = 0, 1
+
+
+class Levels(NamedTuple):
+    """Both sides of a book, one row each: BID, ASK. What lies behind ``counts`` means nothing."""
+
+    keys: NDArray[np.float64]
+    """Ascending: the price of a bid, minus the price of an ask."""
+    sizes: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    """Number of levels."""
+
+
+@jit
+def side_row(side: float) -> int:
+    """Row of a side, 1 for bids."""
+    return BID if side > 0 else ASK
+
+
+@jit
+def find(levels: Levels, row: int, key: float) -> int:
+    """Index of the first level whose key is not below ``key``, searched from the best level on."""
+    high = int(levels.counts[row])
+    step = 1
+    low = high - 1
+    while low >= 0 and levels.keys[row, low] >= key:
+        high = low
+        step *= 2
+        low -= step
+    low = max(low + 1, 0)
+    while low < high:
+        middle = (low + high) // 2
+        if levels.keys[row, middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@jit
+def _insert(levels: Levels, row: int, at: int, key: float, size: float) -> None:
+    for k in range(levels.counts[row], at, -1):
+        levels.keys[row, k] = levels.keys[row, k - 1]
+        levels.sizes[row, k] = levels.sizes[row, k - 1]
+    levels.keys[row, at] = key
+    levels.sizes[row, at] = size
+    levels.counts[row] += 1
+
+
+@jit
+def _remove(levels: Levels, row: int, at: int) -> None:
+    levels.counts[row] -= 1
+    for k in range(at, levels.counts[row]):
+        levels.keys[row, k] = levels.keys[row, k + 1]
+        levels.sizes[row, k] = levels.sizes[row, k + 1]
+
+
+@jit
+def is_price(price: float) -> bool:
+    """Whether a level can have this price."""
+    return 0.0 < price < math.inf
+
+
+@jit
+def set_size(levels: Levels, side: float, price: float, size: float) -> None:
+    """Give a level its size. One that is not above 0 and finite deletes the level; an unknown level stays so."""
+    if not is_price(price):
+        return
+    row = side_row(side)
+    key = price if row == BID else -price
+    at = find(levels, row, key)
+    known = at < levels.counts[row] and levels.keys[row, at] == key
+    if 0.0 < size < math.inf:
+        if known:
+            levels.sizes[row, at] = size
+        else:
+            _insert(levels, row, at, key, size)
+    elif known:
+        _remove(levels, row, at)
+
+
+@jit
+def change_size(levels: Levels, side: float, price: float, change: float) -> None:
+    """Add to the size of a level, which comes with its first order and goes with its last.
+
+    Sizes are whole numbers, so that their sums are exact.
+    """
+    row = side_row(side)
+    key = price if row == BID else -price
+    at = find(levels, row, key)
+    if at < levels.counts[row] and levels.keys[row, at] == key:
+        levels.sizes[row, at] += change
+        if levels.sizes[row, at] <= 0.0:
+            _remove(levels, row, at)
+    elif change > 0.0:
+        _insert(levels, row, at, key, change)
+
+
+@jit
+def is_crossed(levels: Levels) -> bool:
+    """Whether the best bid is above the best ask."""
+    bids, asks = levels.counts[BID], levels.counts[ASK]
+    return bids > 0 and asks > 0 and bool(levels.keys[BID, bids - 1] > -levels.keys[ASK, asks - 1])
+
+
+def empty_levels() -> State:
+    """The state of a book without levels."""
+    return {"keys": np.empty(0), "sizes": np.empty(0), "counts": np.zeros(2, np.int64)}
+
+
+def with_room(state: State, room: int) -> Levels:
+    """Levels to work on, with room for as many more on each side."""
+    bids, asks = state["counts"]
+    shape = (2, max(bids, asks) + room)
+    levels = Levels(np.empty(shape), np.empty(shape), state["counts"].copy())
+    for array, held in zip(levels[:2], (state["keys"], state["sizes"]), strict=True):
+        array[BID, :bids] = held[:bids]
+        array[ASK, :asks] = held[bids:]
+    return levels
+
+
+def without_room(levels: Levels) -> State:
+    """The state of levels: bids, then asks, nothing between."""
+    bids, asks = levels.counts
+    keys, sizes = (np.concatenate((array[BID, :bids], array[ASK, :asks])) for array in levels[:2])
+    return {"keys": keys, "sizes": sizes, "counts": levels.counts.copy()}

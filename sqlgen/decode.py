@@ -81,6 +81,9 @@ class Decoder:
         if self.format == "ndjson":
             self._copy(readable, target, dict(self.columns), False, self.csv)
             return Decoded(parquet_rows(self.connection, [str(target)]), tuple(self._bad_objects(readable, target)))
+        if self.csv.lines:
+            self._copy(readable, target, dict(self.columns), False, self.csv)
+            return Decoded(parquet_rows(self.connection, [str(target)]), tuple(self._unlike(path.name, target)))
         first = _first_text(path, readable)
         found, has_header, csv = self._dialect(path, first)
         self._copy(readable, target, found, has_header, csv)
@@ -138,6 +141,17 @@ class Decoder:
         rows = self.connection.execute(query).fetchall()
         self.connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
         return [BadLine(line, reason, text or "") for line, reason, text in rows]
+
+    def _unlike(self, name: str, target: Path) -> list[BadLine]:
+        """Lines that do not look as the adapter says, among those that were read whole."""
+        lines = self.csv.lines_of(name)
+        assert lines is not None
+        query = """
+            SELECT file_row_number + 1, coalesce(text, '') FROM read_parquet($target)
+            WHERE NOT coalesce(regexp_full_match(text, $fits), false) ORDER BY ALL
+        """
+        rows = self.connection.execute(query, {"target": str(target), "fits": lines.fits}).fetchall()
+        return [BadLine(number, f"it is not {lines.says}", text) for number, text in rows]
 
     def _bad_objects(self, readable: Path, target: Path) -> list[BadLine]:
         """Lines of an NDJSON file that gave no value at all."""

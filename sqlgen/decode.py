@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from sqlgen import dbn
 from sqlgen.errors import TaskError, first_line
 from sqlgen.quoting import ident
 from sqlgen.templates import Csv, Library
@@ -55,6 +56,8 @@ class Decoder:
     def decode(self, path: Path, target: Path) -> Decoded:
         """Write the rows of ``path`` to ``target``; :class:`TaskError` where the file as a whole cannot be read."""
         target.parent.mkdir(parents=True, exist_ok=True)
+        if self.format == "dbn":
+            return Decoded(dbn.write_parquet(path, target, self.columns))
         if path.suffix == ".zip":
             unpacked = target.with_suffix(".unpacked")
             try:

@@ -52,7 +52,11 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
     if not folder.is_dir():
         return SourceListing(Layout(), {}, folder_exists=False)
     try:
-        files = list(storage.list_files(project.lake, source.path, lambda name: _format(name, source) if csv.wants(name) else None))
+        files = list(
+            storage.list_files(
+                project.lake, source.path, lambda name: _format(name, source) if csv.wants(name) else None
+            )
+        )
     except OSError as error:
         raise ListingError(f"{where} cannot be listed: {error}") from error
     keys = {file: found for file in files if (found := path_keys(source, file.path)) is not None}

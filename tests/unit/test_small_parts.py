@@ -212,6 +212,7 @@ LAYERS = [
     "functions",
     "kernel_copy",
     "rowwise",
+    "dbn",
     "decode",
     "landing",
     "build",

@@ -215,7 +215,7 @@ def _only(source: SimpleNamespace, part: str, **changes: Any) -> SimpleNamespace
     files = source.files
     if source.format == "parquet":
         files = [file for file in files if part in Path(file).name]
-        if not files:
+        if not files and any(source.files):
             names = ", ".join(Path(file).name.removesuffix(".parquet") for file in source.files)
             raise ValueError(f"source '{source.name}': there is no file named *{part}* beside {names}. Fetch it too")
     single = source.format == "parquet" and len(files) == 1

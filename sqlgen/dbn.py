@@ -53,7 +53,9 @@ def write_parquet(path: Path, target: Path, columns: Collection[str]) -> int:
             file.check_columns()
             return file.copy(first, stream, target)
     except OSError as error:
-        raise TaskError(f"{path} cannot be read: {error}. Is it cut off? Fetch it again") from error
+        raise TaskError(
+            f"{path} is cut off or damaged: {error}. Fetch it again; nothing of it was published"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _dtype(package: ModuleType, header: Any, rtype: int) -> np.dtype[Any]:
 
 def _header(package: ModuleType, path: Path, stream: Any) -> Any:
     start = _read(stream, 8)
-    if not start.startswith(b"DBN"):
+    if len(start) == 8 and not start.startswith(b"DBN"):
         raise TaskError(f"{path} is no DBN file: it starts with {start[:8]!r}. Set 'format' or 'pattern' of its source")
     size = int.from_bytes(start[4:8], "little")
     rest = _read(stream, size)

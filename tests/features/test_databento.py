@@ -23,7 +23,7 @@ from tests.support.lakes import write_rows
 from tests.support.vendors import databento
 from tests.support.vendors.databento import Event
 from tests.support.vendors.files import save
-from tests.support.vendors.lake import VendorLake, identical, market, needs_shell, states, write_ccxt
+from tests.support.vendors.lake import VendorLake, identical, market, needs_shell, states, timeless, write_ccxt
 from tests.support.vendors.rows import Book, S, Trade
 from tests.support.vendors.tables import broken_line, scaled, with_cell, with_columns
 
@@ -192,14 +192,7 @@ def test_real_file(lake: VendorLake, tmp_path: Path) -> None:
     write_rows(other.folder / "lake", "orderbook", keyed(books, "nasdaq", "AAPL"))
     write_rows(other.folder / "lake", "trades", keyed(realdata.databento_trades(), "nasdaq", "AAPL"))
     [expected] = other.features({}, "orderbook_hf")
-    timeless = [name for name in hf.schema.names if name.startswith(("bid", "ask", "imb", "total", "micro", "ofi"))]
-    timeless = [
-        name
-        for name in timeless
-        if "impact" not in name and not name.endswith("s") or "bps" in name or "levels" in name
-    ]
-    assert len(timeless) > 80
-    identical(hf.select(timeless), expected.select(timeless))
+    identical(timeless(hf), timeless(expected))
 
 
 @needs_shell

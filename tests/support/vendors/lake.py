@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,15 @@ def identical(left: pa.Table, right: pa.Table, but: Iterable[str] = ()) -> None:
     for name in names:
         assert values(left, name) == values(right, name), name
         assert left[name].type == right[name].type, name
+
+
+def timeless(hf: pa.Table) -> pa.Table:
+    """The columns of orderbook_hf that tell the same whether times are whole milliseconds or not."""
+    structure = ("bid", "ask", "imb", "total", "micro", "ofi")
+    windowed = re.compile(r".*_\d+s|.*impact.*")
+    names = [name for name in hf.schema.names if name.startswith(structure) and not windowed.fullmatch(name)]
+    assert len(names) > 80
+    return hf.select(names)
 
 
 def market(

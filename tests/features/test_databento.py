@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +20,7 @@ import pytest
 from tests.features.made import keyed
 from tests.support import realdata
 from tests.support.compare import values
+from tests.support.engine import sqlgen
 from tests.support.lakes import write_rows
 from tests.support.vendors import databento
 from tests.support.vendors.databento import Event
@@ -413,3 +415,22 @@ def test_prices_are_the_doubles_nearest_to_the_decimals(lake: VendorLake, price:
     write(lake, databento.events([book], [Trade(START, None, "buy", Decimal(price), Decimal(1))]), variant)
     assert values(lake.rows(NAMED), "bid_price_00")[-1] == float(price)
     assert values(lake.rows(TRADES), "price") == [float(price)]
+
+
+def test_dbn_compiles_to_sql_that_says_what_cannot_be_read(lake: VendorLake) -> None:
+    _, rows = made(count=5)
+    write(lake, rows, "dbn 3")
+    lake.rows(NAMED)
+    assert sqlgen("compile", lake.folder / "models.yaml").code == 0
+    text = (lake.folder / "target/compiled/rows.sql").read_text()
+    assert "DuckDB cannot read DBN; a run makes Parquet of it" in text
+    assert len(duckdb.extract_statements(text)) == 1
+
+
+def test_adding_a_day_builds_that_day_only(lake: VendorLake) -> None:
+    _, rows = made(count=5)
+    write(lake, rows, "dbn 3")
+    lake.rows(NAMED)
+    assert "Nothing to do" in lake.run(NAMED).out
+    save(lake.raw / "AAPL_2024-10-22.dbn.zst", dbn.encode(rows, "mbp-10", {38: "AAPL"}))
+    assert "1 partition(s) to build, 1 up to date" in lake.run(NAMED).out

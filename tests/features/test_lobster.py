@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.features.made import keyed
 from tests.support import realdata
 from tests.support.compare import values
+from tests.support.engine import published
 from tests.support.lakes import write_rows
 from tests.support.vendors import lobster
 from tests.support.vendors.files import save, truncated
@@ -279,3 +281,40 @@ def test_a_new_order_book_file_leaves_the_trades_as_they_are(lake: VendorLake) -
     lake.rows(SOURCE)
     next(lake.raw.glob("*message*")).touch()
     assert "Nothing to do" not in lake.run(SOURCE).out
+
+
+@pytest.mark.parametrize("source", [SOURCE, TRADES], ids=["orderbook", "trades"])
+def test_all_days_in_one_partition_are_the_days_one_by_one(lake: VendorLake, source: dict[str, Any]) -> None:
+    for seed, date in enumerate([DAY, "2024-10-22", "2024-11-05"]):
+        write_market(lake, seed, date)
+    daily = lake.rows(source)
+    by_symbol = {"path": "together", "partition_by": ["exchange", "symbol"]}
+    assert lake.run(source, "--full-refresh", output=by_symbol).code == 0
+    identical(published(lake.folder / "lake/together"), daily)
+
+
+def test_a_day_that_comes_later_gives_what_both_together_give(lake: VendorLake, tmp_path: Path) -> None:
+    ours = {"ccxt_orderbook": {"path": "raw", **SOURCE}, "ccxt_trades": {"path": "raw", **TRADES}}
+    whole = VendorLake(tmp_path / "whole")
+    for seed, date in enumerate([DAY, "2024-10-22"]):
+        write_market(lake, seed, date)
+        write_market(whole, seed, date)
+        tables = lake.features(ours, "orderbook_hf", "trades_features")
+    for table, expected in zip(tables, whole.features(ours, "orderbook_hf", "trades_features"), strict=True):
+        assert len(set(values(table, "date"))) == 2
+        identical(table, expected)
+
+
+@pytest.mark.slow
+def test_many_rows_stay_in_the_order_of_their_lines(lake: VendorLake) -> None:
+    """More than the row groups that threads read side by side; kernels would need a second pass."""
+    count = 300_000
+    stem = f"AAPL_{DAY}_34200000_57600000"
+    save(lake.raw / f"{stem}_message_1.csv", "".join(f"{34200 + i / 20:.2f},1,1,1,10000,1\n" for i in range(count)))
+    save(lake.raw / f"{stem}_orderbook_1.csv", "".join(f"{20000 + i},1,10000,{i + 1}\n" for i in range(count)))
+    outcome = lake.run(SOURCE | {"options": {"levels": 1, "max_levels": 1}})
+    assert outcome.code == 0, outcome.out
+    [file] = (lake.folder / "lake/rows").rglob("*.parquet")
+    table = pq.ParquetFile(file).read()
+    assert values(table, "seq") == list(range(count))
+    assert values(table, "bid_size_00") == list(range(1, count + 1))

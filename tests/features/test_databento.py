@@ -434,3 +434,16 @@ def test_adding_a_day_builds_that_day_only(lake: VendorLake) -> None:
     assert "Nothing to do" in lake.run(NAMED).out
     save(lake.raw / "AAPL_2024-10-22.dbn.zst", dbn.encode(rows, "mbp-10", {38: "AAPL"}))
     assert "1 partition(s) to build, 1 up to date" in lake.run(NAMED).out
+
+
+@pytest.mark.parametrize(("form", "text", "kept"), [("pretty", "2 33.5", True), ("raw", "23x", False)])
+def test_a_damaged_price_of_the_record(lake: VendorLake, form: databento.Prices, text: str, kept: bool) -> None:
+    """The book stays where it is still clear in which form its prices are."""
+    (books, trades), rows = made(count=10)
+    table = with_cell(databento.table(rows, "mbp-10", prices=form), 4, "price", text)
+    save(lake.raw / f"AAPL_{DAY}.csv", table)
+    found = lake.rows(NAMED)
+    expected = states(books, trades)
+    left = [state for i, state in enumerate(expected) if kept or i != 4]
+    assert values(found, "seq") == [i for i in range(len(expected)) if kept or i != 4]
+    assert values(found, "bid_price_00") == [float(b.bids[0][0]) if b.bids else None for b in left]

@@ -210,7 +210,7 @@ class Compiler:
     def _adapter_context(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, Any]:
         assert entry.source is not None
         given = {} if scan.decoded else given_keys(entry.source)
-        csv = self.project.library.header(adapter_template(entry.source)).csv
+        csv = self.project.library.csv(adapter_template(entry.source), model.adapter_options[entry.name])
         return {"source": _source(entry.ref, scan, given, csv), "options": model.adapter_options[entry.name]}
 
     def raw_columns(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, str]:

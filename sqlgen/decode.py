@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from sqlgen import dbn
 from sqlgen.errors import TaskError, first_line
 from sqlgen.quoting import ident
 from sqlgen.templates import Csv, Library
@@ -57,6 +58,9 @@ class Decoder:
     def decode(self, path: Path, target: Path) -> Decoded:
         """Write the rows of ``path`` to ``target``; :class:`TaskError` where the file as a whole cannot be read."""
         target.parent.mkdir(parents=True, exist_ok=True)
+        if self.format == "dbn":
+            rows = dbn.write_parquet(path, target, self.columns)
+            return Decoded(rows, (), rows)
         if path.suffix == ".zip":
             unpacked = target.with_suffix(".unpacked")
             try:
@@ -84,6 +88,10 @@ class Decoder:
             self._copy(readable, target, dict(self.columns), False, self.csv)
             rows = parquet_rows(self.connection, [str(target)])
             return Decoded(rows, tuple(self._bad_objects(readable, target)), rows)
+        if self.csv.lines:
+            self._copy(readable, target, dict(self.columns), False, self.csv)
+            rows = parquet_rows(self.connection, [str(target)])
+            return Decoded(rows, tuple(self._unlike(path.name, target)), rows)
         first = _first_text(path, readable)
         found, has_header, csv = self._dialect(path, first)
         self._copy(readable, target, found, has_header, csv)
@@ -142,6 +150,17 @@ class Decoder:
         rows = self.connection.execute(query).fetchall()
         self.connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
         return [BadLine(line, reason, text or "") for line, reason, text in rows]
+
+    def _unlike(self, name: str, target: Path) -> list[BadLine]:
+        """Lines that do not look as the adapter says, among those that were read whole."""
+        lines = self.csv.lines_of(name)
+        assert lines is not None
+        query = """
+            SELECT file_row_number + 1, coalesce(text, '') FROM read_parquet($target)
+            WHERE NOT coalesce(regexp_full_match(text, $fits), false) ORDER BY ALL
+        """
+        rows = self.connection.execute(query, {"target": str(target), "fits": lines.fits}).fetchall()
+        return [BadLine(number, f"it is not {lines.says}", text) for number, text in rows]
 
     def _bad_objects(self, readable: Path, target: Path) -> list[BadLine]:
         """Lines of an NDJSON file that gave no value at all."""

@@ -49,7 +49,7 @@ class Landing:
         assert entry.source is not None
         library = self.compiler.project.library
         columns = self.compiler.raw_columns(model, entry, Scan(("",), layout.format, layout.hive_keys))
-        csv = library.header(adapter_template(entry.source)).csv
+        csv = library.csv(adapter_template(entry.source), model.adapter_options[entry.name])
         decoder = Decoder(library, layout.format, columns, csv, self.connection)
         paths: list[str] = []
         keys: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Landing:
             target = self.folder.joinpath(
                 entry.ref, *(Partition(((key, value),)).path for key, value in placed.items())
             )
-            target /= f"{number:06}-{Path(file.path).name}.parquet"
+            target = target / f"{number:06}" / f"{Path(file.path).name}.parquet"
             if file not in self.decoded or not target.exists():
                 self.decoded[file] = decoder.decode(self.lake / file.path, target)
             paths.append(str(target))

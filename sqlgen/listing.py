@@ -11,6 +11,7 @@ from sqlgen import storage
 from sqlgen.config import Source
 from sqlgen.errors import SqlgenError
 from sqlgen.keys import below, given_keys, path_keys
+from sqlgen.model import adapter_template
 from sqlgen.partitions import Partition, hive_pairs, partition_of
 from sqlgen.project import Project
 from sqlgen.scope import Layout
@@ -42,6 +43,11 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
     source = project.sources[name]
     folder = project.lake / source.path
     where = f"source '{name}' ({folder})"
+    csv = project.library.header(adapter_template(source)).csv
+
+    def wanted(name: str) -> str | None:
+        return _format(name, source) if csv.wants(name) else None
+
     if not project.lake.is_dir():
         raise ListingError(
             f"the lake {project.lake} does not exist. Create it, or set 'lake' in {project.path}"
@@ -50,7 +56,7 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
     if not folder.is_dir():
         return SourceListing(Layout(), {}, folder_exists=False)
     try:
-        files = list(storage.list_files(project.lake, source.path, lambda name: _format(name, source)))
+        files = list(storage.list_files(project.lake, source.path, wanted))
     except OSError as error:
         raise ListingError(f"{where} cannot be listed: {error}") from error
     keys = {file: found for file in files if (found := path_keys(source, file.path)) is not None}

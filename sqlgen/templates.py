@@ -8,6 +8,7 @@ place for each default.
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import re
 import traceback
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,17 @@ PACKAGED = Path(__file__).resolve().parent.parent / "transforms_sql"
 _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
 
 
+class Lines(BaseModel):
+    """What the lines of a file look like that an adapter takes apart itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fits: str
+    """Jinja expression over the options: regular expression of a line that can be read."""
+    says: str
+    """Jinja expression over the options: the same in words."""
+
+
 class Csv(BaseModel):
     """How the CSV files that an adapter reads are written."""
 
@@ -45,6 +57,17 @@ class Csv(BaseModel):
     """Without one, a stray quote cannot swallow the lines after it."""
     optional: tuple[str, ...] = ()
     """Columns that some files do not have."""
+    lines: dict[str, Lines] = {}
+    """Files by a pattern of their names, others are not read. Each line is the one column ``text``, also one that
+    cannot be read, so that lines keep their numbers."""
+
+    def wants(self, name: str) -> bool:
+        """Whether the adapter reads a file of this name."""
+        return not self.lines or self.lines_of(name) is not None
+
+    def lines_of(self, name: str) -> Lines | None:
+        """What the lines of a file look like, by its name."""
+        return next((lines for pattern, lines in self.lines.items() if fnmatch.fnmatchcase(name, pattern)), None)
 
 
 class Header(BaseModel):
@@ -97,6 +120,8 @@ class Library:
         )
         environment.filters["ident"] = quoting.ident
         environment.filters["literal"] = quoting.literal
+        environment.filters["only"] = _only
+        environment.globals["fail"] = _fail
         return environment
 
     def names(self) -> list[str]:
@@ -135,9 +160,20 @@ class Library:
 
     def lookback(self, name: str, options: Mapping[str, Any]) -> float:
         """Seconds of earlier rows that a template needs, from its header."""
-        expression = self.environment.compile_expression(self.header(name).lookback, undefined_to_none=False)
-        seconds: Any = expression(options=SimpleNamespace(**options))
-        return float(seconds)
+        return float(self._value(self.header(name).lookback, options))
+
+    def csv(self, name: str, options: Mapping[str, Any]) -> Csv:
+        """How the CSV files of an adapter are written, with these options."""
+        csv = self.header(name).csv
+        lines = {
+            pattern: Lines(fits=self._value(known.fits, options), says=self._value(known.says, options))
+            for pattern, known in csv.lines.items()
+        }
+        return csv.model_copy(update={"lines": lines})
+
+    def _value(self, expression: str, options: Mapping[str, Any]) -> Any:
+        compiled = self.environment.compile_expression(expression, undefined_to_none=False)
+        return compiled(options=SimpleNamespace(**options))
 
     def render(self, name: str, **context: Any) -> str:
         """Render a template; every failure names the template and the line."""
@@ -165,6 +201,25 @@ class Library:
             raise TemplateError(f"{_template_line(error, path)}: {error.message}{_known(context)}") from error
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise TemplateError(f"{_template_line(error, path)}: {error}") from error
+
+
+def _fail(message: str) -> None:
+    """What a template calls where it cannot work."""
+    raise ValueError(message)
+
+
+def _only(source: SimpleNamespace, part: str, **changes: Any) -> SimpleNamespace:
+    """Of an adapter's ``source`` the files whose names contain ``part``."""
+    if source.format == "table":
+        raise ValueError(f"rows of source '{source.name}' cannot be given one by one: its adapter reads whole files")
+    files = source.files
+    if source.format == "parquet":
+        files = [file for file in files if part in Path(file).name]
+        if not files and any(source.files):
+            names = ", ".join(Path(file).name.removesuffix(".parquet") for file in source.files)
+            raise ValueError(f"source '{source.name}': there is no file named *{part}* beside {names}. Fetch it too")
+    single = source.format == "parquet" and len(files) == 1
+    return SimpleNamespace(**{**vars(source), "files": files, "single_file": single, "named": part, **changes})
 
 
 def _template_line(error: BaseException, path: str) -> str:

@@ -216,6 +216,7 @@ LAYERS = [
     "functions",
     "kernel_copy",
     "rowwise",
+    "dbn",
     "decode",
     "landing",
     "quarantine",

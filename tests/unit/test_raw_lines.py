@@ -1,0 +1,57 @@
+"""Files whose adapter takes the lines apart itself: what is counted, and what is set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sqlgen.decode import BadLine, Decoder
+from sqlgen.errors import TaskError
+from sqlgen.templates import Library
+from tests.support.vendors.files import save
+
+ADAPTER = "sources/lobster/orderbook.sql.j2"
+NAME = "AAPL_2024-10-21_34200000_57600000_{}_1.csv"
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[Decoder]:
+    library = Library()
+    csv = library.csv(ADAPTER, {"levels": 1, "max_levels": 1})
+    with duckdb.connect() as connection:
+        yield Decoder(library, "csv", {"text": "VARCHAR"}, csv, connection)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst", ".zip"])
+def test_bad_lines_keep_their_place(decoder: Decoder, tmp_path: Path, suffix: str) -> None:
+    path = save(tmp_path / (NAME.format("orderbook") + suffix), "4,1,3,1\n4,1,3\n4;1;3;1\n\n4,1,3,1.5\n-9,0,-9,0\n")
+    decoded = decoder.decode(path, tmp_path / "x/a.parquet")
+    said = "it is not 4 integers, four for each of the 1 levels that option levels gives"
+    assert decoded.bad == (BadLine(2, said, "4,1,3"), BadLine(4, said, ""), BadLine(5, said, "4,1,3,1.5"))
+    assert decoded.lines == 6
+    assert pq.read_table(tmp_path / "x/a.parquet")["text"].to_pylist()[3:5] == [None, "4,1,3,1.5"]
+
+
+def test_each_kind_of_file_has_its_own_lines(decoder: Decoder, tmp_path: Path) -> None:
+    path = save(tmp_path / NAME.format("message"), "34200.5,1,7,100,10000,-1\n4,1,3,1\n")
+    assert [bad.line for bad in decoder.decode(path, tmp_path / "a.parquet").bad] == [2]
+    with pytest.raises(TaskError, match="none of its 2 lines can be read"):
+        decoder.decode(save(tmp_path / NAME.format("orderbook"), "1,2\n3\n"), tmp_path / "a.parquet")
+
+
+@given(st.lists(st.sampled_from(["4,1,3,1", "4,1,3", 'x"', "5;1;2;1", ",,,", "'"]), min_size=1, max_size=30))
+@settings(max_examples=40, deadline=None)
+def test_no_line_is_lost(decoder: Decoder, tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("lines")
+    path = save(folder / NAME.format("orderbook"), "".join(f"{line}\n" for line in ["4,1,3,1", *lines]))
+    decoded = decoder.decode(path, folder / "a.parquet")
+    assert decoded.lines == len(lines) + 1
+    good = {"4,1,3,1", "5;1;2;1"}
+    assert [bad.line for bad in decoded.bad] == [i for i, line in enumerate(lines, 2) if line not in good]
+    assert pq.read_table(folder / "a.parquet")["text"].to_pylist()[1:] == lines

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import duckdb
 
+from sqlgen.adapters import advice
 from sqlgen.compiler import Compiler, Scan
 from sqlgen.decode import Decoded, Decoder
 from sqlgen.keys import path_keys
 from sqlgen.listing import SourceListing
-from sqlgen.model import Model, ModelInput, adapter_template
+from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition, partition_of
+from sqlgen.schemas import check_parquet, sql_schema
 from sqlgen.storage import FileInfo
 
 
@@ -43,14 +45,17 @@ class Landing:
     def land(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> Landed:
         """Files of a source, ready to be scanned; each is decoded once."""
         layout = listing.layout
-        if layout.format == "parquet":
-            return Landed(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
         assert entry.source is not None
         library = self.compiler.project.library
         columns = self.compiler.raw_columns(model, entry, Scan(("",), layout.format, layout.hive_keys))
-        csv = library.header(adapter_template(entry.source)).csv
-        decoder = Decoder(library, layout.format, columns, csv, self.connection)
-        paths: list[str] = []
+        hint = advice(library, entry.source)
+        if layout.format == "parquet":
+            paths = [self.lake / file.path for file in files]
+            check_parquet(paths, sql_schema(columns, self.connection), hint)
+            return Landed(tuple(map(str, paths)), layout.format, layout.hive_keys)
+        csv = self.compiler.csv(model, entry)
+        decoder = Decoder(library, layout.format, columns, csv, self.connection, hint)
+        decoded: list[str] = []
         keys: tuple[str, ...] = ()
         for number, file in enumerate(files):
             placed = dict(_placed(path_keys(entry.source, file.path) or {}))
@@ -58,11 +63,11 @@ class Landing:
             target = self.folder.joinpath(
                 entry.ref, *(Partition(((key, value),)).path for key, value in placed.items())
             )
-            target /= f"{number:06}-{Path(file.path).name}.parquet"
+            target /= f"{number:06}.parquet"
             if file not in self.decoded or not target.exists():
                 self.decoded[file] = decoder.decode(self.lake / file.path, target)
-            paths.append(str(target))
-        return Landed(tuple(paths), "parquet", keys, layout.format)
+            decoded.append(str(target))
+        return Landed(tuple(decoded), "parquet", keys, layout.format)
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

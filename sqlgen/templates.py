@@ -44,7 +44,7 @@ class Csv(BaseModel):
     quote: str = ""
     """Without one, a stray quote cannot swallow the lines after it."""
     optional: tuple[str, ...] = ()
-    """Columns that some files do not have."""
+    """Columns that some files do not have; those with a JSON object a line too."""
 
 
 class Header(BaseModel):
@@ -144,13 +144,13 @@ class Library:
         with self._failures(name, context):
             return self.environment.get_template(name).render(**context).strip()
 
-    def variable(self, name: str, variable: str, **context: Any) -> Any:
-        """What a template sets outside its macros; :class:`TemplateError` where it does not."""
+    def variable(self, name: str, variable: str, default: Any = None, /, **context: Any) -> Any:
+        """What a template sets outside its macros; :class:`TemplateError` where it does not, and there is no default."""
         with self._failures(name, context):
             module = self.environment.get_template(name).make_module(context)
-        if not hasattr(module, variable):
+        if not hasattr(module, variable) and default is None:
             raise TemplateError(f"template '{name}' does not set '{variable}'. Add {{% set {variable} = ... %}}")
-        return getattr(module, variable)
+        return getattr(module, variable, default)
 
     @contextlib.contextmanager
     def _failures(self, name: str, context: Mapping[str, Any]) -> Iterator[None]:

@@ -20,7 +20,7 @@ from sqlgen.quoting import ident
 def sql_schema(types: Mapping[str, str], connection: duckdb.DuckDBPyConnection) -> pa.Schema:
     """Columns with SQL types, as Arrow has them."""
     columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in types.items())
-    schema: pa.Schema = connection.execute(f"SELECT {columns} LIMIT 0").to_arrow_table().schema
+    schema: pa.Schema = connection.sql(f"SELECT {columns} LIMIT 0").to_arrow_table().schema
     return schema
 
 

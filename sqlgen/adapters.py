@@ -35,7 +35,7 @@ def raw_columns(
     named = library.variable(template, "key_columns", {}, **given)
     placed = {*hive_keys, *given_keys(source)}
     keys = [named.get(key, key) for key in KEYS_IN_ROWS if key not in placed]
-    return {**columns, **{key: "VARCHAR" for key in keys}}
+    return {**columns, **dict.fromkeys(keys, "VARCHAR")}
 
 
 def advice(library: Library, source: Source) -> str:
@@ -46,4 +46,6 @@ def advice(library: Library, source: Source) -> str:
         for name, option in options.items()
         if option.type in ("str", "map", "list[str]")
     ]
-    return f" Options of adapter '{source.adapter}' that tell what its files are like: {'; '.join(told)}" if told else ""
+    return (
+        f" Options of adapter '{source.adapter}' that tell what its files are like: {'; '.join(told)}" if told else ""
+    )

@@ -79,7 +79,9 @@ class Decoder:
         try:
             ndjson.check_columns(self.connection, target, readable, self.columns, self.csv.optional)
         except TaskError as error:
-            raise TaskError(f"{path}: {error}. Is it another schema version, or another adapter's?{self.advice}") from None
+            raise TaskError(
+                f"{path}: {error}. Is it another schema version, or another adapter's?{self.advice}"
+            ) from None
         return Decoded(rows, tuple(bad))
 
     def _table(self, path: Path, readable: Path, target: Path) -> Decoded:
@@ -115,6 +117,7 @@ class Decoder:
             found=dict(dialect.found),
             has_header=dialect.header,
             csv=dialect.csv,
+            spaced=dialect.spaced,
             target=str(target),
         )
         self.connection.execute(statement)
@@ -122,7 +125,10 @@ class Decoder:
     def _rejected(self, where: str = "") -> list[BadLine]:
         """What the CSV reader could not read in this connection's last scan."""
         query = f"""
-            SELECT line, string_agg(error_message[:{_TEXT}], '; ' ORDER BY column_idx), any_value(trim(csv_line[:{_TEXT}], E'\\r\\n'))
+            SELECT
+                line,
+                string_agg(error_message[:{_TEXT}], '; ' ORDER BY column_idx),
+                any_value(trim(csv_line[:{_TEXT}], E'\\r\\n'))
             FROM reject_errors {where} GROUP BY line ORDER BY line
         """
         rows = self.connection.execute(query).fetchall()

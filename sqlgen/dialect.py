@@ -24,6 +24,8 @@ class Dialect:
     header: bool
     csv: Csv
     """Delimiter and quote as they are."""
+    spaced: bool = False
+    """Spaces follow the delimiters."""
 
 
 def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: Csv) -> Dialect:
@@ -41,7 +43,7 @@ def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: Csv) -> D
     if csv.header is not False:
         for mark, fields in splits.items():
             if set(required) <= set(fields):
-                return Dialect(_named(fields, columns), True, _written(csv, mark, first))
+                return Dialect(_named(fields, columns), True, _written(csv, mark, first), f"{mark} " in first)
         usual = max(splits.values(), key=len)
         if csv.header is True or not any(_NUMBER.fullmatch(field) for field in usual):
             raise TaskError(_no_column(file, [name for name in required if name not in usual], usual))
@@ -49,7 +51,8 @@ def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: Csv) -> D
     for mark, fields in splits.items():
         if least <= len(fields) <= len(columns):
             names = list(columns)[: len(fields)]
-            return Dialect({name: columns[name] for name in names}, False, _written(csv, mark, first))
+            found = {name: columns[name] for name in names}
+            return Dialect(found, False, _written(csv, mark, first), f"{mark} " in first)
     counts = ", ".join(f"{len(fields)} by {mark!r}" for mark, fields in splits.items() if len(fields) > 1)
     raise TaskError(
         f"{file}: its first line has {counts or 'one'} fields, and {_span(least, len(columns))} were expected:"

@@ -29,7 +29,9 @@ class Option(BaseModel):
     def adapter(self) -> TypeAdapter[Any]:
         bounds = {name: bound for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None}
         if self.type == "map":
-            return TypeAdapter(dict[Literal[tuple(self.choices)] if self.choices else str, str])
+            known: Any = Literal[tuple(self.choices)] if self.choices else str
+            mapping: Any = dict[known, str]
+            return TypeAdapter(mapping)
         scalar = _SCALARS[self.type.removeprefix("list[").removesuffix("]")]
         bounded: Any = Annotated[scalar, Field(strict=scalar is not float, **bounds)]
         if self.choices is not None:

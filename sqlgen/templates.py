@@ -145,7 +145,7 @@ class Library:
             return self.environment.get_template(name).render(**context).strip()
 
     def variable(self, name: str, variable: str, default: Any = None, /, **context: Any) -> Any:
-        """What a template sets outside its macros; :class:`TemplateError` where it does not, and there is no default."""
+        """What a template sets outside its macros, or ``default``; :class:`TemplateError` where there is neither."""
         with self._failures(name, context):
             module = self.environment.get_template(name).make_module(context)
         if not hasattr(module, variable) and default is None:

@@ -47,7 +47,9 @@ def check(project: Project, expected: list[Row]) -> None:
         assert rows_of(project.in_shell()) == expected
 
 
-def write(path: Path, records: list[dict[str, Any]], delimiter: str = ",", quote: str = "", header: bool = True) -> None:
+def write(
+    path: Path, records: list[dict[str, Any]], delimiter: str = ",", quote: str = "", header: bool = True
+) -> None:
     """Records in the format that the name of the file says."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":

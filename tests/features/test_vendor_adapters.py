@@ -230,5 +230,3 @@ def test_real_binance_trades(tmp_path: Path) -> None:
         got = [tuple(row[name] for name in ("ts", "trade_id", "price", "amount", "side")) for row in rows_of(table)]
         assert got == expected
         assert len(got) > 1000
-
-

@@ -69,6 +69,14 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.Source, "path"): (top(), node("sources", "raw", path="raw/other"), PLAN),
     (config.Source, "adapter"): (top(), node("sources", "raw", adapter="ccxt/ticker"), SQL),
     (config.Source, "format"): (top(), node("sources", "raw", format="ndjson"), PLAN),
+    (config.Source, "pattern"): (
+        top(),
+        node("sources", "raw", pattern="exchange={exchange}/symbol={symbol}/date={date}/*.parquet"),
+        SQL,
+    ),
+    (config.Source, "exchange"): (top(), node("sources", "raw", exchange="kraken"), SQL),
+    (config.Source, "symbol"): (top(), node("sources", "raw", symbol="BTC-EUR"), SQL),
+    (config.Source, "options"): (top(), node("sources", "raw", options={"trade_id": "id"}), SQL),
     (config.Source, "description"): (top(), node("sources", "raw", description="Trades"), SHOWN),
     (config.Input, "ref"): (
         lambda project: node("sources", "raw")(project),

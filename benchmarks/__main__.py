@@ -1,4 +1,4 @@
-"""All benchmarks: ``python -m benchmarks [start] [structural] [features] [kernels] [noop] [sample]``, or all."""
+"""All benchmarks: ``python -m benchmarks`` and names among them (start, structural, features, kernels, ...), or all."""
 
 from __future__ import annotations
 
@@ -97,6 +97,30 @@ def kernels(folder: Path) -> None:
         line(what, measured, goal)
 
 
+def vendors(folder: Path) -> None:
+    """A day of a vendor's packed CSV, read and featured, against the same rows in Parquet."""
+    from benchmarks.vendors import FORMATS, config, write
+
+    rows = 1_000_000
+    write(folder / "vendors", rows)
+    for what, project in (("orderbook_hf without kernels", False), ("orderbook_hf with all kernels", True)):
+        file = config(folder / "vendors", project)
+        seconds: dict[str, list[float]] = {name: [] for name in FORMATS}
+        peak = 0.0
+        for _ in range(3):
+            for name in FORMATS:
+                run = _run(folder / "vendors" / name, file)
+                seconds[name].append(run.json["seconds"])
+                peak = max(peak, run.peak_mb)
+        packed, plain = (statistics.median(seconds[name]) for name in FORMATS)
+        line(
+            f"{what}, {rows:,} rows x 25 levels of Tardis CSV.gz: rows/s / those of Parquet",
+            f"{plain / packed:.2f}",
+            "0.5",
+        )
+        line("the same: CSV.gz, Parquet, peak memory", f"{packed:.1f} s, {plain:.1f} s, {peak:,.0f} MB", "")
+
+
 def noop(folder: Path) -> None:
     """A run over 10,000 published partitions that finds nothing to do."""
     lake = folder / "noop"
@@ -144,7 +168,7 @@ def sample(folder: Path) -> None:
 
 
 BENCHMARKS: dict[str, Callable[[Path], None]] = {
-    f.__name__: f for f in (start, structural, features, kernels, noop, sample)
+    f.__name__: f for f in (start, structural, features, kernels, vendors, noop, sample)
 }
 
 

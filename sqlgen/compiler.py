@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from sqlgen.adapters import raw_columns
 from sqlgen.checksql import Checked, kept
 from sqlgen.config import Source
 from sqlgen.keys import Given, given_keys
@@ -210,21 +211,19 @@ class Compiler:
     def _adapter_context(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, Any]:
         assert entry.source is not None
         given = {} if scan.decoded else given_keys(entry.source)
-        csv = self.project.library.csv(adapter_template(entry.source), model.adapter_options[entry.name])
-        return {"source": _source(entry.ref, scan, given, csv), "options": model.adapter_options[entry.name]}
+        source = _source(entry.ref, scan, given, self.csv(model, entry))
+        return {"source": source, "options": model.adapter_options[entry.name]}
+
+    def csv(self, model: Model, entry: ModelInput) -> Csv:
+        """How the CSV files of an input are written."""
+        assert entry.source is not None
+        return self.project.library.csv(adapter_template(entry.source), model.adapter_options[entry.name])
 
     def raw_columns(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, str]:
-        """The columns that an adapter reads from its files, with their SQL types; keys in the rows among them.
-
-        In the order of the files where these have no header.
-        """
+        """The columns that an adapter reads from its files, with their SQL types; see :func:`adapters.raw_columns`."""
         assert entry.source is not None
-        template = adapter_template(entry.source)
         context = self._adapter_context(model, entry, scan)
-        context["options"] = SimpleNamespace(**context["options"])
-        columns = self.project.library.variable(template, "columns", **context)
-        placed = {*scan.hive_keys, *given_keys(entry.source)}
-        return {**columns, **{key: "VARCHAR" for key in ("exchange", "symbol") if key not in placed}}
+        return raw_columns(self.project.library, entry.source, context, scan.hive_keys)
 
     def published_select(self, name: str, scan: Scan) -> str:
         """The SELECT over published files of a model, which hold the partition columns too.

@@ -5,22 +5,22 @@ Lines that cannot be read do not stop the others: they are set aside, with the r
 
 from __future__ import annotations
 
-import shutil
-import zipfile
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
-from sqlgen import dbn
+from sqlgen import dbn, ndjson, rawfile
+from sqlgen.dialect import Dialect, dialect_of
 from sqlgen.errors import TaskError, first_line
-from sqlgen.quoting import ident
 from sqlgen.templates import Csv, Library
 
 DECODE_TEMPLATE = "publish/decode.sql.j2"
-DELIMITERS = (",", ";", "\t", "|")
+_TEXT = 500
+"""Characters that are kept of a bad line, and of what is wrong with it."""
+_MIXED_LINE_ENDS = "invalid state"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class BadLine:
     """In the file, from 1."""
     reason: str
     text: str
+    """Its beginning."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Decoded:
     """All that it has, apart from a header."""
     bad: tuple[BadLine, ...] = ()
     rows: int = 0
-    """Those of the Parquet file; of NDJSON, lines that cannot be read are rows of NULLs."""
+    """Those of the Parquet file: the lines that could be read; of an adapter that takes lines apart itself, all."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Decoder:
     """Column -> SQL type; those without a header in the order of the files."""
     csv: Csv
     connection: duckdb.DuckDBPyConnection
+    advice: str = ""
+    """What may help where a file is not as the adapter takes it."""
 
     def decode(self, path: Path, target: Path) -> Decoded:
         """Write the rows of ``path`` to ``target``; :class:`TaskError` where the file as a whole cannot be read."""
@@ -61,94 +64,95 @@ class Decoder:
         if self.format == "dbn":
             rows = dbn.write_parquet(path, target, self.columns)
             return Decoded(rows, (), rows)
-        if path.suffix == ".zip":
-            unpacked = target.with_suffix(".unpacked")
-            try:
-                _unzip(path, unpacked)
-                return self._decode(path, unpacked, target)
-            finally:
-                unpacked.unlink(missing_ok=True)
-        return self._decode(path, path, target)
-
-    def _decode(self, path: Path, readable: Path, target: Path) -> Decoded:
         try:
-            decoded = self._lines(path, readable, target)
+            with rawfile.readable(path, target, unmark=self.format == "ndjson") as readable:
+                if self.csv.lines:
+                    return self._whole(path, readable, target)
+                if rawfile.is_blank(readable):
+                    self._copy(readable, target, Dialect({}, False, self.csv))
+                    return Decoded(0)
+                return (self._objects if self.format == "ndjson" else self._table)(path, readable, target)
         except duckdb.Error as error:
             raise TaskError(f"{path}: {first_line(error)}{_advice(error)}") from error
-        if decoded.bad and len(decoded.bad) == decoded.lines:
-            first = decoded.bad[0]
-            raise TaskError(
-                f"{path}: none of its {len(decoded.bad)} lines can be read as {self.format} with columns"
-                f" {', '.join(self.columns)}. Line {first.line}: {first.reason}. Is it the right adapter for this file?"
-            )
-        return decoded
 
-    def _lines(self, path: Path, readable: Path, target: Path) -> Decoded:
-        if self.format == "ndjson":
-            self._copy(readable, target, dict(self.columns), False, self.csv)
-            rows = parquet_rows(self.connection, [str(target)])
-            return Decoded(rows, tuple(self._bad_objects(readable, target)), rows)
-        if self.csv.lines:
-            self._copy(readable, target, dict(self.columns), False, self.csv)
-            rows = parquet_rows(self.connection, [str(target)])
-            return Decoded(rows, tuple(self._unlike(path.name, target)), rows)
-        first = _first_text(path, readable)
-        found, has_header, csv = self._dialect(path, first)
-        self._copy(readable, target, found, has_header, csv)
-        bad = tuple(self._rejected())
+    def _objects(self, path: Path, readable: Path, target: Path) -> Decoded:
+        everything = Dialect(self.columns, False, self.csv)
+        strict = True
+        try:
+            self._copy(readable, target, everything, strict)
+        except duckdb.InvalidInputException:
+            strict = False
+            self._copy(readable, target, everything, strict)
+        lines = parquet_rows(self.connection, [str(target)])
+        misread = ndjson.misread(self.connection, readable, target, self.columns, strict)
+        bad = [BadLine(line, reason, text[:_TEXT]) for line, reason, text in misread]
+        if lines and len(bad) == lines and bad[0].reason != ndjson.NOTHING:
+            raise TaskError(self._unreadable(path, lines, bad[0]))
+        try:
+            ndjson.check_columns(self.connection, target, readable, self.columns, self.csv.optional)
+        except TaskError as error:
+            message = f"{path}: {error}. Is it another schema version, or another adapter's?{self.advice}"
+            raise TaskError(message) from None
+        return Decoded(lines, tuple(bad), lines - len(bad))
+
+    def _table(self, path: Path, readable: Path, target: Path) -> Decoded:
+        dialect = dialect_of(str(path), rawfile.first_line(readable), self.columns, self.csv)
+        plain = target.with_suffix(".plain")
+        try:
+            self._scan(readable, plain, target, dialect)
+        finally:
+            plain.unlink(missing_ok=True)
         rows = parquet_rows(self.connection, [str(target)])
-        return Decoded(rows + len(bad), bad, rows)
+        count = "SELECT count(DISTINCT line), min(line) FROM reject_errors"
+        [(number, first)] = self.connection.execute(count).fetchall()
+        if number and not rows:
+            raise TaskError(self._unreadable(path, number, *self._rejected(f"WHERE line = {first}")))
+        return Decoded(rows + number, tuple(self._rejected()) if number else (), rows)
 
-    def _copy(self, readable: Path, target: Path, found: Mapping[str, str], has_header: bool, csv: Csv) -> None:
+    def _whole(self, path: Path, readable: Path, target: Path) -> Decoded:
+        """Lines that the adapter takes apart; those that do not look as it says are told, and stay where they are."""
+        self._copy(readable, target, Dialect(self.columns, False, self.csv))
+        rows = parquet_rows(self.connection, [str(target)])
+        bad = tuple(self._unlike(path.name, target))
+        if bad and len(bad) == rows:
+            raise TaskError(self._unreadable(path, rows, bad[0]))
+        return Decoded(rows, bad, rows)
+
+    def _scan(self, readable: Path, plain: Path, target: Path, dialect: Dialect) -> None:
+        # A scan that failed leaves what it rejected behind, for the next one to be added to.
+        self.connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+        try:
+            self._copy(readable, target, dialect)
+        except duckdb.InvalidInputException as error:
+            if _MIXED_LINE_ENDS not in str(error):
+                raise
+            self._copy(rawfile.unix_lines(readable, plain), target, dialect)
+
+    def _copy(self, readable: Path, target: Path, dialect: Dialect, strict: bool = False) -> None:
         statement = self.library.render(
             DECODE_TEMPLATE,
-            file=str(readable),
+            file=re.sub(r"([*?\[])", r"[\1]", str(readable)),  # it is one file, and no glob
             format=self.format,
             columns=dict(self.columns),
-            found=dict(found),
-            has_header=has_header,
-            csv=csv,
+            found=dict(dialect.found),
+            has_header=dialect.header,
+            csv=dialect.csv,
+            spaced=dialect.spaced,
+            strict=strict,
             target=str(target),
         )
         self.connection.execute(statement)
 
-    def _dialect(self, path: Path, first: str) -> tuple[dict[str, str], bool, Csv]:
-        """The columns of a CSV file in its own order, whether it has a header, and its delimiter."""
-        required = [name for name in self.columns if name not in self.csv.optional]
-        delimiters = dict.fromkeys((self.csv.delimiter, *DELIMITERS))
-        splits = {mark: [field.strip(' "') for field in first.split(mark)] for mark in delimiters}
-        if self.csv.header is not False:
-            for mark, fields in splits.items():
-                if set(required) <= set(fields):
-                    found = {field: self.columns.get(field, "VARCHAR") for field in fields}
-                    return found, True, self.csv.model_copy(update={"delimiter": mark})
-        if self.csv.header is True:
-            fields = max(splits.values(), key=len)
-            missing = ", ".join(name for name in required if name not in fields)
-            raise TaskError(
-                f"{path}: its header has no column {missing}. It has: {', '.join(fields)}."
-                " Is it another schema version, or not what this adapter reads? If the key is in no column, give"
-                " 'pattern', 'exchange' or 'symbol' in the source"
-            )
-        for mark, fields in splits.items():
-            if len(required) <= len(fields) <= len(self.columns):
-                names = list(self.columns)[: len(fields)]
-                found = {name: self.columns[name] for name in names}
-                return found, False, self.csv.model_copy(update={"delimiter": mark})
-        counts = ", ".join(f"{len(fields)} by {mark!r}" for mark, fields in splits.items())
-        raise TaskError(
-            f"{path}: its first line has {counts} fields, and {len(self.columns)} were expected:"
-            f" {', '.join(self.columns)}. Is it the right adapter for this file?"
-        )
-
-    def _rejected(self) -> list[BadLine]:
+    def _rejected(self, where: str = "") -> list[BadLine]:
         """What the CSV reader could not read in this connection's last scan."""
-        query = """
-            SELECT line, string_agg(error_message, '; ' ORDER BY column_idx), any_value(csv_line)
-            FROM reject_errors GROUP BY line ORDER BY line
+        query = f"""
+            SELECT
+                line,
+                string_agg(error_message[:{_TEXT}], '; ' ORDER BY column_idx),
+                any_value(trim(csv_line[:{_TEXT}], E'\\r\\n'))
+            FROM reject_errors {where} GROUP BY line ORDER BY line
         """
         rows = self.connection.execute(query).fetchall()
-        self.connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
         return [BadLine(line, reason, text or "") for line, reason, text in rows]
 
     def _unlike(self, name: str, target: Path) -> list[BadLine]:
@@ -160,52 +164,13 @@ class Decoder:
             WHERE NOT coalesce(regexp_full_match(text, $fits), false) ORDER BY ALL
         """
         rows = self.connection.execute(query, {"target": str(target), "fits": lines.fits}).fetchall()
-        return [BadLine(number, f"it is not {lines.says}", text) for number, text in rows]
+        return [BadLine(number, f"it is not {lines.says}", text[:_TEXT]) for number, text in rows]
 
-    def _bad_objects(self, readable: Path, target: Path) -> list[BadLine]:
-        """Lines of an NDJSON file that gave no value at all."""
-        nothing = " AND ".join(f"{ident(name)} IS NULL" for name in self.columns)
-        where = f"FROM read_parquet($target) WHERE {nothing}"
-        empty = self.connection.execute(f"SELECT file_row_number {where}", {"target": str(target)}).fetchall()
-        if not empty:
-            return []
-        query = """
-            SELECT number, text, json_valid(text) FROM (
-                SELECT row_number() OVER () - 1 AS number, text
-                FROM read_csv($file, auto_detect = false, header = false, delim = '\x01', quote = '', escape = '',
-                    columns = {'text': 'VARCHAR'})
-                WHERE trim(text) <> ''
-            )
-            WHERE list_contains($numbers, number) ORDER BY number
-        """
-        numbers = [row[0] for row in empty]
-        lines = self.connection.execute(query, {"file": str(readable), "numbers": numbers}).fetchall()
-        reasons = {True: f"no value for {', '.join(self.columns)} in their types", False: "not a JSON object"}
-        return [BadLine(number + 1, reasons[bool(valid)], text) for number, text, valid in lines]
-
-
-def _first_text(path: Path, readable: Path) -> str:
-    """The first line of a text file, compressed or not."""
-    kind = {".gz": "gzip", ".zst": "zstd"}.get(readable.suffix)
-    try:
-        with pa.input_stream(str(readable), compression=kind) as stream:
-            head = bytes(stream.read(1 << 16))
-    except OSError as error:
-        raise TaskError(f"{path} cannot be read: {error}. Is it cut off? Fetch it again") from error
-    return head.split(b"\n", 1)[0].decode("utf-8-sig", "replace").rstrip("\r")
-
-
-def _unzip(path: Path, target: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-            if len(members) != 1:
-                names = ", ".join(info.filename for info in members)
-                raise TaskError(f"{path} holds {len(members)} files ({names}); one is expected. Unpack it")
-            with archive.open(members[0]) as source, target.open("wb") as file:
-                shutil.copyfileobj(source, file, 1 << 20)
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise TaskError(f"{path} cannot be unpacked: {error}. Is it cut off? Fetch it again") from error
+    def _unreadable(self, path: Path, number: int, first: BadLine) -> str:
+        return (
+            f"{path}: none of its {number} lines can be read as {self.format} with columns {', '.join(self.columns)}."
+            f" Line {first.line}: {first.reason}. Is it the right adapter for this file?{self.advice}"
+        )
 
 
 def parquet_rows(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> int:
@@ -216,6 +181,6 @@ def parquet_rows(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) ->
 
 def _advice(error: duckdb.Error) -> str:
     text = str(error)
-    if "GZIP" in text or "end of" in text.lower():
-        return ". The file is cut off: fetch it again; nothing of it was published"
+    if "GZIP" in text or "zstd" in text.lower() or "end of" in text.lower():
+        return f". {rawfile.CUT_OFF}"
     return ""

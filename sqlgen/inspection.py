@@ -112,6 +112,7 @@ class Inspection:
         told = [file for file in files.all if files.told_here(file)]
         if told:
             self._unreadable(entry, told, decoded, stem)
+        if told and not self.compiler.csv(self.model, entry).lines:  # of which each has a time, or cannot be read
             paths = dict(zip(files.all, scan.files, strict=True))
             self._untimed(entry, dataclasses.replace(scan, files=tuple(paths[file] for file in told)), stem)
         if entry.source.checks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import duckdb
 
+from sqlgen.adapters import advice
 from sqlgen.compiler import Compiler
 from sqlgen.decode import Decoded, Decoder
+from sqlgen.errors import TemplateError
 from sqlgen.keys import path_keys
 from sqlgen.listing import SourceListing
-from sqlgen.model import Model, ModelInput, adapter_template
+from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition, partition_of
+from sqlgen.schemas import check_parquet, sql_schema
 from sqlgen.scope import Scan
 from sqlgen.storage import FileInfo
 
@@ -44,14 +48,19 @@ class Landing:
     def land(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> Landed:
         """Files of a source, ready to be scanned; each is decoded once."""
         layout = listing.layout
-        if layout.format == "parquet":
-            return Landed(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
         assert entry.source is not None
         library = self.compiler.project.library
-        columns = self.compiler.raw_columns(model, entry, Scan(("",), layout.format, layout.hive_keys))
-        csv = library.csv(adapter_template(entry.source), model.adapter_options[entry.name])
-        decoder = Decoder(library, layout.format, columns, csv, self.connection)
-        paths: list[str] = []
+        hint = advice(library, entry.source)
+        scan = Scan(("",), layout.format, layout.hive_keys)
+        if layout.format == "parquet":
+            paths = [self.lake / file.path for file in files]
+            with contextlib.suppress(TemplateError):  # an adapter that reads Parquet in its own way names no columns
+                check_parquet(paths, sql_schema(self.compiler.raw_columns(model, entry, scan), self.connection), hint)
+            return Landed(tuple(map(str, paths)), layout.format, layout.hive_keys)
+        columns = self.compiler.raw_columns(model, entry, scan)
+        csv = self.compiler.csv(model, entry)
+        decoder = Decoder(library, layout.format, columns, csv, self.connection, hint)
+        decoded: list[str] = []
         keys: tuple[str, ...] = ()
         for number, file in enumerate(files):
             placed = dict(_placed(path_keys(entry.source, file.path) or {}))
@@ -62,8 +71,8 @@ class Landing:
             target = target / f"{number:06}" / f"{Path(file.path).name}.parquet"
             if file not in self.decoded or not target.exists():
                 self.decoded[file] = decoder.decode(self.lake / file.path, target)
-            paths.append(str(target))
-        return Landed(tuple(paths), "parquet", keys, layout.format)
+            decoded.append(str(target))
+        return Landed(tuple(decoded), "parquet", keys, layout.format)
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -16,7 +16,7 @@ class Option(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["int", "float", "bool", "str", "list[int]", "list[float]", "list[str]", "map"]
-    """``map``: names to names."""
+    """``map``: names to names; its ``choices`` are the names that it may have."""
     default: Any = None
     doc: str
     gt: float | None = None
@@ -33,7 +33,9 @@ class Option(BaseModel):
     def adapter(self) -> TypeAdapter[Any]:
         bounds = {name: bound for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None}
         if self.type == "map":
-            return TypeAdapter(dict[str, str])
+            known: Any = Literal[tuple(self.choices)] if self.choices else str
+            mapping: Any = dict[known, str]
+            return TypeAdapter(mapping)
         scalar = _SCALARS[self.type.removeprefix("list[").removesuffix("]")]
         bounded: Any = Annotated[scalar, Field(strict=scalar is not float, **bounds)]
         if self.choices is not None:

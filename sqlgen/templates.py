@@ -33,6 +33,10 @@ PACKAGED = Path(__file__).resolve().parent.parent / "transforms_sql"
 _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
 
 
+WRITTEN = ("header", "delimiter", "quote")
+"""Options of an adapter by which users say how their CSV files are written."""
+
+
 class Lines(BaseModel):
     """What the lines of a file look like that an adapter takes apart itself."""
 
@@ -56,7 +60,7 @@ class Csv(BaseModel):
     quote: str = ""
     """Without one, a stray quote cannot swallow the lines after it."""
     optional: tuple[str, ...] = ()
-    """Columns that some files do not have."""
+    """Columns that some files do not have; those with a JSON object a line too."""
     lines: dict[str, Lines] = {}
     """Files by a pattern of their names, others are not read. Each line is the one column ``text``, also one that
     cannot be read, so that lines keep their numbers."""
@@ -169,7 +173,8 @@ class Library:
             pattern: Lines(fits=self._value(known.fits, options), says=self._value(known.says, options))
             for pattern, known in csv.lines.items()
         }
-        return csv.model_copy(update={"lines": lines})
+        told = {name: options[name] for name in WRITTEN if name in options}
+        return csv.model_copy(update={"lines": lines, **told})
 
     def _value(self, expression: str, options: Mapping[str, Any]) -> Any:
         compiled = self.environment.compile_expression(expression, undefined_to_none=False)
@@ -180,13 +185,13 @@ class Library:
         with self._failures(name, context):
             return self.environment.get_template(name).render(**context).strip()
 
-    def variable(self, name: str, variable: str, **context: Any) -> Any:
-        """What a template sets outside its macros; :class:`TemplateError` where it does not."""
+    def variable(self, name: str, variable: str, default: Any = None, /, **context: Any) -> Any:
+        """What a template sets outside its macros, or ``default``; :class:`TemplateError` where there is neither."""
         with self._failures(name, context):
             module = self.environment.get_template(name).make_module(context)
-        if not hasattr(module, variable):
+        if not hasattr(module, variable) and default is None:
             raise TemplateError(f"template '{name}' does not set '{variable}'. Add {{% set {variable} = ... %}}")
-        return getattr(module, variable)
+        return getattr(module, variable, default)
 
     @contextlib.contextmanager
     def _failures(self, name: str, context: Mapping[str, Any]) -> Iterator[None]:

@@ -72,7 +72,8 @@ class LakeWriter:
             folder = self.project.lake / entry.source.path / where.path
             folder.mkdir(parents=True, exist_ok=True)
             if types:
-                (folder / f"rows.{ROWS_FORMAT}").write_text(_json_lines(bare), encoding="utf-8")
+                empty = dict.fromkeys(name for name in types if name not in where)  # a file has all columns
+                (folder / f"rows.{ROWS_FORMAT}").write_text(_json_lines(empty | row for row in bare), encoding="utf-8")
             else:
                 self._copy(bare, {}, folder / "rows.parquet")
 

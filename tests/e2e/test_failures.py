@@ -69,7 +69,7 @@ def test_a_missing_column(built: Scratch) -> None:
     )
     fails(
         built,
-        "Column 'amount' is not in the input raw, which has: collected_at, timestamp, trade_id, price, side",
+        "it has no column 'amount', but collected_at, timestamp, trade_id, price, side",
         str(built.raw(BTC, DAY1) / "data.parquet"),
     )
 

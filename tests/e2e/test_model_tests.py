@@ -232,7 +232,8 @@ def test_adapters_that_name_no_types(scratch: Scratch) -> None:
 
 def test_raw_files(scratch: Scratch) -> None:
     path = write(scratch.folder, "{}").parent / "trades.ndjson.gz"
-    lines = [json.dumps({"timestamp": MIDNIGHT + at, "price": 2, "amount": 3}) for at in (0, 1)]
+    row = {"trade_id": "1", "side": "buy", "price": 2, "amount": 3}
+    lines = [json.dumps({"timestamp": MIDNIGHT + at} | row) for at in (0, 1)]
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     given = {"trades": {"raw": path.name}}
     common = KEYS | {"date": "2026-01-02"}
@@ -260,14 +261,14 @@ def test_clocks_in_other_units(scratch: Scratch) -> None:
 def test_expected_errors(scratch: Scratch) -> None:
     broken = [TRADES[0] | {"date": "2026-01-01", "timestamp": "noon"}]
     fields = {"given": {"trades": broken}, "expect": None}
-    assert failures(scratch, **fields, expect_error="Failed to cast value") == []
+    assert failures(scratch, **fields, expect_error="timestamp is not BIGINT: noon") == []
     outcome = outcome_of(scratch, **fields, expect_error="something else")
     assert outcome.code == 1
     assert "expected 'something else'; the error is:\ncosts: exchange=binance" in outcome.out
     assert str(scratch.folder / "lake") not in outcome.out
-    outcome = outcome_of(scratch, expect=None, expect_error="Failed to cast value")
+    outcome = outcome_of(scratch, expect=None, expect_error="timestamp is not BIGINT: noon")
     assert outcome.code == 1
-    assert "expected 'Failed to cast value'; the model gave 2 rows" in outcome.out
+    assert "expected 'timestamp is not BIGINT: noon'; the model gave 2 rows" in outcome.out
 
 
 def test_errors_that_are_not_expected(scratch: Scratch) -> None:

@@ -8,7 +8,7 @@
 --              max_crossed = 10.0
 -- lookback:    0 s
 -- publishes:   processed/bybit/book (overwrite), by exchange, symbol, date
--- fingerprint: 3004c921236663729c2fc381
+-- fingerprint: e6ac23b3fa41adde1fb46b2d
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -34,6 +34,7 @@ WITH located AS (
         filename,
         row_number() OVER () AS line,
         CAST(type AS VARCHAR) AS type,
+        CAST(ts AS BIGINT) AS raw_ts,
         CAST(cts AS BIGINT) AS cts,
         CAST(data AS STRUCT(b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)) AS data,
         CAST(result AS STRUCT(b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)) AS result

@@ -1,0 +1,131 @@
+"""Raw text files as they lie in the lake: packed or not, whole or cut off, with a mark at their beginning."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+from sqlgen.errors import TaskError
+
+HEAD = 1 << 16
+"""Bytes at the beginning of a file that tell what it is."""
+CUT_OFF = "Is it cut off? Fetch it again; nothing of it was published"
+
+_KINDS = {".gz": "gzip", ".zst": "zstd"}
+_Change = Callable[[bytes, bool], bytes]
+"""A piece of a file, and whether it is the first -> what is written for it."""
+_MARK = b"\xef\xbb\xbf"
+_CHUNK = 1 << 20
+
+
+@contextlib.contextmanager
+def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
+    """A file that DuckDB can open, for ``path``: itself, or a copy at ``scratch`` that goes afterwards.
+
+    ``unmark``: a byte order mark is left out, which DuckDB takes for a part of the first JSON object.
+    Raises :class:`TaskError` where the file is not whole.
+    """
+    copy = scratch.with_suffix(".unpacked")
+    try:
+        if path.suffix in _KINDS and path.stat().st_size == 0:
+            raise TaskError(f"{path} is empty, not even a {_KINDS[path.suffix]} file. {CUT_OFF}")
+        if path.suffix == ".zip":
+            _unzip(path, copy)
+        elif path.suffix == ".zst":  # DuckDB does not tell where it is cut off
+            _rewrite(path, copy, lambda chunk, first: chunk)
+        found = copy if copy.exists() else path
+        if unmark and head(found).startswith(_MARK):
+            plain = scratch.with_suffix(".unmarked")
+            _rewrite(found, plain, lambda chunk, first: chunk.removeprefix(_MARK) if first else chunk)
+            plain.replace(copy)
+            found = copy
+        yield found
+    except (OSError, EOFError) as error:
+        raise TaskError(f"{path} cannot be read: {error}. {CUT_OFF}") from error
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def unix_lines(path: Path, target: Path) -> Path:
+    """A copy whose lines all end alike; DuckDB gives up on a file that mixes line ends."""
+    kept = b""
+
+    def ends(chunk: bytes, first: bool) -> bytes:
+        nonlocal kept
+        text = kept + chunk
+        kept = b"\r" if text.endswith(b"\r") else b""
+        return text.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    _rewrite(path, target, ends)
+    return target
+
+
+def head(path: Path) -> bytes:
+    """The first bytes, unpacked."""
+    with opened(path) as stream:
+        return bytes(stream.read(HEAD))
+
+
+def first_line(path: Path) -> str:
+    """The first line, without a byte order mark."""
+    return re.split(rb"\r\n|\r|\n", head(path), maxsplit=1)[0].decode("utf-8-sig", "replace")
+
+
+def is_blank(path: Path) -> bool:
+    """Whether there is nothing in it."""
+    start = head(path)
+    return len(start) < HEAD and not start.removeprefix(_MARK).strip()
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number from 1, and text, of each line that is not blank."""
+    kept, number = b"", 0
+    with opened(path) as stream:
+        while chunk := bytes(stream.read(_CHUNK)):
+            *whole, kept = (kept + chunk).split(b"\n")
+            for line in whole:
+                number += 1
+                if line.strip():
+                    yield number, line.decode("utf-8", "replace").rstrip("\r")
+    if kept.strip():
+        yield number + 1, kept.decode("utf-8", "replace").rstrip("\r")
+
+
+def opened(path: Path) -> BinaryIO:
+    """The unpacked bytes of a file."""
+    return cast(BinaryIO, pa.input_stream(str(path), compression=_KINDS.get(path.suffix)))
+
+
+def _rewrite(path: Path, target: Path, change: _Change) -> None:
+    first = True
+    with opened(path) as stream, target.open("wb") as file:
+        while chunk := bytes(stream.read(_CHUNK)):
+            file.write(change(chunk, first))
+            first = False
+
+
+def _unzip(path: Path, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [
+                info
+                for info in archive.infolist()
+                if not info.is_dir() and not info.filename.startswith(("__MACOSX/", "."))
+            ]
+            if len(members) != 1:
+                names = ", ".join(info.filename for info in members) or "none"
+                raise TaskError(f"{path} holds {len(members)} files ({names}); one is expected. Unpack it")
+            with archive.open(members[0]) as source, target.open("wb") as file:
+                shutil.copyfileobj(source, file, _CHUNK)
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+        raise TaskError(f"{path} cannot be unpacked: {error}. {CUT_OFF}") from error
+    except (RuntimeError, NotImplementedError) as error:  # a password, a kind of compression that Python has not
+        raise TaskError(f"{path} cannot be unpacked: {error}. Unpack it by other means") from error

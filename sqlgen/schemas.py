@@ -1,0 +1,74 @@
+"""Whether raw Parquet files have the columns that their adapter reads.
+
+DuckDB reads a file that lacks a column beside others that have it, and takes a list of objects with other fields for
+one of empty objects: both would be NULLs that nobody sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sqlgen.errors import TaskError
+from sqlgen.quoting import ident
+
+
+def sql_schema(types: Mapping[str, str], connection: duckdb.DuckDBPyConnection) -> pa.Schema:
+    """Columns with SQL types, as Arrow has them."""
+    columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in types.items())
+    schema: pa.Schema = connection.sql(f"SELECT {columns} LIMIT 0").to_arrow_table().schema
+    return schema
+
+
+def check_parquet(paths: Iterable[Path], expected: pa.Schema, advice: str = "") -> None:
+    """:class:`TaskError` where a file lacks a column or a field, or has it in another form.
+
+    Files that cannot be opened are passed over: DuckDB tells what is wrong with them.
+    """
+    for path in paths:
+        try:
+            schema = pq.read_schema(path)
+        except (OSError, pa.ArrowException):
+            continue
+        problems = [problem for field in expected for problem in _problems(field, schema)]
+        if problems:
+            raise TaskError(f"{path}: {'; '.join(problems)}. Is it the right adapter for this file?{advice}")
+
+
+def _problems(field: pa.Field, schema: pa.Schema) -> Iterator[str]:
+    by_name = {name.lower(): place for place, name in enumerate(schema.names)}
+    if field.name.lower() not in by_name:
+        yield f"it has no column '{field.name}', but {', '.join(schema.names)}"
+        return
+    found = schema.field(by_name[field.name.lower()]).type
+    if not _fits(field.type, found):
+        yield f"column '{field.name}' is {found}, and {field.type} is read from it"
+
+
+def _fits(wanted: pa.DataType, found: pa.DataType) -> bool:
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    if pa.types.is_null(found) or pa.types.is_null(wanted):
+        return True
+    if _is_list(wanted) or _is_list(found):
+        return _is_list(wanted) and _is_list(found) and _fits(wanted.value_type, found.value_type)
+    if pa.types.is_struct(wanted) or pa.types.is_struct(found):
+        if not (pa.types.is_struct(wanted) and pa.types.is_struct(found)):
+            return False
+        fields = {field.name.lower(): field.type for field in found}
+        return all(field.name.lower() in fields and _fits(field.type, fields[field.name.lower()]) for field in wanted)
+    if pa.types.is_string(wanted):
+        return True
+    return bool(pa.types.is_temporal(wanted) == pa.types.is_temporal(found) or _is_text(found))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -1,0 +1,142 @@
+"""Which adapters could read a file: by the columns that they declare, and by the names that vendors give files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sqlgen import columnmap
+from sqlgen.bench import Bench, adapters
+from sqlgen.config import Source
+from sqlgen.errors import SqlgenError
+from sqlgen.sniff import Sniffed
+from sqlgen.templates import TEMPLATE_SUFFIX, Library
+from sqlgen.vendors import Vendor
+
+GENERIC = "generic/"
+ENOUGH = 0.6
+"""Share of an adapter's columns that objects must have: what they lack is NULL."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An adapter that may be the right one."""
+
+    adapter: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the source, where they are not the defaults."""
+    matched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Declared columns that the file has, and has not."""
+    named: str = ""
+    """The vendor's name for files that these have."""
+    counted: bool = False
+    """By the number of fields alone: the file names no columns."""
+
+    @property
+    def rank(self) -> tuple[bool, bool, float, int]:
+        """What sorts candidates, the best last."""
+        declared = len(self.matched) + len(self.missing)
+        share = len(self.matched) / declared if declared else 0.0
+        return not self.adapter.startswith(GENERIC), bool(self.named), share, len(self.matched)
+
+    @property
+    def readable(self) -> bool:
+        """Whether nothing says that the adapter cannot read the file."""
+        return bool(self.named) or not self.missing or self.rank[2] >= ENOUGH
+
+    def why(self, vendor: Vendor | None) -> list[str]:
+        """The evidence, for people."""
+        parts = []
+        if self.named:
+            parts.append(f"files are named as {vendor.what if vendor else self.adapter}: {self.named}")
+        if self.counted:
+            parts.append(f"{len(self.matched)} fields without a header, as it expects")
+        elif self.matched and not self.missing:
+            parts.append(f"all {len(self.matched)} columns that it reads are there")
+        elif self.matched:
+            parts.append(f"{len(self.matched)} of its columns are there, not {', '.join(self.missing[:6])}")
+        if self.adapter.startswith(GENERIC):
+            parts.append("columns are guessed by their names and values: check the map")
+        return parts
+
+
+def candidates(library: Library, vendors: Mapping[str, Vendor], sniffed: Sniffed, path: str) -> list[Candidate]:
+    """Adapters that could read a file at ``path``, the best first."""
+    found = []
+    for adapter in adapters(library):
+        vendor = vendors.get(adapter)
+        options = _options(library, adapter, vendor, path)
+        named = (vendor.fitting(path) or "") if vendor is not None else ""
+        if vendor is not None and sniffed.schema and sniffed.schema == vendor.schema_:
+            named = named or f"schema {sniffed.schema} in the metadata"
+        if adapter.startswith(GENERIC):
+            found += _mapped(library, adapter, sniffed)
+        elif (candidate := _compared(library, adapter, options, sniffed, named)) is not None:
+            found.append(candidate)
+    return sorted(found, key=lambda candidate: candidate.rank, reverse=True)
+
+
+def variants(library: Library, candidate: Candidate) -> Iterator[Candidate]:
+    """The candidate with other choices of its adapter's options, one at a time."""
+    for name, option in library.header(f"sources/{candidate.adapter}{TEMPLATE_SUFFIX}").options.items():
+        for choice in option.choices or ():
+            if choice != option.default and name not in candidate.options:
+                yield Candidate(
+                    candidate.adapter,
+                    {**candidate.options, name: choice},
+                    candidate.matched,
+                    candidate.missing,
+                    candidate.named,
+                    candidate.counted,
+                )
+
+
+def _options(library: Library, adapter: str, vendor: Vendor | None, path: str) -> dict[str, Any]:
+    """Options of an adapter that a file's name tells."""
+    declared = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").options
+    found: dict[str, Any] = {}
+    for name, regex in (vendor.options if vendor is not None else {}).items():
+        match = re.search(regex, PurePosixPath(path).name)
+        if match is not None and name in declared:
+            value = int(match.group(1)) if declared[name].type == "int" else match.group(1)
+            if value != declared[name].default:
+                found[name] = value
+    return found
+
+
+def _compared(
+    library: Library, adapter: str, options: Mapping[str, Any], sniffed: Sniffed, named: str
+) -> Candidate | None:
+    try:
+        source = Source(path="x", adapter=adapter, options=dict(options))
+        declared = Bench(library, Path("x"), source).columns(sniffed.format)
+        csv = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").csv
+    except SqlgenError:
+        return Candidate(adapter, options, named=named) if named else None
+    keyless = [name for name in declared if name not in ("exchange", "symbol")]
+    required = [name for name in keyless if name not in csv.optional]
+    if sniffed.format == "csv" and not sniffed.columns:
+        fits = csv.header is not True and len(required) <= sniffed.fields <= len(declared)
+        if not fits and not named:
+            return None
+        return Candidate(adapter, options, tuple(list(declared)[: sniffed.fields]) if fits else (), (), named, fits)
+    matched = tuple(name for name in keyless if name in sniffed.columns)
+    missing = tuple(name for name in required if name not in sniffed.columns)
+    if sniffed.format != "dbn" and not matched and not named:
+        return None
+    if not named and (not matched or len(matched) < ENOUGH * len(required)):
+        return None
+    return Candidate(adapter, options, matched, () if sniffed.format == "dbn" else missing, named)
+
+
+def _mapped(library: Library, adapter: str, sniffed: Sniffed) -> list[Candidate]:
+    declared = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").options
+    proposal = columnmap.propose(adapter.removeprefix(GENERIC), sniffed)
+    if proposal is None:
+        return []
+    options = {name: value for name, value in proposal.options.items() if name in declared}
+    return [Candidate(adapter, options, proposal.columns)]

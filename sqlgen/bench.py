@@ -95,5 +95,5 @@ def _anywhere(source: str, file: FileInfo, layout: Layout) -> tuple[Partition, .
 
 def adapters(library: Library) -> list[str]:
     """Names of all adapters, the project's own among them."""
-    names = [name.removeprefix("sources/").removesuffix(TEMPLATE_SUFFIX) for name in library.names() if "sources/" in name]
-    return [name for name in names if name != "published"]
+    names = [name.removesuffix(TEMPLATE_SUFFIX) for name in library.names() if name.startswith("sources/")]
+    return [name.removeprefix("sources/") for name in names if name != "sources/published"]

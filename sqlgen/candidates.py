@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,11 +38,15 @@ class Candidate:
     """By the number of fields alone: the file names no columns."""
 
     @property
+    def generic(self) -> bool:
+        return self.adapter.startswith(GENERIC)
+
+    @property
     def rank(self) -> tuple[bool, bool, float, int]:
         """What sorts candidates, the best last."""
         declared = len(self.matched) + len(self.missing)
         share = len(self.matched) / declared if declared else 0.0
-        return not self.adapter.startswith(GENERIC), bool(self.named), share, len(self.matched)
+        return not self.generic, bool(self.named), share, len(self.matched)
 
     @property
     def readable(self) -> bool:
@@ -59,7 +64,7 @@ class Candidate:
             parts.append(f"all {len(self.matched)} columns that it reads are there")
         elif self.matched:
             parts.append(f"{len(self.matched)} of its columns are there, not {', '.join(self.missing[:6])}")
-        if self.adapter.startswith(GENERIC):
+        if self.generic:
             parts.append("columns are guessed by their names and values: check the map")
         return parts
 
@@ -85,14 +90,7 @@ def variants(library: Library, candidate: Candidate) -> Iterator[Candidate]:
     for name, option in library.header(f"sources/{candidate.adapter}{TEMPLATE_SUFFIX}").options.items():
         for choice in option.choices or ():
             if choice != option.default and name not in candidate.options:
-                yield Candidate(
-                    candidate.adapter,
-                    {**candidate.options, name: choice},
-                    candidate.matched,
-                    candidate.missing,
-                    candidate.named,
-                    candidate.counted,
-                )
+                yield dataclasses.replace(candidate, options={**candidate.options, name: choice})
 
 
 def _options(library: Library, adapter: str, vendor: Vendor | None, path: str) -> dict[str, Any]:

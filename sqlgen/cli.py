@@ -27,6 +27,7 @@ from sqlgen.arguments import (
     selection_of,
 )
 from sqlgen.errors import SqlgenError
+from sqlgen.inspection import inspect
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -237,6 +238,9 @@ def ls(
         _console().print(overview.as_tree(project, names))
     else:
         overview.print_table(_console(), project, names)
+
+
+app.command()(inspect)
 
 
 @app.command()

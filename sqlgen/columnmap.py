@@ -37,7 +37,7 @@ class Proposal:
 
 
 def propose(kind: str, sniffed: Sniffed) -> Proposal | None:
-    """Options of ``generic/KIND`` (``trades`` or ``orderbook``) for a file; ``None`` where it does not look like one."""
+    """Options of ``generic/KIND`` (``trades`` or ``orderbook``); ``None`` where a file does not look like that."""
     columns = _trades(sniffed.columns) if kind == "trades" else _book(sniffed.columns)
     if columns is None:
         return None

@@ -69,7 +69,7 @@ class Sampler:
                 reason = "" if share else "no row has both a time and a price"
                 return Trial(kind, rows, share if kind != "updates" else float(bool(valued)), reason)
         except (SqlgenError, duckdb.Error) as error:
-            return Trial(error=self._plain(first_line(error)))
+            return Trial(error=self.plain(first_line(error)))
 
     def contents(self, source: Source, files: Sequence[str], rows: int | None) -> Contents:
         """Read ``files``, of each the first ``rows``, and count."""
@@ -91,7 +91,7 @@ class Sampler:
                 longest_gaps=tuple(_gap(row) for row in gaps),
                 untimed=_untimed(bench),
                 unreadable=len(bad),
-                first_unreadable=self._plain(bad[0]) if bad else "",
+                first_unreadable=self.plain(bad[0]) if bad else "",
             )
 
     @contextlib.contextmanager
@@ -110,7 +110,7 @@ class Sampler:
         finally:
             shutil.rmtree(lake, ignore_errors=True)
 
-    def _plain(self, text: str) -> str:
+    def plain(self, text: str) -> str:
         """A message about a file of the small lake, as one about the file itself."""
         return text.replace(str(self.folder / "lake"), str(self.lake))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import itertools
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import duckdb
 import pyarrow as pa
@@ -60,7 +60,7 @@ def _first_lines(path: Path, target: Path, packing: str, count: int) -> bool:
     return True
 
 
-def _lines(path: Path, packing: str) -> Iterator[bytes]:
+def _lines(path: Path, packing: str) -> Generator[bytes, None, None]:
     if packing == "zip":
         with zipfile.ZipFile(path) as archive, archive.open(_members(archive)[0]) as stream:
             yield from stream
@@ -73,8 +73,8 @@ def _lines(path: Path, packing: str) -> Iterator[bytes]:
             if rest:
                 yield rest
     else:
-        file: IO[bytes]
-        with gzip.open(path) if packing == "gzip" else path.open("rb") as file:
+        opened: IO[bytes] = cast(IO[bytes], gzip.open(path)) if packing == "gzip" else path.open("rb")
+        with opened as file:
             yield from file
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlgen.errors import UsageError
 from sqlgen.manifest import SIDECAR
-from sqlgen.pathnames import shape
+from sqlgen.pathnames import folder_of, shape
 from sqlgen.sniff import Sniffed, sniff
 from sqlgen.vendors import Vendor, suffix_of
 
@@ -17,6 +17,7 @@ LOOKED_AT = 8
 """Files of a group whose content is looked at, if they are alike."""
 MOST = 500
 """The same, if they are not."""
+NO_DATA = (".CHECKSUM", ".md", ".yaml", ".yml", ".py", ".sql", ".pdf", ".html")
 _ALIKE = 0.5
 
 
@@ -41,22 +42,22 @@ class Group:
         return next(path for path, one in self.sniffed.items() if one is self.sample)
 
 
-def find(path: Path) -> tuple[dict[str, int], int]:
-    """Absolute path -> size of every file below ``path``, and how many published tables of sqlgen were passed by."""
-    if path.is_file():
-        return {str(path): path.stat().st_size}, 0
+def find(root: Path) -> tuple[dict[str, int], int]:
+    """Absolute path -> size of every file below ``root``, and how many published tables of sqlgen were passed by."""
+    if root.is_file():
+        return {str(root): root.stat().st_size}, 0
     found: dict[str, int] = {}
     published = 0
-    for folder, folders, names in os.walk(path, onerror=_raise):
+    for folder, folders, names in os.walk(root, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
         if SIDECAR in names:
             published += 1
             folders.clear()
             continue
         for name in names:
-            if not name.startswith((".", "_")) and not name.endswith((".CHECKSUM", ".md", ".yaml", ".yml", ".py", ".sql")):
-                place = os.path.join(folder, name)
-                found[place] = os.stat(place).st_size
+            if not name.startswith((".", "_")) and not name.endswith(NO_DATA):
+                path = Path(folder, name)
+                found[str(path)] = path.stat().st_size
     return found, published
 
 
@@ -71,11 +72,12 @@ def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor])
     for path in sorted(files):
         adapter = next((name for name, vendor in vendors.items() if vendor.names and vendor.fitting(path)), "")
         below = path[len(above) + 1 :]
-        key = (adapter, suffix_of(path)) if adapter else ("", shape(_hive_part(path) or below))
+        key = (adapter, suffix_of(path) if adapter else shape(_hive_part(path) or below))
         by_form.setdefault(key, []).append(path)
     groups = []
-    for paths in by_form.values():
-        for part, sniffed in _alike(paths):
+    for key, paths in by_form.items():
+        looked = {path: sniff(Path(path)) for path in spread(paths, LOOKED_AT)}
+        for part, sniffed in [(paths, looked)] if key[0] else _alike(paths, looked):
             groups.append(Group(tuple(part), {path: files[path] for path in part}, sniffed))
     return groups
 
@@ -87,18 +89,17 @@ def _hive_part(path: str) -> str:
     return "/".join(parts[max(cut - 1, 0) :]) if cut is not None else ""
 
 
-def _alike(paths: list[str]) -> Iterable[tuple[list[str], dict[str, Sniffed]]]:
+def _alike(paths: list[str], sniffed: dict[str, Sniffed]) -> Iterable[tuple[list[str], dict[str, Sniffed]]]:
     """The parts of a group whose files hold the same, by a look at some or, where they differ, at many."""
-    sniffed = {path: sniff(Path(path)) for path in spread(paths, LOOKED_AT)}
     if len(_kinds(sniffed)) <= 1:
         return [(paths, sniffed)]
     sniffed = {path: sniff(Path(path)) for path in spread(paths, MOST)}
     kinds = _kinds(sniffed)
-    by_folder = {os.path.dirname(path): number for number, kind in enumerate(kinds) for path in kind}
+    by_folder = {folder_of(path): number for number, kind in enumerate(kinds) for path in kind}
     parts: list[list[str]] = [[] for _ in kinds]
     known = {path: number for number, kind in enumerate(kinds) for path in kind}
     for path in paths:
-        parts[known.get(path, by_folder.get(os.path.dirname(path), 0))].append(path)
+        parts[known.get(path, by_folder.get(folder_of(path), 0))].append(path)
     return [(part, {path: sniffed[path] for path in part if path in sniffed}) for part in parts]
 
 
@@ -134,7 +135,7 @@ def similar(left: Sniffed, right: Sniffed) -> bool:
 
 def spread(items: Sequence[str], count: int) -> list[str]:
     """``count`` of the items, evenly, the first and the last among them."""
-    if len(items) <= count:
-        return list(items)
+    if len(items) <= count or count < 2:
+        return list(items[:count])
     step = (len(items) - 1) / (count - 1)
     return [items[round(place * step)] for place in range(count)]

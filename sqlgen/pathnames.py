@@ -26,7 +26,21 @@ ALIASES = {
 
 _DATE = re.compile(r"(?<!\d)(?:(?:19|20)\d\d-[01]\d-[0-3]\d|(?:19|20)\d\d[01]\d[0-3]\d)(?!\d)")
 _SYMBOL = re.compile(rf"[A-Z0-9]{{2,}}(?:[-:/]?(?:{'|'.join(QUOTES)}))+", re.IGNORECASE)
+_KINDS = re.compile(
+    r"trade|book|depth|quote|ticker|bbo|mbp|mbo|delta|update|snapshot|message|ohlc|candle|level\d?|l[123]\b"
+)
 _CALENDAR = (("year", r"(?:19|20)\d\d"), ("month", r"[01]?\d"), ("day", r"[0-3]?\d"), ("hour", r"[0-2]?\d"))
+
+
+def folder_of(path: str) -> str:
+    """The folder that a path lies in."""
+    return path.rpartition("/")[0] or "/"
+
+
+def common_start(texts: Sequence[str]) -> str:
+    """The characters with which all texts begin."""
+    first, last = min(texts), max(texts)
+    return next((first[:place] for place, letter in enumerate(first) if last[place : place + 1] != letter), first)
 
 
 def is_exchange(text: str) -> bool:
@@ -42,9 +56,7 @@ def is_symbol(text: str) -> bool:
 def shape(path: str) -> str:
     """What is left of a path without what changes from file to file: its kind, its suffix, its depth."""
     parts = path.split("/")
-    words = re.findall(
-        r"trade|book|depth|quote|ticker|bbo|mbp|mbo|delta|update|snapshot|message|ohlc|candle|level\d?|l[123]\b", path.lower()
-    )
+    words = _KINDS.findall(path.lower())
     folders = [re.sub("=.*", "=", part) if "=" in part else "" for part in parts[:-1]]
     return "/".join([*folders, suffix_of(path), *words])
 
@@ -98,11 +110,10 @@ def _component(values: list[str], used: set[str], last: bool) -> str:
         suffixes = {suffix_of(value) for value in values}
         suffix = suffixes.pop() if len(suffixes) == 1 else "*"
         values = [value.removesuffix(suffix_of(value)) for value in values]
-    named = {value.split("=", 1)[0] for value in values} if all("=" in value for value in values) else set()
-    key = ALIASES.get(named.copy().pop().lower()) if len(named) == 1 else None
-    if key is not None and key not in used and (key != "date" or all(_DATE.fullmatch(v.split("=", 1)[1]) for v in values)):
-        used.add(key)
-        return f"{named.pop()}={{{key}}}{suffix}"
+    folder = _folder_key(values, used)
+    if folder is not None:
+        used.add(folder[1])
+        return f"{folder[0]}={{{folder[1]}}}{suffix}"
     if "date" not in used and all(len(_DATE.findall(value)) == 1 for value in values):
         used.add("date")
         values = [_DATE.sub("\0", value) for value in values]
@@ -112,6 +123,15 @@ def _component(values: list[str], used: set[str], last: bool) -> str:
         whole = values[0] if len(set(values)) == 1 else "*\0*" if "\0" in values[0] else "*"
         return (whole + suffix).replace("\0", "{date}").replace("**", "*")
     return ("".join(_token(column, used) for column in zip(*tokens, strict=True)) + suffix).replace("\0", "{date}")
+
+
+def _folder_key(values: Sequence[str], used: set[str]) -> tuple[str, str] | None:
+    """Name and key of folders such as ``dt=2026-01-01``."""
+    pairs = [value.partition("=") for value in values]
+    names = {name for name, mark, _ in pairs if mark}
+    key = ALIASES.get(next(iter(names)).lower()) if len(names) == 1 and all(mark for _, mark, _ in pairs) else None
+    dated = all(_DATE.fullmatch(value) for _, _, value in pairs)
+    return None if key is None or key in used or (key == "date" and not dated) else (names.pop(), key)
 
 
 def _tokens(text: str, mark: str) -> list[str]:

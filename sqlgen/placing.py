@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlgen.partitions import HIVE_KEYS, hive_pairs
-from sqlgen.pathnames import ALIASES, derive, is_exchange
+from sqlgen.pathnames import ALIASES, common_start, derive, folder_of, is_exchange
 from sqlgen.patterns import PathPattern
 from sqlgen.vendors import Vendor, suffix_of
 
@@ -28,6 +29,11 @@ class Place:
     """Keys that paths name: by folders, or by the pattern."""
     by: str = "rows"
     """``hive folders``, ``names of the vendor``, ``names of the files``, ``rows``."""
+    lake: str = ""
+    usable: bool = True
+    """Whether the folder can be that of a source."""
+    format_needed: bool = False
+    """The names do not tell what the files are."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +43,30 @@ class Surroundings:
     lake: Path | None
     others: Sequence[str] = ()
     """Paths of data files that are not of this group."""
+    misnamed: bool = False
+    """The names do not tell what the files are."""
+
+    def parent(self, base: str) -> str:
+        """The lake, or what it would be."""
+        return str(self.lake) if self.lake is not None else folder_of(base)
 
     def usable(self, base: str) -> bool:
         """Whether a folder can be the folder of a source: below the lake, and not the lake itself."""
-        parent = str(self.lake) if self.lake is not None else os.path.dirname(base)
+        parent = self.parent(base)
         return base != parent and base.startswith(parent.rstrip("/") + "/")
 
     def alone(self, base: str) -> bool:
-        """Whether no other data files lie below a folder."""
-        return not any(path.startswith(base + "/") for path in self.others)
+        """Whether a source that reads all data files below a folder reads these."""
+        return not self.misnamed and not any(path.startswith(base + "/") for path in self.others)
 
 
 def place(paths: Sequence[str], vendor: Vendor | None, around: Surroundings) -> Place:
     """How a source finds ``paths`` (absolute, sorted) and no others."""
-    found = _named(paths, vendor, around) if vendor is not None and vendor.names else None
-    return found or _hive(paths, around) or _derived(paths, around)
+    named = _named(paths, vendor, around) if vendor is not None and vendor.names else None
+    found = named or _hive(paths, around) or _derived(paths, around)
+    return dataclasses.replace(
+        found, lake=around.parent(found.base), usable=around.usable(found.base), format_needed=around.misnamed
+    )
 
 
 def _named(paths: Sequence[str], vendor: Vendor, around: Surroundings) -> Place | None:
@@ -63,7 +78,7 @@ def _named(paths: Sequence[str], vendor: Vendor, around: Surroundings) -> Place 
         fits = [path for path in paths if vendor.fitting(path) == name]
         if len(fits) < len(paths):
             continue
-        base = os.path.commonpath([os.path.dirname(path) for path in paths])
+        base = os.path.commonpath([folder_of(path) for path in paths])
         tops = {"/".join(path.split("/")[:-depth]) for path in paths}
         pattern = "/".join(name.split("/")[fixed:]) + _suffix(paths)
         if len(tops) == 1 and around.usable(next(iter(tops))):
@@ -79,13 +94,13 @@ def _named(paths: Sequence[str], vendor: Vendor, around: Surroundings) -> Place 
 
 def _shared(paths: Sequence[str], names: Sequence[str], around: Surroundings) -> Place | None:
     """Files of two names that belong together: what the names begin with."""
-    start = os.path.commonprefix(list(names))
+    start = common_start(list(names))
     start = start[: start.rfind("}") + 1]
-    base = os.path.commonpath([os.path.dirname(path) for path in paths])
+    base = os.path.commonpath([folder_of(path) for path in paths])
     pattern = f"{start}_*" + _suffix(paths)
     if not start or not around.usable(base):
         return None
-    nested = any(os.path.dirname(path) != base for path in paths)
+    nested = any(folder_of(path) != base for path in paths)
     return Place(base, ("**/" if nested else "") + pattern, PathPattern(pattern).keys, "names of the vendor")
 
 
@@ -116,7 +131,7 @@ def _key(part: str) -> str | None:
 
 
 def _derived(paths: Sequence[str], around: Surroundings) -> Place:
-    base = os.path.commonpath([os.path.dirname(path) for path in paths])
+    base = os.path.commonpath([folder_of(path) for path in paths])
     below = [path[len(base) + 1 :] for path in paths]
     pattern = derive(below)
     if pattern is not None:
@@ -130,13 +145,13 @@ def _derived(paths: Sequence[str], around: Surroundings) -> Place:
     if len(paths) == 1:
         return Place(base, below[0])
     nested = any("/" in path for path in below)
-    start = os.path.commonprefix([os.path.basename(path) for path in below])
+    start = common_start([path.rpartition("/")[2] for path in below])
     return Place(base, f"{'**/' if nested else ''}{start}*{_suffix(paths)}")
 
 
 def _suffix(paths: Iterable[str]) -> str:
     suffixes = {suffix_of(path) for path in paths}
-    return suffixes.pop() if len(suffixes) == 1 else os.path.commonprefix(sorted(suffixes)) + "*"
+    return suffixes.pop() if len(suffixes) == 1 else common_start(sorted(suffixes)) + "*"
 
 
 def exchange_above(base: str) -> str | None:

@@ -106,9 +106,7 @@ def _parquet(path: Path) -> Sniffed:
     if batch is None or not batch.num_rows:
         return Sniffed("parquet", columns=names, types=types, empty=True)
     # Nanoseconds do not fit into Python's times.
-    plain = [
-        column.cast(pa.string()) if pa.types.is_temporal(column.type) else column for column in batch.columns
-    ]
+    plain = [column.cast(pa.string()) if pa.types.is_temporal(column.type) else column for column in batch.columns]
     records = tuple(pa.record_batch(plain, names=list(names)).to_pylist())
     return Sniffed("parquet", columns=names, records=records, types=types)
 

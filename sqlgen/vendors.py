@@ -14,6 +14,7 @@ from sqlgen.patterns import PathPattern
 from sqlgen.storage import SUFFIXES
 from sqlgen.templates import Library
 
+_ATTRIBUTES = {"schema": "schema_"}
 TABLE = "sources/recognize.yaml"
 
 
@@ -85,7 +86,7 @@ def _read(path: Path) -> dict[str, Vendor]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         entries = {
-            name: Vendor.model_validate({("schema_" if key == "schema" else key): value for key, value in entry.items()})
+            name: Vendor.model_validate({_ATTRIBUTES.get(key, key): value for key, value in entry.items()})
             for name, entry in data.items()
         }
         for entry in entries.values():

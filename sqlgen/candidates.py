@@ -87,10 +87,16 @@ def candidates(library: Library, vendors: Mapping[str, Vendor], sniffed: Sniffed
 
 def variants(library: Library, candidate: Candidate) -> Iterator[Candidate]:
     """The candidate with other choices of its adapter's options, one at a time."""
-    for name, option in library.header(f"sources/{candidate.adapter}{TEMPLATE_SUFFIX}").options.items():
-        for choice in option.choices or ():
-            if choice != option.default and name not in candidate.options:
-                yield dataclasses.replace(candidate, options={**candidate.options, name: choice})
+    for name, choice in _choices(library, candidate.adapter):
+        if name not in candidate.options:
+            yield dataclasses.replace(candidate, options={**candidate.options, name: choice})
+
+
+def _choices(library: Library, adapter: str) -> Iterator[tuple[str, Any]]:
+    """Options of an adapter that have a choice, with what is not their default."""
+    for name, option in library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").options.items():
+        if option.type != "map":
+            yield from ((name, choice) for choice in option.choices or () if choice != option.default)
 
 
 def _options(library: Library, adapter: str, vendor: Vendor | None, path: str) -> dict[str, Any]:
@@ -109,26 +115,32 @@ def _options(library: Library, adapter: str, vendor: Vendor | None, path: str) -
 def _compared(
     library: Library, adapter: str, options: Mapping[str, Any], sniffed: Sniffed, named: str
 ) -> Candidate | None:
+    """An adapter against the columns of a file, by that choice of its options that fits best."""
+    ways = [options, *({**options, name: choice} for name, choice in _choices(library, adapter))]
+    found = [way for one in ways if (way := _compared_by(library, adapter, one, sniffed, named)) is not None]
+    return max(found, key=lambda candidate: candidate.rank, default=None)
+
+
+def _compared_by(
+    library: Library, adapter: str, options: Mapping[str, Any], sniffed: Sniffed, named: str
+) -> Candidate | None:
     try:
         source = Source(path="x", adapter=adapter, options=dict(options))
         declared = Bench(library, Path("x"), source).columns(sniffed.format)
-        csv = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").csv
     except SqlgenError:
         return Candidate(adapter, options, named=named) if named else None
-    keyless = [name for name in declared if name not in ("exchange", "symbol")]
-    required = [name for name in keyless if name not in csv.optional]
+    csv = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").csv
+    names = [name for name in declared if name not in ("exchange", "symbol")]
+    required = [name for name in names if name not in csv.optional]
     if sniffed.format == "csv" and not sniffed.columns:
-        fits = csv.header is not True and len(required) <= sniffed.fields <= len(declared)
-        if not fits and not named:
-            return None
-        return Candidate(adapter, options, tuple(list(declared)[: sniffed.fields]) if fits else (), (), named, fits)
-    matched = tuple(name for name in keyless if name in sniffed.columns)
-    missing = tuple(name for name in required if name not in sniffed.columns)
-    if sniffed.format != "dbn" and not matched and not named:
-        return None
+        fits = csv.header is not True and len(required) <= sniffed.fields <= len(names)
+        matched = tuple(names[: sniffed.fields]) if fits else ()
+        return Candidate(adapter, options, matched, (), named, fits) if fits or named else None
+    matched = tuple(name for name in names if name in sniffed.columns)
+    missing = tuple(name for name in required if name not in sniffed.columns) if sniffed.columns else ()
     if not named and (not matched or len(matched) < ENOUGH * len(required)):
         return None
-    return Candidate(adapter, options, matched, () if sniffed.format == "dbn" else missing, named)
+    return Candidate(adapter, options, matched, missing, named)
 
 
 def _mapped(library: Library, adapter: str, sniffed: Sniffed) -> list[Candidate]:

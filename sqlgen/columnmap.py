@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,22 +10,32 @@ from typing import Any
 
 from sqlgen.sniff import Sniffed
 
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "ts": (
-        *("exchange_time", "origin_time", "event_time", "ts_event", "exchange_timestamp", "timestamp", "transact_time"),
-        *("trade_time", "time", "ts", "t", "datetime", "date_time", "timestamp_ns", "timestamp_us", "timestamp_ms"),
-        *("received_time", "local_timestamp", "ts_recv", "recv_time", "receipt_timestamp", "collected_at"),
-    ),
+_TIMES = (
+    *("exchange_time", "origin_time", "event_time", "ts_event", "exchange_timestamp", "timestamp", "transact_time"),
+    *("trade_time", "time", "ts", "t", "datetime", "date_time", "timestamp_ns", "timestamp_us", "timestamp_ms"),
+)
+_ARRIVALS = (
+    "received_time",
+    "received",
+    "local_timestamp",
+    "ts_recv",
+    "recv_time",
+    "receipt_timestamp",
+    "collected_at",
+)
+_KEYS = {"exchange": ("exchange", "venue", "exch"), "symbol": ("symbol", "ticker", "pair", "instrument", "product_id")}
+_TRADE: Mapping[str, tuple[str, ...]] = {
+    "trade_id": ("trade_id", "tradeid", "id", "tid", "trade_no", "execution_id"),
     "price": ("price", "px", "p", "trade_price", "last_price", "rate"),
     "amount": ("amount", "size", "quantity", "qty", "volume", "q", "sz", "trade_size", "base_qty", "vol", "v"),
     "side": ("side", "taker_side", "aggressor", "aggressor_side", "direction", "trade_side"),
     "buyer_maker": ("is_buyer_maker", "buyer_maker", "isbuyermaker", "buyer_is_maker", "m"),
-    "trade_id": ("trade_id", "tradeid", "id", "tid", "trade_no", "execution_id"),
 }
 _LIST_NAMES = {"bids": ("bids", "bid", "b", "buy"), "asks": ("asks", "ask", "a", "sell", "offers")}
 _SIDES = {"bid": r"bids?|b|buy", "ask": r"asks?|a|sell|offers?"}
 _PRICES, _SIZES = r"price|px|p|prc|rate", r"size|sz|s|amount|amt|qty|quantity|volume|vol|v|q"
 _UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
+_COUNT = re.compile(r"\d+(\.\d*)?")
 
 
 @dataclass(frozen=True)
@@ -38,22 +49,28 @@ class Proposal:
 
 def propose(kind: str, sniffed: Sniffed) -> Proposal | None:
     """Options of ``generic/KIND`` (``trades`` or ``orderbook``); ``None`` where a file does not look like that."""
-    columns = _trades(sniffed.columns) if kind == "trades" else _book(sniffed.columns)
-    if columns is None:
+    names = sniffed.columns
+    book = _book(names)
+    mapped = book if kind == "orderbook" else (_trade(names) if book is None else None)
+    times = _times(names)
+    if mapped is None or not times:
         return None
-    raw = [name for name in sniffed.columns if name in columns.values()]
-    time = columns["ts"]
-    unit = time_unit(sniffed.values(time))
-    options: dict[str, Any] = {"columns": columns, **({"time_unit": unit} if unit else {})}
-    if kind == "orderbook" and "{i" in columns.get("bid_price", ""):
-        options["first_level"] = _first_level(columns["bid_price"], sniffed.columns)
-    return Proposal(options, tuple(raw))
+    keys = {key: name for key, known in _KEYS.items() if (name := _find(names, known)) not in (None, key)}
+    columns = {**times, **mapped, **keys}
+    options: dict[str, Any] = {"columns": columns, "time_unit": time_unit(sniffed, times["ts"])}
+    if kind == "orderbook":
+        options |= _form(mapped, sniffed)
+    if sniffed.format == "csv" and sniffed.delimiter != ",":
+        options["delimiter"] = sniffed.delimiter
+    return Proposal(options, tuple(name for name in names if name in columns.values()))
 
 
-def time_unit(values: Iterable[Any]) -> str:
-    """Unit of counts since 1970 by their size; empty where they are no counts."""
-    digits = {len(text) for value in values if (text := str(value).strip()).isdigit()}
-    return _UNITS.get(digits.pop(), "") if len(digits) == 1 else ""
+def time_unit(sniffed: Sniffed, column: str) -> str:
+    """``s``, ``ms``, ``us`` or ``ns`` by the size of the numbers, ``timestamp`` by the type, ``text`` otherwise."""
+    if sniffed.types.get(column, "").startswith("timestamp"):
+        return "timestamp"
+    digits = {len(str(value).strip().split(".")[0]) for value in sniffed.values(column) if _COUNT.fullmatch(str(value))}
+    return _UNITS.get(digits.pop(), "ms") if len(digits) == 1 else "text"
 
 
 def _find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
@@ -61,9 +78,16 @@ def _find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
     return next((lower[name] for name in wanted if name in lower), None)
 
 
-def _trades(names: tuple[str, ...]) -> dict[str, str] | None:
-    found = {meaning: name for meaning, known in _NAMES.items() if (name := _find(names, known)) is not None}
-    if not {"ts", "price", "amount"} <= found.keys() or _book(names) is not None:
+def _times(names: tuple[str, ...]) -> dict[str, str]:
+    ts, received = _find(names, _TIMES), _find(names, _ARRIVALS)
+    if ts is None:
+        return {"ts": received} if received is not None else {}
+    return {"ts": ts, **({"received": received} if received is not None else {})}
+
+
+def _trade(names: tuple[str, ...]) -> dict[str, str] | None:
+    found = {meaning: name for meaning, known in _TRADE.items() if (name := _find(names, known)) is not None}
+    if not {"price", "amount"} <= found.keys():
         return None
     if "side" in found:
         found.pop("buyer_maker", None)
@@ -71,19 +95,38 @@ def _trades(names: tuple[str, ...]) -> dict[str, str] | None:
 
 
 def _book(names: tuple[str, ...]) -> dict[str, str] | None:
-    time = _find(names, _NAMES["ts"])
-    if time is None:
-        return None
-    lists = {side: name for side, known in _LIST_NAMES.items() if (name := _find(names, known)) is not None}
-    if len(lists) == len(_LIST_NAMES):
-        return {"ts": time, **lists}
     levels = {
         f"{side}_{field}": pattern
         for side in _SIDES
         for field, words in (("price", _PRICES), ("size", _SIZES))
         if (pattern := _levels(names, _SIDES[side], words)) is not None
     }
-    return {"ts": time, **levels} if len(levels) == 2 * len(_SIDES) else None
+    if len(levels) == 2 * len(_SIDES):
+        return levels
+    lists = {side: name for side, known in _LIST_NAMES.items() if (name := _find(names, known)) is not None}
+    return lists if len(lists) == len(_LIST_NAMES) else None
+
+
+def _form(mapped: dict[str, str], sniffed: Sniffed) -> dict[str, Any]:
+    """How levels are written: in columns, from which number to which, or in lists."""
+    if "bids" not in mapped:
+        numbers = _numbers(mapped["bid_price"], sniffed.columns)
+        first = {"first_level": numbers[0]} if numbers[0] else {}
+        return {"file_levels": len(numbers), **first}
+    sides = [value for side in ("bids", "asks") for value in sniffed.values(mapped[side])]
+    level = next((side[0] for side in sides if isinstance(side, list) and side), None)
+    if not isinstance(level, dict):
+        return {"levels": "pairs"}
+    price, size = _find(level, _TRADE["price"]), _find(level, _TRADE["amount"])
+    mapped |= {key: name for key, name in (("level_price", price), ("level_size", size)) if name is not None}
+    return {"levels": "objects"}
+
+
+def _numbers(pattern: str, names: Iterable[str]) -> list[int]:
+    """The numbers of the levels that a pattern stands for, from the best one on."""
+    there = set(names)
+    first = 0 if pattern.format(i=0) in there else 1
+    return list(itertools.takewhile(lambda i: pattern.format(i=i) in there, itertools.count(first)))
 
 
 def _levels(names: tuple[str, ...], side: str, words: str) -> str | None:
@@ -106,8 +149,3 @@ def _levels(names: tuple[str, ...], side: str, words: str) -> str | None:
     padded = {pattern.replace("{i:02d}", "{i}"): pattern for pattern in patterns if "{i:02d}" in pattern}
     best = max(patterns, key=lambda pattern: patterns[pattern], default=None)
     return padded.get(best, best) if best is not None else None
-
-
-def _first_level(pattern: str, names: Iterable[str]) -> int:
-    """The number of the best level: 0 or 1."""
-    return 0 if pattern.replace("{i:02d}", "00").replace("{i}", "0") in set(names) else 1

@@ -208,7 +208,7 @@ def examine(request: Request) -> Examination:
     )
     if published:
         notes.append(f"{published} folder(s) that sqlgen published were passed by")
-    lake = request.lake.absolute() if known and request.lake else _lake_over(groups, vendors)
+    lake = request.lake.absolute() if known and request.lake else _lake_over(path, groups, vendors)
     with tempfile.TemporaryDirectory(prefix="sqlgen-") as folder:
         examiner = Examiner(request.library, lake, vendors, groups, Path(folder), request.full)
         findings = tuple(examiner.finding(group) for group in groups)
@@ -220,10 +220,10 @@ def _below(path: Path, lake: Path) -> bool:
     return path == folder or folder in path.parents
 
 
-def _lake_over(groups: Sequence[Group], vendors: Mapping[str, Vendor]) -> Path:
-    """A lake in which every group lies in a folder."""
-    bases = []
+def _lake_over(path: Path, groups: Sequence[Group], vendors: Mapping[str, Vendor]) -> Path:
+    """A lake in which every group lies in a folder: the path that is looked at, or one above it."""
+    folders = []
     for group in groups:
         vendor = next((vendor for vendor in vendors.values() if vendor.fitting(group.example)), None)
-        bases.append(place(group.paths, vendor, surroundings(group, groups, None)).base)
-    return Path(os.path.commonpath([folder_of(base) for base in bases]))
+        folders.append(folder_of(place(group.paths, vendor, surroundings(group, groups, None)).base))
+    return Path(os.path.commonpath([*folders, str(path)]))

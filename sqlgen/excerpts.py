@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import IO, cast
 
 import duckdb
 import pyarrow as pa
@@ -72,9 +71,11 @@ def _lines(path: Path, packing: str) -> Generator[bytes, None, None]:
                 yield from (line + b"\n" for line in lines)
             if rest:
                 yield rest
+    elif packing == "gzip":
+        with gzip.open(path) as packed:
+            yield from packed
     else:
-        opened: IO[bytes] = cast(IO[bytes], gzip.open(path)) if packing == "gzip" else path.open("rb")
-        with opened as file:
+        with path.open("rb") as file:
             yield from file
 
 

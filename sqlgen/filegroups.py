@@ -67,10 +67,10 @@ def _raise(error: OSError) -> None:
 
 def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor]) -> list[Group]:
     """Files by kind: as vendors name them, by the form of their names, then by what the first of them hold."""
-    by_form: dict[tuple[str, ...], list[str]] = {}
+    by_form: dict[tuple[str, str], list[str]] = {}
     above = str(root if root.is_dir() else root.parent)
     for path in sorted(files):
-        adapter = next((name for name, vendor in vendors.items() if vendor.names and vendor.fitting(path)), "")
+        adapter = next((_named(name, found) for name, vendor in vendors.items() if (found := vendor.fitting(path))), "")
         below = path[len(above) + 1 :]
         key = (adapter, suffix_of(path) if adapter else shape(_hive_part(path) or below))
         by_form.setdefault(key, []).append(path)
@@ -80,6 +80,11 @@ def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor])
         for part, sniffed in [(paths, looked)] if key[0] else _alike(paths, looked):
             groups.append(Group(tuple(part), {path: files[path] for path in part}, sniffed))
     return groups
+
+
+def _named(adapter: str, name: str) -> str:
+    """Names of one depth belong together: they may be those of pairs of files."""
+    return f"{adapter}/{name.count('/')}"
 
 
 def _hive_part(path: str) -> str:

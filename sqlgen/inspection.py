@@ -52,7 +52,8 @@ def _lake_of(file: Path, asked: bool) -> Path | None:
     if not asked and not file.exists():
         return None
     try:
-        return file.resolve().parent / config.load(file)[0].lake
+        lake = file.absolute().parent / config.load(file)[0].lake
+        return lake if asked or lake.is_dir() else None
     except ConfigError:
         if asked:
             raise

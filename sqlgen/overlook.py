@@ -11,6 +11,7 @@ from sqlgen.filegroups import Group, spread
 from sqlgen.findings import Layout
 from sqlgen.keys import path_keys
 from sqlgen.partitions import partition_of
+from sqlgen.placing import UNKNOWN
 from sqlgen.proposal import Proposed
 from sqlgen.sniff import sniff
 
@@ -18,25 +19,27 @@ from sqlgen.sniff import sniff
 def overlook(proposed: Proposed, group: Group) -> Layout:
     """All files of a group, by their names."""
     keys = {path: _keys(proposed, path) for path in group.paths}
-    found = [pairs for pairs in keys.values() if pairs is not None]
+    found = [{"exchange": "", "symbol": ""} | dict(pairs) for pairs in keys.values() if pairs is not None]
     dated: dict[tuple[str, str], set[dt.date]] = {}
     for pairs in found:
         date = _date(pairs)
         if date is not None:
-            dated.setdefault((pairs.get("exchange", ""), pairs.get("symbol", "")), set()).add(date)
+            dated.setdefault((pairs["exchange"], pairs["symbol"]), set()).add(date)
     dates = sorted({date for days in dated.values() for date in days})
     missing = [
-        f"{' '.join(filter(None, key))} {day}".strip() for key, days in sorted(dated.items()) for day in _missing(days)
+        " ".join([*(part for part in key if part not in ("", UNKNOWN)), str(day)])
+        for key, days in sorted(dated.items())
+        for day in _missing(days)
     ]
     return Layout(
         folder=proposed.place.base,
-        by=proposed.place.by,
+        by=proposed.by,
         files=len(group.paths),
         bytes=sum(group.sizes.values()),
         empty=sum(one.empty for one in group.sniffed.values()),
         example=group.example,
-        exchanges=tuple(sorted({pairs["exchange"] for pairs in found if "exchange" in pairs})),
-        symbols=tuple(sorted({pairs["symbol"] for pairs in found if "symbol" in pairs})),
+        exchanges=tuple(sorted({pairs["exchange"] for pairs in found} - {"", UNKNOWN})),
+        symbols=tuple(sorted({pairs["symbol"] for pairs in found} - {"", UNKNOWN})),
         first_date=str(dates[0]) if dates else "",
         last_date=str(dates[-1]) if dates else "",
         dates=len(dates),

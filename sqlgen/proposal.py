@@ -29,6 +29,14 @@ class Proposed:
         return self.place.lake
 
     @property
+    def by(self) -> str:
+        """What tells exchange, symbol and date."""
+        told = {*self.place.keys, *(key for key in ("exchange", "symbol") if key in self.entry)}
+        dated = "date" in told or {"year", "month", "day"} <= told
+        rows = not dated or not {"exchange", "symbol"} <= told
+        return self.place.by if not rows or self.place.by == "rows" else f"{self.place.by}, and rows"
+
+    @property
     def source(self) -> Source:
         return Source.model_validate(self.entry)
 
@@ -47,7 +55,8 @@ def propose(place: Place, candidate: Candidate | None, vendor: Vendor | None, sa
     usual = vendor.exchange if vendor is not None else None
     fixed = {"exchange": usual or exchange_above(place.base), "symbol": None}
     for key, value in fixed.items():
-        in_rows = key in sample.columns or (key == "symbol" and sample.format == "dbn")
+        mapped = candidate.options.get("columns", {}) if candidate is not None and candidate.generic else {}
+        in_rows = key in sample.columns or key in mapped or (key == "symbol" and sample.format == "dbn")
         if key in place.keys or in_rows:
             continue
         entry[key] = value or UNKNOWN

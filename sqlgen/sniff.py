@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sqlgen.decode import DELIMITERS
 from sqlgen.storage import format_of
 
+DELIMITERS = (",", ";", "\t", "|")
 HEAD = 1 << 18
 """Bytes that are looked at, unpacked."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

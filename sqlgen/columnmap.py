@@ -56,13 +56,13 @@ def propose(kind: str, sniffed: Sniffed) -> Proposal | None:
     if mapped is None or not times:
         return None
     keys = {key: name for key, known in _KEYS.items() if (name := _find(names, known)) not in (None, key)}
-    columns = {**times, **mapped, **keys}
-    options: dict[str, Any] = {"columns": columns, "time_unit": time_unit(sniffed, times["ts"])}
-    if kind == "orderbook":
-        options |= _form(mapped, sniffed)
+    inner, form = _form(mapped, sniffed) if kind == "orderbook" else ({}, {})
+    columns = {**times, **mapped, **inner, **keys}
+    options: dict[str, Any] = {"columns": columns, "time_unit": time_unit(sniffed, times["ts"]), **form}
     if sniffed.format == "csv" and sniffed.delimiter != ",":
         options["delimiter"] = sniffed.delimiter
-    return Proposal(options, tuple(name for name in names if name in columns.values()))
+    levels = {value.format(i=i) for value in mapped.values() if "{i" in value for i in _numbers(value, names)}
+    return Proposal(options, tuple(name for name in names if name in levels or name in columns.values()))
 
 
 def time_unit(sniffed: Sniffed, column: str) -> str:
@@ -107,19 +107,17 @@ def _book(names: tuple[str, ...]) -> dict[str, str] | None:
     return lists if len(lists) == len(_LIST_NAMES) else None
 
 
-def _form(mapped: dict[str, str], sniffed: Sniffed) -> dict[str, Any]:
-    """How levels are written: in columns, from which number to which, or in lists."""
+def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], dict[str, Any]]:
+    """How levels are written: what an object calls price and size; options for columns or lists."""
     if "bids" not in mapped:
         numbers = _numbers(mapped["bid_price"], sniffed.columns)
-        first = {"first_level": numbers[0]} if numbers[0] else {}
-        return {"file_levels": len(numbers), **first}
+        return {}, {"file_levels": len(numbers), **({"first_level": numbers[0]} if numbers[0] else {})}
     sides = [value for side in ("bids", "asks") for value in sniffed.values(mapped[side])]
     level = next((side[0] for side in sides if isinstance(side, list) and side), None)
     if not isinstance(level, dict):
-        return {"levels": "pairs"}
-    price, size = _find(level, _TRADE["price"]), _find(level, _TRADE["amount"])
-    mapped |= {key: name for key, name in (("level_price", price), ("level_size", size)) if name is not None}
-    return {"levels": "objects"}
+        return {}, {"levels": "pairs"}
+    named = {"level_price": _find(level, _TRADE["price"]), "level_size": _find(level, _TRADE["amount"])}
+    return {key: name for key, name in named.items() if name is not None}, {"levels": "objects"}
 
 
 def _numbers(pattern: str, names: Iterable[str]) -> list[int]:

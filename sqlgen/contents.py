@@ -85,6 +85,7 @@ class Sampler:
                 kind=kind,
                 files=len(files),
                 cut=cut,
+                rows=int(summary.get("rows", 0)),
                 summary=summary,
                 keys=tuple(keys),
                 gaps=int(gaps[0]["gaps"]) if gaps else 0,

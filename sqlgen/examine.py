@@ -33,6 +33,8 @@ SAMPLE_FILES = 4
 """Of each of these partitions."""
 CLEAR = 4
 """Columns by which an adapter is told without doubt."""
+LONGEST = 240
+"""Characters of a reason why an adapter is not the one."""
 TRIED = 5
 """Adapters that are tried on a group."""
 
@@ -71,7 +73,7 @@ class Examiner:
     def finding(self, group: Group) -> Finding:
         """What the files of a group are."""
         sample = group.sample
-        tried = [] if sample.problem or not sample.format else list(self._tried(group))
+        tried = list(self._tried(group)) if sample.format else []
         working = [one for one in tried if one.trial.works]
         chosen = (working or [one for one in tried if one.candidate.named])[:1]
         chosen += [other for one in chosen for other in self._beside(group, one)]
@@ -124,8 +126,8 @@ class Examiner:
         return Tried(candidate, proposed, self._trial(group, proposed))
 
     def _trial(self, group: Group, proposed: Proposed) -> Trial:
-        if group.sample.empty:
-            return Trial(error="the files are empty")
+        if group.sample.empty or group.sample.problem:
+            return Trial(error=group.sample.problem or "the files are empty")
         files = source_files(proposed, group.paths, 1, SAMPLE_FILES, group.example)
         return self._sampler.trial(proposed.source, files)
 
@@ -151,7 +153,7 @@ class Examiner:
         if trial.works:
             why.append(f"its first rows are read as {trial.kind}")
         elif trial.error:
-            why.append(f"but {trial.error}")
+            why.append(f"but {shortened(trial.error)}")
         certain = clear and not candidate.missing and not candidate.generic
         sure = "possible" if not trial.works else "certain" if certain else "likely"
         return Choice(candidate.adapter, sure, tuple(why), one.proposed.entry, one.proposed.remarks)
@@ -171,6 +173,11 @@ class Examiner:
         generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
         advice = f"map their columns with {' or '.join(generic)}, or write" if generic else "write"
         return f"no adapter reads these files: {advice} an adapter of your own, a few lines of SQL (docs/templates.md)"
+
+
+def shortened(text: str) -> str:
+    """The beginning of a long message."""
+    return text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " ..."
 
 
 def surroundings(group: Group, groups: Sequence[Group], lake: Path | None) -> Surroundings:

@@ -45,6 +45,7 @@ class Contents:
     """Files that were read."""
     cut: int
     """Of them, files of which only the first rows were read."""
+    rows: int
     summary: Mapping[str, Any]
     """Counts and times over all rows that were read."""
     keys: tuple[Mapping[str, Any], ...] = ()
@@ -56,10 +57,6 @@ class Contents:
     unreadable: int = 0
     """Lines that cannot be read."""
     first_unreadable: str = ""
-
-    @property
-    def rows(self) -> int:
-        return int(self.summary.get("rows", 0))
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,7 @@ def overlook(proposed: Proposed, group: Group) -> Layout:
         if date is not None:
             dated.setdefault((pairs["exchange"], pairs["symbol"]), set()).add(date)
     dates = sorted({date for days in dated.values() for date in days})
-    missing = [
-        " ".join([*(part for part in key if part not in ("", UNKNOWN)), str(day)])
-        for key, days in sorted(dated.items())
-        for day in _missing(days)
-    ]
+    missing = [_named(key, day) for key, days in sorted(dated.items()) for day in _missing(days)]
     return Layout(
         folder=proposed.place.base,
         by=proposed.by,
@@ -58,6 +54,10 @@ def _date(pairs: Mapping[str, str]) -> dt.date | None:
     except ValueError:
         return None
     return whole.date if whole is not None else None
+
+
+def _named(key: tuple[str, str], day: dt.date) -> str:
+    return " ".join([*(part for part in key if part not in ("", UNKNOWN)), str(day)])
 
 
 def _missing(days: Iterable[dt.date]) -> list[dt.date]:

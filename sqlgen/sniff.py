@@ -18,6 +18,7 @@ from sqlgen.storage import format_of
 DELIMITERS = (",", ";", "\t", "|")
 HEAD = 1 << 18
 """Bytes that are looked at, unpacked."""
+BLOCK = 1 << 14
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
 _SUFFIX = {"gzip": ".gz", "zstd": ".zst", "zip": ".zip"}
@@ -124,7 +125,7 @@ def _head(path: Path, packing: str) -> tuple[bytes, bool]:
         return head, len(head) < HEAD
     with pa.input_stream(str(path), compression=packing or None) as stream:
         parts, size = [], 0
-        while size < HEAD and (part := bytes(stream.read(HEAD - size))):
+        while size < HEAD and (part := bytes(stream.read(BLOCK))):
             parts.append(part)
             size += len(part)
     return b"".join(parts), size < HEAD

@@ -27,7 +27,7 @@ from sqlgen.arguments import (
     selection_of,
 )
 from sqlgen.errors import SqlgenError
-from sqlgen.inspection import inspect
+from sqlgen.inspecting.command import inspect
 
 if TYPE_CHECKING:
     from rich.console import Console

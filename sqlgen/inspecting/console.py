@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sqlgen.console import count, plain, print_notes, size
-from sqlgen.findings import Choice, Contents, Examination, Finding, Layout
+from sqlgen.inspecting.findings import Choice, Contents, Examination, Finding, Layout
 
 _BOOK = {"crossed": "crossed", "locked": "locked", "one_sided": "one-sided", "empty": "empty"}
 _COUNTS = {

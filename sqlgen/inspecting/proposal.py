@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlgen.candidates import Candidate
 from sqlgen.config import Source
-from sqlgen.placing import UNKNOWN, Place, exchange_above
-from sqlgen.sniff import Sniffed
-from sqlgen.vendors import Vendor
+from sqlgen.inspecting.candidates import Candidate
+from sqlgen.inspecting.placing import UNKNOWN, Place, exchange_above
+from sqlgen.inspecting.sniff import Sniffed
+from sqlgen.inspecting.vendors import Vendor
 
 
 @dataclass(frozen=True)

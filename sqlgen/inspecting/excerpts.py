@@ -13,8 +13,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sqlgen.inspecting.sniff import Sniffed
 from sqlgen.quoting import literal
-from sqlgen.sniff import Sniffed
 
 SMALL = 1 << 20
 """Bytes of a file that is taken as a whole."""

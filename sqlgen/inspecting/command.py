@@ -24,7 +24,7 @@ def inspect(
 
     Exit code 0: all recognised. 1: some not. 2: nothing to look at.
     """
-    from sqlgen.examine import Request, examine
+    from sqlgen.inspecting.examine import Request, examine
     from sqlgen.templates import Library
 
     file = project if project is not None else DEFAULT_FILE
@@ -38,7 +38,7 @@ def inspect(
     else:
         from rich.console import Console
 
-        from sqlgen.findings_view import print_examination
+        from sqlgen.inspecting.console import print_examination
 
         print_examination(Console(), found)
     if not all(finding.choices for finding in found.findings):

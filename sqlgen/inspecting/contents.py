@@ -11,12 +11,12 @@ from typing import Any
 
 import duckdb
 
-from sqlgen.bench import Bench
 from sqlgen.config import Source
 from sqlgen.errors import SqlgenError, first_line
-from sqlgen.excerpts import excerpt
-from sqlgen.findings import Contents, Gap
-from sqlgen.sniff import sniff
+from sqlgen.inspecting.bench import Bench
+from sqlgen.inspecting.excerpts import excerpt
+from sqlgen.inspecting.findings import Contents, Gap
+from sqlgen.inspecting.sniff import sniff
 from sqlgen.templates import Library
 
 GAP_SECONDS = 300

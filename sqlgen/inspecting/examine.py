@@ -11,20 +11,20 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen import vendors as vendor_table
-from sqlgen.bench import adapters
-from sqlgen.candidates import GENERIC, Candidate, candidates, variants
-from sqlgen.contents import Sampler, Trial
 from sqlgen.errors import SqlgenError, UsageError, first_line
-from sqlgen.filegroups import Group, find, grouped
-from sqlgen.findings import Choice, Contents, Examination, Finding
-from sqlgen.overlook import overlook, source_files
-from sqlgen.pathnames import folder_of
-from sqlgen.placing import Surroundings, place
-from sqlgen.proposal import Proposed, propose
+from sqlgen.inspecting import vendors as vendor_table
+from sqlgen.inspecting.bench import adapters
+from sqlgen.inspecting.candidates import GENERIC, Candidate, candidates, variants
+from sqlgen.inspecting.contents import Sampler, Trial
+from sqlgen.inspecting.filegroups import Group, find, grouped
+from sqlgen.inspecting.findings import Choice, Contents, Examination, Finding
+from sqlgen.inspecting.overlook import overlook, source_files
+from sqlgen.inspecting.pathnames import folder_of
+from sqlgen.inspecting.placing import Surroundings, place
+from sqlgen.inspecting.proposal import Proposed, propose
+from sqlgen.inspecting.vendors import Vendor
 from sqlgen.storage import format_of
 from sqlgen.templates import Library
-from sqlgen.vendors import Vendor
 
 SAMPLE_ROWS = 50_000
 """Of each file that is read as a sample."""

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sqlgen import columnmap
-from sqlgen.bench import Bench, adapters
 from sqlgen.config import Source
 from sqlgen.errors import SqlgenError
-from sqlgen.sniff import Sniffed
+from sqlgen.inspecting import columnmap
+from sqlgen.inspecting.bench import Bench, adapters
+from sqlgen.inspecting.sniff import Sniffed
+from sqlgen.inspecting.vendors import Vendor
 from sqlgen.templates import TEMPLATE_SUFFIX, Library
-from sqlgen.vendors import Vendor
 
 GENERIC = "generic/"
 ENOUGH = 0.6

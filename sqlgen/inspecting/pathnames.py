@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sqlgen.inspecting.vendors import suffix_of
 from sqlgen.patterns import PathPattern
-from sqlgen.vendors import suffix_of
 
 EXCHANGES = frozenset(
     """

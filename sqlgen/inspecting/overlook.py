@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sqlgen.filegroups import Group, spread
-from sqlgen.findings import Layout
+from sqlgen.inspecting.filegroups import Group, spread
+from sqlgen.inspecting.findings import Layout
+from sqlgen.inspecting.placing import UNKNOWN
+from sqlgen.inspecting.proposal import Proposed
+from sqlgen.inspecting.sniff import sniff
 from sqlgen.keys import path_keys
 from sqlgen.partitions import partition_of
-from sqlgen.placing import UNKNOWN
-from sqlgen.proposal import Proposed
-from sqlgen.sniff import sniff
 
 
 def overlook(proposed: Proposed, group: Group) -> Layout:

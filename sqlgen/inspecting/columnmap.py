@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlgen.sniff import Sniffed
+from sqlgen.inspecting.sniff import Sniffed
 
 _TIMES = (
     *("exchange_time", "origin_time", "event_time", "ts_event", "exchange_timestamp", "timestamp", "transact_time"),

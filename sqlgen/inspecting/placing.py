@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlgen.inspecting.pathnames import ALIASES, common_start, derive, folder_of, is_exchange
+from sqlgen.inspecting.vendors import Vendor, suffix_of
 from sqlgen.partitions import HIVE_KEYS, hive_pairs
-from sqlgen.pathnames import ALIASES, common_start, derive, folder_of, is_exchange
 from sqlgen.patterns import PathPattern
-from sqlgen.vendors import Vendor, suffix_of
 
 UNKNOWN = "unknown"
 """What stands for a key that nothing tells."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlgen.errors import UsageError
+from sqlgen.inspecting.pathnames import folder_of, shape
+from sqlgen.inspecting.sniff import Sniffed, sniff
+from sqlgen.inspecting.vendors import Vendor, suffix_of
 from sqlgen.manifest import SIDECAR
-from sqlgen.pathnames import folder_of, shape
-from sqlgen.sniff import Sniffed, sniff
-from sqlgen.vendors import Vendor, suffix_of
 
 LOOKED_AT = 8
 """Files of a group whose content is looked at, if they are alike."""

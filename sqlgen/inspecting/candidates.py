@@ -33,7 +33,9 @@ class Candidate:
     missing: tuple[str, ...] = ()
     """Declared columns that the file has, and has not."""
     named: str = ""
-    """The vendor's name for files that these have."""
+    """The vendor's name for files that these have, or the schema in them."""
+    beside: str = ""
+    """The adapter that reads the same files, and led to this one."""
     counted: bool = False
     """By the number of fields alone: the file names no columns."""
 
@@ -55,9 +57,13 @@ class Candidate:
 
     def why(self, vendor: Vendor | None) -> list[str]:
         """The evidence, for people."""
+        if self.beside:
+            return [f"it reads the files of {self.beside} to another end"]
         parts = []
-        if self.named:
+        if "{" in self.named:
             parts.append(f"files are named as {vendor.what if vendor else self.adapter}: {self.named}")
+        elif self.named:
+            parts.append(f"their metadata say {self.named}")
         if self.counted:
             parts.append(f"{len(self.matched)} fields without a header, as it expects")
         elif self.matched and not self.missing:
@@ -74,10 +80,10 @@ def candidates(library: Library, vendors: Mapping[str, Vendor], sniffed: Sniffed
     found = []
     for adapter in adapters(library):
         vendor = vendors.get(adapter)
-        options = _options(library, adapter, vendor, path)
+        options = told_options(library, adapter, vendor, path)
         named = (vendor.fitting(path) or "") if vendor is not None else ""
         if vendor is not None and sniffed.schema and sniffed.schema == vendor.schema_:
-            named = named or f"schema {sniffed.schema} in the metadata"
+            named = named or f"schema {sniffed.schema}"
         if adapter.startswith(GENERIC):
             found += _mapped(library, adapter, sniffed)
         elif (candidate := _compared(library, adapter, options, sniffed, named)) is not None:
@@ -99,7 +105,7 @@ def _choices(library: Library, adapter: str) -> Iterator[tuple[str, Any]]:
             yield from ((name, choice) for choice in option.choices or () if choice != option.default)
 
 
-def _options(library: Library, adapter: str, vendor: Vendor | None, path: str) -> dict[str, Any]:
+def told_options(library: Library, adapter: str, vendor: Vendor | None, path: str) -> dict[str, Any]:
     """Options of an adapter that a file's name tells."""
     declared = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").options
     found: dict[str, Any] = {}

@@ -14,7 +14,7 @@ import duckdb
 from sqlgen.errors import SqlgenError, UsageError, first_line
 from sqlgen.inspecting import vendors as vendor_table
 from sqlgen.inspecting.bench import adapters
-from sqlgen.inspecting.candidates import GENERIC, Candidate, candidates, variants
+from sqlgen.inspecting.candidates import GENERIC, Candidate, candidates, told_options, variants
 from sqlgen.inspecting.contents import Sampler, Trial
 from sqlgen.inspecting.filegroups import Group, find, grouped
 from sqlgen.inspecting.findings import Choice, Contents, Examination, Finding
@@ -140,8 +140,10 @@ class Examiner:
         vendor = self.vendors.get(one.candidate.adapter)
         for name in vendor.beside if vendor is not None else ():
             if name in adapters(self.library):
-                other = dataclasses.replace(one.candidate, adapter=name)
-                proposed = propose(one.proposed.place, other, self.vendors.get(name), group.sample)
+                found = self.vendors.get(name)
+                options = told_options(self.library, name, found, group.example)
+                other = dataclasses.replace(one.candidate, adapter=name, options=options, beside=one.candidate.adapter)
+                proposed = propose(one.proposed.place, other, found, group.sample)
                 trial = self._trial(group, proposed)
                 if trial.works:
                     yield Tried(other, proposed, trial)

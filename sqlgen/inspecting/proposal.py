@@ -52,7 +52,7 @@ def propose(place: Place, candidate: Candidate | None, vendor: Vendor | None, sa
         entry["format"] = sample.format
     if place.pattern:
         entry["pattern"] = place.pattern
-    usual = vendor.exchange if vendor is not None else None
+    usual = sample.dataset.lower().replace(".", "-") or (vendor.exchange if vendor is not None else None)
     fixed = {"exchange": usual or exchange_above(place.base), "symbol": None}
     for key, value in fixed.items():
         mapped = candidate.options.get("columns", {}) if candidate is not None and candidate.generic else {}
@@ -62,7 +62,7 @@ def propose(place: Place, candidate: Candidate | None, vendor: Vendor | None, sa
         entry[key] = value or UNKNOWN
         remarks[key] = "the folder's name: check it" if value else "neither paths nor rows say it: fill it in"
         if value and value == usual and vendor is not None:
-            remarks[key] = f"where {vendor.what} come from; another name if it was another market"
+            remarks[key] = f"of {vendor.what}: rename it as you like"
     if candidate is not None and candidate.options:
         entry["options"] = dict(candidate.options)
     notes = [] if place.usable else [f"{place.base} is the lake itself: a source needs a folder under the lake"]

@@ -40,6 +40,7 @@ class Sniffed:
     records: tuple[Mapping[str, Any], ...] = ()
     """First objects of an NDJSON file, or rows of a Parquet file."""
     delimiter: str = ""
+    dataset: str = ""
     schema: str = ""
     """Of a DBN file."""
     problem: str = ""
@@ -87,7 +88,8 @@ def sniff(path: Path) -> Sniffed:
 def _content(head: bytes, packing: str, problem: str, whole: bool) -> Sniffed:
     if head.startswith(b"DBN"):
         schema = _DBN_SCHEMAS.get(int.from_bytes(head[24:26], "little"), "")
-        return Sniffed("dbn", packing, schema=schema, problem=problem)
+        dataset = head[8:24].rstrip(b"\x00").decode("ascii", "replace")
+        return Sniffed("dbn", packing, schema=schema, dataset=dataset, problem=problem)
     if b"\x00" in head[:4096]:
         return Sniffed("", packing, problem="is binary, and neither Parquet nor DBN")
     lines = head.decode("utf-8-sig", "replace").splitlines()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.support.vendors import binance, bybit, ccxt, crypto_lake, databento, lobster, tardis
+from tests.support.vendors import binance, bybit, ccxt, crypto_lake, databento, dbn, lobster, tardis
 from tests.support.vendors.files import save
 from tests.support.vendors.rows import Book, Trade, deltas
 
@@ -64,6 +64,12 @@ def _databento(root: Path, schema: str) -> None:
         events = databento.events(books(date), trades(date, 1))
         rows = databento.trades_only(events) if schema == "trades" else events
         save(root / databento.file_name("XNAS.ITCH", date, schema, "csv.zst"), databento.table(rows, schema))
+
+
+def _dbn(root: Path) -> None:
+    for date in DATES:
+        events = databento.events(books(date), trades(date, 1))
+        save(root / f"{date}.dbn", dbn.encode(events, "mbp-10", {38: "AAPL"}))
 
 
 def _lobster(root: Path) -> None:
@@ -141,6 +147,7 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
     "databento/mbp10": lambda root: _databento(root, "mbp-10"),
     "databento/mbp1": lambda root: _databento(root, "mbp-1"),
     "databento/trades": lambda root: _databento(root, "trades"),
+    "databento/mbp10 ": _dbn,
     "lobster/orderbook": _lobster,
     "lobster/trades": _lobster,
     "binance/trades": lambda root: _binance(root, "trades"),
@@ -154,7 +161,7 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
     "generic/orderbook": _generic_books,
     "generic/trades": _generic_trades,
 }
-"""Adapter -> writes two days of files into a folder."""
+"""Adapter (with a blank: in another format) -> writes two days of files into a folder."""
 
 MODELS = {
     "trades": ("trades/features.sql.j2", "trades"),

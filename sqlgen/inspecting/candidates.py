@@ -141,7 +141,7 @@ def _compared_by(
     if sniffed.format == "csv" and not sniffed.columns:
         fits = csv.header is not True and len(required) <= sniffed.fields <= len(names)
         matched = tuple(names[: sniffed.fields]) if fits else ()
-        return Candidate(adapter, options, matched, (), named, fits) if fits or named else None
+        return Candidate(adapter, options, matched, (), named, counted=fits) if fits or named else None
     matched = tuple(name for name in names if name in sniffed.columns)
     missing = tuple(name for name in required if name not in sniffed.columns) if sniffed.columns else ()
     if not named and (not matched or len(matched) < ENOUGH * len(required)):

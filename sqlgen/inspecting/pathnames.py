@@ -140,7 +140,13 @@ def _tokens(text: str, mark: str) -> list[str]:
     joined: list[str] = []
     for word in words:
         base = joined[-2] if len(joined) > 1 else ""
-        if mark == "-" and word.upper() in QUOTES and joined[-1:] == ["-"] and base not in ("", "\0"):
+        if (
+            mark == "-"
+            and word.upper() in QUOTES
+            and joined[-1:] == ["-"]
+            and base not in ("", "\0")
+            and not is_exchange(base)
+        ):
             joined[-2:] = [f"{base}-{word}"]
         else:
             joined.append(word)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sqlgen.config import Source
@@ -36,7 +37,7 @@ class Proposed:
         rows = not dated or not {"exchange", "symbol"} <= told
         return self.place.by if not rows or self.place.by == "rows" else f"{self.place.by}, and rows"
 
-    @property
+    @cached_property
     def source(self) -> Source:
         return Source.model_validate(self.entry)
 

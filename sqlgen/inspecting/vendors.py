@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sqlgen.errors import TemplateError
-from sqlgen.patterns import PathPattern
+from sqlgen.patterns import path_pattern
 from sqlgen.storage import SUFFIXES
 from sqlgen.templates import Library
 
 _ATTRIBUTES = {"schema": "schema_"}
+_LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
 TABLE = "sources/recognize.yaml"
 
 
@@ -42,28 +42,21 @@ class Vendor(BaseModel):
         parts = stem.split("/")
         for name in self.names:
             depth = name.count("/") + 1
-            if len(parts) >= depth and pattern(name).match("/".join(parts[-depth:])) is not None:
+            if len(parts) >= depth and path_pattern(name).match("/".join(parts[-depth:])) is not None:
                 return name
         return None
 
 
-@functools.cache
-def pattern(text: str) -> PathPattern:
-    """A pattern, made once."""
-    return PathPattern(text)
-
-
 def suffix_of(path: str) -> str:
     """What a file's name ends in: a suffix that sqlgen knows, otherwise all of the short ones."""
-    name = PurePosixPath(path).name
-    known = max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
+    known = next((suffix for suffix in _LONGEST_FIRST if path.endswith(suffix)), "")
     if known:
         return known
     found = ""
-    for suffix in reversed(PurePosixPath(name).suffixes):
-        if not suffix[1:].isalpha() or len(suffix) > 6:
+    for part in reversed(path.rpartition("/")[2].split(".")[1:]):
+        if not part.isalpha() or len(part) > 5:
             break
-        found = suffix + found
+        found = f".{part}{found}"
     return found
 
 
@@ -91,7 +84,7 @@ def _read(path: Path) -> dict[str, Vendor]:
         }
         for entry in entries.values():
             for name in entry.names:
-                PathPattern(name)
+                path_pattern(name)
         return entries
     except (yaml.YAMLError, ValidationError, ValueError, AttributeError) as error:
         raise TemplateError(f"{path} is not valid: {error}") from error

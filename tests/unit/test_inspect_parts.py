@@ -247,7 +247,7 @@ def test_a_table_that_is_wrong(text: str, tmp_path: Path) -> None:
     path = tmp_path / "sources/recognize.yaml"
     path.parent.mkdir()
     path.write_text(text)
-    with pytest.raises(TemplateError, match="recognize.yaml is not valid"):
+    with pytest.raises(TemplateError, match=r"recognize\.yaml is not valid"):
         load(Library(tmp_path))
 
 

@@ -26,8 +26,17 @@ _KINDS = {
     "trades": {"price", "amount", "side"},
     "ticker": {"bid", "ask", "last"},
     "updates": {"side", "price", "size", "is_snapshot"},
+    "orders": {"order_id", "action", "price", "size"},
 }
-_VALUE = {"book": "coalesce(bid, ask)", "trades": "price", "ticker": "coalesce(bid, ask)", "updates": "price"}
+_SPARSE = ("updates", "orders")
+"""Kinds in which many rows have no price."""
+_VALUE = {
+    "book": "coalesce(bid, ask)",
+    "trades": "price",
+    "ticker": "coalesce(bid, ask)",
+    "updates": "price",
+    "orders": "price",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Sampler:
                 lost = _untimed(bench) + len(_bad(bench))
                 share = valued / max(rows + lost, 1)
                 reason = "" if share else "no row has both a time and a price"
-                return Trial(kind, rows, share if kind != "updates" else float(bool(valued)), reason)
+                return Trial(kind, rows, float(bool(valued)) if kind in _SPARSE else share, reason)
         except (SqlgenError, duckdb.Error) as error:
             return Trial(error=self.plain(first_line(error)))
 

@@ -88,7 +88,7 @@ class Examiner:
             packing=sample.packing,
             delimiter=sample.delimiter,
             columns=sample.columns,
-            choices=tuple(self._choice(one) for one in chosen),
+            choices=tuple(self._choice(one, _rivalled(one, tried)) for one in chosen),
             others=tuple(self._choice(one) for one in tried if one not in chosen)[:3],
             contents=tuple(contents for contents, _ in read if contents is not None),
             notes=tuple(notes),
@@ -148,7 +148,7 @@ class Examiner:
                 if trial.works:
                     yield Tried(other, proposed, trial)
 
-    def _choice(self, one: Tried) -> Choice:
+    def _choice(self, one: Tried, rivalled: bool = False) -> Choice:
         candidate, trial = one.candidate, one.trial
         why = candidate.why(self.vendors.get(candidate.adapter))
         clear = bool(candidate.named) or (len(candidate.matched) >= CLEAR and not candidate.counted)
@@ -156,8 +156,8 @@ class Examiner:
             why.append(f"its first rows are read as {trial.kind}")
         elif trial.error:
             why.append(f"but {shortened(trial.error)}")
-        certain = clear and not candidate.missing and not candidate.generic
-        sure = "possible" if not trial.works else "certain" if certain else "likely"
+        certain = clear and (bool(candidate.named) or not candidate.missing) and not candidate.generic
+        sure = "possible" if not trial.works else "certain" if certain and not rivalled else "likely"
         return Choice(candidate.adapter, sure, tuple(why), one.proposed.entry, one.proposed.remarks)
 
     def _contents(self, group: Group, proposed: Proposed) -> tuple[Contents | None, str]:
@@ -175,6 +175,11 @@ class Examiner:
         generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
         advice = f"map their columns with {' or '.join(generic)}, or write" if generic else "write"
         return f"no adapter reads these files: {advice} an adapter of your own, a few lines of SQL (docs/templates.md)"
+
+
+def _rivalled(one: Tried, tried: Sequence[Tried]) -> bool:
+    """Whether as much speaks for another adapter."""
+    return any(other is not one and other.candidate.rank == one.candidate.rank for other in tried)
 
 
 def shortened(text: str) -> str:

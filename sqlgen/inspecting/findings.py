@@ -40,7 +40,7 @@ class Contents:
     """Canonical rows, as sqlgen would read them."""
 
     kind: str
-    """``book``, ``trades``, ``ticker``, ``updates``, ``other``."""
+    """``book``, ``trades``, ``ticker``, ``updates`` of levels, ``orders``, ``other``."""
     files: int
     """Files that were read."""
     cut: int

@@ -167,5 +167,6 @@ MODELS = {
     "trades": ("trades/features.sql.j2", "trades"),
     "book": ("orderbook/hf.sql.j2", "orderbook"),
     "ticker": ("ticker/features.sql.j2", "ticker"),
+    "updates": ("orderbook/book.sql.j2", "updates"),
 }
 """Kind of rows -> a template that reads them, and its input."""

@@ -179,7 +179,8 @@ class Examiner:
 
 def _rivalled(one: Tried, tried: Sequence[Tried]) -> bool:
     """Whether as much speaks for another adapter."""
-    return any(other is not one and other.candidate.rank == one.candidate.rank for other in tried)
+    rivals = [other for other in tried if other is not one and other.candidate.rank == one.candidate.rank]
+    return bool(rivals) and not one.candidate.beside
 
 
 def shortened(text: str) -> str:

@@ -27,6 +27,7 @@ from sqlgen.arguments import (
     selection_of,
 )
 from sqlgen.errors import SqlgenError
+from sqlgen.inspecting.command import inspect
 from sqlgen.modeltests.command import run_model_tests
 
 if TYPE_CHECKING:
@@ -238,6 +239,9 @@ def ls(
         _console().print(overview.as_tree(project, names))
     else:
         overview.print_table(_console(), project, names)
+
+
+app.command()(inspect)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlgen.config import Source
 from sqlgen.partitions import hive_pairs
-from sqlgen.patterns import PathPattern
+from sqlgen.patterns import PathPattern, path_pattern
 
 
 @dataclass(frozen=True)
@@ -44,5 +44,5 @@ def below(source: Source, path: str) -> str:
 
 def path_keys(source: Source, path: str) -> Mapping[str, str] | None:
     """Keys of one file by its path in the lake; ``None`` where the path does not fit the source's pattern."""
-    found = PathPattern(source.pattern).match(below(source, path)) if source.pattern else hive_pairs(path)
+    found = path_pattern(source.pattern).match(below(source, path)) if source.pattern else hive_pairs(path)
     return None if found is None else {**found, **fixed_keys(source)}

@@ -82,7 +82,9 @@ def _format(name: str, source: Source) -> str | None:
     found = storage.format_of(name)
     if source.format in ("auto", found):
         return found
-    return source.format if found is None and source.pattern else None
+    # A pattern that names the suffix itself says that its files are not what their names tell.
+    named = found is None or storage.format_of(source.pattern) == found
+    return source.format if source.pattern and named else None
 
 
 def _layout(where: str, source: Source, files: Sequence[FileInfo]) -> Layout:

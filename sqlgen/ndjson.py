@@ -152,13 +152,19 @@ def _unseen(
 
 
 def _value(of: str, kind: pa.DataType) -> str:
-    """SQL of whether there is a value, in a list in its first item, and that one whole."""
+    """SQL of whether there is a value: of an object in any field, of a list in its first item, and that one whole."""
     if pa.types.is_struct(kind):
-        return " AND ".join(_value(f"{of}.{ident(field.name)}", field.type) for field in kind)
+        return " OR ".join(_whole(f"{of}.{ident(field.name)}", field.type) for field in kind)
+    return _whole(of, kind)
+
+
+def _whole(of: str, kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        return " AND ".join(_whole(f"{of}.{ident(field.name)}", field.type) for field in kind)
     if pa.types.is_list(kind) and pa.types.is_list(kind.value_type):
-        return " AND ".join(_value(f"{of}[1][{place}]", kind.value_type.value_type) for place in (1, 2))
+        return " AND ".join(_whole(f"{of}[1][{place}]", kind.value_type.value_type) for place in (1, 2))
     if pa.types.is_list(kind):
-        return _value(f"{of}[1]", kind.value_type)
+        return _whole(f"{of}[1]", kind.value_type)
     return f"{of} IS NOT NULL"
 
 

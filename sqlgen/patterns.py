@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,3 +70,9 @@ class PathPattern:
         if "date" in values and "-" not in values["date"]:
             values["date"] = re.sub(r"(\d{4})(\d\d)(\d\d)", r"\1-\2-\3", values["date"])
         return values
+
+
+@functools.cache
+def path_pattern(text: str) -> PathPattern:
+    """The pattern of a text, made once: listings match one against every file."""
+    return PathPattern(text)

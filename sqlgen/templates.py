@@ -133,7 +133,7 @@ class Library:
         return [
             name
             for name in self.environment.list_templates(filter_func=lambda name: name.endswith(TEMPLATE_SUFFIX))
-            if not name.startswith(("macros/", "publish/"))
+            if not name.startswith(("macros/", "publish/", "inspect/"))
         ]
 
     def source_text(self, name: str) -> tuple[str, str]:

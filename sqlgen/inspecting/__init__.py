@@ -1,0 +1,1 @@
+"""`sqlgen inspect`: what files are that nobody has described."""

@@ -1,0 +1,100 @@
+"""One source, read as a run would read it, without a models.yaml: adapter, decoding, keys and all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from sqlgen import config as configuration
+from sqlgen.compiler import Compiler
+from sqlgen.config import Config, Source
+from sqlgen.landing import Landed, Landing
+from sqlgen.listing import SourceListing, list_source
+from sqlgen.model import Model, ModelInput
+from sqlgen.partitions import Partition
+from sqlgen.project import Project
+from sqlgen.scope import Layout, Scan
+from sqlgen.storage import FileInfo
+from sqlgen.templates import TEMPLATE_SUFFIX, Header, Library
+
+SOURCE = "inspected"
+
+
+def default_options(library: Library, adapter: str) -> dict[str, Any]:
+    """The options of an adapter with their defaults."""
+    options = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").options
+    return {name: option.default for name, option in options.items()}
+
+
+@dataclass
+class Bench:
+    """A source over a lake."""
+
+    library: Library
+    lake: Path
+    source: Source
+    connection: duckdb.DuckDBPyConnection | None = None
+    landed: Landed | None = None
+    landing: Landing | None = None
+    project: Project = field(init=False)
+    model: Model = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = Config(version=1, lake=str(self.lake), sources={SOURCE: self.source}, models={})
+        spec = configuration.Model.model_validate({"sql": "", "inputs": {"rows": SOURCE}, "output": {"path": "x"}})
+        entry = ModelInput("rows", spec.inputs["rows"], self.source)
+        options = default_options(self.library, self.source.adapter) | self.source.options
+        self.model = Model(SOURCE, spec, Header(), {}, {}, {"rows": options}, 0.0, (entry,))
+        self.project = Project(self.lake / "models.yaml", config, self.library, {SOURCE: self.model})
+
+    @property
+    def entry(self) -> ModelInput:
+        return self.model.inputs[0]
+
+    def columns(self, fmt: str) -> Mapping[str, Any]:
+        """The raw columns that the adapter reads, with their SQL types, apart from keys."""
+        keyed = self.source.model_copy(update={"exchange": "x", "symbol": "x"})
+        bench = Bench(self.library, self.lake, keyed)
+        scan = Scan(("",), fmt, ())
+        return Compiler(bench.project).raw_columns(bench.model, bench.entry, scan)
+
+    def listing(self) -> SourceListing:
+        """The files of the source, as a run lists them."""
+        return list_source(self.project, SOURCE, _anywhere)
+
+    def files(self) -> list[FileInfo]:
+        """All files of the source, in their order."""
+        return list(dict.fromkeys(file for files in self.listing().partitions.values() for file in files))
+
+    def select(self, untimed: bool = False) -> str:
+        """SQL of the canonical rows of all files; text is decoded first, once."""
+        assert self.connection is not None
+        compiler = Compiler(self.project)
+        if self.landed is None:
+            listing, files = self.listing(), self.files()
+            self.landing = Landing(compiler, self.lake, self.lake / ".decoded", self.connection)
+            self.landed = self.landing.land(self.model, self.entry, listing, files)
+        landed = self.landed
+        scan = Scan(
+            landed.paths,
+            landed.format,
+            landed.hive_keys,
+            single_file=len(landed.paths) == 1,
+            decoded=landed.decoded,
+            untimed=untimed,
+        )
+        return compiler.input_select(self.model, self.entry, scan)
+
+
+def _anywhere(source: str, file: FileInfo, layout: Layout) -> tuple[Partition, ...]:
+    return (Partition(),)
+
+
+def adapters(library: Library) -> list[str]:
+    """Names of all adapters, the project's own among them."""
+    names = [name.removesuffix(TEMPLATE_SUFFIX) for name in library.names() if name.startswith("sources/")]
+    return [name.removeprefix("sources/") for name in names if name != "sources/published"]

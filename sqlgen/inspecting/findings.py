@@ -1,0 +1,152 @@
+"""What `inspect` found out, as plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An adapter, how sure it is, and why."""
+
+    adapter: str
+    sure: str
+    """``certain``, ``likely``, ``possible``."""
+    why: tuple[str, ...]
+    source: Mapping[str, Any]
+    """What to write under ``sources:`` in models.yaml."""
+    remarks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Key of the source -> what a person should know of its value."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time without rows."""
+
+    exchange: str
+    symbol: str
+    start: str
+    end: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Canonical rows, as sqlgen would read them."""
+
+    kind: str
+    """``book``, ``trades``, ``ticker``, ``updates`` of levels, ``orders``, ``other``."""
+    files: int
+    """Files that were read."""
+    cut: int
+    """Of them, files of which only the first rows were read."""
+    rows: int
+    summary: Mapping[str, Any]
+    """Counts and times over all rows that were read."""
+    keys: tuple[Mapping[str, Any], ...] = ()
+    """By exchange and symbol: rows, dates, first and last time."""
+    gaps: int = 0
+    longest_gaps: tuple[Gap, ...] = ()
+    untimed: int = 0
+    """Rows without a time, which are left out."""
+    unreadable: int = 0
+    """Lines that cannot be read."""
+    first_unreadable: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All files of a group, by their names."""
+
+    folder: str
+    by: str
+    """What tells exchange, symbol and date: ``hive folders``, names, ``rows``."""
+    files: int
+    bytes: int
+    empty: int
+    """Files without content, of those that were looked at."""
+    example: str
+    exchanges: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    first_date: str = ""
+    last_date: str = ""
+    dates: int = 0
+    missing_dates: tuple[str, ...] = ()
+    """``exchange symbol date`` of days without a file between others."""
+    strangers: int = 0
+    """Files that the proposed pattern does not fit."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Files of one kind."""
+
+    layout: Layout
+    format: str
+    packing: str
+    delimiter: str
+    columns: tuple[str, ...]
+    choices: tuple[Choice, ...] = ()
+    """The adapter; then others that read the same files to another end."""
+    others: tuple[Choice, ...] = ()
+    """Adapters that might do as well, less likely."""
+    contents: tuple[Contents, ...] = ()
+    """Of each of :attr:`choices`."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that was found under a path."""
+
+    path: str
+    lake: str
+    lake_known: bool
+    """Whether a models.yaml or an option says it."""
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> dict[str, Mapping[str, Any]]:
+        """Name -> entry for models.yaml, of all that was recognised."""
+        named: dict[str, Mapping[str, Any]] = {}
+        for choice in self.choices:
+            named[_free(choice.adapter.replace("/", "_"), named)] = choice.source
+        return named
+
+    @property
+    def choices(self) -> list[Choice]:
+        return [choice for finding in self.findings for choice in finding.choices]
+
+    def yaml(self) -> str:
+        """The ``sources:`` entry, with remarks as comments; empty where nothing was recognised."""
+        if not self.sources:
+            return ""
+        lines = [] if self.lake_known else [f"lake: {_scalar(self.lake)} # the sources' paths are relative to it"]
+        lines.append("sources:")
+        for (name, source), choice in zip(self.sources.items(), self.choices, strict=True):
+            lines.append(f"  {name}:")
+            for key, value in source.items():
+                remark = f" # {choice.remarks[key]}" if key in choice.remarks else ""
+                lines.append(f"    {key}: {_scalar(value)}{remark}")
+        return "\n".join(lines) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"sources": self.sources, "yaml": self.yaml()}
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    number = 2
+    while (free := name if number == 2 else f"{name}_{number - 1}") in taken:
+        number += 1
+    return free
+
+
+def _scalar(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip()
+    return text.removesuffix("\n...").strip()

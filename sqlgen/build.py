@@ -14,7 +14,6 @@ from pathlib import Path
 import duckdb
 
 from sqlgen import states, storage
-from sqlgen.compiler import partition_predicate
 from sqlgen.decode import parquet_rows
 from sqlgen.errors import TaskError
 from sqlgen.inputs import Inputs
@@ -26,6 +25,7 @@ from sqlgen.model_planner import new_files
 from sqlgen.partitions import KEYS
 from sqlgen.plan import Task
 from sqlgen.planner import Planner
+from sqlgen.predicates import partition_predicate
 from sqlgen.project import Project
 from sqlgen.quality import Count
 from sqlgen.quarantine import Quarantine

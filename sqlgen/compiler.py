@@ -19,11 +19,12 @@ from sqlgen.checksql import Checked, kept
 from sqlgen.config import Source
 from sqlgen.keys import Given, given_keys
 from sqlgen.model import Model, ModelInput, adapter_template
-from sqlgen.partitions import KEYS, Partition
+from sqlgen.partitions import KEYS
 from sqlgen.patterns import PathPattern
+from sqlgen.predicates import input_predicate
 from sqlgen.project import Project
 from sqlgen.quality import KEPT, identity, removing
-from sqlgen.quoting import ident, literal
+from sqlgen.quoting import ident
 from sqlgen.scope import EDGES, Edge, Layout, Scan, Scope
 from sqlgen.statements import KERNEL_ROWS, compiled_file, compiled_file_with_kernels, copy, copy_options, indent
 from sqlgen.templates import Csv
@@ -72,6 +73,7 @@ class Compiler:
     empty: frozenset[str] = frozenset()
     """Sources without files."""
     _compiled: dict[str, CompiledModel] = field(default_factory=dict)
+    _columns: dict[tuple[object, ...], dict[str, str]] = field(default_factory=dict)
 
     def compile(self, name: str) -> CompiledModel:
         """The whole-lake SQL of a model and its fingerprint."""
@@ -222,8 +224,11 @@ class Compiler:
     def raw_columns(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, str]:
         """The columns that an adapter reads from its files, with their SQL types; see :func:`adapters.raw_columns`."""
         assert entry.source is not None
-        context = self._adapter_context(model, entry, scan)
-        return raw_columns(self.project.library, entry.source, context, scan.hive_keys)
+        key = (model.name, entry.name, scan.format, scan.hive_keys)
+        if key not in self._columns:
+            context = self._adapter_context(model, entry, scan)
+            self._columns[key] = raw_columns(self.project.library, entry.source, context, scan.hive_keys)
+        return self._columns[key]
 
     def published_select(self, name: str, scan: Scan) -> str:
         """The SELECT over published files of a model, which hold the partition columns too.
@@ -281,27 +286,6 @@ def _file(model: Model, parts: Parts, fingerprint: str, foreign: list[str]) -> s
     if feed is None:
         return compiled_file(model, select, fingerprint, foreign)
     return compiled_file_with_kernels(model, feed, trades, select, fingerprint, foreign)
-
-
-def input_predicate(entry: ModelInput) -> str | None:
-    """The part of an input that models.yaml chose, as SQL over canonical rows."""
-    spec = entry.spec
-    parts = [
-        f"{key} IN ({', '.join(literal(value) for value in values)})"
-        for key, values in (("exchange", spec.exchange), ("symbol", spec.symbol))
-        if values is not None
-    ]
-    if spec.date_start is not None:
-        parts.append(f"date >= {literal(spec.date_start)}")
-    if spec.date_end is not None:
-        parts.append(f"date <= {literal(spec.date_end)}")
-    return " AND ".join(parts) or None
-
-
-def partition_predicate(partition: Partition) -> str:
-    """The rows of one partition."""
-    terms = (f"{ident(key)} = {'DATE ' if key == 'date' else ''}{literal(value)}" for key, value in partition.values)
-    return " AND ".join(terms) or "TRUE"
 
 
 def digest(*parts: Any) -> str:

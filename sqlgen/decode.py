@@ -20,6 +20,8 @@ from sqlgen.templates import Csv, Library
 DECODE_TEMPLATE = "publish/decode.sql.j2"
 _TEXT = 500
 """Characters that are kept of a bad line, and of what is wrong with it."""
+_ERRORS = 3
+"""Errors that are told of one line."""
 _MIXED_LINE_ENDS = "invalid state"
 
 
@@ -145,10 +147,14 @@ class Decoder:
 
     def _rejected(self, where: str = "") -> list[BadLine]:
         """What the CSV reader could not read in this connection's last scan."""
+        # A line that is too short has one error a column: the first tells how many there are.
         query = f"""
             SELECT
                 line,
-                string_agg(error_message[:{_TEXT}], '; ' ORDER BY column_idx),
+                coalesce(
+                    arg_min(error_message, column_idx) FILTER (error_type = 'MISSING COLUMNS'),
+                    array_to_string(list(error_message[:{_TEXT}] ORDER BY column_idx)[:{_ERRORS}], '; ')
+                ),
                 any_value(trim(csv_line[:{_TEXT}], E'\\r\\n'))
             FROM reject_errors {where} GROUP BY line ORDER BY line
         """

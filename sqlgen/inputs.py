@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlgen.compiler import input_predicate, partition_predicate
 from sqlgen.errors import TaskError
 from sqlgen.landing import Landed, Landing
 from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition
 from sqlgen.plan import Slice, Task
 from sqlgen.planner import Planner
+from sqlgen.predicates import input_predicate, partition_predicate
 from sqlgen.project import Project
 from sqlgen.quoting import ident, literal
 from sqlgen.scope import Scan, Scope

@@ -55,7 +55,7 @@ class Landing:
         if layout.format == "parquet":
             paths = [self.lake / file.path for file in files]
             with contextlib.suppress(TemplateError):  # an adapter that reads Parquet in its own way names no columns
-                check_parquet(paths, sql_schema(self.compiler.raw_columns(model, entry, scan), self.connection), hint)
+                check_parquet(paths, sql_schema(self.compiler.raw_columns(model, entry, scan)), hint)
             return Landed(tuple(map(str, paths)), layout.format, layout.hive_keys)
         columns = self.compiler.raw_columns(model, entry, scan)
         csv = self.compiler.csv(model, entry)

@@ -69,7 +69,7 @@ def _lossy(
     """Places of the rows that lack a value which is in their line, and what that is."""
     if set(types.values()) == {"JSON"}:
         return {}
-    columns = sql_schema(types, connection)
+    columns = sql_schema(types)
     lost = {
         field.name: " OR ".join(_lost(f'$."{field.name}"', f"[{ident(field.name)}]", field.type)) for field in columns
     }
@@ -126,7 +126,7 @@ def check_columns(
     optional: Iterable[str],
 ) -> None:
     """:class:`TaskError` where a column is in no line, or in none as the adapter takes it."""
-    schema = sql_schema(types, connection)
+    schema = sql_schema(types)
     unseen = _unseen(connection, decoded, schema, list(types), f"LIMIT {SAMPLE}")
     unseen = _unseen(connection, decoded, schema, unseen, "") if unseen else []
     missing, misread = [], []

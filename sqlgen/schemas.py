@@ -6,6 +6,7 @@ one of empty objects: both would be NULLs that nobody sent.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,11 +18,16 @@ from sqlgen.errors import TaskError
 from sqlgen.quoting import ident
 
 
-def sql_schema(types: Mapping[str, str], connection: duckdb.DuckDBPyConnection) -> pa.Schema:
+def sql_schema(types: Mapping[str, str]) -> pa.Schema:
     """Columns with SQL types, as Arrow has them."""
-    columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in types.items())
-    schema: pa.Schema = connection.sql(f"SELECT {columns} LIMIT 0").to_arrow_table().schema
-    return schema
+    return _sql_schema(tuple(types.items()))
+
+
+@functools.cache
+def _sql_schema(types: tuple[tuple[str, str], ...]) -> pa.Schema:
+    columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in types)
+    with duckdb.connect() as connection:
+        return connection.sql(f"SELECT {columns} LIMIT 0").to_arrow_table().schema
 
 
 def check_parquet(paths: Iterable[Path], expected: pa.Schema, advice: str = "") -> None:

@@ -195,6 +195,7 @@ LAYERS = [
     "statements",
     "adapters",
     "scope",
+    "predicates",
     "compiler",
     "storage",
     "states",

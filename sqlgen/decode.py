@@ -20,6 +20,7 @@ from sqlgen.quoting import ident
 from sqlgen.templates import Csv, Library
 
 DECODE_TEMPLATE = "publish/decode.sql.j2"
+PLACES_TEMPLATE = "publish/places.sql.j2"
 DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -41,7 +42,8 @@ class Decoded:
     """All that it has, apart from a header."""
     bad: tuple[BadLine, ...] = ()
     rows: int = 0
-    """Those of the Parquet file; of NDJSON, lines that cannot be read are rows of NULLs."""
+    """Those of the Parquet file; of NDJSON, and of CSV where places are kept, lines that cannot be read are rows of
+    NULLs."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,9 @@ class Decoder:
         self._copy(readable, target, found, has_header, csv)
         bad = tuple(self._rejected())
         rows = parquet_rows(self.connection, [str(target)])
+        if bad and csv.keep_places:
+            self._keep_places(readable, target, [line.line for line in bad], int(has_header))
+            return Decoded(rows + len(bad), bad, rows + len(bad))
         return Decoded(rows + len(bad), bad, rows)
 
     def _copy(self, readable: Path, target: Path, found: Mapping[str, str], has_header: bool, csv: Csv) -> None:
@@ -150,6 +155,21 @@ class Decoder:
         rows = self.connection.execute(query).fetchall()
         self.connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
         return [BadLine(line, reason, text or "") for line, reason, text in rows]
+
+    def _keep_places(self, readable: Path, target: Path, bad: list[int], header: int) -> None:
+        """Write the rows anew, with one of NULLs for each line that could not be read."""
+        whole = target.with_suffix(".whole")
+        statement = self.library.render(
+            PLACES_TEMPLATE,
+            file=str(readable),
+            rows=str(target),
+            columns=list(self.columns),
+            bad_lines=bad,
+            header_lines=header,
+            target=str(whole),
+        )
+        self.connection.execute(statement)
+        whole.replace(target)
 
     def _unlike(self, name: str, target: Path) -> list[BadLine]:
         """Lines that do not look as the adapter says, among those that were read whole."""

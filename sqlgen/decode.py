@@ -193,7 +193,7 @@ class Decoder:
             SELECT number, text, json_valid(text) FROM (
                 SELECT row_number() OVER () - 1 AS number, text
                 FROM read_csv($file, auto_detect = false, header = false, delim = '\x01', quote = '', escape = '',
-                    columns = {'text': 'VARCHAR'})
+                    strict_mode = false, columns = {'text': 'VARCHAR'})
                 WHERE trim(text) <> ''
             )
             WHERE list_contains($numbers, number) ORDER BY number

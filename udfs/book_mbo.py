@@ -210,6 +210,8 @@ class BookMbo(Kernel):
         return snapshots.arrays(rows, count)
 
     def waiting(self, state: State) -> Sequence[Array]:
+        # Not before: when a table grows or shrinks must not depend on how the records come in batches.
+        state |= tables.as_state(tables.fitted(tables.of(state)))
         return snapshots.take_waiting(state, self.given["max_levels"])
 
     def _check(self, state: State, batch: Batch) -> None:

@@ -123,9 +123,7 @@ def numbered(count: int = 30) -> list[Message]:
 
 def seeded() -> list[Message]:
     """The same, with snapshots from outside."""
-    return [
-        Message(m.ts, m.levels, m.snapshot, last=m.last) if m.snapshot else m for m in numbered()
-    ]
+    return [Message(m.ts, m.levels, m.snapshot, last=m.last) if m.snapshot else m for m in numbered()]
 
 
 SPOIL: dict[str, Callable[[dict[str, Any]], Any]] = {

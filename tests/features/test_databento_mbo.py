@@ -37,8 +37,8 @@ def orders(seed: int, count: int = 120, start: int = MIDNIGHT) -> list[Order]:
     """A snapshot whose orders are older than the day, then events of several records, with gaps and clearings."""
     rng = random.Random(seed)
     made = [order(start, "R", flags=SNAPSHOT | BAD_TS_RECV, sent=start - 7 * S)]
-    for number in IDS[:4]:
-        made.append(priced(rng, start, "A", number, SNAPSHOT | BAD_TS_RECV, sent=start - rng.randint(1, 10**6) * S))
+    old = SNAPSHOT | BAD_TS_RECV
+    made += [priced(rng, start, "A", number, old, sent=start - rng.randint(1, 10**6) * S) for number in IDS[:4]]
     made[-1] = dataclasses.replace(made[-1], flags=made[-1].flags | LAST)
     ts = start + S
     for _ in range(count):
@@ -145,6 +145,14 @@ def test_keys_may_stand_in_the_rows(variant: str, tmp_path: Path) -> None:
     assert {str(date) for date in table["date"].to_pylist()} == {DAY}
     assert set(table["symbol"].to_pylist()) == {"AAPL"}
     assert book_rows(tmp_path) == order_books(events(rows), depth=DEPTH)
+
+
+def test_a_line_of_which_the_key_is_not_known_breaks_no_book(tmp_path: Path) -> None:
+    rows = orders(8, 50)
+    save(tmp_path / "lake/raw/all.csv", broken_line(databento.table(rows, "mbo"), 30))
+    outcome = run(mbo(tmp_path, {"adapter": "databento/mbo", "pattern": "*", "exchange": "nasdaq"}), "--select", "book")
+    assert book_rows(tmp_path) == order_books(events(rows), depth=DEPTH)
+    assert "readable of updates: 1 quarantined" in outcome.out
 
 
 # --- What cannot be read ---------------------------------------------------------------------------------------------

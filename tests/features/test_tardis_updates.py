@@ -202,7 +202,9 @@ def test_midnight(tmp_path: Path) -> None:
         same_tables(published(tmp_path / "a/lake" / model), published(tmp_path / "b/lake" / model))
     feeds = [tardis_messages(table_of(messages).rows) for messages in days.values()]
     table = published(tmp_path / "a/lake/book")
-    by_day = [table.filter(row) for row in ([d.isoformat() == date for d in table["date"].to_pylist()] for date in days)]
+    by_day = [
+        table.filter(row) for row in ([d.isoformat() == date for d in table["date"].to_pylist()] for date in days)
+    ]
     assert sum(part.num_rows for part in by_day) == table.num_rows
     rows = book_rows(tmp_path / "a")
     assert sorted(rows, key=repr) == sorted(level_books([m for part in feeds for m in part], depth=DEPTH), key=repr)
@@ -217,7 +219,7 @@ def test_a_break_at_the_end_of_a_day_is_known_on_the_next(tmp_path: Path) -> Non
     both = [*tardis_messages(lines), *tardis_messages(second.rows)]
     rows = book_rows(tmp_path)
     assert rows == level_books(both, depth=DEPTH)
-    assert [row["feed_reset"] for row in rows if row["ts"] > START + 43_200 * S][0]
+    assert next(row["feed_reset"] for row in rows if row["ts"] > START + 43_200 * S)
 
 
 # --- Compiled --------------------------------------------------------------------------------------------------------

@@ -187,7 +187,14 @@ def test_the_adapter_can_tell_a_break() -> None:
     assert prices(rows) == [(1, 10.0, False), (2, 10.1, False), (3, 10.0, True), (4, 10.2, False), (7, 10.0, True)]
 
 
-UNREADABLE = [(None, 10.0, 1.0), (None, None, 1.0), (BID, None, 1.0), (BID, 10.0, None), (ASK, math.nan, 0.0), (0, None, None)]
+UNREADABLE = [
+    (None, 10.0, 1.0),
+    (None, None, 1.0),
+    (BID, None, 1.0),
+    (BID, 10.0, None),
+    (ASK, math.nan, 0.0),
+    (0, None, None),
+]
 
 
 @pytest.mark.parametrize("level", UNREADABLE)

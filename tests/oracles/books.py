@@ -36,9 +36,7 @@ class Message:
     def unreadable(self) -> bool:
         """Some value of a level is not known."""
         return any(
-            side in (None, 0) or value is None or math.isnan(value)
-            for side, *values in self.levels
-            for value in values
+            side in (None, 0) or value is None or math.isnan(value) for side, *values in self.levels for value in values
         )
 
 
@@ -49,7 +47,9 @@ Book = dict[tuple[int, float], float]
 def change(book: Book, message: Message) -> None:
     """Apply a message's levels."""
     for side, price, size in message.levels:
-        assert side is not None and price is not None and size is not None
+        assert side is not None
+        assert price is not None
+        assert size is not None
         if not (price > 0 and math.isfinite(price)):
             continue
         book.pop((side, price), None)

@@ -18,6 +18,7 @@ from sqlgen.errors import TaskError, first_line
 from sqlgen.templates import Csv, Library
 
 DECODE_TEMPLATE = "publish/decode.sql.j2"
+PLACES_TEMPLATE = "publish/places.sql.j2"
 _TEXT = 500
 """Characters that are kept of a bad line, and of what is wrong with it."""
 _ERRORS = 3
@@ -44,7 +45,8 @@ class Decoded:
     """All that it has, apart from a header."""
     bad: tuple[BadLine, ...] = ()
     rows: int = 0
-    """Those of the Parquet file: the lines that could be read; of an adapter that takes lines apart itself, all."""
+    """Those of the Parquet file: the lines that could be read; where places are kept, all, those
+    that could not be read as rows of NULLs; of an adapter that takes lines apart itself, all."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class Decoder:
             strict = False
             self._copy(readable, target, everything, strict)
         lines = parquet_rows(self.connection, [str(target)])
-        misread = ndjson.misread(self.connection, readable, target, self.columns, strict)
+        keep = self.csv.keep_places
+        misread = ndjson.misread(self.connection, readable, target, self.columns, strict, keep)
         bad = [BadLine(line, reason, text[:_TEXT]) for line, reason, text in misread]
         if lines and len(bad) == lines and bad[0].reason != ndjson.NOTHING:
             raise TaskError(self._unreadable(path, lines, bad[0]))
@@ -95,21 +98,28 @@ class Decoder:
         except TaskError as error:
             message = f"{path}: {error}. Is it another schema version, or another adapter's?{self.advice}"
             raise TaskError(message) from None
-        return Decoded(lines, tuple(bad), lines - len(bad))
+        return Decoded(lines, tuple(bad), lines if keep else lines - len(bad))
 
     def _table(self, path: Path, readable: Path, target: Path) -> Decoded:
         dialect = dialect_of(str(path), rawfile.first_line(readable), self.columns, self.csv)
         plain = target.with_suffix(".plain")
         try:
-            self._scan(readable, plain, target, dialect)
+            return self._read(path, self._scan(readable, plain, target, dialect), target, dialect)
         finally:
             plain.unlink(missing_ok=True)
+
+    def _read(self, path: Path, scanned: Path, target: Path, dialect: Dialect) -> Decoded:
+        """What a scan gave, and what it could not read."""
         rows = parquet_rows(self.connection, [str(target)])
         count = "SELECT count(DISTINCT line), min(line) FROM reject_errors"
         [(number, first)] = self.connection.execute(count).fetchall()
         if number and not rows:
             raise TaskError(self._unreadable(path, number, *self._rejected(f"WHERE line = {first}")))
-        return Decoded(rows + number, tuple(self._rejected()) if number else (), rows)
+        bad = tuple(self._rejected()) if number else ()
+        if bad and self.csv.keep_places:
+            self._keep_places(scanned, target, [line.line for line in bad], int(dialect.header))
+            return Decoded(rows + number, bad, rows + number)
+        return Decoded(rows + number, bad, rows)
 
     def _whole(self, path: Path, readable: Path, target: Path) -> Decoded:
         """Lines that the adapter takes apart; those that do not look as it says are told, and stay where they are."""
@@ -120,15 +130,18 @@ class Decoder:
             raise TaskError(self._unreadable(path, rows, bad[0]))
         return Decoded(rows, bad, rows)
 
-    def _scan(self, readable: Path, plain: Path, target: Path, dialect: Dialect) -> None:
+    def _scan(self, readable: Path, plain: Path, target: Path, dialect: Dialect) -> Path:
+        """Write the rows to ``target``; the file that they are from, which may be a copy at ``plain``."""
         # A scan that failed leaves what it rejected behind, for the next one to be added to.
         self.connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
         try:
             self._copy(readable, target, dialect)
+            return readable
         except duckdb.InvalidInputException as error:
             if _MIXED_LINE_ENDS not in str(error):
                 raise
             self._copy(rawfile.unix_lines(readable, plain), target, dialect)
+            return plain
 
     def _copy(self, readable: Path, target: Path, dialect: Dialect, strict: bool = False) -> None:
         statement = self.library.render(
@@ -160,6 +173,21 @@ class Decoder:
         """
         rows = self.connection.execute(query).fetchall()
         return [BadLine(line, reason, text or "") for line, reason, text in rows]
+
+    def _keep_places(self, readable: Path, target: Path, bad: list[int], header: int) -> None:
+        """Write the rows anew, with one of NULLs for each line that could not be read."""
+        whole = target.with_suffix(".whole")
+        statement = self.library.render(
+            PLACES_TEMPLATE,
+            file=str(readable),
+            rows=str(target),
+            columns=list(self.columns),
+            bad_lines=bad,
+            header_lines=header,
+            target=str(whole),
+        )
+        self.connection.execute(statement)
+        whole.replace(target)
 
     def _unlike(self, name: str, target: Path) -> list[BadLine]:
         """Lines that do not look as the adapter says, among those that were read whole."""

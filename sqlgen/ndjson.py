@@ -35,23 +35,34 @@ _LINES = """
 
 
 def misread(
-    connection: duckdb.DuckDBPyConnection, readable: Path, decoded: Path, types: Mapping[str, str], strict: bool
+    connection: duckdb.DuckDBPyConnection,
+    readable: Path,
+    decoded: Path,
+    types: Mapping[str, str],
+    strict: bool,
+    keep_places: bool,
 ) -> list[tuple[int, str, str]]:
     """Line number, what is wrong, and text of the lines of which nothing came, or not all that is in them.
 
-    Their rows are taken out of ``decoded``. ``strict``: all values were read, or DuckDB would have stopped.
+    Their rows are taken out of ``decoded``, or made NULL where places are kept. ``strict``: all values were read, or
+    DuckDB would have stopped.
     """
     places = dict.fromkeys(_without_values(connection, decoded, types), "")
     if not strict:
-        places |= _lossy(connection, readable, decoded, types)
+        plain = rawfile.unix_lines(readable, decoded.with_suffix(".plain"))
+        try:
+            places |= _lossy(connection, plain, decoded, types)
+        finally:
+            plain.unlink()
     if not places:
         return []
     told = [(number, places[place] or fault, text) for place, number, fault, text in _lines_at(readable, places)]
+    bad = f"file_row_number IN (SELECT unnest({literal(list(places))}))"
+    columns = ", ".join(f"CASE WHEN NOT {bad} THEN {ident(name)} END AS {ident(name)}" for name in types)
+    rows = f"FROM read_parquet({literal(str(decoded))})"
+    kept = f"SELECT {columns} {rows}" if keep_places else f"SELECT * {rows} WHERE NOT {bad}"
     rest = decoded.with_suffix(".rest")
-    connection.execute(
-        f"COPY (SELECT * FROM read_parquet({literal(str(decoded))}) WHERE file_row_number NOT IN"
-        f" (SELECT unnest({literal(list(places))}))) TO {literal(str(rest))} (FORMAT parquet, COMPRESSION uncompressed)"
-    )
+    connection.execute(f"COPY ({kept}) TO {literal(str(rest))} (FORMAT parquet, COMPRESSION uncompressed)")
     rest.replace(decoded)
     return told
 

@@ -61,6 +61,8 @@ class Csv(BaseModel):
     """Without one, a stray quote cannot swallow the lines after it."""
     optional: tuple[str, ...] = ()
     """Columns that some files do not have; those with a JSON object a line too."""
+    keep_places: bool = False
+    """Whether a line that cannot be read leaves a row without values: its adapter must know that it was there."""
     lines: dict[str, Lines] = {}
     """Files by a pattern of their names, others are not read. Each line is the one column ``text``, also one that
     cannot be read, so that lines keep their numbers."""

@@ -54,7 +54,8 @@ def rebuild(
         ids = (updates.first[i], updates.last[i], updates.before[i])
         if feed.place[MODE] == BETWEEN:
             feeds.begin(feed, levels, watch, ids, updates.is_snapshot[i], updates.feed_break[i])
-        feeds.take(feed, levels, ids, updates.side[i], updates.price[i], updates.size[i], updates.ends[i])
+        side, price, size = updates.side[i], updates.price[i], updates.size[i]
+        feeds.take(feed, levels, watch, ids, side, price, size, updates.ends[i])
         if updates.ends[i]:
             n = let_go(updates.ts[i], rules, watch, waiting, rows, n)
             if feeds.end(feed, levels, updates.last[i]):
@@ -68,7 +69,7 @@ class Book(Kernel):
     """Books from level updates."""
 
     name = "book"
-    version = 1
+    version = 2
     doc = "Order books from level updates (L2)"
     replaces_rows = True
     options = snapshots.OPTIONS

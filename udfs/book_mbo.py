@@ -16,7 +16,7 @@ from udfs import levels as books
 from udfs import orders as tables
 from udfs import snapshots
 from udfs.jit import jit
-from udfs.kernel import Array, Batch, Column, Kernel, State
+from udfs.kernel import NO_INTEGER, Array, Batch, Column, Kernel, State
 from udfs.levels import Levels, change_size, is_price, set_size, side_row
 from udfs.orders import Orders
 from udfs.snapshots import Rows, Rules, break_off, give, let_go
@@ -210,11 +210,14 @@ class BookMbo(Kernel):
         return snapshots.arrays(rows, count)
 
     def waiting(self, state: State) -> Sequence[Array]:
+        # Not before: when a table grows or shrinks must not depend on how the records come in batches.
+        state |= tables.as_state(tables.fitted(tables.of(state)))
         return snapshots.take_waiting(state, self.given["max_levels"])
 
     def _check(self, state: State, batch: Batch) -> None:
         """Refuse what would give a wrong book: orders of several venues, and sizes whose sums are not exact."""
         found = np.union1d(state["publisher"], batch["publisher_id"])
+        found = found[found != NO_INTEGER]
         if len(found) > 1:
             raise ValueError(
                 f"{self.name}: records of publishers {', '.join(map(str, found))} for one book. Ids of orders are a"

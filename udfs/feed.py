@@ -35,7 +35,7 @@ class Changes(NamedTuple):
     """Levels in order of arrival."""
 
     side: NDArray[np.float64]
-    """1 bid, -1 ask, NaN: no level."""
+    """1 bid, -1 ask, NaN: no level, 0: a level that cannot be read."""
     price: NDArray[np.float64]
     size: NDArray[np.float64]
 
@@ -156,13 +156,43 @@ def begin(
 
 
 @jit
+def _cannot_be_read(side: float, price: float, size: float) -> bool:
+    """Whether a row stands for a level of which something is not known."""
+    if np.isnan(side):
+        return not (np.isnan(price) and np.isnan(size))
+    return bool(side == 0.0 or np.isnan(price) or np.isnan(size))
+
+
+@jit
+def _spoil(feed: Feed, levels: Levels, watch: NDArray[np.int64]) -> None:
+    """A level of the message at hand cannot be read: the message is of no use, nor is what it was to change."""
+    place = feed.place
+    if place[MODE] in (PATCH, LOG):
+        lose(feed, levels, watch)
+    elif place[MODE] == SEED:
+        levels.counts[:] = 0
+    elif place[MODE] == KEEP:
+        place[KEPT] = 0
+    place[MODE] = SKIP
+
+
+@jit
 def take(
-    feed: Feed, levels: Levels, ids: tuple[int, int, int], side: float, price: float, size: float, ends: bool
+    feed: Feed,
+    levels: Levels,
+    watch: NDArray[np.int64],
+    ids: tuple[int, int, int],
+    side: float,
+    price: float,
+    size: float,
+    ends: bool,
 ) -> None:
     """One row of the message at hand."""
     place = feed.place
     mode = place[MODE]
-    if mode == LOG:
+    if _cannot_be_read(side, price, size):
+        _spoil(feed, levels, watch)
+    elif mode == LOG:
         if place[LOGGED] == MOST_LOGGED:
             # Deltas after the lost ones do not fit any snapshot that is older than these.
             place[LOGGED] = 0

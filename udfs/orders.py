@@ -97,6 +97,16 @@ def move(orders: Orders, to: Orders) -> None:
             put(to, find(to, number), number, orders.sides[k], orders.prices[k], orders.sizes[k])
 
 
+def fitted(orders: Orders) -> Orders:
+    """The same orders, in a smaller table where this one was made for many more: of them only the places are left."""
+    places = max(FEWEST, 1 << (4 * int(orders.used[0])).bit_length())
+    if 4 * places > len(orders.ids):
+        return orders
+    smaller = empty(places)
+    move(orders, smaller)
+    return smaller
+
+
 def empty(places: int) -> Orders:
     """A table without orders."""
     numbers, sides = np.zeros(places, np.int64), np.zeros(places, np.int8)

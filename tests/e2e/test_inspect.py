@@ -73,7 +73,7 @@ def test_what_is_printed_works_when_pasted(adapter: str, tmp_path: Path) -> None
 
 
 def test_every_adapter_has_a_folder_here() -> None:
-    streams = {"binance/depth_spot", "binance/depth_futures", "coinbase/level2", "tardis/incremental_book_L2"}
+    streams = {"binance/depth_spot", "binance/depth_futures", "coinbase/level2"}
     assert set(SHIPPED) - streams - {"databento/mbo"} <= set(FOLDERS)
 
 

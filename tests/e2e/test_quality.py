@@ -679,7 +679,10 @@ def test_a_raw_column_that_is_missing_is_told_as_ever(single: Scratch) -> None:
         f"COPY (SELECT 0 AS timestamp, 0 AS collected_at, 'x' AS trade_id, 1.0 AS price, 'buy' AS side)"
         f" TO '{folder}/data.parquet'"
     )
-    assert "Column 'amount' is not in the input raw" in single.run(code=1)[COSTS1]["error"]
+    assert (
+        "data.parquet: it has no column 'amount', but timestamp, collected_at, trade_id"
+        in single.run(code=1)[COSTS1]["error"]
+    )
 
 
 def test_live_is_refused_where_rows_are_left_out(single: Scratch) -> None:

@@ -8,7 +8,7 @@
 --              max_crossed = 10.0
 -- lookback:    0 s
 -- publishes:   processed/bybit/book (overwrite), by exchange, symbol, date
--- fingerprint: e6ac23b3fa41adde1fb46b2d
+-- fingerprint: adcb648638b20c1fa775cbe5
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -84,7 +84,12 @@ messages AS (
         seq,
         CASE WHEN data IS NOT NULL THEN ts END AS sent,
         list_transform(coalesce(book.b, []), lambda x: {'side': 1, 'price': x[1], 'size': x[2]})
-        || list_transform(coalesce(book.a, []), lambda x: {'side': -1, 'price': x[1], 'size': x[2]}) AS levels,
+        || list_transform(coalesce(book.a, []), lambda x: {'side': -1, 'price': x[1], 'size': x[2]})
+        || CASE
+            WHEN book.b IS NULL OR book.a IS NULL OR book.u IS NULL
+            THEN [{'side': 0, 'price': CAST(NULL AS DOUBLE), 'size': CAST(NULL AS DOUBLE)}]
+            ELSE []
+        END AS levels,
         coalesce(type = 'snapshot', false) OR data IS NULL OR book.u = 1 AS is_snapshot,
         false AS feed_break,
         CASE WHEN data IS NOT NULL THEN book.u END AS first_id,
@@ -96,10 +101,7 @@ in_time AS (
     SELECT
         *,
         coalesce(
-            max(sent) OVER (
-                PARTITION BY exchange, symbol, date ORDER BY seq
-                ROWS UNBOUNDED PRECEDING
-            ),
+            max(sent) OVER (PARTITION BY exchange, symbol, date ORDER BY seq ROWS UNBOUNDED PRECEDING),
             CAST(date AS TIMESTAMP_NS)
         ) AS ts,
         CASE WHEN len(levels) > 0 THEN levels ELSE [NULL] END AS present
@@ -129,7 +131,7 @@ SELECT
     prev_id
 FROM updates;
 
--- kernel book, version 1: Order books from level updates (L2)
+-- kernel book, version 2: Order books from level updates (L2)
 --   options max_levels = 20, emit_interval = 0.0, crossed_books = 'hold', max_crossed = 10.0
 --   reads ts, side, price, size, is_snapshot, feed_break, message_end, first_id, last_id, prev_id
 --   gives ts: timestamp; time of the message

@@ -59,14 +59,14 @@ def test_a_snapshot_and_deltas() -> None:
     assert not any(row["feed_reset"] or row["held_messages"] for row in rows)
 
 
-@pytest.mark.parametrize("size", [math.nan, math.inf, -1.0, 0.0])
+@pytest.mark.parametrize("size", [math.inf, -1.0, 0.0])
 def test_what_is_no_size_takes_the_level_away(size: float) -> None:
     rows = run([Message(1, BASE, snapshot=True), Message(2, ((BID, 10.0, size), (BID, 8.0, size)))])
     assert best(rows)[1] == (2, 9.0, 2.0, 11.0, 3.0)
     assert rows[1]["bid_levels"] == 1
 
 
-@pytest.mark.parametrize("price", [math.nan, math.inf, -10.0, 0.0])
+@pytest.mark.parametrize("price", [math.inf, -10.0, 0.0])
 def test_what_is_no_price_is_no_level(price: float) -> None:
     rows = run([Message(1, BASE, snapshot=True), Message(2, ((BID, price, 1.0),))])
     assert best(rows) == [(1, 10.0, 1.0, 11.0, 3.0), (2, 10.0, 1.0, 11.0, 3.0)]
@@ -187,6 +187,57 @@ def test_the_adapter_can_tell_a_break() -> None:
     assert prices(rows) == [(1, 10.0, False), (2, 10.1, False), (3, 10.0, True), (4, 10.2, False), (7, 10.0, True)]
 
 
+UNREADABLE = [
+    (None, 10.0, 1.0),
+    (None, None, 1.0),
+    (BID, None, 1.0),
+    (BID, 10.0, None),
+    (ASK, math.nan, 0.0),
+    (0, None, None),
+]
+
+
+@pytest.mark.parametrize("level", UNREADABLE)
+def test_a_level_that_cannot_be_read_breaks_the_feed(level: tuple[Any, ...]) -> None:
+    rows = run(
+        [
+            Message(1, BASE, snapshot=True),
+            Message(2, ((BID, 10.1, 1.0), level)),
+            Message(3, ((BID, 10.2, 1.0),)),
+            Message(4, (level, *BASE), snapshot=True),
+            Message(5, ((BID, 10.3, 1.0),)),
+            Message(6, BASE, snapshot=True),
+        ]
+    )
+    assert prices(rows) == [(1, 10.0, False), (6, 10.0, True)]
+
+
+def test_what_cannot_be_read_and_is_not_needed_breaks_nothing() -> None:
+    bad = (BID, None, 1.0)
+    rows = run(
+        [
+            delta(1, 10, 10, 10.0),
+            Message(2, (bad,), snapshot=True, last=9),  # of no use; what waits for another goes on waiting
+            rest(3, 9),
+            delta(4, 11, 11, 10.1),
+            Message(5, (bad,), first=10, last=11),  # known
+            Message(6, (bad,), snapshot=True, last=12),
+            delta(7, 12, 12, 10.2),
+            delta(8, 14, 14, 10.3),  # 13 is missing, and the snapshot that would help is not there
+            rest(9, 14),
+            delta(10, 15, 15, 10.4),
+        ]
+    )
+    assert prices(rows) == [(4, 10.1, False), (7, 10.2, False), (10, 10.4, True)]
+
+
+def test_a_delta_that_waits_and_cannot_be_read() -> None:
+    """Nor do those before it continue a snapshot any more."""
+    waiting = [delta(1, 10, 10, 10.0), Message(2, ((BID, None, 1.0),), first=11, last=11), delta(3, 12, 12, 10.2)]
+    assert prices(run([*waiting, rest(4, 9), delta(5, 13, 13, 10.3)])) == []
+    assert prices(run([*waiting, rest(4, 11), delta(5, 13, 13, 10.3)])) == [(5, 10.3, False)]
+
+
 CROSSING = ((BID, 11.5, 1.0),)
 
 
@@ -294,7 +345,7 @@ def test_the_log_does_not_grow_forever(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- Random feeds ---------------------------------------------------------------------------------------------------
 
 PRICES = [8.0, 9.0, 9.5, 10.0, 10.5, 11.0, 12.0]
-SIZES = [0.0, 0.0, 1.0, 2.5, 3.0, math.nan, -1.0]
+SIZES = [0.0, 0.0, 1.0, 2.5, 3.0, math.inf, -1.0]
 STEPS = [0, 1, S // 2, S, 3 * S]
 
 
@@ -309,6 +360,8 @@ def feeds_of_any_kind(draw: st.DrawFn) -> list[Message]:
     for _ in range(draw(st.integers(0, 25))):
         ts += draw(st.sampled_from(STEPS))
         levels = tuple(draw(st.lists(level, max_size=5)))
+        if not draw(st.integers(0, 14)):
+            levels = (*levels, draw(st.sampled_from(UNREADABLE)))
         what = draw(st.sampled_from(["delta"] * 6 + ["gap", "again", "snapshot", "outside", "break"]))
         message: dict[str, Any] = {"feed_break": what == "break"}
         first, last = at + 1, at + draw(st.integers(1, 3)) if kind != "stream" else at + 1

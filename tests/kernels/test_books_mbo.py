@@ -233,6 +233,29 @@ def test_a_long_feed_of_many_orders() -> None:
     assert same_state(state, books("book_mbo", records(events), max_levels=DEPTH)[1])
 
 
+def test_the_table_shrinks_when_a_partition_ends() -> None:
+    many = [Event(1, "A", BID, number, 10.0, 1.0) for number in range(3000)]
+    gone = [Event(2, "C", BID, number, 10.0, 1.0) for number in range(10, 3000)]
+    builder = Builder("book_mbo", max_levels=DEPTH)
+    builder(records([Event(0, "R"), *many, *gone, Event(2, "N", flags=LAST)]))
+    assert len(builder.state["book_mbo"]["order_ids"]) == 8192
+    assert builder.end() == []
+    assert len(builder.state["book_mbo"]["order_ids"]) == 64
+    rows = builder(records([Event(3, "C", BID, 4, 10.0, 1.0), Event(3, "M", BID, 5, 11.0, 2.0, LAST)]))
+    assert [(r["bid_price_00"], r["bid_size_00"], r["bid_size_01"]) for r in rows] == [(11.0, 2.0, 8.0)]
+    kept = builder.state["book_mbo"]["order_ids"]
+    builder.end()
+    assert builder.state["book_mbo"]["order_ids"] is kept
+
+
+def test_a_record_that_cannot_be_read_is_of_no_publisher() -> None:
+    lost: dict[str, Any] = records([Event(2, "N", flags=BAD)])[0] | {"publisher_id": None}
+    rows = [*records([Event(1, "R", flags=LAST)]), lost, *records([Event(3, "R", SNAPSHOT, flags=SNAPSHOT | LAST)])]
+    given, state = books("book_mbo", rows, max_levels=DEPTH)
+    assert resets(given) == [(1, False), (3, True)]
+    assert state["book_mbo"]["publisher"].tolist() == [1]
+
+
 def test_the_kernel_reads_ids_as_they_are() -> None:
     batch = Builder("book_mbo").batch(records([Event(1, "A", BID, 2**62 + 1, 1.0, 1.0)]))
     assert batch["order_id"].tolist() == [2**62 + 1]

@@ -19,8 +19,8 @@ class Message:
     """One message of a level feed."""
 
     ts: int
-    levels: tuple[tuple[int, float, float], ...] = ()
-    """Side (1, -1), price, size."""
+    levels: tuple[tuple[int | None, float | None, float | None], ...] = ()
+    """Side (1, -1), price, size. What could not be read is None, a side also 0."""
     snapshot: bool = False
     feed_break: bool = False
     first: int | None = None
@@ -32,6 +32,13 @@ class Message:
         """A snapshot that was asked for beside the feed."""
         return self.snapshot and self.first is None and self.last is not None
 
+    @property
+    def unreadable(self) -> bool:
+        """Some value of a level is not known."""
+        return any(
+            side in (None, 0) or value is None or math.isnan(value) for side, *values in self.levels for value in values
+        )
+
 
 Book = dict[tuple[int, float], float]
 """(side, price) -> size."""
@@ -40,6 +47,9 @@ Book = dict[tuple[int, float], float]
 def change(book: Book, message: Message) -> None:
     """Apply a message's levels."""
     for side, price, size in message.levels:
+        assert side is not None
+        assert price is not None
+        assert size is not None
         if not (price > 0 and math.isfinite(price)):
             continue
         book.pop((side, price), None)
@@ -154,6 +164,10 @@ class Feed:
         """A message; whether the book is another one after it."""
         if message.feed_break:
             self.lose()
+        if message.snapshot and not message.outside and message.unreadable:
+            self.book = {}  # it begins, and is no book
+            self.lose()
+            return False
         if message.outside:
             return self.take_outside(message)
         if message.snapshot:
@@ -169,7 +183,7 @@ class Feed:
     def take_delta(self, message: Message) -> bool:
         if self.book is None:
             if message.last is not None:
-                self.unused.append(message)
+                self.unused = [] if message.unreadable else [*self.unused, message]
             return False
         found = fits(message, self.known, self.from_outside)
         if found == "gap" and self.spare is not None:
@@ -179,7 +193,10 @@ class Feed:
             found = fits(message, self.known, True)
         if found == "gap":
             self.lose()
-            self.unused.append(message)
+            self.unused = [] if message.unreadable else [message]
+        if found == "next" and message.unreadable:
+            self.lose()
+            return False
         if found != "next":
             return False
         change(self.book, message)
@@ -195,7 +212,9 @@ class Feed:
         if self.book is not None:
             newest = max(-1 if self.known is None else self.known, (self.spare.last or 0) if self.spare else -1)
             if self.known is None or message.last > newest:
-                self.spare = message
+                self.spare = None if message.unreadable else message
+            return False
+        if message.unreadable:
             return False
         self.seed(message)
         for number, delta in enumerate(self.unused):

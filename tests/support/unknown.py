@@ -144,6 +144,9 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
     "tardis/book_snapshot_25": lambda root: _tardis(
         root, "book_snapshot_25", lambda date, s: tardis.book_snapshot(books(date), 25, "binance", s)
     ),
+    "tardis/incremental_l2": lambda root: _tardis(
+        root, "incremental_book_L2", lambda date, s: tardis.incremental(deltas(books(date)), "binance", s)
+    ),
     "databento/mbp10": lambda root: _databento(root, "mbp-10"),
     "databento/mbp1": lambda root: _databento(root, "mbp-1"),
     "databento/trades": lambda root: _databento(root, "trades"),

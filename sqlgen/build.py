@@ -170,7 +170,7 @@ class Builder:
         for entry, part, files in own_files(model, task.slices, self.planner.listings):
             scan = self.inputs.scan(model, task.unit, entry, part, bench.landing)
             assert scan is not None
-            bench.inspection.source(entry, scan, files, bench.landing.decoded, stem)
+            bench.inspection.source(entry, scan, files, bench.landing.decoded.get(entry.ref, {}), stem)
 
     def _copy(self, task: Task, old: Record | None, bench: Bench) -> None:
         model = self.project.models[task.model]
@@ -299,7 +299,8 @@ class Builder:
         listing = self.planner.listings[part.ref]
         current = dict.fromkeys(file for where in part.current for file in listing.partitions[where])
         if listing.layout.format != "parquet":
-            return sum(landing.decoded[file].lines for file in current if file in landing.decoded)
+            decoded = landing.decoded.get(part.ref, {})
+            return sum(decoded[file].lines for file in current if file in decoded)
         return parquet_rows(landing.connection, [str(self.project.lake / file.path) for file in current])
 
     def _take_away(self, task: Task) -> None:

@@ -42,8 +42,9 @@ class Landing:
     lake: Path
     folder: Path
     connection: duckdb.DuckDBPyConnection
-    decoded: dict[FileInfo, Decoded] = field(default_factory=dict)
-    """What each decoded file held."""
+    decoded: dict[str, dict[FileInfo, Decoded]] = field(default_factory=dict)
+    """Source -> what each of its decoded files held: sources may read other columns of the same files."""
+    _places: dict[tuple[str, FileInfo], Path] = field(default_factory=dict)
 
     def land(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> Landed:
         """Files of a source, ready to be scanned; each is decoded once."""
@@ -53,26 +54,25 @@ class Landing:
         hint = advice(library, entry.source)
         scan = Scan(("",), layout.format, layout.hive_keys)
         if layout.format == "parquet":
-            paths = [self.lake / file.path for file in files]
+            raw = [self.lake / file.path for file in files]
             with contextlib.suppress(TemplateError):  # an adapter that reads Parquet in its own way names no columns
-                check_parquet(paths, sql_schema(self.compiler.raw_columns(model, entry, scan)), hint)
-            return Landed(tuple(map(str, paths)), layout.format, layout.hive_keys)
+                check_parquet(raw, sql_schema(self.compiler.raw_columns(model, entry, scan)), hint)
+            return Landed(tuple(map(str, raw)), layout.format, layout.hive_keys)
         columns = self.compiler.raw_columns(model, entry, scan)
         csv = self.compiler.csv(model, entry)
         decoder = Decoder(library, layout.format, columns, csv, self.connection, hint)
-        decoded: list[str] = []
+        known = self.decoded.setdefault(entry.ref, {})
         keys: tuple[str, ...] = ()
         for number, file in enumerate(files):
             placed = dict(_placed(path_keys(entry.source, file.path) or {}))
             keys = tuple(placed)
-            target = self.folder.joinpath(
-                entry.ref, *(Partition(((key, value),)).path for key, value in placed.items())
-            )
-            target = target / f"{number:06}" / f"{Path(file.path).name}.parquet"
-            if file not in self.decoded or not target.exists():
-                self.decoded[file] = decoder.decode(self.lake / file.path, target)
-            decoded.append(str(target))
-        return Landed(tuple(decoded), "parquet", keys, layout.format)
+            if file not in known:
+                folders = (Partition(((key, value),)).path for key, value in placed.items())
+                place = self.folder.joinpath(entry.ref, *folders, f"{number:06}", f"{Path(file.path).name}.parquet")
+                known[file] = decoder.decode(self.lake / file.path, place)
+                self._places[entry.ref, file] = place
+        paths = tuple(str(self._places[entry.ref, file]) for file in files)
+        return Landed(paths, "parquet", keys, layout.format)
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

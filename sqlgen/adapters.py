@@ -21,7 +21,7 @@ def raw_columns(
 
     In the order of the files where these have no header.
     """
-    template = adapter_template(source)
+    template = adapter_template(source.adapter)
     given = {**context, "options": SimpleNamespace(**context["options"])}
     columns = library.variable(template, "columns", **given)
     named = library.variable(template, "key_columns", {}, **given)
@@ -32,7 +32,7 @@ def raw_columns(
 
 def advice(library: Library, source: Source) -> str:
     """The options by which an adapter can be told what its files are like, for messages."""
-    options = library.header(adapter_template(source)).options
+    options = library.header(adapter_template(source.adapter)).options
     told = [
         f"{name} ({', '.join(map(str, option.choices)) if option.choices and option.type == 'str' else option.doc})"
         for name, option in options.items()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from sqlgen import storage
 from sqlgen.compiler import Compiler
 from sqlgen.engine import Engine
@@ -26,25 +31,23 @@ def catalog_sql(engine: Engine) -> str:
             parts.append(_view(name, source.description, select))
     for name, model in project.models.items():
         folder = project.lake / model.output.path
-        if not any(folder.rglob("*.parquet")):
+        file = next(folder.rglob("*.parquet"), None)
+        if file is None:
             parts.append(f"-- model {name}: nothing published yet\n")
             continue
         scan = Scan((f"{folder}/**/*.parquet",), hive_keys=model.output.partition_by)
         view = _view(name, model.description, compiler.published_select(name, scan))
-        parts.append(view + _comments(name, compiler.compile(name).descriptions))
+        parts.append(view + _comments(name, file, compiler.compile(name).descriptions))
     taken = {*project.sources, *project.models}
-    parts += [
-        _quarantine(engine, model)
-        for model in project.models.values()
-        if model.quarantines and f"{model.name}_quarantine" not in taken
-    ]
+    models = (model for model in project.models.values() if f"{model.name}_quarantine" not in taken)
+    parts += [text for model in models if (text := _quarantine(engine, model))]
     return "\n".join(parts)
 
 
 def _quarantine(engine: Engine, model: Model) -> str:
     name, folder = f"{model.name}_quarantine", engine.project.lake / model.quarantine
     if not any(folder.rglob("*.parquet")):
-        return f"-- {name}: no rows are quarantined\n"
+        return f"-- {name}: no rows are quarantined\n" if model.quarantines else ""
     files = literal(f"{folder}/**/*.parquet")
     select = f"SELECT *\nFROM read_parquet({files}, hive_partitioning = false, union_by_name = true)"
     return _view(name, f"Rows that checks of {model.name} and of its sources keep out of it", select)
@@ -66,8 +69,14 @@ def _view(name: str, description: str, select: str) -> str:
     return text + (f"COMMENT ON VIEW {ident(name)} IS {literal(description)};\n" if description else "")
 
 
-def _comments(view: str, descriptions: dict[str, str]) -> str:
+def _comments(view: str, file: Path, descriptions: dict[str, str]) -> str:
+    """Comments of the columns of ``file``: inner queries have some too, and columns not built yet."""
+    try:
+        columns = pq.read_schema(file).names
+    except (pa.ArrowInvalid, OSError):  # a damaged file is told by whoever reads the view
+        return ""
     return "".join(
-        f"COMMENT ON COLUMN {ident(view)}.{ident(column)} IS {literal(text)};\n"
-        for column, text in descriptions.items()
+        f"COMMENT ON COLUMN {ident(view)}.{ident(column)} IS {literal(descriptions[column])};\n"
+        for column in columns
+        if column in descriptions
     )

@@ -41,7 +41,7 @@ class Checker:
     def source(self, name: str, spec: Source) -> None:
         """The adapter of a source, its options, and where its keys come from."""
         at: KeyPath = ("sources", name)
-        header = self._header(adapter_template(spec), (*at, "adapter"))
+        header = self._header(adapter_template(spec.adapter), (*at, "adapter"))
         twice = sorted(fixed_keys(spec).keys() & set(PathPattern(spec.pattern).keys))
         for key in twice:
             self.add((*at, key), f"'pattern' gives {{{key}}} too. Leave one of them out")
@@ -140,7 +140,7 @@ class Checker:
 
     def _adapter(self, source: Source) -> Header:
         try:
-            return self.library.header(adapter_template(source))
+            return self.library.header(adapter_template(source.adapter))
         except TemplateError:
             return Header()  # told with the source
 

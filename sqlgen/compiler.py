@@ -194,7 +194,7 @@ class Compiler:
         if entry.source is None:
             text = self.published_select(entry.ref, scan)
         else:
-            text = self._render(adapter_template(entry.source), **self._adapter_context(model, entry, scan))
+            text = self._render(adapter_template(entry.source.adapter), **self._adapter_context(model, entry, scan))
         return _only(text, scan.predicate)
 
     def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> Checked:
@@ -219,7 +219,7 @@ class Compiler:
     def csv(self, model: Model, entry: ModelInput) -> Csv:
         """How the CSV files of an input are written."""
         assert entry.source is not None
-        return self.project.library.csv(adapter_template(entry.source), model.adapter_options[entry.name])
+        return self.project.library.csv(adapter_template(entry.source.adapter), model.adapter_options[entry.name])
 
     def raw_columns(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, str]:
         """The columns that an adapter reads from its files, with their SQL types; see :func:`adapters.raw_columns`."""

@@ -77,6 +77,8 @@ class Decoder:
                     return Decoded(0)
                 return (self._objects if self.format == "ndjson" else self._table)(path, readable, target)
         except duckdb.Error as error:
+            if "no space left" in str(error).lower():
+                raise
             raise TaskError(f"{path}: {first_line(error)}{_advice(error)}") from error
 
     def _objects(self, path: Path, readable: Path, target: Path) -> Decoded:

@@ -28,7 +28,7 @@ from sqlgen.planner import Planner
 from sqlgen.project import Project
 from sqlgen.report import Report, ReportStore
 from sqlgen.runner import Runner, Settings, Watcher
-from sqlgen.scope import Layout, Scan
+from sqlgen.scope import Layout
 from sqlgen.storage import FileInfo
 
 
@@ -195,8 +195,8 @@ class Engine:
         model = self.project.models[name]
         root, beside = self.project.lake / model.output.path, self.project.lake / model.quarantine
         there = (unit for unit, record in records.items() if _is_there(f"{root}/{unit.path}", record))
-        if not model.quarantines:
-            return frozenset(there)
+        if not beside.exists():
+            return frozenset(unit for unit in there if not records[unit].quarantine)
         return frozenset(unit for unit in there if quarantine.fits(beside / unit.path, records[unit].quarantine))
 
     def _sources(self, models: Iterable[str]) -> list[str]:
@@ -213,8 +213,7 @@ class Engine:
             with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
                 landing = Landing(compiler, self.project.lake, Path(folder), connection)
                 landed = landing.land(model, entry, SourceListing(layout, {}, keyed=False), [file])
-                scan = Scan(landed.paths, landed.format, landed.hive_keys, single_file=True, decoded=landed.decoded)
-                select = compiler.input_select(model, entry, scan)
+                select = compiler.input_select(model, entry, landed.scan())
                 query = f"SELECT DISTINCT exchange, symbol, strftime(date, '%Y-%m-%d') FROM (\n{select}\n)"
                 rows = connection.execute(query).fetchall()
         except (duckdb.Error, TaskError) as error:

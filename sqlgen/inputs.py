@@ -62,15 +62,7 @@ class Inputs:
             single, keyed = False, True
         if not landed.paths:
             return None
-        return Scan(
-            landed.paths,
-            landed.format,
-            landed.hive_keys,
-            single,
-            len(landed.paths) == 1,
-            self._predicate(model, unit, entry, part, keyed),
-            landed.decoded,
-        )
+        return landed.scan(single, self._predicate(model, unit, entry, part, keyed))
 
     def _keys(self, model: str) -> tuple[str, ...]:
         return self.project.models[model].output.partition_by

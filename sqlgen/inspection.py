@@ -51,9 +51,7 @@ class Files:
 
     def told_here(self, file: FileInfo) -> bool:
         """Whether this task tells what of a file belongs to no partition: that of its first partition does."""
-        if self.listing.keyed:
-            return True
-        return min(where for where, files in self.listing.partitions.items() if file in files) in self.partitions
+        return self.listing.keyed or self.listing.first[file] in self.partitions
 
 
 def own_files(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlgen.config import Source
 from sqlgen.partitions import hive_pairs
-from sqlgen.patterns import PathPattern, path_pattern
+from sqlgen.patterns import path_pattern
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def given_keys(source: Source) -> dict[str, Given]:
     """What models.yaml says of the keys of a source's files."""
     given = {key: Given(value) for key, value in fixed_keys(source).items()}
     if source.pattern:
-        pattern = PathPattern(source.pattern)
+        pattern = path_pattern(source.pattern)
         regex = f"/{re.escape(source.path)}/{pattern.regex}$"
         given |= {key: Given(None, regex, group) for group, key in enumerate(pattern.keys, 1)}
     return given

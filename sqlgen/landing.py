@@ -33,6 +33,11 @@ class Landed:
     decoded: str = ""
     """The format they were decoded from."""
 
+    def scan(self, single: bool = False, predicate: str | None = None, untimed: bool = False) -> Scan:
+        """A scan of these files; see :class:`Scan`."""
+        alone = len(self.paths) == 1
+        return Scan(self.paths, self.format, self.hive_keys, single, alone, predicate, self.decoded, untimed)
+
 
 @dataclass
 class Landing:
@@ -45,6 +50,8 @@ class Landing:
     decoded: dict[str, dict[FileInfo, Decoded]] = field(default_factory=dict)
     """Source -> what each of its decoded files held: sources may read other columns of the same files."""
     _places: dict[tuple[str, FileInfo], Path] = field(default_factory=dict)
+    _checked: set[tuple[str, FileInfo]] = field(default_factory=set)
+    """Parquet files of each source whose columns are known to be there."""
 
     def land(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> Landed:
         """Files of a source, ready to be scanned; each is decoded once."""
@@ -54,10 +61,12 @@ class Landing:
         hint = advice(library, entry.source)
         scan = Scan(("",), layout.format, layout.hive_keys)
         if layout.format == "parquet":
-            raw = [self.lake / file.path for file in files]
+            new = [file for file in files if (entry.ref, file) not in self._checked]
             with contextlib.suppress(TemplateError):  # an adapter that reads Parquet in its own way names no columns
-                check_parquet(raw, sql_schema(self.compiler.raw_columns(model, entry, scan)), hint)
-            return Landed(tuple(map(str, raw)), layout.format, layout.hive_keys)
+                expected = sql_schema(self.compiler.raw_columns(model, entry, scan))
+                check_parquet([self.lake / file.path for file in new], expected, hint)
+            self._checked.update((entry.ref, file) for file in new)
+            return Landed(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
         columns = self.compiler.raw_columns(model, entry, scan)
         csv = self.compiler.csv(model, entry)
         decoder = Decoder(library, layout.format, columns, csv, self.connection, hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from sqlgen import storage
@@ -37,13 +38,22 @@ class SourceListing:
     """Data files that do not fit the source's pattern."""
     folder_exists: bool = True
 
+    @cached_property
+    def first(self) -> Mapping[FileInfo, Partition]:
+        """The first partition of each file."""
+        found: dict[FileInfo, Partition] = {}
+        for partition, files in self.partitions.items():
+            for file in files:
+                found.setdefault(file, partition)
+        return found
+
 
 def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
     """List one source; :class:`ListingError` where its folder or its files make no sense."""
     source = project.sources[name]
     folder = project.lake / source.path
     where = f"source '{name}' ({folder})"
-    csv = project.library.header(adapter_template(source)).csv
+    csv = project.library.header(adapter_template(source.adapter)).csv
 
     def wanted(name: str) -> str | None:
         return _format(name, source) if csv.wants(name) else None
@@ -66,7 +76,7 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
             f"{where}: no file fits pattern '{source.pattern}'; the first one there is"
             f" '{below(source, strangers[0])}'. Mend the pattern in models.yaml"
         )
-    files = sorted(keys, key=lambda file: (int(keys[file].get("hour", 0)), file.path))
+    files = sorted(keys, key=lambda file: (_hour(keys[file]), file.path))
     layout = _layout(where, source, files)
     partitions: dict[Partition, list[FileInfo]] = {}
     for file in files:
@@ -75,6 +85,11 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
     ordered = {partition: tuple(found) for partition, found in sorted(partitions.items())}
     known = set(layout.hive_keys) | given_keys(source).keys()
     return SourceListing(layout, ordered, names_partition(known), strangers)
+
+
+def _hour(keys: Mapping[str, str]) -> int:
+    hour = keys.get("hour", "")
+    return int(hour) if hour.isdecimal() else 0
 
 
 def _format(name: str, source: Source) -> str | None:

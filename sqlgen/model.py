@@ -109,6 +109,6 @@ def quarantine_of(path: str) -> str:
     return f"{path}_quarantine"
 
 
-def adapter_template(source: Source) -> str:
+def adapter_template(adapter: str) -> str:
     """Template of a source's adapter."""
-    return f"sources/{source.adapter}{TEMPLATE_SUFFIX}"
+    return f"sources/{adapter}{TEMPLATE_SUFFIX}"

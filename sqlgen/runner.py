@@ -256,7 +256,10 @@ class _Execution:
                         sorter.done(key)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                self.runner.interrupt()
+                going = set(running)
+                while going:  # a task that is between two statements goes on to the next
+                    self.runner.interrupt()
+                    going = concurrent.futures.wait(going, timeout=0.2).not_done
                 raise
 
     def _execute(self, task: Task) -> Result:

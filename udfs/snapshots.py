@@ -38,7 +38,6 @@ OPTIONS = {
 
 _DAY = 86_400 * NANOSECONDS
 _PADDING = 24
-_PADDING = 24
 _TS, _BID_LEVELS, _ASK_LEVELS, _RESET, _HELD = 0, 1, 2, 3, 4
 RESET, HELD, IS_CROSSED, CROSSED_SINCE, WAITING = 0, 1, 2, 3, 4
 """Of ``watch``: whether the feed broke since the last row; messages held back since then; whether the book is crossed

@@ -14,7 +14,7 @@ from sqlgen.compiler import Compiler
 from sqlgen.config import Config, Source
 from sqlgen.landing import Landed, Landing
 from sqlgen.listing import SourceListing, list_source
-from sqlgen.model import Model, ModelInput
+from sqlgen.model import Model, ModelInput, adapter_template
 from sqlgen.partitions import Partition
 from sqlgen.project import Project
 from sqlgen.scope import Layout, Scan
@@ -26,7 +26,7 @@ SOURCE = "inspected"
 
 def default_options(library: Library, adapter: str) -> dict[str, Any]:
     """The options of an adapter with their defaults."""
-    options = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").options
+    options = library.header(adapter_template(adapter)).options
     return {name: option.default for name, option in options.items()}
 
 
@@ -78,16 +78,7 @@ class Bench:
             listing, files = self.listing(), self.files()
             self.landing = Landing(compiler, self.lake, self.lake / ".decoded", self.connection)
             self.landed = self.landing.land(self.model, self.entry, listing, files)
-        landed = self.landed
-        scan = Scan(
-            landed.paths,
-            landed.format,
-            landed.hive_keys,
-            single_file=len(landed.paths) == 1,
-            decoded=landed.decoded,
-            untimed=untimed,
-        )
-        return compiler.input_select(self.model, self.entry, scan)
+        return compiler.input_select(self.model, self.entry, self.landed.scan(untimed=untimed))
 
 
 def _anywhere(source: str, file: FileInfo, layout: Layout) -> tuple[Partition, ...]:

@@ -15,7 +15,8 @@ from sqlgen.inspecting import columnmap
 from sqlgen.inspecting.bench import Bench, adapters
 from sqlgen.inspecting.sniff import Sniffed
 from sqlgen.inspecting.vendors import Vendor
-from sqlgen.templates import TEMPLATE_SUFFIX, Library
+from sqlgen.model import adapter_template
+from sqlgen.templates import Library
 
 GENERIC = "generic/"
 ENOUGH = 0.6
@@ -100,14 +101,14 @@ def variants(library: Library, candidate: Candidate) -> Iterator[Candidate]:
 
 def _choices(library: Library, adapter: str) -> Iterator[tuple[str, Any]]:
     """Options of an adapter that have a choice, with what is not their default."""
-    for name, option in library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").options.items():
+    for name, option in library.header(adapter_template(adapter)).options.items():
         if option.type != "map":
             yield from ((name, choice) for choice in option.choices or () if choice != option.default)
 
 
 def told_options(library: Library, adapter: str, vendor: Vendor | None, path: str) -> dict[str, Any]:
     """Options of an adapter that a file's name tells."""
-    declared = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").options
+    declared = library.header(adapter_template(adapter)).options
     found: dict[str, Any] = {}
     for name, regex in (vendor.options if vendor is not None else {}).items():
         match = re.search(regex, PurePosixPath(path).name)
@@ -135,7 +136,7 @@ def _compared_by(
         declared = Bench(library, Path("x"), source).columns(sniffed.format)
     except SqlgenError:
         return Candidate(adapter, options, named=named) if named else None
-    csv = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").csv
+    csv = library.header(adapter_template(adapter)).csv
     names = [name for name in declared if name not in ("exchange", "symbol")]
     required = [name for name in names if name not in csv.optional]
     if sniffed.format == "csv" and not sniffed.columns:
@@ -150,7 +151,7 @@ def _compared_by(
 
 
 def _mapped(library: Library, adapter: str, sniffed: Sniffed) -> list[Candidate]:
-    declared = library.header(f"sources/{adapter}{TEMPLATE_SUFFIX}").options
+    declared = library.header(adapter_template(adapter)).options
     proposal = columnmap.propose(adapter.removeprefix(GENERIC), sniffed)
     if proposal is None:
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import duckdb
 
 from sqlgen.build import DATA_FILE
-from sqlgen.errors import SqlgenError
+from sqlgen.errors import SqlgenError, first_line
 from sqlgen.manifest import Manifest, Record
 from sqlgen.model import Model, ModelInput
 from sqlgen.modeltests.types import ROWS_FORMAT, Types
@@ -103,7 +102,9 @@ class LakeWriter:
         try:
             self.connection.execute(f"COPY ({scan}) TO {literal(str(path))} (FORMAT parquet)")
         except duckdb.Error as error:
-            raise RowsError(f"rows do not have the types of their columns: {_first_line(error, lines)}") from None
+            raise RowsError(
+                f"rows do not have the types of their columns: {first_line(str(error).replace(str(lines), lines.name))}"
+            ) from None
         finally:
             lines.unlink()
 
@@ -195,8 +196,3 @@ def _fields(kind: str) -> list[str]:
 
 def _json_lines(rows: Iterable[Row]) -> str:
     return "".join(json.dumps(plain(row)) + "\n" for row in rows)
-
-
-def _first_line(error: Exception, path: Path) -> str:
-    lines = str(error).replace(str(path), path.name).strip().splitlines()
-    return next(itertools.chain(lines, [""]))

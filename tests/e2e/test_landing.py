@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from sqlgen import rawfile
 from sqlgen.decode import Decoder
 from tests.support.scratch import Scratch
 
@@ -75,3 +79,32 @@ def test_a_file_that_is_read_for_lookback_is_decoded_once_a_task(quotes: Scratch
     results = quotes.run("--threads", "1")
     assert [len(result["checks"]) for result in results.values()] == [1, 1], "the day before tells of its own"
     assert sorted(decoded) == ["x_A_2026-01-01.csv"] * 2 + ["x_A_2026-01-02.csv"]
+
+
+def test_the_quarantine_of_unreadable_lines_needs_no_checks(quotes: Scratch) -> None:
+    """It has a view, and a partition whose quarantine is gone is built again."""
+    quotes.run()
+    assert quotes.plan() == {}
+    assert "CREATE OR REPLACE VIEW both_quarantine" in quotes.sqlgen("catalog", "--stdout").out
+    shutil.rmtree(quotes.lake / "out/both_quarantine/exchange=x/symbol=A/date=2026-01-02")
+    assert [*quotes.plan()] == ["both A 2026-01-02"]
+    shutil.rmtree(quotes.lake / "out/both_quarantine")
+    assert [*quotes.plan()] == ["both A 2026-01-01", "both A 2026-01-02"]
+    quotes.run()
+    assert len(list((quotes.lake / "out/both_quarantine").rglob("*.parquet"))) == 2
+
+
+def test_a_full_disk_is_no_fault_of_the_file(quotes: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in (quotes.lake / "raw/quotes").iterdir():
+        file.rename(file.with_name(f"{file.name}.zst"))
+    for source in quotes.config["sources"].values():
+        source["pattern"] = f"{PATTERN}.zst"
+    quotes.save()
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.unpacked")
+
+    monkeypatch.setattr(rawfile, "_rewrite", full)
+    for result in quotes.run(code=1).values():
+        assert "The disk is full" in result["error"]
+        assert "Fetch it again" not in result["error"]

@@ -79,7 +79,10 @@ def test_another_adapter_finds_other_partitions(single: Scratch) -> None:
     rows = raw("1.0::DOUBLE").replace("SELECT", "SELECT 'binance' AS exchange, 'a' AS symbol,")
     copy(rows, single.lake / "raw/ccxt/trades/a.parquet")
     single.run()
-    changed = adapter.replace("    symbol,\n    date,", "    upper(symbol) AS symbol,\n    date,", 1)
+    shouted = "shouted AS (SELECT * REPLACE (upper(symbol) AS symbol) FROM positioned)"
+    changed = adapter.replace("}}\n{{ canonical", f"}}}},\n{shouted}\n{{{{ canonical").replace(
+        'END")', "END\", 'shouted')"
+    )
     assert changed != adapter
     single.template("sources/own.sql.j2", changed)
     assert set(single.run("--prune")) >= {"costs A 2026-01-01"}

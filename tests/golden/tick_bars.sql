@@ -73,7 +73,7 @@ SELECT
     trade_id,
     CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
     CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-    CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side
+    CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side -- of the taker
 FROM positioned;
 
 -- kernel tick_bars, version 1: Trades by bar of an equal number of trades

@@ -7,9 +7,11 @@ import contextlib
 import dataclasses
 import datetime as dt
 import graphlib
+import itertools
 import os
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -73,6 +75,19 @@ def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConn
         return duckdb.connect(config=config)
     except duckdb.Error as error:
         raise SqlgenError(f"DuckDB does not take these settings: {error}") from error
+
+
+def duckdb_threads(threads: int, sizes: Sequence[int]) -> int:
+    """Threads of the DuckDB instance while tasks that read ``sizes`` bytes are to be done, on ``threads`` in all.
+
+    A statement runs on the thread of its task and on those that the instance has beyond its first. Tasks enough to keep
+    every thread busy are quicker, in half of the memory, where each has one thread alone; where one of them
+    is far larger than the others, it would be the last by itself.
+    """
+    width = min(threads, len(sizes))
+    if width == 0 or max(sizes) * width > 1.5 * sum(sizes):
+        return threads
+    return threads - width + 1
 
 
 @dataclass
@@ -227,6 +242,9 @@ class _Execution:
     report: Report
     results: dict[TaskId, Result]
 
+    def __post_init__(self) -> None:
+        self._duckdb_threads = self.runner.settings.threads
+
     def go(self) -> None:
         tasks = {task.id: task for task in self.plan.tasks}
         sorter = graphlib.TopologicalSorter(_graph(self.plan))
@@ -236,7 +254,11 @@ class _Execution:
         with concurrent.futures.ThreadPoolExecutor(self.runner.settings.threads) as pool:
             try:
                 while sorter.is_active():
-                    for key in sorter.get_ready():
+                    ready = sorter.get_ready()
+                    if ready:
+                        known = (tasks[key] for key in itertools.chain(running.values(), ready) if key in tasks)
+                        self._share(known, bool(running))
+                    for key in ready:
                         task = tasks.get(key)
                         reason = None if task is None else self._blocked(task, tasks, stop)
                         if task is None or reason:
@@ -261,6 +283,18 @@ class _Execution:
                     self.runner.interrupt()
                     going = concurrent.futures.wait(going, timeout=0.2).not_done
                 raise
+
+    def _share(self, tasks: Iterator[Task], busy: bool) -> None:
+        """Give DuckDB the threads that ``tasks`` leave. Taking some away would wait for statements that run."""
+        settings = self.runner.settings
+        if settings.instance is not None:
+            return
+        next_ones = itertools.islice(tasks, 8 * settings.threads)
+        wanted = duckdb_threads(settings.threads, [_bytes(task) for task in next_ones])
+        if wanted > self._duckdb_threads or (wanted < self._duckdb_threads and not busy):
+            for connection in filter(None, (self.connection, self.builder.writer)):
+                connection.execute(f"SET threads = {wanted}")
+            self._duckdb_threads = wanted
 
     def _execute(self, task: Task) -> Result:
         self.runner.watcher.running(task)
@@ -298,3 +332,8 @@ def _since(begun: float) -> float:
 
 def _now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+def _bytes(task: Task) -> int:
+    """What a task reads of sources; 1 where it reads models, whose files may not be there yet."""
+    return sum(file.size for part in task.slices for file in part.files) or 1

@@ -225,4 +225,6 @@ def moments(name: str, horizons: Sequence[int]) -> Windows:
 
 def _grown(tail: Array, more: int) -> Array:
     """``tail`` with room for ``more`` rows behind it."""
-    return np.concatenate((tail, np.empty((more, *tail.shape[1:]), tail.dtype)))
+    grown = np.empty((len(tail) + more, *tail.shape[1:]), tail.dtype)
+    grown[: len(tail)] = tail
+    return grown

@@ -481,7 +481,10 @@ def test_ctrl_c_stops_a_running_statement(single: Scratch) -> None:
         time.sleep(0.1)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    try:
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()  # it has ended; if it has not, it never would
     assert process.returncode == 130
     assert "run again to go on" in err
     assert not (single.lake / "out").exists()

@@ -31,7 +31,7 @@
 --              wide_bps = 10.0
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: 48bbad7f39bb8de9b963ce3e
+-- fingerprint: 8e8ac30a0548e9410a4217cd
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -174,13 +174,7 @@ WITH orderbook AS (
     ),
     checked AS (
         SELECT
-            exchange,
-            symbol,
-            date,
-            ts,
-            seq,
-            bids AS raw_bids,
-            asks AS raw_asks,
+            *,
             CASE
                 WHEN len(bids) = 20 THEN coalesce(
                     bid_price_00 < 'infinity'
@@ -300,26 +294,26 @@ WITH orderbook AS (
     cleaned AS (
         SELECT
             *,
-            CASE WHEN bids_in_order THEN raw_bids ELSE list_transform(
+            CASE WHEN NOT bids_in_order THEN list_transform(
                 list_reverse_sort(list_distinct([
-                    x.price FOR x IN raw_bids
+                    x.price FOR x IN bids
                     IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
                 ]))[:20],
                 lambda p: {
                     'price': p,
-                    'size': list_sum([x.size FOR x IN raw_bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+                    'size': list_sum([x.size FOR x IN bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
                 }
-            ) END AS bids,
-            CASE WHEN asks_in_order THEN raw_asks ELSE list_transform(
+            ) END AS clean_bids,
+            CASE WHEN NOT asks_in_order THEN list_transform(
                 list_sort(list_distinct([
-                    x.price FOR x IN raw_asks
+                    x.price FOR x IN asks
                     IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
                 ]))[:20],
                 lambda p: {
                     'price': p,
-                    'size': list_sum([x.size FOR x IN raw_asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+                    'size': list_sum([x.size FOR x IN asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
                 }
-            ) END AS asks
+            ) END AS clean_asks
         FROM checked
     )
     SELECT
@@ -328,88 +322,88 @@ WITH orderbook AS (
         date,
         ts,
         seq,
-        CAST(len(bids[:20]) AS SMALLINT) AS bid_levels,
-        CAST(len(asks[:20]) AS SMALLINT) AS ask_levels,
-        bids[1].price AS bid_price_00,
-        bids[1].size AS bid_size_00,
-        asks[1].price AS ask_price_00,
-        asks[1].size AS ask_size_00,
-        bids[2].price AS bid_price_01,
-        bids[2].size AS bid_size_01,
-        asks[2].price AS ask_price_01,
-        asks[2].size AS ask_size_01,
-        bids[3].price AS bid_price_02,
-        bids[3].size AS bid_size_02,
-        asks[3].price AS ask_price_02,
-        asks[3].size AS ask_size_02,
-        bids[4].price AS bid_price_03,
-        bids[4].size AS bid_size_03,
-        asks[4].price AS ask_price_03,
-        asks[4].size AS ask_size_03,
-        bids[5].price AS bid_price_04,
-        bids[5].size AS bid_size_04,
-        asks[5].price AS ask_price_04,
-        asks[5].size AS ask_size_04,
-        bids[6].price AS bid_price_05,
-        bids[6].size AS bid_size_05,
-        asks[6].price AS ask_price_05,
-        asks[6].size AS ask_size_05,
-        bids[7].price AS bid_price_06,
-        bids[7].size AS bid_size_06,
-        asks[7].price AS ask_price_06,
-        asks[7].size AS ask_size_06,
-        bids[8].price AS bid_price_07,
-        bids[8].size AS bid_size_07,
-        asks[8].price AS ask_price_07,
-        asks[8].size AS ask_size_07,
-        bids[9].price AS bid_price_08,
-        bids[9].size AS bid_size_08,
-        asks[9].price AS ask_price_08,
-        asks[9].size AS ask_size_08,
-        bids[10].price AS bid_price_09,
-        bids[10].size AS bid_size_09,
-        asks[10].price AS ask_price_09,
-        asks[10].size AS ask_size_09,
-        bids[11].price AS bid_price_10,
-        bids[11].size AS bid_size_10,
-        asks[11].price AS ask_price_10,
-        asks[11].size AS ask_size_10,
-        bids[12].price AS bid_price_11,
-        bids[12].size AS bid_size_11,
-        asks[12].price AS ask_price_11,
-        asks[12].size AS ask_size_11,
-        bids[13].price AS bid_price_12,
-        bids[13].size AS bid_size_12,
-        asks[13].price AS ask_price_12,
-        asks[13].size AS ask_size_12,
-        bids[14].price AS bid_price_13,
-        bids[14].size AS bid_size_13,
-        asks[14].price AS ask_price_13,
-        asks[14].size AS ask_size_13,
-        bids[15].price AS bid_price_14,
-        bids[15].size AS bid_size_14,
-        asks[15].price AS ask_price_14,
-        asks[15].size AS ask_size_14,
-        bids[16].price AS bid_price_15,
-        bids[16].size AS bid_size_15,
-        asks[16].price AS ask_price_15,
-        asks[16].size AS ask_size_15,
-        bids[17].price AS bid_price_16,
-        bids[17].size AS bid_size_16,
-        asks[17].price AS ask_price_16,
-        asks[17].size AS ask_size_16,
-        bids[18].price AS bid_price_17,
-        bids[18].size AS bid_size_17,
-        asks[18].price AS ask_price_17,
-        asks[18].size AS ask_size_17,
-        bids[19].price AS bid_price_18,
-        bids[19].size AS bid_size_18,
-        asks[19].price AS ask_price_18,
-        asks[19].size AS ask_size_18,
-        bids[20].price AS bid_price_19,
-        bids[20].size AS bid_size_19,
-        asks[20].price AS ask_price_19,
-        asks[20].size AS ask_size_19
+        CAST(CASE WHEN bids_in_order THEN least(len(bids), 20) ELSE len(clean_bids) END AS SMALLINT) AS bid_levels,
+        CAST(CASE WHEN asks_in_order THEN least(len(asks), 20) ELSE len(clean_asks) END AS SMALLINT) AS ask_levels,
+        CASE WHEN bids_in_order THEN bid_price_00 ELSE clean_bids[1].price END AS bid_price_00,
+        CASE WHEN bids_in_order THEN bid_size_00 ELSE clean_bids[1].size END AS bid_size_00,
+        CASE WHEN asks_in_order THEN ask_price_00 ELSE clean_asks[1].price END AS ask_price_00,
+        CASE WHEN asks_in_order THEN ask_size_00 ELSE clean_asks[1].size END AS ask_size_00,
+        CASE WHEN bids_in_order THEN bid_price_01 ELSE clean_bids[2].price END AS bid_price_01,
+        CASE WHEN bids_in_order THEN bid_size_01 ELSE clean_bids[2].size END AS bid_size_01,
+        CASE WHEN asks_in_order THEN ask_price_01 ELSE clean_asks[2].price END AS ask_price_01,
+        CASE WHEN asks_in_order THEN ask_size_01 ELSE clean_asks[2].size END AS ask_size_01,
+        CASE WHEN bids_in_order THEN bid_price_02 ELSE clean_bids[3].price END AS bid_price_02,
+        CASE WHEN bids_in_order THEN bid_size_02 ELSE clean_bids[3].size END AS bid_size_02,
+        CASE WHEN asks_in_order THEN ask_price_02 ELSE clean_asks[3].price END AS ask_price_02,
+        CASE WHEN asks_in_order THEN ask_size_02 ELSE clean_asks[3].size END AS ask_size_02,
+        CASE WHEN bids_in_order THEN bid_price_03 ELSE clean_bids[4].price END AS bid_price_03,
+        CASE WHEN bids_in_order THEN bid_size_03 ELSE clean_bids[4].size END AS bid_size_03,
+        CASE WHEN asks_in_order THEN ask_price_03 ELSE clean_asks[4].price END AS ask_price_03,
+        CASE WHEN asks_in_order THEN ask_size_03 ELSE clean_asks[4].size END AS ask_size_03,
+        CASE WHEN bids_in_order THEN bid_price_04 ELSE clean_bids[5].price END AS bid_price_04,
+        CASE WHEN bids_in_order THEN bid_size_04 ELSE clean_bids[5].size END AS bid_size_04,
+        CASE WHEN asks_in_order THEN ask_price_04 ELSE clean_asks[5].price END AS ask_price_04,
+        CASE WHEN asks_in_order THEN ask_size_04 ELSE clean_asks[5].size END AS ask_size_04,
+        CASE WHEN bids_in_order THEN bid_price_05 ELSE clean_bids[6].price END AS bid_price_05,
+        CASE WHEN bids_in_order THEN bid_size_05 ELSE clean_bids[6].size END AS bid_size_05,
+        CASE WHEN asks_in_order THEN ask_price_05 ELSE clean_asks[6].price END AS ask_price_05,
+        CASE WHEN asks_in_order THEN ask_size_05 ELSE clean_asks[6].size END AS ask_size_05,
+        CASE WHEN bids_in_order THEN bid_price_06 ELSE clean_bids[7].price END AS bid_price_06,
+        CASE WHEN bids_in_order THEN bid_size_06 ELSE clean_bids[7].size END AS bid_size_06,
+        CASE WHEN asks_in_order THEN ask_price_06 ELSE clean_asks[7].price END AS ask_price_06,
+        CASE WHEN asks_in_order THEN ask_size_06 ELSE clean_asks[7].size END AS ask_size_06,
+        CASE WHEN bids_in_order THEN bid_price_07 ELSE clean_bids[8].price END AS bid_price_07,
+        CASE WHEN bids_in_order THEN bid_size_07 ELSE clean_bids[8].size END AS bid_size_07,
+        CASE WHEN asks_in_order THEN ask_price_07 ELSE clean_asks[8].price END AS ask_price_07,
+        CASE WHEN asks_in_order THEN ask_size_07 ELSE clean_asks[8].size END AS ask_size_07,
+        CASE WHEN bids_in_order THEN bid_price_08 ELSE clean_bids[9].price END AS bid_price_08,
+        CASE WHEN bids_in_order THEN bid_size_08 ELSE clean_bids[9].size END AS bid_size_08,
+        CASE WHEN asks_in_order THEN ask_price_08 ELSE clean_asks[9].price END AS ask_price_08,
+        CASE WHEN asks_in_order THEN ask_size_08 ELSE clean_asks[9].size END AS ask_size_08,
+        CASE WHEN bids_in_order THEN bid_price_09 ELSE clean_bids[10].price END AS bid_price_09,
+        CASE WHEN bids_in_order THEN bid_size_09 ELSE clean_bids[10].size END AS bid_size_09,
+        CASE WHEN asks_in_order THEN ask_price_09 ELSE clean_asks[10].price END AS ask_price_09,
+        CASE WHEN asks_in_order THEN ask_size_09 ELSE clean_asks[10].size END AS ask_size_09,
+        CASE WHEN bids_in_order THEN bid_price_10 ELSE clean_bids[11].price END AS bid_price_10,
+        CASE WHEN bids_in_order THEN bid_size_10 ELSE clean_bids[11].size END AS bid_size_10,
+        CASE WHEN asks_in_order THEN ask_price_10 ELSE clean_asks[11].price END AS ask_price_10,
+        CASE WHEN asks_in_order THEN ask_size_10 ELSE clean_asks[11].size END AS ask_size_10,
+        CASE WHEN bids_in_order THEN bid_price_11 ELSE clean_bids[12].price END AS bid_price_11,
+        CASE WHEN bids_in_order THEN bid_size_11 ELSE clean_bids[12].size END AS bid_size_11,
+        CASE WHEN asks_in_order THEN ask_price_11 ELSE clean_asks[12].price END AS ask_price_11,
+        CASE WHEN asks_in_order THEN ask_size_11 ELSE clean_asks[12].size END AS ask_size_11,
+        CASE WHEN bids_in_order THEN bid_price_12 ELSE clean_bids[13].price END AS bid_price_12,
+        CASE WHEN bids_in_order THEN bid_size_12 ELSE clean_bids[13].size END AS bid_size_12,
+        CASE WHEN asks_in_order THEN ask_price_12 ELSE clean_asks[13].price END AS ask_price_12,
+        CASE WHEN asks_in_order THEN ask_size_12 ELSE clean_asks[13].size END AS ask_size_12,
+        CASE WHEN bids_in_order THEN bid_price_13 ELSE clean_bids[14].price END AS bid_price_13,
+        CASE WHEN bids_in_order THEN bid_size_13 ELSE clean_bids[14].size END AS bid_size_13,
+        CASE WHEN asks_in_order THEN ask_price_13 ELSE clean_asks[14].price END AS ask_price_13,
+        CASE WHEN asks_in_order THEN ask_size_13 ELSE clean_asks[14].size END AS ask_size_13,
+        CASE WHEN bids_in_order THEN bid_price_14 ELSE clean_bids[15].price END AS bid_price_14,
+        CASE WHEN bids_in_order THEN bid_size_14 ELSE clean_bids[15].size END AS bid_size_14,
+        CASE WHEN asks_in_order THEN ask_price_14 ELSE clean_asks[15].price END AS ask_price_14,
+        CASE WHEN asks_in_order THEN ask_size_14 ELSE clean_asks[15].size END AS ask_size_14,
+        CASE WHEN bids_in_order THEN bid_price_15 ELSE clean_bids[16].price END AS bid_price_15,
+        CASE WHEN bids_in_order THEN bid_size_15 ELSE clean_bids[16].size END AS bid_size_15,
+        CASE WHEN asks_in_order THEN ask_price_15 ELSE clean_asks[16].price END AS ask_price_15,
+        CASE WHEN asks_in_order THEN ask_size_15 ELSE clean_asks[16].size END AS ask_size_15,
+        CASE WHEN bids_in_order THEN bid_price_16 ELSE clean_bids[17].price END AS bid_price_16,
+        CASE WHEN bids_in_order THEN bid_size_16 ELSE clean_bids[17].size END AS bid_size_16,
+        CASE WHEN asks_in_order THEN ask_price_16 ELSE clean_asks[17].price END AS ask_price_16,
+        CASE WHEN asks_in_order THEN ask_size_16 ELSE clean_asks[17].size END AS ask_size_16,
+        CASE WHEN bids_in_order THEN bid_price_17 ELSE clean_bids[18].price END AS bid_price_17,
+        CASE WHEN bids_in_order THEN bid_size_17 ELSE clean_bids[18].size END AS bid_size_17,
+        CASE WHEN asks_in_order THEN ask_price_17 ELSE clean_asks[18].price END AS ask_price_17,
+        CASE WHEN asks_in_order THEN ask_size_17 ELSE clean_asks[18].size END AS ask_size_17,
+        CASE WHEN bids_in_order THEN bid_price_18 ELSE clean_bids[19].price END AS bid_price_18,
+        CASE WHEN bids_in_order THEN bid_size_18 ELSE clean_bids[19].size END AS bid_size_18,
+        CASE WHEN asks_in_order THEN ask_price_18 ELSE clean_asks[19].price END AS ask_price_18,
+        CASE WHEN asks_in_order THEN ask_size_18 ELSE clean_asks[19].size END AS ask_size_18,
+        CASE WHEN bids_in_order THEN bid_price_19 ELSE clean_bids[20].price END AS bid_price_19,
+        CASE WHEN bids_in_order THEN bid_size_19 ELSE clean_bids[20].size END AS bid_size_19,
+        CASE WHEN asks_in_order THEN ask_price_19 ELSE clean_asks[20].price END AS ask_price_19,
+        CASE WHEN asks_in_order THEN ask_size_19 ELSE clean_asks[20].size END AS ask_size_19
     FROM cleaned
 ),
 quotes AS (
@@ -427,122 +421,169 @@ quotes AS (
         CASE WHEN best_ask >= best_bid THEN (best_bid + best_ask) / 2 END AS mid_price,
         best_ask - best_bid AS spread,
         least(bid_levels, ask_levels, 10) AS shared_levels,
-        CASE WHEN mid_price IS NOT NULL AND shared_levels >= 3 THEN shared_levels END AS fit_levels
+        CASE WHEN mid_price IS NOT NULL AND shared_levels >= 3 THEN shared_levels END AS fit_levels,
+        bid_size_00 AS bid_amount_00,
+        CASE WHEN bid_levels > 1 THEN bid_size_01 ELSE 0 END AS bid_amount_01,
+        CASE WHEN bid_levels > 2 THEN bid_size_02 ELSE 0 END AS bid_amount_02,
+        CASE WHEN bid_levels > 3 THEN bid_size_03 ELSE 0 END AS bid_amount_03,
+        CASE WHEN bid_levels > 4 THEN bid_size_04 ELSE 0 END AS bid_amount_04,
+        CASE WHEN bid_levels > 5 THEN bid_size_05 ELSE 0 END AS bid_amount_05,
+        CASE WHEN bid_levels > 6 THEN bid_size_06 ELSE 0 END AS bid_amount_06,
+        CASE WHEN bid_levels > 7 THEN bid_size_07 ELSE 0 END AS bid_amount_07,
+        CASE WHEN bid_levels > 8 THEN bid_size_08 ELSE 0 END AS bid_amount_08,
+        CASE WHEN bid_levels > 9 THEN bid_size_09 ELSE 0 END AS bid_amount_09,
+        CASE WHEN bid_levels > 10 THEN bid_size_10 ELSE 0 END AS bid_amount_10,
+        CASE WHEN bid_levels > 11 THEN bid_size_11 ELSE 0 END AS bid_amount_11,
+        CASE WHEN bid_levels > 12 THEN bid_size_12 ELSE 0 END AS bid_amount_12,
+        CASE WHEN bid_levels > 13 THEN bid_size_13 ELSE 0 END AS bid_amount_13,
+        CASE WHEN bid_levels > 14 THEN bid_size_14 ELSE 0 END AS bid_amount_14,
+        CASE WHEN bid_levels > 15 THEN bid_size_15 ELSE 0 END AS bid_amount_15,
+        CASE WHEN bid_levels > 16 THEN bid_size_16 ELSE 0 END AS bid_amount_16,
+        CASE WHEN bid_levels > 17 THEN bid_size_17 ELSE 0 END AS bid_amount_17,
+        CASE WHEN bid_levels > 18 THEN bid_size_18 ELSE 0 END AS bid_amount_18,
+        CASE WHEN bid_levels > 19 THEN bid_size_19 ELSE 0 END AS bid_amount_19,
+        ask_size_00 AS ask_amount_00,
+        CASE WHEN ask_levels > 1 THEN ask_size_01 ELSE 0 END AS ask_amount_01,
+        CASE WHEN ask_levels > 2 THEN ask_size_02 ELSE 0 END AS ask_amount_02,
+        CASE WHEN ask_levels > 3 THEN ask_size_03 ELSE 0 END AS ask_amount_03,
+        CASE WHEN ask_levels > 4 THEN ask_size_04 ELSE 0 END AS ask_amount_04,
+        CASE WHEN ask_levels > 5 THEN ask_size_05 ELSE 0 END AS ask_amount_05,
+        CASE WHEN ask_levels > 6 THEN ask_size_06 ELSE 0 END AS ask_amount_06,
+        CASE WHEN ask_levels > 7 THEN ask_size_07 ELSE 0 END AS ask_amount_07,
+        CASE WHEN ask_levels > 8 THEN ask_size_08 ELSE 0 END AS ask_amount_08,
+        CASE WHEN ask_levels > 9 THEN ask_size_09 ELSE 0 END AS ask_amount_09,
+        CASE WHEN ask_levels > 10 THEN ask_size_10 ELSE 0 END AS ask_amount_10,
+        CASE WHEN ask_levels > 11 THEN ask_size_11 ELSE 0 END AS ask_amount_11,
+        CASE WHEN ask_levels > 12 THEN ask_size_12 ELSE 0 END AS ask_amount_12,
+        CASE WHEN ask_levels > 13 THEN ask_size_13 ELSE 0 END AS ask_amount_13,
+        CASE WHEN ask_levels > 14 THEN ask_size_14 ELSE 0 END AS ask_amount_14,
+        CASE WHEN ask_levels > 15 THEN ask_size_15 ELSE 0 END AS ask_amount_15,
+        CASE WHEN ask_levels > 16 THEN ask_size_16 ELSE 0 END AS ask_amount_16,
+        CASE WHEN ask_levels > 17 THEN ask_size_17 ELSE 0 END AS ask_amount_17,
+        CASE WHEN ask_levels > 18 THEN ask_size_18 ELSE 0 END AS ask_amount_18,
+        CASE WHEN ask_levels > 19 THEN ask_size_19 ELSE 0 END AS ask_amount_19
     FROM orderbook
 ),
--- Per level: distance from mid in bps, and depth of the levels up to it.
+-- Per level: distance from mid in bps, infinite where the level is missing, and depth of the levels up to it.
 levels AS (
     SELECT
         *,
-        1e4 * (mid_price - bid_price_00) / mid_price AS bid_bps_00,
-        1e4 * (ask_price_00 - mid_price) / mid_price AS ask_bps_00,
-        1e4 * (mid_price - bid_price_01) / mid_price AS bid_bps_01,
-        1e4 * (ask_price_01 - mid_price) / mid_price AS ask_bps_01,
-        1e4 * (mid_price - bid_price_02) / mid_price AS bid_bps_02,
-        1e4 * (ask_price_02 - mid_price) / mid_price AS ask_bps_02,
-        1e4 * (mid_price - bid_price_03) / mid_price AS bid_bps_03,
-        1e4 * (ask_price_03 - mid_price) / mid_price AS ask_bps_03,
-        1e4 * (mid_price - bid_price_04) / mid_price AS bid_bps_04,
-        1e4 * (ask_price_04 - mid_price) / mid_price AS ask_bps_04,
-        1e4 * (mid_price - bid_price_05) / mid_price AS bid_bps_05,
-        1e4 * (ask_price_05 - mid_price) / mid_price AS ask_bps_05,
-        1e4 * (mid_price - bid_price_06) / mid_price AS bid_bps_06,
-        1e4 * (ask_price_06 - mid_price) / mid_price AS ask_bps_06,
-        1e4 * (mid_price - bid_price_07) / mid_price AS bid_bps_07,
-        1e4 * (ask_price_07 - mid_price) / mid_price AS ask_bps_07,
-        1e4 * (mid_price - bid_price_08) / mid_price AS bid_bps_08,
-        1e4 * (ask_price_08 - mid_price) / mid_price AS ask_bps_08,
-        1e4 * (mid_price - bid_price_09) / mid_price AS bid_bps_09,
-        1e4 * (ask_price_09 - mid_price) / mid_price AS ask_bps_09,
-        1e4 * (mid_price - bid_price_10) / mid_price AS bid_bps_10,
-        1e4 * (ask_price_10 - mid_price) / mid_price AS ask_bps_10,
-        1e4 * (mid_price - bid_price_11) / mid_price AS bid_bps_11,
-        1e4 * (ask_price_11 - mid_price) / mid_price AS ask_bps_11,
-        1e4 * (mid_price - bid_price_12) / mid_price AS bid_bps_12,
-        1e4 * (ask_price_12 - mid_price) / mid_price AS ask_bps_12,
-        1e4 * (mid_price - bid_price_13) / mid_price AS bid_bps_13,
-        1e4 * (ask_price_13 - mid_price) / mid_price AS ask_bps_13,
-        1e4 * (mid_price - bid_price_14) / mid_price AS bid_bps_14,
-        1e4 * (ask_price_14 - mid_price) / mid_price AS ask_bps_14,
-        1e4 * (mid_price - bid_price_15) / mid_price AS bid_bps_15,
-        1e4 * (ask_price_15 - mid_price) / mid_price AS ask_bps_15,
-        1e4 * (mid_price - bid_price_16) / mid_price AS bid_bps_16,
-        1e4 * (ask_price_16 - mid_price) / mid_price AS ask_bps_16,
-        1e4 * (mid_price - bid_price_17) / mid_price AS bid_bps_17,
-        1e4 * (ask_price_17 - mid_price) / mid_price AS ask_bps_17,
-        1e4 * (mid_price - bid_price_18) / mid_price AS bid_bps_18,
-        1e4 * (ask_price_18 - mid_price) / mid_price AS ask_bps_18,
-        1e4 * (mid_price - bid_price_19) / mid_price AS bid_bps_19,
-        1e4 * (ask_price_19 - mid_price) / mid_price AS ask_bps_19,
-        bid_size_00 AS bid_depth_00,
-        bid_depth_00 + coalesce(bid_size_01, 0) AS bid_depth_01,
-        bid_depth_01 + coalesce(bid_size_02, 0) AS bid_depth_02,
-        bid_depth_02 + coalesce(bid_size_03, 0) AS bid_depth_03,
-        bid_depth_03 + coalesce(bid_size_04, 0) AS bid_depth_04,
-        bid_depth_04 + coalesce(bid_size_05, 0) AS bid_depth_05,
-        bid_depth_05 + coalesce(bid_size_06, 0) AS bid_depth_06,
-        bid_depth_06 + coalesce(bid_size_07, 0) AS bid_depth_07,
-        bid_depth_07 + coalesce(bid_size_08, 0) AS bid_depth_08,
-        bid_depth_08 + coalesce(bid_size_09, 0) AS bid_depth_09,
-        bid_depth_09 + coalesce(bid_size_10, 0) AS bid_depth_10,
-        bid_depth_10 + coalesce(bid_size_11, 0) AS bid_depth_11,
-        bid_depth_11 + coalesce(bid_size_12, 0) AS bid_depth_12,
-        bid_depth_12 + coalesce(bid_size_13, 0) AS bid_depth_13,
-        bid_depth_13 + coalesce(bid_size_14, 0) AS bid_depth_14,
-        bid_depth_14 + coalesce(bid_size_15, 0) AS bid_depth_15,
-        bid_depth_15 + coalesce(bid_size_16, 0) AS bid_depth_16,
-        bid_depth_16 + coalesce(bid_size_17, 0) AS bid_depth_17,
-        bid_depth_17 + coalesce(bid_size_18, 0) AS bid_depth_18,
-        bid_depth_18 + coalesce(bid_size_19, 0) AS bid_depth_19,
-        ask_size_00 AS ask_depth_00,
-        ask_depth_00 + coalesce(ask_size_01, 0) AS ask_depth_01,
-        ask_depth_01 + coalesce(ask_size_02, 0) AS ask_depth_02,
-        ask_depth_02 + coalesce(ask_size_03, 0) AS ask_depth_03,
-        ask_depth_03 + coalesce(ask_size_04, 0) AS ask_depth_04,
-        ask_depth_04 + coalesce(ask_size_05, 0) AS ask_depth_05,
-        ask_depth_05 + coalesce(ask_size_06, 0) AS ask_depth_06,
-        ask_depth_06 + coalesce(ask_size_07, 0) AS ask_depth_07,
-        ask_depth_07 + coalesce(ask_size_08, 0) AS ask_depth_08,
-        ask_depth_08 + coalesce(ask_size_09, 0) AS ask_depth_09,
-        ask_depth_09 + coalesce(ask_size_10, 0) AS ask_depth_10,
-        ask_depth_10 + coalesce(ask_size_11, 0) AS ask_depth_11,
-        ask_depth_11 + coalesce(ask_size_12, 0) AS ask_depth_12,
-        ask_depth_12 + coalesce(ask_size_13, 0) AS ask_depth_13,
-        ask_depth_13 + coalesce(ask_size_14, 0) AS ask_depth_14,
-        ask_depth_14 + coalesce(ask_size_15, 0) AS ask_depth_15,
-        ask_depth_15 + coalesce(ask_size_16, 0) AS ask_depth_16,
-        ask_depth_16 + coalesce(ask_size_17, 0) AS ask_depth_17,
-        ask_depth_17 + coalesce(ask_size_18, 0) AS ask_depth_18,
-        ask_depth_18 + coalesce(ask_size_19, 0) AS ask_depth_19
+        CASE WHEN bid_levels > 0 THEN 1e4 * (mid_price - bid_price_00) / mid_price ELSE 'infinity' END AS bid_bps_00,
+        CASE WHEN ask_levels > 0 THEN 1e4 * (ask_price_00 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_00,
+        CASE WHEN bid_levels > 1 THEN 1e4 * (mid_price - bid_price_01) / mid_price ELSE 'infinity' END AS bid_bps_01,
+        CASE WHEN ask_levels > 1 THEN 1e4 * (ask_price_01 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_01,
+        CASE WHEN bid_levels > 2 THEN 1e4 * (mid_price - bid_price_02) / mid_price ELSE 'infinity' END AS bid_bps_02,
+        CASE WHEN ask_levels > 2 THEN 1e4 * (ask_price_02 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_02,
+        CASE WHEN bid_levels > 3 THEN 1e4 * (mid_price - bid_price_03) / mid_price ELSE 'infinity' END AS bid_bps_03,
+        CASE WHEN ask_levels > 3 THEN 1e4 * (ask_price_03 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_03,
+        CASE WHEN bid_levels > 4 THEN 1e4 * (mid_price - bid_price_04) / mid_price ELSE 'infinity' END AS bid_bps_04,
+        CASE WHEN ask_levels > 4 THEN 1e4 * (ask_price_04 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_04,
+        CASE WHEN bid_levels > 5 THEN 1e4 * (mid_price - bid_price_05) / mid_price ELSE 'infinity' END AS bid_bps_05,
+        CASE WHEN ask_levels > 5 THEN 1e4 * (ask_price_05 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_05,
+        CASE WHEN bid_levels > 6 THEN 1e4 * (mid_price - bid_price_06) / mid_price ELSE 'infinity' END AS bid_bps_06,
+        CASE WHEN ask_levels > 6 THEN 1e4 * (ask_price_06 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_06,
+        CASE WHEN bid_levels > 7 THEN 1e4 * (mid_price - bid_price_07) / mid_price ELSE 'infinity' END AS bid_bps_07,
+        CASE WHEN ask_levels > 7 THEN 1e4 * (ask_price_07 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_07,
+        CASE WHEN bid_levels > 8 THEN 1e4 * (mid_price - bid_price_08) / mid_price ELSE 'infinity' END AS bid_bps_08,
+        CASE WHEN ask_levels > 8 THEN 1e4 * (ask_price_08 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_08,
+        CASE WHEN bid_levels > 9 THEN 1e4 * (mid_price - bid_price_09) / mid_price ELSE 'infinity' END AS bid_bps_09,
+        CASE WHEN ask_levels > 9 THEN 1e4 * (ask_price_09 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_09,
+        CASE WHEN bid_levels > 10 THEN 1e4 * (mid_price - bid_price_10) / mid_price ELSE 'infinity' END AS bid_bps_10,
+        CASE WHEN ask_levels > 10 THEN 1e4 * (ask_price_10 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_10,
+        CASE WHEN bid_levels > 11 THEN 1e4 * (mid_price - bid_price_11) / mid_price ELSE 'infinity' END AS bid_bps_11,
+        CASE WHEN ask_levels > 11 THEN 1e4 * (ask_price_11 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_11,
+        CASE WHEN bid_levels > 12 THEN 1e4 * (mid_price - bid_price_12) / mid_price ELSE 'infinity' END AS bid_bps_12,
+        CASE WHEN ask_levels > 12 THEN 1e4 * (ask_price_12 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_12,
+        CASE WHEN bid_levels > 13 THEN 1e4 * (mid_price - bid_price_13) / mid_price ELSE 'infinity' END AS bid_bps_13,
+        CASE WHEN ask_levels > 13 THEN 1e4 * (ask_price_13 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_13,
+        CASE WHEN bid_levels > 14 THEN 1e4 * (mid_price - bid_price_14) / mid_price ELSE 'infinity' END AS bid_bps_14,
+        CASE WHEN ask_levels > 14 THEN 1e4 * (ask_price_14 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_14,
+        CASE WHEN bid_levels > 15 THEN 1e4 * (mid_price - bid_price_15) / mid_price ELSE 'infinity' END AS bid_bps_15,
+        CASE WHEN ask_levels > 15 THEN 1e4 * (ask_price_15 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_15,
+        CASE WHEN bid_levels > 16 THEN 1e4 * (mid_price - bid_price_16) / mid_price ELSE 'infinity' END AS bid_bps_16,
+        CASE WHEN ask_levels > 16 THEN 1e4 * (ask_price_16 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_16,
+        CASE WHEN bid_levels > 17 THEN 1e4 * (mid_price - bid_price_17) / mid_price ELSE 'infinity' END AS bid_bps_17,
+        CASE WHEN ask_levels > 17 THEN 1e4 * (ask_price_17 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_17,
+        CASE WHEN bid_levels > 18 THEN 1e4 * (mid_price - bid_price_18) / mid_price ELSE 'infinity' END AS bid_bps_18,
+        CASE WHEN ask_levels > 18 THEN 1e4 * (ask_price_18 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_18,
+        CASE WHEN bid_levels > 19 THEN 1e4 * (mid_price - bid_price_19) / mid_price ELSE 'infinity' END AS bid_bps_19,
+        CASE WHEN ask_levels > 19 THEN 1e4 * (ask_price_19 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_19,
+        bid_amount_00 AS bid_depth_00,
+        bid_depth_00 + bid_amount_01 AS bid_depth_01,
+        bid_depth_01 + bid_amount_02 AS bid_depth_02,
+        bid_depth_02 + bid_amount_03 AS bid_depth_03,
+        bid_depth_03 + bid_amount_04 AS bid_depth_04,
+        bid_depth_04 + bid_amount_05 AS bid_depth_05,
+        bid_depth_05 + bid_amount_06 AS bid_depth_06,
+        bid_depth_06 + bid_amount_07 AS bid_depth_07,
+        bid_depth_07 + bid_amount_08 AS bid_depth_08,
+        bid_depth_08 + bid_amount_09 AS bid_depth_09,
+        bid_depth_09 + bid_amount_10 AS bid_depth_10,
+        bid_depth_10 + bid_amount_11 AS bid_depth_11,
+        bid_depth_11 + bid_amount_12 AS bid_depth_12,
+        bid_depth_12 + bid_amount_13 AS bid_depth_13,
+        bid_depth_13 + bid_amount_14 AS bid_depth_14,
+        bid_depth_14 + bid_amount_15 AS bid_depth_15,
+        bid_depth_15 + bid_amount_16 AS bid_depth_16,
+        bid_depth_16 + bid_amount_17 AS bid_depth_17,
+        bid_depth_17 + bid_amount_18 AS bid_depth_18,
+        bid_depth_18 + bid_amount_19 AS bid_depth_19,
+        ask_amount_00 AS ask_depth_00,
+        ask_depth_00 + ask_amount_01 AS ask_depth_01,
+        ask_depth_01 + ask_amount_02 AS ask_depth_02,
+        ask_depth_02 + ask_amount_03 AS ask_depth_03,
+        ask_depth_03 + ask_amount_04 AS ask_depth_04,
+        ask_depth_04 + ask_amount_05 AS ask_depth_05,
+        ask_depth_05 + ask_amount_06 AS ask_depth_06,
+        ask_depth_06 + ask_amount_07 AS ask_depth_07,
+        ask_depth_07 + ask_amount_08 AS ask_depth_08,
+        ask_depth_08 + ask_amount_09 AS ask_depth_09,
+        ask_depth_09 + ask_amount_10 AS ask_depth_10,
+        ask_depth_10 + ask_amount_11 AS ask_depth_11,
+        ask_depth_11 + ask_amount_12 AS ask_depth_12,
+        ask_depth_12 + ask_amount_13 AS ask_depth_13,
+        ask_depth_13 + ask_amount_14 AS ask_depth_14,
+        ask_depth_14 + ask_amount_15 AS ask_depth_15,
+        ask_depth_15 + ask_amount_16 AS ask_depth_16,
+        ask_depth_16 + ask_amount_17 AS ask_depth_17,
+        ask_depth_17 + ask_amount_18 AS ask_depth_18,
+        ask_depth_18 + ask_amount_19 AS ask_depth_19
     FROM quotes
 ),
--- Sums over levels that more than one feature is made of, and the points of the regressions.
+-- Sums over levels that more than one feature is made of, and the means of the regressions.
 sums AS (
     SELECT
         *,
-        bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
-        + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
-        + coalesce(bid_price_04 * bid_size_04, 0) AS bid_best_notional,
-        bid_price_00 * bid_size_00 + coalesce(bid_price_01 * bid_size_01, 0)
-        + coalesce(bid_price_02 * bid_size_02, 0) + coalesce(bid_price_03 * bid_size_03, 0)
-        + coalesce(bid_price_04 * bid_size_04, 0) + coalesce(bid_price_05 * bid_size_05, 0)
-        + coalesce(bid_price_06 * bid_size_06, 0) + coalesce(bid_price_07 * bid_size_07, 0)
-        + coalesce(bid_price_08 * bid_size_08, 0) + coalesce(bid_price_09 * bid_size_09, 0)
-        + coalesce(bid_price_10 * bid_size_10, 0) + coalesce(bid_price_11 * bid_size_11, 0)
-        + coalesce(bid_price_12 * bid_size_12, 0) + coalesce(bid_price_13 * bid_size_13, 0)
-        + coalesce(bid_price_14 * bid_size_14, 0) + coalesce(bid_price_15 * bid_size_15, 0)
-        + coalesce(bid_price_16 * bid_size_16, 0) + coalesce(bid_price_17 * bid_size_17, 0)
-        + coalesce(bid_price_18 * bid_size_18, 0) + coalesce(bid_price_19 * bid_size_19, 0) AS bid_notional,
-        bid_size_00 * exp(-0.01 * bid_bps_00) + coalesce(bid_size_01 * exp(-0.01 * bid_bps_01), 0)
-        + coalesce(bid_size_02 * exp(-0.01 * bid_bps_02), 0) + coalesce(bid_size_03 * exp(-0.01 * bid_bps_03), 0)
-        + coalesce(bid_size_04 * exp(-0.01 * bid_bps_04), 0) + coalesce(bid_size_05 * exp(-0.01 * bid_bps_05), 0)
-        + coalesce(bid_size_06 * exp(-0.01 * bid_bps_06), 0) + coalesce(bid_size_07 * exp(-0.01 * bid_bps_07), 0)
-        + coalesce(bid_size_08 * exp(-0.01 * bid_bps_08), 0) + coalesce(bid_size_09 * exp(-0.01 * bid_bps_09), 0)
-        + coalesce(bid_size_10 * exp(-0.01 * bid_bps_10), 0) + coalesce(bid_size_11 * exp(-0.01 * bid_bps_11), 0)
-        + coalesce(bid_size_12 * exp(-0.01 * bid_bps_12), 0) + coalesce(bid_size_13 * exp(-0.01 * bid_bps_13), 0)
-        + coalesce(bid_size_14 * exp(-0.01 * bid_bps_14), 0) + coalesce(bid_size_15 * exp(-0.01 * bid_bps_15), 0)
-        + coalesce(bid_size_16 * exp(-0.01 * bid_bps_16), 0) + coalesce(bid_size_17 * exp(-0.01 * bid_bps_17), 0)
-        + coalesce(bid_size_18 * exp(-0.01 * bid_bps_18), 0) + coalesce(bid_size_19 * exp(-0.01 * bid_bps_19), 0) AS smart_bid_depth,
+        bid_price_00 * bid_size_00
+        + CASE WHEN bid_levels > 1 THEN bid_price_01 * bid_size_01 ELSE 0 END
+        + CASE WHEN bid_levels > 2 THEN bid_price_02 * bid_size_02 ELSE 0 END
+        + CASE WHEN bid_levels > 3 THEN bid_price_03 * bid_size_03 ELSE 0 END
+        + CASE WHEN bid_levels > 4 THEN bid_price_04 * bid_size_04 ELSE 0 END AS bid_best_notional,
+        bid_best_notional + CASE WHEN bid_levels > 5 THEN bid_price_05 * bid_size_05 ELSE 0 END
+        + CASE WHEN bid_levels > 6 THEN bid_price_06 * bid_size_06 ELSE 0 END
+        + CASE WHEN bid_levels > 7 THEN bid_price_07 * bid_size_07 ELSE 0 END
+        + CASE WHEN bid_levels > 8 THEN bid_price_08 * bid_size_08 ELSE 0 END
+        + CASE WHEN bid_levels > 9 THEN bid_price_09 * bid_size_09 ELSE 0 END
+        + CASE WHEN bid_levels > 10 THEN bid_price_10 * bid_size_10 ELSE 0 END
+        + CASE WHEN bid_levels > 11 THEN bid_price_11 * bid_size_11 ELSE 0 END
+        + CASE WHEN bid_levels > 12 THEN bid_price_12 * bid_size_12 ELSE 0 END
+        + CASE WHEN bid_levels > 13 THEN bid_price_13 * bid_size_13 ELSE 0 END
+        + CASE WHEN bid_levels > 14 THEN bid_price_14 * bid_size_14 ELSE 0 END
+        + CASE WHEN bid_levels > 15 THEN bid_price_15 * bid_size_15 ELSE 0 END
+        + CASE WHEN bid_levels > 16 THEN bid_price_16 * bid_size_16 ELSE 0 END
+        + CASE WHEN bid_levels > 17 THEN bid_price_17 * bid_size_17 ELSE 0 END
+        + CASE WHEN bid_levels > 18 THEN bid_price_18 * bid_size_18 ELSE 0 END
+        + CASE WHEN bid_levels > 19 THEN bid_price_19 * bid_size_19 ELSE 0 END AS bid_notional,
+        bid_amount_00 * exp(-0.01 * bid_bps_00) + bid_amount_01 * exp(-0.01 * bid_bps_01)
+        + bid_amount_02 * exp(-0.01 * bid_bps_02) + bid_amount_03 * exp(-0.01 * bid_bps_03)
+        + bid_amount_04 * exp(-0.01 * bid_bps_04) + bid_amount_05 * exp(-0.01 * bid_bps_05)
+        + bid_amount_06 * exp(-0.01 * bid_bps_06) + bid_amount_07 * exp(-0.01 * bid_bps_07)
+        + bid_amount_08 * exp(-0.01 * bid_bps_08) + bid_amount_09 * exp(-0.01 * bid_bps_09)
+        + bid_amount_10 * exp(-0.01 * bid_bps_10) + bid_amount_11 * exp(-0.01 * bid_bps_11)
+        + bid_amount_12 * exp(-0.01 * bid_bps_12) + bid_amount_13 * exp(-0.01 * bid_bps_13)
+        + bid_amount_14 * exp(-0.01 * bid_bps_14) + bid_amount_15 * exp(-0.01 * bid_bps_15)
+        + bid_amount_16 * exp(-0.01 * bid_bps_16) + bid_amount_17 * exp(-0.01 * bid_bps_17)
+        + bid_amount_18 * exp(-0.01 * bid_bps_18) + bid_amount_19 * exp(-0.01 * bid_bps_19) AS smart_bid_depth,
         bid_depth_19 / 2 AS bid_half_depth,
         CASE
             WHEN mid_price IS NULL OR bid_bps_19 < 5 THEN NULL
@@ -659,40 +700,48 @@ sums AS (
             WHEN bid_bps_00 < 100 THEN bid_depth_00
             ELSE 0
         END AS bid_within_100bps,
-        CASE WHEN fit_levels > 0 THEN bid_bps_00 END AS bid_x_00,
-        CASE WHEN fit_levels > 1 THEN bid_bps_01 END AS bid_x_01,
-        CASE WHEN fit_levels > 2 THEN bid_bps_02 END AS bid_x_02,
-        CASE WHEN fit_levels > 3 THEN bid_bps_03 END AS bid_x_03,
-        CASE WHEN fit_levels > 4 THEN bid_bps_04 END AS bid_x_04,
-        CASE WHEN fit_levels > 5 THEN bid_bps_05 END AS bid_x_05,
-        CASE WHEN fit_levels > 6 THEN bid_bps_06 END AS bid_x_06,
-        CASE WHEN fit_levels > 7 THEN bid_bps_07 END AS bid_x_07,
-        CASE WHEN fit_levels > 8 THEN bid_bps_08 END AS bid_x_08,
-        CASE WHEN fit_levels > 9 THEN bid_bps_09 END AS bid_x_09
-,
-        ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
-        + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
-        + coalesce(ask_price_04 * ask_size_04, 0) AS ask_best_notional,
-        ask_price_00 * ask_size_00 + coalesce(ask_price_01 * ask_size_01, 0)
-        + coalesce(ask_price_02 * ask_size_02, 0) + coalesce(ask_price_03 * ask_size_03, 0)
-        + coalesce(ask_price_04 * ask_size_04, 0) + coalesce(ask_price_05 * ask_size_05, 0)
-        + coalesce(ask_price_06 * ask_size_06, 0) + coalesce(ask_price_07 * ask_size_07, 0)
-        + coalesce(ask_price_08 * ask_size_08, 0) + coalesce(ask_price_09 * ask_size_09, 0)
-        + coalesce(ask_price_10 * ask_size_10, 0) + coalesce(ask_price_11 * ask_size_11, 0)
-        + coalesce(ask_price_12 * ask_size_12, 0) + coalesce(ask_price_13 * ask_size_13, 0)
-        + coalesce(ask_price_14 * ask_size_14, 0) + coalesce(ask_price_15 * ask_size_15, 0)
-        + coalesce(ask_price_16 * ask_size_16, 0) + coalesce(ask_price_17 * ask_size_17, 0)
-        + coalesce(ask_price_18 * ask_size_18, 0) + coalesce(ask_price_19 * ask_size_19, 0) AS ask_notional,
-        ask_size_00 * exp(-0.01 * ask_bps_00) + coalesce(ask_size_01 * exp(-0.01 * ask_bps_01), 0)
-        + coalesce(ask_size_02 * exp(-0.01 * ask_bps_02), 0) + coalesce(ask_size_03 * exp(-0.01 * ask_bps_03), 0)
-        + coalesce(ask_size_04 * exp(-0.01 * ask_bps_04), 0) + coalesce(ask_size_05 * exp(-0.01 * ask_bps_05), 0)
-        + coalesce(ask_size_06 * exp(-0.01 * ask_bps_06), 0) + coalesce(ask_size_07 * exp(-0.01 * ask_bps_07), 0)
-        + coalesce(ask_size_08 * exp(-0.01 * ask_bps_08), 0) + coalesce(ask_size_09 * exp(-0.01 * ask_bps_09), 0)
-        + coalesce(ask_size_10 * exp(-0.01 * ask_bps_10), 0) + coalesce(ask_size_11 * exp(-0.01 * ask_bps_11), 0)
-        + coalesce(ask_size_12 * exp(-0.01 * ask_bps_12), 0) + coalesce(ask_size_13 * exp(-0.01 * ask_bps_13), 0)
-        + coalesce(ask_size_14 * exp(-0.01 * ask_bps_14), 0) + coalesce(ask_size_15 * exp(-0.01 * ask_bps_15), 0)
-        + coalesce(ask_size_16 * exp(-0.01 * ask_bps_16), 0) + coalesce(ask_size_17 * exp(-0.01 * ask_bps_17), 0)
-        + coalesce(ask_size_18 * exp(-0.01 * ask_bps_18), 0) + coalesce(ask_size_19 * exp(-0.01 * ask_bps_19), 0) AS smart_ask_depth,
+        (
+            CASE WHEN fit_levels > 0 THEN bid_bps_00 ELSE 0 END
+            + CASE WHEN fit_levels > 1 THEN bid_bps_01 ELSE 0 END
+            + CASE WHEN fit_levels > 2 THEN bid_bps_02 ELSE 0 END
+            + CASE WHEN fit_levels > 3 THEN bid_bps_03 ELSE 0 END
+            + CASE WHEN fit_levels > 4 THEN bid_bps_04 ELSE 0 END
+            + CASE WHEN fit_levels > 5 THEN bid_bps_05 ELSE 0 END
+            + CASE WHEN fit_levels > 6 THEN bid_bps_06 ELSE 0 END
+            + CASE WHEN fit_levels > 7 THEN bid_bps_07 ELSE 0 END
+            + CASE WHEN fit_levels > 8 THEN bid_bps_08 ELSE 0 END
+            + CASE WHEN fit_levels > 9 THEN bid_bps_09 ELSE 0 END
+        ) / fit_levels AS bid_x_mean,
+        ask_price_00 * ask_size_00
+        + CASE WHEN ask_levels > 1 THEN ask_price_01 * ask_size_01 ELSE 0 END
+        + CASE WHEN ask_levels > 2 THEN ask_price_02 * ask_size_02 ELSE 0 END
+        + CASE WHEN ask_levels > 3 THEN ask_price_03 * ask_size_03 ELSE 0 END
+        + CASE WHEN ask_levels > 4 THEN ask_price_04 * ask_size_04 ELSE 0 END AS ask_best_notional,
+        ask_best_notional + CASE WHEN ask_levels > 5 THEN ask_price_05 * ask_size_05 ELSE 0 END
+        + CASE WHEN ask_levels > 6 THEN ask_price_06 * ask_size_06 ELSE 0 END
+        + CASE WHEN ask_levels > 7 THEN ask_price_07 * ask_size_07 ELSE 0 END
+        + CASE WHEN ask_levels > 8 THEN ask_price_08 * ask_size_08 ELSE 0 END
+        + CASE WHEN ask_levels > 9 THEN ask_price_09 * ask_size_09 ELSE 0 END
+        + CASE WHEN ask_levels > 10 THEN ask_price_10 * ask_size_10 ELSE 0 END
+        + CASE WHEN ask_levels > 11 THEN ask_price_11 * ask_size_11 ELSE 0 END
+        + CASE WHEN ask_levels > 12 THEN ask_price_12 * ask_size_12 ELSE 0 END
+        + CASE WHEN ask_levels > 13 THEN ask_price_13 * ask_size_13 ELSE 0 END
+        + CASE WHEN ask_levels > 14 THEN ask_price_14 * ask_size_14 ELSE 0 END
+        + CASE WHEN ask_levels > 15 THEN ask_price_15 * ask_size_15 ELSE 0 END
+        + CASE WHEN ask_levels > 16 THEN ask_price_16 * ask_size_16 ELSE 0 END
+        + CASE WHEN ask_levels > 17 THEN ask_price_17 * ask_size_17 ELSE 0 END
+        + CASE WHEN ask_levels > 18 THEN ask_price_18 * ask_size_18 ELSE 0 END
+        + CASE WHEN ask_levels > 19 THEN ask_price_19 * ask_size_19 ELSE 0 END AS ask_notional,
+        ask_amount_00 * exp(-0.01 * ask_bps_00) + ask_amount_01 * exp(-0.01 * ask_bps_01)
+        + ask_amount_02 * exp(-0.01 * ask_bps_02) + ask_amount_03 * exp(-0.01 * ask_bps_03)
+        + ask_amount_04 * exp(-0.01 * ask_bps_04) + ask_amount_05 * exp(-0.01 * ask_bps_05)
+        + ask_amount_06 * exp(-0.01 * ask_bps_06) + ask_amount_07 * exp(-0.01 * ask_bps_07)
+        + ask_amount_08 * exp(-0.01 * ask_bps_08) + ask_amount_09 * exp(-0.01 * ask_bps_09)
+        + ask_amount_10 * exp(-0.01 * ask_bps_10) + ask_amount_11 * exp(-0.01 * ask_bps_11)
+        + ask_amount_12 * exp(-0.01 * ask_bps_12) + ask_amount_13 * exp(-0.01 * ask_bps_13)
+        + ask_amount_14 * exp(-0.01 * ask_bps_14) + ask_amount_15 * exp(-0.01 * ask_bps_15)
+        + ask_amount_16 * exp(-0.01 * ask_bps_16) + ask_amount_17 * exp(-0.01 * ask_bps_17)
+        + ask_amount_18 * exp(-0.01 * ask_bps_18) + ask_amount_19 * exp(-0.01 * ask_bps_19) AS smart_ask_depth,
         ask_depth_19 / 2 AS ask_half_depth,
         CASE
             WHEN mid_price IS NULL OR ask_bps_19 < 5 THEN NULL
@@ -809,30 +858,45 @@ sums AS (
             WHEN ask_bps_00 < 100 THEN ask_depth_00
             ELSE 0
         END AS ask_within_100bps,
-        CASE WHEN fit_levels > 0 THEN ask_bps_00 END AS ask_x_00,
-        CASE WHEN fit_levels > 1 THEN ask_bps_01 END AS ask_x_01,
-        CASE WHEN fit_levels > 2 THEN ask_bps_02 END AS ask_x_02,
-        CASE WHEN fit_levels > 3 THEN ask_bps_03 END AS ask_x_03,
-        CASE WHEN fit_levels > 4 THEN ask_bps_04 END AS ask_x_04,
-        CASE WHEN fit_levels > 5 THEN ask_bps_05 END AS ask_x_05,
-        CASE WHEN fit_levels > 6 THEN ask_bps_06 END AS ask_x_06,
-        CASE WHEN fit_levels > 7 THEN ask_bps_07 END AS ask_x_07,
-        CASE WHEN fit_levels > 8 THEN ask_bps_08 END AS ask_x_08,
-        CASE WHEN fit_levels > 9 THEN ask_bps_09 END AS ask_x_09
-
+        (
+            CASE WHEN fit_levels > 0 THEN ask_bps_00 ELSE 0 END
+            + CASE WHEN fit_levels > 1 THEN ask_bps_01 ELSE 0 END
+            + CASE WHEN fit_levels > 2 THEN ask_bps_02 ELSE 0 END
+            + CASE WHEN fit_levels > 3 THEN ask_bps_03 ELSE 0 END
+            + CASE WHEN fit_levels > 4 THEN ask_bps_04 ELSE 0 END
+            + CASE WHEN fit_levels > 5 THEN ask_bps_05 ELSE 0 END
+            + CASE WHEN fit_levels > 6 THEN ask_bps_06 ELSE 0 END
+            + CASE WHEN fit_levels > 7 THEN ask_bps_07 ELSE 0 END
+            + CASE WHEN fit_levels > 8 THEN ask_bps_08 ELSE 0 END
+            + CASE WHEN fit_levels > 9 THEN ask_bps_09 ELSE 0 END
+        ) / fit_levels AS ask_x_mean
     FROM levels
 ),
 centred AS (
     SELECT
         *,
-        (
-            bid_x_00 + coalesce(bid_x_01, 0) + coalesce(bid_x_02, 0) + coalesce(bid_x_03, 0) + coalesce(bid_x_04, 0)
-            + coalesce(bid_x_05, 0) + coalesce(bid_x_06, 0) + coalesce(bid_x_07, 0) + coalesce(bid_x_08, 0) + coalesce(bid_x_09, 0)
-        ) / fit_levels AS bid_x_mean,
-        (
-            ask_x_00 + coalesce(ask_x_01, 0) + coalesce(ask_x_02, 0) + coalesce(ask_x_03, 0) + coalesce(ask_x_04, 0)
-            + coalesce(ask_x_05, 0) + coalesce(ask_x_06, 0) + coalesce(ask_x_07, 0) + coalesce(ask_x_08, 0) + coalesce(ask_x_09, 0)
-        ) / fit_levels AS ask_x_mean,
+        CASE WHEN fit_levels > 0 THEN bid_bps_00 - bid_x_mean ELSE 0 END AS bid_x_00,
+        CASE WHEN fit_levels > 1 THEN bid_bps_01 - bid_x_mean ELSE 0 END AS bid_x_01,
+        CASE WHEN fit_levels > 2 THEN bid_bps_02 - bid_x_mean ELSE 0 END AS bid_x_02,
+        CASE WHEN fit_levels > 3 THEN bid_bps_03 - bid_x_mean ELSE 0 END AS bid_x_03,
+        CASE WHEN fit_levels > 4 THEN bid_bps_04 - bid_x_mean ELSE 0 END AS bid_x_04,
+        CASE WHEN fit_levels > 5 THEN bid_bps_05 - bid_x_mean ELSE 0 END AS bid_x_05,
+        CASE WHEN fit_levels > 6 THEN bid_bps_06 - bid_x_mean ELSE 0 END AS bid_x_06,
+        CASE WHEN fit_levels > 7 THEN bid_bps_07 - bid_x_mean ELSE 0 END AS bid_x_07,
+        CASE WHEN fit_levels > 8 THEN bid_bps_08 - bid_x_mean ELSE 0 END AS bid_x_08,
+        CASE WHEN fit_levels > 9 THEN bid_bps_09 - bid_x_mean ELSE 0 END AS bid_x_09
+,
+        CASE WHEN fit_levels > 0 THEN ask_bps_00 - ask_x_mean ELSE 0 END AS ask_x_00,
+        CASE WHEN fit_levels > 1 THEN ask_bps_01 - ask_x_mean ELSE 0 END AS ask_x_01,
+        CASE WHEN fit_levels > 2 THEN ask_bps_02 - ask_x_mean ELSE 0 END AS ask_x_02,
+        CASE WHEN fit_levels > 3 THEN ask_bps_03 - ask_x_mean ELSE 0 END AS ask_x_03,
+        CASE WHEN fit_levels > 4 THEN ask_bps_04 - ask_x_mean ELSE 0 END AS ask_x_04,
+        CASE WHEN fit_levels > 5 THEN ask_bps_05 - ask_x_mean ELSE 0 END AS ask_x_05,
+        CASE WHEN fit_levels > 6 THEN ask_bps_06 - ask_x_mean ELSE 0 END AS ask_x_06,
+        CASE WHEN fit_levels > 7 THEN ask_bps_07 - ask_x_mean ELSE 0 END AS ask_x_07,
+        CASE WHEN fit_levels > 8 THEN ask_bps_08 - ask_x_mean ELSE 0 END AS ask_x_08,
+        CASE WHEN fit_levels > 9 THEN ask_bps_09 - ask_x_mean ELSE 0 END AS ask_x_09
+,
         (bid_notional + ask_notional) / nullif(bid_depth_19 + ask_depth_19, 0) AS center_of_gravity
     FROM sums
 )
@@ -968,42 +1032,32 @@ SELECT
     bid_slope_top5 / nullif(ask_slope_top5, 0)
         AS slope_asymmetry_top5, -- 1: bid slope over ask slope
     (
-        (bid_x_00 - bid_x_mean) * bid_depth_00 + coalesce((bid_x_01 - bid_x_mean) * bid_depth_01, 0)
-        + coalesce((bid_x_02 - bid_x_mean) * bid_depth_02, 0) + coalesce((bid_x_03 - bid_x_mean) * bid_depth_03, 0)
-        + coalesce((bid_x_04 - bid_x_mean) * bid_depth_04, 0) + coalesce((bid_x_05 - bid_x_mean) * bid_depth_05, 0)
-        + coalesce((bid_x_06 - bid_x_mean) * bid_depth_06, 0) + coalesce((bid_x_07 - bid_x_mean) * bid_depth_07, 0)
-        + coalesce((bid_x_08 - bid_x_mean) * bid_depth_08, 0) + coalesce((bid_x_09 - bid_x_mean) * bid_depth_09, 0)
+        bid_x_00 * bid_depth_00 + bid_x_01 * bid_depth_01
+        + bid_x_02 * bid_depth_02 + bid_x_03 * bid_depth_03
+        + bid_x_04 * bid_depth_04 + bid_x_05 * bid_depth_05
+        + bid_x_06 * bid_depth_06 + bid_x_07 * bid_depth_07
+        + bid_x_08 * bid_depth_08 + bid_x_09 * bid_depth_09
     ) / nullif(
-        (bid_x_00 - bid_x_mean) * (bid_x_00 - bid_x_mean)
-        + coalesce((bid_x_01 - bid_x_mean) * (bid_x_01 - bid_x_mean), 0)
-        + coalesce((bid_x_02 - bid_x_mean) * (bid_x_02 - bid_x_mean), 0)
-        + coalesce((bid_x_03 - bid_x_mean) * (bid_x_03 - bid_x_mean), 0)
-        + coalesce((bid_x_04 - bid_x_mean) * (bid_x_04 - bid_x_mean), 0)
-        + coalesce((bid_x_05 - bid_x_mean) * (bid_x_05 - bid_x_mean), 0)
-        + coalesce((bid_x_06 - bid_x_mean) * (bid_x_06 - bid_x_mean), 0)
-        + coalesce((bid_x_07 - bid_x_mean) * (bid_x_07 - bid_x_mean), 0)
-        + coalesce((bid_x_08 - bid_x_mean) * (bid_x_08 - bid_x_mean), 0)
-        + coalesce((bid_x_09 - bid_x_mean) * (bid_x_09 - bid_x_mean), 0),
+        bid_x_00 * bid_x_00 + bid_x_01 * bid_x_01
+        + bid_x_02 * bid_x_02 + bid_x_03 * bid_x_03
+        + bid_x_04 * bid_x_04 + bid_x_05 * bid_x_05
+        + bid_x_06 * bid_x_06 + bid_x_07 * bid_x_07
+        + bid_x_08 * bid_x_08 + bid_x_09 * bid_x_09,
         0
     )
         AS bid_slope_regression, -- u/bps: least squares of depth on distance from mid
     (
-        (ask_x_00 - ask_x_mean) * ask_depth_00 + coalesce((ask_x_01 - ask_x_mean) * ask_depth_01, 0)
-        + coalesce((ask_x_02 - ask_x_mean) * ask_depth_02, 0) + coalesce((ask_x_03 - ask_x_mean) * ask_depth_03, 0)
-        + coalesce((ask_x_04 - ask_x_mean) * ask_depth_04, 0) + coalesce((ask_x_05 - ask_x_mean) * ask_depth_05, 0)
-        + coalesce((ask_x_06 - ask_x_mean) * ask_depth_06, 0) + coalesce((ask_x_07 - ask_x_mean) * ask_depth_07, 0)
-        + coalesce((ask_x_08 - ask_x_mean) * ask_depth_08, 0) + coalesce((ask_x_09 - ask_x_mean) * ask_depth_09, 0)
+        ask_x_00 * ask_depth_00 + ask_x_01 * ask_depth_01
+        + ask_x_02 * ask_depth_02 + ask_x_03 * ask_depth_03
+        + ask_x_04 * ask_depth_04 + ask_x_05 * ask_depth_05
+        + ask_x_06 * ask_depth_06 + ask_x_07 * ask_depth_07
+        + ask_x_08 * ask_depth_08 + ask_x_09 * ask_depth_09
     ) / nullif(
-        (ask_x_00 - ask_x_mean) * (ask_x_00 - ask_x_mean)
-        + coalesce((ask_x_01 - ask_x_mean) * (ask_x_01 - ask_x_mean), 0)
-        + coalesce((ask_x_02 - ask_x_mean) * (ask_x_02 - ask_x_mean), 0)
-        + coalesce((ask_x_03 - ask_x_mean) * (ask_x_03 - ask_x_mean), 0)
-        + coalesce((ask_x_04 - ask_x_mean) * (ask_x_04 - ask_x_mean), 0)
-        + coalesce((ask_x_05 - ask_x_mean) * (ask_x_05 - ask_x_mean), 0)
-        + coalesce((ask_x_06 - ask_x_mean) * (ask_x_06 - ask_x_mean), 0)
-        + coalesce((ask_x_07 - ask_x_mean) * (ask_x_07 - ask_x_mean), 0)
-        + coalesce((ask_x_08 - ask_x_mean) * (ask_x_08 - ask_x_mean), 0)
-        + coalesce((ask_x_09 - ask_x_mean) * (ask_x_09 - ask_x_mean), 0),
+        ask_x_00 * ask_x_00 + ask_x_01 * ask_x_01
+        + ask_x_02 * ask_x_02 + ask_x_03 * ask_x_03
+        + ask_x_04 * ask_x_04 + ask_x_05 * ask_x_05
+        + ask_x_06 * ask_x_06 + ask_x_07 * ask_x_07
+        + ask_x_08 * ask_x_08 + ask_x_09 * ask_x_09,
         0
     )
         AS ask_slope_regression, -- u/bps: least squares of depth on distance from mid
@@ -1016,29 +1070,29 @@ SELECT
     (bid_depth_decay_top5 + ask_depth_decay_top5) / 2
         AS avg_depth_decay_top5, -- 1: mean of both sides
     (
-        bid_size_00 * bid_size_00 + coalesce(bid_size_01 * bid_size_01, 0)
-        + coalesce(bid_size_02 * bid_size_02, 0) + coalesce(bid_size_03 * bid_size_03, 0)
-        + coalesce(bid_size_04 * bid_size_04, 0) + coalesce(bid_size_05 * bid_size_05, 0)
-        + coalesce(bid_size_06 * bid_size_06, 0) + coalesce(bid_size_07 * bid_size_07, 0)
-        + coalesce(bid_size_08 * bid_size_08, 0) + coalesce(bid_size_09 * bid_size_09, 0)
-        + coalesce(bid_size_10 * bid_size_10, 0) + coalesce(bid_size_11 * bid_size_11, 0)
-        + coalesce(bid_size_12 * bid_size_12, 0) + coalesce(bid_size_13 * bid_size_13, 0)
-        + coalesce(bid_size_14 * bid_size_14, 0) + coalesce(bid_size_15 * bid_size_15, 0)
-        + coalesce(bid_size_16 * bid_size_16, 0) + coalesce(bid_size_17 * bid_size_17, 0)
-        + coalesce(bid_size_18 * bid_size_18, 0) + coalesce(bid_size_19 * bid_size_19, 0)
+        bid_amount_00 * bid_amount_00 + bid_amount_01 * bid_amount_01
+        + bid_amount_02 * bid_amount_02 + bid_amount_03 * bid_amount_03
+        + bid_amount_04 * bid_amount_04 + bid_amount_05 * bid_amount_05
+        + bid_amount_06 * bid_amount_06 + bid_amount_07 * bid_amount_07
+        + bid_amount_08 * bid_amount_08 + bid_amount_09 * bid_amount_09
+        + bid_amount_10 * bid_amount_10 + bid_amount_11 * bid_amount_11
+        + bid_amount_12 * bid_amount_12 + bid_amount_13 * bid_amount_13
+        + bid_amount_14 * bid_amount_14 + bid_amount_15 * bid_amount_15
+        + bid_amount_16 * bid_amount_16 + bid_amount_17 * bid_amount_17
+        + bid_amount_18 * bid_amount_18 + bid_amount_19 * bid_amount_19
     ) / bid_depth_19 / bid_depth_19
         AS bid_concentration, -- 0 to 1: Herfindahl index of the bid sizes
     (
-        ask_size_00 * ask_size_00 + coalesce(ask_size_01 * ask_size_01, 0)
-        + coalesce(ask_size_02 * ask_size_02, 0) + coalesce(ask_size_03 * ask_size_03, 0)
-        + coalesce(ask_size_04 * ask_size_04, 0) + coalesce(ask_size_05 * ask_size_05, 0)
-        + coalesce(ask_size_06 * ask_size_06, 0) + coalesce(ask_size_07 * ask_size_07, 0)
-        + coalesce(ask_size_08 * ask_size_08, 0) + coalesce(ask_size_09 * ask_size_09, 0)
-        + coalesce(ask_size_10 * ask_size_10, 0) + coalesce(ask_size_11 * ask_size_11, 0)
-        + coalesce(ask_size_12 * ask_size_12, 0) + coalesce(ask_size_13 * ask_size_13, 0)
-        + coalesce(ask_size_14 * ask_size_14, 0) + coalesce(ask_size_15 * ask_size_15, 0)
-        + coalesce(ask_size_16 * ask_size_16, 0) + coalesce(ask_size_17 * ask_size_17, 0)
-        + coalesce(ask_size_18 * ask_size_18, 0) + coalesce(ask_size_19 * ask_size_19, 0)
+        ask_amount_00 * ask_amount_00 + ask_amount_01 * ask_amount_01
+        + ask_amount_02 * ask_amount_02 + ask_amount_03 * ask_amount_03
+        + ask_amount_04 * ask_amount_04 + ask_amount_05 * ask_amount_05
+        + ask_amount_06 * ask_amount_06 + ask_amount_07 * ask_amount_07
+        + ask_amount_08 * ask_amount_08 + ask_amount_09 * ask_amount_09
+        + ask_amount_10 * ask_amount_10 + ask_amount_11 * ask_amount_11
+        + ask_amount_12 * ask_amount_12 + ask_amount_13 * ask_amount_13
+        + ask_amount_14 * ask_amount_14 + ask_amount_15 * ask_amount_15
+        + ask_amount_16 * ask_amount_16 + ask_amount_17 * ask_amount_17
+        + ask_amount_18 * ask_amount_18 + ask_amount_19 * ask_amount_19
     ) / ask_depth_19 / ask_depth_19
         AS ask_concentration, -- 0 to 1: Herfindahl index of the ask sizes
     bid_within_5bps

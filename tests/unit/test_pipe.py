@@ -1,13 +1,16 @@
-"""Trades on their way into kernels."""
+"""Trades on their way into kernels, and what kernels give on its way out."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
-from sqlgen.pipe import NotInOrder, TradeFeed
-from udfs.kernel import Trades
+from sqlgen.pipe import NotInOrder, TradeFeed, arrow
+from udfs.kernel import Column, Trades
 
 
 def reader(*batches: list[int]) -> pa.RecordBatchReader:
@@ -51,3 +54,21 @@ def test_trades_that_wait_may_be_later_than_those_of_the_day() -> None:
 def test_trades_out_of_order_are_noticed(batches: tuple[list[int], ...]) -> None:
     with pytest.raises(NotInOrder):
         TradeFeed(reader(*batches), waiting(9)).rest()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([1.5, np.nan, -np.inf, *[2.0] * 9, np.nan]),
+        np.array([1.0, 2.0]),
+        np.array([], np.float64),
+        np.arange(20.0)[::2],  # not contiguous
+        np.array([3, 4]),  # a kernel of a user's own may give integers
+        np.array([0.5, np.nan], np.float32),
+    ],
+)
+def test_doubles_become_arrow_with_null_for_nan(values: NDArray[Any]) -> None:
+    given = arrow(values, Column("x", "u: anything"))
+    given.validate(full=True)
+    assert given.equals(pa.array(values.astype(np.float64), pa.float64(), from_pandas=True))
+    assert given.null_count == np.isnan(values).sum()

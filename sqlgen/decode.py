@@ -14,7 +14,7 @@ import duckdb
 
 from sqlgen import dbn, ndjson, rawfile
 from sqlgen.dialect import Dialect, dialect_of
-from sqlgen.errors import TaskError, first_line
+from sqlgen.errors import TaskError, disk_full, first_line
 from sqlgen.templates import Csv, Library
 
 DECODE_TEMPLATE = "publish/decode.sql.j2"
@@ -77,7 +77,7 @@ class Decoder:
                     return Decoded(0)
                 return (self._objects if self.format == "ndjson" else self._table)(path, readable, target)
         except duckdb.Error as error:
-            if "no space left" in str(error).lower():
+            if disk_full(error):
                 raise
             raise TaskError(f"{path}: {first_line(error)}{_advice(error)}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -58,3 +59,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def first_line(error: BaseException | str) -> str:
     """What DuckDB says first; the rest is where in the statement."""
     return str(error).strip().splitlines()[0]
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether there was no room to write: no fault of a file that was read. DuckDB tells it in the text."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    text = str(error).lower()
+    return "no space left" in text or "disk quota" in text

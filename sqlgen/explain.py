@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet
 
-from sqlgen.errors import SqlgenError
+from sqlgen.errors import SqlgenError, disk_full
 from sqlgen.plan import Task
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
@@ -57,7 +57,7 @@ def _system_hint(code: int | None) -> str:
 
 def _hint(error: duckdb.Error, text: str) -> str:
     lowered = text.lower()
-    if "no space left" in lowered or "disk quota" in lowered:
+    if disk_full(error):
         return _system_hint(errno.ENOSPC)
     if "permission denied" in lowered or "read-only file system" in lowered:
         return _system_hint(errno.EACCES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import re
 import shutil
 import zipfile
@@ -14,14 +13,12 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from sqlgen.errors import TaskError
+from sqlgen.errors import TaskError, disk_full
 
 HEAD = 1 << 16
 """Bytes at the beginning of a file that tell what it is."""
 CUT_OFF = "Is it cut off? Fetch it again; nothing of it was published"
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What is no fault of the file that is read."""
 _KINDS = {".gz": "gzip", ".zst": "zstd"}
 _Change = Callable[[bytes, bool], bytes]
 """A piece of a file, and whether it is the first -> what is written for it."""
@@ -52,7 +49,7 @@ def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
             found = copy
         yield found
     except (OSError, EOFError) as error:
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
+        if disk_full(error):
             raise
         raise TaskError(f"{path} cannot be read: {error}. {CUT_OFF}") from error
     finally:
@@ -131,7 +128,7 @@ def _unzip(path: Path, target: Path) -> None:
             with archive.open(members[0]) as source, target.open("wb") as file:
                 shutil.copyfileobj(source, file, _CHUNK)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
+        if disk_full(error):
             raise
         raise TaskError(f"{path} cannot be unpacked: {error}. {CUT_OFF}") from error
     except (RuntimeError, NotImplementedError) as error:  # a password, a kind of compression that Python has not

@@ -81,8 +81,8 @@ def duckdb_threads(threads: int, sizes: Sequence[int]) -> int:
     """Threads of the DuckDB instance while tasks that read ``sizes`` bytes are to be done, on ``threads`` in all.
 
     A statement runs on the thread of its task and on those that the instance has beyond its first. Tasks enough to keep
-    every thread busy are quicker, in half of the memory, where each has one thread alone; where one of them
-    is far larger than the others, it would be the last by itself.
+    every thread busy are quicker, in half of the memory, where each has one thread alone; but one that is far larger
+    than the others would be the last by itself.
     """
     width = min(threads, len(sizes))
     if width == 0 or max(sizes) * width > 1.5 * sum(sizes):

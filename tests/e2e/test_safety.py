@@ -13,6 +13,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from sqlgen.build import Bench, Builder
+from sqlgen.engine import Engine, Quiet
+from sqlgen.manifest import Record
+from sqlgen.plan import Selection, Task
+from sqlgen.runner import Settings
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
 
@@ -488,3 +493,26 @@ def test_ctrl_c_stops_a_running_statement(single: Scratch) -> None:
     assert process.returncode == 130
     assert "run again to go on" in err
     assert not (single.lake / "out").exists()
+
+
+def test_ctrl_c_reaches_a_task_between_two_statements(single: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    single.trades(BTC, DAY1, [1.0])
+    single.trades(ETH, DAY1, [1.0])
+    copy_unit = Builder._copy
+
+    def late(self: Builder, task: Task, old: Record | None, bench: Bench) -> None:
+        if task.unit["symbol"] == ETH:
+            time.sleep(1)  # while the other one ends, and with it the run
+            bench.inspection.execute("SELECT max(a.range * b.range) FROM range(300000) AS a, range(300000) AS b")
+        copy_unit(self, task, old, bench)
+
+    class Impatient(Quiet):
+        def finished(self, result: object) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Builder, "_copy", late)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        Engine.open(single.file, Settings(threads=2)).run(Selection(("costs",)), Impatient())
+    assert time.monotonic() - begun < 20
+    assert not list((single.lake / "out").glob(f"*/symbol={ETH}/*"))

@@ -68,8 +68,8 @@ class Builder:
     """With what is listed, and with what upstream models have published by now."""
     run_id: str
     full_refresh: bool = False
-    writer: duckdb.DuckDBPyConnection | None = None
-    """Writes what kernels give, if that is another instance."""
+    crowded: bool = False
+    """Several tasks may write what kernels give at once."""
     cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
     """Those that run a statement now, so that they can be interrupted."""
     roots: dict[str, Path] = field(default_factory=dict)
@@ -207,9 +207,8 @@ class Builder:
             copy=self.planner.compiler.copy(model, scope, str(inspection.target(target))),
         )
         constants = {key: task.unit.typed(key) for key in KEYS if key in task.unit}
-        reader = inspection.connection
         kernels = KernelCopy(
-            model.chain, statements, constants, reader, self.writer or reader, self.cursors, inspection.sql
+            model.chain, statements, constants, inspection.connection, self.cursors, inspection.sql, self.crowded
         )
         content = states.encode(kernels.run(start), model.chain.identity)
         inspection.settle(target, task.want.version)

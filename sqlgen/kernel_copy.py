@@ -18,6 +18,10 @@ from sqlgen.statements import KERNEL_ROWS, in_order
 from sqlgen.states import Snapshot
 from udfs.chain import Chain
 
+CROWDED_MB = 600
+"""What a COPY may hold on to while others run. A thread of DuckDB that leaves one COPY for another keeps its place in
+the first, and all rows behind that place wait in memory; with this little, the others wait for it instead."""
+
 
 @contextlib.contextmanager
 def open_cursor(
@@ -64,15 +68,13 @@ class KernelCopy:
     statements: Statements
     constants: Mapping[str, Any]
     """Values of the unit's keys."""
-    reader: duckdb.DuckDBPyConnection
-    """Reads the rows and the trades."""
-    writer: duckdb.DuckDBPyConnection
-    """Writes what the kernels give: an instance of its own, because COPY holds on to rows that are not written yet
-    until its instance is short of memory."""
+    connection: duckdb.DuckDBPyConnection
     cursors: list[duckdb.DuckDBPyConnection]
     """Those that run a statement now are in it."""
     sql: list[str]
     """Each statement is added before it runs."""
+    crowded: bool = False
+    """Others may run at the same time."""
 
     def run(self, start: Snapshot) -> Snapshot:
         """Copy the unit; the state after its last row. ``start`` stays as it is."""
@@ -96,7 +98,9 @@ class KernelCopy:
             rows = stack.enter_context(self._stream(feed))
             pipe = Pipe(self.chain, state, rows, trade_feed, dict(self.constants))
             self.sql.append(self.statements.copy)
-            writer = stack.enter_context(open_cursor(self.writer, self.cursors))
+            writer = stack.enter_context(open_cursor(self.connection, self.cursors))
+            if self.crowded:
+                writer.execute(f"SET operator_memory_limit = '{CROWDED_MB}MB'")
             writer.register(KERNEL_ROWS, pipe.reader())
             try:
                 writer.execute(self.statements.copy)
@@ -110,6 +114,6 @@ class KernelCopy:
     @contextlib.contextmanager
     def _stream(self, select: str) -> Iterator[pa.RecordBatchReader]:
         """The rows of a SELECT as they are asked for."""
-        with open_cursor(self.reader, self.cursors) as cursor:
+        with open_cursor(self.connection, self.cursors) as cursor:
             self.sql.append(select)
             yield cursor.sql(select).to_arrow_reader(BATCH_ROWS)

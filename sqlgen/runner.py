@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import datetime as dt
 import graphlib
@@ -31,10 +30,6 @@ from sqlgen.project import Project
 from sqlgen.quality import CheckFailed
 from sqlgen.report import Report, ReportStore, Result, pending_result
 
-WRITER_MB = 300
-"""Memory for each partition that is being written from kernels, where the user sets no limit. Row groups of 230 columns
-and 50,000 rows fit; DuckDB would fill all of what it may use with rows that wait to be written."""
-
 TaskId = tuple[str, Partition]
 
 
@@ -55,11 +50,6 @@ class Settings:
     fail_fast: bool = False
     instance: duckdb.DuckDBPyConnection | None = None
     """A DuckDB instance that is open already, with settings of its own: opening one takes longer than a small run."""
-
-    @property
-    def writing(self) -> Settings:
-        """For the instance that only writes what kernels give."""
-        return dataclasses.replace(self, memory_limit=f"{WRITER_MB * self.threads}MB")
 
 
 def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -111,7 +101,8 @@ class Runner:
     def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
         """Execute every task; failures are in the report and stop only what depends on them."""
         begun = time.monotonic()
-        builder = Builder(self.project, self.planner, report.run_id, full_refresh, cursors=self._cursors)
+        crowded = len(plan.tasks) > 1
+        builder = Builder(self.project, self.planner, report.run_id, full_refresh, crowded, self._cursors)
         self._clear_staging()
         builder.roots = self._new_layouts(plan, builder)
         before = {name: self.planner.records[name] for name in builder.roots}
@@ -122,10 +113,7 @@ class Runner:
         results: dict[TaskId, Result] = {}
         try:
             temp.mkdir(parents=True, exist_ok=True)  # DuckDB creates the last folder only
-            with contextlib.ExitStack() as stack:
-                connection = stack.enter_context(connect(self.settings, temp))
-                if self.settings.memory_limit is None and any(self.project.models[t.model].chain for t in plan.tasks):
-                    builder.writer = stack.enter_context(connect(self.settings.writing, temp / "writing"))
+            with connect(self.settings, temp) as connection:
                 _Execution(self, plan, builder, connection, report, results).go()
             for name, records in before.items():
                 self._swap_table(
@@ -292,8 +280,7 @@ class _Execution:
         next_ones = itertools.islice(tasks, 8 * settings.threads)
         wanted = duckdb_threads(settings.threads, [_bytes(task) for task in next_ones])
         if wanted > self._duckdb_threads or (wanted < self._duckdb_threads and not busy):
-            for connection in filter(None, (self.connection, self.builder.writer)):
-                connection.execute(f"SET threads = {wanted}")
+            self.connection.execute(f"SET threads = {wanted}")
             self._duckdb_threads = wanted
 
     def _execute(self, task: Task) -> Result:

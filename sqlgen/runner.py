@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import datetime as dt
 import graphlib
@@ -10,7 +11,7 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,7 @@ from sqlgen.errors import SqlgenError
 from sqlgen.explain import explain
 from sqlgen.kernel_copy import open_cursor
 from sqlgen.manifest import Manifest, Record
+from sqlgen.model import Model
 from sqlgen.partitions import Partition
 from sqlgen.plan import WHOLE_MODEL, Plan, Task
 from sqlgen.planner import Planner
@@ -113,7 +115,7 @@ class Runner:
         results: dict[TaskId, Result] = {}
         try:
             temp.mkdir(parents=True, exist_ok=True)  # DuckDB creates the last folder only
-            with connect(self.settings, temp) as connection:
+            with connect(self.settings, temp) as connection, _warming(self.project.models[t.model] for t in plan.tasks):
                 _Execution(self, plan, builder, connection, report, results).go()
             for name, records in before.items():
                 self._swap_table(
@@ -303,6 +305,19 @@ class _Execution:
             if failed is not None:
                 return f"skipped: {failed.model} {Partition.from_path(failed.partition)} {failed.status}"
         return None
+
+
+@contextlib.contextmanager
+def _warming(models: Iterable[Model]) -> Iterator[None]:
+    """Load the kernels of ``models`` meanwhile: tasks would all wait for the first, just when its rows have come."""
+    chains = {model.name: model.chain for model in models if model.chain is not None}
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        for chain in chains.values():
+            pool.submit(chain.warm)  # a kernel that fails will do so in a task, which says what failed
+        try:
+            yield
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _graph(plan: Plan) -> dict[TaskId, set[TaskId]]:

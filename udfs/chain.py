@@ -74,6 +74,12 @@ class Chain:
         """The state before the first row of a history."""
         return {kernel.name: kernel.start() for kernel in self.kernels}
 
+    def warm(self) -> None:
+        """Load what is compiled, by a pass over one row and one trade of which nothing is kept."""
+        columns = {name: np.zeros(1, np.int64 if name in self.integers else np.float64) for name in self.inputs}
+        trade = Trades(np.zeros(1, np.int64), np.ones(1), np.ones(1), np.ones(1, np.int8))
+        self.run(self.start(), Batch(np.zeros(1, np.int64), columns, trade if self.reads_trades else None))
+
     def run(self, state: ChainState, batch: Batch) -> dict[str, Array]:
         """The output columns of a batch, hidden ones too; ``state`` moves to the end of the batch."""
         ts, trades = _plain(batch.ts), batch.trades

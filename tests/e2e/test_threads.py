@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
 import pytest
 
+from sqlgen import kernel_copy
 from sqlgen.runner import duckdb_threads
-from tests.support.scratch import BTC, COSTS, DAY1, ETH, Scratch
+from tests.support.scratch import BTC, COSTS, DAY1, ETH, LEDGER, Scratch
 
 
 @pytest.mark.parametrize(
@@ -36,3 +41,26 @@ def test_equal_partitions_take_a_thread_each(scratch: Scratch) -> None:
     assert scratch.costs() == [(BTC, DAY1, 1), (ETH, DAY1, 1)]
     scratch.run("--threads", "2", "--full-refresh", "--symbol", BTC)
     assert scratch.costs() == [(BTC, DAY1, 2), (ETH, DAY1, 1)]
+
+
+def test_kernels_rows_wait_within_a_limit_beside_others(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[str | None] = []
+    opened = kernel_copy.open_cursor
+
+    @contextmanager
+    def watched(*given: object) -> Iterator[duckdb.DuckDBPyConnection]:
+        with opened(*given) as cursor:  # type: ignore[arg-type]
+            yield cursor
+            limits.extend(cursor.execute("SELECT current_setting('operator_memory_limit')").fetchone() or ())
+
+    monkeypatch.setattr(kernel_copy, "open_cursor", watched)
+    del scratch.config["models"]["pairs"]
+    scratch.kernel(LEDGER)
+    scratch.model("costs", udfs=["ledger"])
+    for symbol in (BTC, ETH):
+        scratch.trades(symbol, DAY1, [1.0, 2.0])
+    scratch.run("--symbol", BTC)
+    assert [limit for limit in limits if limit] == []  # what is alone may use all there is
+    scratch.run("--full-refresh")
+    assert [limit for limit in limits if limit] == ["572.2 MiB"] * 2  # the COPY of each, not the query that feeds it
+    assert [row["before"] for row in scratch.table("costs").to_pylist()] == [None, 1.0] * 2

@@ -1,0 +1,51 @@
+"""Warming a chain loads everything that its batches need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+COUNT = """
+import json, sys
+import numba
+import numpy as np
+from udfs.chain import Chain
+from udfs.kernel import Batch, Trades
+
+def loaded():
+    found = {}
+    for module in [module for name, module in sys.modules.items() if name.startswith("udfs.")]:
+        for name, value in vars(module).items():
+            if isinstance(value, numba.core.dispatcher.Dispatcher):
+                found[f"{value.py_func.__module__}.{value.py_func.__name__}"] = len(value.signatures)
+    return found
+
+def batch(start):
+    ts = np.arange(start, start + 5, dtype=np.int64) * 10**9
+    columns = {name: np.ones(5, int if name in chain.integers else float) for name in chain.inputs}
+    trades = Trades(ts, np.ones(5), np.ones(5), np.array([1, -1, 0, 1, 1], np.int8))
+    return Batch(ts, columns, trades if chain.reads_trades else None)
+
+chain = Chain.of(sys.argv[1:], {})
+before = loaded()
+chain.warm()
+warm = loaded()
+state = chain.start()
+for start in (100, 200):
+    chain.run(state, batch(start))
+print(json.dumps([before, warm, loaded()]))
+"""
+
+BOOK = ("returns", "ofi", "mlofi", "tfi", "vpin", "kyle_lambda", "ofi_impact", "rolling", "spread_regime")
+
+
+@pytest.mark.parametrize("names", [BOOK, ("volume_bars",), ("dollar_bars",), ("book",), ("book_mbo",)])
+def test_a_warm_chain_has_nothing_left_to_load(names: tuple[str, ...]) -> None:
+    out = subprocess.run([sys.executable, "-c", COUNT, *names], capture_output=True, text=True, check=True)
+    before, warm, after = json.loads(out.stdout)
+    assert not any(before.values())
+    assert sum(warm.values()) >= len(names)
+    assert after == warm

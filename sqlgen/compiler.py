@@ -186,7 +186,12 @@ class Compiler:
             inputs=inputs,
             options=model.options,
             scope=SimpleNamespace(first="first" in scope.edges, open="open" in scope.edges),
-            model=SimpleNamespace(name=model.name, description=model.description, kernels=model.config.udfs),
+            model=SimpleNamespace(
+                name=model.name,
+                description=model.description,
+                kernels=model.config.udfs,
+                partition_by=model.output.partition_by,
+            ),
         )
 
     def input_select(self, model: Model, entry: ModelInput, scan: Scan) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -14,7 +15,8 @@ from sqlgen.states import STATE_FILE
 from tests.support.compare import same_tables
 from tests.support.engine import shipped_config, sqlgen
 
-MODELS = ("orderbook_hf", "orderbook_bars", "volume_bars", "tick_bars", "dollar_bars")
+BARS = ("volume_bars", "tick_bars", "dollar_bars")
+MODELS = ("orderbook_hf", "orderbook_bars", *BARS)
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
@@ -90,6 +92,25 @@ def test_files_that_come_late(raw: Path, at_once: Path, tmp_path: Path) -> None:
         shutil.move(tmp_path / f"late-{folder.parts[-4]}", folder)
         run(lake)
     assert_equal(lake, at_once)
+
+
+def test_bars_of_a_symbol_in_one_partition(raw: Path, at_once: Path, tmp_path: Path) -> None:
+    lake = project(raw, tmp_path)
+    config = yaml.safe_load((lake / "models.yaml").read_text())
+    for name in BARS:
+        config["models"][name]["output"]["partition_by"] = ["exchange", "symbol"]
+    (lake / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    outcome = sqlgen("run", lake / "models.yaml", *(f"--select={model}" for model in BARS))
+    assert outcome.code == 0, outcome.out + outcome.err
+    for name in BARS:
+        files = sorted((lake / f"processed/ccxt/trades/{name}").rglob("*.parquet"))
+        assert len(files) == 2
+        for file in files:
+            whole = pq.read_table(file, partitioning=None)
+            folder = at_once / file.parent.relative_to(lake)
+            days = [pq.read_table(day, partitioning=None) for day in sorted(folder.rglob("*.parquet"))]
+            assert len(days) == 3
+            assert whole.equals(pa.concat_tables(days)), file
 
 
 def test_every_kernel_has_a_say(at_once: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import numba
 import pytest
 
 COUNT = """
@@ -42,6 +43,7 @@ print(json.dumps([before, warm, loaded()]))
 BOOK = ("returns", "ofi", "mlofi", "tfi", "vpin", "kyle_lambda", "ofi_impact", "rolling", "spread_regime")
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 @pytest.mark.parametrize("names", [BOOK, ("volume_bars",), ("dollar_bars",), ("book",), ("book_mbo",)])
 def test_a_warm_chain_has_nothing_left_to_load(names: tuple[str, ...]) -> None:
     out = subprocess.run([sys.executable, "-c", COUNT, *names], capture_output=True, text=True, check=True)

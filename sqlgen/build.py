@@ -68,8 +68,6 @@ class Builder:
     """With what is listed, and with what upstream models have published by now."""
     run_id: str
     full_refresh: bool = False
-    crowded: bool = False
-    """Several tasks may write what kernels give at once."""
     cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
     """Those that run a statement now, so that they can be interrupted."""
     roots: dict[str, Path] = field(default_factory=dict)
@@ -207,9 +205,7 @@ class Builder:
             copy=self.planner.compiler.copy(model, scope, str(inspection.target(target))),
         )
         constants = {key: task.unit.typed(key) for key in KEYS if key in task.unit}
-        kernels = KernelCopy(
-            model.chain, statements, constants, inspection.connection, self.cursors, inspection.sql, self.crowded
-        )
+        kernels = KernelCopy(model.chain, statements, constants, inspection.connection, self.cursors, inspection.sql)
         content = states.encode(kernels.run(start), model.chain.identity)
         inspection.settle(target, task.want.version)
         (bench.staged / states.STATE_FILE).write_bytes(content)

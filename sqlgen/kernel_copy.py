@@ -18,9 +18,9 @@ from sqlgen.statements import KERNEL_ROWS, in_order
 from sqlgen.states import Snapshot
 from udfs.chain import Chain
 
-CROWDED_MB = 600
-"""What a COPY may hold on to while others run. A thread of DuckDB that leaves one COPY for another keeps its place in
-the first, and all rows behind that place wait in memory; with this little, the others wait for it instead."""
+COPY_MB = 600
+"""What a COPY may hold on to. A thread of DuckDB that leaves it for another statement keeps its place in the rows, and
+all that come behind that place wait in memory, gigabytes of them; with this little, the other threads wait instead."""
 
 
 @contextlib.contextmanager
@@ -73,8 +73,6 @@ class KernelCopy:
     """Those that run a statement now are in it."""
     sql: list[str]
     """Each statement is added before it runs."""
-    crowded: bool = False
-    """Others may run at the same time."""
 
     def run(self, start: Snapshot) -> Snapshot:
         """Copy the unit; the state after its last row. ``start`` stays as it is."""
@@ -99,8 +97,7 @@ class KernelCopy:
             pipe = Pipe(self.chain, state, rows, trade_feed, dict(self.constants))
             self.sql.append(self.statements.copy)
             writer = stack.enter_context(open_cursor(self.connection, self.cursors))
-            if self.crowded:
-                writer.execute(f"SET operator_memory_limit = '{CROWDED_MB}MB'")
+            writer.execute(f"SET operator_memory_limit = '{COPY_MB}MB'")
             writer.register(KERNEL_ROWS, pipe.reader())
             try:
                 writer.execute(self.statements.copy)

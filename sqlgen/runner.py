@@ -103,8 +103,7 @@ class Runner:
     def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
         """Execute every task; failures are in the report and stop only what depends on them."""
         begun = time.monotonic()
-        crowded = len(plan.tasks) > 1
-        builder = Builder(self.project, self.planner, report.run_id, full_refresh, crowded, self._cursors)
+        builder = Builder(self.project, self.planner, report.run_id, full_refresh, self._cursors)
         self._clear_staging()
         builder.roots = self._new_layouts(plan, builder)
         before = {name: self.planner.records[name] for name in builder.roots}

@@ -43,7 +43,7 @@ def test_equal_partitions_take_a_thread_each(scratch: Scratch) -> None:
     assert scratch.costs() == [(BTC, DAY1, 2), (ETH, DAY1, 1)]
 
 
-def test_kernels_rows_wait_within_a_limit_beside_others(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_rows_wait_within_a_limit(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[str | None] = []
     opened = kernel_copy.open_cursor
 
@@ -59,8 +59,6 @@ def test_kernels_rows_wait_within_a_limit_beside_others(scratch: Scratch, monkey
     scratch.model("costs", udfs=["ledger"])
     for symbol in (BTC, ETH):
         scratch.trades(symbol, DAY1, [1.0, 2.0])
-    scratch.run("--symbol", BTC)
-    assert [limit for limit in limits if limit] == []  # what is alone may use all there is
-    scratch.run("--full-refresh")
+    scratch.run()
     assert [limit for limit in limits if limit] == ["572.2 MiB"] * 2  # the COPY of each, not the query that feeds it
     assert [row["before"] for row in scratch.table("costs").to_pylist()] == [None, 1.0] * 2

@@ -69,7 +69,7 @@ def test_an_undefined_variable_in_a_template(scratch: Scratch) -> None:
     outcome = scratch.sqlgen("run")
     assert outcome.code == 2
     assert "transforms_sql/costs.sql.j2:1: 'types.SimpleNamespace object' has no attribute 'depth'" in outcome.err
-    known = "inputs (trades), model (description, kernels, name), options, scope (first, open)"
+    known = "inputs (trades), model (description, kernels, name, partition_by), options, scope (first, open)"
     assert f"Known here: {known}" in outcome.err
 
 

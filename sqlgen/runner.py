@@ -310,13 +310,13 @@ class _Execution:
 def _warming(models: Iterable[Model]) -> Iterator[None]:
     """Load the kernels of ``models`` meanwhile: tasks would all wait for the first, just when its rows have come."""
     chains = {model.name: model.chain for model in models if model.chain is not None}
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    try:
         for chain in chains.values():
             pool.submit(chain.warm)  # a kernel that fails will do so in a task, which says what failed
-        try:
-            yield
-        finally:
-            pool.shutdown(cancel_futures=True)
+        yield
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _graph(plan: Plan) -> dict[TaskId, set[TaskId]]:

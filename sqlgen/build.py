@@ -52,6 +52,8 @@ class Bench:
     """Folder of what it will publish."""
     landing: Landing
     inspection: Inspection
+    notes: list[str]
+    """For the user, in the order in which they came up; the report keeps them also where the task fails."""
 
     def clear(self) -> None:
         self.landing.clear()
@@ -96,8 +98,8 @@ class Builder:
         self._take_away(task)
         return Built("removed", None)
 
-    def build(self, task: Task, connection: duckdb.DuckDBPyConnection, sql: list[str]) -> Built:
-        """Build and publish one unit. The statements are appended to ``sql`` before they run."""
+    def build(self, task: Task, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]) -> Built:
+        """Build and publish one unit. The statements are appended to ``sql`` before they run, notes to ``notes``."""
         assert task.want is not None
         old = None if self.full_refresh else self._published(task)
         recorded = self.planner.records[task.model].get(task.unit)
@@ -108,7 +110,7 @@ class Builder:
         ):
             return Built("recovered", old)
         model = self.project.models[task.model]
-        bench = self._bench(task, connection, sql)
+        bench = self._bench(task, connection, sql, notes)
         try:
             if model.chain is not None:
                 task = self._copy_through_kernels(task, bench)
@@ -120,11 +122,11 @@ class Builder:
         finally:
             bench.clear()
 
-    def _bench(self, task: Task, connection: duckdb.DuckDBPyConnection, sql: list[str]) -> Bench:
+    def _bench(self, task: Task, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]) -> Bench:
         compiler, model = self.planner.compiler, self.project.models[task.model]
         landing = Landing(compiler, self.project.lake, self._aside(task, "landing"), connection)
         inspection = Inspection(compiler, model, task.unit, self._quarantine(task), connection, sql)
-        return Bench(self._stage_folder(task), landing, inspection)
+        return Bench(self._stage_folder(task), landing, inspection, notes)
 
     @property
     def inputs(self) -> Inputs:

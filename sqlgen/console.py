@@ -73,6 +73,8 @@ class LineWatcher:
     def finished(self, result: Result) -> None:
         self.done += 1
         self._print(f"[{self.done}/{self.total}] {result_line(result)}")
+        for note in result.notes:
+            self._print(f"  note: {note}")
 
     def _print(self, text: str) -> None:
         plain(self.console, text)
@@ -168,6 +170,17 @@ def _print_checks(console: Console, report: Report) -> None:
         plain(console, f"check: {whose}: {rows} in {where}, the first {counts[0].first}")
 
 
+def _print_task_notes(console: Console, report: Report) -> None:
+    """Each note of tasks once, with the partitions that it is about."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for result in report.tasks:
+        for note in result.notes:
+            found.setdefault((result.model, note), []).append(str(Partition.from_path(result.partition)))
+    for (model, note), where in found.items():
+        more = f" and {count(len(where) - 1)} more partition(s)" if len(where) > 1 else ""
+        print_notes(console, [f"{model}: {where[0]}{more}: {note}"])
+
+
 def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
     """Every stale unit and why."""
     if plan.tasks:
@@ -217,6 +230,7 @@ def print_report(console: Console, report: Report, retry: str) -> None:
         )
     console.print(table)
     _print_checks(console, report)
+    _print_task_notes(console, report)
     counts = ", ".join(f"{number} {status}" for status, number in report.counts.items())
     console.print(f"{counts} in {report.seconds:.1f} s (run {report.run_id})", highlight=False)
     if not report.ok:

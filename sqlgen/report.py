@@ -37,6 +37,8 @@ class Result:
     error: str | None = None
     checks: tuple[Count, ...] = ()
     """What the checks found."""
+    notes: tuple[str, ...] = ()
+    """Facts about the task's rows that a user should know, though it did not fail."""
 
     @property
     def ok(self) -> bool:

@@ -178,11 +178,12 @@ class Runner:
         """Run one task to its end; never raises for what a user can cause."""
         begun = time.monotonic()
         sql: list[str] = []
+        notes: list[str] = []
         result = pending_result(task)
         try:
             with open_cursor(connection, self._cursors) as cursor:
                 task = self.planner.refreshed(task)
-                built = self._do(task, builder, cursor, sql)
+                built = self._do(task, builder, cursor, sql, notes)
             self.record(task, built, final=task.model not in builder.roots)
         except Exception as error:  # whatever it is, it is this task's alone: the others go on
             template = self.project.models[task.model].config.sql
@@ -191,7 +192,9 @@ class Runner:
             if sql and isinstance(error, duckdb.Error):
                 message += f"\n  SQL: {self._keep_sql(builder.run_id, task, sql[-1])}"
             counts = error.counts if isinstance(error, CheckFailed) else ()
-            return dataclasses.replace(result, status="failed", seconds=_since(begun), error=message, checks=counts)
+            return dataclasses.replace(
+                result, status="failed", seconds=_since(begun), error=message, checks=counts, notes=tuple(notes)
+            )
         written = built.record if built.status != "unchanged" else None
         rows, size = (written.rows, written.bytes) if written is not None else (0, 0)
         return dataclasses.replace(
@@ -202,14 +205,17 @@ class Runner:
             bytes=size,
             seconds=_since(begun),
             checks=built.checks,
+            notes=tuple(notes),
         )
 
-    def _do(self, task: Task, builder: Builder, cursor: duckdb.DuckDBPyConnection, sql: list[str]) -> Built:
+    def _do(
+        self, task: Task, builder: Builder, cursor: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
+    ) -> Built:
         if task.action == "remove":
             return builder.remove(task)
         if not task.reason:
             return Built("unchanged", self.planner.records[task.model][task.unit])
-        return builder.build(task, cursor, sql)
+        return builder.build(task, cursor, sql, notes)
 
     def _keep_sql(self, run_id: str, task: Task, sql: str) -> Path:
         path = self.project.state / "failed" / run_id / task.model / (task.unit.path.replace("/", "--")[:200] + ".sql")

@@ -18,7 +18,7 @@ demo: $(READY) ## write a sample lake, build every model, look at the bars
 	@echo "Compiled SQL:  target/compiled/*.sql"
 	@echo "Look around:   $(BIN)/duckdb -init target/catalog.sql"
 	@echo
-	@$(BIN)/duckdb -init target/catalog.sql -c "SELECT symbol, bar_start, open, high, low, close, round(volume, 3) AS volume, round(trade_imbalance, 3) AS trade_imbalance, round(annualized_vol, 3) AS annualized_vol FROM trades_bars WHERE bar_seconds = 3600 ORDER BY bar_start, symbol LIMIT 10"
+	@$(BIN)/duckdb -init target/catalog.sql -c "SELECT symbol, bar_start, open, high, low, close, round(volume, 3) AS volume, round(tfi, 3) AS tfi, round(annualized_vol, 3) AS annualized_vol FROM trades_bars WHERE bar_seconds = 3600 ORDER BY bar_start, symbol LIMIT 10"
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sqlgen needs Python 3.11 or newer; name it: make PYTHON=python3.12"; exit 1; }

@@ -76,8 +76,8 @@ class Rolling(Kernel):
             *self._per_window("mean_return_{h}s", "1: mean of log_return over {h} s"),
             *self._per_window("ret_std_{h}s", "1: sample standard deviation of log_return over {h} s"),
             *self._per_window("rv_{h}s", "1: square root of the sum of squares of log_return over {h} s"),
-            *self._per_window("mean_spread_{h}s", "1: mean of relative_spread over {h} s"),
-            *self._per_window("mean_spread_tw_{h}s", "1: mean of relative_spread over {h} s, weighted by time"),
+            *self._per_window("mean_relative_spread_{h}s", "1: mean of relative_spread over {h} s"),
+            *self._per_window("mean_relative_spread_tw_{h}s", "1: mean of relative_spread over {h} s by time"),
             *(Column(name, doc) for series in _FIXED for name, (doc, _) in series.columns.items()),
         )
 

@@ -130,7 +130,7 @@ MIRRORED += ("ask_slope_top", "bid_depth_decay", "ask_depth_decay", "bid_concent
 MIRRORED += ("bid_vol_band", "ask_vol_band", "bid_50pct", "ask_50pct")
 MIRRORED += ("bid_slope_mean", "ask_slope_mean", "bid_slope_std", "ask_slope_std")
 KEPT = ("book_state", "mid_price", "spread", "relative_", "vwap_spread", "avg_", "lambda_", "amihud_", "book_convexity")
-KEPT += ("depth_", "mean_spread", "rv_", "cog_momentum_std", "spread_regime", "spread_percentile")
+KEPT += ("depth_", "mean_relative_spread", "rv_", "cog_momentum_std", "spread_regime", "spread_percentile")
 
 
 @runners

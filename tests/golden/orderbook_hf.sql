@@ -31,7 +31,7 @@
 --              wide_bps = 10.0
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: 8e8ac30a0548e9410a4217cd
+-- fingerprint: 2c65a89ea68370668b4d0eb9
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -1346,16 +1346,16 @@ FROM (
 --   gives rv_60s: double; 1: square root of the sum of squares of log_return over 60 s
 --   gives rv_300s: double; 1: square root of the sum of squares of log_return over 300 s
 --   gives rv_900s: double; 1: square root of the sum of squares of log_return over 900 s
---   gives mean_spread_5s: double; 1: mean of relative_spread over 5 s
---   gives mean_spread_15s: double; 1: mean of relative_spread over 15 s
---   gives mean_spread_60s: double; 1: mean of relative_spread over 60 s
---   gives mean_spread_300s: double; 1: mean of relative_spread over 300 s
---   gives mean_spread_900s: double; 1: mean of relative_spread over 900 s
---   gives mean_spread_tw_5s: double; 1: mean of relative_spread over 5 s, weighted by time
---   gives mean_spread_tw_15s: double; 1: mean of relative_spread over 15 s, weighted by time
---   gives mean_spread_tw_60s: double; 1: mean of relative_spread over 60 s, weighted by time
---   gives mean_spread_tw_300s: double; 1: mean of relative_spread over 300 s, weighted by time
---   gives mean_spread_tw_900s: double; 1: mean of relative_spread over 900 s, weighted by time
+--   gives mean_relative_spread_5s: double; 1: mean of relative_spread over 5 s
+--   gives mean_relative_spread_15s: double; 1: mean of relative_spread over 15 s
+--   gives mean_relative_spread_60s: double; 1: mean of relative_spread over 60 s
+--   gives mean_relative_spread_300s: double; 1: mean of relative_spread over 300 s
+--   gives mean_relative_spread_900s: double; 1: mean of relative_spread over 900 s
+--   gives mean_relative_spread_tw_5s: double; 1: mean of relative_spread over 5 s by time
+--   gives mean_relative_spread_tw_15s: double; 1: mean of relative_spread over 15 s by time
+--   gives mean_relative_spread_tw_60s: double; 1: mean of relative_spread over 60 s by time
+--   gives mean_relative_spread_tw_300s: double; 1: mean of relative_spread over 300 s by time
+--   gives mean_relative_spread_tw_900s: double; 1: mean of relative_spread over 900 s by time
 --   gives bid_slope_mean_60s: double; u/bps: mean of bid_slope_regression over 60 s
 --   gives bid_slope_std_60s: double; u/bps: sample standard deviation of bid_slope_regression over 60 s
 --   gives ask_slope_mean_60s: double; u/bps: mean of ask_slope_regression over 60 s

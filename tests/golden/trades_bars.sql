@@ -9,7 +9,7 @@
 --              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
--- fingerprint: 672a3db3e316a5c30cb77024
+-- fingerprint: 610f8601af4c93282a1ec57b
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -165,7 +165,7 @@ COPY (
         coalesce(unknown_volume, 0) AS unknown_volume, -- u: of unknown side
         bars.dollar_volume / nullif(bars.volume, 0) AS vwap, -- q: mean price by size
         (bars.buy_volume - bars.sell_volume) / nullif(bars.buy_volume + bars.sell_volume, 0)
-            AS trade_imbalance, -- -1 to 1: buys against sells
+            AS tfi, -- -1 to 1: buys against sells
         realized_variance, -- 1: sum of squared log returns, each credited to the later row
         (close - open) / nullif(open, 0) AS "return", -- 1: close over open - 1
         ln(close / nullif(open, 0)) AS log_return, -- 1: of close over open

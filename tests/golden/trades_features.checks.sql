@@ -14,7 +14,7 @@
 --              trades_features: range(buy_ratio_60s): fail
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 2b5bc2b8f90d636f29d3ce9c
+-- fingerprint: 1500b03e79d68f1989db71e5
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -185,7 +185,7 @@ COPY (
             sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s
             sum(dollar_volume) OVER last_60s AS dollar_volume_60s, -- q*u: over the last 60 s
             count(dollar_volume) OVER last_60s AS trade_count_60s, -- 1: valid trades in the last 60 s
-            avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s AS buy_ratio_60s, -- 0 to 1: buys among the sided trades
+            avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s AS buy_trade_ratio_60s, -- 0 to 1: buys among the sided trades
             sum(log_return * log_return) OVER last_60s
                 AS realized_var_60s -- 1: sum of squared returns over the last 60 s
         FROM frames

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: f06296aeea776915d4506d5e
+-- fingerprint: 2398aa1730b67dbfab3c0746
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -156,7 +156,7 @@ COPY (
         sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s
         sum(dollar_volume) OVER last_60s AS dollar_volume_60s, -- q*u: over the last 60 s
         count(dollar_volume) OVER last_60s AS trade_count_60s, -- 1: valid trades in the last 60 s
-        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s AS buy_ratio_60s, -- 0 to 1: buys among the sided trades
+        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s AS buy_trade_ratio_60s, -- 0 to 1: buys among the sided trades
         sum(log_return * log_return) OVER last_60s
             AS realized_var_60s, -- 1: sum of squared returns over the last 60 s
         sum(dollar_volume) OVER last_300s / nullif(sum(volume) OVER last_300s, 0)
@@ -164,7 +164,7 @@ COPY (
         sum(volume) OVER last_300s AS volume_300s, -- u: over the last 300 s
         sum(dollar_volume) OVER last_300s AS dollar_volume_300s, -- q*u: over the last 300 s
         count(dollar_volume) OVER last_300s AS trade_count_300s, -- 1: valid trades in the last 300 s
-        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_300s AS buy_ratio_300s, -- 0 to 1: buys among the sided trades
+        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_300s AS buy_trade_ratio_300s, -- 0 to 1: buys among the sided trades
         sum(log_return * log_return) OVER last_300s
             AS realized_var_300s, -- 1: sum of squared returns over the last 300 s
         sum(dollar_volume) OVER last_900s / nullif(sum(volume) OVER last_900s, 0)
@@ -172,7 +172,7 @@ COPY (
         sum(volume) OVER last_900s AS volume_900s, -- u: over the last 900 s
         sum(dollar_volume) OVER last_900s AS dollar_volume_900s, -- q*u: over the last 900 s
         count(dollar_volume) OVER last_900s AS trade_count_900s, -- 1: valid trades in the last 900 s
-        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_900s AS buy_ratio_900s, -- 0 to 1: buys among the sided trades
+        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_900s AS buy_trade_ratio_900s, -- 0 to 1: buys among the sided trades
         sum(log_return * log_return) OVER last_900s
             AS realized_var_900s -- 1: sum of squared returns over the last 900 s
     FROM frames

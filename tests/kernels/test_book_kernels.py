@@ -113,7 +113,7 @@ def rolled(ts: Array, **given: Sequence[float]) -> dict[str, Array]:
 
 def test_a_window_excludes_its_start_and_includes_its_row() -> None:
     spread = [1.0, 2, 4, 8, NAN, 16]
-    got = rolled(seconds(0, 1, 2, 2, 3, 4.000000001), relative_spread=spread)["mean_spread_2s"]
+    got = rolled(seconds(0, 1, 2, 2, 3, 4.000000001), relative_spread=spread)["mean_relative_spread_2s"]
     assert got.tolist() == [1, 1.5, 3, 14 / 3, 6, 16]
 
 
@@ -122,15 +122,15 @@ def test_a_held_value_counts_by_time() -> None:
     got = rolled(seconds(0, 2, 3, 4, 10, 11, 14), relative_spread=spread)
     # Known are: 1 from 0 to 2 s, 3 from 3 to 4, 5 from 4 to 10, 7 from 10 to 11. No time has passed at the first row.
     expected = [NAN, 1, 1, (2 * 1 + 3) / 3, (3 + 6 * 5) / 7, (6 * 5 + 7) / 7, (3 * 5 + 7) / 4]
-    np.testing.assert_array_equal(got["mean_spread_tw_7s"], expected)
+    np.testing.assert_array_equal(got["mean_relative_spread_tw_7s"], expected)
     # The window from 12 to 14 s knows nothing; a window begins where it begins, not at a row.
-    np.testing.assert_array_equal(got["mean_spread_tw_2s"], [NAN, 1, 1, 3, 5, (5 + 7) / 2, NAN])
-    np.testing.assert_array_equal(got["mean_spread_2s"], [1, NAN, 3, 4, 7, 7, 9])
+    np.testing.assert_array_equal(got["mean_relative_spread_tw_2s"], [NAN, 1, 1, 3, 5, (5 + 7) / 2, NAN])
+    np.testing.assert_array_equal(got["mean_relative_spread_2s"], [1, NAN, 3, 4, 7, 7, 9])
 
 
 def test_time_that_goes_back_holds_nothing() -> None:
     got = rolled(seconds(0, 10, 6, 12), relative_spread=[1.0, 3, 5, 7])
-    assert got["mean_spread_tw_40s"].tolist()[1:] == [1, 1, (10 * 1 + 6 * 5) / 16]
+    assert got["mean_relative_spread_tw_40s"].tolist()[1:] == [1, 1, (10 * 1 + 6 * 5) / 16]
 
 
 def test_deviations_need_two_values_and_are_exactly_zero_for_equal_ones() -> None:

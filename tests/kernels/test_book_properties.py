@@ -121,7 +121,7 @@ def test_exchanged_sides_turn_the_flow(seed: int) -> None:
     assert len(flows) == 1 + LEVELS - 1 + 2 + 2 * len(OPTIONS["horizons"])
     for name in (*flows, "mid_velocity", "mid_accel"):
         np.testing.assert_array_equal(turned[name], -plain[name], err_msg=name)
-    for name in ("spread_percentile", "spread_regime", "depth_sigma_300s", "mean_spread_tw_7s"):
+    for name in ("spread_percentile", "spread_regime", "depth_sigma_300s", "mean_relative_spread_tw_7s"):
         np.testing.assert_array_equal(turned[name], plain[name], err_msg=name)
 
 

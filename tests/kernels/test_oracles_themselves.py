@@ -205,10 +205,10 @@ def test_time_weights_are_clipped_to_the_window() -> None:
     rows = quotes(100, 100, 100, 100, 100, step=2)
     for row, spread in zip(rows, (1.0, None, 4.0, 8.0, 16.0), strict=True):
         row["relative_spread"] = spread
-    got = column(book_features(rows, horizons=[5]), "mean_spread_tw_5s")
+    got = column(book_features(rows, horizons=[5]), "mean_relative_spread_tw_5s")
     # At 6 s: 1 for 1 s, unknown for 2 s, 4 for 2 s. At 8 s: unknown for 1 s, 4 and 8 for 2 s each.
     assert got == [None, 1.0, 1.0, 3.0, 6.0]
-    assert column(book_features(rows, horizons=[5]), "mean_spread_5s")[4] == (4.0 + 8.0 + 16.0) / 3
+    assert column(book_features(rows, horizons=[5]), "mean_relative_spread_5s")[4] == (4.0 + 8.0 + 16.0) / 3
 
 
 def test_regimes_by_rank() -> None:

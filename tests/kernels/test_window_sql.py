@@ -99,7 +99,7 @@ def book_sql() -> str:
         frame = FRAME.format(ns=h * 10**9 - 1)
         columns += [
             f"sum(ofi) OVER {frame} AS ofi_sum_{h}s",
-            f"avg(relative_spread) OVER {frame} AS mean_spread_{h}s",
+            f"avg(relative_spread) OVER {frame} AS mean_relative_spread_{h}s",
             f"sqrt(sum(log_return * log_return) OVER {frame}) AS rv_{h}s",
         ]
     return STEPS.format(columns=", ".join(columns))

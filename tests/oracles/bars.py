@@ -105,7 +105,7 @@ def _trade_columns(rows: list[Row]) -> Row | None:
         "sell_volume": sell,
         "unknown_volume": unknown,
         "vwap": ratio(dollars, volume),
-        "trade_imbalance": imbalance(buy, sell),
+        "tfi": imbalance(buy, sell),
     }
 
 

@@ -196,8 +196,8 @@ def _rolling(history: History, returns: Sequence[float | None]) -> dict[str, Ser
             f"mean_return_{h}s": _over(history, near_mean, returns, h),
             f"ret_std_{h}s": _over(history, near_std, returns, h),
             f"rv_{h}s": _over(history, root_of_squares, returns, h),
-            f"mean_spread_{h}s": _over(history, near_mean, column("relative_spread"), h),
-            f"mean_spread_tw_{h}s": [_time_weighted(history, i, h) for i in range(len(history.rows))],
+            f"mean_relative_spread_{h}s": _over(history, near_mean, column("relative_spread"), h),
+            f"mean_relative_spread_tw_{h}s": [_time_weighted(history, i, h) for i in range(len(history.rows))],
         }
     named = {f"{side}_slope": column(f"{side}_slope_regression") for side in SIDES}
     for name, values in {**named, "cog_momentum": column("cog_vs_mid")}.items():

@@ -65,6 +65,6 @@ def _window_columns(trades: list[Row], returns: list[float | None], seconds: int
         f"volume_{seconds}s": volume,
         f"dollar_volume_{seconds}s": dollars,
         f"trade_count_{seconds}s": len(valid),
-        f"buy_ratio_{seconds}s": ratio(float(signed.count(1)), float(len(signed))),
+        f"buy_trade_ratio_{seconds}s": ratio(float(signed.count(1)), float(len(signed))),
         f"realized_var_{seconds}s": total(r * r if r is not None else None for r in returns),
     }

@@ -29,6 +29,7 @@ from sqlgen.predicates import partition_predicate
 from sqlgen.project import Project
 from sqlgen.quality import Count
 from sqlgen.quarantine import Quarantine
+from sqlgen.quoting import exact_path
 from sqlgen.report import Status
 
 DATA_FILE = "data_0.parquet"
@@ -271,15 +272,15 @@ class Builder:
         """Rows of each staged file; an error where rows belong to another partition."""
         if not files:
             return {}
-        paths = [str(staged / name) for name in files]
-        counted = connection.execute("SELECT file_name, num_rows FROM parquet_file_metadata(?)", [paths]).fetchall()
+        patterns = [exact_path(staged / name) for name in files]
+        counted = connection.execute("SELECT file_name, num_rows FROM parquet_file_metadata(?)", [patterns]).fetchall()
         rows = {os.path.relpath(name, staged): int(count) for name, count in counted}
         if task.unit.values and any(rows.values()):
             query = (
                 f"SELECT count(*) FROM read_parquet(?, hive_partitioning = false)"
                 f" WHERE ({partition_predicate(task.unit)}) IS NOT TRUE"
             )
-            strays = connection.execute(query, [paths]).fetchall()[0][0]
+            strays = connection.execute(query, [patterns]).fetchall()[0][0]
             if strays:
                 raise TaskError(
                     f"{strays} of {sum(rows.values())} rows of the result belong to another partition."

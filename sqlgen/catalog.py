@@ -11,7 +11,7 @@ from sqlgen import storage
 from sqlgen.compiler import Compiler
 from sqlgen.engine import Engine
 from sqlgen.model import Model
-from sqlgen.quoting import ident, literal
+from sqlgen.quoting import comment, exact_path, ident, literal, quoted
 from sqlgen.scope import Scan
 
 
@@ -19,23 +19,23 @@ def catalog_sql(engine: Engine) -> str:
     """Views over absolute paths; a view whose table has no files yet stands as a comment."""
     project = engine.project
     compiler = engine.compiler(project.order)
-    parts = [f"-- Views over the lake of {project.path.name}: sources as canonical rows, models as published.\n"]
+    parts = [_note(f"Views over the lake of {project.path.name}: sources as canonical rows, models as published.")]
     for name, source in project.sources.items():
         select = _source_select(engine, compiler, name)
         foreign = compiler.layouts[name].foreign if name in compiler.layouts else ""
         if foreign:
-            parts.append(f"-- source {name}: DuckDB alone cannot read its {foreign}\n")
+            parts.append(_note(f"source {name}: DuckDB alone cannot read its {foreign}"))
         elif select is None:
-            parts.append(f"-- source {name}: no files in {source.path} yet, or no model reads it\n")
+            parts.append(_note(f"source {name}: no files in {source.path} yet, or no model reads it"))
         else:
             parts.append(_view(name, source.description, select))
     for name, model in project.models.items():
         folder = project.lake / model.output.path
         file = next(folder.rglob("*.parquet"), None)
         if file is None:
-            parts.append(f"-- model {name}: nothing published yet\n")
+            parts.append(_note(f"model {name}: nothing published yet"))
             continue
-        scan = Scan((f"{folder}/**/*.parquet",), hive_keys=model.output.partition_by)
+        scan = Scan((f"{exact_path(folder)}/**/*.parquet",), hive_keys=model.output.partition_by)
         view = _view(name, model.description, compiler.published_select(name, scan))
         parts.append(view + _comments(name, file, compiler.compile(name).descriptions))
     taken = {*project.sources, *project.models}
@@ -47,8 +47,8 @@ def catalog_sql(engine: Engine) -> str:
 def _quarantine(engine: Engine, model: Model) -> str:
     name, folder = f"{model.name}_quarantine", engine.project.lake / model.quarantine
     if not any(folder.rglob("*.parquet")):
-        return f"-- {name}: no rows are quarantined\n" if model.quarantines else ""
-    files = literal(f"{folder}/**/*.parquet")
+        return _note(f"{name}: no rows are quarantined") if model.quarantines else ""
+    files = literal(f"{exact_path(folder)}/**/*.parquet")
     select = f"SELECT *\nFROM read_parquet({files}, hive_partitioning = false, union_by_name = true)"
     return _view(name, f"Rows that checks of {model.name} and of its sources keep out of it", select)
 
@@ -60,13 +60,17 @@ def _source_select(engine: Engine, compiler: Compiler, name: str) -> str | None:
     model, entry = reader
     scan = compiler.whole_lake(model).inputs[entry.name]
     assert scan is not None
-    files = tuple(str(engine.project.folder / pattern) for pattern in scan.files)
+    files = tuple(str(Path(exact_path(engine.project.folder), pattern)) for pattern in scan.files)
     return compiler.input_select(model, entry, Scan(files, scan.format, scan.hive_keys))
+
+
+def _note(text: str) -> str:
+    return f"{comment(text)}\n"
 
 
 def _view(name: str, description: str, select: str) -> str:
     text = f"CREATE OR REPLACE VIEW {ident(name)} AS\n{select};\n"
-    return text + (f"COMMENT ON VIEW {ident(name)} IS {literal(description)};\n" if description else "")
+    return text + (f"COMMENT ON VIEW {ident(name)} IS {quoted(description)};\n" if description else "")
 
 
 def _comments(view: str, file: Path, descriptions: dict[str, str]) -> str:
@@ -76,7 +80,7 @@ def _comments(view: str, file: Path, descriptions: dict[str, str]) -> str:
     except (pa.ArrowInvalid, OSError):  # a damaged file is told by whoever reads the view
         return ""
     return "".join(
-        f"COMMENT ON COLUMN {ident(view)}.{ident(column)} IS {literal(descriptions[column])};\n"
+        f"COMMENT ON COLUMN {ident(view)}.{ident(column)} IS {quoted(descriptions[column])};\n"
         for column in columns
         if column in descriptions
     )

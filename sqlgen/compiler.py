@@ -24,7 +24,7 @@ from sqlgen.patterns import PathPattern
 from sqlgen.predicates import input_predicate
 from sqlgen.project import Project
 from sqlgen.quality import KEPT, identity, removing
-from sqlgen.quoting import ident
+from sqlgen.quoting import bare, exact_path, ident
 from sqlgen.scope import EDGES, Edge, Layout, Scan, Scope
 from sqlgen.statements import KERNEL_ROWS, compiled_file, compiled_file_with_kernels, copy, copy_options, indent
 from sqlgen.templates import Csv
@@ -32,7 +32,6 @@ from sqlgen.templates import Csv
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
 MERGE_TEMPLATE = "publish/merge.sql.j2"
 
-_COMMENT = re.compile(r"(^|\s)--[^'\"\n]*$", re.MULTILINE)
 _DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
 
 Parts = tuple[str | None, str | None, str]
@@ -87,7 +86,7 @@ class Compiler:
         select = _joined(parts)
         inner = {edge: _joined(self._parts(model, Scope(scope.inputs, frozenset(EDGES) - {edge}))) for edge in EDGES}
         # Where the lake lies is no part of what the table is.
-        texts = [_bare(text).replace(self._lake, "") for text in (select, *inner.values())]
+        texts = [bare(text).replace(self._lake, "") for text in (select, *inner.values())]
         kernels = model.chain.identity if model.chain is not None else []
         known = [texts, model.lookback, copy_options(model), model.output.mode]
         added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
@@ -103,7 +102,7 @@ class Compiler:
             options_fingerprint=digest(sorted(model.told_options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
             checks_fingerprint=digest(checks) if checks else "",
-            edges=frozenset(edge for edge in EDGES if _bare(select) != _bare(inner[edge])),
+            edges=frozenset(edge for edge in EDGES if bare(select) != bare(inner[edge])),
         )
 
     def _parts(self, model: Model, scope: Scope) -> Parts:
@@ -119,18 +118,18 @@ class Compiler:
 
     @property
     def _lake(self) -> str:
-        return self.project.config.lake.rstrip("/") + "/"
+        return exact_path(self.project.config.lake.rstrip("/")).replace("'", "''") + "/"
 
     def whole_lake(self, model: Model) -> Scope:
         """Scope of all files of all inputs, as globs relative to the project's folder."""
         return Scope({entry.name: self._glob(entry) for entry in model.inputs})
 
     def _glob(self, entry: ModelInput) -> Scan | None:
-        lake = self.project.config.lake.rstrip("/")
+        lake = exact_path(self.project.config.lake.rstrip("/"))
         predicate = input_predicate(entry)
         if entry.source is None:
             upstream = self.project.models[entry.ref]
-            return Scan((f"{lake}/{upstream.output.path}/**/*.parquet",), predicate=predicate)
+            return Scan((f"{lake}/{exact_path(upstream.output.path)}/**/*.parquet",), predicate=predicate)
         if entry.spec.optional and entry.ref in self.empty:
             return None
         layout = self.layouts.get(entry.ref) or _expected(entry.source)
@@ -138,7 +137,8 @@ class Compiler:
             files = PathPattern(entry.source.pattern).glob
         else:
             files = "**/[!_.]*." + ("parquet" if layout.format == "parquet" else layout.format + "*")
-        return Scan((f"{lake}/{entry.source.path}/{files}",), layout.format, layout.hive_keys, predicate=predicate)
+        files = f"{lake}/{exact_path(entry.source.path)}/{files}"
+        return Scan((files,), layout.format, layout.hive_keys, predicate=predicate)
 
     def select(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope: its rows without those that its checks take away."""
@@ -252,7 +252,7 @@ class Compiler:
         model, entry = next(
             (model, entry) for model in self.project.models.values() for entry in model.inputs if entry.ref == name
         )
-        return digest(_bare(self.input_select(model, entry, Scan(("",)))))
+        return digest(bare(self.input_select(model, entry, Scan(("",)))))
 
     def copy(self, model: Model, scope: Scope, target: str, published: tuple[str, ...] = ()) -> str:
         """The statement of one task: one unit, copied to ``target`` (a file, or a folder with inner partitions).
@@ -316,11 +316,6 @@ def _source(name: str, scan: Scan, given: Mapping[str, Given], csv: Csv) -> Simp
         single=scan.single,
         single_file=scan.single_file,
     )
-
-
-def _bare(sql: str) -> str:
-    """SQL without comments and layout, so that neither makes a table stale."""
-    return " ".join(_COMMENT.sub("", sql).split())
 
 
 def _only(select: str, predicate: str | None) -> str:

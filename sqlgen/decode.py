@@ -5,7 +5,6 @@ Lines that cannot be read do not stop the others: they are set aside, with the r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import duckdb
 from sqlgen import dbn, ndjson, rawfile
 from sqlgen.dialect import Dialect, dialect_of
 from sqlgen.errors import TaskError, disk_full, first_line
+from sqlgen.quoting import exact_path
 from sqlgen.templates import Csv, Library
 
 DECODE_TEMPLATE = "publish/decode.sql.j2"
@@ -148,7 +148,7 @@ class Decoder:
     def _copy(self, readable: Path, target: Path, dialect: Dialect, strict: bool = False) -> None:
         statement = self.library.render(
             DECODE_TEMPLATE,
-            file=re.sub(r"([*?\[])", r"[\1]", str(readable)),  # it is one file, and no glob
+            file=str(readable),
             format=self.format,
             columns=dict(self.columns),
             found=dict(dialect.found),
@@ -199,7 +199,7 @@ class Decoder:
             SELECT file_row_number + 1, coalesce(text, '') FROM read_parquet($target)
             WHERE NOT coalesce(regexp_full_match(text, $fits), false) ORDER BY ALL
         """
-        rows = self.connection.execute(query, {"target": str(target), "fits": lines.fits}).fetchall()
+        rows = self.connection.execute(query, {"target": exact_path(target), "fits": lines.fits}).fetchall()
         return [BadLine(number, f"it is not {lines.says}", text[:_TEXT]) for number, text in rows]
 
     def _unreadable(self, path: Path, number: int, first: BadLine) -> str:
@@ -212,7 +212,7 @@ class Decoder:
 def parquet_rows(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> int:
     """Rows of Parquet files, by their footers."""
     query = "SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata(?)"
-    return int(connection.execute(query, [list(paths)]).fetchall()[0][0] or 0) if paths else 0
+    return int(connection.execute(query, [[exact_path(path) for path in paths]]).fetchall()[0][0] or 0) if paths else 0
 
 
 def _advice(error: duckdb.Error) -> str:

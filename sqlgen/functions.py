@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlgen.lists import Floats
-from sqlgen.quoting import literal
+from sqlgen.quoting import literal, quoted
 from sqlgen.series import RollingImbalance, RollingMoments, RollingSquares, RollingSums
 from sqlgen.sqlfunction import PREFIX, Function, Given, Options
 from udfs.bars import DollarBars, TickBars, VolumeBars
@@ -41,7 +41,7 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
         if PREFIX + function.name not in there:
             function.register(connection)
         connection.execute(function.macro(temporary=in_file))
-        connection.execute(f"COMMENT ON MACRO {function.name} IS {literal(function.doc)}")
+        connection.execute(f"COMMENT ON MACRO {function.name} IS {quoted(function.doc)}")
 
 
 def _times(given: Given, of: str) -> NDArray[np.int64]:

@@ -23,7 +23,7 @@ from sqlgen.partitions import KEYS, Partition
 from sqlgen.plan import Slice
 from sqlgen.quality import Check, CheckFailed, Count, unknown
 from sqlgen.quarantine import Quarantine
-from sqlgen.quoting import ident, literal
+from sqlgen.quoting import ident, literal, path_literal
 from sqlgen.scope import Scan
 from sqlgen.statements import indent
 from sqlgen.storage import FileInfo
@@ -270,7 +270,7 @@ class Inspection:
 
 
 def _table(files: Sequence[str]) -> str:
-    return f"SELECT *\nFROM read_parquet({literal(list(files))}, hive_partitioning = false)"
+    return f"SELECT *\nFROM read_parquet({path_literal(list(files))}, hive_partitioning = false)"
 
 
 def _example(first: First | None, places: Sequence[Place]) -> str:

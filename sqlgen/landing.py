@@ -18,6 +18,7 @@ from sqlgen.keys import path_keys
 from sqlgen.listing import SourceListing
 from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition, partition_of
+from sqlgen.quoting import exact_path
 from sqlgen.schemas import check_parquet, sql_schema
 from sqlgen.scope import Scan
 from sqlgen.storage import FileInfo
@@ -35,8 +36,9 @@ class Landed:
 
     def scan(self, single: bool = False, predicate: str | None = None, untimed: bool = False) -> Scan:
         """A scan of these files; see :class:`Scan`."""
-        alone = len(self.paths) == 1
-        return Scan(self.paths, self.format, self.hive_keys, single, alone, predicate, self.decoded, untimed)
+        files = tuple(map(exact_path, self.paths))
+        alone = len(files) == 1
+        return Scan(files, self.format, self.hive_keys, single, alone, predicate, self.decoded, untimed)
 
 
 @dataclass

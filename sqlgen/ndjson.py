@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sqlgen import rawfile
 from sqlgen.errors import TaskError
-from sqlgen.quoting import ident, literal
+from sqlgen.quoting import exact_path, ident, literal, path_literal
 from sqlgen.schemas import sql_schema
 
 SAMPLE = 10_000
@@ -59,7 +59,7 @@ def misread(
     told = [(number, places[place] or fault, text) for place, number, fault, text in _lines_at(readable, places)]
     bad = f"file_row_number IN (SELECT unnest({literal(list(places))}))"
     columns = ", ".join(f"CASE WHEN NOT {bad} THEN {ident(name)} END AS {ident(name)}" for name in types)
-    rows = f"FROM read_parquet({literal(str(decoded))})"
+    rows = f"FROM read_parquet({path_literal(decoded)})"
     kept = f"SELECT {columns} {rows}" if keep_places else f"SELECT * {rows} WHERE NOT {bad}"
     rest = decoded.with_suffix(".rest")
     connection.execute(f"COPY ({kept}) TO {literal(str(rest))} (FORMAT parquet, COMPRESSION uncompressed)")
@@ -71,7 +71,7 @@ def _without_values(connection: duckdb.DuckDBPyConnection, decoded: Path, column
     """Places, from 0, of the rows that have no value at all."""
     nothing = " AND ".join(f"{ident(name)} IS NULL" for name in columns)
     query = f"SELECT file_row_number FROM read_parquet($file) WHERE {nothing} ORDER BY 1"
-    return [row[0] for row in connection.execute(query, {"file": str(decoded)}).fetchall()]
+    return [row[0] for row in connection.execute(query, {"file": exact_path(decoded)}).fetchall()]
 
 
 def _lossy(
@@ -91,7 +91,7 @@ def _lossy(
         WHERE json_valid(text) AND name IS NOT NULL
         ORDER BY place
     """
-    rows = connection.execute(query, {"decoded": str(decoded), "lines": str(readable)}).fetchall()
+    rows = connection.execute(query, {"decoded": exact_path(decoded), "lines": exact_path(readable)}).fetchall()
     return {place: f"{name} is not {types[name]}: {str(value)[:_VALUE]}" for place, name, value in rows}
 
 
@@ -158,7 +158,7 @@ def _unseen(
 ) -> list[str]:
     seen = ", ".join(f"bool_or({_value(ident(name), schema.field(name).type)})" for name in names)
     rows = f"(SELECT * FROM read_parquet($file) {limit})"
-    [found] = connection.execute(f"SELECT {seen} FROM {rows}", {"file": str(decoded)}).fetchall()
+    [found] = connection.execute(f"SELECT {seen} FROM {rows}", {"file": exact_path(decoded)}).fetchall()
     return [name for name, value in zip(names, found, strict=True) if not value]
 
 

@@ -54,7 +54,8 @@ class PathPattern:
 
     @property
     def glob(self) -> str:
-        return re.sub(r"\*+", lambda stars: "**" if stars.group().startswith("**") else "*", self._starred)
+        starred = re.sub(r"[?\[]", r"[\g<0>]", self._starred)
+        return re.sub(r"\*+", lambda stars: "**" if stars.group().startswith("**") else "*", starred)
 
     @property
     def _starred(self) -> str:

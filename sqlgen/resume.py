@@ -16,7 +16,7 @@ from sqlgen.errors import SqlgenError
 from sqlgen.manifest import Record, read_sidecar
 from sqlgen.model import Model
 from sqlgen.partitions import Partition
-from sqlgen.quoting import literal
+from sqlgen.quoting import literal, path_literal
 from sqlgen.states import STATE_FILE, Snapshot, StateError
 from udfs.chain import Chain
 
@@ -116,7 +116,7 @@ def _belongs(record: Record, where: Partition) -> bool:
 
 def _place(files: list[str], where: Partition) -> Place:
     """After the rows of these files; a column that the table leaves out is not known."""
-    table = f"read_parquet({literal(files)}, hive_partitioning = false)"
+    table = f"read_parquet({path_literal(files)}, hive_partitioning = false)"
     with duckdb.connect() as connection:
         names = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()}
         ours = [f"{key} = {literal(value)}" for key, value in where.values if key in names]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from sqlgen import quoting
 from sqlgen.model import Model
-from sqlgen.quoting import ident, literal
+from sqlgen.quoting import comment, ident, literal
 
 WHOLE_TABLES = "target/tables"
 """Where compiled files write to, run by hand."""
@@ -51,7 +52,7 @@ def in_order(select: str) -> str:
 
 def indent(text: str) -> str:
     """``text`` one step to the right."""
-    return "\n".join("    " + line if line else line for line in text.splitlines())
+    return quoting.indent(text, first=True)
 
 
 def compiled_file(model: Model, select: str, fingerprint: str, foreign: Sequence[str] = ()) -> str:
@@ -87,7 +88,7 @@ def compiled_file_with_kernels(
 def _unreadable(foreign: Sequence[str]) -> str:
     if not foreign:
         return ""
-    return f"-- `run` decodes the files of {', '.join(foreign)}; a DuckDB shell cannot read them.\n"
+    return comment(f"`run` decodes the files of {', '.join(foreign)}; a DuckDB shell cannot read them.") + "\n"
 
 
 def _kernels(model: Model) -> str:
@@ -97,20 +98,20 @@ def _kernels(model: Model) -> str:
         options = [f"{name} = {model.options.get(name, option.default)!r}" for name, option in kernel.options.items()]
         reads = ["ts", *kernel.inputs(), *(["kernel_trades"] if kernel.reads_trades else [])]
         lines += [
-            f"-- kernel {kernel.name}, version {kernel.version}: {kernel.doc}",
+            f"kernel {kernel.name}, version {kernel.version}: {kernel.doc}",
             *_wrapped("options", options),
             *_wrapped("reads", reads),
             *(
-                f"--   {'passes on' if column.hidden else 'gives'} {column.name}: {column.type}; {column.doc}"
+                f"  {'passes on' if column.hidden else 'gives'} {column.name}: {column.type}; {column.doc}"
                 for column in kernel.outputs()
             ),
         ]
-    return "\n".join(lines) + "\n"
+    return comment("\n".join(lines)) + "\n"
 
 
 def _wrapped(title: str, items: list[str]) -> list[str]:
     text = textwrap.wrap(", ".join(items), 105)
-    return [f"--   {title if number == 0 else ' ' * len(title)} {line}" for number, line in enumerate(text)]
+    return [f"  {title if number == 0 else ' ' * len(title)} {line}" for number, line in enumerate(text)]
 
 
 def _target(model: Model) -> str:
@@ -123,27 +124,27 @@ def _copy_whole(model: Model, select: str) -> str:
 
 
 def _header(model: Model, fingerprint: str, footer: str) -> str:
-    inputs = _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs)
-    options = _listed(f"{name} = {value!r}" for name, value in model.told_options.items())
-    keys = ", ".join(model.output.partition_by) or "nothing"
-    return f"""\
--- model:       {model.name}
--- description: {model.description}
--- template:    {model.config.sql}
--- inputs:      {inputs}
--- options:     {options}
--- lookback:    {model.lookback:g} s
-{_checks(model)}-- publishes:   {model.output.path} ({model.output.mode}), by {keys}
--- fingerprint: {fingerprint}
---
-{footer}"""
-
-
-def _checks(model: Model) -> str:
-    """What is checked, also by checks that take no rows away; nothing where nothing is."""
     said = [f"{of}: {check.title}: {check.on_fail}" for of, checks in model.checks for check in checks]
-    return f"-- checks:      {_listed(said)}\n" if said else ""
+    keys = ", ".join(model.output.partition_by) or "nothing"
+    fields = {
+        "model": model.name,
+        "description": model.description,
+        "template": model.config.sql,
+        "inputs": _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs),
+        "options": _listed(f"{name} = {value!r}" for name, value in model.told_options.items()),
+        "lookback": f"{model.lookback:g} s",
+        **({"checks": _listed(said)} if said else {}),
+        "publishes": f"{model.output.path} ({model.output.mode}), by {keys}",
+        "fingerprint": fingerprint,
+    }
+    return "\n".join([*(_field(name, text) for name, text in fields.items()), "--", footer])
+
+
+def _field(name: str, text: str) -> str:
+    """One line of the header, and more below it where the text has more."""
+    first, *rest = text.splitlines() or [""]
+    return comment("\n".join([f"{name + ':':12} {first}", *(" " * 13 + line for line in rest)]))
 
 
 def _listed(items: Iterable[str]) -> str:
-    return "\n--              ".join(items) or "none"
+    return "\n".join(items) or "none"

@@ -124,8 +124,8 @@ class Library:
             lstrip_blocks=True,
             autoescape=False,
         )
-        environment.filters["ident"] = quoting.ident
-        environment.filters["literal"] = quoting.literal
+        filters = (quoting.ident, quoting.literal, quoting.quoted, quoting.exact_path, quoting.comment, quoting.indent)
+        environment.filters.update({each.__name__: each for each in filters})
         environment.filters["only"] = _only
         environment.globals["fail"] = _fail
         return environment

@@ -19,7 +19,7 @@ from sqlgen.modeltests.types import ROWS_FORMAT, Types
 from sqlgen.modeltests.values import Row, epoch_ns, iso, plain
 from sqlgen.partitions import KEYS, Partition
 from sqlgen.project import Project
-from sqlgen.quoting import ident, literal
+from sqlgen.quoting import ident, literal, path_literal, quoted
 from sqlgen.rowwise import CLOCK
 
 NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -95,10 +95,10 @@ class LakeWriter:
         """Write rows in the types of their columns, or as DuckDB understands them where those are not known."""
         lines = path.with_name("_rows.json")
         lines.write_text(_json_lines(rows), encoding="utf-8")
-        typed = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
+        typed = ", ".join(f"{quoted(name)}: {literal(kind)}" for name, kind in columns.items())
         how = f", columns = {{{typed}}}" if columns else ""
         names = ", ".join(map(ident, columns)) or "*"
-        scan = f"SELECT {names} FROM read_json({literal(str(lines))}, format = 'newline_delimited'{how})"
+        scan = f"SELECT {names} FROM read_json({path_literal(lines)}, format = 'newline_delimited'{how})"
         try:
             self.connection.execute(f"COPY ({scan}) TO {literal(str(path))} (FORMAT parquet)")
         except duckdb.Error as error:

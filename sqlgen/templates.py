@@ -15,12 +15,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any, Literal
 
 import jinja2
 import jinja2.sandbox
 import yaml
+from jinja2.bccache import Bucket
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from sqlgen import quoting
@@ -102,6 +103,24 @@ class Header(BaseModel):
         return self
 
 
+class _Bytecode(jinja2.BytecodeCache):
+    """Templates compiled in this process, by path and text: a second project need not compile the packaged ones."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, tuple[str, CodeType]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        checksum, code = self._codes.get(bucket.key, ("", None))
+        bucket.code = code if checksum == bucket.checksum else None
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        assert bucket.code is not None
+        self._codes[bucket.key] = bucket.checksum, bucket.code
+
+
+_BYTECODE = _Bytecode()
+
+
 @dataclass(frozen=True)
 class Library:
     """The templates of a project: the user's own folder first, the packaged one after it."""
@@ -123,6 +142,7 @@ class Library:
             trim_blocks=True,
             lstrip_blocks=True,
             autoescape=False,
+            bytecode_cache=_BYTECODE,
         )
         filters = (quoting.ident, quoting.literal, quoting.quoted, quoting.exact_path, quoting.comment, quoting.indent)
         environment.filters.update({each.__name__: each for each in filters})

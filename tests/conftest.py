@@ -1,12 +1,32 @@
-"""Fixtures that many tests share."""
+"""Fixtures that many tests share. Tests run in an empty folder and leave the checkout as it was."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import contents
+from tests.support.engine import ROOT
 from tests.support.scratch import Scratch
+
+
+def pytest_configure() -> None:
+    # Commands that tests start import the sqlgen of this checkout, wherever they run.
+    os.environ["PYTHONPATH"] = str(ROOT)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty working directory: no test finds a lake of the checkout, nor writes one."""
+    before, folder = contents(ROOT), tmp_path_factory.mktemp("elsewhere")
+    with contextlib.chdir(folder):
+        yield folder
+    assert not any(folder.iterdir()), f"tests wrote into their working directory: {sorted(folder.iterdir())}"
+    assert contents(ROOT) == before, "tests changed the checkout"
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def test_a_progress_bar_on_a_terminal(scratch: Scratch) -> None:
     scratch.trades(BTC, DAY1, [1.0])
     command = f"{sys.executable} -m sqlgen run {scratch.file}"
     done = subprocess.run(
-        ["script", "-qec", command, "/dev/null"], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120
+        ["script", "-qec", command, "/dev/null"], capture_output=True, text=True, check=True, timeout=120
     )
     assert "2 published" in done.stdout
     assert "[1/2]" not in done.stdout

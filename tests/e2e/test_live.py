@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -209,11 +208,9 @@ def test_a_damaged_state_is_refused(played: Played, tmp_path: Path) -> None:
 
 
 def test_the_replay_example(played: Played) -> None:
-    command = [sys.executable, "examples/replay.py", played.folder / "models.yaml", "--exchange", "binance"]
+    command = [sys.executable, ROOT / "examples/replay.py", played.folder / "models.yaml", "--exchange", "binance"]
     done = subprocess.run(
         [*map(str, command), "--symbol", BTC, "--date", DAY2, "--rows", "80"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
@@ -448,7 +445,7 @@ from sqlgen.live import open_model
 live = open_model({str(costs.file)!r}, "costs", exchange="binance", symbol="BTC-USDT")
 print(live.update({trade()!r})["cost"])
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "6.0\n", "")
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.compare import same_tables
-from tests.support.engine import ROOT, published, shipped_config, sqlgen
+from tests.support.engine import published, shipped_config, sqlgen
 from tests.support.lakes import write_orderbook, write_trades
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, LEDGER, Scratch
 
@@ -746,9 +746,7 @@ def test_killed_at_any_instant_table_and_quarantine_agree_after_the_next_run(
         trades(single, [{}, {"price": 2.0}], name="a")
     folder = trades(single, [{"at": 10, "price": 5.0 if mended else None}, {"at": 11}], name="b")
     code = KILL.format(step=step, after=after)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(single.file)], check=False, capture_output=True, text=True, cwd=ROOT
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(single.file)], check=False, capture_output=True, text=True)
     assert done.returncode == -9, done.stderr
     if not after and step == 2 and mode == "overwrite":
         # What was to be read is gone again: the table is as recorded, the quarantine is not, and that is seen.

@@ -461,7 +461,6 @@ def test_brackets_in_descriptions_on_a_terminal(single: Scratch) -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=ROOT,
         timeout=120,
     )
     assert "[bps]" in done.stdout
@@ -478,7 +477,7 @@ def test_ctrl_c_stops_a_running_statement(single: Scratch) -> None:
     single.template("costs.sql.j2", COSTS.replace("price * amount", endless))
     single.trades(BTC, DAY1, [1.0])
     process = subprocess.Popen(
-        [sys.executable, "-m", "sqlgen", "run", str(single.file)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "sqlgen", "run", str(single.file)], stderr=subprocess.PIPE, text=True
     )
     staging = single.lake / ".sqlgen/staging"
     deadline = time.monotonic() + 60

@@ -14,7 +14,7 @@ import pytest
 
 from sqlgen.functions import FUNCTIONS
 from sqlgen.shell import is_complete
-from tests.support.engine import ROOT, Outcome, sqlgen
+from tests.support.engine import Outcome, sqlgen
 from tests.support.scratch import BTC, DAY1, Scratch
 
 
@@ -44,7 +44,6 @@ def test_a_pipe_in_a_process_of_its_own(built: Scratch) -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=ROOT,
     )
     assert done.stderr == ""
     assert done.stdout == (
@@ -173,7 +172,6 @@ def test_a_prompt_on_a_terminal(built: Scratch, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=ROOT,
         timeout=120,
         env=os.environ | {"HOME": str(tmp_path), "TERM": "dumb"},
     )
@@ -186,12 +184,12 @@ def test_a_prompt_on_a_terminal(built: Scratch, tmp_path: Path) -> None:
 
 def test_importing_sqlgen_loads_nothing_heavy() -> None:
     code = "import sys, sqlgen; print(sorted({'duckdb', 'numba', 'numpy', 'pyarrow', 'pydantic'} & sys.modules.keys()))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
 def test_an_open_connection_ends_quietly() -> None:
     """DuckDB complains on standard error about connections that were not closed, if functions hold them."""
     code = "import sqlgen; connection = sqlgen.connect(None); connection.sql('SELECT log_return([1, 2])').fetchall()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")

@@ -26,7 +26,7 @@ numpy.savez(sys.argv[1], **run(*market(3, 400), cuts=[100, 101, 150])[0])
 
 
 def python(mode: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, mode: "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, mode: "1"}
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 

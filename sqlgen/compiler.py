@@ -247,12 +247,13 @@ class Compiler:
     def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:
         return self.project.library.render(template, options=SimpleNamespace(**options), **context)
 
-    def adapter_fingerprint(self, name: str) -> str:
-        """What identifies the reading of a source."""
-        model, entry = next(
-            (model, entry) for model in self.project.models.values() for entry in model.inputs if entry.ref == name
-        )
-        return digest(bare(self.input_select(model, entry, Scan(("",)))))
+    def reading(self, model: Model, entry: ModelInput, layout: Layout) -> str:
+        """What identifies how a model reads a source: all that it says of its files, and the adapter itself."""
+        assert entry.source is not None
+        scan = Scan(("",), layout.format, layout.hive_keys)
+        said = entry.source.model_dump(exclude={"description", "checks"})
+        options = sorted(model.adapter_options[entry.name].items())
+        return digest(said, options, self.csv(model, entry), bare(self.input_select(model, entry, scan)))
 
     def copy(self, model: Model, scope: Scope, target: str, published: tuple[str, ...] = ()) -> str:
         """The statement of one task: one unit, copied to ``target`` (a file, or a folder with inner partitions).

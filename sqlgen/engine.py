@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import duckdb
-
 from sqlgen import project as projects
 from sqlgen import quarantine, states
 from sqlgen.cleanup import delete_processed
 from sqlgen.compiler import CompiledModel, Compiler
-from sqlgen.errors import TaskError, first_line
-from sqlgen.landing import Landing
-from sqlgen.listing import IndexCache, ListingError, SourceListing, list_source
+from sqlgen.listing import ListingError, Placed, SourceListing, list_source
 from sqlgen.lock import run_lock
 from sqlgen.manifest import Manifest, Record, read_sidecar
 from sqlgen.model import Model, ModelInput
@@ -27,6 +22,7 @@ from sqlgen.plan import Plan, Selection
 from sqlgen.planner import Planner
 from sqlgen.project import Project
 from sqlgen.report import Report, ReportStore
+from sqlgen.rowkeys import RowKeys
 from sqlgen.runner import Runner, Settings, Watcher
 from sqlgen.scope import Layout
 from sqlgen.storage import FileInfo
@@ -63,9 +59,8 @@ class Engine:
         return ReportStore(self.project.state / "runs")
 
     @cached_property
-    def index(self) -> IndexCache:
-        compiler = Compiler(self.project)
-        return IndexCache(self.project.state / "index.json", self._index_file, compiler.adapter_fingerprint)
+    def index(self) -> RowKeys:
+        return RowKeys(self.project, self.project.state / "index.json")
 
     def compiler(self, models: Iterable[str]) -> Compiler:
         """For whole-lake SQL; a source without files is taken to lie as ``sample`` writes it."""
@@ -142,11 +137,11 @@ class Engine:
         present = {name: self._present(name, found) for name, found in records.items() if name in selection.models}
         planner = Planner(self.project, compiler, listings, records, present, self._details, self._state_problem)
         plan = planner.plan(selection)
-        plan.refused[:0] = errors.values()
+        plan.refused[:0] = [*errors.values(), *(found for listing in listings.values() for found in listing.unplaced)]
         plan.notes[:0] = [
             f"source '{name}': no files in {self.project.lake / self.project.sources[name].path}"
             for name, listing in listings.items()
-            if not listing.partitions
+            if not listing.partitions and not listing.unplaced
         ] + [
             f"source '{name}': {len(listing.strangers)} file(s) do not fit its pattern and are not read, the first of"
             f" them {listing.strangers[0]}"
@@ -203,34 +198,9 @@ class Engine:
         refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is not None}
         return [name for name in self.project.sources if name in refs]
 
-    def _index_file(self, source: str, file: FileInfo, layout: Layout) -> tuple[Partition, ...]:
-        """Which partitions the rows of one file belong to, by its adapter."""
-        reader = self.reader(source)
-        assert reader is not None
-        model, entry = reader
-        compiler = Compiler(self.project)
-        try:
-            with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
-                landing = Landing(compiler, self.project.lake, Path(folder), connection)
-                landed = landing.land(model, entry, SourceListing(layout, {}, keyed=False), [file])
-                select = compiler.input_select(model, entry, landed.scan())
-                query = f"SELECT DISTINCT exchange, symbol, strftime(date, '%Y-%m-%d') FROM (\n{select}\n)"
-                rows = connection.execute(query).fetchall()
-        except (duckdb.Error, TaskError) as error:
-            raise ListingError(
-                f"source '{source}': {self.project.lake / file.path}: its path names no exchange, symbol and date,"
-                f" and they cannot be read from its rows: {first_line(error)}"
-            ) from error
-        if any(value is None for row in rows for value in row):
-            raise ListingError(
-                f"source '{source}': {self.project.lake / file.path}: rows without exchange, symbol or time."
-                " Fill them, or put the file under exchange=/symbol=/date= folders"
-            )
-        return tuple(sorted(Partition.of(exchange=row[0], symbol=row[1], date=row[2]) for row in rows))
 
-
-def _some_partition(source: str, file: FileInfo, layout: Layout) -> tuple[Partition, ...]:
-    return (Partition(),)
+def _some_partition(source: str, file: FileInfo, layout: Layout) -> Placed:
+    return Placed((Partition(),))
 
 
 def _compiler(project: Project, listings: Mapping[str, SourceListing]) -> Compiler:

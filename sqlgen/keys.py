@@ -37,6 +37,15 @@ def given_keys(source: Source) -> dict[str, Given]:
     return given
 
 
+_DIGITS = 20
+
+
+def natural_order(path: str) -> tuple[str, str]:
+    """Sort key of a path by which part_2 comes before part_10; the same as ``natural_order`` in macros/rows.sql.j2."""
+    padded = re.sub("([0-9]+)", "0" * _DIGITS + r"\1", path)
+    return re.sub(f"0*([0-9]{{{_DIGITS}}})", r"\1", padded), path
+
+
 def below(source: Source, path: str) -> str:
     """A file's path below the folder of its source."""
     return path[len(source.path) + 1 :]

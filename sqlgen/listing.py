@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import NamedTuple
 
 from sqlgen import storage
 from sqlgen.config import Source
 from sqlgen.errors import SqlgenError
-from sqlgen.keys import below, given_keys, path_keys
+from sqlgen.keys import below, given_keys, natural_order, path_keys
 from sqlgen.model import adapter_template
 from sqlgen.partitions import Partition, hive_pairs, partition_of
 from sqlgen.project import Project
 from sqlgen.scope import Layout
 from sqlgen.storage import FileInfo
 
-Indexer = Callable[[str, FileInfo, Layout], tuple[Partition, ...]]
+
+class Placed(NamedTuple):
+    """Where the rows of a file belong."""
+
+    partitions: tuple[Partition, ...]
+    problem: str = ""
+    """Why there is no partition, although there are rows."""
+
+
+Indexer = Callable[[str, FileInfo, Layout], Placed]
 """Source name, file, layout -> the partitions that the file's rows belong to."""
 
 
@@ -28,7 +36,7 @@ class ListingError(SqlgenError):
 
 @dataclass(frozen=True)
 class SourceListing:
-    """Files of one source, in path order, hours as numbers; their rows count in this order."""
+    """Files of one source in natural order, hours first; their rows count in this order."""
 
     layout: Layout
     partitions: Mapping[Partition, tuple[FileInfo, ...]]
@@ -37,6 +45,8 @@ class SourceListing:
     strangers: tuple[str, ...] = ()
     """Data files that do not fit the source's pattern."""
     folder_exists: bool = True
+    unplaced: tuple[str, ...] = ()
+    """Files with rows of which none belongs to a partition, and why."""
 
     @cached_property
     def first(self) -> Mapping[FileInfo, Partition]:
@@ -76,15 +86,18 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
             f"{where}: no file fits pattern '{source.pattern}'; the first one there is"
             f" '{below(source, strangers[0])}'. Mend the pattern in models.yaml"
         )
-    files = sorted(keys, key=lambda file: (_hour(keys[file]), file.path))
+    files = sorted(keys, key=lambda file: (_hour(keys[file]), natural_order(file.path)))
     layout = _layout(where, source, files)
     partitions: dict[Partition, list[FileInfo]] = {}
+    unplaced = []
     for file in files:
-        for partition in _partitions(where, name, file, keys[file], layout, index):
+        placed = _placed(where, name, file, keys[file], layout, index)
+        unplaced += [placed.problem] if placed.problem else []
+        for partition in placed.partitions:
             partitions.setdefault(partition, []).append(file)
     ordered = {partition: tuple(found) for partition, found in sorted(partitions.items())}
     known = set(layout.hive_keys) | given_keys(source).keys()
-    return SourceListing(layout, ordered, names_partition(known), strangers)
+    return SourceListing(layout, ordered, names_partition(known), strangers, unplaced=tuple(unplaced))
 
 
 def _hour(keys: Mapping[str, str]) -> int:
@@ -117,45 +130,17 @@ def _layout(where: str, source: Source, files: Sequence[FileInfo]) -> Layout:
     return Layout(*next(iter(found)), zipped) if found else Layout()
 
 
-def _partitions(
-    where: str, name: str, file: FileInfo, keys: Mapping[str, str], layout: Layout, index: Indexer
-) -> tuple[Partition, ...]:
+def _placed(where: str, name: str, file: FileInfo, keys: Mapping[str, str], layout: Layout, index: Indexer) -> Placed:
     try:
         partition = partition_of(keys)
     except ValueError as error:
         raise ListingError(
             f"{where}: {file.path}: not a date in the path: {error}. Rename or remove the folder"
         ) from None
-    return index(name, file, layout) if partition is None else (partition,)
+    return index(name, file, layout) if partition is None else Placed((partition,))
 
 
 def names_partition(keys: Iterable[str]) -> bool:
     """Whether these hive keys give exchange, symbol and date."""
     found = set(keys)
     return {"exchange", "symbol"} <= found and ("date" in found or {"year", "month", "day"} <= found)
-
-
-class IndexCache:
-    """Remembers which partitions the rows of a file belong to, for sources without keys in their paths."""
-
-    def __init__(self, path: Path, compute: Indexer, adapter: Callable[[str], str]) -> None:
-        self.path = path
-        self.compute = compute
-        self.adapter = adapter
-        """Source name -> what identifies its adapter: another one may find other partitions in a file."""
-        self.changed = False
-        try:
-            self.known: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self.known = {}
-
-    def __call__(self, name: str, file: FileInfo, layout: Layout) -> tuple[Partition, ...]:
-        key = f"{name}:{self.adapter(name)}:{file.path}:{file.size}:{file.mtime_ns}"
-        if key not in self.known:
-            self.known[key] = [partition.path for partition in self.compute(name, file, layout)]
-            self.changed = True
-        return tuple(Partition.from_path(path) for path in self.known[key])
-
-    def save(self) -> None:
-        if self.changed:
-            storage.replace_text(self.path, json.dumps(self.known))

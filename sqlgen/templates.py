@@ -147,6 +147,7 @@ class Library:
         filters = (quoting.ident, quoting.literal, quoting.quoted, quoting.exact_path, quoting.comment, quoting.indent)
         environment.filters.update({each.__name__: each for each in filters})
         environment.filters["only"] = _only
+        environment.filters["changed"] = _changed
         environment.globals["fail"] = _fail
         return environment
 
@@ -246,7 +247,12 @@ def _only(source: SimpleNamespace, part: str, **changes: Any) -> SimpleNamespace
             names = ", ".join(Path(file).name.removesuffix(".parquet") for file in source.files)
             raise ValueError(f"source '{source.name}': there is no file named *{part}* beside {names}. Fetch it too")
     single = source.format == "parquet" and len(files) == 1
-    return SimpleNamespace(**{**vars(source), "files": files, "single_file": single, "named": part, **changes})
+    return _changed(source, files=files, single_file=single, named=part, **changes)
+
+
+def _changed(source: SimpleNamespace, **changes: Any) -> SimpleNamespace:
+    """An adapter's ``source`` with other values."""
+    return SimpleNamespace(**{**vars(source), **changes})
 
 
 def _template_line(error: BaseException, path: str) -> str:

@@ -13,7 +13,7 @@ from sqlgen import config as configuration
 from sqlgen.compiler import Compiler
 from sqlgen.config import Config, Source
 from sqlgen.landing import Landed, Landing
-from sqlgen.listing import SourceListing, list_source
+from sqlgen.listing import Placed, SourceListing, list_source
 from sqlgen.model import Model, ModelInput, adapter_template
 from sqlgen.partitions import Partition
 from sqlgen.project import Project
@@ -81,8 +81,8 @@ class Bench:
         return compiler.input_select(self.model, self.entry, self.landed.scan(untimed=untimed))
 
 
-def _anywhere(source: str, file: FileInfo, layout: Layout) -> tuple[Partition, ...]:
-    return (Partition(),)
+def _anywhere(source: str, file: FileInfo, layout: Layout) -> Placed:
+    return Placed((Partition(),))
 
 
 def adapters(library: Library) -> list[str]:

@@ -8,7 +8,7 @@
 --              max_crossed = 10.0
 -- lookback:    0 s
 -- publishes:   processed/bybit/book (overwrite), by exchange, symbol, date
--- fingerprint: adcb648638b20c1fa775cbe5
+-- fingerprint: 0b6fa4de65e381372489331c
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -32,6 +32,10 @@ WITH located AS (
             ) AS TIMESTAMP_NS)
         END AS ts,
         filename,
+        regexp_replace(
+            regexp_replace(filename, '([0-9]+)', '00000000000000000000\1', 'g'),
+            '0*([0-9]{20})', '\1', 'g'
+        ) AS file_order,
         row_number() OVER () AS line,
         CAST(type AS VARCHAR) AS type,
         CAST(ts AS BIGINT) AS raw_ts,
@@ -60,7 +64,7 @@ numbered AS (
         *,
         row_number() OVER (
             PARTITION BY exchange, symbol, date
-            ORDER BY filename, line
+            ORDER BY file_order, filename, line
         ) - 1 AS seq
     FROM located
 ),

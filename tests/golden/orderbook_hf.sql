@@ -31,7 +31,7 @@
 --              wide_bps = 10.0
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: 2c65a89ea68370668b4d0eb9
+-- fingerprint: 33abdea25c49bc696dc2e80a
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -44,7 +44,10 @@ WITH orderbook AS (
             file_name AS filename,
             CAST(coalesce(sum(num_rows) OVER (
                 PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-                ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                    regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                    '0*([0-9]{20})', '\1', 'g'
+                ), file_name
                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
             ), 0) AS BIGINT) AS rows_before
         FROM parquet_file_metadata([
@@ -1194,7 +1197,10 @@ FROM (
             file_name AS filename,
             CAST(coalesce(sum(num_rows) OVER (
                 PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-                ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                    regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                    '0*([0-9]{20})', '\1', 'g'
+                ), file_name
                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
             ), 0) AS BIGINT) AS rows_before
         FROM parquet_file_metadata([

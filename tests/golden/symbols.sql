@@ -5,7 +5,7 @@
 -- options:     none
 -- lookback:    0 s
 -- publishes:   processed/ccxt/symbols (overwrite), by nothing
--- fingerprint: 5686791b292196385c444de9
+-- fingerprint: 9977f3f3b8e07c8606936fca
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -18,7 +18,10 @@ COPY (
                 file_name AS filename,
                 CAST(coalesce(sum(num_rows) OVER (
                     PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                        regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                        '0*([0-9]{20})', '\1', 'g'
+                    ), file_name
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                 ), 0) AS BIGINT) AS rows_before
             FROM parquet_file_metadata([

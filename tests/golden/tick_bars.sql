@@ -7,7 +7,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/tick_bars (overwrite), by exchange, symbol, date
--- fingerprint: b6730d43dff370e97225606c
+-- fingerprint: 6e6d9e0e55a106243ee7a277
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -19,7 +19,10 @@ WITH files_before AS (
         file_name AS filename,
         CAST(coalesce(sum(num_rows) OVER (
             PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                '0*([0-9]{20})', '\1', 'g'
+            ), file_name
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ), 0) AS BIGINT) AS rows_before
     FROM parquet_file_metadata([

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/ticker/features (overwrite), by exchange, symbol, date
--- fingerprint: eda7b333ccfaaf16b5bb7742
+-- fingerprint: 2d45a907805b40abb07cb4d3
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -19,7 +19,10 @@ COPY (
                 file_name AS filename,
                 CAST(coalesce(sum(num_rows) OVER (
                     PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                        regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                        '0*([0-9]{20})', '\1', 'g'
+                    ), file_name
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                 ), 0) AS BIGINT) AS rows_before
             FROM parquet_file_metadata([

@@ -14,7 +14,7 @@
 --              trades_features: range(buy_ratio_60s): fail
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 1500b03e79d68f1989db71e5
+-- fingerprint: 0c5eb7259e2a4f9b14bd23db
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -31,7 +31,10 @@ COPY (
                         file_name AS filename,
                         CAST(coalesce(sum(num_rows) OVER (
                             PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-                            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                                regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                                '0*([0-9]{20})', '\1', 'g'
+                            ), file_name
                             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                         ), 0) AS BIGINT) AS rows_before
                     FROM parquet_file_metadata([

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 2398aa1730b67dbfab3c0746
+-- fingerprint: 2acdbe2ef0d8bdc51129cf0e
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -31,6 +31,10 @@ COPY (
                     ) AS TIMESTAMP_NS)
                 END AS ts,
                 filename,
+                regexp_replace(
+                    regexp_replace(filename, '([0-9]+)', '00000000000000000000\1', 'g'),
+                    '0*([0-9]{20})', '\1', 'g'
+                ) AS file_order,
                 row_number() OVER () AS line,
                 hour,
                 CAST(timestamp AS BIGINT) AS timestamp,
@@ -62,7 +66,7 @@ COPY (
                 *,
                 row_number() OVER (
                     PARTITION BY exchange, symbol, date
-                    ORDER BY hour, filename, line
+                    ORDER BY hour, file_order, filename, line
                 ) - 1 AS seq
             FROM located
         ),

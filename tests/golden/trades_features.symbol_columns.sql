@@ -7,7 +7,7 @@
 --              symbol_columns = True
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 59f8bb2bfbb6586b2a7ee367
+-- fingerprint: 801fcc346a4203aaf7fa603c
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -20,7 +20,10 @@ COPY (
                 file_name AS filename,
                 CAST(coalesce(sum(num_rows) OVER (
                     PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), file_name
+                    ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                        regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                        '0*([0-9]{20})', '\1', 'g'
+                    ), file_name
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                 ), 0) AS BIGINT) AS rows_before
             FROM parquet_file_metadata([

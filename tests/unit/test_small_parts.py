@@ -225,6 +225,7 @@ LAYERS = [
     "dbn",
     "decode",
     "landing",
+    "rowkeys",
     "quarantine",
     "inspection",
     "inputs",

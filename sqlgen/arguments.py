@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,8 @@ import sqlgen
 from sqlgen.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from sqlgen.engine import Engine
     from sqlgen.plan import Selection
     from sqlgen.project import Project
@@ -60,3 +62,28 @@ def selection_of(
         start.date() if start else None,
         end.date() if end else None,
     )
+
+
+def open_engine(
+    file: Path, threads: int | None = None, memory_limit: str | None = None, fail_fast: bool = False
+) -> Engine:
+    """A project opened on its lake, with the settings that are given."""
+    from sqlgen.engine import Engine
+    from sqlgen.runner import Settings
+
+    given: dict[str, Any] = {"threads": threads} if threads is not None else {}
+    return Engine.open(file, Settings(memory_limit=memory_limit, fail_fast=fail_fast, **given))
+
+
+def terminal() -> Console:
+    """Where commands print to."""
+    from sqlgen.console import Output
+
+    return Output()
+
+
+def print_json(data: Any) -> None:
+    """Print one JSON document."""
+    import json as jsonlib
+
+    typer.echo(jsonlib.dumps(data, indent=1, default=str))

@@ -1,15 +1,26 @@
-"""``delete_after_processing``: source files that nothing needs any more."""
+"""What goes: what a killed run has left staged, and source files that nothing needs any more."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from sqlgen import storage
 from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition
 from sqlgen.planner import Planner
 from sqlgen.project import Project
+from sqlgen.report import RUN_ID
 from sqlgen.storage import FileInfo
+
+
+def clear_staging(lake: Path) -> None:
+    """Remove what killed runs have left staged: only one run holds the lake, and a folder of its own is named as it."""
+    folder = lake / storage.STAGING
+    left = [path for path in folder.iterdir() if RUN_ID.fullmatch(path.name)] if folder.is_dir() else []
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def delete_processed(project: Project, planner: Planner) -> list[str]:

@@ -5,40 +5,28 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from sqlgen import __version__
+from sqlgen import __version__, signals
 from sqlgen.arguments import (
     DEFAULT_FILE,
-    End,
-    Exchanges,
     Exclude,
-    FullRefresh,
     Json,
     ProjectFile,
-    Prune,
-    Retry,
     Select,
-    Start,
-    Symbols,
     models_of,
-    selection_of,
+    open_engine,
+    print_json,
+    terminal,
 )
-from sqlgen.errors import SqlgenError
+from sqlgen.errors import SqlgenError, system_hint
 from sqlgen.inspecting.command import inspect
 from sqlgen.modeltests.command import run_model_tests
+from sqlgen.running import plan, run
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from sqlgen.engine import Engine
-    from sqlgen.plan import Selection
-
-EXIT_FAILED = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="sqlgen",
@@ -52,6 +40,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; every error a user can cause is a message, not a traceback."""
+    signals.escape_unprintable()
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -64,7 +53,8 @@ def main() -> None:
     except OSError as error:
         if debug:
             raise
-        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}. {system_hint(error.errno)}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
 
 
@@ -78,74 +68,8 @@ def _root(
         raise typer.Exit
 
 
-@app.command()
-def run(
-    file: ProjectFile = DEFAULT_FILE,
-    select: Select = None,
-    exclude: Exclude = None,
-    exchange: Exchanges = None,
-    symbol: Symbols = None,
-    start: Start = None,
-    end: End = None,
-    full_refresh: FullRefresh = False,
-    prune: Prune = False,
-    retry: Retry = False,
-    due: Annotated[bool, typer.Option("--due", help="Only models whose schedule has come up.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; touch nothing.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads, and partitions at once.")] = None,
-    memory_limit: Annotated[str | None, typer.Option(help="DuckDB's memory limit, for example 4GB.")] = None,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing new after a failure.")] = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another run to end.")] = 0.0,
-    json: Json = False,
-) -> None:
-    """Build what is stale and publish it, partition by partition.
-
-    Exit code 0: all published. 1: some task failed (others still ran). 2: bad configuration or usage.
-    """
-    engine = _engine(file, threads, memory_limit, fail_fast)
-    chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
-    chosen = _with(chosen, full_refresh=full_refresh, prune=prune)
-    if retry:
-        chosen = engine.reports.unfinished(chosen)
-    if due:
-        chosen = _with(chosen, models=engine.due(chosen.models))
-    if dry_run:
-        _show_plan(engine, chosen, json)
-        return
-    console = _console()
-    try:
-        with _watcher(console, json) as watcher:
-            report = engine.run(chosen, watcher, wait, always_report=due)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: what was published stays as it is; run again to go on", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    if json:
-        _print_json(report.to_dict())
-    else:
-        from sqlgen.console import print_report
-
-        print_report(console, report, f"sqlgen run {file} --retry")
-    if not report.ok:
-        raise typer.Exit(EXIT_FAILED)
-
-
-@app.command()
-def plan(
-    file: ProjectFile = DEFAULT_FILE,
-    select: Select = None,
-    exclude: Exclude = None,
-    exchange: Exchanges = None,
-    symbol: Symbols = None,
-    start: Start = None,
-    end: End = None,
-    full_refresh: FullRefresh = False,
-    prune: Prune = False,
-    json: Json = False,
-) -> None:
-    """Show what run would do, and why each partition is stale."""
-    engine = _engine(file)
-    chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
-    _show_plan(engine, _with(chosen, full_refresh=full_refresh, prune=prune), json)
+app.command()(run)
+app.command()(plan)
 
 
 @app.command(name="compile")
@@ -159,7 +83,7 @@ def compile_models(
     """Write every model's SQL to target/compiled/MODEL.sql."""
     from sqlgen.statements import WHOLE_TABLES
 
-    engine = _engine(file)
+    engine = open_engine(file)
     project = engine.project
     compiled = engine.compile(models_of(project, select, exclude))
     if stdout:
@@ -211,7 +135,7 @@ def sample(
     if json:
         import dataclasses
 
-        _print_json(dataclasses.asdict(summary))
+        print_json(dataclasses.asdict(summary))
     else:
         from sqlgen.console import count, size
 
@@ -234,11 +158,11 @@ def ls(
     project = load(file)
     names = models_of(project, select, exclude) if select or exclude else project.order
     if json:
-        _print_json(overview.as_dict(project, names))
+        print_json(overview.as_dict(project, names))
     elif tree:
-        _console().print(overview.as_tree(project, names))
+        terminal().print(overview.as_tree(project, names))
     else:
-        overview.print_table(_console(), project, names)
+        overview.print_table(terminal(), project, names)
 
 
 app.command()(inspect)
@@ -252,7 +176,7 @@ def catalog(
     """Write target/catalog.sql: a view per source and model, for `duckdb -init target/catalog.sql`."""
     from sqlgen.catalog import catalog_sql
 
-    engine = _engine(file)
+    engine = open_engine(file)
     text = catalog_sql(engine)
     if stdout:
         typer.echo(text, nl=False)
@@ -293,49 +217,3 @@ def schema(
         typer.echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
-
-
-def _engine(file: Path, threads: int | None = None, memory_limit: str | None = None, fail_fast: bool = False) -> Engine:
-    from sqlgen.engine import Engine
-    from sqlgen.runner import Settings
-
-    given: dict[str, Any] = {"threads": threads} if threads is not None else {}
-    return Engine.open(file, Settings(memory_limit=memory_limit, fail_fast=fail_fast, **given))
-
-
-def _with(selection: Selection, **changes: Any) -> Selection:
-    import dataclasses
-
-    return dataclasses.replace(selection, **changes)
-
-
-def _show_plan(engine: Engine, selection: Selection, json: bool) -> None:
-    from sqlgen.console import print_plan
-
-    plan = engine.plan(selection)
-    if json:
-        _print_json(plan.to_dict())
-    else:
-        print_plan(_console(), plan)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
-
-
-def _watcher(console: Console, json: bool) -> Any:
-    import contextlib
-
-    from sqlgen.console import BarWatcher, LineWatcher
-
-    if json:
-        return contextlib.nullcontext()
-    return BarWatcher(console) if console.is_terminal else LineWatcher(console)
-
-
-def _print_json(data: Any) -> None:
-    import json as jsonlib
-
-    typer.echo(jsonlib.dumps(data, indent=1, default=str))

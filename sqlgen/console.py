@@ -46,6 +46,14 @@ def size(number: float) -> str:
     return f"{number:.1f} GB"
 
 
+class Output(Console):
+    """The terminal, or what stands in its place."""
+
+    def on_broken_pipe(self) -> None:
+        """Tell who prints that nobody reads it; rich would end the process."""
+        raise BrokenPipeError
+
+
 def plain(console: Console, text: str) -> None:
     """A line as it is: not wrapped, tabs kept, brackets not taken for markup."""
     print(text, file=console.file, flush=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlgen import project as projects
 from sqlgen import quarantine, states
-from sqlgen.cleanup import delete_processed
+from sqlgen.cleanup import clear_staging, delete_processed
 from sqlgen.compiler import CompiledModel, Compiler
 from sqlgen.listing import ListingError, Placed, SourceListing, list_source
 from sqlgen.lock import run_lock
@@ -93,6 +93,7 @@ class Engine:
         """Plan and execute; what fails is in the report, which is kept if there was anything to do."""
         self._require_lake(selection)
         with run_lock(self.project.lake / ".sqlgen", wait):
+            clear_staging(self.project.lake)
             for name in selection.models:
                 self.manifest.compact(name)
             plan, planner = self._prepare(selection)

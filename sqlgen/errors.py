@@ -67,3 +67,14 @@ def disk_full(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return "no space left" in text or "disk quota" in text
+
+
+def system_hint(code: int | None) -> str:
+    """Advice for an error of the system."""
+    match code:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "The disk is full: free space and run again; what was published is unchanged"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "No permission to write there; what was published is unchanged"
+        case _:
+            return "What was published is unchanged"

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet
 
-from sqlgen.errors import SqlgenError, disk_full
+from sqlgen.errors import SqlgenError, disk_full, system_hint
 from sqlgen.plan import Task
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
@@ -33,7 +33,7 @@ def explain(error: BaseException, task: Task, template: str, sql: str | None, la
     """The failure of one task; names the model, the partition and the files."""
     where = f"{task.model}: {task.unit}"
     if isinstance(error, OSError) and not isinstance(error, duckdb.Error):
-        return Failure(f"{where}: {error.strerror or error}: {error.filename or lake}. {_system_hint(error.errno)}")
+        return Failure(f"{where}: {error.strerror or error}: {error.filename or lake}. {system_hint(error.errno)}")
     if isinstance(error, SqlgenError):
         return Failure(f"{where}: {error}")
     if not isinstance(error, duckdb.Error):
@@ -45,22 +45,12 @@ def explain(error: BaseException, task: Task, template: str, sql: str | None, la
     return Failure(f"{headline}. {hint}" if hint else headline, _detail(task, template, sql, text, lake))
 
 
-def _system_hint(code: int | None) -> str:
-    match code:
-        case errno.ENOSPC | errno.EDQUOT:
-            return "The disk is full: free space and run again; what was published is unchanged"
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return "No permission to write there; what was published is unchanged"
-        case _:
-            return "What was published is unchanged"
-
-
 def _hint(error: duckdb.Error, text: str) -> str:
     lowered = text.lower()
     if disk_full(error):
-        return _system_hint(errno.ENOSPC)
+        return system_hint(errno.ENOSPC)
     if "permission denied" in lowered or "read-only file system" in lowered:
-        return _system_hint(errno.EACCES)
+        return system_hint(errno.EACCES)
     if any(
         sign in lowered
         for sign in (

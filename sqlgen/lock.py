@@ -34,8 +34,9 @@ def run_lock(state: Path, wait: float = 0.0) -> Iterator[None]:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(holder).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: who holds the lock is for others to read
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(holder).encode(), 0)
         yield
     finally:
         os.close(handle)

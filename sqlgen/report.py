@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import secrets
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from sqlgen.plan import Plan, Selection, Task
 from sqlgen.quality import Count
 
 Status = Literal["published", "recovered", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
+RUN_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{4}")
+"""Names of runs: when they began, and a few letters of chance."""
 DONE = frozenset({"published", "recovered", "unchanged", "empty", "removed"})
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import datetime as dt
-import graphlib
 import itertools
 import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -26,13 +25,12 @@ from sqlgen.kernel_copy import open_cursor
 from sqlgen.manifest import Manifest, Record
 from sqlgen.model import Model
 from sqlgen.partitions import Partition
-from sqlgen.plan import WHOLE_MODEL, Plan, Task
+from sqlgen.plan import Plan, Task
 from sqlgen.planner import Planner
 from sqlgen.project import Project
 from sqlgen.quality import CheckFailed
 from sqlgen.report import Report, ReportStore, Result, pending_result
-
-TaskId = tuple[str, Partition]
+from sqlgen.schedule import Schedule, TaskId
 
 
 class Watcher(Protocol):
@@ -98,24 +96,24 @@ class Runner:
     def interrupt(self) -> None:
         """Stop the statements that are running; interrupting their parent would not reach them."""
         for cursor in list(self._cursors):
-            cursor.interrupt()
+            with contextlib.suppress(duckdb.Error):  # it was closed this very moment
+                cursor.interrupt()
 
     def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
         """Execute every task; failures are in the report and stop only what depends on them."""
         begun = time.monotonic()
         builder = Builder(self.project, self.planner, report.run_id, full_refresh, self._cursors)
-        self._clear_staging()
         builder.roots = self._new_layouts(plan, builder)
         before = {name: self.planner.records[name] for name in builder.roots}
         self.planner.records.update({name: {} for name in builder.roots})
         self.reports.save(report)
         self.watcher.started(plan)
-        temp = self.project.state / "tmp"
+        temp = builder.staging / "tmp"
         results: dict[TaskId, Result] = {}
         try:
             temp.mkdir(parents=True, exist_ok=True)  # DuckDB creates the last folder only
             with connect(self.settings, temp) as connection, _warming(self.project.models[t.model] for t in plan.tasks):
-                _Execution(self, plan, builder, connection, report, results).go()
+                self._schedule(plan, builder, connection, report, results).go()
             for name, records in before.items():
                 self._swap_table(
                     name, records, builder, [results[task.id] for task in plan.tasks if task.model == name]
@@ -124,14 +122,37 @@ class Runner:
             report.tasks = [results.get(task.id, pending_result(task)) for task in plan.tasks]
             report.seconds = round(time.monotonic() - begun, 3)
             shutil.rmtree(builder.staging, ignore_errors=True)
-            shutil.rmtree(temp, ignore_errors=True)
         report.ended_at = _now()
         self.reports.finish(report)
         return report
 
-    def _clear_staging(self) -> None:
-        """Only one run holds the lake, so whatever is staged was left by a killed one."""
-        shutil.rmtree(self.project.lake / storage.STAGING, ignore_errors=True)
+    def _schedule(
+        self,
+        plan: Plan,
+        builder: Builder,
+        connection: duckdb.DuckDBPyConnection,
+        report: Report,
+        results: dict[TaskId, Result],
+    ) -> Schedule:
+        def execute(task: Task) -> Result:
+            self.watcher.running(task)
+            return self.execute(task, builder, connection)
+
+        def finished(result: Result) -> None:
+            self.reports.note(report, result)
+            self.watcher.finished(result)
+
+        threads = _Threads(self.settings, connection)
+        return Schedule(
+            plan,
+            self.settings.threads,
+            self.settings.fail_fast,
+            execute=execute,
+            finished=finished,
+            interrupt=self.interrupt,
+            share=threads.share,
+            results=results,
+        )
 
     def _new_layouts(self, plan: Plan, builder: Builder) -> dict[str, Path]:
         """Models that are published by other keys than models.yaml says now -> where they are built."""
@@ -227,110 +248,37 @@ class Runner:
 
 
 @dataclass
-class _Execution:
-    """The scheduling of one run: ready tasks go to threads, results come back to the main thread."""
+class _Threads:
+    """How many threads the DuckDB instance of a run has."""
 
-    runner: Runner
-    plan: Plan
-    builder: Builder
+    settings: Settings
     connection: duckdb.DuckDBPyConnection
-    report: Report
-    results: dict[TaskId, Result]
 
     def __post_init__(self) -> None:
-        self._duckdb_threads = self.runner.settings.threads
+        self._now = self.settings.threads
 
-    def go(self) -> None:
-        tasks = {task.id: task for task in self.plan.tasks}
-        sorter = graphlib.TopologicalSorter(_graph(self.plan))
-        sorter.prepare()
-        stop = False
-        running: dict[concurrent.futures.Future[Result], TaskId] = {}
-        with concurrent.futures.ThreadPoolExecutor(self.runner.settings.threads) as pool:
-            try:
-                while sorter.is_active():
-                    ready = sorter.get_ready()
-                    if ready:
-                        known = (tasks[key] for key in itertools.chain(running.values(), ready) if key in tasks)
-                        self._share(known, bool(running))
-                    for key in ready:
-                        task = tasks.get(key)
-                        reason = None if task is None else self._blocked(task, tasks, stop)
-                        if task is None or reason:
-                            if task is not None:
-                                skipped = dataclasses.replace(pending_result(task), status="skipped", error=reason)
-                                self._done(task, skipped)
-                            sorter.done(key)
-                            continue
-                        running[pool.submit(self._execute, task)] = key
-                    if not running:
-                        continue
-                    done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-                    for future in done:
-                        key = running.pop(future)
-                        self._done(tasks[key], future.result())
-                        stop = stop or (self.runner.settings.fail_fast and not self.results[key].ok)
-                        sorter.done(key)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                going = set(running)
-                while going:  # a task that is between two statements goes on to the next
-                    self.runner.interrupt()
-                    going = concurrent.futures.wait(going, timeout=0.2).not_done
-                raise
-
-    def _share(self, tasks: Iterator[Task], busy: bool) -> None:
+    def share(self, tasks: Iterator[Task], busy: bool) -> None:
         """Give DuckDB the threads that ``tasks`` leave. Taking some away would wait for statements that run."""
-        settings = self.runner.settings
-        if settings.instance is not None:
+        if self.settings.instance is not None:
             return
-        next_ones = itertools.islice(tasks, 8 * settings.threads)
-        wanted = duckdb_threads(settings.threads, [_bytes(task) for task in next_ones])
-        if wanted > self._duckdb_threads or (wanted < self._duckdb_threads and not busy):
+        next_ones = itertools.islice(tasks, 8 * self.settings.threads)
+        wanted = duckdb_threads(self.settings.threads, [_bytes(task) for task in next_ones])
+        if wanted > self._now or (wanted < self._now and not busy):
             self.connection.execute(f"SET threads = {wanted}")
-            self._duckdb_threads = wanted
-
-    def _execute(self, task: Task) -> Result:
-        self.runner.watcher.running(task)
-        return self.runner.execute(task, self.builder, self.connection)
-
-    def _done(self, task: Task, result: Result) -> None:
-        self.results[task.id] = result
-        self.runner.reports.note(self.report, result)
-        self.runner.watcher.finished(result)
-
-    def _blocked(self, task: Task, tasks: dict[TaskId, Task], stop: bool) -> str | None:
-        if stop:
-            return "not started: an earlier task failed (--fail-fast)"
-        for need in task.needs:
-            if need[1] == WHOLE_MODEL:
-                failed = next((r for key, r in self.results.items() if key[0] == need[0] and not r.ok), None)
-            else:
-                failed = result if (result := self.results.get(need)) is not None and not result.ok else None
-            if failed is not None:
-                return f"skipped: {failed.model} {Partition.from_path(failed.partition)} {failed.status}"
-        return None
+            self._now = wanted
 
 
 @contextlib.contextmanager
 def _warming(models: Iterable[Model]) -> Iterator[None]:
     """Load the kernels of ``models`` meanwhile: tasks would all wait for the first, just when its rows have come."""
     chains = {model.name: model.chain for model in models if model.chain is not None}
-    pool = concurrent.futures.ThreadPoolExecutor(1)
+    pool = ThreadPoolExecutor(1)
     try:
         for chain in chains.values():
             pool.submit(chain.warm)  # a kernel that fails will do so in a task, which says what failed
         yield
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _graph(plan: Plan) -> dict[TaskId, set[TaskId]]:
-    graph: dict[TaskId, set[TaskId]] = {task.id: set(task.needs) for task in plan.tasks}
-    barriers = {need for task in plan.tasks for need in task.needs if need[1] == WHOLE_MODEL}
-    for barrier in barriers:
-        graph[barrier] = {task.id for task in plan.tasks if task.model == barrier[0]}
-    return graph
 
 
 def _since(begun: float) -> float:

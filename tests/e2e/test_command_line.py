@@ -122,6 +122,7 @@ def test_json_is_one_document_and_the_report_is_kept(scratch: Scratch) -> None:
         "seconds",
         "error",
         "checks",
+        "notes",
     } == set(data["tasks"][0])
 
 

@@ -1,0 +1,178 @@
+"""A run that is stopped ends: soon, with a message, nothing staged, the lake free, and the next one goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sqlgen.lock import run_lock
+from tests.support.scratch import DAY1, Scratch
+
+SYMBOLS = [f"S{number:03}" for number in range(40)]
+LIMIT = 60
+"""Seconds after which a run is taken to hang."""
+
+PATCHED = """
+import errno, os, sys, time
+from unittest import mock
+from sqlgen import cli, console, report
+calls = []
+def fail(self, *arguments):
+    calls.append(1)
+    if len(calls) == 3:
+        {statement}
+with mock.patch.object({target}, "{name}", fail), mock.patch.object(sys, "argv", ["sqlgen", "run", *sys.argv[1:]]):
+    cli.main()
+"""
+
+
+@pytest.fixture
+def wide(scratch: Scratch) -> Scratch:
+    """One model over many partitions."""
+    del scratch.config["models"]["pairs"]
+    scratch.save()
+    for number, symbol in enumerate(SYMBOLS, 1):
+        scratch.trades(symbol, DAY1, [float(number)])
+    return scratch
+
+
+def started(project: Scratch, *before: str, **environment: str) -> subprocess.Popen[str]:
+    command = before or ("-m", "sqlgen", "run")
+    return subprocess.Popen(
+        [sys.executable, *command, str(project.file), "--threads", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def ended(project: Scratch, run: subprocess.Popen[str]) -> str:
+    """What a run said at its end; it left nothing staged and let go of the lake, and the next run goes on."""
+    try:
+        run.wait(LIMIT)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        pytest.fail("the run hangs")
+    finally:
+        assert run.stderr is not None
+        said = run.stderr.read()
+        run.stderr.close()
+        if run.stdout is not None:
+            run.stdout.close()
+    assert not list((project.lake / ".sqlgen/staging").glob("*")), said
+    assert not list((project.lake / ".sqlgen").glob("**/.*")), said
+    with run_lock(project.lake / ".sqlgen"):
+        pass
+    project.run()
+    assert sorted(project.costs()) == [(symbol, DAY1, float(number)) for number, symbol in enumerate(SYMBOLS, 1)]
+    assert project.plan() == {}
+    return said
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [
+        (signal.SIGINT, 130, "interrupted: what was published stays as it is; run again to go on"),
+        (signal.SIGTERM, 143, "stopped by SIGTERM: what was published stays as it is; run again to go on"),
+        (signal.SIGHUP, 129, "stopped by SIGHUP: what was published stays as it is; run again to go on"),
+    ],
+)
+def test_one_signal_ends_a_run_in_order(wide: Scratch, number: int, code: int, message: str) -> None:
+    run = started(wide)
+    assert run.stdout is not None
+    while not run.stdout.readline().startswith("[2/"):
+        pass
+    run.send_signal(number)
+    assert ended(wide, run).strip() == message
+    assert run.returncode == code
+
+
+def test_a_reader_of_the_output_that_goes_away(wide: Scratch) -> None:
+    run = started(wide)
+    assert run.stdout is not None
+    assert run.stdout.readline().startswith("40 partition(s) to build")
+    run.stdout.close()
+    run.stdout = None
+    said = ended(wide, run)
+    assert said.strip() == (
+        "stopped, since nobody reads the output any more: what was published stays as it is; run again to go on"
+    )
+    assert run.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "statement", "code", "message"),
+    [
+        (
+            "report.ReportStore",
+            "note",
+            'raise OSError(errno.ENOSPC, "No space left on device", "lake/.sqlgen/runs/x.ndjson")',
+            2,
+            "error: lake/.sqlgen/runs/x.ndjson: No space left on device. The disk is full: free space and run again",
+        ),
+        ("console.LineWatcher", "finished", "raise KeyboardInterrupt", 130, "interrupted: what was published stays"),
+        ("console.LineWatcher", "finished", 'raise LookupError("a watcher")', 1, "LookupError: a watcher"),
+        ("console.LineWatcher", "running", 'raise LookupError("in a thread")', 1, "LookupError: in a thread"),
+        ("console.LineWatcher", "finished", "os.kill(os.getpid(), 15); time.sleep(9)", 143, "stopped by SIGTERM"),
+    ],
+)
+def test_whatever_the_main_thread_meets(
+    wide: Scratch, target: str, name: str, statement: str, code: int, message: str
+) -> None:
+    run = started(wide, "-c", PATCHED.format(target=target, name=name, statement=statement))
+    said = ended(wide, run)
+    assert message in said
+    assert run.returncode == code
+
+
+def test_a_second_signal_ends_a_run_at_once(wide: Scratch) -> None:
+    twice = (
+        "os.kill(os.getpid(), 2); time.sleep(9)\n    except KeyboardInterrupt: os.kill(os.getpid(), 2); time.sleep(9)"
+    )
+    statement = f"pass\n    try: {twice}"
+    run = started(wide, "-c", PATCHED.format(target="console.LineWatcher", name="finished", statement=statement))
+    out, said = run.communicate(timeout=LIMIT)
+    assert (run.returncode, said) == (130, "stopped at once: the next run clears what is staged\n"), out
+    assert list((wide.lake / ".sqlgen/staging").glob("*"))
+    ended(wide, started(wide))
+
+
+@pytest.mark.parametrize("say", [lambda path: ["run", path], lambda path: ["plan", path], lambda path: ["ls", path]])
+def test_names_that_the_terminal_cannot_print(scratch: Scratch, say: Callable[[str], list[str]]) -> None:
+    scratch.trades("БТК-USDT", DAY1, [1.0])
+    scratch.model("costs", description="Kosten in €")
+    done = subprocess.run(
+        [sys.executable, "-m", "sqlgen", *say(str(scratch.file))],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        cwd=Path(__file__).parents[2],
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "costs" in done.stdout
+
+
+def test_a_run_with_nothing_to_do_clears_what_a_killed_one_left(scratch: Scratch) -> None:
+    """Under the name of a run; what lies beside it is not ours."""
+    scratch.trades("A", DAY1, [1.0])
+    scratch.run()
+    staging = scratch.lake / ".sqlgen/staging"
+    left = staging / "20260101T120000000000-0a1b/abc"
+    left.mkdir(parents=True)
+    (left / "data_0.parquet").write_bytes(b"PAR1")
+    theirs = staging / "notes/todo.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("keep")
+    assert scratch.run() == {}
+    assert not left.parent.exists()
+    assert theirs.read_text() == "keep"

@@ -15,8 +15,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from sqlgen.adapters import raw_columns
+from sqlgen.captured import captured_levels
 from sqlgen.checksql import Checked, kept
 from sqlgen.config import Source
+from sqlgen.errors import TemplateError
 from sqlgen.keys import Given, given_keys
 from sqlgen.model import Model, ModelInput, adapter_template
 from sqlgen.partitions import KEYS
@@ -185,6 +187,7 @@ class Compiler:
             model.config.sql,
             inputs=inputs,
             options=model.options,
+            captured={entry.name: captured_levels(self.project, model, entry) for entry in model.inputs},
             scope=SimpleNamespace(first="first" in scope.edges, open="open" in scope.edges),
             model=SimpleNamespace(
                 name=model.name,
@@ -199,8 +202,22 @@ class Compiler:
         if entry.source is None:
             text = self.published_select(entry.ref, scan)
         else:
-            text = self._render(adapter_template(entry.source.adapter), **self._adapter_context(model, entry, scan))
+            context = self._adapter_context(model, entry, scan)
+            text = self._render(adapter_template(entry.source.adapter), **context)
+            if entry.source.side_is != "auto":
+                self._check_turns(entry, context)
         return _only(text, scan.predicate)
+
+    def _check_turns(self, entry: ModelInput, context: Mapping[str, Any]) -> None:
+        """:class:`TemplateError` where it makes no difference to an adapter whose side the rows name."""
+        assert entry.source is not None
+        sources = [SimpleNamespace(**vars(context["source"]) | {"side_is": side}) for side in ("taker", "maker")]
+        template = adapter_template(entry.source.adapter)
+        if len({self._render(template, **{**context, "source": source}) for source in sources}) == 1:
+            raise TemplateError(
+                f"source '{entry.ref}': its adapter {entry.source.adapter} gives no trades whose side could be turned."
+                " Leave side_is out, or let the adapter hand its source to canonical_trades"
+            )
 
     def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> Checked:
         """The canonical rows of a source with its checks. They see whole partitions, also where less is read."""
@@ -219,6 +236,7 @@ class Compiler:
         assert entry.source is not None
         given = {} if scan.decoded else given_keys(entry.source)
         source = _source(entry.ref, scan, given, self.csv(model, entry))
+        source.side_is = entry.source.side_is
         return {"source": source, "options": model.adapter_options[entry.name]}
 
     def csv(self, model: Model, entry: ModelInput) -> Csv:

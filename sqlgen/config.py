@@ -80,6 +80,12 @@ class Source(Node):
     exchange: str | None = Field(None, min_length=1, description="Exchange of all rows, where nothing else says it")
     symbol: str | None = Field(None, min_length=1, description="Symbol of all rows, where nothing else says it")
     options: dict[str, Any] = Field({}, description="Options of the adapter; those of a model come first")
+    side_is: Literal["auto", "taker", "maker"] = Field(
+        "auto", description="Whose side the rows of trades name; auto: the adapter knows"
+    )
+    captured_levels: Annotated[int, Field(ge=1)] | Literal["all"] | None = Field(
+        None, description="Levels per side that the feed sends at most, or all; default: what the adapter says"
+    )
     description: str = Field("", description="One line for people")
     checks: tuple[Check, ...] = Field((), description="What its canonical rows must be like")
     unreadable: Literal["quarantine", "drop", "fail"] = Field(

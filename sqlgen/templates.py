@@ -90,6 +90,9 @@ class Header(BaseModel):
     time: str = "ts"
     """Time column of the inputs, by which the lookback is cut."""
     csv: Csv = Csv()
+    captured_levels: str = ""
+    """Of an adapter of books, Jinja expression over the options: levels per side that the feed sends at most, or
+    ``'all'``; empty where that is not known."""
     kernels_over: str | None = None
     """Input whose rows go through the kernels before the template sees them; otherwise its result does."""
 
@@ -188,6 +191,11 @@ class Library:
     def lookback(self, name: str, options: Mapping[str, Any]) -> float:
         """Seconds of earlier rows that a template needs, from its header."""
         return float(self._value(self.header(name).lookback, options))
+
+    def captured_levels(self, name: str, options: Mapping[str, Any]) -> Any:
+        """Levels per side that an adapter's feed sends at most, ``all``, or ``None`` where that is not known."""
+        expression = self.header(name).captured_levels
+        return self._value(expression, options) if expression else None
 
     def csv(self, name: str, options: Mapping[str, Any]) -> Csv:
         """How the CSV files of an adapter are written, with these options."""

@@ -52,6 +52,16 @@ def entry(**fields: Any) -> Change:
     return model(inputs={"trades": {"ref": "raw"} | fields})
 
 
+def books(**fields: Any) -> Change:
+    """The source has order books, and the model their features."""
+
+    def change(project: Scratch) -> None:
+        node("sources", "raw", adapter="ccxt/orderbook", **fields)(project)
+        project.model("costs", sql="orderbook/hf.sql.j2", inputs={"orderbook": "raw"})
+
+    return change
+
+
 def merge(**fields: Any) -> Change:
     return output(**{"mode": "merge", "key": ["trade_id"], "order_by": ["ts"]} | fields)
 
@@ -90,6 +100,8 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     ),
     (config.Source, "description"): (top(), node("sources", "raw", description="Trades"), SHOWN),
     (config.Source, "unreadable"): (top(), node("sources", "raw", unreadable="drop"), SQL),
+    (config.Source, "side_is"): (top(), node("sources", "raw", side_is="maker"), SQL),
+    (config.Source, "captured_levels"): (books(), books(captured_levels=20), SQL),
     (config.Source, "checks"): (top(), source_check(), SQL),
     (config.Model, "checks"): (model(), model(checks=[{"check": "not_null", "columns": "cost"}]), SQL),
     (Check, "check"): (source_check(), source_check(check="positive"), SQL),

@@ -153,7 +153,7 @@ def test_features_equal_those_of_the_same_book_from_ccxt(lake: VendorLake, tmp_p
     write(lake, rows, variant)
     other = VendorLake(tmp_path / "ccxt")
     write_ccxt(other.folder / "lake", states(books, trades), trades, DAY)
-    options = {"vpin_bucket_volume": "700.0"}
+    options = {"vpin_bucket_volume": "700.0", "captured_levels": 10}
     ours = {"ccxt_orderbook": {"path": "raw", **NAMED}, "ccxt_trades": {"path": "raw", **TRADES}}
     hf, features = lake.features(ours, "orderbook_hf", "trades_features", **options)
     ccxt_hf, ccxt_features = other.features({}, "orderbook_hf", "trades_features", **options)
@@ -193,7 +193,7 @@ def test_real_file(lake: VendorLake, tmp_path: Path) -> None:
     books = [book for number, book in enumerate(realdata.databento_books()) if number != 20]
     write_rows(other.folder / "lake", "orderbook", keyed(books, "nasdaq", "AAPL"))
     write_rows(other.folder / "lake", "trades", keyed(realdata.databento_trades(), "nasdaq", "AAPL"))
-    [expected] = other.features({}, "orderbook_hf")
+    [expected] = other.features({}, "orderbook_hf", captured_levels=10)
     identical(timeless(hf), timeless(expected))
 
 

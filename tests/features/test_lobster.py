@@ -125,7 +125,7 @@ def test_features_equal_those_of_the_same_book_from_ccxt(lake: VendorLake, tmp_p
     books, trades = write_market(lake, seed=3, count=400)
     other = VendorLake(tmp_path / "ccxt")
     write_ccxt(other.folder / "lake", states(books, trades), trades, DAY)
-    options = {"vpin_bucket_volume": "700.0"}
+    options = {"vpin_bucket_volume": "700.0", "captured_levels": 10}
     ours = {"ccxt_orderbook": {"path": "raw", **SOURCE}, "ccxt_trades": {"path": "raw", **TRADES}}
     hf, features = lake.features(ours, "orderbook_hf", "trades_features", **options)
     ccxt_hf, ccxt_features = other.features({}, "orderbook_hf", "trades_features", **options)
@@ -155,7 +155,7 @@ def test_real_book_equals_that_of_the_tests_reader(lake: VendorLake, tmp_path: P
     write_rows(other.folder / "lake", "orderbook", keyed(realdata.lobster_books(), "nasdaq", "AAPL"))
     write_rows(other.folder / "lake", "trades", keyed(realdata.lobster_trades(), "nasdaq", "AAPL"))
     [table] = lake.features({"ccxt_orderbook": {"path": "raw", **SOURCE}}, "orderbook_hf")
-    [expected] = other.features({}, "orderbook_hf")
+    [expected] = other.features({}, "orderbook_hf", captured_levels=10)
     identical(timeless(table), timeless(expected))
 
 

@@ -56,7 +56,7 @@ def assert_golden(row: dict[str, object], golden: dict[str, float | None]) -> No
 
 
 def test_orderbook_gives_the_golden_vector() -> None:
-    assert_golden(orderbook.features(keyed([T0]))[0], GOLDEN_T0)
+    assert_golden(orderbook.features(keyed([T0]), captured_levels="all")[0], GOLDEN_T0)
 
 
 def test_a_band_beyond_a_truncated_book_is_null() -> None:

@@ -17,7 +17,7 @@ from tests.support.lakes import write_rows
 
 def test_golden_vector(tmp_path: Path) -> None:
     write_rows(tmp_path, "orderbook", keyed([T0]))
-    assert_golden(table_rows(run_model(tmp_path, "orderbook_hf"))[0], GOLDEN_T0)
+    assert_golden(table_rows(run_model(tmp_path, "orderbook_hf", captured_levels="all"))[0], GOLDEN_T0)
 
 
 def test_books_with_every_fault(tmp_path: Path) -> None:
@@ -31,6 +31,9 @@ def test_books_with_every_fault(tmp_path: Path) -> None:
     [
         {"max_levels": 3, "ofi_levels": 3},
         {"max_levels": 25, "keep_book": True},
+        {"max_levels": 25, "captured_levels": "all"},
+        {"captured_levels": 4},
+        {"max_levels": 3, "ofi_levels": 3, "captured_levels": 5},
         {"max_levels": 5, "ofi_levels": 5, "bands_bps": [1, 2, 20], "imbalance_levels": [1, 2, 4]},
         {"max_levels": 10, "top_levels": 3, "regression_levels": 4, "smart_depth_k": 1.0},
     ],

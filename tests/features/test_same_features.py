@@ -92,6 +92,7 @@ def features(folder: Path, books: Side, trades: Side) -> pa.Table:
     config["sources"] = {}
     for name, (adapter, options, file, write) in (("books", books), ("trades", trades)):
         config["sources"][name] = {"path": f"raw/{name}", "adapter": adapter, "options": options}
+        config["sources"][name] |= {"captured_levels": 20} if name == "books" else {}
         path = folder / "lake/raw" / name / HIVE / file
         path.parent.mkdir(parents=True)
         write(path)

@@ -9,7 +9,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/dollar_bars (overwrite), by exchange, symbol, date
--- fingerprint: 951bb91a64f24e97654f7b6b
+-- fingerprint: b53187f80a4f4a91218b899c
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -78,7 +78,10 @@ SELECT
     trade_id,
     CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
     CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-    CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side -- of the taker
+    CAST(
+        CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+        * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+    ) AS side -- of the taker
 FROM positioned;
 
 -- kernel dollar_bars, version 1: Parts of trades by bar of equal value

@@ -31,7 +31,7 @@
 --              wide_bps = 10.0
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: 33abdea25c49bc696dc2e80a
+-- fingerprint: 475c8aae966c070486ac7193
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -589,7 +589,31 @@ sums AS (
         + bid_amount_18 * exp(-0.01 * bid_bps_18) + bid_amount_19 * exp(-0.01 * bid_bps_19) AS smart_bid_depth,
         bid_depth_19 / 2 AS bid_half_depth,
         CASE
-            WHEN mid_price IS NULL OR bid_bps_19 < 5 THEN NULL
+            WHEN bid_levels > 19 THEN bid_bps_19
+            WHEN bid_levels = 19 THEN bid_bps_18
+            WHEN bid_levels = 18 THEN bid_bps_17
+            WHEN bid_levels = 17 THEN bid_bps_16
+            WHEN bid_levels = 16 THEN bid_bps_15
+            WHEN bid_levels = 15 THEN bid_bps_14
+            WHEN bid_levels = 14 THEN bid_bps_13
+            WHEN bid_levels = 13 THEN bid_bps_12
+            WHEN bid_levels = 12 THEN bid_bps_11
+            WHEN bid_levels = 11 THEN bid_bps_10
+            WHEN bid_levels = 10 THEN bid_bps_09
+            WHEN bid_levels = 9 THEN bid_bps_08
+            WHEN bid_levels = 8 THEN bid_bps_07
+            WHEN bid_levels = 7 THEN bid_bps_06
+            WHEN bid_levels = 6 THEN bid_bps_05
+            WHEN bid_levels = 5 THEN bid_bps_04
+            WHEN bid_levels = 4 THEN bid_bps_03
+            WHEN bid_levels = 3 THEN bid_bps_02
+            WHEN bid_levels = 2 THEN bid_bps_01
+            WHEN bid_levels = 1 THEN bid_bps_00
+            ELSE 'infinity'
+        END AS bid_seen_bps,
+        CASE
+            WHEN mid_price IS NULL OR bid_seen_bps < 5 THEN NULL
+            WHEN bid_bps_19 < 5 THEN bid_depth_19
             WHEN bid_bps_18 < 5 THEN bid_depth_18
             WHEN bid_bps_17 < 5 THEN bid_depth_17
             WHEN bid_bps_16 < 5 THEN bid_depth_16
@@ -612,7 +636,8 @@ sums AS (
             ELSE 0
         END AS bid_within_5bps,
         CASE
-            WHEN mid_price IS NULL OR bid_bps_19 < 10 THEN NULL
+            WHEN mid_price IS NULL OR bid_seen_bps < 10 THEN NULL
+            WHEN bid_bps_19 < 10 THEN bid_depth_19
             WHEN bid_bps_18 < 10 THEN bid_depth_18
             WHEN bid_bps_17 < 10 THEN bid_depth_17
             WHEN bid_bps_16 < 10 THEN bid_depth_16
@@ -635,7 +660,8 @@ sums AS (
             ELSE 0
         END AS bid_within_10bps,
         CASE
-            WHEN mid_price IS NULL OR bid_bps_19 < 25 THEN NULL
+            WHEN mid_price IS NULL OR bid_seen_bps < 25 THEN NULL
+            WHEN bid_bps_19 < 25 THEN bid_depth_19
             WHEN bid_bps_18 < 25 THEN bid_depth_18
             WHEN bid_bps_17 < 25 THEN bid_depth_17
             WHEN bid_bps_16 < 25 THEN bid_depth_16
@@ -658,7 +684,8 @@ sums AS (
             ELSE 0
         END AS bid_within_25bps,
         CASE
-            WHEN mid_price IS NULL OR bid_bps_19 < 50 THEN NULL
+            WHEN mid_price IS NULL OR bid_seen_bps < 50 THEN NULL
+            WHEN bid_bps_19 < 50 THEN bid_depth_19
             WHEN bid_bps_18 < 50 THEN bid_depth_18
             WHEN bid_bps_17 < 50 THEN bid_depth_17
             WHEN bid_bps_16 < 50 THEN bid_depth_16
@@ -681,7 +708,8 @@ sums AS (
             ELSE 0
         END AS bid_within_50bps,
         CASE
-            WHEN mid_price IS NULL OR bid_bps_19 < 100 THEN NULL
+            WHEN mid_price IS NULL OR bid_seen_bps < 100 THEN NULL
+            WHEN bid_bps_19 < 100 THEN bid_depth_19
             WHEN bid_bps_18 < 100 THEN bid_depth_18
             WHEN bid_bps_17 < 100 THEN bid_depth_17
             WHEN bid_bps_16 < 100 THEN bid_depth_16
@@ -747,7 +775,31 @@ sums AS (
         + ask_amount_18 * exp(-0.01 * ask_bps_18) + ask_amount_19 * exp(-0.01 * ask_bps_19) AS smart_ask_depth,
         ask_depth_19 / 2 AS ask_half_depth,
         CASE
-            WHEN mid_price IS NULL OR ask_bps_19 < 5 THEN NULL
+            WHEN ask_levels > 19 THEN ask_bps_19
+            WHEN ask_levels = 19 THEN ask_bps_18
+            WHEN ask_levels = 18 THEN ask_bps_17
+            WHEN ask_levels = 17 THEN ask_bps_16
+            WHEN ask_levels = 16 THEN ask_bps_15
+            WHEN ask_levels = 15 THEN ask_bps_14
+            WHEN ask_levels = 14 THEN ask_bps_13
+            WHEN ask_levels = 13 THEN ask_bps_12
+            WHEN ask_levels = 12 THEN ask_bps_11
+            WHEN ask_levels = 11 THEN ask_bps_10
+            WHEN ask_levels = 10 THEN ask_bps_09
+            WHEN ask_levels = 9 THEN ask_bps_08
+            WHEN ask_levels = 8 THEN ask_bps_07
+            WHEN ask_levels = 7 THEN ask_bps_06
+            WHEN ask_levels = 6 THEN ask_bps_05
+            WHEN ask_levels = 5 THEN ask_bps_04
+            WHEN ask_levels = 4 THEN ask_bps_03
+            WHEN ask_levels = 3 THEN ask_bps_02
+            WHEN ask_levels = 2 THEN ask_bps_01
+            WHEN ask_levels = 1 THEN ask_bps_00
+            ELSE 'infinity'
+        END AS ask_seen_bps,
+        CASE
+            WHEN mid_price IS NULL OR ask_seen_bps < 5 THEN NULL
+            WHEN ask_bps_19 < 5 THEN ask_depth_19
             WHEN ask_bps_18 < 5 THEN ask_depth_18
             WHEN ask_bps_17 < 5 THEN ask_depth_17
             WHEN ask_bps_16 < 5 THEN ask_depth_16
@@ -770,7 +822,8 @@ sums AS (
             ELSE 0
         END AS ask_within_5bps,
         CASE
-            WHEN mid_price IS NULL OR ask_bps_19 < 10 THEN NULL
+            WHEN mid_price IS NULL OR ask_seen_bps < 10 THEN NULL
+            WHEN ask_bps_19 < 10 THEN ask_depth_19
             WHEN ask_bps_18 < 10 THEN ask_depth_18
             WHEN ask_bps_17 < 10 THEN ask_depth_17
             WHEN ask_bps_16 < 10 THEN ask_depth_16
@@ -793,7 +846,8 @@ sums AS (
             ELSE 0
         END AS ask_within_10bps,
         CASE
-            WHEN mid_price IS NULL OR ask_bps_19 < 25 THEN NULL
+            WHEN mid_price IS NULL OR ask_seen_bps < 25 THEN NULL
+            WHEN ask_bps_19 < 25 THEN ask_depth_19
             WHEN ask_bps_18 < 25 THEN ask_depth_18
             WHEN ask_bps_17 < 25 THEN ask_depth_17
             WHEN ask_bps_16 < 25 THEN ask_depth_16
@@ -816,7 +870,8 @@ sums AS (
             ELSE 0
         END AS ask_within_25bps,
         CASE
-            WHEN mid_price IS NULL OR ask_bps_19 < 50 THEN NULL
+            WHEN mid_price IS NULL OR ask_seen_bps < 50 THEN NULL
+            WHEN ask_bps_19 < 50 THEN ask_depth_19
             WHEN ask_bps_18 < 50 THEN ask_depth_18
             WHEN ask_bps_17 < 50 THEN ask_depth_17
             WHEN ask_bps_16 < 50 THEN ask_depth_16
@@ -839,7 +894,8 @@ sums AS (
             ELSE 0
         END AS ask_within_50bps,
         CASE
-            WHEN mid_price IS NULL OR ask_bps_19 < 100 THEN NULL
+            WHEN mid_price IS NULL OR ask_seen_bps < 100 THEN NULL
+            WHEN ask_bps_19 < 100 THEN ask_depth_19
             WHEN ask_bps_18 < 100 THEN ask_depth_18
             WHEN ask_bps_17 < 100 THEN ask_depth_17
             WHEN ask_bps_16 < 100 THEN ask_depth_16
@@ -1254,7 +1310,10 @@ FROM (
         trade_id,
         CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
         CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-        CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side -- of the taker
+        CAST(
+            CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+            * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+        ) AS side -- of the taker
     FROM positioned
 );
 

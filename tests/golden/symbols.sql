@@ -5,7 +5,7 @@
 -- options:     none
 -- lookback:    0 s
 -- publishes:   processed/ccxt/symbols (overwrite), by nothing
--- fingerprint: 9977f3f3b8e07c8606936fca
+-- fingerprint: ec60049c4bce70b84ec08cb1
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -75,7 +75,10 @@ COPY (
             trade_id,
             CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
             CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-            CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side -- of the taker
+            CAST(
+                CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+                * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+            ) AS side -- of the taker
         FROM positioned
     ),
     pairs AS (

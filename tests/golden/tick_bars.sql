@@ -7,7 +7,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/tick_bars (overwrite), by exchange, symbol, date
--- fingerprint: 6e6d9e0e55a106243ee7a277
+-- fingerprint: 915c6ca0622ea5ff29134767
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -76,7 +76,10 @@ SELECT
     trade_id,
     CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
     CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-    CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side -- of the taker
+    CAST(
+        CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+        * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+    ) AS side -- of the taker
 FROM positioned;
 
 -- kernel tick_bars, version 1: Trades by bar of an equal number of trades

@@ -18,7 +18,7 @@
 --              count = ['price']
 -- lookback:    0.1 s
 -- publishes:   processed/ccxt/trades/trades_100ms (overwrite), by exchange, symbol, date
--- fingerprint: 090bfe720fbd4a207c4d2d0b
+-- fingerprint: 422670001968b7e716f8deaa
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -92,7 +92,10 @@ COPY (
                 trade_id,
                 CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
                 CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-                CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side -- of the taker
+                CAST(
+                    CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+                    * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+                ) AS side -- of the taker
             FROM positioned
         )
     ),

@@ -9,7 +9,7 @@
 --              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
--- fingerprint: e7bcbc42e2ec1080097fc216
+-- fingerprint: 3bc25418b680e58036873a85
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -79,7 +79,10 @@ COPY (
             trade_id,
             CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
             CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-            CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side -- of the taker
+            CAST(
+                CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+                * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+            ) AS side -- of the taker
         FROM positioned
     ),
     valid AS (

@@ -14,7 +14,7 @@
 --              trades_features: range(buy_ratio_60s): fail
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 0c5eb7259e2a4f9b14bd23db
+-- fingerprint: e71843d65df26ece3b8f8992
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -88,7 +88,10 @@ COPY (
                     trade_id,
                     CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
                     CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-                    CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side -- of the taker
+                    CAST(
+                        CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+                        * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+                    ) AS side -- of the taker
                 FROM positioned
             ),
             kept_1 AS (

@@ -7,7 +7,7 @@
 --              symbol_columns = True
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 801fcc346a4203aaf7fa603c
+-- fingerprint: 8fc684de394f23739dabbc6a
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -77,7 +77,10 @@ COPY (
             trade_id,
             CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
             CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-            CAST(CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END AS SMALLINT) AS side -- of the taker
+            CAST(
+                CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+                * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+            ) AS side -- of the taker
         FROM positioned
     ),
     gaps AS (

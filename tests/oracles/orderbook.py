@@ -24,6 +24,8 @@ class Options:
     """Options of ``orderbook_hf`` with their defaults."""
 
     max_levels: int = 20
+    captured_levels: int | str | None = None
+    """Levels per side that the feed sends at most, ``all``, or None: not known."""
     top_levels: int = 5
     imbalance_levels: Sequence[int] = (1, 3, 5, 10)
     bands_bps: Sequence[int] = (5, 10, 25, 50, 100)
@@ -223,9 +225,15 @@ def _within(book: Book, levels: list[Level], is_bid: bool, edges: tuple[float, f
     if book.mid is None:
         return None
     lower, upper = edges
-    if len(levels) == book.options.max_levels and book.distance(levels[-1][0], is_bid) < upper:
+    if _may_go_on(len(levels), book.options) and book.distance(levels[-1][0], is_bid) < upper:
         return None
     return math.fsum(size for price, size in levels if lower <= book.distance(price, is_bid) < upper)
+
+
+def _may_go_on(count: int, options: Options) -> bool:
+    """True where a side of ``count`` kept levels may have more, which nobody sent or kept."""
+    captured = options.captured_levels
+    return captured is None or count == options.max_levels or (captured != "all" and count >= int(captured))
 
 
 def _bands(book: Book) -> Row:

@@ -47,12 +47,17 @@ def sqlgen(*arguments: object) -> Outcome:
 
 
 def shipped_config(lake: Path, **options: Any) -> dict[str, Any]:
-    """The shipped models.yaml over another lake; ``options`` go to every model whose template has them."""
+    """The shipped models.yaml over another lake; ``options`` go to every model whose template has them.
+
+    ``captured_levels`` goes to the source of books.
+    """
     from sqlgen.templates import Library
     from udfs.registry import registry
 
     config = yaml.safe_load((ROOT / "models.yaml").read_text())
     config |= {"lake": str(lake), "state": ".sqlgen"}
+    if options.get("captured_levels") is not None:
+        config["sources"]["ccxt_orderbook"]["captured_levels"] = options["captured_levels"]
     for model in config["models"].values():
         known = {*Library().header(model["sql"]).options}
         udfs = [model["udfs"]] if isinstance(model.get("udfs"), str) else model.get("udfs", [])

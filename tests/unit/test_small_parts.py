@@ -194,6 +194,7 @@ LAYERS = [
     "project",
     "statements",
     "adapters",
+    "captured",
     "scope",
     "predicates",
     "compiler",

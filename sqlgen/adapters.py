@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sqlgen.config import Source
+from sqlgen.errors import TemplateError
 from sqlgen.keys import given_keys
 from sqlgen.model import adapter_template
 from sqlgen.templates import Library
@@ -28,6 +29,18 @@ def raw_columns(
     placed = {*hive_keys, *given_keys(source)}
     keys = [named.get(key, key) for key in KEYS_IN_ROWS if key not in placed]
     return {**columns, **dict.fromkeys(keys, "VARCHAR")}
+
+
+def check_turns(library: Library, name: str, source: Source, context: Mapping[str, Any]) -> None:
+    """:class:`TemplateError` where it makes no difference to an adapter whose side the rows name."""
+    ways = [SimpleNamespace(**vars(context["source"]) | {"side_is": side}) for side in ("taker", "maker")]
+    given = {**context, "options": SimpleNamespace(**context["options"])}
+    texts = {library.render(adapter_template(source.adapter), **{**given, "source": way}) for way in ways}
+    if len(texts) == 1:
+        raise TemplateError(
+            f"source '{name}': its adapter {source.adapter} gives no trades whose side could be turned."
+            " Leave side_is out, or let the adapter hand its source to canonical_trades"
+        )
 
 
 def advice(library: Library, source: Source) -> str:

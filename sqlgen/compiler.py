@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from sqlgen.adapters import raw_columns
+from sqlgen.adapters import check_turns, raw_columns
 from sqlgen.captured import captured_levels
 from sqlgen.checksql import Checked, kept
 from sqlgen.config import Source
-from sqlgen.errors import TemplateError
 from sqlgen.keys import Given, given_keys
 from sqlgen.model import Model, ModelInput, adapter_template
 from sqlgen.partitions import KEYS
@@ -205,19 +204,8 @@ class Compiler:
             context = self._adapter_context(model, entry, scan)
             text = self._render(adapter_template(entry.source.adapter), **context)
             if entry.source.side_is != "auto":
-                self._check_turns(entry, context)
+                check_turns(self.project.library, entry.ref, entry.source, context)
         return _only(text, scan.predicate)
-
-    def _check_turns(self, entry: ModelInput, context: Mapping[str, Any]) -> None:
-        """:class:`TemplateError` where it makes no difference to an adapter whose side the rows name."""
-        assert entry.source is not None
-        sources = [SimpleNamespace(**vars(context["source"]) | {"side_is": side}) for side in ("taker", "maker")]
-        template = adapter_template(entry.source.adapter)
-        if len({self._render(template, **{**context, "source": source}) for source in sources}) == 1:
-            raise TemplateError(
-                f"source '{entry.ref}': its adapter {entry.source.adapter} gives no trades whose side could be turned."
-                " Leave side_is out, or let the adapter hand its source to canonical_trades"
-            )
 
     def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> Checked:
         """The canonical rows of a source with its checks. They see whole partitions, also where less is read."""

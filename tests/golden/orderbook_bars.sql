@@ -10,7 +10,7 @@
 --              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/orderbook/bars (overwrite), by exchange, symbol, date
--- fingerprint: bee05d6d84646ffc57cadf07
+-- fingerprint: 9b4c5dd74cb8e840f70325ac
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -71,6 +71,8 @@ COPY (
             *,
             CASE
                 WHEN ns - lag(CASE WHEN mid_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
+                    AND mid_price > 0
+                    AND lag(mid_price IGNORE NULLS) OVER in_order > 0
                 THEN ln(mid_price / lag(mid_price IGNORE NULLS) OVER in_order)
             END AS step_return,
             max(ns) OVER (PARTITION BY exchange, symbol) AS last_ns
@@ -142,9 +144,9 @@ COPY (
         sum_ofi, -- u: sum of the order flow imbalance of the best level, each credited to the later row
         sum_mlofi, -- u: sum of the order flow imbalance over levels
         realized_variance, -- 1: sum of squared log returns, each credited to the later row
-        (close - open) / nullif(open, 0) AS "return", -- 1: close over open - 1
-        ln(close / nullif(open, 0)) AS log_return, -- 1: of close over open
-        (high - low) / nullif(open, 0) AS "range", -- 1: high - low over open
+        CASE WHEN open > 0 THEN (close - open) / open END AS "return", -- 1: close over open - 1
+        CASE WHEN close > 0 AND open > 0 THEN ln(close / open) END AS log_return, -- 1: of close over open
+        CASE WHEN open > 0 THEN (high - low) / open END AS "range", -- 1: high - low over open
         sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: per square root of a year
         has_gap -- a row of the bar comes more than max_gap after the row before it
     FROM bars

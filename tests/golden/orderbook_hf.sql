@@ -31,7 +31,7 @@
 --              wide_bps = 10.0
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: 475c8aae966c070486ac7193
+-- fingerprint: c8ad0422014f611a324f0003
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -422,9 +422,10 @@ quotes AS (
             ELSE 'ok'
         END AS book_state,
         CASE WHEN best_ask >= best_bid THEN (best_bid + best_ask) / 2 END AS mid_price,
+        CASE WHEN mid_price > 0 THEN mid_price END AS positive_mid, -- of ratios
         best_ask - best_bid AS spread,
         least(bid_levels, ask_levels, 10) AS shared_levels,
-        CASE WHEN mid_price IS NOT NULL AND shared_levels >= 3 THEN shared_levels END AS fit_levels,
+        CASE WHEN positive_mid IS NOT NULL AND shared_levels >= 3 THEN shared_levels END AS fit_levels,
         bid_size_00 AS bid_amount_00,
         CASE WHEN bid_levels > 1 THEN bid_size_01 ELSE 0 END AS bid_amount_01,
         CASE WHEN bid_levels > 2 THEN bid_size_02 ELSE 0 END AS bid_amount_02,
@@ -471,46 +472,46 @@ quotes AS (
 levels AS (
     SELECT
         *,
-        CASE WHEN bid_levels > 0 THEN 1e4 * (mid_price - bid_price_00) / mid_price ELSE 'infinity' END AS bid_bps_00,
-        CASE WHEN ask_levels > 0 THEN 1e4 * (ask_price_00 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_00,
-        CASE WHEN bid_levels > 1 THEN 1e4 * (mid_price - bid_price_01) / mid_price ELSE 'infinity' END AS bid_bps_01,
-        CASE WHEN ask_levels > 1 THEN 1e4 * (ask_price_01 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_01,
-        CASE WHEN bid_levels > 2 THEN 1e4 * (mid_price - bid_price_02) / mid_price ELSE 'infinity' END AS bid_bps_02,
-        CASE WHEN ask_levels > 2 THEN 1e4 * (ask_price_02 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_02,
-        CASE WHEN bid_levels > 3 THEN 1e4 * (mid_price - bid_price_03) / mid_price ELSE 'infinity' END AS bid_bps_03,
-        CASE WHEN ask_levels > 3 THEN 1e4 * (ask_price_03 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_03,
-        CASE WHEN bid_levels > 4 THEN 1e4 * (mid_price - bid_price_04) / mid_price ELSE 'infinity' END AS bid_bps_04,
-        CASE WHEN ask_levels > 4 THEN 1e4 * (ask_price_04 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_04,
-        CASE WHEN bid_levels > 5 THEN 1e4 * (mid_price - bid_price_05) / mid_price ELSE 'infinity' END AS bid_bps_05,
-        CASE WHEN ask_levels > 5 THEN 1e4 * (ask_price_05 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_05,
-        CASE WHEN bid_levels > 6 THEN 1e4 * (mid_price - bid_price_06) / mid_price ELSE 'infinity' END AS bid_bps_06,
-        CASE WHEN ask_levels > 6 THEN 1e4 * (ask_price_06 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_06,
-        CASE WHEN bid_levels > 7 THEN 1e4 * (mid_price - bid_price_07) / mid_price ELSE 'infinity' END AS bid_bps_07,
-        CASE WHEN ask_levels > 7 THEN 1e4 * (ask_price_07 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_07,
-        CASE WHEN bid_levels > 8 THEN 1e4 * (mid_price - bid_price_08) / mid_price ELSE 'infinity' END AS bid_bps_08,
-        CASE WHEN ask_levels > 8 THEN 1e4 * (ask_price_08 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_08,
-        CASE WHEN bid_levels > 9 THEN 1e4 * (mid_price - bid_price_09) / mid_price ELSE 'infinity' END AS bid_bps_09,
-        CASE WHEN ask_levels > 9 THEN 1e4 * (ask_price_09 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_09,
-        CASE WHEN bid_levels > 10 THEN 1e4 * (mid_price - bid_price_10) / mid_price ELSE 'infinity' END AS bid_bps_10,
-        CASE WHEN ask_levels > 10 THEN 1e4 * (ask_price_10 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_10,
-        CASE WHEN bid_levels > 11 THEN 1e4 * (mid_price - bid_price_11) / mid_price ELSE 'infinity' END AS bid_bps_11,
-        CASE WHEN ask_levels > 11 THEN 1e4 * (ask_price_11 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_11,
-        CASE WHEN bid_levels > 12 THEN 1e4 * (mid_price - bid_price_12) / mid_price ELSE 'infinity' END AS bid_bps_12,
-        CASE WHEN ask_levels > 12 THEN 1e4 * (ask_price_12 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_12,
-        CASE WHEN bid_levels > 13 THEN 1e4 * (mid_price - bid_price_13) / mid_price ELSE 'infinity' END AS bid_bps_13,
-        CASE WHEN ask_levels > 13 THEN 1e4 * (ask_price_13 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_13,
-        CASE WHEN bid_levels > 14 THEN 1e4 * (mid_price - bid_price_14) / mid_price ELSE 'infinity' END AS bid_bps_14,
-        CASE WHEN ask_levels > 14 THEN 1e4 * (ask_price_14 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_14,
-        CASE WHEN bid_levels > 15 THEN 1e4 * (mid_price - bid_price_15) / mid_price ELSE 'infinity' END AS bid_bps_15,
-        CASE WHEN ask_levels > 15 THEN 1e4 * (ask_price_15 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_15,
-        CASE WHEN bid_levels > 16 THEN 1e4 * (mid_price - bid_price_16) / mid_price ELSE 'infinity' END AS bid_bps_16,
-        CASE WHEN ask_levels > 16 THEN 1e4 * (ask_price_16 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_16,
-        CASE WHEN bid_levels > 17 THEN 1e4 * (mid_price - bid_price_17) / mid_price ELSE 'infinity' END AS bid_bps_17,
-        CASE WHEN ask_levels > 17 THEN 1e4 * (ask_price_17 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_17,
-        CASE WHEN bid_levels > 18 THEN 1e4 * (mid_price - bid_price_18) / mid_price ELSE 'infinity' END AS bid_bps_18,
-        CASE WHEN ask_levels > 18 THEN 1e4 * (ask_price_18 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_18,
-        CASE WHEN bid_levels > 19 THEN 1e4 * (mid_price - bid_price_19) / mid_price ELSE 'infinity' END AS bid_bps_19,
-        CASE WHEN ask_levels > 19 THEN 1e4 * (ask_price_19 - mid_price) / mid_price ELSE 'infinity' END AS ask_bps_19,
+        CASE WHEN bid_levels > 0 THEN 1e4 * (positive_mid - bid_price_00) / positive_mid ELSE 'infinity' END AS bid_bps_00,
+        CASE WHEN ask_levels > 0 THEN 1e4 * (ask_price_00 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_00,
+        CASE WHEN bid_levels > 1 THEN 1e4 * (positive_mid - bid_price_01) / positive_mid ELSE 'infinity' END AS bid_bps_01,
+        CASE WHEN ask_levels > 1 THEN 1e4 * (ask_price_01 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_01,
+        CASE WHEN bid_levels > 2 THEN 1e4 * (positive_mid - bid_price_02) / positive_mid ELSE 'infinity' END AS bid_bps_02,
+        CASE WHEN ask_levels > 2 THEN 1e4 * (ask_price_02 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_02,
+        CASE WHEN bid_levels > 3 THEN 1e4 * (positive_mid - bid_price_03) / positive_mid ELSE 'infinity' END AS bid_bps_03,
+        CASE WHEN ask_levels > 3 THEN 1e4 * (ask_price_03 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_03,
+        CASE WHEN bid_levels > 4 THEN 1e4 * (positive_mid - bid_price_04) / positive_mid ELSE 'infinity' END AS bid_bps_04,
+        CASE WHEN ask_levels > 4 THEN 1e4 * (ask_price_04 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_04,
+        CASE WHEN bid_levels > 5 THEN 1e4 * (positive_mid - bid_price_05) / positive_mid ELSE 'infinity' END AS bid_bps_05,
+        CASE WHEN ask_levels > 5 THEN 1e4 * (ask_price_05 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_05,
+        CASE WHEN bid_levels > 6 THEN 1e4 * (positive_mid - bid_price_06) / positive_mid ELSE 'infinity' END AS bid_bps_06,
+        CASE WHEN ask_levels > 6 THEN 1e4 * (ask_price_06 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_06,
+        CASE WHEN bid_levels > 7 THEN 1e4 * (positive_mid - bid_price_07) / positive_mid ELSE 'infinity' END AS bid_bps_07,
+        CASE WHEN ask_levels > 7 THEN 1e4 * (ask_price_07 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_07,
+        CASE WHEN bid_levels > 8 THEN 1e4 * (positive_mid - bid_price_08) / positive_mid ELSE 'infinity' END AS bid_bps_08,
+        CASE WHEN ask_levels > 8 THEN 1e4 * (ask_price_08 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_08,
+        CASE WHEN bid_levels > 9 THEN 1e4 * (positive_mid - bid_price_09) / positive_mid ELSE 'infinity' END AS bid_bps_09,
+        CASE WHEN ask_levels > 9 THEN 1e4 * (ask_price_09 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_09,
+        CASE WHEN bid_levels > 10 THEN 1e4 * (positive_mid - bid_price_10) / positive_mid ELSE 'infinity' END AS bid_bps_10,
+        CASE WHEN ask_levels > 10 THEN 1e4 * (ask_price_10 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_10,
+        CASE WHEN bid_levels > 11 THEN 1e4 * (positive_mid - bid_price_11) / positive_mid ELSE 'infinity' END AS bid_bps_11,
+        CASE WHEN ask_levels > 11 THEN 1e4 * (ask_price_11 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_11,
+        CASE WHEN bid_levels > 12 THEN 1e4 * (positive_mid - bid_price_12) / positive_mid ELSE 'infinity' END AS bid_bps_12,
+        CASE WHEN ask_levels > 12 THEN 1e4 * (ask_price_12 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_12,
+        CASE WHEN bid_levels > 13 THEN 1e4 * (positive_mid - bid_price_13) / positive_mid ELSE 'infinity' END AS bid_bps_13,
+        CASE WHEN ask_levels > 13 THEN 1e4 * (ask_price_13 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_13,
+        CASE WHEN bid_levels > 14 THEN 1e4 * (positive_mid - bid_price_14) / positive_mid ELSE 'infinity' END AS bid_bps_14,
+        CASE WHEN ask_levels > 14 THEN 1e4 * (ask_price_14 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_14,
+        CASE WHEN bid_levels > 15 THEN 1e4 * (positive_mid - bid_price_15) / positive_mid ELSE 'infinity' END AS bid_bps_15,
+        CASE WHEN ask_levels > 15 THEN 1e4 * (ask_price_15 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_15,
+        CASE WHEN bid_levels > 16 THEN 1e4 * (positive_mid - bid_price_16) / positive_mid ELSE 'infinity' END AS bid_bps_16,
+        CASE WHEN ask_levels > 16 THEN 1e4 * (ask_price_16 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_16,
+        CASE WHEN bid_levels > 17 THEN 1e4 * (positive_mid - bid_price_17) / positive_mid ELSE 'infinity' END AS bid_bps_17,
+        CASE WHEN ask_levels > 17 THEN 1e4 * (ask_price_17 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_17,
+        CASE WHEN bid_levels > 18 THEN 1e4 * (positive_mid - bid_price_18) / positive_mid ELSE 'infinity' END AS bid_bps_18,
+        CASE WHEN ask_levels > 18 THEN 1e4 * (ask_price_18 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_18,
+        CASE WHEN bid_levels > 19 THEN 1e4 * (positive_mid - bid_price_19) / positive_mid ELSE 'infinity' END AS bid_bps_19,
+        CASE WHEN ask_levels > 19 THEN 1e4 * (ask_price_19 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_19,
         bid_amount_00 AS bid_depth_00,
         bid_depth_00 + bid_amount_01 AS bid_depth_01,
         bid_depth_01 + bid_amount_02 AS bid_depth_02,
@@ -587,7 +588,7 @@ sums AS (
         + bid_amount_14 * exp(-0.01 * bid_bps_14) + bid_amount_15 * exp(-0.01 * bid_bps_15)
         + bid_amount_16 * exp(-0.01 * bid_bps_16) + bid_amount_17 * exp(-0.01 * bid_bps_17)
         + bid_amount_18 * exp(-0.01 * bid_bps_18) + bid_amount_19 * exp(-0.01 * bid_bps_19) AS smart_bid_depth,
-        bid_depth_19 / 2 AS bid_half_depth,
+        0.49999999999995 * bid_depth_19 AS bid_half_depth,
         CASE
             WHEN bid_levels > 19 THEN bid_bps_19
             WHEN bid_levels = 19 THEN bid_bps_18
@@ -612,123 +613,123 @@ sums AS (
             ELSE 'infinity'
         END AS bid_seen_bps,
         CASE
-            WHEN mid_price IS NULL OR bid_seen_bps < 5 THEN NULL
-            WHEN bid_bps_19 < 5 THEN bid_depth_19
-            WHEN bid_bps_18 < 5 THEN bid_depth_18
-            WHEN bid_bps_17 < 5 THEN bid_depth_17
-            WHEN bid_bps_16 < 5 THEN bid_depth_16
-            WHEN bid_bps_15 < 5 THEN bid_depth_15
-            WHEN bid_bps_14 < 5 THEN bid_depth_14
-            WHEN bid_bps_13 < 5 THEN bid_depth_13
-            WHEN bid_bps_12 < 5 THEN bid_depth_12
-            WHEN bid_bps_11 < 5 THEN bid_depth_11
-            WHEN bid_bps_10 < 5 THEN bid_depth_10
-            WHEN bid_bps_09 < 5 THEN bid_depth_09
-            WHEN bid_bps_08 < 5 THEN bid_depth_08
-            WHEN bid_bps_07 < 5 THEN bid_depth_07
-            WHEN bid_bps_06 < 5 THEN bid_depth_06
-            WHEN bid_bps_05 < 5 THEN bid_depth_05
-            WHEN bid_bps_04 < 5 THEN bid_depth_04
-            WHEN bid_bps_03 < 5 THEN bid_depth_03
-            WHEN bid_bps_02 < 5 THEN bid_depth_02
-            WHEN bid_bps_01 < 5 THEN bid_depth_01
-            WHEN bid_bps_00 < 5 THEN bid_depth_00
+            WHEN positive_mid IS NULL OR bid_seen_bps < 4.999999 THEN NULL
+            WHEN bid_bps_19 < 4.999999 THEN bid_depth_19
+            WHEN bid_bps_18 < 4.999999 THEN bid_depth_18
+            WHEN bid_bps_17 < 4.999999 THEN bid_depth_17
+            WHEN bid_bps_16 < 4.999999 THEN bid_depth_16
+            WHEN bid_bps_15 < 4.999999 THEN bid_depth_15
+            WHEN bid_bps_14 < 4.999999 THEN bid_depth_14
+            WHEN bid_bps_13 < 4.999999 THEN bid_depth_13
+            WHEN bid_bps_12 < 4.999999 THEN bid_depth_12
+            WHEN bid_bps_11 < 4.999999 THEN bid_depth_11
+            WHEN bid_bps_10 < 4.999999 THEN bid_depth_10
+            WHEN bid_bps_09 < 4.999999 THEN bid_depth_09
+            WHEN bid_bps_08 < 4.999999 THEN bid_depth_08
+            WHEN bid_bps_07 < 4.999999 THEN bid_depth_07
+            WHEN bid_bps_06 < 4.999999 THEN bid_depth_06
+            WHEN bid_bps_05 < 4.999999 THEN bid_depth_05
+            WHEN bid_bps_04 < 4.999999 THEN bid_depth_04
+            WHEN bid_bps_03 < 4.999999 THEN bid_depth_03
+            WHEN bid_bps_02 < 4.999999 THEN bid_depth_02
+            WHEN bid_bps_01 < 4.999999 THEN bid_depth_01
+            WHEN bid_bps_00 < 4.999999 THEN bid_depth_00
             ELSE 0
         END AS bid_within_5bps,
         CASE
-            WHEN mid_price IS NULL OR bid_seen_bps < 10 THEN NULL
-            WHEN bid_bps_19 < 10 THEN bid_depth_19
-            WHEN bid_bps_18 < 10 THEN bid_depth_18
-            WHEN bid_bps_17 < 10 THEN bid_depth_17
-            WHEN bid_bps_16 < 10 THEN bid_depth_16
-            WHEN bid_bps_15 < 10 THEN bid_depth_15
-            WHEN bid_bps_14 < 10 THEN bid_depth_14
-            WHEN bid_bps_13 < 10 THEN bid_depth_13
-            WHEN bid_bps_12 < 10 THEN bid_depth_12
-            WHEN bid_bps_11 < 10 THEN bid_depth_11
-            WHEN bid_bps_10 < 10 THEN bid_depth_10
-            WHEN bid_bps_09 < 10 THEN bid_depth_09
-            WHEN bid_bps_08 < 10 THEN bid_depth_08
-            WHEN bid_bps_07 < 10 THEN bid_depth_07
-            WHEN bid_bps_06 < 10 THEN bid_depth_06
-            WHEN bid_bps_05 < 10 THEN bid_depth_05
-            WHEN bid_bps_04 < 10 THEN bid_depth_04
-            WHEN bid_bps_03 < 10 THEN bid_depth_03
-            WHEN bid_bps_02 < 10 THEN bid_depth_02
-            WHEN bid_bps_01 < 10 THEN bid_depth_01
-            WHEN bid_bps_00 < 10 THEN bid_depth_00
+            WHEN positive_mid IS NULL OR bid_seen_bps < 9.999999 THEN NULL
+            WHEN bid_bps_19 < 9.999999 THEN bid_depth_19
+            WHEN bid_bps_18 < 9.999999 THEN bid_depth_18
+            WHEN bid_bps_17 < 9.999999 THEN bid_depth_17
+            WHEN bid_bps_16 < 9.999999 THEN bid_depth_16
+            WHEN bid_bps_15 < 9.999999 THEN bid_depth_15
+            WHEN bid_bps_14 < 9.999999 THEN bid_depth_14
+            WHEN bid_bps_13 < 9.999999 THEN bid_depth_13
+            WHEN bid_bps_12 < 9.999999 THEN bid_depth_12
+            WHEN bid_bps_11 < 9.999999 THEN bid_depth_11
+            WHEN bid_bps_10 < 9.999999 THEN bid_depth_10
+            WHEN bid_bps_09 < 9.999999 THEN bid_depth_09
+            WHEN bid_bps_08 < 9.999999 THEN bid_depth_08
+            WHEN bid_bps_07 < 9.999999 THEN bid_depth_07
+            WHEN bid_bps_06 < 9.999999 THEN bid_depth_06
+            WHEN bid_bps_05 < 9.999999 THEN bid_depth_05
+            WHEN bid_bps_04 < 9.999999 THEN bid_depth_04
+            WHEN bid_bps_03 < 9.999999 THEN bid_depth_03
+            WHEN bid_bps_02 < 9.999999 THEN bid_depth_02
+            WHEN bid_bps_01 < 9.999999 THEN bid_depth_01
+            WHEN bid_bps_00 < 9.999999 THEN bid_depth_00
             ELSE 0
         END AS bid_within_10bps,
         CASE
-            WHEN mid_price IS NULL OR bid_seen_bps < 25 THEN NULL
-            WHEN bid_bps_19 < 25 THEN bid_depth_19
-            WHEN bid_bps_18 < 25 THEN bid_depth_18
-            WHEN bid_bps_17 < 25 THEN bid_depth_17
-            WHEN bid_bps_16 < 25 THEN bid_depth_16
-            WHEN bid_bps_15 < 25 THEN bid_depth_15
-            WHEN bid_bps_14 < 25 THEN bid_depth_14
-            WHEN bid_bps_13 < 25 THEN bid_depth_13
-            WHEN bid_bps_12 < 25 THEN bid_depth_12
-            WHEN bid_bps_11 < 25 THEN bid_depth_11
-            WHEN bid_bps_10 < 25 THEN bid_depth_10
-            WHEN bid_bps_09 < 25 THEN bid_depth_09
-            WHEN bid_bps_08 < 25 THEN bid_depth_08
-            WHEN bid_bps_07 < 25 THEN bid_depth_07
-            WHEN bid_bps_06 < 25 THEN bid_depth_06
-            WHEN bid_bps_05 < 25 THEN bid_depth_05
-            WHEN bid_bps_04 < 25 THEN bid_depth_04
-            WHEN bid_bps_03 < 25 THEN bid_depth_03
-            WHEN bid_bps_02 < 25 THEN bid_depth_02
-            WHEN bid_bps_01 < 25 THEN bid_depth_01
-            WHEN bid_bps_00 < 25 THEN bid_depth_00
+            WHEN positive_mid IS NULL OR bid_seen_bps < 24.999999 THEN NULL
+            WHEN bid_bps_19 < 24.999999 THEN bid_depth_19
+            WHEN bid_bps_18 < 24.999999 THEN bid_depth_18
+            WHEN bid_bps_17 < 24.999999 THEN bid_depth_17
+            WHEN bid_bps_16 < 24.999999 THEN bid_depth_16
+            WHEN bid_bps_15 < 24.999999 THEN bid_depth_15
+            WHEN bid_bps_14 < 24.999999 THEN bid_depth_14
+            WHEN bid_bps_13 < 24.999999 THEN bid_depth_13
+            WHEN bid_bps_12 < 24.999999 THEN bid_depth_12
+            WHEN bid_bps_11 < 24.999999 THEN bid_depth_11
+            WHEN bid_bps_10 < 24.999999 THEN bid_depth_10
+            WHEN bid_bps_09 < 24.999999 THEN bid_depth_09
+            WHEN bid_bps_08 < 24.999999 THEN bid_depth_08
+            WHEN bid_bps_07 < 24.999999 THEN bid_depth_07
+            WHEN bid_bps_06 < 24.999999 THEN bid_depth_06
+            WHEN bid_bps_05 < 24.999999 THEN bid_depth_05
+            WHEN bid_bps_04 < 24.999999 THEN bid_depth_04
+            WHEN bid_bps_03 < 24.999999 THEN bid_depth_03
+            WHEN bid_bps_02 < 24.999999 THEN bid_depth_02
+            WHEN bid_bps_01 < 24.999999 THEN bid_depth_01
+            WHEN bid_bps_00 < 24.999999 THEN bid_depth_00
             ELSE 0
         END AS bid_within_25bps,
         CASE
-            WHEN mid_price IS NULL OR bid_seen_bps < 50 THEN NULL
-            WHEN bid_bps_19 < 50 THEN bid_depth_19
-            WHEN bid_bps_18 < 50 THEN bid_depth_18
-            WHEN bid_bps_17 < 50 THEN bid_depth_17
-            WHEN bid_bps_16 < 50 THEN bid_depth_16
-            WHEN bid_bps_15 < 50 THEN bid_depth_15
-            WHEN bid_bps_14 < 50 THEN bid_depth_14
-            WHEN bid_bps_13 < 50 THEN bid_depth_13
-            WHEN bid_bps_12 < 50 THEN bid_depth_12
-            WHEN bid_bps_11 < 50 THEN bid_depth_11
-            WHEN bid_bps_10 < 50 THEN bid_depth_10
-            WHEN bid_bps_09 < 50 THEN bid_depth_09
-            WHEN bid_bps_08 < 50 THEN bid_depth_08
-            WHEN bid_bps_07 < 50 THEN bid_depth_07
-            WHEN bid_bps_06 < 50 THEN bid_depth_06
-            WHEN bid_bps_05 < 50 THEN bid_depth_05
-            WHEN bid_bps_04 < 50 THEN bid_depth_04
-            WHEN bid_bps_03 < 50 THEN bid_depth_03
-            WHEN bid_bps_02 < 50 THEN bid_depth_02
-            WHEN bid_bps_01 < 50 THEN bid_depth_01
-            WHEN bid_bps_00 < 50 THEN bid_depth_00
+            WHEN positive_mid IS NULL OR bid_seen_bps < 49.999999 THEN NULL
+            WHEN bid_bps_19 < 49.999999 THEN bid_depth_19
+            WHEN bid_bps_18 < 49.999999 THEN bid_depth_18
+            WHEN bid_bps_17 < 49.999999 THEN bid_depth_17
+            WHEN bid_bps_16 < 49.999999 THEN bid_depth_16
+            WHEN bid_bps_15 < 49.999999 THEN bid_depth_15
+            WHEN bid_bps_14 < 49.999999 THEN bid_depth_14
+            WHEN bid_bps_13 < 49.999999 THEN bid_depth_13
+            WHEN bid_bps_12 < 49.999999 THEN bid_depth_12
+            WHEN bid_bps_11 < 49.999999 THEN bid_depth_11
+            WHEN bid_bps_10 < 49.999999 THEN bid_depth_10
+            WHEN bid_bps_09 < 49.999999 THEN bid_depth_09
+            WHEN bid_bps_08 < 49.999999 THEN bid_depth_08
+            WHEN bid_bps_07 < 49.999999 THEN bid_depth_07
+            WHEN bid_bps_06 < 49.999999 THEN bid_depth_06
+            WHEN bid_bps_05 < 49.999999 THEN bid_depth_05
+            WHEN bid_bps_04 < 49.999999 THEN bid_depth_04
+            WHEN bid_bps_03 < 49.999999 THEN bid_depth_03
+            WHEN bid_bps_02 < 49.999999 THEN bid_depth_02
+            WHEN bid_bps_01 < 49.999999 THEN bid_depth_01
+            WHEN bid_bps_00 < 49.999999 THEN bid_depth_00
             ELSE 0
         END AS bid_within_50bps,
         CASE
-            WHEN mid_price IS NULL OR bid_seen_bps < 100 THEN NULL
-            WHEN bid_bps_19 < 100 THEN bid_depth_19
-            WHEN bid_bps_18 < 100 THEN bid_depth_18
-            WHEN bid_bps_17 < 100 THEN bid_depth_17
-            WHEN bid_bps_16 < 100 THEN bid_depth_16
-            WHEN bid_bps_15 < 100 THEN bid_depth_15
-            WHEN bid_bps_14 < 100 THEN bid_depth_14
-            WHEN bid_bps_13 < 100 THEN bid_depth_13
-            WHEN bid_bps_12 < 100 THEN bid_depth_12
-            WHEN bid_bps_11 < 100 THEN bid_depth_11
-            WHEN bid_bps_10 < 100 THEN bid_depth_10
-            WHEN bid_bps_09 < 100 THEN bid_depth_09
-            WHEN bid_bps_08 < 100 THEN bid_depth_08
-            WHEN bid_bps_07 < 100 THEN bid_depth_07
-            WHEN bid_bps_06 < 100 THEN bid_depth_06
-            WHEN bid_bps_05 < 100 THEN bid_depth_05
-            WHEN bid_bps_04 < 100 THEN bid_depth_04
-            WHEN bid_bps_03 < 100 THEN bid_depth_03
-            WHEN bid_bps_02 < 100 THEN bid_depth_02
-            WHEN bid_bps_01 < 100 THEN bid_depth_01
-            WHEN bid_bps_00 < 100 THEN bid_depth_00
+            WHEN positive_mid IS NULL OR bid_seen_bps < 99.999999 THEN NULL
+            WHEN bid_bps_19 < 99.999999 THEN bid_depth_19
+            WHEN bid_bps_18 < 99.999999 THEN bid_depth_18
+            WHEN bid_bps_17 < 99.999999 THEN bid_depth_17
+            WHEN bid_bps_16 < 99.999999 THEN bid_depth_16
+            WHEN bid_bps_15 < 99.999999 THEN bid_depth_15
+            WHEN bid_bps_14 < 99.999999 THEN bid_depth_14
+            WHEN bid_bps_13 < 99.999999 THEN bid_depth_13
+            WHEN bid_bps_12 < 99.999999 THEN bid_depth_12
+            WHEN bid_bps_11 < 99.999999 THEN bid_depth_11
+            WHEN bid_bps_10 < 99.999999 THEN bid_depth_10
+            WHEN bid_bps_09 < 99.999999 THEN bid_depth_09
+            WHEN bid_bps_08 < 99.999999 THEN bid_depth_08
+            WHEN bid_bps_07 < 99.999999 THEN bid_depth_07
+            WHEN bid_bps_06 < 99.999999 THEN bid_depth_06
+            WHEN bid_bps_05 < 99.999999 THEN bid_depth_05
+            WHEN bid_bps_04 < 99.999999 THEN bid_depth_04
+            WHEN bid_bps_03 < 99.999999 THEN bid_depth_03
+            WHEN bid_bps_02 < 99.999999 THEN bid_depth_02
+            WHEN bid_bps_01 < 99.999999 THEN bid_depth_01
+            WHEN bid_bps_00 < 99.999999 THEN bid_depth_00
             ELSE 0
         END AS bid_within_100bps,
         (
@@ -773,7 +774,7 @@ sums AS (
         + ask_amount_14 * exp(-0.01 * ask_bps_14) + ask_amount_15 * exp(-0.01 * ask_bps_15)
         + ask_amount_16 * exp(-0.01 * ask_bps_16) + ask_amount_17 * exp(-0.01 * ask_bps_17)
         + ask_amount_18 * exp(-0.01 * ask_bps_18) + ask_amount_19 * exp(-0.01 * ask_bps_19) AS smart_ask_depth,
-        ask_depth_19 / 2 AS ask_half_depth,
+        0.49999999999995 * ask_depth_19 AS ask_half_depth,
         CASE
             WHEN ask_levels > 19 THEN ask_bps_19
             WHEN ask_levels = 19 THEN ask_bps_18
@@ -798,123 +799,123 @@ sums AS (
             ELSE 'infinity'
         END AS ask_seen_bps,
         CASE
-            WHEN mid_price IS NULL OR ask_seen_bps < 5 THEN NULL
-            WHEN ask_bps_19 < 5 THEN ask_depth_19
-            WHEN ask_bps_18 < 5 THEN ask_depth_18
-            WHEN ask_bps_17 < 5 THEN ask_depth_17
-            WHEN ask_bps_16 < 5 THEN ask_depth_16
-            WHEN ask_bps_15 < 5 THEN ask_depth_15
-            WHEN ask_bps_14 < 5 THEN ask_depth_14
-            WHEN ask_bps_13 < 5 THEN ask_depth_13
-            WHEN ask_bps_12 < 5 THEN ask_depth_12
-            WHEN ask_bps_11 < 5 THEN ask_depth_11
-            WHEN ask_bps_10 < 5 THEN ask_depth_10
-            WHEN ask_bps_09 < 5 THEN ask_depth_09
-            WHEN ask_bps_08 < 5 THEN ask_depth_08
-            WHEN ask_bps_07 < 5 THEN ask_depth_07
-            WHEN ask_bps_06 < 5 THEN ask_depth_06
-            WHEN ask_bps_05 < 5 THEN ask_depth_05
-            WHEN ask_bps_04 < 5 THEN ask_depth_04
-            WHEN ask_bps_03 < 5 THEN ask_depth_03
-            WHEN ask_bps_02 < 5 THEN ask_depth_02
-            WHEN ask_bps_01 < 5 THEN ask_depth_01
-            WHEN ask_bps_00 < 5 THEN ask_depth_00
+            WHEN positive_mid IS NULL OR ask_seen_bps < 4.999999 THEN NULL
+            WHEN ask_bps_19 < 4.999999 THEN ask_depth_19
+            WHEN ask_bps_18 < 4.999999 THEN ask_depth_18
+            WHEN ask_bps_17 < 4.999999 THEN ask_depth_17
+            WHEN ask_bps_16 < 4.999999 THEN ask_depth_16
+            WHEN ask_bps_15 < 4.999999 THEN ask_depth_15
+            WHEN ask_bps_14 < 4.999999 THEN ask_depth_14
+            WHEN ask_bps_13 < 4.999999 THEN ask_depth_13
+            WHEN ask_bps_12 < 4.999999 THEN ask_depth_12
+            WHEN ask_bps_11 < 4.999999 THEN ask_depth_11
+            WHEN ask_bps_10 < 4.999999 THEN ask_depth_10
+            WHEN ask_bps_09 < 4.999999 THEN ask_depth_09
+            WHEN ask_bps_08 < 4.999999 THEN ask_depth_08
+            WHEN ask_bps_07 < 4.999999 THEN ask_depth_07
+            WHEN ask_bps_06 < 4.999999 THEN ask_depth_06
+            WHEN ask_bps_05 < 4.999999 THEN ask_depth_05
+            WHEN ask_bps_04 < 4.999999 THEN ask_depth_04
+            WHEN ask_bps_03 < 4.999999 THEN ask_depth_03
+            WHEN ask_bps_02 < 4.999999 THEN ask_depth_02
+            WHEN ask_bps_01 < 4.999999 THEN ask_depth_01
+            WHEN ask_bps_00 < 4.999999 THEN ask_depth_00
             ELSE 0
         END AS ask_within_5bps,
         CASE
-            WHEN mid_price IS NULL OR ask_seen_bps < 10 THEN NULL
-            WHEN ask_bps_19 < 10 THEN ask_depth_19
-            WHEN ask_bps_18 < 10 THEN ask_depth_18
-            WHEN ask_bps_17 < 10 THEN ask_depth_17
-            WHEN ask_bps_16 < 10 THEN ask_depth_16
-            WHEN ask_bps_15 < 10 THEN ask_depth_15
-            WHEN ask_bps_14 < 10 THEN ask_depth_14
-            WHEN ask_bps_13 < 10 THEN ask_depth_13
-            WHEN ask_bps_12 < 10 THEN ask_depth_12
-            WHEN ask_bps_11 < 10 THEN ask_depth_11
-            WHEN ask_bps_10 < 10 THEN ask_depth_10
-            WHEN ask_bps_09 < 10 THEN ask_depth_09
-            WHEN ask_bps_08 < 10 THEN ask_depth_08
-            WHEN ask_bps_07 < 10 THEN ask_depth_07
-            WHEN ask_bps_06 < 10 THEN ask_depth_06
-            WHEN ask_bps_05 < 10 THEN ask_depth_05
-            WHEN ask_bps_04 < 10 THEN ask_depth_04
-            WHEN ask_bps_03 < 10 THEN ask_depth_03
-            WHEN ask_bps_02 < 10 THEN ask_depth_02
-            WHEN ask_bps_01 < 10 THEN ask_depth_01
-            WHEN ask_bps_00 < 10 THEN ask_depth_00
+            WHEN positive_mid IS NULL OR ask_seen_bps < 9.999999 THEN NULL
+            WHEN ask_bps_19 < 9.999999 THEN ask_depth_19
+            WHEN ask_bps_18 < 9.999999 THEN ask_depth_18
+            WHEN ask_bps_17 < 9.999999 THEN ask_depth_17
+            WHEN ask_bps_16 < 9.999999 THEN ask_depth_16
+            WHEN ask_bps_15 < 9.999999 THEN ask_depth_15
+            WHEN ask_bps_14 < 9.999999 THEN ask_depth_14
+            WHEN ask_bps_13 < 9.999999 THEN ask_depth_13
+            WHEN ask_bps_12 < 9.999999 THEN ask_depth_12
+            WHEN ask_bps_11 < 9.999999 THEN ask_depth_11
+            WHEN ask_bps_10 < 9.999999 THEN ask_depth_10
+            WHEN ask_bps_09 < 9.999999 THEN ask_depth_09
+            WHEN ask_bps_08 < 9.999999 THEN ask_depth_08
+            WHEN ask_bps_07 < 9.999999 THEN ask_depth_07
+            WHEN ask_bps_06 < 9.999999 THEN ask_depth_06
+            WHEN ask_bps_05 < 9.999999 THEN ask_depth_05
+            WHEN ask_bps_04 < 9.999999 THEN ask_depth_04
+            WHEN ask_bps_03 < 9.999999 THEN ask_depth_03
+            WHEN ask_bps_02 < 9.999999 THEN ask_depth_02
+            WHEN ask_bps_01 < 9.999999 THEN ask_depth_01
+            WHEN ask_bps_00 < 9.999999 THEN ask_depth_00
             ELSE 0
         END AS ask_within_10bps,
         CASE
-            WHEN mid_price IS NULL OR ask_seen_bps < 25 THEN NULL
-            WHEN ask_bps_19 < 25 THEN ask_depth_19
-            WHEN ask_bps_18 < 25 THEN ask_depth_18
-            WHEN ask_bps_17 < 25 THEN ask_depth_17
-            WHEN ask_bps_16 < 25 THEN ask_depth_16
-            WHEN ask_bps_15 < 25 THEN ask_depth_15
-            WHEN ask_bps_14 < 25 THEN ask_depth_14
-            WHEN ask_bps_13 < 25 THEN ask_depth_13
-            WHEN ask_bps_12 < 25 THEN ask_depth_12
-            WHEN ask_bps_11 < 25 THEN ask_depth_11
-            WHEN ask_bps_10 < 25 THEN ask_depth_10
-            WHEN ask_bps_09 < 25 THEN ask_depth_09
-            WHEN ask_bps_08 < 25 THEN ask_depth_08
-            WHEN ask_bps_07 < 25 THEN ask_depth_07
-            WHEN ask_bps_06 < 25 THEN ask_depth_06
-            WHEN ask_bps_05 < 25 THEN ask_depth_05
-            WHEN ask_bps_04 < 25 THEN ask_depth_04
-            WHEN ask_bps_03 < 25 THEN ask_depth_03
-            WHEN ask_bps_02 < 25 THEN ask_depth_02
-            WHEN ask_bps_01 < 25 THEN ask_depth_01
-            WHEN ask_bps_00 < 25 THEN ask_depth_00
+            WHEN positive_mid IS NULL OR ask_seen_bps < 24.999999 THEN NULL
+            WHEN ask_bps_19 < 24.999999 THEN ask_depth_19
+            WHEN ask_bps_18 < 24.999999 THEN ask_depth_18
+            WHEN ask_bps_17 < 24.999999 THEN ask_depth_17
+            WHEN ask_bps_16 < 24.999999 THEN ask_depth_16
+            WHEN ask_bps_15 < 24.999999 THEN ask_depth_15
+            WHEN ask_bps_14 < 24.999999 THEN ask_depth_14
+            WHEN ask_bps_13 < 24.999999 THEN ask_depth_13
+            WHEN ask_bps_12 < 24.999999 THEN ask_depth_12
+            WHEN ask_bps_11 < 24.999999 THEN ask_depth_11
+            WHEN ask_bps_10 < 24.999999 THEN ask_depth_10
+            WHEN ask_bps_09 < 24.999999 THEN ask_depth_09
+            WHEN ask_bps_08 < 24.999999 THEN ask_depth_08
+            WHEN ask_bps_07 < 24.999999 THEN ask_depth_07
+            WHEN ask_bps_06 < 24.999999 THEN ask_depth_06
+            WHEN ask_bps_05 < 24.999999 THEN ask_depth_05
+            WHEN ask_bps_04 < 24.999999 THEN ask_depth_04
+            WHEN ask_bps_03 < 24.999999 THEN ask_depth_03
+            WHEN ask_bps_02 < 24.999999 THEN ask_depth_02
+            WHEN ask_bps_01 < 24.999999 THEN ask_depth_01
+            WHEN ask_bps_00 < 24.999999 THEN ask_depth_00
             ELSE 0
         END AS ask_within_25bps,
         CASE
-            WHEN mid_price IS NULL OR ask_seen_bps < 50 THEN NULL
-            WHEN ask_bps_19 < 50 THEN ask_depth_19
-            WHEN ask_bps_18 < 50 THEN ask_depth_18
-            WHEN ask_bps_17 < 50 THEN ask_depth_17
-            WHEN ask_bps_16 < 50 THEN ask_depth_16
-            WHEN ask_bps_15 < 50 THEN ask_depth_15
-            WHEN ask_bps_14 < 50 THEN ask_depth_14
-            WHEN ask_bps_13 < 50 THEN ask_depth_13
-            WHEN ask_bps_12 < 50 THEN ask_depth_12
-            WHEN ask_bps_11 < 50 THEN ask_depth_11
-            WHEN ask_bps_10 < 50 THEN ask_depth_10
-            WHEN ask_bps_09 < 50 THEN ask_depth_09
-            WHEN ask_bps_08 < 50 THEN ask_depth_08
-            WHEN ask_bps_07 < 50 THEN ask_depth_07
-            WHEN ask_bps_06 < 50 THEN ask_depth_06
-            WHEN ask_bps_05 < 50 THEN ask_depth_05
-            WHEN ask_bps_04 < 50 THEN ask_depth_04
-            WHEN ask_bps_03 < 50 THEN ask_depth_03
-            WHEN ask_bps_02 < 50 THEN ask_depth_02
-            WHEN ask_bps_01 < 50 THEN ask_depth_01
-            WHEN ask_bps_00 < 50 THEN ask_depth_00
+            WHEN positive_mid IS NULL OR ask_seen_bps < 49.999999 THEN NULL
+            WHEN ask_bps_19 < 49.999999 THEN ask_depth_19
+            WHEN ask_bps_18 < 49.999999 THEN ask_depth_18
+            WHEN ask_bps_17 < 49.999999 THEN ask_depth_17
+            WHEN ask_bps_16 < 49.999999 THEN ask_depth_16
+            WHEN ask_bps_15 < 49.999999 THEN ask_depth_15
+            WHEN ask_bps_14 < 49.999999 THEN ask_depth_14
+            WHEN ask_bps_13 < 49.999999 THEN ask_depth_13
+            WHEN ask_bps_12 < 49.999999 THEN ask_depth_12
+            WHEN ask_bps_11 < 49.999999 THEN ask_depth_11
+            WHEN ask_bps_10 < 49.999999 THEN ask_depth_10
+            WHEN ask_bps_09 < 49.999999 THEN ask_depth_09
+            WHEN ask_bps_08 < 49.999999 THEN ask_depth_08
+            WHEN ask_bps_07 < 49.999999 THEN ask_depth_07
+            WHEN ask_bps_06 < 49.999999 THEN ask_depth_06
+            WHEN ask_bps_05 < 49.999999 THEN ask_depth_05
+            WHEN ask_bps_04 < 49.999999 THEN ask_depth_04
+            WHEN ask_bps_03 < 49.999999 THEN ask_depth_03
+            WHEN ask_bps_02 < 49.999999 THEN ask_depth_02
+            WHEN ask_bps_01 < 49.999999 THEN ask_depth_01
+            WHEN ask_bps_00 < 49.999999 THEN ask_depth_00
             ELSE 0
         END AS ask_within_50bps,
         CASE
-            WHEN mid_price IS NULL OR ask_seen_bps < 100 THEN NULL
-            WHEN ask_bps_19 < 100 THEN ask_depth_19
-            WHEN ask_bps_18 < 100 THEN ask_depth_18
-            WHEN ask_bps_17 < 100 THEN ask_depth_17
-            WHEN ask_bps_16 < 100 THEN ask_depth_16
-            WHEN ask_bps_15 < 100 THEN ask_depth_15
-            WHEN ask_bps_14 < 100 THEN ask_depth_14
-            WHEN ask_bps_13 < 100 THEN ask_depth_13
-            WHEN ask_bps_12 < 100 THEN ask_depth_12
-            WHEN ask_bps_11 < 100 THEN ask_depth_11
-            WHEN ask_bps_10 < 100 THEN ask_depth_10
-            WHEN ask_bps_09 < 100 THEN ask_depth_09
-            WHEN ask_bps_08 < 100 THEN ask_depth_08
-            WHEN ask_bps_07 < 100 THEN ask_depth_07
-            WHEN ask_bps_06 < 100 THEN ask_depth_06
-            WHEN ask_bps_05 < 100 THEN ask_depth_05
-            WHEN ask_bps_04 < 100 THEN ask_depth_04
-            WHEN ask_bps_03 < 100 THEN ask_depth_03
-            WHEN ask_bps_02 < 100 THEN ask_depth_02
-            WHEN ask_bps_01 < 100 THEN ask_depth_01
-            WHEN ask_bps_00 < 100 THEN ask_depth_00
+            WHEN positive_mid IS NULL OR ask_seen_bps < 99.999999 THEN NULL
+            WHEN ask_bps_19 < 99.999999 THEN ask_depth_19
+            WHEN ask_bps_18 < 99.999999 THEN ask_depth_18
+            WHEN ask_bps_17 < 99.999999 THEN ask_depth_17
+            WHEN ask_bps_16 < 99.999999 THEN ask_depth_16
+            WHEN ask_bps_15 < 99.999999 THEN ask_depth_15
+            WHEN ask_bps_14 < 99.999999 THEN ask_depth_14
+            WHEN ask_bps_13 < 99.999999 THEN ask_depth_13
+            WHEN ask_bps_12 < 99.999999 THEN ask_depth_12
+            WHEN ask_bps_11 < 99.999999 THEN ask_depth_11
+            WHEN ask_bps_10 < 99.999999 THEN ask_depth_10
+            WHEN ask_bps_09 < 99.999999 THEN ask_depth_09
+            WHEN ask_bps_08 < 99.999999 THEN ask_depth_08
+            WHEN ask_bps_07 < 99.999999 THEN ask_depth_07
+            WHEN ask_bps_06 < 99.999999 THEN ask_depth_06
+            WHEN ask_bps_05 < 99.999999 THEN ask_depth_05
+            WHEN ask_bps_04 < 99.999999 THEN ask_depth_04
+            WHEN ask_bps_03 < 99.999999 THEN ask_depth_03
+            WHEN ask_bps_02 < 99.999999 THEN ask_depth_02
+            WHEN ask_bps_01 < 99.999999 THEN ask_depth_01
+            WHEN ask_bps_00 < 99.999999 THEN ask_depth_00
             ELSE 0
         END AS ask_within_100bps,
         (
@@ -1056,11 +1057,13 @@ SELECT
     best_ask, -- q: lowest ask
     mid_price, -- q: mean of best bid and best ask, NULL where crossed
     spread, -- q: best ask - best bid, negative where crossed
-    spread / nullif(mid_price, 0) AS relative_spread, -- 1: spread over mid
-    1e4 * spread / nullif(mid_price, 0) AS spread_bps, -- bps: spread over mid
+    spread / positive_mid AS relative_spread, -- 1: spread over mid
+    1e4 * spread / positive_mid AS spread_bps, -- bps: spread over mid
     (best_bid * ask_size_00 + best_ask * bid_size_00) / nullif(bid_size_00 + ask_size_00, 0)
         AS microprice, -- q: best prices, each weighted by the size on the other side
-    microprice - mid_price AS micro_minus_mid, -- q: lean of the best sizes
+    -- The same as microprice - mid_price, which would cancel.
+    CASE WHEN mid_price IS NOT NULL THEN spread / 2 * (bid_size_00 - ask_size_00) / nullif((bid_size_00 + ask_size_00), 0) END
+        AS micro_minus_mid, -- q: lean of the best sizes
     (bid_depth_00 - ask_depth_00) / nullif(bid_depth_00 + ask_depth_00, 0)
         AS imbalance_top1, -- -1 to 1: bid against ask depth of the best 1 levels
     (bid_depth_02 - ask_depth_02) / nullif(bid_depth_02 + ask_depth_02, 0)
@@ -1121,7 +1124,7 @@ SELECT
     )
         AS ask_slope_regression, -- u/bps: least squares of depth on distance from mid
     center_of_gravity, -- q: mean price by size of both sides
-    1e4 * (center_of_gravity - mid_price) / mid_price AS cog_vs_mid, -- bps: center of gravity from mid
+    1e4 * (center_of_gravity - positive_mid) / positive_mid AS cog_vs_mid, -- bps: center of gravity from mid
     bid_size_04 / nullif(bid_size_00, 0)
         AS bid_depth_decay_top5, -- 1: size of level 4 over size of level 0
     ask_size_04 / nullif(ask_size_00, 0)

@@ -56,7 +56,7 @@ def test_checks_of_a_source_and_of_a_model(tmp_path: Path, monkeypatch: pytest.M
     ]
     shipped["models"] = {"trades_features": shipped["models"]["trades_features"] | {"options": {"windows": [60]}}}
     shipped["models"]["trades_features"]["checks"] = [
-        {"check": "range", "columns": ["buy_ratio_60s"], "min": 0, "max": 1, "on_fail": "fail"},
+        {"check": "range", "columns": ["buy_trade_ratio_60s"], "min": 0, "max": 1, "on_fail": "fail"},
         {"check": "positive", "columns": ["vwap_60s", "volume_60s"]},
     ]
     (tmp_path / "models.yaml").write_text(yaml.safe_dump(shipped, sort_keys=False))

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/ticker/features (overwrite), by exchange, symbol, date
--- fingerprint: 2d45a907805b40abb07cb4d3
+-- fingerprint: e4cbb99ed669144fc83b8f6f
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -85,8 +85,8 @@ COPY (
             seq,
             CASE WHEN bid > 0 AND isfinite(bid) THEN bid END AS bid,
             CASE WHEN ask > 0 AND isfinite(ask) THEN ask END AS ask,
-            CASE WHEN bid_volume >= 0 AND isfinite(bid_volume) THEN bid_volume END AS bid_volume,
-            CASE WHEN ask_volume >= 0 AND isfinite(ask_volume) THEN ask_volume END AS ask_volume,
+            CASE WHEN bid_volume > 0 AND isfinite(bid_volume) THEN bid_volume END AS bid_volume,
+            CASE WHEN ask_volume > 0 AND isfinite(ask_volume) THEN ask_volume END AS ask_volume,
             CASE WHEN last > 0 AND isfinite(last) THEN last END AS last,
             CASE WHEN open > 0 AND isfinite(open) THEN open END AS open,
             CASE WHEN high > 0 AND isfinite(high) THEN high END AS high,
@@ -166,10 +166,10 @@ COPY (
         last, -- q: price of the last trade
         mid_price, -- q: mean of bid and ask, NULL where crossed
         spread, -- q: ask - bid, negative where crossed
-        spread / nullif(mid_price, 0) AS relative_spread, -- 1: spread over mid
+        CASE WHEN mid_price > 0 THEN spread / mid_price END AS relative_spread, -- 1: spread over mid
         volume_imbalance, -- -1 to 1: bid against ask volume
         high - low AS range_24h, -- q: high - low of the last 24 h
-        100 * (high - low) / nullif(low, 0) AS range_24h_pct, -- %: range over low
+        CASE WHEN low > 0 THEN 100 * (high - low) / low END AS range_24h_pct, -- %: range over low
         avg(mid_price) OVER last_60s AS mid_price_mean_60s, -- q: mean over the last 60 s
         stddev_samp(mid_price) OVER last_60s AS mid_price_std_60s, -- q: sample deviation over the last 60 s
         avg(spread) OVER last_60s AS spread_mean_60s, -- q: mean over the last 60 s

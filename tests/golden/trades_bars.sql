@@ -9,7 +9,7 @@
 --              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
--- fingerprint: 3bc25418b680e58036873a85
+-- fingerprint: 022bb127a5e1aa2b81de1a74
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -86,11 +86,9 @@ COPY (
         FROM positioned
     ),
     valid AS (
-        SELECT
-            *,
-            CASE WHEN amount IS NOT NULL THEN price END AS traded_price,
-            CASE WHEN price IS NOT NULL THEN amount END AS traded_amount
+        SELECT *
         FROM trades
+        WHERE price IS NOT NULL AND amount IS NOT NULL
     ),
     gaps AS (
         SELECT
@@ -114,6 +112,8 @@ COPY (
             *,
             CASE
                 WHEN ns - lag(CASE WHEN price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
+                    AND price > 0
+                    AND lag(price IGNORE NULLS) OVER in_order > 0
                 THEN ln(price / lag(price IGNORE NULLS) OVER in_order)
             END AS step_return,
             max(ns) OVER (PARTITION BY exchange, symbol) AS last_ns
@@ -134,22 +134,21 @@ COPY (
             date,
             bar_seconds,
             start_ns,
-            arg_min(traded_price, place) AS open,
-            max(traded_price) AS high,
-            min(traded_price) AS low,
-            arg_max(traded_price, place) AS close,
+            arg_min(price, place) AS open,
+            max(price) AS high,
+            min(price) AS low,
+            arg_max(price, place) AS close,
             sum(step_return * step_return) AS realized_variance,
             bool_or(after_gap) AS has_gap,
             max(last_ns) AS last_ns,
-            sum(traded_amount) AS volume,
-            sum(traded_price * traded_amount) AS dollar_volume,
-            count(traded_price) AS trade_count,
-            coalesce(sum(traded_amount) FILTER (side = 1), 0) AS buy_volume,
-            coalesce(sum(traded_amount) FILTER (side = -1), 0) AS sell_volume,
-            sum(traded_amount) FILTER (side IS NULL) AS unknown_volume
+            sum(amount) AS volume,
+            sum(price * amount) AS dollar_volume,
+            count(*) AS trade_count,
+            coalesce(sum(amount) FILTER (side = 1), 0) AS buy_volume,
+            coalesce(sum(amount) FILTER (side = -1), 0) AS sell_volume,
+            sum(amount) FILTER (side IS NULL) AS unknown_volume
         FROM binned
         GROUP BY exchange, symbol, date, bar_seconds, start_ns
-        HAVING trade_count > 0
     ),
     bars AS (FROM seen)
     SELECT
@@ -173,9 +172,9 @@ COPY (
         (bars.buy_volume - bars.sell_volume) / nullif(bars.buy_volume + bars.sell_volume, 0)
             AS tfi, -- -1 to 1: buys against sells
         realized_variance, -- 1: sum of squared log returns, each credited to the later row
-        (close - open) / nullif(open, 0) AS "return", -- 1: close over open - 1
-        ln(close / nullif(open, 0)) AS log_return, -- 1: of close over open
-        (high - low) / nullif(open, 0) AS "range", -- 1: high - low over open
+        CASE WHEN open > 0 THEN (close - open) / open END AS "return", -- 1: close over open - 1
+        CASE WHEN close > 0 AND open > 0 THEN ln(close / open) END AS log_return, -- 1: of close over open
+        CASE WHEN open > 0 THEN (high - low) / open END AS "range", -- 1: high - low over open
         sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: per square root of a year
         has_gap -- a row of the bar comes more than max_gap after the row before it
     FROM bars

@@ -7,7 +7,7 @@
 --              symbol_columns = True
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 8fc684de394f23739dabbc6a
+-- fingerprint: 469887ec568470ab949a636a
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -83,13 +83,19 @@ COPY (
             ) AS side -- of the taker
         FROM positioned
     ),
+    priced AS (
+        SELECT
+            *,
+            CASE WHEN amount IS NOT NULL THEN price END AS traded_price
+        FROM trades
+    ),
     gaps AS (
         SELECT
             *,
             epoch_ns(ts) AS ns,
             row_number() OVER in_order AS place,
             coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
-        FROM trades
+        FROM priced
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
     ),
     segments AS (
@@ -108,8 +114,10 @@ COPY (
             CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
             CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
             CASE
-                WHEN ns - lag(CASE WHEN price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
-                THEN ln(price / lag(price IGNORE NULLS) OVER in_order)
+                WHEN ns - lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
+                    AND traded_price > 0
+                    AND lag(traded_price IGNORE NULLS) OVER in_order > 0
+                THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)
             END AS log_return
         FROM segments
         WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
@@ -160,7 +168,7 @@ COPY (
         coalesce(side, 0) AS trade_sign, -- 1 buy, -1 sell, 0 unknown
         dollar_volume, -- q*u: price times size
         trade_sign * amount AS signed_volume, -- u: size with the sign of the taker, 0 where unknown
-        log_return, -- 1: from the previous price of the segment, at most max_gap older
+        log_return, -- 1: from the valid trade before in the segment, at most max_gap older
         sum(dollar_volume) OVER last_60s / nullif(sum(volume) OVER last_60s, 0)
             AS vwap_60s, -- q: mean price by size over the last 60 s
         sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s

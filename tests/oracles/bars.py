@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from tests.oracles import trades
 from tests.oracles.near import Near
 from tests.oracles.rows import NS, Row, by_key
-from tests.oracles.segments import gap_before, imbalance, log_returns, mean, present, ratio, segment_starts, total
+from tests.oracles.segments import (
+    gap_before,
+    imbalance,
+    log_of,
+    log_returns,
+    mean,
+    present,
+    ratio,
+    segment_starts,
+    to_price,
+    total,
+)
 
 BOOK_MEANS = {
     "mean_relative_spread": "relative_spread",
@@ -37,9 +48,11 @@ class Options:
 
 def trade_bars(raw: Iterable[Row], **options: object) -> list[Row]:
     """Expected rows of ``trades_bars`` from raw trades."""
-    rows = [trades.canonical(row) for row in raw]
-    for row in rows:
-        row["dollar_volume"] = trades.dollar_volume(row)
+    rows = [
+        row | {"dollar_volume": value}
+        for row in map(trades.canonical, raw)
+        if (value := trades.dollar_volume(row)) is not None
+    ]
     return _bars(rows, "price", _trade_columns, Options(**options))  # type: ignore[arg-type]
 
 
@@ -49,7 +62,7 @@ def book_bars(hf: Iterable[Row], **options: object) -> list[Row]:
     return _bars(rows, "mid_price", _book_columns, Options(**options))  # type: ignore[arg-type]
 
 
-Columns = Callable[[list[Row]], "Row | None"]
+Columns = Callable[[list[Row]], Row]
 
 
 def _bars(rows: list[Row], price: str, columns: Columns, options: Options) -> list[Row]:
@@ -89,18 +102,14 @@ def _ohlc(prices: list[float]) -> Row:
     return {"open": prices[0], "high": max(prices), "low": min(prices), "close": prices[-1]}
 
 
-def _trade_columns(rows: list[Row]) -> Row | None:
-    """None for a bar without any valid trade: it is empty."""
-    valid = [row for row in rows if row["dollar_volume"] is not None]
-    if not valid:
-        return None
-    volume, dollars = total(row["amount"] for row in valid), total(row["dollar_volume"] for row in valid)
-    buy, sell, unknown = (math.fsum(row["amount"] for row in valid if row["side"] == side) for side in (1, -1, None))
+def _trade_columns(rows: list[Row]) -> Row:
+    volume, dollars = total(row["amount"] for row in rows), total(row["dollar_volume"] for row in rows)
+    buy, sell, unknown = (math.fsum(row["amount"] for row in rows if row["side"] == side) for side in (1, -1, None))
     return {
-        **_ohlc([row["price"] for row in valid]),
+        **_ohlc([row["price"] for row in rows]),
         "volume": volume,
         "dollar_volume": dollars,
-        "trade_count": len(valid),
+        "trade_count": len(rows),
         "buy_volume": buy,
         "sell_volume": sell,
         "unknown_volume": unknown,
@@ -132,12 +141,11 @@ def _flow(values: Iterable[float | None]) -> Near | None:
 def _path(bar: Row, rows: list[Row], duration: int, options: Options) -> Row:
     variance = total(r * r if (r := row["_return"]) is not None else None for row in rows)
     first, high, low, last = bar["open"], bar["high"], bar["low"], bar["close"]
-    known = first is not None
     return {
         "realized_variance": variance,
-        "return": (last - first) / first if known else None,
-        "log_return": math.log(last / first) if known else None,
-        "range": (high - low) / first if known else None,
+        "return": to_price(last - first if first is not None else None, first),
+        "log_return": log_of(last, first),
+        "range": to_price(high - low if first is not None else None, first),
         "annualized_vol": math.sqrt(variance * options.seconds_per_year / duration) if variance is not None else None,
         "has_gap": any(row["_gap"] for row in rows),
     }

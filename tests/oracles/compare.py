@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from tests.oracles.near import slack_of
-from tests.oracles.rows import OneOf, Row
+from tests.oracles.rows import Row
 
 RELATIVE = 1e-9
 SHOWN = 12
@@ -56,8 +56,6 @@ def same(got: Any, want: Any, absolute: float = 0.0) -> bool:
             and math.isfinite(got)
             and math.isclose(got, want, rel_tol=RELATIVE, abs_tol=absolute)
         )
-    if isinstance(want, OneOf):
-        return got == want or (type(got) is int and got in want)
     if isinstance(want, list):
         return isinstance(got, list) and _pairs(got) == _pairs(want)
     return type(got) is type(want) and got == want

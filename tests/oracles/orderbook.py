@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tests.oracles.clock import calendar
-from tests.oracles.rows import Level, OneOf, Row, clean_side, key_of, output_order
+from tests.oracles.rows import Level, Row, clean_side, key_of, output_order
 from tests.oracles.segments import imbalance, ratio
 
 DEEP = 20
 """Levels of a side that enter smart depth and the centre of gravity."""
 
 ROUNDING = Fraction(1, 10**13)
-"""Relative difference of two float sums of the same sizes, added in different orders, at most."""
+"""Relative difference of two sums of the same sizes that may be rounding alone."""
+
+ON_EDGE_BPS = 1e-6
+"""A level that is so near to the edge of a band is on it."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,15 @@ class Book:
     def two_sided(self) -> bool:
         return bool(self.bids and self.asks)
 
+    @property
+    def scale(self) -> float | None:
+        """What distances are relative to: the mid, where it is above zero."""
+        return self.mid if self.mid is not None and self.mid > 0 else None
+
     def distance(self, price: float, is_bid: bool) -> float:
         """Distance of a price from the mid in bps, evaluated in the form that the reference gives."""
-        assert self.mid is not None
-        return 1e4 * (self.mid - price) / self.mid if is_bid else 1e4 * (price - self.mid) / self.mid
+        assert self.scale is not None
+        return 1e4 * (self.scale - price) / self.scale if is_bid else 1e4 * (price - self.scale) / self.scale
 
 
 def features(raw: Iterable[Row], **options: object) -> list[Row]:
@@ -62,8 +70,9 @@ def features(raw: Iterable[Row], **options: object) -> list[Row]:
 
 def snapshot(raw: Row, options: Options) -> Row:
     """All columns of one row."""
-    bids = clean_side(raw.get("bids"), bids=True, max_levels=options.max_levels)
-    asks = clean_side(raw.get("asks"), bids=False, max_levels=options.max_levels)
+    negative = bool(raw.get("negative_prices"))
+    bids = clean_side(raw.get("bids"), bids=True, max_levels=options.max_levels, negative=negative)
+    asks = clean_side(raw.get("asks"), bids=False, max_levels=options.max_levels, negative=negative)
     state = _state(bids or [], asks or [])
     mid = (bids[0][0] + asks[0][0]) / 2 if bids and asks and state in ("ok", "locked") else None
     book = Book(bids or [], asks or [], state, mid, options)
@@ -111,11 +120,14 @@ def _size(levels: list[Level], count: int | None = None) -> float:
 
 def _touch(book: Book) -> Row:
     (bid, bid_size), (ask, ask_size) = (levels[0] if levels else (None, None) for levels in (book.bids, book.asks))
-    spread = micro = None
+    spread = micro = lean = None
     if bid is not None and ask is not None and bid_size is not None and ask_size is not None:
         spread = ask - bid
         micro = (bid * ask_size + ask * bid_size) / (bid_size + ask_size)
-    relative = ratio(spread, book.mid)
+        lean = float(
+            Fraction(spread) / 2 * (Fraction(bid_size) - Fraction(ask_size)) / (Fraction(bid_size) + Fraction(ask_size))
+        )
+    relative = ratio(spread, book.scale)
     return {
         "best_bid": bid,
         "best_ask": ask,
@@ -124,7 +136,7 @@ def _touch(book: Book) -> Row:
         "relative_spread": relative,
         "spread_bps": 1e4 * relative if relative is not None else None,
         "microprice": micro,
-        "micro_minus_mid": micro - book.mid if micro is not None and book.mid is not None else None,
+        "micro_minus_mid": lean if book.mid is not None else None,
     }
 
 
@@ -150,9 +162,9 @@ def _vwap(levels: list[Level]) -> float | None:
 
 
 def _smart(book: Book, levels: list[Level]) -> float | None:
-    if book.mid is None:
+    if book.scale is None:
         return None
-    k, mid = book.options.smart_depth_k, book.mid
+    k, mid = book.options.smart_depth_k, book.scale
     return math.fsum(size * math.exp(-k * abs(price - mid) / mid) for price, size in levels[:DEEP])
 
 
@@ -169,7 +181,7 @@ def _shape(book: Book) -> Row:
         "bid_slope_regression": _slope_regression(book, book.bids, True),
         "ask_slope_regression": _slope_regression(book, book.asks, False),
         "center_of_gravity": cog,
-        "cog_vs_mid": 1e4 * (cog - book.mid) / book.mid if cog is not None and book.mid is not None else None,
+        "cog_vs_mid": 1e4 * (cog - book.scale) / book.scale if cog is not None and book.scale is not None else None,
         f"bid_depth_decay_top{k}": bid_decay,
         f"ask_depth_decay_top{k}": ask_decay,
         f"avg_depth_decay_top{k}": (bid_decay + ask_decay) / 2 if both_decays else None,  # type: ignore[operator]
@@ -191,27 +203,16 @@ def _concentration(levels: list[Level]) -> float | None:
     return math.fsum((size / depth) ** 2 for _, size in levels) if levels else None
 
 
-def _half_depth(levels: list[Level]) -> int | OneOf | None:
-    """First index at which half of the depth is reached, decided in exact arithmetic.
-
-    Where the two sums agree but cannot both be said in floats (0.1 + 0.2 against half of 0.6), the order of
-    the additions decides, and either neighbour is right.
-    """
-    sums = list(itertools.accumulate(Fraction(size) for _, size in levels))
-    for i, reached in enumerate(sums):
-        short = sums[-1] / 2 - reached
-        sums_are_floats = all(Fraction(float(s)) == s for s in sums)
-        if abs(short) <= sums[-1] * ROUNDING and not sums_are_floats:
-            return OneOf((i, i + 1))
-        if short <= 0:
-            return i
-    return None
+def _half_depth(levels: list[Level]) -> int | None:
+    """First index at which half of the depth is reached, decided in the decimals that the sizes are written in."""
+    sums = list(itertools.accumulate(Fraction(repr(float(size))) for _, size in levels))
+    return next((i for i, reached in enumerate(sums) if sums[-1] / 2 - reached <= sums[-1] * ROUNDING / 2), None)
 
 
 def _slope_regression(book: Book, levels: list[Level], is_bid: bool) -> float | None:
     """Least-squares slope of cumulated size on distance, over as many levels as both sides have."""
     k = min(book.options.regression_levels, len(book.bids), len(book.asks))
-    if k < 3 or book.mid is None:
+    if k < 3 or book.scale is None:
         return None
     x = [book.distance(price, is_bid) for price, _ in levels[:k]]
     y = [_size(levels, i + 1) for i in range(k)]
@@ -222,9 +223,9 @@ def _slope_regression(book: Book, levels: list[Level], is_bid: bool) -> float | 
 
 def _within(book: Book, levels: list[Level], is_bid: bool, edges: tuple[float, float]) -> float | None:
     """Size at a distance in ``[lower, upper)`` bps; None where deeper levels may be missing."""
-    if book.mid is None:
+    if book.scale is None:
         return None
-    lower, upper = edges
+    lower, upper = (edge - ON_EDGE_BPS for edge in edges)
     if _may_go_on(len(levels), book.options) and book.distance(levels[-1][0], is_bid) < upper:
         return None
     return math.fsum(size for price, size in levels if lower <= book.distance(price, is_bid) < upper)

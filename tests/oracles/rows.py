@@ -11,12 +11,6 @@ Row = dict[str, Any]
 Level = tuple[float, float]
 
 
-class OneOf(tuple[int, ...]):
-    """Values of which each is right, where only the rounding of a sum decides between them."""
-
-    __slots__ = ()
-
-
 KEY_COLUMNS = ("exchange", "symbol", "date", "ts", "seq")
 NS = 1_000_000_000
 
@@ -62,6 +56,11 @@ def positive(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) and value > 0 else None
 
 
+def price_of(raw: Row, value: float | None) -> float | None:
+    """A price of a raw row: above zero, or any number where the row says ``negative_prices``."""
+    return finite(value) if raw.get("negative_prices") else positive(value)
+
+
 def not_negative(value: float | None) -> float | None:
     """A volume; None if it is missing, not finite or below zero."""
     return float(value) if value is not None and math.isfinite(value) and value >= 0 else None
@@ -72,7 +71,9 @@ def finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def clean_side(levels: Sequence[Any] | None, *, bids: bool, max_levels: int) -> list[Level] | None:
+def clean_side(
+    levels: Sequence[Any] | None, *, bids: bool, max_levels: int, negative: bool = False
+) -> list[Level] | None:
     """One side of a book, best first: bad levels dropped, equal prices merged, ``max_levels`` kept.
 
     ``levels`` holds (price, size) pairs, any of them None. None stays None: the side was not seen.
@@ -83,7 +84,7 @@ def clean_side(levels: Sequence[Any] | None, *, bids: bool, max_levels: int) -> 
     for level in levels:
         if level is None:
             continue
-        price, size = positive(level[0]), positive(level[1])
+        price, size = price_of({"negative_prices": negative}, level[0]), positive(level[1])
         if price is not None and size is not None:
             sizes.setdefault(price, []).append(size)
     return [(price, math.fsum(sizes[price])) for price in sorted(sizes, reverse=bids)][:max_levels]

@@ -43,8 +43,7 @@ def log_returns(rows: Sequence[Row], price: str, starts: Sequence[int], max_gap:
     for i, row in enumerate(rows):
         if starts[i] == i or (last is not None and row["ts"] - last["ts"] > max_gap * NS):
             last = None
-        known = row[price] is not None and last is not None
-        returns.append(math.log(row[price] / last[price]) if known and last is not None else None)
+        returns.append(log_of(row[price], last[price]) if last is not None else None)
         last = row if row[price] is not None else last
     return returns
 
@@ -78,6 +77,17 @@ def sample_std(values: Iterable[float | None]) -> float | None:
 def ratio(above: float | None, below: float | None) -> float | None:
     """``above / below``; None if either is missing or ``below`` is zero."""
     return above / below if above is not None and below is not None and below != 0 else None
+
+
+def to_price(above: float | None, price: float | None) -> float | None:
+    """``above / price``; None if either is missing or the price is not above zero."""
+    return above / price if above is not None and price is not None and price > 0 else None
+
+
+def log_of(price: float | None, before: float | None) -> float | None:
+    """``ln(price / before)``; None unless both are above zero."""
+    both = price is not None and before is not None and min(price, before) > 0
+    return math.log(price / before) if both else None  # type: ignore[operator]
 
 
 def imbalance(x: float | None, y: float | None) -> float | None:

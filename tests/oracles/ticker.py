@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.oracles.clock import calendar
-from tests.oracles.rows import Row, by_key, finite, key_of, not_negative, output_order, positive
-from tests.oracles.segments import imbalance, mean, ratio, sample_std, segment_age, segment_starts, window
+from tests.oracles.rows import Row, by_key, finite, key_of, not_negative, output_order, positive, price_of
+from tests.oracles.segments import imbalance, mean, sample_std, segment_age, segment_starts, to_price, window
 
 PRICES = ("bid", "ask", "last", "open", "high", "low", "close", "vwap")
-VOLUMES = ("bid_volume", "ask_volume", "base_volume", "quote_volume")
+SIZES = ("bid_volume", "ask_volume")
+VOLUMES = ("base_volume", "quote_volume")
 
 
 def canonical(raw: Row) -> Row:
     """One ticker, cleaned."""
     return {
         **key_of(raw),
-        **{name: positive(raw.get(name)) for name in PRICES},
+        **{name: price_of(raw, raw.get(name)) for name in PRICES},
+        **{name: positive(raw.get(name)) for name in SIZES},
         **{name: not_negative(raw.get(name)) for name in VOLUMES},
         **{name: finite(raw.get(name)) for name in ("change", "percentage")},
     }
@@ -55,8 +57,8 @@ def _row(ticker: Row, age: float) -> Row:
         **{name: ticker[name] for name in ("bid", "ask", "bid_volume", "ask_volume", "last")},
         "mid_price": mid,
         "spread": spread,
-        "relative_spread": ratio(spread, mid),
+        "relative_spread": to_price(spread, mid),
         "volume_imbalance": imbalance(ticker["bid_volume"], ticker["ask_volume"]),
         "range_24h": day_range,
-        "range_24h_pct": ratio(100 * day_range, low) if day_range is not None else None,
+        "range_24h_pct": to_price(100 * day_range, low) if day_range is not None else None,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.oracles.clock import calendar
-from tests.oracles.rows import Row, by_key, key_of, output_order, positive, sign_of
+from tests.oracles.rows import Row, by_key, key_of, output_order, positive, price_of, sign_of
 from tests.oracles.segments import log_returns, ratio, segment_age, segment_starts, total, window
 
 
@@ -14,7 +14,7 @@ def canonical(raw: Row) -> Row:
     return {
         **key_of(raw),
         "trade_id": raw.get("trade_id"),
-        "price": positive(raw.get("price")),
+        "price": price_of(raw, raw.get("price")),
         "amount": positive(raw.get("amount")),
         "side": sign_of(raw.get("side")),
     }
@@ -31,7 +31,9 @@ def features(raw: Iterable[Row], windows: Sequence[int] = (60, 300, 900), max_ga
     out: list[Row] = []
     for trades in by_key(canonical(row) for row in raw):
         starts = segment_starts(trades, max_gap)
-        returns = log_returns(trades, "price", starts, max_gap)
+        for trade in trades:
+            trade["traded_price"] = trade["price"] if trade["amount"] is not None else None
+        returns = log_returns(trades, "traded_price", starts, max_gap)
         for i, trade in enumerate(trades):
             row = _row(trade, segment_age(trades, i, starts[i], windows), returns[i])
             for seconds in windows:

@@ -44,7 +44,7 @@ def test_a_level_on_an_edge_lies_beyond_it(tmp_path: Path) -> None:
 def test_a_hair_before_an_edge_is_not_on_it(tmp_path: Path) -> None:
     mid = 10_000.0
     near, on = 2e-6, 5e-7
-    side = lambda sign: [(mid + sign * (bps), 1.0) for bps in (1, 5 - near, 10 - on, 25 + near)]  # noqa: E731
+    side = lambda sign: [(mid + sign * (bps), 1.0) for bps in (1, 5 - near, 10 - on, 25 + near, 60)]  # noqa: E731
     row = check_snapshots(tmp_path, _books((side(-1), side(1))))[0]
     assert [row[f"bid_vol_band_{band}bps"] for band in ("0_5", "5_10", "10_25", "25_50")] == [2.0, 0.0, 1.0, 1.0]
 

@@ -208,7 +208,9 @@ class Builder:
             copy=self.planner.compiler.copy(model, scope, str(inspection.target(target))),
         )
         constants = {key: task.unit.typed(key) for key in KEYS if key in task.unit}
-        kernels = KernelCopy(model.chain, statements, constants, inspection.connection, self.cursors, inspection.sql)
+        kernels = KernelCopy(
+            model.chain, statements, constants, inspection.connection, self.cursors, inspection.sql, bench.notes
+        )
         content = states.encode(kernels.run(start), model.chain.identity)
         inspection.settle(target, task.want.version)
         (bench.staged / states.STATE_FILE).write_bytes(content)

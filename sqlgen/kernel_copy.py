@@ -73,6 +73,8 @@ class KernelCopy:
     """Those that run a statement now are in it."""
     sql: list[str]
     """Each statement is added before it runs."""
+    notes: list[str]
+    """Remarks of the kernels are added."""
 
     def run(self, start: Snapshot) -> Snapshot:
         """Copy the unit; the state after its last row. ``start`` stays as it is."""
@@ -106,6 +108,7 @@ class KernelCopy:
                     raise pipe.error from None
                 raise
             pipe.drain()
+            self.notes += pipe.notes
             return pipe.end()
 
     @contextlib.contextmanager

@@ -92,6 +92,8 @@ class Pipe:
     trades: TradeFeed | None = None
     constants: dict[str, Any] = field(default_factory=dict)
     """Columns of the partition, for kernels that give other rows than they were given."""
+    notes: list[str] = field(default_factory=list)
+    """What the kernels remark on the rows, once all have passed."""
     error: BaseException | None = None
     """What stopped the pass; DuckDB would tell only its text."""
 
@@ -142,6 +144,8 @@ class Pipe:
             added = [arrow(given[column.name], column) for column in self.chain.outputs]
             kept = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns
             yield pa.RecordBatch.from_arrays([*kept, *added], schema=schema)
+        for kernel in self.chain.kernels:
+            self.notes += kernel.notes(self.state.kernels[kernel.name])
         if self.chain.replaces_rows:
             kernel = self.chain.kernels[0]
             waiting = kernel.waiting(self.state.kernels[kernel.name])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from udfs import feed as feeds
 from udfs import levels as books
 from udfs import snapshots
-from udfs.feed import BETWEEN, KEPT, LOGGED, MODE, Feed
+from udfs.feed import BETWEEN, KEPT, LOGGED, LOST, MODE, WAITED, Feed
 from udfs.jit import jit
 from udfs.kernel import Array, Batch, Column, Kernel, State
 from udfs.levels import Levels
@@ -69,7 +69,7 @@ class Book(Kernel):
     """Books from level updates."""
 
     name = "book"
-    version = 2
+    version = 3
     doc = "Order books from level updates (L2)"
     replaces_rows = True
     options = snapshots.OPTIONS
@@ -100,8 +100,12 @@ class Book(Kernel):
         state |= {"watch": watch, "waiting_levels": waiting.levels, "waiting_facts": waiting.facts}
         return snapshots.arrays(rows, count)
 
+    def notes(self, state: State) -> Sequence[str]:
+        return snapshots.waited(int(state["place"][WAITED]), int(state["place"][LOST]), "change", "snapshot")
+
     def waiting(self, state: State) -> Sequence[Array]:
-        # A message whose last row is missing does not go on in the next partition.
         state["place"] = state["place"].copy()
+        # A message whose last row is missing does not go on in the next partition.
         state["place"][MODE] = BETWEEN
+        state["place"][WAITED] = state["place"][LOST] = 0
         return snapshots.take_waiting(state, self.given["max_levels"])

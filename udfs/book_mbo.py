@@ -23,7 +23,9 @@ from udfs.snapshots import Rows, Rules, break_off, give, let_go
 
 _ADD, _CANCEL, _MODIFY, _CLEAR = ord("A"), ord("C"), ord("M"), ord("R")
 _LAST, _TOP_OF_BOOK, _SNAPSHOT, _MAYBE_BAD_BOOK = 128, 64, 32, 4
-_SYNCED, _TOUCHED = 0, 1
+_SYNCED, _TOUCHED, _WAITED, _LOST = 0, 1, 2, 3
+"""Of ``place``: whether the book is known; whether the event changed it; of this partition, records that have waited
+for a clear since the book was last known, and those before them that no book came of."""
 
 
 class Events(NamedTuple):
@@ -120,10 +122,14 @@ def _apply(
             break_off(levels, watch)
         _clear(orders, levels)
         place[_SYNCED] = 1
+        place[_LOST] += place[_WAITED]
+        place[_WAITED] = 0
     elif flags & _TOP_OF_BOOK and action == _ADD:
         _replace_side(levels, side, price, size)
         place[_SYNCED] = 1
     elif place[_SYNCED] == 0:
+        if action in (_ADD, _CANCEL, _MODIFY):
+            place[_WAITED] += 1
         return
     elif action == _ADD:
         _add(orders, levels, side, number, price, size)
@@ -171,7 +177,7 @@ class BookMbo(Kernel):
     """Books from single orders."""
 
     name = "book_mbo"
-    version = 1
+    version = 2
     doc = "Order books from single orders (L3, market by order)"
     replaces_rows = True
     options = snapshots.OPTIONS
@@ -186,7 +192,7 @@ class BookMbo(Kernel):
         return snapshots.columns(self.given["max_levels"])
 
     def start(self) -> State:
-        own = {"place": np.zeros(2, np.int64), "publisher": np.empty(0, np.int64)}
+        own = {"place": np.zeros(4, np.int64), "publisher": np.empty(0, np.int64)}
         orders = tables.as_state(tables.empty(tables.FEWEST))
         return own | books.empty_levels() | orders | snapshots.start(self.given["max_levels"])
 
@@ -209,7 +215,12 @@ class BookMbo(Kernel):
         state |= {"waiting_levels": waiting.levels, "waiting_facts": waiting.facts}
         return snapshots.arrays(rows, count)
 
+    def notes(self, state: State) -> Sequence[str]:
+        return snapshots.waited(int(state["place"][_WAITED]), int(state["place"][_LOST]), "record", "clear (action R)")
+
     def waiting(self, state: State) -> Sequence[Array]:
+        state["place"] = state["place"].copy()
+        state["place"][_WAITED] = state["place"][_LOST] = 0
         # Not before: when a table grows or shrinks must not depend on how the records come in batches.
         state |= tables.as_state(tables.fitted(tables.of(state)))
         return snapshots.take_waiting(state, self.given["max_levels"])

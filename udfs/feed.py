@@ -21,10 +21,11 @@ from udfs.snapshots import break_off
 BETWEEN, PATCH, SKIP, SEED, KEEP, LOG = 0, 1, 2, 3, 4, 5
 """What becomes of the levels of the message at hand: there is none; they change the book; nothing; they become a book
 that the log continues; they become the snapshot that waits; they go into the log."""
-SYNCED, BOOK_ID, FROM_OUTSIDE, MODE, TOUCHED, KEPT, KEPT_ID, LOGGED = 0, 1, 2, 3, 4, 5, 6, 7
+SYNCED, BOOK_ID, FROM_OUTSIDE, MODE, TOUCHED, KEPT, KEPT_ID, LOGGED, WAITED, LOST = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 """Of ``place``: whether the book is known; the id up to which; whether by a snapshot from outside that no delta has
 continued yet; what becomes of the message; whether it has a level; number of levels of the snapshot that waits, and
-its id; number of rows in the log."""
+its id; number of rows in the log; of this partition, deltas that have waited for a snapshot since the book was last
+known, and those before them that no book came of."""
 _TAKE, _DROP, _GAP = 0, 1, 2
 MOST_LOGGED = 200_000
 """Rows. A log that would become longer is begun anew: snapshots are newer than what it then loses."""
@@ -128,6 +129,8 @@ def _begin_snapshot(feed: Feed, levels: Levels, watch: NDArray[np.int64], first:
     if place[SYNCED] and book != NO_INTEGER and first != NO_INTEGER and not book <= first <= book + 1:
         break_off(levels, watch)
     # What waited is older than this snapshot. That the book is replaced is no break by itself.
+    place[LOST] += place[WAITED]
+    place[WAITED] = 0
     place[SYNCED] = 0
     lose(feed, levels, watch)
     levels.counts[:] = 0
@@ -174,6 +177,7 @@ def _spoil(feed: Feed, levels: Levels, watch: NDArray[np.int64]) -> None:
     elif place[MODE] == KEEP:
         place[KEPT] = 0
     place[MODE] = SKIP
+    place[TOUCHED] = 1
 
 
 @jit
@@ -190,6 +194,9 @@ def take(
     """One row of the message at hand."""
     place = feed.place
     mode = place[MODE]
+    if place[SYNCED] == 0 and place[TOUCHED] == 0 and mode in (LOG, SKIP) and not np.isnan(side):
+        place[WAITED] += 1
+        place[TOUCHED] = 1
     if _cannot_be_read(side, price, size):
         _spoil(feed, levels, watch)
     elif mode == LOG:
@@ -272,6 +279,8 @@ def end(feed: Feed, levels: Levels, last: int) -> bool:
         place[FROM_OUTSIDE] = 1
         place[BOOK_ID] = last
         _replay(feed, levels)
+        if place[SYNCED]:
+            place[WAITED] = 0
     elif mode == KEEP:
         place[KEPT_ID] = last
     return False
@@ -279,7 +288,7 @@ def end(feed: Feed, levels: Levels, last: int) -> bool:
 
 def start() -> State:
     """Before the first message of a history."""
-    place = np.zeros(8, np.int64)
+    place = np.zeros(10, np.int64)
     place[BOOK_ID] = place[KEPT_ID] = NO_INTEGER
     return {
         "place": place,

@@ -125,6 +125,10 @@ class Kernel(ABC):
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         """One array per output; ``state`` is brought to where it stands after the batch (arrays may be replaced)."""
 
+    def notes(self, state: State) -> Sequence[str]:
+        """Remarks for the user on the rows of a partition, at its end: those of which nothing came, say."""
+        return ()
+
     def waiting(self, state: State) -> Sequence[Array]:
         """Where rows are replaced: those that wait in ``state`` for rows to come, one array per output.
 

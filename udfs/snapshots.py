@@ -192,6 +192,23 @@ def arrays(rows: Rows, count: int) -> Sequence[Array]:
     )
 
 
+def waited(waiting: int, lost: int, what: str, wanted: str) -> Sequence[str]:
+    """Notes on messages of a partition that gave no rows, for want of a ``wanted``."""
+    notes = []
+    if lost:
+        notes.append(f"{_counted(lost, what)} came before a {wanted}, and no book is made of them")
+    if waiting:
+        notes.append(
+            f"no {wanted}: {_counted(waiting, what)} waited for one. Put one into the files, or begin with files that"
+            " have one (docs/order-books.md says what it is for each feed)"
+        )
+    return notes
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
+
+
 def take_waiting(state: State, depth: int) -> Sequence[Array]:
     """The row that waits, which then waits no more: its interval ends with the partition."""
     waiting = Rows(state["waiting_levels"], state["waiting_facts"])

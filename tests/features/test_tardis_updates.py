@@ -247,3 +247,43 @@ def test_the_shell_reads_what_goes_into_the_kernel(tmp_path: Path) -> None:
         named |= {"is_snapshot", "feed_break"} if first else set()
         named |= {"ts"} if want["message_end"] else set()
         assert {name: row[name] for name in named} == {name: want[name] for name in named}
+
+
+# --- Venues that send snapshots only ----------------------------------------------------------------------------------
+
+
+def whole_books(table: Table) -> list[Message]:
+    """A message is what has one local_timestamp, and all of the book."""
+    by_arrival: dict[str, list[tuple[str, ...]]] = {}
+    for row in table.rows:
+        assert not isinstance(row, str)
+        by_arrival.setdefault(row[3], []).append(row)
+    latest, found = 0, []
+    for rows in by_arrival.values():
+        latest = max(latest, *(int(row[2]) * 1000 for row in rows))
+        levels = tuple((1 if row[5] == "bid" else -1, float(row[6]), float(row[7])) for row in rows)
+        found.append(Message(latest, levels, snapshot=True))
+    return found
+
+
+def test_where_every_row_is_a_snapshot_each_message_is_a_whole_book(tmp_path: Path) -> None:
+    """As Bitget's: no level of a message stays in the next one, and that a book is replaced is no break."""
+    table = table_of(feed(31, snapshots=1.0, late=0.0))
+    assert {row[4] for row in table.rows} == {"true"}
+    write(tmp_path, table)
+    run(project(tmp_path, SOURCE), "--select", "book")
+    rows = book_rows(tmp_path)
+    assert rows == level_books(whole_books(table), depth=DEPTH)
+    assert len(rows) > 30
+    assert max(row["bid_levels"] for row in rows) <= 24  # two messages of twelve levels may share a time
+    assert not any(row["feed_reset"] for row in rows)
+
+
+def test_a_file_without_a_snapshot_is_told(tmp_path: Path) -> None:
+    left = [dataclasses.replace(message, snapshot=False) for message in feed(6, count=10)]
+    table = table_of(left)
+    write(tmp_path, table)
+    outcome = run(project(tmp_path, SOURCE), "--select", "book")
+    changes = len({row[3] for row in table.rows})
+    assert f"no snapshot: {changes} changes waited for one" in outcome.out + outcome.err
+    assert not list((tmp_path / "lake/book").rglob("*.parquet"))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.kernels import feeds
 from tests.kernels.driving import Row
-from tests.kernels.feeds import Builder, books, same_state, updates
-from tests.oracles.books import Message, level_books
+from tests.kernels.feeds import Builder, books, records, same_state, updates
+from tests.oracles.books import LAST, Event, Message, level_books
 from udfs import feed as rules
 from udfs.kernel import NANOSECONDS as S
 from udfs.kernel import NO_INTEGER
@@ -465,3 +465,61 @@ def test_integers_are_what_they_were() -> None:
     batch = Builder("book").batch(updates([Message(1, BASE, snapshot=True)]))
     assert batch["first_id"].tolist() == [NO_INTEGER] * len(BASE)
     assert tuple(Builder("book").kernel.integers()) == feeds.IDS
+
+
+# --- What waits for a snapshot ----------------------------------------------------------------------------------------
+
+
+def notes(name: str, rows: list[Row], *cuts: int) -> list[str]:
+    """Remarks of a kernel at the end of a partition, said of another one after it no more."""
+    kernel = Builder(name, max_levels=DEPTH).kernel
+    _, state = books(name, rows, cuts, max_levels=DEPTH)
+    said = list(kernel.notes(state[name]))
+    kernel.waiting(state[name])
+    assert list(kernel.notes(state[name])) == []
+    return said
+
+
+def changes(count: int, first: int | None = 100) -> list[Message]:
+    one = ((BID, 10.0, 1.0), (ASK, 11.0, 1.0))
+    ids = [None if first is None else first + k for k in range(count)]
+    return [Message(k * S, one, first=number, last=number) for k, number in enumerate(ids)]
+
+
+@pytest.mark.parametrize("first", [100, None])
+def test_changes_that_wait_are_counted(first: int | None) -> None:
+    """Once each, not by level; a message without levels is none. With ids and without."""
+    end = None if first is None else first + 20
+    rows = updates([*changes(20, first), Message(30 * S, (), first=end, last=end)])
+    for cuts in ((), (7,), range(1, 40, 3)):
+        [said] = notes("book", rows, *cuts)
+        assert said.startswith("no snapshot: 20 changes waited for one. ")
+
+
+def test_changes_that_a_snapshot_from_outside_has_or_that_continue_it_are_not_lost() -> None:
+    assert notes("book", updates([*changes(5), Message(6 * S, BASE, snapshot=True, last=102)])) == []
+    gap = [*changes(5), Message(6 * S, BASE, snapshot=True, last=90)]
+    assert notes("book", updates(gap))[0].startswith("no snapshot: 5 changes waited for one. ")
+
+
+def test_changes_before_a_snapshot_of_the_feed_are_lost() -> None:
+    snapshot = Message(9 * S, BASE, snapshot=True, first=200, last=200)
+    late = Message(10 * S, ((BID, 10.0, 2.0),), first=300, last=300)
+    assert notes("book", updates([*changes(3), snapshot])) == [
+        "3 changes came before a snapshot, and no book is made of them"
+    ]
+    lost, waits = notes("book", updates([*changes(3), snapshot, late]))
+    assert lost.startswith("3 changes came before")
+    assert waits.startswith("no snapshot: 1 change waited for one. ")
+
+
+def test_records_that_wait_for_a_clear_are_counted() -> None:
+    def event(k: int, action: str) -> Event:
+        return Event(k * S, action, BID, k, 10.0, 1.0, LAST)
+
+    waiting = records([*(event(k, "A") for k in range(4)), event(9, "T")])
+    assert notes("book_mbo", waiting)[0].startswith("no clear (action R): 4 records waited for one. ")
+    cleared = [event(1, "A"), event(2, "R"), event(3, "A")]
+    lost = "1 record came before a clear (action R), and no book is made of them"
+    assert notes("book_mbo", records(cleared)) == [lost]
+    assert notes("book_mbo", records(cleared[1:])) == []

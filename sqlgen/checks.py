@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import graphlib
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlgen import config as configuration
-from sqlgen.config import Config, Source
+from sqlgen.config import LONGEST_LOOKBACK, Config, Source
 from sqlgen.errors import Problem, TemplateError, nearest
 from sqlgen.keys import fixed_keys
-from sqlgen.model import TRADES, Model, ModelInput, adapter_template, build_order, quarantine_of
+from sqlgen.model import TRADES, Model, ModelInput, adapter_template, build_order
 from sqlgen.options import Option
 from sqlgen.partitions import KEYS
+from sqlgen.pathchecks import same_names, shared_folders
 from sqlgen.patterns import PathPattern
 from sqlgen.quality import Check, twice, unknown
 from sqlgen.templates import Header, Library
@@ -146,10 +146,15 @@ class Checker:
 
     def _lookback(self, at: KeyPath, spec: configuration.Model, options: Mapping[str, Any]) -> float:
         try:
-            return self.library.lookback(spec.sql, options)
+            lookback = self.library.lookback(spec.sql, options)
         except Exception as error:  # any failure of the header's expression is the template author's to mend
             self.add((*at, "sql"), f"template '{spec.sql}': lookback in its header fails: {error}")
             return 0.0
+        if not 0 <= lookback <= LONGEST_LOOKBACK:
+            limit = f"0 to {LONGEST_LOOKBACK:,} are possible"
+            self.add((*at, "options"), f"with these options it looks back {lookback:g} s; {limit}")
+            return 0.0
+        return lookback
 
     def _inputs(
         self, at: KeyPath, spec: configuration.Model, header: Header | None, kernels: Chain | None
@@ -264,19 +269,11 @@ class Checker:
             for problem in unknown(check, columns) if columns else ():
                 self.add((*at, number), f"{check.title}: {problem} The model keeps: {', '.join(columns)}")
 
-    def collisions(self) -> None:
-        """No two models may publish into one folder, nor into each other's or a source's."""
-        taken: dict[str, tuple[str, ...]] = {
-            f"sources.{name}": (source.path,) for name, source in self.config.sources.items()
-        }
-        for name, model in self.config.models.items():
-            path = model.output.path
-            own = (path, quarantine_of(path))
-            for other, places in taken.items():
-                pair = next((pair for pair in itertools.product(own, places) if _overlap(*pair)), None)
-                if pair is not None:
-                    self.add(("models", name, "output", "path"), f"'{pair[0]}' overlaps '{pair[1]}' of {other}")
-            taken[f"models.{name}"] = own
+    def paths(self) -> None:
+        """No source or model has the name, or lies in the folder, of another."""
+        lake = self.document.path.parent / self.config.lake
+        for at, message in (*same_names(self.config), *shared_folders(self.config, lake)):
+            self.add(at, message)
 
     def deletions(self, models: Mapping[str, Model]) -> None:
         """Deleting inputs is safe only where nothing will ever want to read them again."""
@@ -321,9 +318,3 @@ class Checker:
         except graphlib.CycleError as error:
             cycle = error.args[1]
             self.add(("models", cycle[0]), f"models need each other: {' -> '.join(reversed(cycle))}. Break the circle")
-
-
-def _overlap(left: str, right: str) -> bool:
-    first, second = left.strip("/").split("/"), right.strip("/").split("/")
-    shared = min(len(first), len(second))
-    return first[:shared] == second[:shared]

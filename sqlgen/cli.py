@@ -82,6 +82,7 @@ def compile_models(
 ) -> None:
     """Write every model's SQL to target/compiled/MODEL.sql."""
     from sqlgen.statements import WHOLE_TABLES
+    from sqlgen.storage import replace_text
 
     engine = open_engine(file)
     project = engine.project
@@ -94,7 +95,7 @@ def compile_models(
     folder.mkdir(parents=True, exist_ok=True)
     for name, model in compiled.items():
         path = folder / f"{name}.sql"
-        path.write_text(model.sql, encoding="utf-8")
+        replace_text(path, model.sql)
         typer.echo(f"{name}\t{path}")
 
 
@@ -175,6 +176,7 @@ def catalog(
 ) -> None:
     """Write target/catalog.sql: a view per source and model, for `duckdb -init target/catalog.sql`."""
     from sqlgen.catalog import catalog_sql
+    from sqlgen.storage import replace_text
 
     engine = open_engine(file)
     text = catalog_sql(engine)
@@ -183,7 +185,7 @@ def catalog(
         return
     path = engine.project.folder / "target" / "catalog.sql"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    replace_text(path, text)
     typer.echo(f"{path}\nOpen it with: duckdb -init {path}")
 
 

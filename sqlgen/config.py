@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from sqlgen.patterns import PathPattern
 from sqlgen.quality import Check
 from sqlgen.yamlfile import Document, KeyPath
 
+LONGEST_LOOKBACK = 10 * 366 * 86_400
+"""In seconds."""
 Compression = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "uncompressed"]
 
 
@@ -33,6 +36,19 @@ def _cron(value: str) -> str:
 def _local(value: str) -> str:
     if "://" in value:
         raise ValueError("object stores are not supported yet; give a local path")
+    if value.startswith("~") or "\\" in value:
+        raise ValueError(
+            "DuckDB reads ~ at the beginning, and a backslash, in its own way. Write the path out: ${HOME}/x"
+        )
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", value):
+        raise ValueError(
+            "a name is made of letters, digits and _, begins with no digit, and has at most 100 characters:"
+            " files and views are called by it"
+        )
     return value
 
 
@@ -49,6 +65,9 @@ def _pattern(value: str) -> str:
     return value
 
 
+Name = Annotated[str, AfterValidator(_name)]
+_SHOWN = 200
+"""Characters that are told of a value."""
 Folder = Annotated[str, AfterValidator(_relative)]
 
 
@@ -125,6 +144,7 @@ class Model(Node):
     lookback: float | None = Field(
         None,
         ge=0,
+        le=LONGEST_LOOKBACK,
         description="Seconds of earlier rows that are read and not emitted; default: what the template needs",
     )
     columns: Names = Field((), description="Keep only these columns of the result")
@@ -168,8 +188,8 @@ class Config(Node):
         ".sqlgen", description="Manifests, locks, run reports; relative to the lake"
     )
     defaults: Defaults = Field(Defaults(), description="Defaults")
-    sources: dict[str, Source] = Field({}, description="Raw data")
-    models: dict[str, Model] = Field({}, description="Tables to build")
+    sources: dict[Name, Source] = Field({}, description="Raw data")
+    models: dict[Name, Model] = Field({}, description="Tables to build")
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Config, Document]:
@@ -182,7 +202,9 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Config, 
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        problems += [_problem(document, details) for details in error.errors()]
+        told = {(problem.where, problem.path) for problem in problems}
+        found = [_problem(document, details) for details in error.errors()]
+        problems += [problem for problem in found if (problem.where, problem.path) not in told]
     if problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=lambda problem: _line(problem.where)))
     return config, document
@@ -208,15 +230,19 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _problem(document: Document, details: ErrorDetails) -> Problem:
-    keys = _yaml_keys(details["loc"])
+    keys = _yaml_keys(details["loc"], document)
     if keys not in document.lines and len(keys) == 4 and keys[2] == "output" and details["type"] != "missing":
         keys = ("defaults", "output", keys[3])
     return document.problem(keys, _message(details, keys))
 
 
-def _yaml_keys(location: tuple[int | str, ...]) -> KeyPath:
+def _yaml_keys(location: tuple[int | str, ...], document: Document) -> KeyPath:
     """The location without pydantic's own steps (the union branch, the validator's name)."""
-    return tuple(key for key in location if not (isinstance(key, str) and ("[" in key or key == "none")))
+    keys: KeyPath = ()
+    for key in location:
+        if (*keys, key) in document.lines or not (isinstance(key, str) and ("[" in key or key == "none")):
+            keys = (*keys, key)
+    return keys
 
 
 def _message(details: ErrorDetails, keys: KeyPath) -> str:
@@ -230,12 +256,17 @@ def _message(details: ErrorDetails, keys: KeyPath) -> str:
             expected = details["ctx"]["expected"]
             found = details["input"]
             known = [part.strip("' ") for part in expected.replace(" or ", ",").split(",")]
-            return f"found {found!r}, allowed: {expected}.{nearest(str(found), known)}"
+            return f"found {found!r:.{_SHOWN}}, allowed: {expected}.{nearest(f'{found!s:.{_SHOWN}}', known)}"
         case "value_error":
-            return f"found {details['input']!r}: {details['ctx']['error']}"
+            return f"found {details['input']!r:.{_SHOWN}}: {details['ctx']['error']}"
         case _:
             description = _description(keys)
-            return f"found {details['input']!r}: {details['msg']}" + (f" ({description})" if description else "")
+            scalar = details["type"] == "string_type" and isinstance(details["input"], bool | int | float | dt.date)
+            return (
+                f"found {details['input']!r:.{_SHOWN}}: {details['msg']}"
+                + (f" ({description})" if description else "")
+                + (". Write it in quotes" if scalar else "")
+            )
 
 
 def _models_of(annotation: Any) -> Iterator[type[Node]]:

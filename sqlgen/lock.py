@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -24,8 +25,10 @@ def run_lock(state: Path, wait: float = 0.0) -> Iterator[None]:
     path = state / "lock"
     try:
         state.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UsageError(f"{path} is a link, and would be written over. Remove it. Nothing was run") from error
         raise UsageError(f"cannot write to the state folder {state}: {error.strerror}. Nothing was run") from error
     try:
         _acquire(handle, path, wait)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 _SCALARS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
+
+
+def _as_text(value: Any) -> Any:
+    """A number as its text: YAML makes numbers of codes and volumes that are written without quotes."""
+    if isinstance(value, bool | dt.date):
+        raise ValueError("it is meant as text. Write it in quotes")
+    return str(value) if isinstance(value, int | float) else value
+
+
+_TEXT = BeforeValidator(_as_text)
 
 
 class Option(BaseModel):
@@ -31,15 +42,18 @@ class Option(BaseModel):
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        bounds = {name: bound for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None}
+        bounds: dict[str, Any] = {"allow_inf_nan": False} if self.type.endswith(("float", "float]")) else {}
+        bounds |= {name: bound for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None}
         if self.type == "map":
             known: Any = Literal[tuple(self.choices)] if self.choices else str
-            mapping: Any = dict[known, str]
+            mapping: Any = dict[known, Annotated[str, _TEXT]]
             return TypeAdapter(mapping)
         scalar = _SCALARS[self.type.removeprefix("list[").removesuffix("]")]
         bounded: Any = Annotated[scalar, Field(strict=scalar is not float, **bounds)]
         if self.choices is not None:
             bounded = Literal[tuple(self.choices)]
+        if scalar is str:
+            bounded = Annotated[bounded, _TEXT]
         if self.type.startswith("list["):
             return TypeAdapter(Annotated[list[bounded], Field(min_length=self.min_items)])
         return TypeAdapter(bounded)
@@ -50,4 +64,5 @@ class Option(BaseModel):
             return self.adapter.validate_python(value)
         except ValidationError as error:
             first = error.errors()[0]
-            raise ValueError(f"{first['msg']}, found {first['input']!r} ({self.type}: {self.doc})") from None
+            message = str(first.get("ctx", {}).get("error", first["msg"]))
+            raise ValueError(f"{message}, found {first['input']!r:.200} ({self.type}: {self.doc})") from None

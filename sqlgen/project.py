@@ -61,7 +61,7 @@ def load(path: Path) -> Project:
     models = {name: model for name, spec in config.models.items() if (model := checker.model(name, spec)) is not None}
     for name, source in config.sources.items():
         checker.rows(("sources", name, "checks"), source.checks)
-    checker.collisions()
+    checker.paths()
     checker.deletions(models)
     checker.unit_keys(models)
     if not checker.problems:

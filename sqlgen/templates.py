@@ -20,12 +20,11 @@ from typing import Any, Literal
 
 import jinja2
 import jinja2.sandbox
-import yaml
 from jinja2.bccache import Bucket
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from sqlgen import quoting
-from sqlgen.errors import TemplateError, nearest
+from sqlgen import quoting, yamlfile
+from sqlgen.errors import ConfigError, TemplateError, nearest
 from sqlgen.options import Option
 
 TEMPLATE_SUFFIX = ".sql.j2"
@@ -167,6 +166,8 @@ class Library:
         assert self.environment.loader is not None
         try:
             text, path, _ = self.environment.loader.get_source(self.environment, name)
+        except UnicodeDecodeError as error:
+            raise TemplateError(f"template '{name}' is not UTF-8: {error}. Save it as UTF-8") from None
         except jinja2.TemplateNotFound:
             looked = ", ".join(map(str, self.folders))
             raise TemplateError(
@@ -184,8 +185,11 @@ class Library:
         text, path = self.source_text(name)
         match = _HEADER.match(text)
         try:
-            return Header.model_validate((yaml.safe_load(match.group(1)) if match else None) or {})
-        except (yaml.YAMLError, ValidationError) as error:
+            document = yamlfile.parse(Path(path), match.group(1) if match else "")
+            if document.problems:
+                raise ConfigError(document.problems)
+            return Header.model_validate(document.data or {})
+        except (ConfigError, ValidationError) as error:
             raise TemplateError(f"template '{name}' ({path}): its header is not valid: {error}") from error
 
     def lookback(self, name: str, options: Mapping[str, Any]) -> float:

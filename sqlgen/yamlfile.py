@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from sqlgen.errors import ConfigError, Problem
 
 KeyPath = tuple[str | int, ...]
 
+MOST_BYTES = 8 << 20
+MOST_VALUES = 300_000
+"""Of a file, with what its aliases repeat."""
+_MOST_BITS = 10_000
+"""Of a number; Python does not print a much longer one."""
+_MERGE = "tag:yaml.org,2002:merge"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -39,27 +46,45 @@ class Document:
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
     """Read a YAML file; :class:`ConfigError` where it cannot be read or is not YAML."""
-    document = Document(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError(
             [Problem(str(path), "", "no such file. Name it: sqlgen COMMAND path/to/models.yaml")]
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), "", f"cannot be read: {error}")]) from None
-    loader = yaml.SafeLoader(text)
+    except OSError as error:
+        raise ConfigError([Problem(str(path), "", f"cannot be read: {error.strerror or error}")]) from None
+    if len(content) > MOST_BYTES:
+        raise ConfigError([Problem(str(path), "", f"larger than {MOST_BYTES >> 20} MB. Is it the right file?")])
     try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"cannot be read: byte {content[error.start]:#04x} is not UTF-8. Save the file as UTF-8"
+        raise ConfigError([Problem(f"{path}:{line}", "", message)]) from None
+    return parse(path, text, os.environ if environ is None else environ)
+
+
+def parse(path: Path, text: str, environ: Mapping[str, str] | None = None) -> Document:
+    """Read the YAML ``text`` of a file; without ``environ``, variables in it stay as they are."""
+    document = Document(path)
+    loader: yaml.SafeLoader | None = None
+    try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        reader = _Reader(document, loader, os.environ if environ is None else environ)
-        document.data = reader.read(node, ()) if node is not None else {}
+        document.data = _Reader(document, loader, environ).read(node, ()) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError([Problem(f"{path}:{line}", "", f"not valid YAML: {error.problem}")]) from None
-    except yaml.YAMLError as error:
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"not valid YAML: the character U+{error.character:04X} must not stand in it"
+        raise ConfigError([Problem(f"{path}:{line}", "", message)]) from None
+    except RecursionError:
+        line = loader.line + 1 if loader is not None else 1
+        raise ConfigError([Problem(f"{path}:{line}", "", "not valid YAML: nested too deeply")]) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise ConfigError([Problem(str(path), "", f"not valid YAML: {error}")]) from None
-    finally:
-        loader.dispose()
     return document
 
 
@@ -67,51 +92,98 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
 class _Reader:
     document: Document
     loader: yaml.SafeLoader
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] | None
+    _around: set[int] = field(default_factory=set)
+    """Nodes that are being read, by their identity: an anchor among them holds itself."""
+    _count: int = 0
 
     def read(self, node: yaml.Node, keys: KeyPath) -> Any:
-        self.document.lines.setdefault(keys, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, keys)
-        if isinstance(node, yaml.SequenceNode):
+        self.document.lines.setdefault(keys, _line(node))
+        self._count += 1
+        if self._count > MOST_VALUES:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {MOST_VALUES} values, with those that aliases (*name) repeat. Leave some out",
+                problem_mark=node.start_mark,
+            )
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, keys)
+        if id(node) in self._around:
+            return self._problem(keys, _line(node), "an anchor that holds itself. Write it out")
+        self._around.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, keys)
             return [self.read(item, (*keys, index)) for index, item in enumerate(node.value)]
-        return self._scalar(node, keys)
+        finally:
+            self._around.discard(id(node))
 
-    def _mapping(self, node: yaml.MappingNode, keys: KeyPath) -> dict[Any, Any]:
-        self.loader.flatten_mapping(node)
-        result: dict[Any, Any] = {}
+    def _problem(self, keys: KeyPath, line: int, message: str) -> None:
+        self.document.problems.append(Problem(f"{self.document.path}:{line}", ".".join(map(str, keys)), message))
+
+    def _mapping(self, node: yaml.MappingNode, keys: KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        merged: list[yaml.Node] = []
         for key_node, value_node in node.value:
-            key = self.loader.construct_object(key_node, deep=True)
-            key = key if isinstance(key, str) else str(key)
+            if key_node.tag == _MERGE:
+                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._problem(keys, _line(key_node), "a key must be a name, and no list or mapping. Quote it")
+                continue
+            key = self._text(key_node.value, keys, _line(key_node))
             inner = (*keys, key)
             if key in result:
                 first = self.document.lines[inner]
-                self.document.problems.append(
-                    Problem(
-                        f"{self.document.path}:{key_node.start_mark.line + 1}",
-                        ".".join(map(str, inner)),
-                        f"the key stands twice (first on line {first}). Keep one of them",
-                    )
-                )
+                self._problem(inner, _line(key_node), f"the key stands twice (first on line {first}). Keep one of them")
                 continue
-            self.document.lines[inner] = key_node.start_mark.line + 1
+            self.document.lines[inner] = _line(key_node)
             result[key] = self.read(value_node, inner)
+        for value_node in merged:
+            found = self.read(value_node, keys)
+            if isinstance(found, dict):
+                result = found | result
+            elif found is not None:
+                self._problem(keys, _line(value_node), "<< takes a mapping, or a list of mappings")
         return result
 
-    def _scalar(self, node: yaml.Node, keys: KeyPath) -> Any:
-        assert isinstance(node, yaml.ScalarNode)
-        if "${" not in node.value:
-            return self.loader.construct_object(node, deep=True)
-        text = _VARIABLE.sub(lambda match: self._variable(match, keys), node.value)
-        plain = node.style is None
-        tag = self.loader.resolve(yaml.ScalarNode, text, (plain, not plain))  # type: ignore[no-untyped-call]
-        return self.loader.construct_object(yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style))
+    def _scalar(self, node: yaml.ScalarNode, keys: KeyPath) -> Any:
+        text, tag = node.value, node.tag
+        if self.environ is not None and "${" in text:
+            text = _VARIABLE.sub(lambda match: self._variable(match, keys), text)
+            plain = node.style is None
+            tag = self.loader.resolve(yaml.ScalarNode, text, (plain, not plain))  # type: ignore[no-untyped-call]
+        text = self._text(text, keys, _line(node))
+        try:
+            value = self.loader.construct_object(
+                yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style), deep=True
+            )
+        except (yaml.YAMLError, ValueError, OverflowError, LookupError, TypeError, AttributeError) as error:
+            said = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+            kind = tag.rpartition(":")[2]
+            self._problem(keys, _line(node), f"found {text[:80]!r}, which is no {kind}: {said!s:.200}")
+            return text
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            self._problem(keys, _line(node), f"found a number of {len(text)} characters, which nothing here can be")
+            return 0
+        return value
+
+    def _text(self, text: str, keys: KeyPath, line: int) -> str:
+        """``text``, without what neither a file's name nor a terminal takes: such characters are a problem."""
+        bad = re.search(r"[\x00\ud800-\udfff]", text)
+        if bad is None:
+            return text
+        self._problem(keys, line, f"the character U+{ord(bad.group()):04X} must not stand in a text")
+        return re.sub(r"[\x00\ud800-\udfff]", "", text)
 
     def _variable(self, match: re.Match[str], keys: KeyPath) -> str:
         name, default = match.group(1), match.group(2)
-        value = self.environ.get(name) or default
+        value = (self.environ or {}).get(name) or default
         if value is None:
             message = f"environment variable {name} is not set. Set it, or give a default: ${{{name}:-value}}"
             self.document.problems.append(self.document.problem(keys, message))
             return name
         return value
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1

@@ -71,7 +71,7 @@ models:
         " symbol, unreadable",
         "models.yaml:10: models.m.inputs.t.optinal: unknown key. Did you mean 'optional'?"
         " Allowed: date_end, date_start, exchange, optional, ref, symbol",
-        "models.yaml:11: models.m.tags.0: found 1: Input should be a valid string",
+        "models.yaml:11: models.m.tags.0: found 1: Input should be a valid string. Write it in quotes",
         "models.yaml:12: models.m.schedule: found 'sometimes': not a cron expression; an example:"
         " '*/15 * * * *' (every 15 minutes)",
         "models.yaml:13: models.m.batch_size: found 5: Input should be greater than or equal to 2048 (Rows that are"

@@ -190,6 +190,7 @@ LAYERS = [
     "templates",
     "checksql",
     "model",
+    "pathchecks",
     "checks",
     "project",
     "statements",
@@ -278,3 +279,15 @@ def test_the_lock_is_released_with_the_process(tmp_path: Path) -> None:
         assert str(os.getpid()) in (tmp_path / "lock").read_text()
     with run_lock(tmp_path):
         pass
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    from sqlgen.lock import run_lock
+
+    other = tmp_path / "precious.txt"
+    other.write_text("mine")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "lock").symlink_to(other)
+    with pytest.raises(UsageError, match="lock is a link, and would be written over"), run_lock(tmp_path / "state"):
+        pass
+    assert other.read_text() == "mine"

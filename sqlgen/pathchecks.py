@@ -1,0 +1,56 @@
+"""Checks of the names and the folders in models.yaml: none is, or lies in, another's."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlgen.config import Config
+from sqlgen.model import quarantine_of
+from sqlgen.yamlfile import KeyPath
+
+STATE = ".sqlgen"
+"""Folder of the lock and of what is staged, wherever the state is."""
+
+
+def same_names(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    """Sources, and models, whose names differ in their case alone: their views and files would be the same."""
+    for kind, names in (("sources", config.sources), ("models", config.models)):
+        taken: dict[str, str] = {}
+        for name in names:
+            other = taken.setdefault(name.lower(), name)
+            if other != name:
+                yield (kind, name), f"'{other}' has this name too: upper case makes no other one. Rename one of them"
+
+
+def shared_folders(config: Config, lake: Path) -> Iterator[tuple[KeyPath, str]]:
+    """Tables that lie in a source, the state or another table, and sources that lie in the state."""
+    states = (*dict.fromkeys((config.state, STATE)),)
+    taken: dict[str, tuple[str, ...]] = {"state": states}
+    for name, source in config.sources.items():
+        at: KeyPath = ("sources", name, "path")
+        yield from _overlaps(at, (source.path,), {"state": states}, lake)
+        taken[f"sources.{name}"] = (source.path,)
+    for name, model in config.models.items():
+        own = (model.output.path, quarantine_of(model.output.path))
+        yield from _overlaps(("models", name, "output", "path"), own, taken, lake)
+        taken[f"models.{name}"] = own
+
+
+def _overlaps(
+    at: KeyPath, own: tuple[str, ...], taken: dict[str, tuple[str, ...]], lake: Path
+) -> Iterator[tuple[KeyPath, str]]:
+    for other, places in taken.items():
+        pair = next((pair for pair in itertools.product(own, places) if _overlap(*pair, lake)), None)
+        if pair is not None:
+            advice = ". Give each a folder of its own" if other == "state" else ""
+            yield at, f"'{pair[0]}' overlaps '{pair[1]}' of {other}{advice}"
+
+
+def _overlap(left: str, right: str, lake: Path) -> bool:
+    """True where one folder is the other or lies in it, also by links."""
+    first, second = (Path(os.path.realpath(lake / path)).parts for path in (left, right))
+    shared = min(len(first), len(second))
+    return first[:shared] == second[:shared]

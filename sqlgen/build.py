@@ -30,6 +30,7 @@ from sqlgen.project import Project
 from sqlgen.quality import Count
 from sqlgen.quarantine import Quarantine
 from sqlgen.quoting import exact_path
+from sqlgen.reads import Looks, Reads
 from sqlgen.report import Status
 
 DATA_FILE = "data_0.parquet"
@@ -55,6 +56,8 @@ class Bench:
     inspection: Inspection
     notes: list[str]
     """For the user, in the order in which they came up; the report keeps them also where the task fails."""
+    looks: Looks
+    """Source files before they are read."""
 
     def clear(self) -> None:
         self.landing.clear()
@@ -70,6 +73,7 @@ class Builder:
     planner: Planner
     """With what is listed, and with what upstream models have published by now."""
     run_id: str
+    reads: Reads
     full_refresh: bool = False
     cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
     """Those that run a statement now, so that they can be interrupted."""
@@ -127,7 +131,8 @@ class Builder:
         compiler, model = self.planner.compiler, self.project.models[task.model]
         landing = Landing(compiler, self.project.lake, self._aside(task, "landing"), connection)
         inspection = Inspection(compiler, model, task.unit, self._quarantine(task), connection, sql)
-        return Bench(self._stage_folder(task), landing, inspection, notes)
+        looks = self.reads.look(file for part in task.slices for file in part.files)
+        return Bench(self._stage_folder(task), landing, inspection, notes, looks)
 
     @property
     def inputs(self) -> Inputs:
@@ -230,7 +235,7 @@ class Builder:
         inspection.quarantine.keep(old.quarantine if old is not None else ())
         done = old.contributed if old is not None else ()
         part = task.slices[0]
-        for file in new_files(part.files, done, model.config.delete_after_processing):
+        for file in new_files(part.files, done, self.planner.deletions):
             alone = dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),))
             scope = self.inputs.scope(alone, bench.landing)
             assert scope is not None
@@ -259,6 +264,8 @@ class Builder:
             published_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         )
         rows_in = self._rows_in(task, bench.landing)
+        # What is appended is never read again.
+        bench.notes.extend(self.reads.verify(bench.looks, may_grow=task.want.mode != "append"))
         # Before the table: only what a published record says of its quarantine is there for certain.
         inspection.quarantine.publish()
         if not files and not task.want.contributed and not task.want.state:

@@ -278,11 +278,13 @@ class Checker:
     def deletions(self, models: Mapping[str, Model]) -> None:
         """Deleting inputs is safe only where nothing will ever want to read them again."""
         doomed = {
-            entry.ref
+            other
             for model in models.values()
             if model.config.delete_after_processing
             for entry in model.inputs
             if entry.source is not None
+            for other, source in self.config.sources.items()
+            if (source.path, source.pattern) == (entry.source.path, entry.source.pattern)
         }
         for model in models.values():
             for entry in model.inputs:

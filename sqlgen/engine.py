@@ -13,6 +13,7 @@ from sqlgen import project as projects
 from sqlgen import quarantine, states
 from sqlgen.cleanup import clear_staging, delete_processed
 from sqlgen.compiler import CompiledModel, Compiler
+from sqlgen.deletions import Deletions
 from sqlgen.listing import ListingError, Placed, SourceListing, list_source
 from sqlgen.lock import run_lock
 from sqlgen.manifest import Manifest, Record, read_sidecar
@@ -21,6 +22,7 @@ from sqlgen.partitions import Partition
 from sqlgen.plan import Plan, Selection
 from sqlgen.planner import Planner
 from sqlgen.project import Project
+from sqlgen.reads import Reads
 from sqlgen.report import Report, ReportStore
 from sqlgen.rowkeys import RowKeys
 from sqlgen.runner import Runner, Settings, Watcher
@@ -99,14 +101,25 @@ class Engine:
             plan, planner = self._prepare(selection)
             self.index.save()
             report = Report.start(plan, selection)
-            runner = Runner(self.project, planner, self.manifest, self.reports, self.settings, watcher or Quiet())
+            reads = Reads(self.project.lake)
+            runner = Runner(
+                self.project, planner, self.manifest, self.reports, self.settings, watcher or Quiet(), reads
+            )
             if plan.tasks:
                 runner.run(plan, report, selection.full_refresh)
             elif always_report:
                 report.ended_at = report.started_at
                 self.reports.finish(report)
-            report.notes += [f"deleted after processing: {path}" for path in delete_processed(self.project, planner)]
+            self._delete_processed(planner, reads, report)
             return report
+
+    def _delete_processed(self, planner: Planner, reads: Reads, report: Report) -> None:
+        def listing(name: str) -> SourceListing:
+            return list_source(self.project, name, self.index)
+
+        cleaned = delete_processed(self.project, planner, listing, reads)
+        report.notes += [*(f"deleted after processing: {path}" for path in cleaned.deleted), *cleaned.notes]
+        report.errors = (*report.errors, *cleaned.errors)
 
     def due(self, models: Iterable[str]) -> tuple[str, ...]:
         """Those of ``models`` whose schedule has come up since their last run without failures."""
@@ -136,7 +149,16 @@ class Engine:
         compiler = _compiler(self.project, listings)
         records = {name: self.manifest.load(name) for name in self.project.models}
         present = {name: self._present(name, found) for name, found in records.items() if name in selection.models}
-        planner = Planner(self.project, compiler, listings, records, present, self._details, self._state_problem)
+        planner = Planner(
+            self.project,
+            compiler,
+            listings,
+            records,
+            present,
+            self._details,
+            self._state_problem,
+            Deletions(self.project.state / "deleted.ndjson"),
+        )
         plan = planner.plan(selection)
         plan.refused[:0] = [*errors.values(), *(found for listing in listings.values() for found in listing.unplaced)]
         plan.notes[:0] = [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlgen.compiler import Compiler, digest
+from sqlgen.deletions import Deletions
 from sqlgen.histories import Histories
 from sqlgen.listing import SourceListing
 from sqlgen.manifest import Record
@@ -32,6 +33,9 @@ class Inventory:
     """The record that lies beside a unit's data, which names each input file."""
     state_problem: Callable[[Model, Record], str] = lambda model, record: ""
     """Why the kernel state that a unit left cannot be used; empty where it can."""
+
+    deletions: Deletions = field(default_factory=Deletions)
+    """Source files that were deleted after processing."""
 
     def __post_init__(self) -> None:
         self.versions: dict[str, dict[Partition, str]] = {}

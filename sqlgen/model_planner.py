@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlgen.compiler import CompiledModel, digest
+from sqlgen.deletions import Deletions
 from sqlgen.histories import Histories
 from sqlgen.inventory import Inventory
 from sqlgen.manifest import Record
@@ -60,18 +61,15 @@ class ModelPlanner:
         return primary.source is not None and not self.inventory.listings[primary.ref].folder_exists
 
     def _inputs_are_deleted(self) -> bool:
-        """Whether files of a source of this model, or of one before it, are deleted after processing."""
+        """True if files of a source of this model, or of one before it, are deleted after processing."""
         models = self.inventory.project.models
-        doomed = {
-            entry.ref for model in models.values() if model.config.delete_after_processing for entry in model.inputs
-        }
         pending, refs = [self.model], set()
         while pending:
             for entry in pending.pop().inputs:
                 refs.add(entry.ref)
                 if entry.ref in models:
                     pending.append(models[entry.ref])
-        return bool(refs & doomed)
+        return bool(refs & self.inventory.project.deleting)
 
     def _build(self, unit: Partition, edges: Mapping[Partition, frozenset[Edge]]) -> Iterator[Task]:
         """The task of a unit, if it is not up to date, and before it those that mend the kernel state it needs."""
@@ -173,7 +171,7 @@ class ModelPlanner:
         contributed: tuple[tuple[str, int, int], ...] = ()
         if mode == "append":
             known = () if old is None or self.selection.full_refresh else old.contributed
-            files = new_files(slices[0].files, known, self.model.config.delete_after_processing)
+            files = new_files(slices[0].files, known, self.inventory.deletions)
             contributed = (*known, *((file.path, file.size, file.mtime_ns) for file in files))
         # What a merge gives depends on all that was merged before.
         merged = old.version if mode == "merge" and old is not None else ""
@@ -215,25 +213,35 @@ class ModelPlanner:
             )
             if note not in self.plan.notes:
                 self.plan.notes.append(note)
+        self._changed_files(old, slices)
         new = len(want.contributed) - len(old.contributed)
         if new:
             return f"{new} new input file(s) ({slices[0].ref})"
-        self.plan.notes += [
-            f"{self.model.name}: {file.path} changed after it was appended; its rows stay as they were"
-            for file in slices[0].files
-            if tuple(file) not in old.contributed
-        ]
         return ""
+
+    def _changed_files(self, old: Record, slices: tuple[Slice, ...]) -> None:
+        """Tell of files that changed after they were appended."""
+        fresh = {*new_files(slices[0].files, old.contributed, self.inventory.deletions)}
+        for file in slices[0].files:
+            if tuple(file) in old.contributed or file in fresh:
+                continue
+            what = f"{self.model.name}: {file.path} changed after it was appended; its rows stay as they were"
+            if slices[0].ref in self.inventory.project.deleting:
+                self.plan.refused.append(
+                    f"{what}, and it is not deleted. If these are other rows, give the file another name"
+                )
+            else:
+                self.plan.notes.append(what)
 
 
 def new_files(
-    files: Iterable[FileInfo], contributed: Iterable[tuple[str, int, int]], names_come_again: bool
+    files: Iterable[FileInfo], contributed: Iterable[tuple[str, int, int]], deletions: Deletions
 ) -> list[FileInfo]:
     """Files whose rows are not appended yet.
 
-    A file that changed after it was appended is not new, unless the files are deleted after processing: then it
-    is another file under the same name.
+    A file that changed after it was appended is not new, unless what was appended under its name is known to be deleted
+    since: then it is another file.
     """
     done = set(contributed)
-    paths = set() if names_come_again else {path for path, _, _ in done}
-    return [file for file in files if tuple(file) not in done and file.path not in paths]
+    there = {path for path, size, mtime in done if (path, size, mtime) not in deletions}
+    return [file for file in files if tuple(file) not in done and file.path not in there]

@@ -28,6 +28,9 @@ def same_names(config: Config) -> Iterator[tuple[KeyPath, str]]:
 def shared_folders(config: Config, lake: Path) -> Iterator[tuple[KeyPath, str]]:
     """Tables that lie in a source, the state or another table, and sources that lie in the state."""
     states = (*dict.fromkeys((config.state, STATE)),)
+    if os.path.realpath(lake / config.state) == os.path.realpath(lake):
+        yield ("state",), f"found '{config.state}': this is the lake itself. Give a folder of its own, like {STATE}"
+        return
     taken: dict[str, tuple[str, ...]] = {"state": states}
     for name, source in config.sources.items():
         at: KeyPath = ("sources", name, "path")
@@ -43,14 +46,14 @@ def _overlaps(
     at: KeyPath, own: tuple[str, ...], taken: dict[str, tuple[str, ...]], lake: Path
 ) -> Iterator[tuple[KeyPath, str]]:
     for other, places in taken.items():
-        pair = next((pair for pair in itertools.product(own, places) if _overlap(*pair, lake)), None)
+        pair = next((pair for pair in itertools.product(own, places) if overlap(*pair, lake)), None)
         if pair is not None:
             advice = ". Give each a folder of its own" if other == "state" else ""
             yield at, f"'{pair[0]}' overlaps '{pair[1]}' of {other}{advice}"
 
 
-def _overlap(left: str, right: str, lake: Path) -> bool:
-    """True where one folder is the other or lies in it, also by links."""
+def overlap(left: str, right: str, lake: Path) -> bool:
+    """True where one folder below the lake is the other or lies in it, also by links."""
     first, second = (Path(os.path.realpath(lake / path)).parts for path in (left, right))
     shared = min(len(first), len(second))
     return first[:shared] == second[:shared]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from sqlgen import losses
 from sqlgen.inventory import Inventory
 from sqlgen.model_planner import ModelPlanner
 from sqlgen.partitions import KEYS, Partition
@@ -61,7 +62,7 @@ class Planner(Inventory):
                 f" ({', '.join(keys)}). Rebuild it whole, with all its partitions:"
                 f" sqlgen run --select {name} --full-refresh"
             )
-        return ""
+        return losses.refusal(self, model, selection)
 
     def refreshed(self, task: Task) -> Task:
         """The task as it stands once all that it needs is done; without a reason if nothing is to be done."""

@@ -12,6 +12,7 @@ from sqlgen.checks import Checker
 from sqlgen.config import Config, Source
 from sqlgen.errors import ConfigError
 from sqlgen.model import Model, build_order, upstream
+from sqlgen.pathchecks import overlap
 from sqlgen.templates import Library
 
 
@@ -39,6 +40,23 @@ class Project:
     @property
     def sources(self) -> Mapping[str, Source]:
         return self.config.sources
+
+    @cached_property
+    def deleting(self) -> frozenset[str]:
+        """Sources whose files are deleted after processing, as theirs or as those of a source that shares a folder."""
+        doomed = {
+            entry.source.path
+            for model in self.models.values()
+            if model.config.delete_after_processing
+            for entry in model.inputs
+            if entry.source is not None
+        }
+        shared = (
+            name
+            for name, source in self.sources.items()
+            if any(overlap(source.path, path, self.lake) for path in doomed)
+        )
+        return frozenset(shared)
 
     def upstream(self, name: str) -> set[str]:
         """Models that must be built before ``name``."""

@@ -29,6 +29,7 @@ from sqlgen.plan import Plan, Task
 from sqlgen.planner import Planner
 from sqlgen.project import Project
 from sqlgen.quality import CheckFailed
+from sqlgen.reads import Reads
 from sqlgen.report import Report, ReportStore, Result, pending_result
 from sqlgen.schedule import Schedule, TaskId
 
@@ -91,6 +92,7 @@ class Runner:
     reports: ReportStore
     settings: Settings
     watcher: Watcher
+    reads: Reads
     _cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
 
     def interrupt(self) -> None:
@@ -102,7 +104,7 @@ class Runner:
     def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
         """Execute every task; failures are in the report and stop only what depends on them."""
         begun = time.monotonic()
-        builder = Builder(self.project, self.planner, report.run_id, full_refresh, self._cursors)
+        builder = Builder(self.project, self.planner, report.run_id, self.reads, full_refresh, self._cursors)
         builder.roots = self._new_layouts(plan, builder)
         before = {name: self.planner.records[name] for name in builder.roots}
         self.planner.records.update({name: {} for name in builder.roots})

@@ -58,8 +58,11 @@ def test_append_keeps_rows_of_deleted_files_and_says_when_one_changed(append: Sc
     outcome = append.sqlgen("plan", "--json").json
     assert outcome["tasks"] == []
     assert "date=2026-01-01/c.parquet changed after it was appended" in outcome["notes"][-1]
+    refused = append.sqlgen("run", "--full-refresh")
+    assert (refused.code, "date=2026-01-01/a.parquet is gone" in refused.out) == (1, True)
+    append.trades(BTC, DAY1, [100.0], name="a")
     append.run("--full-refresh")
-    assert sorted(cost for _, _, cost in append.costs()) == [101.0, 102.0, 103.0, 104.0]
+    assert sorted(cost for _, _, cost in append.costs()) == [100.0, 101.0, 102.0, 103.0, 104.0]
 
 
 def test_append_exactly_once_when_the_record_was_lost_after_publishing(append: Scratch) -> None:

@@ -292,7 +292,10 @@ def test_a_lost_record_stops_append_and_merge(single: Scratch, mode: str) -> Non
     (single.lake / "out/costs/exchange=binance/symbol=BTC-USDT/date=2026-01-01/_sqlgen.json").unlink()
     results = single.run(code=1)
     assert "_sqlgen.json is missing" in results["costs BTC-USDT 2026-01-01"]["error"]
+    outcome = single.sqlgen("run", "--full-refresh")
+    assert (outcome.code, "--full-refresh would lose published rows" in outcome.out) == (1, True)
     assert prices(single) == [1.0]
+    (single.lake / "out/costs").rename(single.folder / "moved")
     single.run("--full-refresh")
     assert prices(single) == [2.0]
 

@@ -1,0 +1,84 @@
+"""The state folder may be shared with files of others; temporary files are a run's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.scratch import BTC, DAY1, Scratch
+
+
+@pytest.fixture
+def single(scratch: Scratch) -> Scratch:
+    del scratch.config["models"]["pairs"]
+    scratch.trades(BTC, DAY1, [1.0])
+    return scratch
+
+
+@pytest.mark.parametrize("state", ["../../home", "{home}", "kept"])
+def test_what_others_keep_in_the_state_folder_stays(single: Scratch, state: str) -> None:
+    home = single.lake / "kept" if state == "kept" else single.folder.parent / "home"
+    theirs = [home / name for name in ("tmp/draft.txt", "tmp-1/x", "staging/y", "failed/z")]
+    for path in theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("precious")
+    single.config["state"] = state.format(home=home)
+    single.save()
+    single.run()
+    single.run()
+    single.run("--full-refresh", "--memory-limit", "1MB", code=1)
+    assert [path.read_text() for path in theirs] == ["precious"] * 4
+    assert (home / "manifest/costs.ndjson").exists()
+
+
+@pytest.mark.parametrize("state", ["", ".", "./", "{lake}", "../lake", "raw/..", "link"])
+def test_the_state_is_not_the_lake(single: Scratch, state: str) -> None:
+    (single.lake / "link").symlink_to(single.lake)
+    single.config["state"] = state.format(lake=single.lake)
+    single.save()
+    before = single.snapshot()
+    for command in ("run", "plan"):
+        outcome = single.sqlgen(command)
+        assert outcome.code == 2
+        line = 1 + single.file.read_text().splitlines().index(f"state: {_yaml(single.config['state'])}")
+        assert f"models.yaml:{line}: state: found '{single.config['state']}': this is the lake itself" in outcome.err
+    assert single.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    "state", ["raw", "raw/ccxt/trades", "raw/ccxt/trades/deep", "out", "out/costs/x", "out/costs_quarantine", ".."]
+)
+def test_the_state_is_no_source_and_no_table(single: Scratch, state: str) -> None:
+    single.config["state"] = state
+    single.save()
+    before = single.snapshot()
+    outcome = single.sqlgen("run")
+    assert outcome.code == 2
+    assert f"overlaps '{state}' of state. Give each a folder of its own" in outcome.err
+    assert single.snapshot() == before
+
+
+def test_temporary_files_lie_in_the_folder_of_the_run(single: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlgen import runner
+
+    seen: list[Path] = []
+    real = runner.connect
+
+    def connect(settings: runner.Settings, temp: Path | None = None) -> object:
+        assert temp is not None
+        assert temp.is_dir()
+        seen.append(temp)
+        return real(settings, temp)
+
+    monkeypatch.setattr(runner, "connect", connect)
+    single.run()
+    [temp] = seen
+    assert temp.parent.parent == single.lake / ".sqlgen/staging"
+    assert not temp.parent.exists()
+    assert not os.listdir(temp.parent.parent)
+
+
+def _yaml(text: str) -> str:
+    return {"": "''", ".": ".", "./": "./"}.get(text, text)

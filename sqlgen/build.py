@@ -130,7 +130,7 @@ class Builder:
     def _bench(self, task: Task, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]) -> Bench:
         compiler, model = self.planner.compiler, self.project.models[task.model]
         landing = Landing(compiler, self.project.lake, self._aside(task, "landing"), connection)
-        inspection = Inspection(compiler, model, task.unit, self._quarantine(task), connection, sql)
+        inspection = Inspection(compiler, model, task.unit, self._quarantine(task), connection, sql, notes)
         looks = self.reads.look(file for part in task.slices for file in part.files)
         return Bench(self._stage_folder(task), landing, inspection, notes, looks)
 

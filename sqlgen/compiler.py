@@ -225,6 +225,7 @@ class Compiler:
         given = {} if scan.decoded else given_keys(entry.source)
         source = _source(entry.ref, scan, given, self.csv(model, entry))
         source.side_is = entry.source.side_is
+        source.date_tolerance = entry.source.date_tolerance
         return {"source": source, "options": model.adapter_options[entry.name]}
 
     def csv(self, model: Model, entry: ModelInput) -> Csv:
@@ -317,7 +318,7 @@ def _source(name: str, scan: Scan, given: Mapping[str, Given], csv: Csv) -> Simp
         raw_format=scan.decoded or scan.format,
         given=given,
         csv=csv,
-        untimed=scan.untimed,
+        survey=scan.survey,
         files=list(scan.files),
         hive_keys=scan.hive_keys,
         single=scan.single,

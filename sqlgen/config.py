@@ -108,7 +108,14 @@ class Source(Node):
     description: str = Field("", description="One line for people")
     checks: tuple[Check, ...] = Field((), description="What its canonical rows must be like")
     unreadable: Literal["quarantine", "drop", "fail"] = Field(
-        "quarantine", description="What becomes of lines that cannot be read and of rows without a time"
+        "quarantine",
+        description="What becomes of lines that cannot be read and of rows without a time near their date",
+    )
+    date_tolerance: float | None = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="Days that a row's time may lie before or after the date its path names; null: any number",
     )
 
 

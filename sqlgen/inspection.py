@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from sqlgen import checksql
+from sqlgen.adapters import advice
 from sqlgen.checksql import Checked, Place
 from sqlgen.compiler import Compiler
 from sqlgen.decode import Decoded, parquet_rows
@@ -27,14 +28,13 @@ from sqlgen.quoting import ident, literal, path_literal
 from sqlgen.scope import Scan
 from sqlgen.statements import indent
 from sqlgen.storage import FileInfo
+from sqlgen.survey import NEAR, TIMED, Stretch, Survey, first_row, order_note
 
 First = Mapping[str, str]
 """A row that fails: what :func:`checksql.counts` tells of it."""
 
 READABLE = "readable"
 """What reports and the quarantine say of a line that cannot be read."""
-TIMED = "not_null(ts)"
-"""The same of a row without a time."""
 _BAD_LINES = "bad_lines"
 
 
@@ -48,6 +48,11 @@ class Files:
     @property
     def all(self) -> tuple[FileInfo, ...]:
         return tuple(dict.fromkeys(file for files in self.partitions.values() for file in files))
+
+    def has(self, stretch: Stretch) -> bool:
+        """True for rows of the task's own partitions."""
+        found = (stretch.exchange, stretch.symbol, stretch.date)
+        return any((where["exchange"], where["symbol"], where["date"]) == found for where in self.partitions)
 
     def told_here(self, file: FileInfo) -> bool:
         """Whether this task tells what of a file belongs to no partition: that of its first partition does."""
@@ -87,6 +92,8 @@ class Inspection:
     connection: duckdb.DuckDBPyConnection
     sql: list[str]
     """Each statement is added before it runs."""
+    notes: list[str]
+    """For the user."""
     _counts: dict[tuple[str, str], Count] = field(default_factory=dict)
 
     @property
@@ -110,9 +117,8 @@ class Inspection:
         told = [file for file in files.all if files.told_here(file)]
         if told:
             self._unreadable(entry, told, decoded, stem)
-        if told and not self.compiler.csv(self.model, entry).lines:  # of which each has a time, or cannot be read
-            paths = dict(zip(files.all, scan.files, strict=True))
-            self._untimed(entry, dataclasses.replace(scan, files=tuple(paths[file] for file in told)), stem)
+        if not self.compiler.csv(self.model, entry).lines:  # of which each has a time, or cannot be read
+            self._survey(entry, scan, files, stem)
         if entry.source.checks:
             checked = self.compiler.checked_input(self.model, entry, scan)
             self._check(checked, lambda: _places(files, decoded, self.connection, self.compiler.project.lake), stem)
@@ -141,17 +147,46 @@ class Inspection:
         finally:
             self.connection.unregister(_BAD_LINES)
 
-    def _untimed(self, entry: ModelInput, scan: Scan, stem: str) -> None:
-        """Set aside the rows without a time: their adapter leaves them out."""
-        scan = dataclasses.replace(scan, predicate=None, untimed=True)
-        rows = f"FROM (\n{indent(self.compiler.input_select(self.model, entry, scan))}\n) AS untimed\nWHERE ts IS NULL"
-        self.execute(f"SELECT count(*)\n{rows}")
-        count = int(self.connection.fetchall()[0][0])
-        if count:
-            reason = "no time, or none between 1990 and 2100"
-            told = f"{literal(reason)} AS reason,\n    seq,\n    CAST(to_json(untimed) AS VARCHAR) AS row"
-            select = f"SELECT\n    {told}\n{rows}"
-            self._set_aside(entry, TIMED, count, count, reason, select, stem)
+    def _survey(self, entry: ModelInput, scan: Scan, files: Files, stem: str) -> None:
+        """Set aside the rows that their adapter leaves out because of their time; note times that go back."""
+        assert entry.source is not None
+        tolerance = entry.source.date_tolerance
+        scan = dataclasses.replace(scan, predicate=None, survey=True)
+        select = self.compiler.input_select(self.model, entry, scan)
+        paths = [file.path for file in files.all]
+        survey = Survey.of(self.compiler.project.library, select, tolerance, paths)
+        self.execute(survey.statement)
+        stretches = [Stretch(*row) for row in self.connection.fetchall()]
+        told = [number for number, file in enumerate(files.all) if files.told_here(file)]
+        here = [stretch for stretch in stretches if stretch.file in told]
+        rows, lost = sum(each.rows for each in here), sum(each.lost for each in here)
+        if rows and rows == lost and set(told) == set(range(len(paths))):
+            self._refuse(entry, paths, scan.files, here)
+        reason = "no time, or none between 1990 and 2100"
+        far = f"its time is more than {tolerance:g} day(s) before or after its date" if tolerance is not None else ""
+        for check, said, number in (
+            (TIMED, reason, sum(each.untimed for each in here)),
+            (NEAR, f"{far} (date_tolerance)", sum(each.far for each in here)),
+        ):
+            if number:
+                self._set_aside(entry, check, number, rows, said, survey.set_aside(told, said, check == NEAR), stem)
+        note = order_note([each for each in stretches if files.has(each)], paths)
+        self.notes += [f"source '{entry.ref}': {note}"] if note else []
+
+    def _refuse(
+        self, entry: ModelInput, paths: Sequence[str], scanned: Sequence[str], found: Sequence[Stretch]
+    ) -> None:
+        """Raise :class:`TaskError`: no row of these files can be used."""
+        assert entry.source is not None
+        far = sum(each.far for each in found)
+        said = f" ({far} have one that is far from their date: see date_tolerance)" if far else ""
+        file = found[0].file
+        more = f" and {len(paths) - 1} more file(s)" if len(paths) > 1 else ""
+        first = first_row(self.connection, scanned[file])
+        raise TaskError(
+            f"source '{entry.ref}': {paths[file]}{more}: none of {sum(each.rows for each in found)} row(s) has a time"
+            f" that can be used{said}. {first}.{advice(self.compiler.project.library, entry.source)}"
+        )
 
     def _set_aside(
         self, entry: ModelInput, check: str, rows: int, total: int, first: str, select: str, stem: str

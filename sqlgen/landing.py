@@ -34,11 +34,11 @@ class Landed:
     decoded: str = ""
     """The format they were decoded from."""
 
-    def scan(self, single: bool = False, predicate: str | None = None, untimed: bool = False) -> Scan:
+    def scan(self, single: bool = False, predicate: str | None = None, survey: bool = False) -> Scan:
         """A scan of these files; see :class:`Scan`."""
         files = tuple(map(exact_path, self.paths))
         alone = len(files) == 1
-        return Scan(files, self.format, self.hive_keys, single, alone, predicate, self.decoded, untimed)
+        return Scan(files, self.format, self.hive_keys, single, alone, predicate, self.decoded, survey)
 
 
 @dataclass

@@ -14,6 +14,7 @@ import duckdb
 from sqlgen import storage
 from sqlgen.adapters import advice
 from sqlgen.compiler import Compiler, digest
+from sqlgen.decode import parquet_rows
 from sqlgen.errors import TaskError, first_line
 from sqlgen.landing import Landing
 from sqlgen.listing import ListingError, Placed, SourceListing
@@ -22,9 +23,7 @@ from sqlgen.partitions import Partition
 from sqlgen.project import Project
 from sqlgen.scope import Layout
 from sqlgen.storage import FileInfo
-
-_ROW = 300
-"""Characters that are told of a row."""
+from sqlgen.survey import first_row
 
 
 @dataclass
@@ -107,13 +106,8 @@ class RowKeys:
 
 def _problem(connection: duckdb.DuckDBPyConnection, path: str) -> str:
     """Why no row of a file came out; empty where it has none."""
-    rows = connection.read_parquet(path)
-    count = rows.count("*").fetchall()[0][0]
-    if not count:
-        return ""
-    first = rows.limit(1).project("CAST(to_json(COLUMNS(*)) AS VARCHAR)").fetchall()[0]
-    told = ", ".join(f"{name} is {value}" for name, value in zip(rows.columns, first, strict=True))
-    return f"none of its {count} rows has a time that can be read. In the first row {told[:_ROW]}"
+    count = parquet_rows(connection, [path])
+    return f"none of its {count} rows has a time that can be read. {first_row(connection, path)}" if count else ""
 
 
 def _placed(known: Any) -> Placed | None:

@@ -27,8 +27,8 @@ class Scan:
     """Which of the rows are read."""
     decoded: str = ""
     """Format in which the rows came, where the files are made from others; their folders name all keys."""
-    untimed: bool = False
-    """Rows without a time are read instead of those that have one."""
+    survey: bool = False
+    """All rows are read with the times that stand in them, also those without one; their ``seq`` says file and line."""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ class Bench:
         scan = Scan(("",), fmt, ())
         return Compiler(bench.project).raw_columns(bench.model, bench.entry, scan)
 
+    @property
+    def takes_lines(self) -> bool:
+        """True where the adapter takes lines apart itself: each has a time, or cannot be read."""
+        return bool(Compiler(self.project).csv(self.model, self.entry).lines)
+
     def listing(self) -> SourceListing:
         """The files of the source, as a run lists them."""
         return list_source(self.project, SOURCE, _anywhere)
@@ -70,7 +75,7 @@ class Bench:
         """All files of the source, in their order."""
         return list(dict.fromkeys(file for files in self.listing().partitions.values() for file in files))
 
-    def select(self, untimed: bool = False) -> str:
+    def select(self, survey: bool = False) -> str:
         """SQL of the canonical rows of all files; text is decoded first, once."""
         assert self.connection is not None
         compiler = Compiler(self.project)
@@ -78,7 +83,7 @@ class Bench:
             listing, files = self.listing(), self.files()
             self.landing = Landing(compiler, self.lake, self.lake / ".decoded", self.connection)
             self.landed = self.landing.land(self.model, self.entry, listing, files)
-        return compiler.input_select(self.model, self.entry, self.landed.scan(untimed=untimed))
+        return compiler.input_select(self.model, self.entry, self.landed.scan(survey=survey))
 
 
 def _anywhere(source: str, file: FileInfo, layout: Layout) -> Placed:

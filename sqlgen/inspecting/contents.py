@@ -154,7 +154,10 @@ def _gap(row: Mapping[str, Any]) -> Gap:
 
 def _untimed(bench: Bench) -> int:
     assert bench.connection is not None
-    return int(bench.connection.execute(f"SELECT count(*) FROM ({bench.select(untimed=True)})").fetchall()[0][0])
+    if bench.takes_lines:
+        return 0
+    query = f"SELECT count(*) FROM ({bench.select(survey=True)}) WHERE ts IS NULL"
+    return int(bench.connection.execute(query).fetchall()[0][0])
 
 
 def _bad(bench: Bench) -> list[str]:

@@ -8,7 +8,7 @@
 --              max_crossed = 10.0
 -- lookback:    0 s
 -- publishes:   processed/bybit/book (overwrite), by exchange, symbol, date
--- fingerprint: c61fae77e8161bfd0d57b326
+-- fingerprint: 03f762d990e5ae1f2fa3261e
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -71,7 +71,7 @@ numbered AS (
 positioned AS (
     SELECT *
     FROM numbered
-    WHERE ts IS NOT NULL
+    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
 ),
 books AS (
     SELECT

@@ -9,7 +9,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/dollar_bars (overwrite), by exchange, symbol, date
--- fingerprint: b53187f80a4f4a91218b899c
+-- fingerprint: 4acce0fa6afd8a3c91c3c043
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -67,7 +67,7 @@ numbered AS (
 positioned AS (
     SELECT *
     FROM numbered
-    WHERE ts IS NOT NULL
+    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
 )
 SELECT
     exchange,

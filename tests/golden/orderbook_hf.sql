@@ -31,7 +31,7 @@
 --              wide_bps = 10.0
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: c8ad0422014f611a324f0003
+-- fingerprint: 9e690facc2d39952adb8246e
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -88,7 +88,7 @@ WITH orderbook AS (
     positioned AS (
         SELECT *
         FROM numbered
-        WHERE ts IS NOT NULL
+        WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
     ),
     as_sent AS (
         SELECT
@@ -1302,7 +1302,7 @@ FROM (
     positioned AS (
         SELECT *
         FROM numbered
-        WHERE ts IS NOT NULL
+        WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
     )
     SELECT
         exchange,

@@ -5,7 +5,7 @@
 -- options:     none
 -- lookback:    0 s
 -- publishes:   processed/ccxt/symbols (overwrite), by nothing
--- fingerprint: ec60049c4bce70b84ec08cb1
+-- fingerprint: 7d781051ed103e34897fe649
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -64,7 +64,7 @@ COPY (
         positioned AS (
             SELECT *
             FROM numbered
-            WHERE ts IS NOT NULL
+            WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
         )
         SELECT
             exchange,

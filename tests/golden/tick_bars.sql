@@ -7,7 +7,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/tick_bars (overwrite), by exchange, symbol, date
--- fingerprint: 915c6ca0622ea5ff29134767
+-- fingerprint: e83a0df2f05ae41174bb92c2
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -65,7 +65,7 @@ numbered AS (
 positioned AS (
     SELECT *
     FROM numbered
-    WHERE ts IS NOT NULL
+    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
 )
 SELECT
     exchange,

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/ticker/features (overwrite), by exchange, symbol, date
--- fingerprint: e4cbb99ed669144fc83b8f6f
+-- fingerprint: 73c450b6edfe6de2ce254b5f
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -75,7 +75,7 @@ COPY (
         positioned AS (
             SELECT *
             FROM numbered
-            WHERE ts IS NOT NULL
+            WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
         )
         SELECT
             exchange,

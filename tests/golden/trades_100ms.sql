@@ -18,7 +18,7 @@
 --              count = ['price']
 -- lookback:    0.1 s
 -- publishes:   processed/ccxt/trades/trades_100ms (overwrite), by exchange, symbol, date
--- fingerprint: 422670001968b7e716f8deaa
+-- fingerprint: 31547d3681050b8a5bf7b4d5
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -81,7 +81,7 @@ COPY (
             positioned AS (
                 SELECT *
                 FROM numbered
-                WHERE ts IS NOT NULL
+                WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
             )
             SELECT
                 exchange,

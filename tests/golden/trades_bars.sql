@@ -9,7 +9,7 @@
 --              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
--- fingerprint: 022bb127a5e1aa2b81de1a74
+-- fingerprint: 8b70204da669a1dac6a0481b
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -68,7 +68,7 @@ COPY (
         positioned AS (
             SELECT *
             FROM numbered
-            WHERE ts IS NOT NULL
+            WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
         )
         SELECT
             exchange,

@@ -14,7 +14,7 @@
 --              trades_features: range(buy_trade_ratio_60s): fail
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 9b343740c792ef3fd75e92eb
+-- fingerprint: 894f7bd4d1e27242fea341a7
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -77,7 +77,7 @@ COPY (
                 positioned AS (
                     SELECT *
                     FROM numbered
-                    WHERE ts IS NOT NULL
+                    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
                 )
                 SELECT
                     exchange,

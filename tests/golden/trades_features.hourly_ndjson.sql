@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 4444ee43b55ec8de881e6164
+-- fingerprint: dfad71b33812e6e114d7545a
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -73,7 +73,7 @@ COPY (
         positioned AS (
             SELECT *
             FROM numbered
-            WHERE ts IS NOT NULL
+            WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
         )
         SELECT
             exchange,

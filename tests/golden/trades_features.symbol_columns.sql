@@ -7,7 +7,7 @@
 --              symbol_columns = True
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 469887ec568470ab949a636a
+-- fingerprint: cfcd7925b03c73f43f304be8
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -66,7 +66,7 @@ COPY (
         positioned AS (
             SELECT *
             FROM numbered
-            WHERE ts IS NOT NULL
+            WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
         )
         SELECT
             exchange,

@@ -9,7 +9,7 @@
 --              max_gap = 300
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/volume_bars (overwrite), by exchange, symbol, date
--- fingerprint: 176ebb193b491a3d071a9c29
+-- fingerprint: 7f8d7c7f37b2b32d7ca1f6c9
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -67,7 +67,7 @@ numbered AS (
 positioned AS (
     SELECT *
     FROM numbered
-    WHERE ts IS NOT NULL
+    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
 )
 SELECT
     exchange,

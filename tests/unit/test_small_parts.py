@@ -230,6 +230,7 @@ LAYERS = [
     "dbn",
     "decode",
     "landing",
+    "survey",
     "rowkeys",
     "quarantine",
     "inspection",

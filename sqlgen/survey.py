@@ -1,0 +1,100 @@
+"""Times of the rows in each file of a task's sources: what is set aside because of them, and what they tell."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import duckdb
+
+from sqlgen.templates import Library
+
+TIMED = "not_null(ts)"
+"""Name of the check that rows have a time."""
+NEAR = "near_date(ts)"
+"""Name of the check that this time is near the date of the row's file."""
+_ROW = 300
+"""Characters that are told of a row."""
+
+
+class Stretch(NamedTuple):
+    """Rows that one file holds of one partition."""
+
+    exchange: str | None
+    symbol: str | None
+    date: str | None
+    file: int
+    """Number of the file, in the order in which they are read."""
+    rows: int
+    untimed: int
+    far: int
+    """Rows whose time is too far from their date."""
+    first: int | None
+    """Time in ns of the first row that has one."""
+    last: int | None
+
+    @property
+    def lost(self) -> int:
+        return self.untimed + self.far
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All rows of some files of a source, whatever their times are."""
+
+    library: Library
+    rows: str
+    """SELECT of the rows with file, line and is_far."""
+    paths: Sequence[str]
+
+    @classmethod
+    def of(cls, library: Library, select: str, tolerance: float | None, paths: Sequence[str]) -> Survey:
+        """``select``: canonical rows by a scan that is a survey of the files ``paths``."""
+        return cls(library, library.render("publish/surveyed.sql.j2", select=select, tolerance=tolerance), paths)
+
+    @property
+    def statement(self) -> str:
+        """The statement whose rows are :class:`Stretch`."""
+        return self.library.render("publish/survey.sql.j2", rows=self.rows)
+
+    def set_aside(self, files: Iterable[int], reason: str, far: bool) -> str:
+        """The rows without a time, or those far from their date, as they go to the quarantine."""
+        given: dict[str, Any] = {"rows": self.rows, "paths": list(self.paths), "told": list(files)}
+        return self.library.render("publish/set_aside.sql.j2", reason=reason, far=far, **given)
+
+
+def order_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
+    """A note on times that go back from the end of one file to the beginning of the next; empty where none do."""
+    by_partition: dict[tuple[str | None, ...], list[Stretch]] = {}
+    for stretch in stretches:
+        if stretch.first is not None:
+            by_partition.setdefault(stretch[:3], []).append(stretch)
+    steps = [pair for found in by_partition.values() for pair in pairwise(sorted(found, key=lambda each: each.file))]
+    back = [(one, other) for one, other in steps if (other.first or 0) < (one.last or 0)]
+    if not back:
+        return ""
+    one, other = back[0]
+    more = f" ({len(back)} times in {len(steps) + len(by_partition)} files)" if len(back) > 1 else ""
+    return (
+        f"times go back between files: {paths[one.file]} ends at {moment(one.last)}, and {paths[other.file]}, which is"
+        f" read after it, begins at {moment(other.first)}{more}. Files are read in the natural order of their paths:"
+        " rename them if that is not the order in which they were recorded"
+    )
+
+
+def moment(nanoseconds: int | None) -> str:
+    """A time in ns since 1970 as people write it, UTC."""
+    seconds, rest = divmod(nanoseconds or 0, 10**9)
+    text = (dt.datetime(1970, 1, 1) + dt.timedelta(seconds=seconds)).isoformat(sep=" ")
+    return f"{text}.{rest:09}".rstrip("0").rstrip(".")
+
+
+def first_row(connection: duckdb.DuckDBPyConnection, path: str) -> str:
+    """The first row of a Parquet file, column by column, for messages."""
+    rows = connection.from_parquet(path).limit(1)
+    found = rows.project("CAST(to_json(COLUMNS(*)) AS VARCHAR)").fetchall()
+    told = ", ".join(f"{name} is {value}" for name, value in zip(rows.columns, found[0] if found else (), strict=False))
+    return f"In the first row {told[:_ROW]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,7 +62,7 @@ def _source_select(engine: Engine, compiler: Compiler, name: str) -> str | None:
     scan = compiler.whole_lake(model).inputs[entry.name]
     assert scan is not None
     files = tuple(str(Path(exact_path(engine.project.folder), pattern)) for pattern in scan.files)
-    return compiler.input_select(model, entry, Scan(files, scan.format, scan.hive_keys))
+    return compiler.input_select(model, entry, dataclasses.replace(scan, files=files))
 
 
 def _note(text: str) -> str:

@@ -20,7 +20,7 @@ from sqlgen.checksql import Checked, kept
 from sqlgen.config import Source
 from sqlgen.keys import Given, given_keys
 from sqlgen.model import Model, ModelInput, adapter_template
-from sqlgen.partitions import KEYS
+from sqlgen.partitions import KEYS, odd_folders
 from sqlgen.patterns import PathPattern
 from sqlgen.predicates import input_predicate
 from sqlgen.project import Project
@@ -139,7 +139,7 @@ class Compiler:
         else:
             files = "**/[!_.]*." + ("parquet" if layout.format == "parquet" else layout.format + "*")
         files = f"{lake}/{exact_path(entry.source.path)}/{files}"
-        return Scan((files,), layout.format, layout.hive_keys, predicate=predicate)
+        return Scan((files,), layout.format, layout.hive_keys, predicate=predicate, by_name=layout.odd)
 
     def select(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope: its rows without those that its checks take away."""
@@ -312,8 +312,10 @@ def _expected(source: Source) -> Layout:
 
 
 def _source(name: str, scan: Scan, given: Mapping[str, Given], csv: Csv) -> SimpleNamespace:
+    by_name = scan.by_name or any(odd_folders(file, scan.hive_keys) for file in scan.files if "*" not in file)
     return SimpleNamespace(
         name=name,
+        by_name=bool(scan.hive_keys) and by_name,
         format=scan.format,
         raw_format=scan.decoded or scan.format,
         given=given,

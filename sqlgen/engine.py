@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +15,7 @@ from sqlgen import quarantine, states
 from sqlgen.cleanup import clear_staging, delete_processed
 from sqlgen.compiler import CompiledModel, Compiler
 from sqlgen.deletions import Deletions
-from sqlgen.listing import ListingError, Placed, SourceListing, list_source
+from sqlgen.listing import ListingError, Placed, SourceListing, faults, list_source, notes
 from sqlgen.lock import run_lock
 from sqlgen.manifest import Manifest, Record, read_sidecar
 from sqlgen.model import Model, ModelInput
@@ -146,6 +147,8 @@ class Engine:
         selection = dataclasses.replace(
             selection, models=tuple(name for name in selection.models if name not in blocked)
         )
+        if any(listing.unreadable for listing in listings.values()):  # what cannot be read is not gone
+            selection = dataclasses.replace(selection, prune=False)
         compiler = _compiler(self.project, listings)
         records = {name: self.manifest.load(name) for name in self.project.models}
         present = {name: self._present(name, found) for name, found in records.items() if name in selection.models}
@@ -160,17 +163,10 @@ class Engine:
             Deletions(self.project.state / "deleted.ndjson"),
         )
         plan = planner.plan(selection)
-        plan.refused[:0] = [*errors.values(), *(found for listing in listings.values() for found in listing.unplaced)]
-        plan.notes[:0] = [
-            f"source '{name}': no files in {self.project.lake / self.project.sources[name].path}"
-            for name, listing in listings.items()
-            if not listing.partitions and not listing.unplaced
-        ] + [
-            f"source '{name}': {len(listing.strangers)} file(s) do not fit its pattern and are not read, the first of"
-            f" them {listing.strangers[0]}"
-            for name, listing in listings.items()
-            if listing.strangers
-        ]
+        folders = {name: self.project.lake / self.project.sources[name].path for name in listings}
+        found = [(name, listing, folders[name]) for name, listing in listings.items()]
+        plan.refused[:0] = [*errors.values(), *itertools.chain.from_iterable(itertools.starmap(faults, found))]
+        plan.notes[:0] = itertools.chain.from_iterable(itertools.starmap(notes, found))
         return plan, planner
 
     def _details(self, name: str, unit: Partition) -> Record | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlgen import storage
@@ -12,10 +13,14 @@ from sqlgen.config import Source
 from sqlgen.errors import SqlgenError
 from sqlgen.keys import below, given_keys, natural_order, path_keys
 from sqlgen.model import adapter_template
-from sqlgen.partitions import Partition, hive_pairs, partition_of
+from sqlgen.partitions import Partition, hive_pairs, odd_folders, partition_of
 from sqlgen.project import Project
 from sqlgen.scope import Layout
 from sqlgen.storage import FileInfo
+from sqlgen.walk import Walk
+
+MOST_TOLD = 20
+"""Of the files and folders of a source that are passed over."""
 
 
 class Placed(NamedTuple):
@@ -45,6 +50,10 @@ class SourceListing:
     strangers: tuple[str, ...] = ()
     """Data files that do not fit the source's pattern."""
     folder_exists: bool = True
+    strange: tuple[str, ...] = ()
+    """What is passed over because its name or its kind can be no data's, and why."""
+    unreadable: tuple[str, ...] = ()
+    """Folders that could not be read, and why."""
     unplaced: tuple[str, ...] = ()
     """Files with rows of which none belongs to a partition, and why."""
 
@@ -75,10 +84,10 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
         )
     if not folder.is_dir():
         return SourceListing(Layout(), {}, folder_exists=False)
-    try:
-        files = list(storage.list_files(project.lake, source.path, wanted))
-    except OSError as error:
-        raise ListingError(f"{where} cannot be listed: {error}") from error
+    walk = Walk(str(folder), wanted)
+    files = list(storage.walked(project.lake, walk))
+    if str(folder) in walk.unreadable:
+        raise ListingError(f"{where} cannot be listed: {walk.problems[0]}")
     keys = {file: found for file in files if (found := path_keys(source, file.path)) is not None}
     strangers = tuple(file.path for file in files if file not in keys)
     if strangers and not keys:
@@ -86,18 +95,49 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
             f"{where}: no file fits pattern '{source.pattern}'; the first one there is"
             f" '{below(source, strangers[0])}'. Mend the pattern in models.yaml"
         )
+    walk.strange += _without_wrong_keys(keys, project.lake)
     files = sorted(keys, key=lambda file: (_hour(keys[file]), natural_order(file.path)))
     layout = _layout(where, source, files)
     partitions: dict[Partition, list[FileInfo]] = {}
     unplaced = []
     for file in files:
-        placed = _placed(where, name, file, keys[file], layout, index)
+        placed = _placed(name, file, keys[file], layout, index)
         unplaced += [placed.problem] if placed.problem else []
         for partition in placed.partitions:
             partitions.setdefault(partition, []).append(file)
+    for cut_off in walk.unreadable:  # what is published of it stays, rather than to be built from a part
+        partitions.pop(_partition_at(source, cut_off[len(str(project.lake)) + 1 :]), None)
     ordered = {partition: tuple(found) for partition, found in sorted(partitions.items())}
     known = set(layout.hive_keys) | given_keys(source).keys()
-    return SourceListing(layout, ordered, names_partition(known), strangers, unplaced=tuple(unplaced))
+    return SourceListing(
+        layout,
+        ordered,
+        names_partition(known),
+        strangers,
+        strange=tuple(walk.strange),
+        unreadable=tuple(walk.problems),
+        unplaced=tuple(unplaced),
+    )
+
+
+def _without_wrong_keys(keys: dict[FileInfo, Mapping[str, str]], lake: Path) -> list[str]:
+    """Leave out files whose paths name a key that cannot be; what is told of each folder."""
+    told: dict[str, None] = {}
+    for file, found in list(keys.items()):
+        try:
+            partition_of(found)
+        except ValueError as error:
+            del keys[file]
+            told[f"{lake / file.path.rpartition('/')[0]}: {error}. Rename or remove it"] = None
+    return list(told)
+
+
+def _partition_at(source: Source, folder: str) -> Partition:
+    """The partition that a folder belongs to; one without keys, which none is, where it does not say."""
+    try:
+        return partition_of(path_keys(source, f"{folder}/x") or {}) or Partition()
+    except ValueError:
+        return Partition()
 
 
 def _hour(keys: Mapping[str, str]) -> int:
@@ -126,18 +166,38 @@ def _layout(where: str, source: Source, files: Sequence[FileInfo]) -> Layout:
             f"{where} mixes layouts: {examples}. Make one source for each folder and layout"
             " (set 'path' or 'format' in models.yaml)"
         )
+    odd = any(odd_folders(below(source, file.path), next(iter(found))[1]) for file in files)
     zipped = any(file.path.endswith(".zip") for file in files)
-    return Layout(*next(iter(found)), zipped) if found else Layout()
+    return Layout(*next(iter(found)), zipped, odd) if found else Layout()
 
 
-def _placed(where: str, name: str, file: FileInfo, keys: Mapping[str, str], layout: Layout, index: Indexer) -> Placed:
-    try:
-        partition = partition_of(keys)
-    except ValueError as error:
-        raise ListingError(
-            f"{where}: {file.path}: not a date in the path: {error}. Rename or remove the folder"
-        ) from None
+def _placed(name: str, file: FileInfo, keys: Mapping[str, str], layout: Layout, index: Indexer) -> Placed:
+    partition = partition_of(keys)
     return index(name, file, layout) if partition is None else Placed((partition,))
+
+
+def faults(name: str, listing: SourceListing, folder: Path) -> Iterator[str]:
+    """Data that should have been read and could not."""
+    yield from listing.unplaced
+    yield from (f"source '{name}': {text}" for text in _first(listing.unreadable))
+
+
+def notes(name: str, listing: SourceListing, folder: Path) -> Iterator[str]:
+    """Files that are not read."""
+    if not listing.partitions and not listing.unplaced:
+        yield f"source '{name}': no files in {folder}"
+    if listing.strangers:
+        yield (
+            f"source '{name}': {len(listing.strangers)} file(s) do not fit its pattern and are not read, the first of"
+            f" them {listing.strangers[0]}"
+        )
+    yield from (f"source '{name}': passed over: {text}" for text in _first(listing.strange))
+
+
+def _first(problems: Sequence[str]) -> list[str]:
+    """Some of many problems of a kind, and how many more there are."""
+    more = [f"{len(problems) - MOST_TOLD:,} more like these"] if len(problems) > MOST_TOLD else []
+    return [*problems[:MOST_TOLD], *more]
 
 
 def names_partition(keys: Iterable[str]) -> bool:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sqlgen import rawfile
 from sqlgen.errors import TaskError
-from sqlgen.quoting import exact_path, ident, literal, path_literal
+from sqlgen.quoting import exact_path, ident, literal, path_literal, quoted
 from sqlgen.schemas import sql_schema
 
 SAMPLE = 10_000
@@ -62,7 +62,7 @@ def misread(
     rows = f"FROM read_parquet({path_literal(decoded)})"
     kept = f"SELECT {columns} {rows}" if keep_places else f"SELECT * {rows} WHERE NOT {bad}"
     rest = decoded.with_suffix(".rest")
-    connection.execute(f"COPY ({kept}) TO {literal(str(rest))} (FORMAT parquet, COMPRESSION uncompressed)")
+    connection.execute(f"COPY ({kept}) TO {quoted(str(rest))} (FORMAT parquet, COMPRESSION uncompressed)")
     rest.replace(decoded)
     return told
 

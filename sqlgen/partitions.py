@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +13,8 @@ from urllib.parse import quote, unquote
 KEYS = ("exchange", "symbol", "date")
 """The keys every source has, in its paths or in its rows."""
 
+DATED = range(1990, 2101)
+"""Years that rows can be of."""
 HIVE_KEYS = (*KEYS, "year", "month", "day", "hour")
 """Keys that mean something in a path."""
 
@@ -86,14 +90,39 @@ def hive_pairs(path: str) -> dict[str, str]:
 def partition_of(pairs: Mapping[str, str]) -> Partition | None:
     """The partition that hive keys name; ``None`` where the path has not all keys.
 
-    Raises ``ValueError`` where a date is not one.
+    Raises ``ValueError`` where a value cannot be one of its key.
     """
-    if "exchange" not in pairs or "symbol" not in pairs:
-        return None
-    if "date" in pairs:
-        date = dt.date.fromisoformat(pairs["date"])
-    elif {"year", "month", "day"} <= pairs.keys():
-        date = dt.date(int(pairs["year"]), int(pairs["month"]), int(pairs["day"]))
-    else:
+    for key, value in pairs.items():
+        if value in ("", "__HIVE_DEFAULT_PARTITION__") or "\ufffd" in value:
+            raise ValueError(f"{key}={value} names no {key}")
+    hour = pairs.get("hour", "0")
+    if not re.fullmatch("[0-9]{1,2}", hour) or int(hour) > 23:
+        raise ValueError(f"hour={hour} is no hour")
+    date = _date_of(pairs)
+    if date is None or "exchange" not in pairs or "symbol" not in pairs:
         return None
     return Partition.of(exchange=pairs["exchange"], symbol=pairs["symbol"], date=date.isoformat())
+
+
+def _date_of(pairs: Mapping[str, str]) -> dt.date | None:
+    if "date" in pairs:
+        text = pairs["date"]
+    elif {"year", "month", "day"} <= pairs.keys():
+        text = f"{pairs['year']}-{pairs['month']:0>2}-{pairs['day']:0>2}"
+    else:
+        return None
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}", text):
+        with contextlib.suppress(ValueError):
+            date = dt.date.fromisoformat(text)
+            if date.year in DATED:
+                return date
+    raise ValueError(f"{text} is no date between {DATED.start} and {DATED.stop - 1}")
+
+
+def odd_folders(path: str, keys: Iterable[str]) -> bool:
+    """True where DuckDB takes other keys from the folders of a path than :func:`hive_pairs`, or other ones too."""
+    found = [part for part in path.split("/")[:-1] if "=" in part]
+    names = [part.partition("=")[0] for part in found]
+    plain = all(part.count("=") == 1 and "?" not in part and "\n" not in part for part in found)
+    dates = [part for part in found if part.startswith("date=") and "-" not in part and "*" not in part]
+    return not plain or bool(dates) or sorted(names) != sorted(keys)

@@ -11,7 +11,7 @@ import duckdb
 
 from sqlgen import checksql, storage
 from sqlgen.errors import TaskError
-from sqlgen.quoting import literal
+from sqlgen.quoting import quoted
 from sqlgen.statements import indent
 from sqlgen.templates import Library
 
@@ -38,7 +38,7 @@ class Quarantine:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{stem}-{len(self.files)}.parquet"
         rows = indent(checksql.quarantine(self.library, select))
-        sql.append(f"COPY (\n{rows}\n) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd);")
+        sql.append(f"COPY (\n{rows}\n) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd);")
         count = int(connection.execute(sql[-1]).fetchall()[0][0])
         if count:
             self.files[path.name] = path.stat().st_size

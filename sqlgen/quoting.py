@@ -58,7 +58,7 @@ def literal(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Write a text as a plain literal, for the places where DuckDB takes no other: keys of structs, COMMENT ON."""
+    """Write a text as a plain literal, where DuckDB takes no other: keys of structs, targets of COPY, COMMENT ON."""
     return "'" + text.replace("'", "''") + "'"
 
 

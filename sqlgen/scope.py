@@ -29,6 +29,8 @@ class Scan:
     """Format in which the rows came, where the files are made from others; their folders name all keys."""
     survey: bool = False
     """All rows are read with the times that stand in them, also those without one; their ``seq`` says file and line."""
+    by_name: bool = False
+    """DuckDB would read other keys from the folders than there are: they are taken from the names of the files."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Layout:
     format: str = "parquet"
     hive_keys: tuple[str, ...] = KEYS
     zipped: bool = False
+    odd: bool = False
+    """DuckDB reads other keys from the folders of some file than there are."""
 
     @property
     def foreign(self) -> str:

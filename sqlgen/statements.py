@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlgen import quoting
 from sqlgen.model import Model
-from sqlgen.quoting import comment, ident, literal
+from sqlgen.quoting import comment, ident, quoted
 
 WHOLE_TABLES = "target/tables"
 """Where compiled files write to, run by hand."""
@@ -34,7 +34,7 @@ def copy(model: Model, select: str, target: str, partition_by: tuple[str, ...], 
         columns = ", ".join(ident(column) for column in partition_by)
         options += [f"PARTITION_BY ({columns})", "WRITE_PARTITION_COLUMNS true"]
     lines = ",\n    ".join([*options, *extra])
-    return f"COPY (\n{indent(_ordered(model, select))}\n) TO {literal(target)} (\n    {lines}\n);"
+    return f"COPY (\n{indent(_ordered(model, select))}\n) TO {quoted(target)} (\n    {lines}\n);"
 
 
 def _ordered(model: Model, select: str) -> str:

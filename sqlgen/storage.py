@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sqlgen.walk import Walk
+
 STAGING = ".sqlgen/staging"
 """Below the lake, so that it is on the lake's file system and outside every table's glob."""
 _TEXT = {".ndjson": "ndjson", ".jsonl": "ndjson", ".data": "ndjson", ".csv": "csv"}
@@ -51,18 +53,15 @@ def format_of(name: str) -> str | None:
 
 def list_files(lake: Path, folder: str, wanted: Callable[[str], object] = format_of) -> Iterator[FileInfo]:
     """Files below ``lake/folder`` whose names are ``wanted``; those that start with ``.`` or ``_`` are skipped."""
-    pending = [str(lake / folder)] if (lake / folder).is_dir() else []
+    return walked(lake, Walk(str(lake / folder), wanted))
+
+
+def walked(lake: Path, walk: Walk) -> Iterator[FileInfo]:
+    """The files of a walk over a folder of the lake."""
     cut = len(str(lake)) + 1
-    while pending:
-        with os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                if entry.name.startswith((".", "_")):
-                    continue
-                if entry.is_dir():
-                    pending.append(entry.path)
-                elif wanted(entry.name):
-                    stat = entry.stat()
-                    yield FileInfo(entry.path[cut:], stat.st_size, stat.st_mtime_ns)
+    for entry in walk.files():
+        stat = entry.stat()
+        yield FileInfo(entry.path[cut:], stat.st_size, stat.st_mtime_ns)
 
 
 def publish(staged: Path, target: Path) -> None:

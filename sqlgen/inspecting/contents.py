@@ -17,7 +17,7 @@ from sqlgen.inspecting.bench import Bench
 from sqlgen.inspecting.excerpts import excerpt
 from sqlgen.inspecting.findings import Contents, Gap
 from sqlgen.inspecting.sniff import sniff
-from sqlgen.quoting import literal
+from sqlgen.quoting import quoted
 from sqlgen.templates import Library
 
 GAP_SECONDS = 300
@@ -116,7 +116,7 @@ class Sampler:
                 path = self.lake / file
                 cut += excerpt(path, lake / file, sniff(path), rows)
             with duckdb.connect() as connection:
-                connection.execute(f"SET temp_directory = {literal(str(self.folder / 'spill'))}")
+                connection.execute(f"SET temp_directory = {quoted(str(self.folder / 'spill'))}")
                 yield Bench(self.library, lake, source, connection), cut
         finally:
             shutil.rmtree(lake, ignore_errors=True)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sqlgen.inspecting.sniff import Sniffed
-from sqlgen.quoting import literal, path_literal
+from sqlgen.quoting import path_literal, quoted
 
 SMALL = 1 << 20
 """Bytes of a file that is taken as a whole."""
@@ -45,7 +45,7 @@ def _first_rows(path: Path, target: Path, rows: int) -> bool:
             return False
     with closing(duckdb.connect()) as connection:
         source = f"read_parquet({path_literal(path)}, hive_partitioning = false)"
-        connection.execute(f"COPY (FROM {source} LIMIT {rows}) TO {literal(str(target))} (FORMAT parquet)")
+        connection.execute(f"COPY (FROM {source} LIMIT {rows}) TO {quoted(str(target))} (FORMAT parquet)")
     return True
 
 

@@ -100,7 +100,7 @@ class LakeWriter:
         names = ", ".join(map(ident, columns)) or "*"
         scan = f"SELECT {names} FROM read_json({path_literal(lines)}, format = 'newline_delimited'{how})"
         try:
-            self.connection.execute(f"COPY ({scan}) TO {literal(str(path))} (FORMAT parquet)")
+            self.connection.execute(f"COPY ({scan}) TO {quoted(str(path))} (FORMAT parquet)")
         except duckdb.Error as error:
             raise RowsError(
                 f"rows do not have the types of their columns: {first_line(str(error).replace(str(lines), lines.name))}"

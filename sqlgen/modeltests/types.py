@@ -14,7 +14,7 @@ from sqlgen.errors import SqlgenError
 from sqlgen.model import Model, ModelInput
 from sqlgen.pipe import Pipe
 from sqlgen.project import Project
-from sqlgen.quoting import exact_path, ident, literal
+from sqlgen.quoting import exact_path, ident, quoted
 from sqlgen.scope import Scan, Scope
 from sqlgen.statements import KERNEL_ROWS
 
@@ -79,5 +79,5 @@ class TypeBook:
             path.touch()
             return Scan((exact_path(path),), ROWS_FORMAT, hive_keys=())
         columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in self.table(entry.ref).items())
-        self.connection.execute(f"COPY (SELECT {columns} LIMIT 0) TO {literal(str(path))} (FORMAT parquet)")
+        self.connection.execute(f"COPY (SELECT {columns} LIMIT 0) TO {quoted(str(path))} (FORMAT parquet)")
         return Scan((exact_path(path),), hive_keys=())

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sqlgen.errors import UsageError
-from sqlgen.quoting import literal
+from sqlgen.quoting import quoted
 from sqlgen.sample.arrow import SCHEMAS, Day, to_arrow
 from sqlgen.sample.faults import Place, apply_faults
 from sqlgen.sample.instruments import built_in_symbols, generator, instrument
@@ -152,5 +152,5 @@ class _JsonWriter:
     def __call__(self, path: Path, schema: Any, tables: Iterator[Any]) -> None:
         batches = (batch for table in tables for batch in table.to_batches())
         self._connection.register("rows", pa.RecordBatchReader.from_batches(schema, batches))
-        self._connection.execute(f"COPY (FROM rows) TO {literal(str(path))} (FORMAT json)")
+        self._connection.execute(f"COPY (FROM rows) TO {quoted(str(path))} (FORMAT json)")
         self._connection.unregister("rows")

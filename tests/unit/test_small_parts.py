@@ -199,6 +199,7 @@ LAYERS = [
     "scope",
     "predicates",
     "compiler",
+    "walk",
     "storage",
     "states",
     "listing",

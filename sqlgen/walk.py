@@ -1,0 +1,92 @@
+"""Files below a folder, and what there is that can be no file of data."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Walk:
+    """One walk over a folder; what it passes over is told afterwards."""
+
+    root: str
+    wanted: Callable[[str], object]
+    """True for names of files that count. Names that begin with ``.`` or ``_`` never do."""
+    strange: list[str] = field(default_factory=list)
+    """Paths that can hold no data, each with the reason and what to do."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders that could not be read."""
+    problems: list[str] = field(default_factory=list)
+    """The same, with the reason."""
+
+    def files(self) -> Iterator[os.DirEntry[str]]:
+        """The regular files below the folder, through links too."""
+        pending = [self.root] if Path(self.root).is_dir() else []
+        while pending:
+            folder = pending.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    found = [entry for entry in entries if not entry.name.startswith((".", "_"))]
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            except OSError as error:
+                self.unreadable.append(folder)
+                self.problems.append(f"{shown(folder)} cannot be read: {error.strerror}. Mend that, or remove it")
+                continue
+            for entry in found:
+                kind = self._kind(entry)
+                if kind == "folder":
+                    pending.append(entry.path)
+                elif kind == "file":
+                    yield entry
+
+    def _kind(self, entry: os.DirEntry[str]) -> str:
+        """``folder`` or ``file``; empty where it is neither, or nothing that counts."""
+        try:
+            mode = stat.S_IFDIR if entry.is_dir(follow_symlinks=False) else entry.stat().st_mode
+        except OSError:
+            if entry.is_symlink():
+                self._tell(entry, "is a link that leads nowhere. Mend or remove it")
+            return ""
+        folder = stat.S_ISDIR(mode)
+        if not folder and not self.wanted(entry.name):
+            return ""
+        reason = _not_utf8(entry.name) or _link_inside(entry, self.root)
+        if not reason and not folder and not stat.S_ISREG(mode):
+            reason = "is no regular file. Move it elsewhere"
+        if reason:
+            self._tell(entry, reason)
+            return ""
+        return "folder" if folder else "file"
+
+    def _tell(self, entry: os.DirEntry[str], reason: str) -> None:
+        self.strange.append(f"{shown(entry.path)} {reason}")
+
+
+def shown(path: str) -> str:
+    """A path as a terminal can show it."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _not_utf8(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "has a name that is not UTF-8. Rename it"
+    return "has a backslash in its name, which DuckDB takes for a /. Rename it" if "\\" in name else ""
+
+
+def _link_inside(entry: os.DirEntry[str], root: str) -> str:
+    """What is wrong with a link to what is read anyway, or to a folder that it lies in."""
+    if not entry.is_symlink():
+        return ""
+    target, top = Path(entry.path).resolve(), Path(root).resolve()
+    if target.is_relative_to(top) and not any(part.startswith((".", "_")) for part in target.relative_to(top).parts):
+        return "is a link into the same folder, whose files are read where they lie"
+    if any(above.samefile(target) for above in Path(entry.path).parents):
+        return "is a link to a folder that it lies in. Remove it"
+    return ""

@@ -1,0 +1,277 @@
+"""Names of files, folders and symbols are data: whatever they hold, each is read once, as what it is."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from sqlgen import connect
+from sqlgen.listing import SourceListing, notes
+from sqlgen.quoting import exact_path
+from sqlgen.scope import Layout
+from sqlgen.storage import list_files
+from sqlgen.walk import Walk
+from tests.e2e.test_safety import PASS
+from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
+
+FILES = [
+    "data[1]",
+    "data1",
+    "a*",
+    "ab",
+    "x?y",
+    "xzy",
+    "[!a]",
+    "[a-z]",
+    "b",
+    "100%",
+    "a{b}",
+    "q'",
+    '"q"',
+    " s ",
+    "ü",
+    "a=b",
+    "%41",
+]
+SYMBOLS = [
+    *("A[1]", "A1", "100%", "a{b}", "x?y", "xzy", "A=B", "A*", "it's", '"q"', " lead", "trail ", ".dot", "_under", "ü"),
+    *(
+        "a\nb",
+        "a\rb",
+        "a\r\nb",
+        "a\x85b",
+        "a\u2028b",
+        "a\tb  ",
+        "a\x0bb",
+        "--x",
+        "a%2Fb",
+        "$x$",
+        "E'",
+        "\U0001f600",
+        "NULL",
+    ),
+]
+
+
+@pytest.fixture
+def passing(scratch: Scratch) -> Scratch:
+    """One model, ``costs``, that passes trades on."""
+    return _passing(scratch)
+
+
+def _passing(project: Scratch) -> Scratch:
+    project.config["models"].pop("pairs", None)
+    project.template("costs.sql.j2", PASS)
+    project.save()
+    return project
+
+
+Rows = list[tuple[str, float]]
+
+
+def _published(project: Scratch) -> Rows:
+    files = f"{exact_path(project.lake / 'out/costs')}/**/*.parquet"
+    query = "SELECT symbol, price FROM read_parquet(?, hive_types = {'symbol': VARCHAR})"
+    return sorted(duckdb.execute(query, [files]).fetchall())
+
+
+def _compiled(project: Scratch, monkeypatch: pytest.MonkeyPatch) -> Rows:
+    """What the compiled file writes, run as it says."""
+    outcome = project.sqlgen("compile")
+    assert outcome.code == 0, outcome.err
+    monkeypatch.chdir(project.folder)
+    with duckdb.connect() as connection:
+        connection.execute((project.folder / "target/compiled/costs.sql").read_text())
+        query = "SELECT symbol, price FROM read_parquet('target/tables/costs/**/*.parquet', hive_partitioning = false)"
+        return sorted(connection.execute(query).fetchall())
+
+
+def _views(project: Scratch) -> tuple[Rows, Rows]:
+    """What the views of the source and of the model give."""
+    with connect(project.file) as connection:
+        source, model = (
+            sorted(connection.execute(f"SELECT symbol, price FROM {name}").fetchall()) for name in ("raw", "costs")
+        )
+        return source, model
+
+
+def _agree(project: Scratch, monkeypatch: pytest.MonkeyPatch, expected: Rows) -> None:
+    project.run()
+    assert _published(project) == expected
+    assert _compiled(project, monkeypatch) == expected
+    assert _views(project) == (expected, expected)
+    assert project.plan() == {}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "ndjson"])
+def test_names_of_files(passing: Scratch, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    for price, name in enumerate(FILES, 1):
+        passing.trades(BTC, DAY1, [float(price)], name=name, suffix=suffix)
+    _agree(passing, monkeypatch, [(BTC, float(price)) for price in range(1, len(FILES) + 1)])
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "ndjson"])
+def test_names_of_symbols_in_folders(passing: Scratch, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    for price, symbol in enumerate(SYMBOLS, 1):
+        passing.trades(symbol, DAY1, [float(price)], suffix=suffix)
+    unquoted = {"a%2Fb": "a/b"}
+    expected = sorted((unquoted.get(symbol, symbol), float(price)) for price, symbol in enumerate(SYMBOLS, 1))
+    _agree(passing, monkeypatch, expected)
+
+
+def test_names_of_symbols_in_rows(passing: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = passing.lake / "raw/ccxt/trades"
+    folder.mkdir(parents=True)
+    symbols = [*SYMBOLS, "a/b", "a\\b", "..", "a\\"]
+    values = ", ".join(f"({price}::DOUBLE, ?)" for price in range(1, len(symbols) + 1))
+    duckdb.execute(
+        "COPY (SELECT 1767268800000 AS timestamp, 1767268800000 AS collected_at, 'x' AS trade_id, 'buy' AS side,"
+        f" price, 1.0::DOUBLE AS amount, 'binance' AS exchange, symbol FROM (VALUES {values}) AS t (price, symbol))"
+        f" TO '{folder}/rows.parquet' (FORMAT parquet)",
+        symbols,
+    )
+    _agree(passing, monkeypatch, sorted((symbol, float(price)) for price, symbol in enumerate(symbols, 1)))
+
+
+@pytest.mark.parametrize("name", ["proj[1]", "pr*oj", "it's {x} 100%", "ü\u2028n"])
+def test_names_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for other in ("proj1", "pr--oj"):
+        _passing(Scratch(tmp_path / other)).trades(BTC, DAY1, [99.0])
+    project = _passing(Scratch(tmp_path / name))
+    project.config["lake"] = "la[k]e/lake"
+    project.save()
+    project.trades(BTC, DAY1, [1.0])
+    (project.folder / "la[k]e").mkdir()
+    project.lake.rename(project.folder / "la[k]e" / "lake")
+    (project.folder / "lake").symlink_to("la[k]e/lake")
+    (project.folder / "lake2").mkdir()
+    _agree(project, monkeypatch, [(BTC, 1.0)])
+
+
+def test_patterns_match_what_they_say(passing: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    passing.config["sources"]["raw"] |= {"pattern": "[{symbol}]?{date}/{exchange}.parquet"}
+    passing.save()
+    for price, symbol in enumerate(("AB", "A"), 1):
+        file = passing.trades(symbol, DAY1, [float(price)]) / "data.parquet"
+        target = passing.lake / f"raw/ccxt/trades/[{symbol}]?{DAY1}/binance.parquet"
+        target.parent.mkdir()
+        file.rename(target)
+    _agree(passing, monkeypatch, [("A", 2.0), ("AB", 1.0)])
+
+
+# Folders and files that can be no data
+
+
+def test_strange_things_are_told_and_passed_over(passing: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    day = passing.trades(BTC, DAY1, [1.0])
+    passing.trades(ETH, DAY2, [2.0])
+    symbol = day.parent
+    for date in ("2026-02-30", "0001-01-01", "9999-12-31", "x", "2026-W01-1", ""):
+        passing.trades(BTC, DAY1, [9.0], name=f"n{date}")
+        (symbol / f"date={date}").mkdir()
+        (day / f"n{date}.parquet").rename(symbol / f"date={date}" / "data.parquet")
+    (day / "dangling.parquet").symlink_to("nowhere.parquet")
+    (day / "self.parquet").symlink_to("self.parquet")
+    (symbol / "loop").symlink_to("..")
+    (symbol / "up").symlink_to(passing.lake)
+    (symbol / "again").symlink_to(day)
+    os.mkfifo(day / "pipe.parquet")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(day)
+        server.bind("socket.parquet")
+    Path(os.fsdecode(os.fsencode(symbol) + b"/date=\xff")).mkdir()
+    (day / "back\\slash.parquet").write_bytes(b"x")
+    outcome = passing.sqlgen("run")
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert _published(passing) == [(BTC, 1.0), (ETH, 2.0)]
+    said = " ".join(outcome.out.split())
+    for text in (
+        "date=2026-02-30: 2026-02-30 is no date between 1990 and 2100. Rename or remove it",
+        "date=x: x is no date",
+        "date=2026-W01-1: 2026-W01-1 is no date",
+        "dangling.parquet is a link that leads nowhere. Mend or remove it",
+        "self.parquet is a link that leads nowhere",
+        "loop is a link into the same folder",
+        "up is a link to a folder that it lies in. Remove it",
+    ):
+        assert text.replace(" ", "") in said.replace(" ", ""), said
+    assert passing.plan() == {}
+    for command in ("plan", "compile", "catalog", "ls"):
+        assert passing.sqlgen(command).code == 0
+    assert _views(passing)[1] == [(BTC, 1.0), (ETH, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ("year=2026/month=13/day=1/hour=0", "2026-13-01 is no date between 1990 and 2100"),
+        ("year=2026/month=1/day=x/hour=0", "2026-01-0x is no date"),
+        ("year=2026/month=1/day=2/hour=x", "hour=x is no hour"),
+        ("year=2026/month=1/day=2/hour=24", "hour=24 is no hour"),
+        ("year=2026/month=1/day=2/hour=__HIVE_DEFAULT_PARTITION__", "names no hour"),
+    ],
+)
+def test_strange_hours(passing: Scratch, keys: str, problem: str) -> None:
+    passing.trades(BTC, DAY1, [1.0], layout="ymdh")
+    passing.trades(BTC, DAY2, [2.0], layout="ymdh")
+    symbol = passing.raw(BTC, DAY1).parent
+    (symbol / keys).parent.mkdir(parents=True, exist_ok=True)
+    (symbol / "year=2026/month=1/day=2/hour=12").rename(symbol / keys)
+    outcome = passing.sqlgen("run", "--json")
+    assert outcome.code == 0, outcome.err
+    assert any(problem in note for note in outcome.json["notes"]), outcome.json["notes"]
+    assert _published(passing) == [(BTC, 1.0)]
+
+
+def test_a_folder_that_cannot_be_read(passing: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    passing.trades(BTC, DAY1, [1.0])
+    passing.trades(BTC, DAY2, [2.0])
+    passing.run()
+    (passing.raw(BTC, DAY2) / "part").mkdir()
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path).endswith("/part"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    passing.trades(BTC, DAY1, [1.0, 3.0])
+    passing.trades(BTC, DAY2, [8.0])
+    outcome = passing.sqlgen("run", "--json", "--prune")
+    assert outcome.code == 1
+    assert any("part cannot be read: Permission denied" in text for text in outcome.json["errors"]), outcome.json
+    assert _published(passing) == [(BTC, 1.0), (BTC, 2.0), (BTC, 3.0)]
+
+
+def test_what_a_walk_tells(tmp_path: Path) -> None:
+    (tmp_path / "_hidden").mkdir()
+    (tmp_path / "_hidden" / "x.parquet").touch()
+    (tmp_path / "a.parquet").touch()
+    (tmp_path / "store.parquet").symlink_to("_hidden/x.parquet")
+    (tmp_path / "note.txt").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "same.parquet").symlink_to("a.parquet")
+    assert sorted(file.path for file in list_files(tmp_path.parent, tmp_path.name)) == [
+        f"{tmp_path.name}/a.parquet",
+        f"{tmp_path.name}/store.parquet",
+    ]
+    walk = Walk(str(tmp_path), lambda name: name.endswith(".parquet"))
+    assert len(list(walk.files())) == 2
+    assert walk.strange == [
+        f"{tmp_path}/same.parquet is a link into the same folder, whose files are read where they lie"
+    ]
+
+
+def test_many_of_a_kind_are_told_by_their_number(tmp_path: Path) -> None:
+    listing = SourceListing(Layout(), {}, strange=tuple(f"{number} is odd" for number in range(25)))
+    told = [note for note in notes("raw", listing, tmp_path) if "passed over" in note]
+    assert (len(told), told[0], told[-1]) == (
+        21,
+        "source 'raw': passed over: 0 is odd",
+        "source 'raw': passed over: 5 more like these",
+    )

@@ -124,13 +124,15 @@ _BEST = ("ts", "bid_prices", "ask_prices")
 _GAP = {"max_gap": "max_gap"}
 _SECONDS = {"seconds": "seconds"} | _GAP
 _REGIME = {"seconds": "regime_window"}
+_SILENT = {"max_gap": None}
+"""A tape may be silent."""
 
 FUNCTIONS = (
     Function(
         "vpin",
         "VPIN after each trade, 0 to 1; NULL until there are enough buckets. Without ts no gap ends a bucket",
         _TRADES,
-        (Vpin,),
+        (Segments, Vpin),
         _tape,
         {
             "bucket_volume": "vpin_bucket_volume",
@@ -139,6 +141,7 @@ FUNCTIONS = (
         }
         | _GAP,
         times=True,
+        defaults={"bucket_volume": "1.0"} | _SILENT,
     ),
     Function(
         "tfi",
@@ -147,6 +150,7 @@ FUNCTIONS = (
         (Segments, RollingImbalance),
         _signed,
         _SECONDS,
+        defaults=_SILENT,
     ),
     Function(
         "kyle_lambda",

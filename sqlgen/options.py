@@ -37,6 +37,8 @@ class Option(BaseModel):
     choices: list[Any] | None = None
     min_items: int = 1
     """Of a list."""
+    nullable: bool = False
+    """``null`` in models.yaml, NULL in SQL, is a value too: for example no limit."""
     quiet: bool = False
     """No part of what a model is while it has its default: adding it to a template makes no table stale."""
 
@@ -60,6 +62,8 @@ class Option(BaseModel):
 
     def check(self, value: Any) -> Any:
         """``value`` in the option's type; ``ValueError`` with a sentence otherwise."""
+        if value is None and self.nullable:
+            return None
         try:
             return self.adapter.validate_python(value)
         except ValidationError as error:

@@ -29,8 +29,6 @@ PREFIX = "_sqlgen_"
 _KINDS = {"ts": "BIGINT", "trade_ts": "BIGINT", "bids": LEVELS, "asks": LEVELS}
 _ANY_NUMBER = ("x", "sides", "log_returns", "ofis")
 """Lists whose numbers may be 0 or less. In the others such a number is missing, as it is in the tables."""
-_NEVER = 9e9
-"""Seconds: max_gap where it is NULL."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +51,8 @@ class Function:
     trades: tuple[str, ...] = ()
     """More lists, of the same length among themselves."""
     fixed: Options = field(default_factory=dict)
+    defaults: Options = field(default_factory=dict)
+    """Parameter -> its default here, where it is another one than in models.yaml."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -80,8 +80,10 @@ class Function:
         if self.times:
             yield f"ts := {without_times}"
         for parameter, option in self.options.items():
-            default = self.known[option].default
-            yield parameter if default is None else f"{parameter} := {_sql(default)}"
+            known = self.known[option]
+            default = self.defaults.get(parameter, known.default)
+            needed = default is None and not known.nullable
+            yield parameter if needed else f"{parameter} := {_sql(default)}"
 
     def register(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make the function that the macro calls."""
@@ -136,12 +138,11 @@ class Function:
         """The kernels with these values of the parameters, and all options."""
         given = {}
         for (parameter, name), value in zip(self.options.items(), values, strict=True):
-            if value is None and parameter != "max_gap":
+            if value is None and not self.known[name].nullable:
                 raise UsageError(f"{parameter} is NULL")
-            number = _NEVER if value is None else value
             try:
-                whole = self.known[name].type == "int" and number.is_integer()
-                given[name] = self.known[name].check(int(number) if whole else number)
+                whole = value is not None and self.known[name].type == "int" and value.is_integer()
+                given[name] = self.known[name].check(int(value) if whole else value)
             except ValueError as error:
                 raise UsageError(f"{parameter}: {error}") from None
         options = self._with_defaults(given)
@@ -191,6 +192,8 @@ def _chain(function: Function, values: tuple[Any, ...]) -> tuple[Chain, Options]
 
 def _sql(default: Any) -> str:
     """A default; where it is text, as a number if it is one."""
+    if default is None:
+        return "NULL"
     try:
         return literal(float(default) if isinstance(default, str) else default)
     except ValueError:

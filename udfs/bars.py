@@ -13,16 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlgen.options import Option
-from udfs.buckets import LOT_SIZE, lots_of, size_in_lots
 from udfs.jit import jit
-from udfs.kernel import MAX_GAP, NANOSECONDS, Array, Batch, Column, Kernel, State
+from udfs.kernel import Array, Batch, Column, Kernel, State, gap_ns
+from udfs.lots import LOT_SIZE, coarser, count, size_in_lots
 
 SPLIT_TRADES = Option(
     type="bool", default=True, doc="cut the trade that fills a bar; false: the whole trade belongs to that bar"
 )
+TRADE_GAP = Option(
+    type="float",
+    default=None,
+    gt=0,
+    nullable=True,
+    doc="seconds without a trade of which has_gap tells; null: a tape may be silent",
+)
 _ID, _FILLED, _SEEN, _LAST_TS = 0, 1, 2, 3
 _MOST_PARTS = 50_000_000
 """Of one batch. More would fill the memory; nobody wants such bars."""
+_MOST_LOTS = 1e13
+"""Of a bar, so that even trades of thousands of bars can be counted."""
 _PARTS = {
     "ts": np.int64,
     "price": np.float64,
@@ -77,16 +86,40 @@ def cut(
 class _Bars(Kernel):
     """What the kinds of bars have in common. The rows that come in are trades."""
 
-    version = 1
+    version = 2
     replaces_rows = True
 
     @abstractmethod
-    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
-        """What each trade adds to a bar, in lots; 0 for a trade that does not count."""
+    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each trade adds to a bar; NaN, 0 or less for a trade that does not count."""
 
-    @abstractmethod
+    @property
+    def sized_by(self) -> str:
+        """The option that gives the size of a bar."""
+        return f"{self.name.removesuffix('s')}_size"
+
+    def exponent(self) -> int:
+        """The power of ten by which lots are coarser than ``lot_size``."""
+        return coarser(self.given[self.sized_by], self.given["lot_size"], _MOST_LOTS)
+
     def size(self) -> int:
         """Lots of a full bar."""
+        return size_in_lots(self.given[self.sized_by], self.given["lot_size"], self.exponent(), self.sized_by)
+
+    def lots_per_unit(self) -> float:
+        """Lots of a volume, or value, of 1."""
+        # 1 / lot_size is a whole number for 1e-8 and the like: divided by it, lots give the double that is nearest to
+        # the decimal.
+        return float(1 / self.given["lot_size"] / 10.0 ** self.exponent())
+
+    def counted(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
+        """What each trade adds to a bar, in lots; 0 for a trade that does not count."""
+        measured, lots = self.measure(price, amount), np.empty(len(price), np.int64)
+        large = count(measured, self.given["lot_size"] * 10.0 ** self.exponent(), lots)
+        if large >= 0:
+            bars = measured[large] / self.given[self.sized_by]
+            raise ValueError(f"one trade would fill {bars:.3g} bars. Make them larger ({self.sized_by})")
+        return lots
 
     def volumes(
         self, amount: NDArray[np.float64], part: NDArray[np.int64], whole: NDArray[np.int64]
@@ -106,6 +139,7 @@ class _Bars(Kernel):
             Column("value", "q*u: price * volume"),
             Column("side", "1: 1 the taker bought, -1 sold, 0 unknown", "smallint"),
             Column("lots", "1: what this part adds to the bar, in lots", "bigint"),
+            Column("lots_per_unit", "1: lots of a volume, or value, of 1"),
             Column("part_of_split", "1: the trade was cut", "boolean"),
             Column("has_gap", "1: more than max_gap passed since the trade before", "boolean"),
             Column("is_closed", "1: the bar is full", "boolean"),
@@ -122,23 +156,25 @@ class _Bars(Kernel):
         bars = np.concatenate((np.full(len(state["ts"]), state["clock"][_ID]), bars))
         full = int(np.searchsorted(bars, clock[_ID]))
         state |= {"clock": clock} | {name: array[full:].copy() for name, array in parts.items()}
-        return _rows(bars[:full], {name: array[:full] for name, array in parts.items()}, is_closed=True)
+        return self._rows(bars[:full], {name: array[:full] for name, array in parts.items()}, is_closed=True)
 
     def waiting(self, state: State) -> Sequence[Array]:
         """The parts of the open bar."""
         bars = np.full(len(state["ts"]), state["clock"][_ID])
-        return _rows(bars, {name: state[name].copy() for name in _PARTS}, is_closed=False)
+        return self._rows(bars, {name: state[name].copy() for name in _PARTS}, is_closed=False)
 
     def _parts(self, batch: Batch, clock: NDArray[np.int64]) -> tuple[State, NDArray[np.int64]]:
         """The parts of the batch's trades, and their bars."""
-        lots = self.measure(batch["price"], batch["amount"])
+        lots = self.counted(batch["price"], batch["amount"])
         counts = np.flatnonzero(lots)
         lots, ts = lots[counts], batch.ts[counts]
         gap = self._gaps(ts, clock)
         size, split = self.size(), bool(self.given.get("split_trades", True))
         parts = count_parts(lots, size, clock[_FILLED]) if split else len(lots)
         if parts > _MOST_PARTS:
-            raise ValueError(f"{self.name}: {len(lots)} trades would be cut into {parts} parts. Make the bars larger")
+            raise ValueError(
+                f"{len(lots)} trades would be cut into {parts} parts. Make the bars larger ({self.sized_by})"
+            )
         trade, bars, part = np.empty(parts, np.int64), np.empty(parts, np.int64), np.empty(parts, np.int64)
         cut(lots, size, split, clock, trade, bars, part)
         row = counts[trade]
@@ -160,18 +196,18 @@ class _Bars(Kernel):
         gap = np.zeros(len(ts), np.bool_)
         if len(ts) > 0:
             before = clock[_LAST_TS] if clock[_SEEN] else ts[0]
-            gap = np.diff(ts, prepend=before) > int(self.given["max_gap"] * NANOSECONDS)
+            gap = np.diff(ts, prepend=before) > gap_ns(self.given["max_gap"])
             clock[_SEEN], clock[_LAST_TS] = 1, ts[-1]
         return gap
 
-
-def _rows(bars: NDArray[np.int64], parts: State, is_closed: bool) -> Sequence[Array]:
-    """The output columns of parts."""
-    value = parts["price"] * parts["volume"]
-    return (
-        *(bars, parts["ts"], parts["price"], parts["volume"], value, parts["side"], parts["lots"]),
-        *(parts["split"], parts["gap"], np.full(len(bars), is_closed)),
-    )
+    def _rows(self, bars: NDArray[np.int64], parts: State, is_closed: bool) -> Sequence[Array]:
+        """The output columns of parts."""
+        value = parts["price"] * parts["volume"]
+        return (
+            *(bars, parts["ts"], parts["price"], parts["volume"], value, parts["side"], parts["lots"]),
+            np.full(len(bars), self.lots_per_unit()),
+            *(parts["split"], parts["gap"], np.full(len(bars), is_closed)),
+        )
 
 
 class VolumeBars(_Bars):
@@ -183,21 +219,17 @@ class VolumeBars(_Bars):
         "volume_bar_size": Option(type="float", default=1.0, gt=0, doc="volume of a bar"),
         "split_trades": SPLIT_TRADES,
         "lot_size": LOT_SIZE,
-        "max_gap": MAX_GAP,
+        "max_gap": TRADE_GAP,
     }
 
-    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
-        return lots_of(np.where(np.isnan(price), np.nan, amount), self.given["lot_size"])
-
-    def size(self) -> int:
-        return size_in_lots(self.given["volume_bar_size"], self.given["lot_size"], "volume_bar_size")
+    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(np.isnan(price), np.nan, amount)
 
     def volumes(
         self, amount: NDArray[np.float64], part: NDArray[np.int64], whole: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        # The number of lots, so that a bar has its size. 1 / lot_size is a whole number for 1e-8 and the like, by
-        # which a division gives the double that is nearest to the decimal.
-        return np.asarray(part / (1 / self.given["lot_size"]))
+        # The number of lots, so that a bar has its size.
+        return np.asarray(part / self.lots_per_unit())
 
 
 class DollarBars(_Bars):
@@ -209,14 +241,11 @@ class DollarBars(_Bars):
         "dollar_bar_size": Option(type="float", default=1e5, gt=0, doc="value of a bar in the quote currency"),
         "split_trades": SPLIT_TRADES,
         "lot_size": LOT_SIZE,
-        "max_gap": MAX_GAP,
+        "max_gap": TRADE_GAP,
     }
 
-    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
-        return lots_of(price * amount, self.given["lot_size"])
-
-    def size(self) -> int:
-        return size_in_lots(self.given["dollar_bar_size"], self.given["lot_size"], "dollar_bar_size")
+    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(amount > 0, price * amount, np.nan)
 
 
 class TickBars(_Bars):
@@ -226,11 +255,20 @@ class TickBars(_Bars):
     doc = "Trades by bar of an equal number of trades"
     options = {
         "tick_bar_size": Option(type="int", default=100, gt=0, doc="number of trades of a bar"),
-        "max_gap": MAX_GAP,
+        "max_gap": TRADE_GAP,
     }
 
-    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
-        return np.asarray((amount > 0) & ~np.isnan(price), np.int64)
+    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((amount > 0) & ~np.isnan(price), np.float64)
+
+    def exponent(self) -> int:
+        return 0
 
     def size(self) -> int:
         return int(self.given["tick_bar_size"])
+
+    def lots_per_unit(self) -> float:
+        return 1.0
+
+    def counted(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
+        return self.measure(price, amount).astype(np.int64)

@@ -29,8 +29,8 @@ class Chain:
         Options that are not given have their defaults. Raises :class:`KernelError`.
         """
         known = registry() if known is None else known
-        defaults = {name: option.default for kind in known.values() for name, option in kind.options.items()}
-        made = {name: kind(defaults | dict(options)) for name, kind in known.items()}
+        defaults = {name: value for kind in known.values() for name, value in _defaults(kind).items()}
+        made = {name: kind(defaults | _defaults(kind) | dict(options)) for name, kind in known.items()}
         chosen = _in_order(names, made)
         if len(chosen) > 1 and any(kernel.replaces_rows for kernel in chosen):
             raise KernelError(f"a kernel that gives other rows stands alone; found {', '.join(k.name for k in chosen)}")
@@ -84,11 +84,13 @@ class Chain:
         """The output columns of a batch, hidden ones too; ``state`` moves to the end of the batch."""
         ts, trades = _plain(batch.ts), batch.trades
         if trades is not None:
-            trades = Trades(_plain(trades.ts), _plain(trades.price), _plain(trades.amount), _plain(trades.side))
+            ts_of_trades, price, amount = (_plain(array) for array in (trades.ts, trades.price, trades.amount))
+            trades = Trades(ts_of_trades, price, amount, _plain(trades.side), trades.seq)
         columns = {name: _plain(array) for name, array in batch.columns.items()}
         given: dict[str, Array] = {}
+        whole = Batch(ts, columns, trades, batch.seq)
         for kernel in self.kernels:
-            seen = Batch(ts, {name: columns[name] for name in kernel.inputs()}, trades)
+            seen = whole.narrowed({name: columns[name] for name in kernel.inputs()})
             arrays = kernel.run(state[kernel.name], seen)
             for column, array in zip(kernel.outputs(), arrays, strict=True):
                 columns[column.name] = given[column.name] = array
@@ -101,6 +103,10 @@ def _plain(array: Array) -> Array:
     Arrow's arrays may be read-only.
     """
     return np.require(array, requirements=("C", "W"))
+
+
+def _defaults(kind: type[Kernel]) -> dict[str, Any]:
+    return {name: option.default for name, option in kind.options.items()}
 
 
 def _givers(kernels: Iterable[Kernel]) -> dict[str, str]:

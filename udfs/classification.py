@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import Trades
+from udfs.kernel import Batch, Trades
 
 PRICE, TICK_SIGN = 0, 1
 BAR, BAR_LOTS, CHANGES = 0, 1, 2
@@ -36,12 +36,20 @@ class BulkBars(NamedTuple):
     changes: NDArray[np.float64]
 
 
-def valid(trades: Trades) -> Tape:
-    """The trades that have a price and an amount."""
-    good = (trades.amount > 0) & ~np.isnan(trades.price)
+def is_valid(trades: Trades) -> NDArray[np.bool_]:
+    """Which trades have a price and an amount."""
+    return np.asarray((trades.amount > 0) & (trades.amount < math.inf) & np.isfinite(trades.price))
+
+
+def valid(batch: Batch) -> tuple[Tape, NDArray[np.int64]]:
+    """The trades of a batch that have a price and an amount, and how many of them come before each row."""
+    trades, before = batch.trades, batch.trades_before
+    assert trades is not None
+    good = is_valid(trades)
     if good.all():
-        return Tape(trades.ts, trades.amount, trades.side)
-    return Tape(trades.ts[good], trades.amount[good], trades.side[good])
+        return Tape(trades.ts, trades.amount, trades.side), before
+    counted = np.concatenate((np.zeros(1, np.int64), np.cumsum(good, dtype=np.int64)))[before]
+    return Tape(trades.ts[good], trades.amount[good], trades.side[good]), counted
 
 
 @jit
@@ -68,13 +76,21 @@ def close_bulk_bar(bars: BulkBars) -> float:
     sign = 0.0
     if not math.isnan(change):
         sigma = _sample_std(bars.changes, min(bars.now[CHANGES], len(bars.changes)))
-        if change != 0.0 and sigma > _ROUNDING * bars.closes[CLOSE]:
+        if change != 0.0 and sigma > _ROUNDING * abs(bars.closes[CLOSE]):
             sign = math.erf(change / sigma / math.sqrt(2.0))
         bars.changes[bars.now[CHANGES] % len(bars.changes)] = change
         bars.now[CHANGES] += 1
     bars.closes[PREVIOUS_CLOSE] = bars.closes[CLOSE]
     bars.now[BAR_LOTS] = 0
     return sign
+
+
+@jit
+def forget_bulk_bars(bars: BulkBars) -> None:
+    """Drop the open bar, the price that the next one's change would be taken from, and the changes of sigma."""
+    bars.now[BAR_LOTS] = 0
+    bars.now[CHANGES] = 0
+    bars.closes[:] = math.nan
 
 
 @jit

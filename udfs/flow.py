@@ -65,7 +65,7 @@ def level_flow(
 
 
 def flows(
-    state: State, batch: Batch, max_gap: float, weights: Sequence[float]
+    state: State, batch: Batch, max_gap: float | None, weights: Sequence[float]
 ) -> tuple[list[Array], NDArray[np.float64], NDArray[np.float64]]:
     """Flow per level, their sum with ``weights`` and their plain sum. Moves ``clock`` and ``carried`` of ``state``."""
     previous, _, last = lag(state, batch, max_gap)

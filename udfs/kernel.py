@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -54,6 +55,8 @@ class Trades:
     """NaN where it is not valid."""
     side: NDArray[np.int8]
     """1: the taker bought, -1: the taker sold, 0: unknown."""
+    seq: NDArray[np.int64] | None = None
+    """Place in the feed that the trades share with the rows; ``None`` where each has a feed of its own."""
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -64,7 +67,7 @@ NO_TRADES = Trades(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, n
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of one symbol in time order, and the trades up to the last of them."""
+    """Some rows of one symbol in order, and the trades up to the last of them."""
 
     ts: NDArray[np.int64]
     """ns since the epoch."""
@@ -72,11 +75,37 @@ class Batch:
     """The columns that the kernel asked for. Those of the template are float64 with NaN for NULL (booleans and
     integers too), or int64 where the kernel wants that; those of other kernels are as these gave them."""
     trades: Trades | None = None
-    """All trades with ts <= the last row's that were in no batch before; ``None`` where the model has no trades
-    for these rows. A trade comes before a row of the same time."""
+    """All trades up to the last row that were in no batch before; ``None`` where the model has no trades for these
+    rows."""
+    seq: NDArray[np.int64] | None = None
+    """Place in the feed, where rows and trades share one."""
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    @cached_property
+    def trades_before(self) -> NDArray[np.int64]:
+        """Per row, the number of trades of the batch that come before it: those of its time too.
+
+        Where rows and trades share a feed, ``(ts, seq)`` decides among those of one time.
+        """
+        if self.trades is None:
+            return np.zeros(len(self), np.int64)
+        if self.seq is None or self.trades.seq is None:
+            return np.searchsorted(self.trades.ts, self.ts, side="right").astype(np.int64)
+        ts, seq = np.concatenate((self.trades.ts, self.ts)), np.concatenate((self.trades.seq, self.seq))
+        order = np.lexsort((np.arange(len(ts)), seq, ts))
+        is_trade = order < len(self.trades)
+        before = np.empty(len(self), np.int64)
+        before[order[~is_trade] - len(self.trades)] = np.cumsum(is_trade)[~is_trade]
+        return before
+
+    def narrowed(self, columns: Mapping[str, Array]) -> Batch:
+        """The same rows and trades with these columns."""
+        narrow = Batch(self.ts, columns, self.trades, self.seq)
+        if self.trades is not None:
+            narrow.__dict__["trades_before"] = self.trades_before
+        return narrow
 
     def __getitem__(self, column: str) -> Array:
         return self.columns[column]
@@ -141,7 +170,21 @@ class Kernel(ABC):
 SEGMENT_START = "segment_start"
 """Hidden column of kernel ``segments``: 1 (int8) on rows that start a segment (the first row of a history too)."""
 
-MAX_GAP = Option(type="float", default=300, gt=0, doc="seconds without a row after which a new segment starts")
+MAX_GAP = Option(
+    type="float",
+    default=300,
+    gt=0,
+    nullable=True,
+    doc="seconds without a row after which a new segment starts; null: silence starts none",
+)
+_NEVER = 2**62
+
+
+def gap_ns(seconds: float | None) -> int:
+    """A ``max_gap`` in ns; one that no silence exceeds where it is ``None``."""
+    return _NEVER if seconds is None else min(int(seconds * NANOSECONDS), _NEVER)
+
+
 HORIZONS = Option(
     type="list[int]", default=[5, 15, 60, 300, 900], gt=0, doc="lengths of the rolling windows in seconds"
 )

@@ -31,13 +31,14 @@ class Steps(NamedTuple):
     now: NDArray[np.int64]
     """_OPEN: whether a segment is open; _GRID: the second at which the last step ended; number of _STEPS."""
     mids: NDArray[np.float64]
-    """The last _MID, _MID_AT_GRID and a second earlier (NaN: none in the segment); the last _LAMBDA."""
+    """_MID of the last row, _MID_AT_GRID and a second earlier (NaN: not valid, or none in the segment); the last
+    _LAMBDA."""
     flow: NDArray[np.float64]
     """Signed volume of the open step, a pair, and its whole _VOLUME."""
     volumes: NDArray[np.float64]
     """Signed volume of the last steps, a ring."""
     changes: NDArray[np.float64]
-    """Change of the mid in the last steps."""
+    """Change of the mid in the last steps; NaN where a mid is not known: such a step drops out."""
 
 
 @jit
@@ -61,17 +62,16 @@ def _push(volume: float, change: float, steps: Steps) -> None:
 def _end_steps(second: int, steps: Steps) -> None:
     """End the steps up to ``second``; the last mid held at all of these ends."""
     now, mids, flow = steps.now, steps.mids, steps.flow
-    if not math.isnan(mids[_MID_AT_GRID]):
-        volume = flow[_FLOW] if abs(flow[_FLOW]) > _CANCELLED * flow[_VOLUME] else 0.0
-        _push(volume, mids[_MID] - mids[_MID_AT_GRID], steps)
+    volume = flow[_FLOW] if abs(flow[_FLOW]) > _CANCELLED * flow[_VOLUME] else 0.0
+    _push(volume, mids[_MID] - mids[_MID_AT_GRID], steps)
     mids[_MID_BEFORE] = mids[_MID_AT_GRID]
     mids[_MID_AT_GRID] = mids[_MID]
     flow[:] = 0.0
     empty = second - now[_GRID] - 1
-    if empty > 0 and not math.isnan(mids[_MID]):
+    if empty > 0:
         mids[_MID_BEFORE] = mids[_MID]
         for _ in range(min(empty, len(steps.volumes))):
-            _push(0.0, 0.0, steps)
+            _push(0.0, mids[_MID] - mids[_MID], steps)
     now[_GRID] = second
 
 
@@ -87,13 +87,13 @@ def _trade(ts: int, amount: float, side: int, steps: Steps) -> None:
 
 @jit
 def _see_mid(ts: int, mid: float, steps: Steps) -> bool:
-    """Take the mid of a valid row; whether it changes a step that has ended."""
+    """Take the mid of a row (NaN: not valid); whether a step that has ended may change."""
     mids = steps.mids
     mids[_MID] = mid
     if ts != steps.now[_GRID] * _STEP:
         return False
     mids[_MID_AT_GRID] = mid
-    if math.isnan(mids[_MID_BEFORE]):
+    if steps.now[_STEPS] == 0:
         return False
     steps.changes[(steps.now[_STEPS] - 1) % len(steps.changes)] = mid - mids[_MID_BEFORE]
     return True
@@ -101,18 +101,27 @@ def _see_mid(ts: int, mid: float, steps: Steps) -> bool:
 
 @jit
 def slope(x: NDArray[np.float64], y: NDArray[np.float64], n: int) -> float:
-    """Least squares slope of the first ``n`` ``y`` on ``x``; NaN where ``x`` hardly varies."""
+    """Least squares slope of ``y`` on ``x`` over those of the first ``n`` whose ``y`` is known.
+
+    NaN where ``x`` hardly varies, or fewer than ``MIN_STEPS`` are known.
+    """
     mean_x = mean_y = square = 0.0
+    known = 0
     for k in range(n):
-        mean_x += x[k]
-        mean_y += y[k]
-        square += x[k] * x[k]
-    mean_x /= n
-    mean_y /= n
+        if not math.isnan(y[k]):
+            mean_x += x[k]
+            mean_y += y[k]
+            square += x[k] * x[k]
+            known += 1
+    if known < MIN_STEPS:
+        return math.nan
+    mean_x /= known
+    mean_y /= known
     xx = xy = 0.0
     for k in range(n):
-        xx += (x[k] - mean_x) * (x[k] - mean_x)
-        xy += (x[k] - mean_x) * (y[k] - mean_y)
+        if not math.isnan(y[k]):
+            xx += (x[k] - mean_x) * (x[k] - mean_x)
+            xy += (x[k] - mean_x) * (y[k] - mean_y)
     return xy / xx if xx > _LEAST_VARIANCE * square else math.nan
 
 
@@ -122,26 +131,26 @@ def measure(
     starts: NDArray[np.int8],
     mid: NDArray[np.float64],
     trades: Tape,
+    before: NDArray[np.int64],
     steps: Steps,
     out: NDArray[np.float64],
 ) -> None:
-    """Kyle's lambda at the times ``rows`` (ns)."""
+    """Kyle's lambda at the times ``rows`` (ns), each after as many trades as ``before`` says."""
     j = 0
     for i in range(len(rows)):
         begins = starts[i] == 1 or steps.now[_OPEN] == 0
         second = rows[i] // _STEP
         if begins:
             _begin(second, steps)
-        before = steps.now[_GRID]
-        while j < len(trades.ts) and trades.ts[j] <= rows[i]:
+        grid = steps.now[_GRID]
+        while j < before[i]:
             if not begins:
                 _trade(trades.ts[j], trades.amount[j], trades.side[j], steps)
             j += 1
         if second > steps.now[_GRID]:
             _end_steps(second, steps)
-        changed = steps.now[_GRID] != before
-        if not math.isnan(mid[i]):
-            changed |= _see_mid(rows[i], mid[i], steps)
+        changed = steps.now[_GRID] != grid
+        changed |= _see_mid(rows[i], mid[i], steps)
         if changed and steps.now[_STEPS] >= MIN_STEPS:
             n = min(steps.now[_STEPS], len(steps.volumes))
             steps.mids[_LAMBDA] = slope(steps.volumes, steps.changes, n)
@@ -152,7 +161,7 @@ class KyleLambda(Kernel):
     """Slope of mid changes on signed trade volume over steps of one second. Kyle 1985."""
 
     name = "kyle_lambda"
-    version = 1
+    version = 2
     doc = "Kyle's lambda: price impact of signed trade volume"
     reads_trades = True
     options = {
@@ -183,6 +192,7 @@ class KyleLambda(Kernel):
             return (out,)
         moved = {name: array.copy() for name, array in state.items()}
         steps = Steps(*(moved[name] for name in Steps._fields))
-        measure(batch.ts, batch[SEGMENT_START], batch["mid_price"], valid(batch.trades), steps, out)
+        trades, before = valid(batch)
+        measure(batch.ts, batch[SEGMENT_START], batch["mid_price"], trades, before, steps, out)
         state |= moved
         return (out,)

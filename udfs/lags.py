@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, State
+from udfs.kernel import SEGMENT_START, Array, Batch, State, gap_ns
 
 NONE, CARRIED = -2, -1
 """Instead of an index: no row before; the last valid row of the batches before."""
@@ -48,10 +48,10 @@ def new_clock() -> Array:
     return np.zeros(2, np.int64)
 
 
-def lag(state: State, batch: Batch, max_gap: float) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+def lag(state: State, batch: Batch, max_gap: float | None) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
     """What ``find_previous`` finds in a batch; moves ``state["clock"]``. ``max_gap``: seconds."""
     previous, elapsed = np.empty(len(batch), np.int64), np.empty(len(batch))
     clock = state["clock"] = state["clock"].copy()
-    gap = int(max_gap * NANOSECONDS)
+    gap = gap_ns(max_gap)
     last = find_previous(batch.ts, batch[SEGMENT_START], batch["mid_price"], gap, clock, previous, elapsed)
     return previous, elapsed, last

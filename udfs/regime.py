@@ -168,8 +168,8 @@ class SpreadRegime(Kernel):
         """Which rows have a spread, and these spreads as integers: 12 digits below the first mid's leading one."""
         mid, spread = batch["mid_price"], batch["spread"]
         valid = ~np.isnan(mid)
-        if state["scale"][0] == 0 and valid.any():
-            state["scale"] = np.array([10.0 ** (12 - math.floor(math.log10(mid[valid][0])))])
+        if state["scale"][0] == 0 and (large := np.abs(mid[valid & (mid != 0)])).size:
+            state["scale"] = np.array([10.0 ** (12 - math.floor(math.log10(large[0])))])
         known = valid & ~np.isnan(spread)
         return known, np.rint(np.clip(spread[known] * state["scale"], -_MOST, _MOST)).astype(np.int64)
 

@@ -25,7 +25,8 @@ def find_returns(
 ) -> None:
     """``carried``: mid (q), velocity (q/s) and seconds since the row before, of the last valid row before the batch.
 
-    ``log1p`` of the change keeps all digits of small returns; the logarithm of a ratio near 1 loses half of them.
+    ``log1p`` of the change keeps all digits of small returns; the logarithm of a ratio near 1 loses half of them. A
+    mid that is not positive has none.
     """
     for i in range(len(mid)):
         log_return[i] = velocity[i] = accel[i] = np.nan
@@ -36,7 +37,8 @@ def find_returns(
         if row >= 0:
             price, speed, seconds = mid[row], velocity[row], elapsed[row]
         change = mid[i] - price
-        log_return[i] = math.log1p(change / price)
+        if price > 0 and mid[i] > 0:
+            log_return[i] = math.log1p(change / price)
         if elapsed[i] > 0:
             velocity[i] = change / elapsed[i]
             accel[i] = (velocity[i] - speed) / ((elapsed[i] + seconds) / 2)
@@ -46,7 +48,7 @@ class Returns(Kernel):
     """Changes of the mid since the valid row before."""
 
     name = "returns"
-    version = 1
+    version = 2
     doc = "Log return, velocity and acceleration of the mid, row by row"
     options = {"max_gap": MAX_GAP}
 
@@ -55,7 +57,7 @@ class Returns(Kernel):
 
     def outputs(self) -> Sequence[Column]:
         return (
-            Column("log_return", "1: ln(mid / mid of the valid row before)"),
+            Column("log_return", "1: ln(mid / mid of the valid row before); NULL where either is not above 0"),
             Column("mid_velocity", "q/s: change of the mid per second since the valid row before"),
             Column("mid_accel", "q/s2: change of mid_velocity over the mean of the two time steps"),
         )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import MAX_GAP, NANOSECONDS, SEGMENT_START, Array, Batch, Column, Kernel, State
+from udfs.kernel import MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State, gap_ns
 
 
 @jit
@@ -61,5 +61,5 @@ class Segments(Kernel):
         resets = np.zeros(len(batch), np.bool_)
         for column in self.inputs():
             resets |= batch[column] == 1.0
-        find_starts(batch.ts, int(self.given["max_gap"] * NANOSECONDS), resets, clock, starts, age)
+        find_starts(batch.ts, gap_ns(self.given["max_gap"]), resets, clock, starts, age)
         return starts, age

@@ -12,44 +12,60 @@ from numpy.typing import NDArray
 from sqlgen.options import Option
 from udfs.buckets import (
     DAILY_SIZE,
-    LOT_SIZE,
+    EXPONENT,
     TRAILING_DAYS,
     Buckets,
     Days,
     count_day,
     empty,
-    lots_of,
+    most_lots,
     pour,
-    size_in_lots,
+    rescale,
     toxicity,
 )
-from udfs.classification import BAR, BAR_LOTS, CLOSE, BulkBars, close_bulk_bar, tick_sign
+from udfs.classification import (
+    BAR,
+    BAR_LOTS,
+    CLOSE,
+    BulkBars,
+    close_bulk_bar,
+    forget_bulk_bars,
+    is_valid,
+    tick_sign,
+)
 from udfs.jit import jit
-from udfs.kernel import MAX_GAP, NANOSECONDS, Array, Batch, Column, Kernel, State
+from udfs.kernel import MAX_GAP, NANOSECONDS, SEGMENT_START, Array, Batch, Column, Kernel, State, gap_ns
+from udfs.lots import LOT_SIZE, coarser, filling, size_in_lots, within
 
 DAILY = "adv/50"
 CLASSIFICATIONS = ("aggressor", "tick", "bulk")
 _AGGRESSOR, _TICK, _BULK = 0, 1, 2
-_SEEN, _LAST_TS = 0, 1
+_SOON = 300
+"""Seconds, where no silence is a gap."""
 
 
 class Rules(NamedTuple):
-    """The options, as integers."""
+    """The options, as numbers."""
 
     classification: int
     size: int
     """Lots of a bucket; 0: from the daily volume."""
-    max_gap: int
-    """ns."""
+    exponent: int
+    """Power of ten by which lots are coarser than ``lot_size``, where the size is given."""
+    lot_size: float
+    most: int
+    """Lots of a bucket."""
+    soon: int
+    """ns after midnight within which a trade says that the feed was there then."""
     bar: int
     """Length of the bars of bulk classification in ns."""
 
 
 class Feed(NamedTuple):
-    """What is remembered of the trades."""
+    """What is remembered of rows and trades."""
 
-    clock: NDArray[np.int64]
-    """Whether there was a trade (0 or 1) and the time of the last one."""
+    rows: NDArray[np.int64]
+    """1 once there was a row."""
     last: NDArray[np.float64]
     """See ``tick_sign``."""
     days: Days
@@ -57,9 +73,26 @@ class Feed(NamedTuple):
     buckets: Buckets
 
 
+class Tape(NamedTuple):
+    """Trades, in a form that compiled functions take."""
+
+    ts: NDArray[np.int64]
+    price: NDArray[np.float64]
+    amount: NDArray[np.float64]
+    side: NDArray[np.int8]
+    good: NDArray[np.bool_]
+    """Which have a price and an amount."""
+
+
+@jit
+def _size(rules: Rules, feed: Feed) -> int:
+    """Lots of a bucket that opens now, 0 while that is not known."""
+    return rules.size if rules.size > 0 else int(feed.days.now[DAILY_SIZE])
+
+
 @jit
 def _fill(lots: int, sign: float, rules: Rules, feed: Feed) -> None:
-    size = rules.size if rules.size > 0 else feed.days.now[DAILY_SIZE]
+    size = _size(rules, feed)
     if size > 0:
         pour(lots, sign, size, feed.buckets)
 
@@ -73,21 +106,38 @@ def _end_bar(ts: int, rules: Rules, feed: Feed) -> None:
 
 
 @jit
-def _take(ts: int, price: float, lots: int, side: int, rules: Rules, feed: Feed) -> None:
-    """One trade."""
+def _start_segment(ts: int, rules: Rules, feed: Feed) -> None:
+    """Drop what would reach over the start of a segment at ``ts``."""
     if rules.classification == _BULK:
-        # The bar that is over comes first: its volume belongs before the gap and before this trade's day.
         _end_bar(ts, rules, feed)
-    if feed.clock[_SEEN] == 1 and ts - feed.clock[_LAST_TS] > rules.max_gap:
-        empty(feed.buckets)
-    feed.clock[_SEEN] = 1
-    feed.clock[_LAST_TS] = ts
-    if rules.size == 0:
-        count_day(ts, lots, rules.max_gap, feed.days)
+        forget_bulk_bars(feed.bars)
+    empty(feed.buckets)
+
+
+@jit
+def _take(ts: int, price: float, amount: float, side: int, rules: Rules, feed: Feed) -> None:
+    """One trade."""
+    now = feed.bars.now
+    if amount <= rules.lot_size / 2:
+        return
     if rules.classification == _BULK:
-        if feed.bars.now[BAR_LOTS] == 0:
-            feed.bars.now[BAR] = ts // rules.bar
-        feed.bars.now[BAR_LOTS] += lots
+        # The bar that is over comes first: its volume belongs before this trade's day.
+        _end_bar(ts, rules, feed)
+    exponent = rules.exponent
+    if rules.size == 0:
+        change = count_day(ts, amount, rules.lot_size, rules.soon, rules.most, feed.days, feed.buckets)
+        if change != 0 and now[BAR_LOTS] > 0:
+            now[BAR_LOTS] = max(rescale(now[BAR_LOTS], change), 1)
+        exponent = feed.days.now[EXPONENT]
+    lot = rules.lot_size * math.pow(10.0, exponent) if exponent > 0 else rules.lot_size
+    size, buckets = _size(rules, feed), len(feed.buckets.sizes) + 1
+    lots = filling(amount, lot, size, buckets)
+    if lots == 0:
+        return
+    if rules.classification == _BULK:
+        if now[BAR_LOTS] == 0:
+            now[BAR] = ts // rules.bar
+        now[BAR_LOTS] = within(now[BAR_LOTS] + lots, size, buckets)
         feed.bars.closes[CLOSE] = price
         return
     sign = tick_sign(price, feed.last)
@@ -99,21 +149,27 @@ def _take(ts: int, price: float, lots: int, side: int, rules: Rules, feed: Feed)
 @jit
 def measure(
     rows: NDArray[np.int64],
-    ts: NDArray[np.int64],
-    price: NDArray[np.float64],
-    lots: NDArray[np.int64],
-    side: NDArray[np.int8],
+    starts: NDArray[np.int8],
+    before: NDArray[np.int64],
+    tape: Tape,
     rules: Rules,
     feed: Feed,
     out: NDArray[np.float64],
 ) -> None:
-    """VPIN at the times ``rows`` (ns), of trades at ``ts``; trades of 0 lots are passed over."""
+    """VPIN at the times ``rows`` (ns), each after as many trades of the tape as ``before`` says."""
     j = 0
     for i in range(len(rows)):
-        while j < len(ts) and ts[j] <= rows[i]:
-            if lots[j] > 0:
-                _take(ts[j], price[j], lots[j], side[j], rules, feed)
+        begins = starts[i] == 1 and feed.rows[0] == 1
+        feed.rows[0] = 1
+        while j < before[i]:
+            if begins and tape.ts[j] >= rows[i]:
+                _start_segment(rows[i], rules, feed)
+                begins = False
+            if tape.good[j]:
+                _take(tape.ts[j], tape.price[j], tape.amount[j], tape.side[j], rules, feed)
             j += 1
+        if begins:
+            _start_segment(rows[i], rules, feed)
         if rules.classification == _BULK:
             _end_bar(rows[i], rules, feed)
         out[i] = toxicity(feed.buckets)
@@ -123,13 +179,15 @@ class Vpin(Kernel):
     """VPIN: mean imbalance of the last buckets of equal volume. Easley, Lopez de Prado, O'Hara 2012."""
 
     name = "vpin"
-    version = 1
+    version = 2
     doc = "Volume-synchronised probability of informed trading (VPIN)"
     reads_trades = True
     options = {
         "enable_vpin": Option(type="bool", default=True, doc="give column vpin"),
         "vpin_bucket_volume": Option(
-            type="str", default="1.0", doc=f"volume of a bucket: a number, or {DAILY} for a share of the daily volume"
+            type="str",
+            default=DAILY,
+            doc=f"volume of a bucket: {DAILY}, a fiftieth of the mean volume of the days before, or a number",
         ),
         "vpin_window_buckets": Option(type="int", default=50, gt=0, doc="number of buckets in the mean"),
         "vpin_classification": Option(
@@ -146,7 +204,7 @@ class Vpin(Kernel):
         self._volume = _bucket_volume(options["vpin_bucket_volume"])
 
     def inputs(self) -> Sequence[str]:
-        return ()
+        return (SEGMENT_START,) if self.given["enable_vpin"] else ()
 
     def outputs(self) -> Sequence[Column]:
         return (Column("vpin", "1: order flow toxicity, 0 to 1"),) if self.given["enable_vpin"] else ()
@@ -157,10 +215,11 @@ class Vpin(Kernel):
         self._rules()
         buckets = self.given["vpin_window_buckets"]
         return {
-            "clock": np.zeros(2, np.int64),
+            "rows": np.zeros(1, np.int64),
             "last": np.array([np.nan, 0.0]),
             "day": np.zeros(6, np.int64),
-            "day_lots": np.zeros(TRAILING_DAYS, np.int64),
+            "day_volume": np.zeros(2),
+            "day_volumes": np.zeros((TRAILING_DAYS, 2)),
             "bar": np.zeros(3, np.int64),
             "bar_closes": np.full(2, np.nan),
             "bar_changes": np.zeros(self.given["vpin_bulk_bars"]),
@@ -174,32 +233,40 @@ class Vpin(Kernel):
         if not self.given["enable_vpin"]:
             return ()
         out = np.full(len(batch), np.nan)
-        trades = batch.trades
+        moved = {name: array.copy() for name, array in state.items()}
+        feed, rules, trades = _feed(moved), self._rules(), batch.trades
         if trades is not None:
-            lots = lots_of(np.where(np.isnan(trades.price), np.nan, trades.amount), self.given["lot_size"])
-            moved = {name: array.copy() for name, array in state.items()}
-            measure(batch.ts, trades.ts, trades.price, lots, trades.side, self._rules(), _feed(moved), out)
-            state |= moved
+            tape = Tape(trades.ts, trades.price, trades.amount, trades.side, is_valid(trades))
+            measure(batch.ts, batch[SEGMENT_START], batch.trades_before, tape, rules, feed, out)
+        elif len(batch) > 0:
+            # What was traded at these rows is unknown: what comes after them starts as a segment does.
+            feed.rows[0] = 1
+            _start_segment(int(batch.ts[0]), rules, feed)
+        state |= moved
         return (out,)
 
     def _rules(self) -> Rules:
-        size = 0
+        size, exponent, gap = 0, 0, self.given["max_gap"]
+        most, lot_size = most_lots(self.given["vpin_window_buckets"]), self.given["lot_size"]
         if self._volume is not None:
-            buckets = self.given["vpin_window_buckets"]
-            size = size_in_lots(self._volume, self.given["lot_size"], "vpin_bucket_volume", buckets)
+            exponent = coarser(self._volume, lot_size, most)
+            size = size_in_lots(self._volume, lot_size, exponent, "vpin_bucket_volume")
         return Rules(
             CLASSIFICATIONS.index(self.given["vpin_classification"]),
             size,
-            int(self.given["max_gap"] * NANOSECONDS),
+            exponent,
+            lot_size,
+            most,
+            gap_ns(_SOON if gap is None else gap),
             self.given["vpin_bulk_seconds"] * NANOSECONDS,
         )
 
 
 def _feed(state: State) -> Feed:
     return Feed(
-        state["clock"],
+        state["rows"],
         state["last"],
-        Days(state["day"], state["day_lots"]),
+        Days(state["day"], state["day_volume"], state["day_volumes"]),
         BulkBars(state["bar"], state["bar_closes"], state["bar_changes"]),
         Buckets(state["bucket"], state["bucket_sums"], state["imbalances"], state["sizes"]),
     )

@@ -17,6 +17,8 @@ from udfs.kernel import HORIZONS, NANOSECONDS, SEGMENT_START, Array, Batch, Colu
 # Kinds of trades: the side, with 2 for -1.
 _UNKNOWN, _BUY, _SELL = 0, 1, 2
 _BUY_VOLUME, _SELL_VOLUME, _TRADE_VOLUME, _TFI, _WINDOWS = 0, 1, 2, 3, 4
+_OPEN, _LIVE = 0, 1
+_NEGLIGIBLE = 1e-10
 
 
 class Flows(NamedTuple):
@@ -29,8 +31,11 @@ class Flows(NamedTuple):
 
 
 @jit
-def _move(window: int, amount: float, side: int, change: int, flows: Flows) -> None:
-    """A trade comes into a window (``change`` 1) or leaves it (-1)."""
+def _move(window: int, amount: float, side: int, change: int, flows: Flows) -> bool:
+    """A trade comes into a window (``change`` 1) or leaves it (-1).
+
+    Whether it was so large that its rounding may be left where it was.
+    """
     kind = side if side >= 0 else _SELL
     flows.counts[window, kind] += change
     high = low = 0.0
@@ -39,6 +44,27 @@ def _move(window: int, amount: float, side: int, change: int, flows: Flows) -> N
         high, low = two_sum(high, flows.sums[window, 2 * kind + 1] + rest)
     flows.sums[window, 2 * kind] = high
     flows.sums[window, 2 * kind + 1] = low
+    return bool(change < 0 and amount * _NEGLIGIBLE > high)
+
+
+@jit
+def _sum_again(window: int, tape: Tape, first: int, end: int, flows: Flows) -> None:
+    """The sums of a window from its trades."""
+    flows.counts[window] = 0
+    flows.sums[window] = 0.0
+    for j in range(first, end):
+        _move(window, tape.amount[j], tape.side[j], 1, flows)
+
+
+@jit
+def _evict(window: int, edge: int, end: int, tape: Tape, heads: NDArray[np.int64], flows: Flows) -> None:
+    """Drop trades at or before ``edge`` (ns) from a window, which ends before trade ``end``."""
+    large = False
+    while heads[window] < end and tape.ts[heads[window]] <= edge:
+        large |= _move(window, tape.amount[heads[window]], tape.side[heads[window]], -1, flows)
+        heads[window] += 1
+    if large:
+        _sum_again(window, tape, heads[window], end, flows)
 
 
 @jit
@@ -56,13 +82,18 @@ def _read(window: int, flows: Flows) -> tuple[float, float]:
 
 
 @jit
-def _write(i: int, flows: Flows, out: NDArray[np.float64]) -> None:
-    """All columns of a row; the sums over its own trades begin anew."""
-    windows = len(flows.counts) - 1
-    for k in range(windows):
+def _write_windows(i: int, live: int, flows: Flows, out: NDArray[np.float64]) -> None:
+    """The columns of the windows at a row; volumes only once the feed is ``live``."""
+    for k in range(len(flows.counts) - 1):
         volume, imbalance = _read(k, flows)
         out[_WINDOWS + 2 * k, i] = imbalance
-        out[_WINDOWS + 2 * k + 1, i] = volume if flows.counts[k].sum() > 0 else math.nan
+        out[_WINDOWS + 2 * k + 1, i] = volume if live else math.nan
+
+
+@jit
+def _write_step(i: int, flows: Flows, out: NDArray[np.float64]) -> None:
+    """The columns of a row's own trades, whose sums begin anew."""
+    windows = len(flows.counts) - 1
     out[_BUY_VOLUME, i] = flows.sums[windows, 2 * _BUY]
     out[_SELL_VOLUME, i] = flows.sums[windows, 2 * _SELL]
     out[_TRADE_VOLUME, i], out[_TFI, i] = _read(windows, flows)
@@ -74,24 +105,27 @@ def _write(i: int, flows: Flows, out: NDArray[np.float64]) -> None:
 def measure(
     rows: NDArray[np.int64],
     starts: NDArray[np.int8],
+    before: NDArray[np.int64],
     tape: Tape,
     done: int,
     horizons: NDArray[np.int64],
-    open_segment: NDArray[np.int8],
+    stage: NDArray[np.int8],
     heads: NDArray[np.int64],
     flows: Flows,
     out: NDArray[np.float64],
 ) -> None:
     """Flows at the times ``rows`` (ns) over ``horizons`` (ns).
 
-    ``tape``: ``done`` trades that windows may still hold, then those of the batch. ``heads``: the first trade that
-    each window holds.
+    ``tape``: ``done`` trades that windows may still hold, then those of the batch, of which ``before`` come before
+    each row. ``stage``: _OPEN, whether a segment is open; _LIVE, whether there was a trade. ``heads``: the first trade
+    that each window holds.
     """
     j = done
     for i in range(len(rows)):
-        begins = starts[i] == 1 or open_segment[0] == 0
-        open_segment[0] = 1
-        while j < len(tape.ts) and tape.ts[j] <= rows[i]:
+        begins = starts[i] == 1 or stage[_OPEN] == 0
+        stage[_OPEN] = 1
+        while j < done + before[i]:
+            stage[_LIVE] = 1
             if not begins:
                 for k in range(len(horizons) + 1):
                     _move(k, tape.amount[j], tape.side[j], 1, flows)
@@ -101,19 +135,19 @@ def measure(
             flows.sums[:] = 0.0
             heads[:] = j
             out[:, i] = math.nan
+            _write_windows(i, stage[_LIVE], flows, out)
             continue
         for k in range(len(horizons)):
-            while heads[k] < j and tape.ts[heads[k]] <= rows[i] - horizons[k]:
-                _move(k, tape.amount[heads[k]], tape.side[heads[k]], -1, flows)
-                heads[k] += 1
-        _write(i, flows, out)
+            _evict(k, rows[i] - horizons[k], j, tape, heads, flows)
+        _write_windows(i, stage[_LIVE], flows, out)
+        _write_step(i, flows, out)
 
 
 class TradeFlow(Kernel):
     """Trade flow imbalance, by the times of the trades. Trades count from the first row of a segment on."""
 
     name = "tfi"
-    version = 1
+    version = 2
     doc = "Trade flow imbalance (TFI) by row and over windows"
     reads_trades = True
     options = {"horizons": HORIZONS}
@@ -131,7 +165,7 @@ class TradeFlow(Kernel):
         windows = [
             (
                 Column(f"tfi_{h}s", f"1: (bought - sold) / (bought + sold) over {h} s, -1 to 1"),
-                Column(f"trade_vol_{h}s", f"u: traded in {h} s, unknown sides too"),
+                Column(f"trade_vol_{h}s", f"u: traded in {h} s, unknown sides too; NULL before the first trade"),
             )
             for h in self.given["horizons"]
         ]
@@ -140,7 +174,7 @@ class TradeFlow(Kernel):
     def start(self) -> State:
         windows = len(self.given["horizons"])
         return {
-            "open": np.zeros(1, np.int8),
+            "stage": np.zeros(2, np.int8),
             "heads": np.zeros(windows, np.int64),
             "counts": np.zeros((windows + 1, 3), np.int64),
             "sums": np.zeros((windows + 1, 6)),
@@ -155,17 +189,17 @@ class TradeFlow(Kernel):
             # What was traded at these rows is unknown: what comes after them starts as a segment does.
             state |= self.start()
             return list(out)
-        new = valid(batch.trades)
+        new, before = valid(batch)
         tape = Tape(
             np.concatenate((state["ts"], new.ts)),
             np.concatenate((state["amount"], new.amount)),
             np.concatenate((state["side"], new.side)),
         )
-        moved = {name: state[name].copy() for name in ("open", "heads", "counts", "sums")}
+        moved = {name: state[name].copy() for name in ("stage", "heads", "counts", "sums")}
         horizons = np.array(self.given["horizons"], np.int64) * NANOSECONDS
         flows = Flows(moved["counts"], moved["sums"])
-        starts = batch[SEGMENT_START]
-        measure(batch.ts, starts, tape, len(state["ts"]), horizons, moved["open"], moved["heads"], flows, out)
+        done, starts = len(state["ts"]), batch[SEGMENT_START]
+        measure(batch.ts, starts, before, tape, done, horizons, moved["stage"], moved["heads"], flows, out)
         first = int(moved["heads"].min())
         moved["heads"] -= first
         kept: State = {"ts": tape.ts, "amount": tape.amount, "side": tape.side}

@@ -6,10 +6,10 @@
 --              dollar_bar_size = 100000.0
 --              split_trades = True
 --              lot_size = 1e-08
---              max_gap = 300
+--              max_gap = None
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/dollar_bars (overwrite), by exchange, symbol, date
--- fingerprint: 4acce0fa6afd8a3c91c3c043
+-- fingerprint: 2adb8a6cd0928dc6b901eaa5
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -84,8 +84,8 @@ SELECT
     ) AS side -- of the taker
 FROM positioned;
 
--- kernel dollar_bars, version 1: Parts of trades by bar of equal value
---   options dollar_bar_size = 100000.0, split_trades = True, lot_size = 1e-08, max_gap = 300
+-- kernel dollar_bars, version 2: Parts of trades by bar of equal value
+--   options dollar_bar_size = 100000.0, split_trades = True, lot_size = 1e-08, max_gap = None
 --   reads ts, price, amount, side
 --   gives bar_id: bigint; 1: number of the bar, from 0
 --   gives ts: timestamp; time of the trade
@@ -94,6 +94,7 @@ FROM positioned;
 --   gives value: double; q*u: price * volume
 --   gives side: smallint; 1: 1 the taker bought, -1 sold, 0 unknown
 --   gives lots: bigint; 1: what this part adds to the bar, in lots
+--   gives lots_per_unit: double; 1: lots of a volume, or value, of 1
 --   gives part_of_split: boolean; 1: the trade was cut
 --   gives has_gap: boolean; 1: more than max_gap passed since the trade before
 --   gives is_closed: boolean; 1: the bar is full

@@ -15,7 +15,7 @@
 --              ofi_levels = 10
 --              mlofi_decay = 0.5
 --              enable_vpin = True
---              vpin_bucket_volume = '1.0'
+--              vpin_bucket_volume = 'adv/50'
 --              vpin_window_buckets = 50
 --              vpin_classification = 'aggressor'
 --              vpin_bulk_seconds = 60
@@ -31,7 +31,7 @@
 --              wide_bps = 10.0
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: 9e690facc2d39952adb8246e
+-- fingerprint: a19db672c2b6b138e0c1d1ae
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -1325,10 +1325,10 @@ FROM (
 --   reads ts
 --   passes on segment_start: smallint; 1: 1 on the first row of a segment
 --   gives segment_age_s: double; s: since the segment started; a window of h seconds is warm from h on
--- kernel returns, version 1: Log return, velocity and acceleration of the mid, row by row
+-- kernel returns, version 2: Log return, velocity and acceleration of the mid, row by row
 --   options max_gap = 300
 --   reads ts, segment_start, mid_price
---   gives log_return: double; 1: ln(mid / mid of the valid row before)
+--   gives log_return: double; 1: ln(mid / mid of the valid row before); NULL where either is not above 0
 --   gives mid_velocity: double; q/s: change of the mid per second since the valid row before
 --   gives mid_accel: double; q/s2: change of mid_velocity over the mean of the two time steps
 -- kernel ofi, version 1: Order flow imbalance of the best level and its rolling sums (Cont, Kukanov, Stoikov 2014)
@@ -1364,7 +1364,7 @@ FROM (
 --   gives mlofi_sum_60s: double; u: sum of mlofi over 60 s
 --   gives mlofi_sum_300s: double; u: sum of mlofi over 300 s
 --   gives mlofi_sum_900s: double; u: sum of mlofi over 900 s
--- kernel tfi, version 1: Trade flow imbalance (TFI) by row and over windows
+-- kernel tfi, version 2: Trade flow imbalance (TFI) by row and over windows
 --   options horizons = [5, 15, 60, 300, 900]
 --   reads ts, segment_start, kernel_trades
 --   gives buy_volume: double; u: bought by takers since the row before
@@ -1372,21 +1372,21 @@ FROM (
 --   gives trade_volume: double; u: traded since the row before, unknown sides too
 --   gives tfi: double; 1: (buy_volume - sell_volume) / (buy_volume + sell_volume), -1 to 1
 --   gives tfi_5s: double; 1: (bought - sold) / (bought + sold) over 5 s, -1 to 1
---   gives trade_vol_5s: double; u: traded in 5 s, unknown sides too
+--   gives trade_vol_5s: double; u: traded in 5 s, unknown sides too; NULL before the first trade
 --   gives tfi_15s: double; 1: (bought - sold) / (bought + sold) over 15 s, -1 to 1
---   gives trade_vol_15s: double; u: traded in 15 s, unknown sides too
+--   gives trade_vol_15s: double; u: traded in 15 s, unknown sides too; NULL before the first trade
 --   gives tfi_60s: double; 1: (bought - sold) / (bought + sold) over 60 s, -1 to 1
---   gives trade_vol_60s: double; u: traded in 60 s, unknown sides too
+--   gives trade_vol_60s: double; u: traded in 60 s, unknown sides too; NULL before the first trade
 --   gives tfi_300s: double; 1: (bought - sold) / (bought + sold) over 300 s, -1 to 1
---   gives trade_vol_300s: double; u: traded in 300 s, unknown sides too
+--   gives trade_vol_300s: double; u: traded in 300 s, unknown sides too; NULL before the first trade
 --   gives tfi_900s: double; 1: (bought - sold) / (bought + sold) over 900 s, -1 to 1
---   gives trade_vol_900s: double; u: traded in 900 s, unknown sides too
--- kernel vpin, version 1: Volume-synchronised probability of informed trading (VPIN)
---   options enable_vpin = True, vpin_bucket_volume = '1.0', vpin_window_buckets = 50, vpin_classification =
+--   gives trade_vol_900s: double; u: traded in 900 s, unknown sides too; NULL before the first trade
+-- kernel vpin, version 2: Volume-synchronised probability of informed trading (VPIN)
+--   options enable_vpin = True, vpin_bucket_volume = 'adv/50', vpin_window_buckets = 50, vpin_classification =
 --           'aggressor', vpin_bulk_seconds = 60, vpin_bulk_bars = 50, lot_size = 1e-08, max_gap = 300
---   reads ts, kernel_trades
+--   reads ts, segment_start, kernel_trades
 --   gives vpin: double; 1: order flow toxicity, 0 to 1
--- kernel kyle_lambda, version 1: Kyle's lambda: price impact of signed trade volume
+-- kernel kyle_lambda, version 2: Kyle's lambda: price impact of signed trade volume
 --   options kyle_window = 300
 --   reads ts, segment_start, mid_price, kernel_trades
 --   gives kyle_lambda: double; q/u: mid price change per signed volume, by regression over seconds

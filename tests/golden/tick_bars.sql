@@ -4,10 +4,10 @@
 -- inputs:      trades = ccxt_trades
 -- options:     emit_open_bars = False
 --              tick_bar_size = 100
---              max_gap = 300
+--              max_gap = None
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/tick_bars (overwrite), by exchange, symbol, date
--- fingerprint: e83a0df2f05ae41174bb92c2
+-- fingerprint: 0cadf72690bd26a8eff77bd4
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -82,8 +82,8 @@ SELECT
     ) AS side -- of the taker
 FROM positioned;
 
--- kernel tick_bars, version 1: Trades by bar of an equal number of trades
---   options tick_bar_size = 100, max_gap = 300
+-- kernel tick_bars, version 2: Trades by bar of an equal number of trades
+--   options tick_bar_size = 100, max_gap = None
 --   reads ts, price, amount, side
 --   gives bar_id: bigint; 1: number of the bar, from 0
 --   gives ts: timestamp; time of the trade
@@ -92,6 +92,7 @@ FROM positioned;
 --   gives value: double; q*u: price * volume
 --   gives side: smallint; 1: 1 the taker bought, -1 sold, 0 unknown
 --   gives lots: bigint; 1: what this part adds to the bar, in lots
+--   gives lots_per_unit: double; 1: lots of a volume, or value, of 1
 --   gives part_of_split: boolean; 1: the trade was cut
 --   gives has_gap: boolean; 1: more than max_gap passed since the trade before
 --   gives is_closed: boolean; 1: the bar is full

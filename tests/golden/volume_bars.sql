@@ -6,10 +6,10 @@
 --              volume_bar_size = 10.0
 --              split_trades = True
 --              lot_size = 1e-08
---              max_gap = 300
+--              max_gap = None
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/volume_bars (overwrite), by exchange, symbol, date
--- fingerprint: 7f8d7c7f37b2b32d7ca1f6c9
+-- fingerprint: 4001c8764cce63d7334b9cc4
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -84,8 +84,8 @@ SELECT
     ) AS side -- of the taker
 FROM positioned;
 
--- kernel volume_bars, version 1: Parts of trades by bar of equal volume
---   options volume_bar_size = 10.0, split_trades = True, lot_size = 1e-08, max_gap = 300
+-- kernel volume_bars, version 2: Parts of trades by bar of equal volume
+--   options volume_bar_size = 10.0, split_trades = True, lot_size = 1e-08, max_gap = None
 --   reads ts, price, amount, side
 --   gives bar_id: bigint; 1: number of the bar, from 0
 --   gives ts: timestamp; time of the trade
@@ -94,6 +94,7 @@ FROM positioned;
 --   gives value: double; q*u: price * volume
 --   gives side: smallint; 1: 1 the taker bought, -1 sold, 0 unknown
 --   gives lots: bigint; 1: what this part adds to the bar, in lots
+--   gives lots_per_unit: double; 1: lots of a volume, or value, of 1
 --   gives part_of_split: boolean; 1: the trade was cut
 --   gives has_gap: boolean; 1: more than max_gap passed since the trade before
 --   gives is_closed: boolean; 1: the bar is full
@@ -122,7 +123,7 @@ COPY (
             max(price) AS high,
             min(price) AS low,
             arg_max(price, place) AS close,
-            sum(lots) / 100000000.0 AS volume, -- in lots, so that it is exact
+            sum(lots) / any_value(lots_per_unit) AS volume, -- in lots, so that it is exact
             sum(value) AS dollar_volume,
             coalesce(sum(volume) FILTER (side = 1), 0) AS buy_volume,
             coalesce(sum(volume) FILTER (side = -1), 0) AS sell_volume,

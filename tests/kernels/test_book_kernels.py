@@ -259,3 +259,14 @@ def test_limits_in_the_wrong_order(unit: str) -> None:
     limits = {f"tight_{unit}": 0.7, f"wide_{unit}": 0.6}
     with pytest.raises(ValueError, match=f"tight_{unit} must be less than wide_{unit}, found 0.7 and 0.6"):
         Chain.of(["spread_regime"], limits)
+
+
+def test_prices_at_or_below_zero_have_no_logs() -> None:
+    """Spreads and power: differences are there, logs and ratios are not."""
+    _, columns = market(5, 8, faults=0.0)
+    mid = np.array([-3.0, -2.5, 0.0, 0.5, 1.0, -1.0, -1.0, 2.0])
+    columns["mid_price"] = mid
+    got, _ = run(seconds(*range(8)), columns, ["returns", "spread_regime"])
+    expected = [NAN, NAN, NAN, NAN, math.log(2.0), NAN, NAN, NAN]
+    np.testing.assert_allclose(got["log_return"], expected)
+    np.testing.assert_allclose(got["mid_velocity"], [NAN, *np.diff(mid)])

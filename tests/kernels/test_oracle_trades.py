@@ -32,6 +32,11 @@ def ages(rows: Sequence[Row], starts: Sequence[int]) -> list[float]:
     return [(row["ts"] - rows[start]["ts"]) / NS for row, start in zip(rows, starts, strict=True)]
 
 
+def with_ages(rows: Sequence[Row], columns: dict[str, list[Any]], options: dict[str, Any]) -> list[Row]:
+    starts = segment_starts(rows, options.get("max_gap", 300))
+    return table({"segment_age_s": ages(rows, starts), **columns})
+
+
 def table(columns: dict[str, list[Any]]) -> list[Row]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
@@ -72,7 +77,8 @@ def test_kyle_lambda(name: str, options: dict[str, Any]) -> None:
 )
 def test_vpin(name: str, options: dict[str, Any]) -> None:
     rows, seen = case(name), trades_of(name)
-    expected = table(vpin(rows, seen, **options))
+    options = {"vpin_bucket_volume": "1.0"} | options
+    expected = with_ages(rows, vpin(rows, seen, **options), options)
     assert len({row["vpin"] for row in expected}) > 3
     assert_rows(run(["vpin"], rows, seen, cuts(3, len(rows)), **options), expected)
 
@@ -82,11 +88,12 @@ def test_price_changes_that_are_equal_in_ticks_only() -> None:
     times = [START + 30 * i * NS for i in range(20)]
     prices = (100.0, 100.1, 100.2, 100.3, 100.5, 100.6)
     seen = [{"ts": START + (60 * i + 1) * NS, "price": p, "amount": 1.0, "side": 1} for i, p in enumerate(prices)]
-    options: dict[str, Any] = {"vpin_classification": "bulk", "vpin_window_buckets": 1}
-    expected = table(vpin([{"ts": ts} for ts in times], seen, **options))
+    options: dict[str, Any] = {"vpin_classification": "bulk", "vpin_window_buckets": 1, "vpin_bucket_volume": "1.0"}
+    rows = [{"ts": ts} for ts in times]
+    expected = with_ages(rows, vpin(rows, seen, **options), options)
     assert [row["vpin"] for row in expected[2:12]] == [0.0] * 10
     assert expected[12]["vpin"] > 0.9
-    assert_rows(run(["vpin"], [{"ts": ts} for ts in times], seen, [7, 8], **options), expected)
+    assert_rows(run(["vpin"], rows, seen, [7, 8], **options), expected)
 
 
 def times_over_days(seed: int, days: int, count: int, begin: int) -> list[Row]:
@@ -114,7 +121,7 @@ def test_vpin_with_a_share_of_the_daily_volume(begin: int, options: dict[str, An
     ]
     seen[0] = {**seen[0], "ts": START + begin * NS, "price": 1000.0, "amount": 1.0}
     chosen = {**options, "vpin_bucket_volume": "adv/50", "max_gap": 3600}
-    expected = table(vpin(rows, seen, **chosen))
+    expected = with_ages(rows, vpin(rows, seen, **chosen), chosen)
     assert_rows(run(["vpin"], rows, seen, cuts(7, len(rows)), **chosen), expected)
 
 

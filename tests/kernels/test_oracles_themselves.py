@@ -61,28 +61,36 @@ def test_depth_within_5_bps_of_the_golden_book() -> None:
     assert orderbook.features(keyed([T0]))[0]["depth_0_5bps"] == 3.0
 
 
+ONES = VpinOptions(vpin_bucket_volume="1.0")
 GOLDEN_TRADES = [trade(1, 2.5), trade(2, 0.75, -1), trade(3, 1.0)]
 
 
 def test_the_golden_buckets() -> None:
-    full = buckets(GOLDEN_TRADES, VpinOptions())
+    full = buckets(GOLDEN_TRADES, ONES)
     assert [bucket.excess / bucket.lots for bucket in full] == [1, 1, 0, Fraction(1, 2)]
     assert [(bucket.closed - START) // NS for bucket in full] == [1, 1, 2, 3]
     rows = quotes(100, 100, 100, 100, 100)
-    assert column(book_features(rows, GOLDEN_TRADES, vpin_window_buckets=4), "vpin") == [None, None, None, 0.625, 0.625]
+    assert column(book_features(rows, GOLDEN_TRADES, vpin_bucket_volume="1.0", vpin_window_buckets=4), "vpin") == [
+        None,
+        None,
+        None,
+        0.625,
+        0.625,
+    ]
 
 
 def test_a_trade_over_several_buckets_loses_nothing() -> None:
-    assert [bucket.excess / bucket.lots for bucket in buckets([trade(0, 3.5)], VpinOptions())] == [1, 1, 1]
-    rows = book_features(quotes(100, 100), [trade(0, 3.5)], vpin_window_buckets=3)
+    assert [bucket.excess / bucket.lots for bucket in buckets([trade(0, 3.5)], ONES)] == [1, 1, 1]
+    rows = book_features(quotes(100, 100), [trade(0, 3.5)], vpin_bucket_volume="1.0", vpin_window_buckets=3)
     assert column(rows, "vpin") == [1.0, 1.0]
 
 
-def test_a_gap_between_trades_discards_the_partial_bucket_only() -> None:
+def test_the_start_of_a_segment_discards_the_partial_bucket_only() -> None:
     later = [trade(0, 1.5), trade(300, 0.25, -1), trade(600.001, 0.25, -1), trade(601, 1.0, -1)]
-    assert [bucket.excess / bucket.lots for bucket in buckets(later, VpinOptions())] == [1, -1]
-    assert buckets(later, VpinOptions())[1].closed == START + 601 * NS
-    joined = buckets(later, VpinOptions(max_gap=301))
+    starts = [START + round(600.001 * NS)]
+    assert [bucket.excess / bucket.lots for bucket in buckets(later, ONES, starts)] == [1, -1]
+    assert buckets(later, ONES, starts)[1].closed == START + 601 * NS
+    joined = buckets(later, ONES)
     assert [bucket.excess / bucket.lots for bucket in joined] == [1, 0, -1]
 
 
@@ -95,8 +103,11 @@ def test_sides_of_trades() -> None:
         trade(5, 1.0, 1, 99.0),
         trade(6, 0.5, None, None),
     ]
-    told = [bucket.excess / bucket.lots for bucket in buckets(trades, VpinOptions())]
-    ticks = [bucket.excess / bucket.lots for bucket in buckets(trades, VpinOptions(vpin_classification="tick"))]
+    told = [bucket.excess / bucket.lots for bucket in buckets(trades, ONES)]
+    ticks = [
+        bucket.excess / bucket.lots
+        for bucket in buckets(trades, VpinOptions(vpin_bucket_volume="1.0", vpin_classification="tick"))
+    ]
     assert told == [0, -1, 1, -1, 1]
     assert ticks == [0, 1, 1, -1, -1]
 
@@ -104,7 +115,7 @@ def test_sides_of_trades() -> None:
 def test_bulk_bars() -> None:
     prices = [100.0, 100.1, 100.2, 100.3, 100.5, 100.6]
     trades = [trade(60 * i + 1, 1.0, None, price) for i, price in enumerate(prices)]
-    full = buckets(trades, VpinOptions(vpin_classification="bulk"))
+    full = buckets(trades, VpinOptions(vpin_bucket_volume="1.0", vpin_classification="bulk"))
     # The first has no change, the second and third too few before them, the fourth and fifth a deviation of 0.
     assert [float(bucket.excess / bucket.lots) for bucket in full[:5]] == [0.0] * 5
     deviation = statistics.stdev([0.1, 0.1, 0.1, 0.2])
@@ -139,7 +150,7 @@ def test_trade_flow_of_steps_and_windows() -> None:
     assert column(got, "sell_volume") == [None, 0.0, 2.0, 0.0]
     assert column(got, "trade_volume") == [None, 1.0, 6.0, 0.0]
     assert column(got, "tfi") == [None, 1.0, -1.0, None]
-    assert column(got, "trade_vol_4s") == [None, 1.0, 7.0, 6.0]
+    assert column(got, "trade_vol_4s") == [0.0, 1.0, 7.0, 6.0]
     assert column(got, "tfi_4s") == [None, 1.0, -1 / 3, -1.0]
     without = book_features(rows, None, horizons=[4])
     assert {row[name] for row in without for name in ("trade_volume", "tfi_4s", "vpin", "kyle_lambda")} == {None}
@@ -148,7 +159,8 @@ def test_trade_flow_of_steps_and_windows() -> None:
 def test_trades_in_a_gap_count_nowhere() -> None:
     rows = quotes(100, 100, 100, step=301)
     got = book_features(rows, [trade(10, 1.0), trade(602, 1.0)], horizons=[900])
-    assert column(got, "trade_volume") == column(got, "trade_vol_900s") == [None] * 3
+    assert column(got, "trade_volume") == [None] * 3
+    assert column(got, "trade_vol_900s") == [None, 0.0, 0.0]
 
 
 def test_kyle_lambda_finds_the_slope_of_exact_steps() -> None:
@@ -276,7 +288,7 @@ def test_the_comparison_uses_the_slack_of_a_value_and_no_more() -> None:
 
 def test_bars_split_trades() -> None:
     trades = [trade(0, 2.5, 1, 10.0), trade(1, 0.75, -1, 11.0), trade(2, None), trade(400, 1.0, None, 9.0)]
-    parts = bar_parts(trades, "volume", 1.0)
+    parts = bar_parts(trades, "volume", 1.0, max_gap=300)
     assert [(p["bar_id"], p["volume"], p["lots"]) for p in parts] == [
         (0, 1.0, 10**8),
         (1, 1.0, 10**8),
@@ -287,7 +299,7 @@ def test_bars_split_trades() -> None:
     ]
     assert column(parts, "part_of_split") == [True, True, True, True, True, True]
     assert column(parts, "has_gap") == [False] * 5 + [True]
-    third, last = bars(trades, "volume", 1.0)[2:]
+    third, last = bars(trades, "volume", 1.0, max_gap=300)[2:]
     assert third == {
         "bar_id": 2,
         "bar_start": START,

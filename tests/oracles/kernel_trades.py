@@ -1,12 +1,13 @@
 """Path-dependent features of trades at the rows of a book: trade flow, Kyle's lambda, VPIN.
 
-VPIN's buckets are cut from one long line of lots: a run of trades without a gap lies on it end to end, and a bucket
-is the stretch from where the last one ended. A trade is split because it lies across an end.
+VPIN's buckets are cut from one long line of lots: the trades of a segment of the book lie on it end to end, and a
+bucket is the stretch from where the last one ended. A trade is split because it lies across an end.
 """
 
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 from tests.oracles.near import Near, near_total, regression
 from tests.oracles.rows import NS, Row
+from tests.oracles.segments import gap_before
 
 LEAST_STEPS = 30
 KNOWN_DAYS = 20
@@ -39,6 +41,7 @@ def trade_flow(
     names = [*steps, *(f"{name}_{h}s" for h in horizons for name in ("tfi", "trade_vol"))]
     columns: dict[str, list[float | None]] = {name: [] for name in names}
     placed = _by_row(rows, valid_trades(trades or []))
+    live = [any(placed[: i + 1]) for i in range(len(rows))]
     for i, row in enumerate(rows):
         values: dict[str, float | None] = dict.fromkeys(columns)
         if trades is not None and starts[i] != i:
@@ -48,7 +51,9 @@ def trade_flow(
             for h in horizons:
                 inside = [trade for trade in since if row["ts"] - h * NS < trade["ts"] <= row["ts"]]
                 values[f"tfi_{h}s"] = _imbalance(inside)
-                values[f"trade_vol_{h}s"] = near_total(trade["amount"] for trade in inside)
+                values[f"trade_vol_{h}s"] = (
+                    near_total([0.0, *(trade["amount"] for trade in inside)]) if live[i] else None
+                )
         for name, value in values.items():
             columns[name].append(value)
     return columns
@@ -102,14 +107,14 @@ def kyle_lambda(
 def _lambda(seen: Sequence[Row], volumes: Mapping[int, float], seconds: int) -> float | None:
     """``seen``: the rows of the segment up to the one that asks; ``volumes``: by the end of their second."""
     t = seen[-1]["ts"]
-    valid = [row for row in seen if row["mid_price"] is not None]
-    times = [row["ts"] for row in valid]
+    times = [row["ts"] for row in seen]
     x, y = [], []
     for end in range(t // NS * NS, t - seconds * NS, -NS):
         at_start, at_end = (bisect.bisect_right(times, ts) - 1 for ts in (end - NS, end))
-        if at_start >= 0 and at_end >= 0:
+        mids = [seen[at]["mid_price"] if at >= 0 else None for at in (at_start, at_end)]
+        if None not in mids:
             x.append(volumes.get(end, 0.0))
-            y.append(valid[at_end]["mid_price"] - valid[at_start]["mid_price"])
+            y.append(mids[1] - mids[0])
     return regression(x, y, LEAST_STEPS)[0]
 
 
@@ -121,11 +126,11 @@ class VpinOptions:
     """Options of ``vpin`` with their defaults."""
 
     enable_vpin: bool = True
-    vpin_bucket_volume: str = "1.0"
+    vpin_bucket_volume: str = "adv/50"
     vpin_window_buckets: int = 50
     vpin_classification: str = "aggressor"
     lot_size: float = 1e-8
-    max_gap: float = 300
+    max_gap: float | None = 300
     vpin_bulk_seconds: int = 60
     vpin_bulk_bars: int = 50
 
@@ -162,7 +167,9 @@ def vpin(rows: Sequence[Row], trades: Sequence[Row] | None, **options: Any) -> d
         return {}
     if trades is None:
         return {"vpin": [None for _ in rows]}
-    full = buckets(trades, chosen)
+    gap = math.inf if chosen.max_gap is None else chosen.max_gap
+    starts = [row["ts"] for row, after_gap in zip(rows, gap_before(rows, gap), strict=True) if after_gap]
+    full = buckets(trades, chosen, starts)
     values: list[float | None] = []
     for i in range(len(rows)):
         now = max(row["ts"] for row in rows[: i + 1])
@@ -178,13 +185,13 @@ def whole_lots(amount: float, lot_size: float) -> int:
     return round(Fraction(repr(amount)) / Fraction(repr(lot_size)))
 
 
-def buckets(trades: Sequence[Row], options: VpinOptions) -> list[Bucket]:
-    """All full buckets, in order."""
+def buckets(trades: Sequence[Row], options: VpinOptions, starts: Sequence[int] = ()) -> list[Bucket]:
+    """All full buckets, in order; ``starts``: times of the first rows of segments, that of the history left out."""
     lots = [(trade, whole_lots(trade["amount"], options.lot_size)) for trade in valid_trades(trades)]
     seen = [(trade, count) for trade, count in lots if count > 0]
     size = _bucket_size(seen, options)
     full: list[Bucket] = []
-    for run in _runs(_pieces(seen, options), _gap_ends([trade["ts"] for trade, _ in seen], options)):
+    for run in _runs(seen, options, starts):
         full += _cut(run, size)
     return full
 
@@ -211,17 +218,16 @@ def _cut(run: Sequence[Piece], size: Callable[[int], int | None]) -> Iterator[Bu
         begin = end
 
 
-def _gap_ends(times: Sequence[int], options: VpinOptions) -> list[int]:
-    """Times of the trades that come too long after the one before."""
-    return [times[i] for i in range(1, len(times)) if times[i] - times[i - 1] > options.max_gap * NS]
-
-
-def _runs(pieces: Sequence[Piece], gap_ends: Sequence[int]) -> list[list[Piece]]:
-    """Pieces between gaps; a bar whose end is the time of the trade after a gap belongs before the gap."""
-    runs: list[list[Piece]] = [[] for _ in range(len(gap_ends) + 1)]
-    for piece in pieces:
-        runs[sum(end <= piece.traded for end in gap_ends)].append(piece)
-    return runs
+def _runs(seen: Sequence[tuple[Row, int]], options: VpinOptions, starts: Sequence[int]) -> Iterator[Sequence[Piece]]:
+    """The pieces of each segment: of the trades from its first row on to before that of the next one."""
+    signed = list(zip(seen, _signs(seen, options), strict=True))
+    for begin, end in itertools.pairwise([-math.inf, *starts, math.inf]):
+        inside = [((trade, count), sign) for (trade, count), sign in signed if begin <= trade["ts"] < end]
+        if options.vpin_classification == "bulk":
+            # A bar that is not over when the next segment starts is lost with the bucket.
+            yield [piece for piece in _bars([one for one, _ in inside], options) if piece.ts <= end]
+        else:
+            yield [Piece(trade["ts"], trade["ts"], count, sign) for (trade, count), sign in inside]
 
 
 def _bucket_size(seen: Sequence[tuple[Row, int]], options: VpinOptions) -> Callable[[int], int | None]:
@@ -232,7 +238,8 @@ def _bucket_size(seen: Sequence[tuple[Row, int]], options: VpinOptions) -> Calla
     days = sorted({trade["ts"] // DAY for trade, _ in seen})
     volumes = {day: sum(count for trade, count in seen if trade["ts"] // DAY == day) for day in days}
     first = min((trade["ts"] for trade, _ in seen), default=0)
-    whole = [day for day in days if day != days[0] or first - day * DAY <= options.max_gap * NS]
+    soon = 300 if options.max_gap is None else options.max_gap
+    whole = [day for day in days if day != days[0] or first - day * DAY <= soon * NS]
 
     def size(day: int) -> int | None:
         known = [volumes[other] for other in whole if other < day][-KNOWN_DAYS:]
@@ -241,15 +248,11 @@ def _bucket_size(seen: Sequence[tuple[Row, int]], options: VpinOptions) -> Calla
     return size
 
 
-def _pieces(seen: Sequence[tuple[Row, int]], options: VpinOptions) -> list[Piece]:
-    if options.vpin_classification == "bulk":
-        return _bars(seen, options)
+def _signs(seen: Sequence[tuple[Row, int]], options: VpinOptions) -> list[Fraction]:
+    """Side of each trade, else that of the tick rule, which knows no segments."""
     ticks = _tick_signs([trade["price"] for trade, _ in seen])
-    pieces = []
-    for (trade, count), tick in zip(seen, ticks, strict=True):
-        told = trade["side"] if options.vpin_classification == "aggressor" else None
-        pieces.append(Piece(trade["ts"], trade["ts"], count, Fraction(told or tick)))
-    return pieces
+    told = options.vpin_classification == "aggressor"
+    return [Fraction((told and trade["side"]) or tick) for (trade, _), tick in zip(seen, ticks, strict=True)]
 
 
 def _tick_signs(prices: Sequence[float]) -> list[int]:

@@ -21,7 +21,7 @@ def bar_parts(
     size: float,
     split: bool = True,
     lot_size: float = 1e-8,
-    max_gap: float = 300,
+    max_gap: float | None = None,
     open_bar: bool = False,
 ) -> list[Row]:
     """The parts of trades that make up the bars that are full, and (``open_bar``) those of the last one, in order.
@@ -29,11 +29,12 @@ def bar_parts(
     ``trades``: ts, price, amount, side (1, -1 or None), of one symbol in order. ``size`` is a volume, a number of
     trades, or a value. Without ``split`` a trade is one part, of the bar that it fills.
     """
-    lots = [(trade, _lots(trade, measure, lot_size)) for trade in valid_trades(trades)]
+    lot = _lot(size, lot_size)
+    lots = [(trade, _lots(trade, measure, lot)) for trade in valid_trades(trades)]
     counted = [(trade, count) for trade, count in lots if count > 0]
-    threshold = int(size) if measure == "tick" else _whole(Fraction(repr(float(size))), lot_size)
+    threshold = int(size) if measure == "tick" else _whole(Fraction(repr(float(size))), lot)
     times = [trade["ts"] for trade, _ in counted]
-    gaps = [False, *(b - a > max_gap * NS for a, b in itertools.pairwise(times))]
+    gaps = [False, *(max_gap is not None and b - a > max_gap * NS for a, b in itertools.pairwise(times))]
     cut = _split if split else _not_split
     parts: list[Row] = []
     for number, bar, count, first, closed in cut([count for _, count in counted], threshold):
@@ -41,21 +42,34 @@ def bar_parts(
             continue
         trade, whole = counted[number]
         part = _part(trade, Fraction(count, whole))
+        part["lots_per_unit"] = 1.0 if measure == "tick" else float(1 / lot)
         part |= {"bar_id": bar, "lots": count, "part_of_split": count < whole, "has_gap": gaps[number] and first}
         parts.append({**part, "is_closed": closed})
     return parts
 
 
-def _lots(trade: Row, measure: str, lot_size: float) -> int:
+MOST_LOTS = 10**13
+"""Of a bar: lots are coarser by powers of ten where it has more."""
+
+
+def _lot(size: float, lot_size: float) -> Fraction:
+    """The smallest volume, or value, that counts in bars of ``size``."""
+    lot = Fraction(repr(lot_size))
+    while Fraction(repr(float(size))) / lot > MOST_LOTS:
+        lot *= 10
+    return lot
+
+
+def _lots(trade: Row, measure: str, lot: Fraction) -> int:
     """How far a trade fills a bar."""
     if measure == "tick":
         return 1
     amount = Fraction(repr(trade["amount"]))
-    return _whole(amount * Fraction(repr(trade["price"])) if measure == "dollar" else amount, lot_size)
+    return _whole(amount * Fraction(repr(trade["price"])) if measure == "dollar" else amount, lot)
 
 
-def _whole(amount: Fraction, lot_size: float) -> int:
-    return round(amount / Fraction(repr(lot_size)))
+def _whole(amount: Fraction, lot: Fraction) -> int:
+    return round(amount / lot)
 
 
 Cut = tuple[int, int, int, bool, bool]

@@ -134,8 +134,8 @@ def test_trades_of_the_same_time_count_one_by_one(db: duckdb.DuckDBPyConnection)
 def test_a_gap_empties_the_bucket_where_times_are_known(db: duckdb.DuckDBPyConnection) -> None:
     trades = "[100, 101, 102], [0.5, 0.5, 0.5], [1, -1, -1], buckets := 1"
     assert value(db, f"vpin({trades})") == [None, 0.0, 0.0]
-    assert value(db, f"vpin({trades}, ts := {at([0, 301, 302])})") == [None, None, 1.0]
-    assert value(db, f"vpin({trades}, ts := {at([0, 301, 302])}, max_gap := NULL)") == [None, 0.0, 0.0]
+    assert value(db, f"vpin({trades}, ts := {at([0, 301, 302])})") == [None, 0.0, 0.0]
+    assert value(db, f"vpin({trades}, ts := {at([0, 301, 302])}, max_gap := 300)") == [None, None, 1.0]
     assert value(db, f"log_return([100, 101], ts := {at([0, 301])})") == [None, None]
 
 

@@ -82,11 +82,12 @@ class Compiler:
         return self._compiled[name]
 
     def _compile(self, model: Model) -> CompiledModel:
-        scope = self.whole_lake(model)
-        parts = self._parts(model, scope)
-        select = _joined(parts)
+        parts = self._parts(model, self.whole_lake(model))
+        # Where the lake lies, and how its folders are called, is no part of what the table is.
+        plain = {name: dataclasses.replace(layout, odd=False) for name, layout in self.layouts.items()}
+        scope = Compiler(self.project, plain, self.empty).whole_lake(model)
+        select = _joined(parts if plain == self.layouts else self._parts(model, scope))
         inner = {edge: _joined(self._parts(model, Scope(scope.inputs, frozenset(EDGES) - {edge}))) for edge in EDGES}
-        # Where the lake lies is no part of what the table is.
         texts = [bare(text).replace(self._lake, "") for text in (select, *inner.values())]
         kernels = model.chain.identity if model.chain is not None else []
         known = [texts, model.lookback, copy_options(model), model.output.mode]
@@ -97,7 +98,7 @@ class Compiler:
         fingerprint = digest(*known, kernels, added) if kernels else digest(*known)
         return CompiledModel(
             model=model,
-            select=select,
+            select=_joined(parts),
             sql=_file(model, parts, fingerprint, self._foreign(model)),
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.told_options.items()), copy_options(model)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,9 +96,10 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
             f"{where}: no file fits pattern '{source.pattern}'; the first one there is"
             f" '{below(source, strangers[0])}'. Mend the pattern in models.yaml"
         )
-    walk.strange += _without_wrong_keys(keys, project.lake)
+    wrong = _without_wrong_keys(keys, project.lake)
     files = sorted(keys, key=lambda file: (_hour(keys[file]), natural_order(file.path)))
     layout = _layout(where, source, files)
+    layout = dataclasses.replace(layout, odd=layout.odd or bool(wrong))
     partitions: dict[Partition, list[FileInfo]] = {}
     unplaced = []
     for file in files:
@@ -114,7 +116,7 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
         ordered,
         names_partition(known),
         strangers,
-        strange=tuple(walk.strange),
+        strange=(*walk.strange, *wrong),
         unreadable=tuple(walk.problems),
         unplaced=tuple(unplaced),
     )

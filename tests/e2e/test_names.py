@@ -202,7 +202,8 @@ def test_strange_things_are_told_and_passed_over(passing: Scratch, monkeypatch: 
     assert passing.plan() == {}
     for command in ("plan", "compile", "catalog", "ls"):
         assert passing.sqlgen(command).code == 0
-    assert _views(passing)[1] == [(BTC, 1.0), (ETH, 2.0)]
+    assert _views(passing) == ([(BTC, 1.0), (ETH, 2.0)],) * 2
+    assert _compiled(passing, monkeypatch) == [(BTC, 1.0), (ETH, 2.0)]
 
 
 @pytest.mark.parametrize(
@@ -225,6 +226,8 @@ def test_strange_hours(passing: Scratch, keys: str, problem: str) -> None:
     assert outcome.code == 0, outcome.err
     assert any(problem in note for note in outcome.json["notes"]), outcome.json["notes"]
     assert _published(passing) == [(BTC, 1.0)]
+    assert _views(passing) == ([(BTC, 1.0)],) * 2
+    assert passing.plan() == {}
 
 
 def test_a_folder_that_cannot_be_read(passing: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:

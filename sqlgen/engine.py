@@ -167,6 +167,7 @@ class Engine:
         found = [(name, listing, folders[name]) for name, listing in listings.items()]
         plan.refused[:0] = [*errors.values(), *itertools.chain.from_iterable(itertools.starmap(faults, found))]
         plan.notes[:0] = itertools.chain.from_iterable(itertools.starmap(notes, found))
+        plan.notes += [*self.manifest.problems, *self.index.problems, *self.reports.problems]
         return plan, planner
 
     def _details(self, name: str, unit: Partition) -> Record | None:

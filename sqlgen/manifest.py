@@ -7,12 +7,11 @@ always true. The journal is its index: it is read at every start and may lag beh
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlgen import storage
+from sqlgen import sealed, storage
 from sqlgen.partitions import Partition
 
 SIDECAR = "_sqlgen.json"
@@ -64,12 +63,12 @@ class Record:
         data = dataclasses.asdict(self)
         if not sources:
             del data["sources"]
-        return json.dumps(data, separators=(",", ":"))
+        return sealed.dumps(data)
 
     @classmethod
     def from_json(cls, text: str) -> Record:
         """Raises ``ValueError`` or ``TypeError`` where ``text`` is not a record."""
-        data = json.loads(text)
+        data = sealed.loads(text)
         tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges")}
         contributed = tuple(tuple(file) for file in data.get("contributed", ()))
         return cls(**data | tuples | {"contributed": contributed})
@@ -80,40 +79,53 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.damaged: dict[Path, int] = {}
+        """Journal -> lines that are not what was written."""
+
+    @property
+    def problems(self) -> list[str]:
+        """What is damaged, for people."""
+        return [
+            f"{number} line(s) of {path} are damaged: what they said is read from the table itself"
+            for path, number in self.damaged.items()
+        ]
 
     def load(self, model: str) -> dict[Partition, Record]:
         """Records of a model; a torn last line (a crash while writing) is left out."""
         records: dict[str, Record] = {}
-        try:
-            lines = self._path(model).read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
+        path = self._path(model)
+        if not path.exists():
             return {}
+        *lines, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        damaged = 0
         for line in lines:
             try:
-                data = json.loads(line)
+                data = sealed.loads(line)
                 if "removed" in data:
                     records.pop(data["removed"], None)
                 else:
                     record = Record.from_json(line)
-                    records[record.unit] = record
-            except (ValueError, TypeError, KeyError):
-                continue
+                    records[record.partition.path] = record
+            except (ValueError, TypeError, KeyError, AttributeError):
+                damaged += 1
+        if damaged:
+            self.damaged[path] = damaged
         return {record.partition: record for record in records.values()}
 
     def add(self, model: str, record: Record) -> None:
         storage.append_line(self._path(model), record.to_json(sources=False))
 
     def drop(self, model: str, unit: Partition) -> None:
-        storage.append_line(self._path(model), json.dumps({"removed": unit.path}))
+        storage.append_line(self._path(model), sealed.dumps({"removed": unit.path}))
 
     def compact(self, model: str) -> None:
         """Rewrite a journal in which most lines are out of date, or whose last line is torn."""
         path = self._path(model)
         if not path.exists():
             return
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
         records = self.load(model)
-        if text.count("\n") > 2 * len(records) + 100 or not text.endswith("\n"):
+        if path in self.damaged or text.count("\n") > 2 * len(records) + 100 or not text.endswith("\n"):
             storage.replace_text(path, "".join(record.to_json(sources=False) + "\n" for record in records.values()))
 
     def _path(self, model: str) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import re
 import secrets
 from collections import Counter
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlgen import storage
+from sqlgen import sealed, storage
 from sqlgen.errors import UsageError
 from sqlgen.partitions import Partition
 from sqlgen.plan import Plan, Selection, Task
@@ -109,15 +109,17 @@ class ReportStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.problems: list[str] = []
+        """Reports that were passed over because they are damaged."""
 
     def save(self, report: Report) -> Path:
         path = self.folder / f"{report.run_id}.json"
-        storage.replace_text(path, json.dumps(report.to_dict(), indent=1) + "\n")
+        storage.replace_text(path, sealed.dumps(report.to_dict(), indent=1) + "\n")
         return path
 
     def note(self, report: Report, result: Result) -> None:
         """Write a result down at once, so that a killed run can be taken up."""
-        line = json.dumps(dataclasses.asdict(result))
+        line = sealed.dumps(dataclasses.asdict(result))
         path = self.folder / f"{report.run_id}.ndjson"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
@@ -134,17 +136,14 @@ class ReportStore:
             raise UsageError(
                 f"there is no earlier run to take up (no report in {self.folder}). Use run without --retry"
             )
-        data: dict[str, Any] = json.loads(paths[-1].read_text(encoding="utf-8"))
-        journal = paths[-1].with_suffix(".ndjson")
-        if journal.exists():
-            noted = {}
-            for line in journal.read_text(encoding="utf-8").splitlines():
-                try:
-                    result = json.loads(line)
-                except ValueError:
-                    continue  # torn by the crash
-                noted[result["model"], result["partition"]] = result
-            data["tasks"] = [noted.get((task["model"], task["partition"]), task) for task in data["tasks"]]
+        data = _read(paths[-1])
+        if data is None:
+            raise UsageError(
+                f"the report of the newest run, {paths[-1]}, is damaged: what it left undone is not known."
+                " Use run without --retry"
+            )
+        noted = _noted(paths[-1].with_suffix(".ndjson"))
+        data["tasks"] = [noted.get((task["model"], task["partition"]), task) for task in data["tasks"]]
         return data
 
     def unfinished(self, selection: Selection) -> Selection:
@@ -162,8 +161,42 @@ class ReportStore:
     def last_start(self, model: str) -> datetime | None:
         """When the newest run that covered a model without failures began."""
         for path in sorted(self.folder.glob("*.json"), reverse=True):
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = _read(path)
+            if data is None:
+                self.problems.append(f"the run report {path} is damaged and passed over. Remove it")
+                continue
             mine = [task for task in data["tasks"] if task["model"] == model]
             if model in data["models"] and data["ended_at"] and all(task["status"] in DONE for task in mine):
                 return datetime.fromisoformat(data["started_at"])
         return None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A report; ``None`` where it is damaged."""
+    try:
+        data = sealed.loads(path.read_text(encoding="utf-8"))
+        for task in data["tasks"]:
+            _check(task)
+        datetime.fromisoformat(data["started_at"])
+        whole = isinstance(data["models"], list) and {"ended_at", "full_refresh", "prune"} <= data.keys()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return data if whole else None
+
+
+def _noted(journal: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Results that a killed run wrote down, by model and partition; without lines that are torn or damaged."""
+    noted = {}
+    for line in journal.read_text(encoding="utf-8", errors="replace").split("\n") if journal.exists() else ():
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            result = sealed.loads(line)
+            _check(result)
+            noted[result["model"], result["partition"]] = result
+    return noted
+
+
+def _check(task: dict[str, Any]) -> None:
+    """Raises an error where this is no result of a task."""
+    if not all(isinstance(task[name], str) for name in ("model", "partition", "status")):
+        raise TypeError("no result of a task")
+    Partition.from_path(task["partition"])

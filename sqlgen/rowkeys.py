@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from sqlgen import storage
+from sqlgen import sealed, storage
 from sqlgen.adapters import advice
 from sqlgen.compiler import Compiler, digest
 from sqlgen.decode import parquet_rows
@@ -34,16 +33,20 @@ class RowKeys:
     path: Path
     """File of what is known from earlier runs."""
     changed: bool = False
+    problems: list[str] = field(default_factory=list)
     _readings: dict[tuple[str, Layout], dict[str, tuple[Model, ModelInput]]] = field(default_factory=dict)
 
     @cached_property
     def known(self) -> dict[str, Any]:
         """What was found in each file, by its name, its age and how it is read."""
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return sealed.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
             return {}
-        return found if isinstance(found, dict) else {}
+        except (OSError, ValueError):
+            self.changed = True
+            self.problems.append(f"{self.path} is damaged: partitions are looked up in the files again")
+            return {}
 
     @cached_property
     def compiler(self) -> Compiler:
@@ -63,7 +66,7 @@ class RowKeys:
 
     def save(self) -> None:
         if self.changed:
-            storage.replace_text(self.path, json.dumps(self.known))
+            storage.replace_text(self.path, sealed.dumps(self.known))
 
     def _readings_of(self, source: str, layout: Layout) -> dict[str, tuple[Model, ModelInput]]:
         """The ways in which models read a source, by what identifies them: their options may name other keys."""

@@ -199,6 +199,7 @@ LAYERS = [
     "scope",
     "predicates",
     "compiler",
+    "sealed",
     "walk",
     "storage",
     "states",

@@ -1,0 +1,114 @@
+"""One bad byte in what sqlgen keeps for itself is told, and costs no row."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from sqlgen import sealed
+from tests.support.scratch import BTC, DAY1, DAY2, Scratch
+
+MANIFEST, INDEX, REPORT = "manifest/costs.ndjson", "index.json", "runs/*.json"
+
+
+@pytest.fixture
+def built(scratch: Scratch) -> Scratch:
+    """A project of which everything is built; the partitions of its first source stand in the rows."""
+    scratch.trades(BTC, DAY1, [100.0, 101.0])
+    file = scratch.trades(BTC, DAY2, [102.0]) / "data.parquet"
+    flat = scratch.lake / "raw/flat/rows.parquet"
+    flat.parent.mkdir()
+    with duckdb.connect() as connection:
+        select = (
+            f"SELECT *, 'binance' AS exchange, 'FLAT' AS symbol FROM read_parquet('{file}', hive_partitioning = false)"
+        )
+        connection.execute(f"COPY ({select}) TO '{flat}' (FORMAT parquet)")
+    scratch.config["sources"]["flat"] = {"path": "raw/flat", "adapter": "ccxt/trades"}
+    scratch.model("flat", sql="costs.sql.j2", inputs={"trades": "flat"}, output={"path": "out/flat"})
+    scratch.model("costs", schedule="* * * * *")
+    scratch.run()
+    return scratch
+
+
+def _flip(content: bytes, seed: int) -> bytes:
+    chance = random.Random(seed)
+    changed = bytearray(content)
+    place = chance.randrange(len(changed) - 1)
+    changed[place] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    **{f"flipped {seed}": lambda content, seed=seed: _flip(content, seed) for seed in range(2)},  # type: ignore[misc]
+    "not UTF-8": lambda content: content[:30] + b"\xff" + content[31:],
+    "a line end": lambda content: content[:30] + b"\n" + content[31:],
+    "torn": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "nested": lambda content: b"[" * 100_000 + b"\n",
+    "another": lambda content: b'{"a": 1}\n[]\n3\nnull\n"x"\n',
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("pattern", [MANIFEST, INDEX, REPORT])
+def test_damage_is_no_traceback_and_costs_no_row(built: Scratch, pattern: str, damage: str) -> None:
+    before = built.costs(), built.table("flat").num_rows, built.table("pairs").num_rows
+    [path] = (built.lake / ".sqlgen").glob(pattern)
+    damaged = DAMAGES[damage](path.read_bytes())
+    for command in (("plan",), ("run", "--retry"), ("run", "--due"), ("run",)):
+        path.write_bytes(damaged)
+        outcome = built.sqlgen(*command)
+        assert outcome.code in ((0, 2) if command[-1] == "--retry" else (0,)), (command, outcome.out, outcome.err)
+    assert (built.costs(), built.table("flat").num_rows, built.table("pairs").num_rows) == before
+    assert built.plan() == {}
+
+
+@pytest.mark.parametrize("command", ["catalog", "compile", "ls"])
+def test_commands_that_need_no_state(built: Scratch, command: str) -> None:
+    for pattern in (MANIFEST, INDEX, REPORT):
+        [path] = (built.lake / ".sqlgen").glob(pattern)
+        path.write_bytes(b"\xff[")
+    assert built.sqlgen(command).code == 0
+
+
+def test_damage_is_said(built: Scratch) -> None:
+    for pattern in (MANIFEST, INDEX):
+        path = built.lake / ".sqlgen" / pattern
+        path.write_bytes(path.read_bytes().replace(b"2026-01-01", b"2026-01-03").replace(b"FLAT", b"FLOT"))
+    said = " ".join(built.sqlgen("run").out.split()).replace(" ", "")
+    assert "costs.ndjsonaredamaged:whattheysaidisreadfromthetableitself" in said
+    assert "index.jsonisdamaged:partitionsarelookedupinthefilesagain" in said
+    assert "damaged" not in built.sqlgen("plan").out
+
+
+def test_a_damaged_report_of_the_last_run_is_not_taken_up(built: Scratch) -> None:
+    [path] = (built.lake / ".sqlgen").glob(REPORT)
+    path.write_bytes(path.read_bytes().replace(b"published", b"pvblished"))
+    outcome = built.sqlgen("run", "--retry")
+    assert outcome.code == 2
+    assert f"the report of the newest run, {path}, is damaged" in outcome.err
+    said = built.sqlgen("run", "--due").out.replace("\n", "")
+    assert "is damaged and passed over" in " ".join(said.split())
+
+
+def test_every_flipped_bit_is_found() -> None:
+    data = {"unit": "symbol=A/date=2026-01-01", "rows": 12, "share": 0.1, "tags": ["ü", None, True], "files": {}}
+    text = sealed.dumps(data).encode()
+    assert sealed.loads(text.decode()) == data
+    for place in range(len(text)):
+        for bit in range(8):
+            changed = bytearray(text)
+            changed[place] ^= 1 << bit
+            try:
+                found = sealed.loads(changed.decode("utf-8", "replace"))
+            except ValueError:
+                continue
+            assert found == data or set(found) != set(data), changed
+
+
+def test_what_earlier_versions_wrote_is_read(tmp_path: Path) -> None:
+    assert sealed.loads('{"a": [1]}') == {"a": [1]}

@@ -31,6 +31,9 @@ End = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Las
 FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild what is selected, stale or not.")]
 Prune = Annotated[bool, typer.Option("--prune", help="Remove published partitions whose inputs are all gone.")]
 Retry = Annotated[bool, typer.Option("--retry", help="Only what the last run left undone.")]
+AllowEmpty = Annotated[
+    bool, typer.Option("--allow-empty", help="No error where nothing is there of what is asked for.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 

@@ -200,7 +200,8 @@ def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
         else:
             for task in plan.tasks[:limit]:
                 plain(console, "\t".join((task.model, str(task.unit), task.action, task.reason)))
-    print_notes(console, [*plan.refused, *plan.notes])
+    print_notes(console, plan.notes)
+    print_errors(console, plan.refused)
     console.print(f"{len(plan.tasks)} partition(s) to build, {plan.fresh} up to date", highlight=False)
 
 
@@ -211,14 +212,20 @@ def print_notes(console: Console, notes: Iterable[str]) -> None:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_errors(console: Console, errors: Iterable[str]) -> None:
+    """Reasons why something was not even begun, one a line."""
+    for error in errors:
+        console.print("[red]error:[/] ", end="")
+        plain(console, error)
+
+
 def print_report(console: Console, report: Report, retry: str) -> None:
     """The end of a run."""
     print_notes(console, report.notes)
-    for error in report.errors:
-        console.print("[red]error:[/] ", end="")
-        plain(console, error)
-    if not report.tasks and not report.errors:
-        console.print(f"Nothing to do: {report.fresh} partition(s) are up to date", highlight=False)
+    print_errors(console, report.errors)
+    if not report.tasks:
+        what = "Nothing was done" if report.errors else "Nothing to do"
+        console.print(f"{what}: {report.fresh} partition(s) are up to date", highlight=False)
         return
     table = Table(
         "model",

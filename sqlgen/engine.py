@@ -15,12 +15,14 @@ from sqlgen import quarantine, states
 from sqlgen.cleanup import clear_staging, delete_processed
 from sqlgen.compiler import CompiledModel, Compiler
 from sqlgen.deletions import Deletions
+from sqlgen.errors import UsageError
 from sqlgen.listing import ListingError, Placed, SourceListing, faults, list_source, notes
 from sqlgen.lock import run_lock
 from sqlgen.manifest import Manifest, Record, read_sidecar
+from sqlgen.missing import missing, passed_over
 from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition
-from sqlgen.plan import Plan, Selection
+from sqlgen.plan import Coverage, Plan, Selection
 from sqlgen.planner import Planner
 from sqlgen.project import Project
 from sqlgen.reads import Reads
@@ -122,18 +124,20 @@ class Engine:
         report.notes += [*(f"deleted after processing: {path}" for path in cleaned.deleted), *cleaned.notes]
         report.errors = (*report.errors, *cleaned.errors)
 
-    def due(self, models: Iterable[str]) -> tuple[str, ...]:
-        """Those of ``models`` whose schedule has come up since their last run without failures."""
+    def due(self, selection: Selection) -> Selection:
+        """What of a selection has not been run since its model's schedule last came up."""
         from croniter import croniter
 
         now = dt.datetime.now(dt.UTC)
-        chosen = []
-        for name in models:
-            schedule = self.project.models[name].config.schedule
-            last = self.reports.last_start(name)
-            if schedule and (last is None or croniter(schedule, last).get_next(dt.datetime) <= now):
-                chosen.append(name)
-        return tuple(chosen)
+        recent = {}
+        schedules = {name: self.project.models[name].config.schedule for name in selection.models}
+        if selection.models and not any(schedules.values()):
+            raise UsageError("no selected model has a schedule. Give it one in models.yaml, or run without --due")
+        for name, schedule in schedules.items():
+            if schedule:
+                recent[name] = self.reports.recent(name, croniter(schedule, now).get_prev(dt.datetime))
+        due = tuple(name for name, runs in recent.items() if not any(_is_whole(run) for run in runs))
+        return dataclasses.replace(selection, models=due, recent=recent)
 
     def _require_lake(self, selection: Selection) -> None:
         if not self.project.lake.is_dir():
@@ -163,10 +167,15 @@ class Engine:
             Deletions(self.project.state / "deleted.ndjson"),
         )
         plan = planner.plan(selection)
-        folders = {name: self.project.lake / self.project.sources[name].path for name in listings}
-        found = [(name, listing, folders[name]) for name, listing in listings.items()]
-        plan.refused[:0] = [*errors.values(), *itertools.chain.from_iterable(itertools.starmap(faults, found))]
-        plan.notes[:0] = itertools.chain.from_iterable(itertools.starmap(notes, found))
+        plan.missing[:0] = missing(planner, selection)
+        plan.refused[:0] = [
+            *errors.values(),
+            *itertools.chain.from_iterable(itertools.starmap(faults, listings.items())),
+        ]
+        (plan.notes if selection.allow_empty else plan.refused).extend(plan.missing)
+        plan.notes[:0] = itertools.chain(
+            passed_over(planner, selection), itertools.chain.from_iterable(itertools.starmap(notes, listings.items()))
+        )
         plan.notes += [*self.manifest.problems, *self.index.problems, *self.reports.problems]
         return plan, planner
 
@@ -234,3 +243,8 @@ def _is_there(folder: str, record: Record) -> bool:
         return all(Path(folder, name).stat().st_size == size for name, size in record.files.items())
     except OSError:
         return False
+
+
+def _is_whole(run: Coverage) -> bool:
+    """True if a run dealt with every unit there may be."""
+    return run.scope is not None and run.scope.is_whole and not run.left

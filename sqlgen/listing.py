@@ -18,7 +18,7 @@ from sqlgen.partitions import Partition, hive_pairs, odd_folders, partition_of
 from sqlgen.project import Project
 from sqlgen.scope import Layout
 from sqlgen.storage import FileInfo
-from sqlgen.walk import Walk
+from sqlgen.walk import Walk, shown
 
 MOST_TOLD = 20
 """Of the files and folders of a source that are passed over."""
@@ -55,6 +55,8 @@ class SourceListing:
     """What is passed over because its name or its kind can be no data's, and why."""
     unreadable: tuple[str, ...] = ()
     """Folders that could not be read, and why."""
+    unread: tuple[str, ...] = ()
+    """Names of files whose suffix says that they are no data."""
     unplaced: tuple[str, ...] = ()
     """Files with rows of which none belongs to a partition, and why."""
 
@@ -75,8 +77,13 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
     where = f"source '{name}' ({folder})"
     csv = project.library.header(adapter_template(source.adapter)).csv
 
+    unread: list[str] = []
+
     def wanted(name: str) -> str | None:
-        return _format(name, source) if csv.wants(name) else None
+        found = _format(name, source)
+        if found is None:
+            unread.append(name)
+        return found if csv.wants(name) else None
 
     if not project.lake.is_dir():
         raise ListingError(
@@ -118,6 +125,7 @@ def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
         strangers,
         strange=(*walk.strange, *wrong),
         unreadable=tuple(walk.problems),
+        unread=tuple(map(shown, unread)),
         unplaced=tuple(unplaced),
     )
 
@@ -178,16 +186,14 @@ def _placed(name: str, file: FileInfo, keys: Mapping[str, str], layout: Layout, 
     return index(name, file, layout) if partition is None else Placed((partition,))
 
 
-def faults(name: str, listing: SourceListing, folder: Path) -> Iterator[str]:
+def faults(name: str, listing: SourceListing) -> Iterator[str]:
     """Data that should have been read and could not."""
     yield from listing.unplaced
     yield from (f"source '{name}': {text}" for text in _first(listing.unreadable))
 
 
-def notes(name: str, listing: SourceListing, folder: Path) -> Iterator[str]:
+def notes(name: str, listing: SourceListing) -> Iterator[str]:
     """Files that are not read."""
-    if not listing.partitions and not listing.unplaced:
-        yield f"source '{name}': no files in {folder}"
     if listing.strangers:
         yield (
             f"source '{name}': {len(listing.strangers)} file(s) do not fit its pattern and are not read, the first of"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlgen.compiler import CompiledModel, digest
 from sqlgen.deletions import Deletions
@@ -29,6 +29,8 @@ class ModelPlanner:
     model: Model
     selection: Selection
     plan: Plan
+    waiting: dict[str, list[Partition]] = field(default_factory=dict)
+    """Input -> units that cannot be built without it."""
 
     def tasks(self) -> Iterable[Task]:
         model = self.model
@@ -36,10 +38,23 @@ class ModelPlanner:
         edges = Histories.of(units).edges()
         if units and not any(map(self.selection.covers, units)):
             self.plan.notes.append(f"{self.model.name}: none of its {len(units)} partition(s) matches the selection")
+        found = self.plan.fresh
         for unit in sorted(units):
-            if self.selection.covers(unit):
-                yield from self._build(unit, edges)
+            if self.selection.covers(unit) and self.selection.is_due(model.name, unit):
+                for task in self._build(unit, edges):
+                    found = -1
+                    yield task
+        self._tell_waiting(self.plan.fresh == found)
         yield from self._orphans(units)
+
+    def _tell_waiting(self, nothing_else: bool) -> None:
+        """Tell which units wait for an input; it is an error where all of them do."""
+        for ref, units in self.waiting.items():
+            text = (
+                f"{self.model.name}: {len(units):,} partition(s) wait for {ref}, which has no such partition, the first"
+                f" of them {units[0]}"
+            )
+            (self.plan.missing if nothing_else else self.plan.notes).append(text)
 
     def _orphans(self, units: Mapping[Partition, object]) -> Iterable[Task]:
         records = self.inventory.records.get(self.model.name, {})
@@ -112,7 +127,7 @@ class ModelPlanner:
         return self.selection.covers(unit) and (only is None or (self.model.name, unit) in only)
 
     def _slices(self, unit: Partition) -> tuple[Slice, ...] | None:
-        """What is read for a unit; ``None``, with a note, if it must wait for an input."""
+        """What is read for a unit; ``None`` if it must wait for an input."""
         slices, missing = [], []
         for entry in self.model.inputs:
             found = self._slice(unit, entry)
@@ -120,10 +135,9 @@ class ModelPlanner:
                 missing.append(entry.ref)
             elif found is not None:
                 slices.append(found)
+        for ref in missing:
+            self.waiting.setdefault(ref, []).append(unit)
         if missing:
-            self.plan.notes.append(
-                f"{self.model.name}: {unit} waits for {', '.join(missing)}, which has no such partition"
-            )
             return None
         return tuple(slices)
 

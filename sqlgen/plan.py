@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,6 +31,10 @@ class Selection:
     prune: bool = False
     only: frozenset[tuple[str, Partition]] | None = None
     """Where given, no units but these (a retry)."""
+    allow_empty: bool = False
+    """It is no error where there is nothing of what is asked for."""
+    recent: Mapping[str, tuple[Coverage, ...]] = field(default_factory=dict)
+    """Model -> runs since its schedule last came up; what they covered is not due."""
 
     @property
     def is_whole(self) -> bool:
@@ -45,6 +50,24 @@ class Selection:
         if date is None:
             return True
         return (self.start is None or date >= self.start) and (self.end is None or date <= self.end)
+
+    def is_due(self, model: str, unit: Partition) -> bool:
+        """True if no recent run covered a unit."""
+        return not any(run.covers(unit) for run in self.recent.get(model, ()))
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Units of one model that an earlier run dealt with."""
+
+    scope: Selection | None
+    """What that run was to do; ``None`` where it was to do nothing but ``done``."""
+    done: frozenset[Partition] = frozenset()
+    left: frozenset[Partition] = frozenset()
+    """Units that it could not finish."""
+
+    def covers(self, unit: Partition) -> bool:
+        return unit in self.done or (self.scope is not None and unit not in self.left and self.scope.covers(unit))
 
 
 @dataclass(frozen=True)
@@ -98,6 +121,8 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """Models that cannot be planned as things are."""
+    missing: list[str] = field(default_factory=list)
+    """Things that were asked for and are not there."""
 
     def to_dict(self) -> dict[str, object]:
         """For ``--json``."""
@@ -105,4 +130,4 @@ class Plan:
             {"model": task.model, "partition": task.unit.path, "action": task.action, "reason": task.reason}
             for task in self.tasks
         ]
-        return {"tasks": tasks, "fresh": self.fresh, "notes": [*self.refused, *self.notes]}
+        return {"tasks": tasks, "fresh": self.fresh, "errors": [*self.refused], "notes": [*self.notes]}

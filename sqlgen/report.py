@@ -8,14 +8,14 @@ import re
 import secrets
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from sqlgen import sealed, storage
 from sqlgen.errors import UsageError
 from sqlgen.partitions import Partition
-from sqlgen.plan import Plan, Selection, Task
+from sqlgen.plan import Coverage, Plan, Selection, Task
 from sqlgen.quality import Count
 
 Status = Literal["published", "recovered", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
@@ -65,6 +65,8 @@ class Report:
     """Why models could not even be planned."""
     full_refresh: bool = False
     prune: bool = False
+    scope: dict[str, Any] | None = None
+    """Exchanges, symbols and dates that were selected; empty for a list of partitions."""
 
     @classmethod
     def start(cls, plan: Plan, selection: Selection) -> Report:
@@ -81,6 +83,7 @@ class Report:
             errors=tuple(plan.refused),
             full_refresh=selection.full_refresh,
             prune=selection.prune,
+            scope=_scope(selection),
         )
 
     @property
@@ -158,17 +161,18 @@ class ReportStore:
             selection, only=only, full_refresh=last["full_refresh"], prune=last["prune"] or selection.prune
         )
 
-    def last_start(self, model: str) -> datetime | None:
-        """When the newest run that covered a model without failures began."""
+    def recent(self, model: str, since: datetime) -> tuple[Coverage, ...]:
+        """Units of a model that runs which began ``since`` then dealt with."""
+        found = []
         for path in sorted(self.folder.glob("*.json"), reverse=True):
+            if path.stem < f"{since.astimezone(UTC):%Y%m%dT%H%M%S}":
+                break
             data = _read(path)
             if data is None:
                 self.problems.append(f"the run report {path} is damaged and passed over. Remove it")
-                continue
-            mine = [task for task in data["tasks"] if task["model"] == model]
-            if model in data["models"] and data["ended_at"] and all(task["status"] in DONE for task in mine):
-                return datetime.fromisoformat(data["started_at"])
-        return None
+            elif model in data["models"] and data["ended_at"]:
+                found.append(_coverage(data, model))
+        return tuple(found)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -200,3 +204,26 @@ def _check(task: dict[str, Any]) -> None:
     if not all(isinstance(task[name], str) for name in ("model", "partition", "status")):
         raise TypeError("no result of a task")
     Partition.from_path(task["partition"])
+
+
+def _coverage(data: dict[str, Any], model: str) -> Coverage:
+    mine = {Partition.from_path(task["partition"]): task["status"] for task in data["tasks"] if task["model"] == model}
+    done = frozenset(unit for unit, status in mine.items() if status in DONE)
+    scope = data.get("scope")
+    if scope is None or (data["errors"] and not mine):
+        return Coverage(None, done)
+    first, last = (date.fromisoformat(scope[key]) if scope[key] else None for key in ("start", "end"))
+    selection = Selection((), tuple(scope["exchanges"]), tuple(scope["symbols"]), first, last)
+    return Coverage(selection, done, frozenset(mine) - done)
+
+
+def _scope(selection: Selection) -> dict[str, Any] | None:
+    """Partitions that a run is to deal with; ``None`` for a list of partitions, as of ``--retry``."""
+    if selection.only is not None:
+        return None
+    return {
+        "exchanges": list(selection.exchanges),
+        "symbols": list(selection.symbols),
+        "start": selection.start.isoformat() if selection.start else None,
+        "end": selection.end.isoformat() if selection.end else None,
+    }

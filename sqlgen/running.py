@@ -10,6 +10,7 @@ import typer
 from sqlgen import signals
 from sqlgen.arguments import (
     DEFAULT_FILE,
+    AllowEmpty,
     End,
     Exchanges,
     Exclude,
@@ -47,6 +48,7 @@ def run(
     end: End = None,
     full_refresh: FullRefresh = False,
     prune: Prune = False,
+    allow_empty: AllowEmpty = False,
     retry: Retry = False,
     due: Annotated[bool, typer.Option("--due", help="Only models whose schedule has come up.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; touch nothing.")] = False,
@@ -58,15 +60,16 @@ def run(
 ) -> None:
     """Build what is stale and publish it, partition by partition.
 
-    Exit code 0: all published. 1: some task failed (others still ran). 2: bad configuration or usage. 130: interrupted.
+    Exit code 0: all published, or up to date. 1: some task failed (others still ran), or nothing is there of what was
+    asked for. 2: bad configuration or usage. 130: interrupted.
     """
     engine = open_engine(file, threads, memory_limit, fail_fast)
     chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
-    chosen = _with(chosen, full_refresh=full_refresh, prune=prune)
+    chosen = _with(chosen, full_refresh=full_refresh, prune=prune, allow_empty=allow_empty)
     if retry:
         chosen = engine.reports.unfinished(chosen)
     if due:
-        chosen = _with(chosen, models=engine.due(chosen.models))
+        chosen = engine.due(chosen)
     if dry_run:
         _show_plan(engine, chosen, json)
         return
@@ -94,12 +97,16 @@ def plan(
     end: End = None,
     full_refresh: FullRefresh = False,
     prune: Prune = False,
+    allow_empty: AllowEmpty = False,
     json: Json = False,
 ) -> None:
-    """Show what run would do, and why each partition is stale."""
+    """Show what run would do, and why each partition is stale.
+
+    Exit code 1: run would fail before it begins, or nothing is there of what was asked for.
+    """
     engine = open_engine(file)
     chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
-    _show_plan(engine, _with(chosen, full_refresh=full_refresh, prune=prune), json)
+    _show_plan(engine, _with(chosen, full_refresh=full_refresh, prune=prune, allow_empty=allow_empty), json)
 
 
 def _with(selection: Selection, **changes: Any) -> Selection:
@@ -116,6 +123,8 @@ def _show_plan(engine: Engine, selection: Selection, json: bool) -> None:
         print_json(plan.to_dict())
     else:
         print_plan(terminal(), plan)
+    if plan.refused:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _show_report(console: Console, report: Report, retry: str, json: bool) -> None:

@@ -145,10 +145,14 @@ def test_a_lake_that_does_not_exist(scratch: Scratch) -> None:
 
 
 def test_an_empty_folder_is_said(scratch: Scratch) -> None:
+    folder = scratch.lake / "raw/ccxt/trades"
+    folder.mkdir(parents=True)
     outcome = scratch.sqlgen("run")
-    assert outcome.code == 0
-    assert f"source 'raw': no files in {scratch.lake / 'raw/ccxt/trades'}" in outcome.out
-    assert "Nothing to do" in outcome.out
+    assert outcome.code == 1
+    assert f"error: source 'raw': no files in {folder}" in outcome.out
+    assert "Nothing was done" in outcome.out
+    outcome = scratch.sqlgen("run", "--allow-empty")
+    assert (outcome.code, f"note: source 'raw': no files in {folder}" in outcome.out) == (0, True)
 
 
 def test_mixed_layouts_are_refused(scratch: Scratch) -> None:

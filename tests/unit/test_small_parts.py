@@ -215,6 +215,7 @@ LAYERS = [
     "planner",
     "report",
     "lock",
+    "missing",
     "explain",
     "reads",
     "cleanup",

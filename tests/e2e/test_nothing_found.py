@@ -1,0 +1,239 @@
+"""Nothing done where something was asked is not success: a message with names, and exit code 1."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.engine import ROOT, sqlgen
+from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, Scratch
+
+CASES = ROOT.parent / "shared/cases/F08-no-files"
+
+
+def says(project: Scratch, *arguments: str, text: str, status: int = 1) -> None:
+    """Run and plan say so and fail, in text and JSON; with ``--allow-empty`` it is a note."""
+    for command in ("plan", "run"):
+        outcome = project.sqlgen(command, *arguments)
+        assert (outcome.code, f"error: {text}" in outcome.out) == (status, True), outcome.out
+        found = project.sqlgen(command, *arguments, "--json")
+        assert found.code == status
+        assert [error for error in found.json["errors"] if error.startswith(text)], found.json["errors"]
+        outcome = project.sqlgen(command, *arguments, "--allow-empty")
+        assert (outcome.code, f"note: {text}" in outcome.out) == (0, True), outcome.out
+
+
+@pytest.fixture
+def two(scratch: Scratch) -> Scratch:
+    scratch.trades(BTC, DAY1, [1.0])
+    scratch.trades(ETH, DAY3, [1.0])
+    return scratch
+
+
+def test_a_folder_that_is_not_there(scratch: Scratch) -> None:
+    (scratch.lake / "raw/ccxt/trade").mkdir(parents=True)
+    folder = scratch.lake / "raw/ccxt"
+    says(scratch, text=f"source 'raw': no folder {folder}/trades. Did you mean '{folder}/trade'? Mend its path")
+
+
+def test_files_with_another_suffix(scratch: Scratch) -> None:
+    folder = scratch.lake / "raw/ccxt/trades"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text("[]")
+    text = f"source 'raw': no files in {folder} that it can read: 1 file with a suffix that is not read: a.json."
+    says(scratch, text=text)
+    for name in ("b.txt", "c.xlsx", ".hidden.json", "_skipped.json"):
+        (folder / name).write_text("")
+    says(scratch, text=text.replace("1 file with", "3 files with").replace("a.json.", "a.json, b.txt, c.xlsx."))
+
+
+def test_files_with_another_suffix_beside_data_are_a_note(two: Scratch) -> None:
+    (two.raw(BTC, DAY1) / "a.json").write_text("[]")
+    outcome = two.sqlgen("run")
+    assert outcome.code == 0
+    assert "note: source 'raw': 1 file with a suffix that is not read: a.json" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            ("--symbol", "BTC/USDT"),
+            f"no partition has symbol 'BTC/USDT'. Did you mean '{BTC}'? There are: {BTC}, {ETH}",
+        ),
+        (("--symbol", BTC, "--symbol", "eth"), f"no partition has symbol 'eth'. There are: {BTC}, {ETH}"),
+        (("--exchange", "binanc"), "no partition has exchange 'binanc'. Did you mean 'binance'? There are: binance"),
+        (("--start", "2026-02-01"), f"no partition has a date from 2026-02-01. There are dates from {DAY1} to {DAY3}"),
+        (("--start", DAY2, "--end", DAY2), f"no partition has a date from {DAY2} until {DAY2}. There are dates from"),
+        (("--symbol", BTC, "--start", DAY2), "none of the 2 partition(s) has all that is selected"),
+    ],
+)
+def test_a_selection_that_no_partition_has(two: Scratch, arguments: tuple[str, ...], text: str) -> None:
+    says(two, *arguments, text=text)
+    two.run()
+    says(two, *arguments, text=text)
+
+
+def test_a_symbol_that_one_of_the_models_has(two: Scratch) -> None:
+    two.run()
+    two.config["models"]["costs"]["inputs"] = {"trades": {"ref": "raw", "symbol": [BTC]}}
+    two.config["sources"]["again"] = {"path": "raw/ccxt/trades", "adapter": "ccxt/trades"}
+    two.model("all", sql="costs.sql.j2", inputs={"trades": "again"}, output={"path": "out/all"})
+    two.run("--symbol", ETH)
+
+
+def test_a_model_whose_parent_was_never_built(two: Scratch) -> None:
+    text = "model 'pairs' reads 'costs', of which nothing is published. Build it first: sqlgen run --select +pairs"
+    says(two, "--select", "pairs", text=text)
+    two.run("--select", "+pairs")
+    two.run("--select", "pairs")
+
+
+def test_partitions_that_all_wait_for_another_input(two: Scratch) -> None:
+    two.config["sources"]["more"] = {"path": "raw/more", "adapter": "ccxt/trades"}
+    two.template("both.sql.j2", "SELECT * FROM ({{ inputs.trades }}) WHERE 1 < 2 {# {{ inputs.more }} #}")
+    two.model("both", sql="both.sql.j2", inputs={"trades": "raw", "more": "more"}, output={"path": "out/both"})
+    for date in (DAY1, DAY2):
+        shutil.copytree(two.raw(BTC, DAY1), two.lake / f"raw/more/exchange=binance/symbol=ADA/date={date}")
+    says(
+        two, text="both: 2 partition(s) wait for more, which has no such partition, the first of them exchange=binance"
+    )
+    shutil.copytree(two.raw(BTC, DAY1), two.lake / f"raw/more/exchange=binance/symbol={BTC}/date={DAY1}")
+    outcome = two.sqlgen("run")
+    assert (outcome.code, "note: both: 1 partition(s) wait for more" in outcome.out) == (0, True)
+
+
+def test_one_source_of_two_is_empty(two: Scratch) -> None:
+    """What has files is built all the same."""
+    two.config["sources"]["more"] = {"path": "raw/more", "adapter": "ccxt/trades"}
+    two.model("others", sql="costs.sql.j2", inputs={"trades": "more"}, output={"path": "out/others"})
+    outcome = two.sqlgen("run", "--json")
+    assert (outcome.code, outcome.json["counts"]) == (1, {"published": 4})
+    assert two.sqlgen("run", "--select", "pairs").code == 0
+
+
+def test_an_optional_input_may_be_empty(two: Scratch) -> None:
+    two.config["sources"]["more"] = {"path": "raw/more", "adapter": "ccxt/trades"}
+    two.model("costs", inputs={"trades": "raw", "more": {"ref": "more", "optional": True}})
+    outcome = two.sqlgen("run")
+    assert (outcome.code, "note: source 'more': no folder" in outcome.out) == (0, True)
+
+
+def test_processed_files_are_gone(two: Scratch) -> None:
+    del two.config["models"]["pairs"]
+    two.model("costs", output={"mode": "append"}, delete_after_processing=True)
+    two.run()
+    outcome = two.sqlgen("run")
+    assert (outcome.code, "Nothing to do: 0 partition(s) are up to date" in outcome.out) == (0, True)
+
+
+def test_everything_is_up_to_date(two: Scratch) -> None:
+    two.run()
+    outcome = two.sqlgen("run")
+    assert (outcome.code, "Nothing to do: 4 partition(s) are up to date" in outcome.out) == (0, True)
+    assert two.sqlgen("plan").code == 0
+
+
+def test_no_models_at_all(two: Scratch) -> None:
+    two.config["models"] = {}
+    two.save()
+    says(two, text="no model is selected: models.yaml has none, or all of them are disabled")
+
+
+def test_no_model_has_a_schedule(two: Scratch) -> None:
+    outcome = two.sqlgen("run", "--due")
+    assert (outcome.code, "no selected model has a schedule" in outcome.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("bitmex_trade", ["20240101.csv.gz: none of its 3 rows has a time", "2024-01-01D00:00:01.000000123"]),
+        ("bitmex_quote", ["20240101.csv.gz: none of its ", " has a time"]),
+        ("histdata", ["DAT_ASCII_EURUSD_T_202001.csv: none of its ", " has a time"]),
+    ],
+)
+def test_files_of_which_no_row_has_a_time(tmp_path: Path, case: str, told: list[str]) -> None:
+    if not CASES.is_dir():
+        pytest.skip("the cases are not there")
+    shutil.copytree(CASES / case, tmp_path / case)
+    file = tmp_path / case / "models.yaml"
+    assert yaml.safe_load(file.read_text())["sources"]
+    for command in ("plan", "run"):
+        outcome = sqlgen(command, file)
+        assert outcome.code == 1
+        assert [text for text in told if text not in outcome.out] == [], outcome.out
+
+
+# --due
+
+
+def test_after_a_narrowed_run_the_rest_is_due(two: Scratch) -> None:
+    two.model("costs", schedule="0 0 29 2 *")
+    two.model("pairs", enabled=False)
+    two.run("--symbol", ETH)
+    two.trades(ETH, DAY3, [2.0])
+    assert set(two.run("--due")) == {f"costs {BTC} {DAY1}"}
+    assert two.run("--due") == {}
+    assert set(two.run()) == {f"costs {ETH} {DAY3}"}
+
+
+def test_after_a_narrowed_due_run_the_rest_is_due(two: Scratch) -> None:
+    two.model("costs", schedule="0 0 29 2 *", checkpoint_enabled=False)
+    two.model("pairs", enabled=False)
+    assert set(two.run("--due", "--end", DAY2)) == {f"costs {BTC} {DAY1}"}
+    assert two.run("--due", "--end", DAY2) == {}
+    assert set(two.run("--due")) == {f"costs {ETH} {DAY3}"}
+    assert two.run("--due") == {}
+
+
+def test_what_failed_is_due(two: Scratch) -> None:
+    two.model("costs", schedule="0 0 29 2 *")
+    two.model("pairs", enabled=False)
+    path = two.raw(BTC, DAY1) / "data.parquet"
+    good = path.read_bytes()
+    path.write_bytes(good[:-9])
+    two.run("--due", code=1)
+    path.write_bytes(good)
+    two.trades(ETH, DAY3, [2.0])
+    assert set(two.run("--due")) == {f"costs {BTC} {DAY1}"}
+    assert two.run("--due") == {}
+
+
+def test_what_a_retry_did_is_not_due(two: Scratch) -> None:
+    two.model("costs", schedule="0 0 29 2 *", checkpoint_enabled=False)
+    two.model("pairs", enabled=False)
+    path = two.raw(BTC, DAY1) / "data.parquet"
+    good = path.read_bytes()
+    path.write_bytes(good[:-9])
+    two.run(code=1)
+    path.write_bytes(good)
+    two.run("--retry")
+    assert two.run("--due") == {}
+
+
+def test_a_model_that_could_not_be_planned_is_due(two: Scratch) -> None:
+    two.model("costs", schedule="0 0 29 2 *")
+    two.model("pairs", enabled=False)
+    two.run("--due")
+    for path in (two.lake / ".sqlgen/runs").glob("*.json"):
+        path.unlink()
+    two.model("costs", output={"mode": "append"})
+    assert two.run("--due", code=1) == {}
+    assert two.run("--due", code=1) == {}
+    two.model("costs", output={"mode": "overwrite"}, filter="cost > 0")
+    assert len(two.run("--due")) == 2
+
+
+def test_a_damaged_report_is_passed_over(two: Scratch) -> None:
+    two.model("costs", schedule="0 0 29 2 *")
+    two.model("pairs", enabled=False)
+    two.run("--due")
+    [path] = (two.lake / ".sqlgen/runs").glob("*.json")
+    assert json.loads(path.read_text())["scope"] == {"exchanges": [], "symbols": [], "start": None, "end": None}
+    path.write_bytes(path.read_bytes()[:50] + b"\xff")
+    assert two.run("--due") == {}

@@ -94,7 +94,7 @@ def _placed(keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for key in ("exchange", "symbol"):
         if key in keys:
             yield key, keys[key]
-    whole = partition_of({"exchange": "", "symbol": "", **keys})
+    whole = partition_of({"exchange": "any", "symbol": "any", **keys})
     if whole is not None:
         yield "date", whole["date"]
     if "hour" in keys:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,39 @@ from sqlgen.config import Source
 from sqlgen.errors import TemplateError
 from sqlgen.keys import given_keys
 from sqlgen.model import adapter_template
+from sqlgen.quoting import ident
 from sqlgen.templates import Library
 
 KEYS_IN_ROWS = ("exchange", "symbol")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What rows themselves say of that of which a partition holds one: its symbol, its exchange, a topic."""
+
+    columns: Mapping[str, str]
+    """What, in the plural -> column that some files have."""
+    values: Mapping[str, str]
+    """What -> SQL over the columns that the adapter reads."""
+    apart: tuple[str, ...]
+    """SQL of the keys in the rows, each of which has one."""
+
+
+def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]) -> Told:
+    """What the rows of a source say of keys that paths or models.yaml give, and of what its adapter names."""
+    template = adapter_template(source.adapter)
+    given = {**context, "options": SimpleNamespace(**context["options"])}
+    named = library.variable(template, "key_columns", {}, **given)
+    said = library.variable(template, "row_keys", {}, **given)
+    placed = {*hive_keys, *given_keys(source)}
+    columns = {f"{key}s": named.get(key, key) for key in KEYS_IN_ROWS if key in placed and key not in said}
+    values = {f"{key}s": said[key] for key in said if key in placed}
+    apart = [said.get(key, ident(named.get(key, key))) for key in KEYS_IN_ROWS if key not in placed]
+    return Told(
+        columns | library.variable(template, "told_columns", {}, **given),
+        values | library.variable(template, "one_of", {}, **given),
+        (*apart, *library.variable(template, "told_apart", (), **given)),
+    )
 
 
 def raw_columns(
@@ -27,7 +58,8 @@ def raw_columns(
     columns = library.variable(template, "columns", **given)
     named = library.variable(template, "key_columns", {}, **given)
     placed = {*hive_keys, *given_keys(source)}
-    keys = [named.get(key, key) for key in KEYS_IN_ROWS if key not in placed]
+    said = library.variable(template, "row_keys", {}, **given)
+    keys = [named.get(key, key) for key in KEYS_IN_ROWS if key not in placed and key not in said]
     return {**columns, **dict.fromkeys(keys, "VARCHAR")}
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from sqlgen.adapters import check_turns, raw_columns
+from sqlgen.adapters import Told, check_turns, raw_columns, told
 from sqlgen.captured import captured_levels
 from sqlgen.checksql import Checked, kept
 from sqlgen.config import Source
@@ -242,6 +242,12 @@ class Compiler:
             context = self._adapter_context(model, entry, scan)
             self._columns[key] = raw_columns(self.project.library, entry.source, context, scan.hive_keys)
         return self._columns[key]
+
+    def told(self, model: Model, entry: ModelInput, scan: Scan) -> Told:
+        """What the rows of an input say of their keys; see :func:`adapters.told`."""
+        assert entry.source is not None
+        context = self._adapter_context(model, entry, scan)
+        return told(self.project.library, entry.source, context, scan.hive_keys)
 
     def published_select(self, name: str, scan: Scan) -> str:
         """The SELECT over published files of a model, which hold the partition columns too.

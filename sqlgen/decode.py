@@ -61,12 +61,18 @@ class Decoder:
     connection: duckdb.DuckDBPyConnection
     advice: str = ""
     """What may help where a file is not as the adapter takes it."""
+    extra: tuple[str, ...] = ()
+    """More columns, of text, which some files have; NULL in those that do not."""
+
+    @property
+    def _all(self) -> dict[str, str]:
+        return {**self.columns, **dict.fromkeys(self.extra, "VARCHAR")}
 
     def decode(self, path: Path, target: Path) -> Decoded:
         """Write the rows of ``path`` to ``target``; :class:`TaskError` where the file as a whole cannot be read."""
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.format == "dbn":
-            rows = dbn.write_parquet(path, target, self.columns)
+            rows = dbn.write_parquet(path, target, self._all)
             return Decoded(rows, (), rows)
         try:
             with rawfile.readable(path, target, unmark=self.format == "ndjson") as readable:
@@ -82,7 +88,7 @@ class Decoder:
             raise TaskError(f"{path}: {first_line(error)}{_advice(error)}") from error
 
     def _objects(self, path: Path, readable: Path, target: Path) -> Decoded:
-        everything = Dialect(self.columns, False, self.csv)
+        everything = Dialect(self._all, False, self.csv)
         strict = True
         try:
             self._copy(readable, target, everything, strict)
@@ -103,7 +109,8 @@ class Decoder:
         return Decoded(lines, tuple(bad), lines if keep else lines - len(bad))
 
     def _table(self, path: Path, readable: Path, target: Path) -> Decoded:
-        dialect = dialect_of(str(path), rawfile.first_line(readable), self.columns, self.csv)
+        csv = self.csv.model_copy(update={"optional": (*self.csv.optional, *self.extra)})
+        dialect = dialect_of(str(path), rawfile.first_line(readable), self._all, csv)
         plain = target.with_suffix(".plain")
         try:
             return self._read(path, self._scan(readable, plain, target, dialect), target, dialect)
@@ -150,7 +157,7 @@ class Decoder:
             DECODE_TEMPLATE,
             file=str(readable),
             format=self.format,
-            columns=dict(self.columns),
+            columns=self._all,
             found=dict(dialect.found),
             has_header=dialect.header,
             csv=dialect.csv,
@@ -183,7 +190,7 @@ class Decoder:
             PLACES_TEMPLATE,
             file=str(readable),
             rows=str(target),
-            columns=list(self.columns),
+            columns=list(self._all),
             bad_lines=bad,
             header_lines=header,
             target=str(whole),

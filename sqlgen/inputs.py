@@ -56,6 +56,7 @@ class Inputs:
         if entry.source is not None:
             listing = self.planner.listings[entry.ref]
             landed = landing.land(model, entry, listing, part.files)
+            landing.check_keys(model, entry, listing, part.files)
             single, keyed = listing.keyed and len(part.partitions) == 1, listing.keyed
         else:
             landed = Landed(self._published_files(entry.ref, part), "parquet", self._keys(entry.ref))

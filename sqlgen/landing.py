@@ -10,18 +10,20 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen.adapters import advice
+from sqlgen.adapters import Told, advice
 from sqlgen.compiler import Compiler
 from sqlgen.decode import Decoded, Decoder
 from sqlgen.errors import TemplateError
 from sqlgen.keys import path_keys
 from sqlgen.listing import SourceListing
 from sqlgen.model import Model, ModelInput
+from sqlgen.onekey import check_told
 from sqlgen.partitions import Partition, partition_of
 from sqlgen.quoting import exact_path
 from sqlgen.schemas import check_parquet, sql_schema
 from sqlgen.scope import Scan
 from sqlgen.storage import FileInfo
+from sqlgen.templates import Csv
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Landing:
     decoded: dict[str, dict[FileInfo, Decoded]] = field(default_factory=dict)
     """Source -> what each of its decoded files held: sources may read other columns of the same files."""
     _places: dict[tuple[str, FileInfo], Path] = field(default_factory=dict)
+    _one_key: set[tuple[str | FileInfo, ...]] = field(default_factory=set)
+    """Files of each source of which it is known that their rows name one market."""
     _checked: set[tuple[str, FileInfo]] = field(default_factory=set)
     """Parquet files of each source whose columns are known to be there."""
 
@@ -71,7 +75,8 @@ class Landing:
             return Landed(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
         columns = self.compiler.raw_columns(model, entry, scan)
         csv = self.compiler.csv(model, entry)
-        decoder = Decoder(library, layout.format, columns, csv, self.connection, hint)
+        extra = _extra(self.compiler.told(model, entry, scan), columns, layout.format, csv)
+        decoder = Decoder(library, layout.format, columns, csv, self.connection, hint, extra)
         known = self.decoded.setdefault(entry.ref, {})
         keys: tuple[str, ...] = ()
         for number, file in enumerate(files):
@@ -85,8 +90,33 @@ class Landing:
         paths = tuple(str(self._places[entry.ref, file]) for file in files)
         return Landed(paths, "parquet", keys, layout.format)
 
+    def check_keys(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> None:
+        """:class:`TaskError` where rows name several symbols, and paths or models.yaml say one for all of them."""
+        assert entry.source is not None
+        layout = listing.layout
+        told = self.compiler.told(model, entry, Scan(("",), layout.format, layout.hive_keys))
+        by_market: dict[tuple[str, ...], list[FileInfo]] = {}
+        for file in files:
+            keys = path_keys(entry.source, file.path) or {}
+            by_market.setdefault(tuple(keys.get(key, "") for key in ("exchange", "symbol")), []).append(file)
+        for group in by_market.values():
+            if (entry.ref, *group) not in self._one_key:
+                places = {str(self._places.get((entry.ref, file), self.lake / file.path)): file.path for file in group}
+                check_told(self.compiler.project.library, self.connection, entry, told, places)
+                self._one_key.add((entry.ref, *group))
+
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _extra(told: Told, columns: Mapping[str, str], fmt: str, csv: Csv) -> tuple[str, ...]:
+    """Columns that are decoded for what they say of the keys, where files name their columns."""
+    names = [name for name in told.columns.values() if name not in columns]
+    if fmt == "dbn":
+        return tuple(name for name in names if name == "symbol")
+    if fmt == "ndjson":
+        return () if "JSON" in columns.values() else tuple(names)
+    return tuple(names) if csv.header is True and not csv.lines else ()
 
 
 def _placed(keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:

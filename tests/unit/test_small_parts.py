@@ -232,6 +232,7 @@ LAYERS = [
     "ndjson",
     "dbn",
     "decode",
+    "onekey",
     "landing",
     "survey",
     "rowkeys",

@@ -8,7 +8,7 @@
 --              max_crossed = 10.0
 -- lookback:    0 s
 -- publishes:   processed/bybit/book (overwrite), by exchange, symbol, date
--- fingerprint: 03f762d990e5ae1f2fa3261e
+-- fingerprint: 8c2aae00caca533f1f42a5c9
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -37,22 +37,24 @@ WITH located AS (
             '0*([0-9]{20})', '\1', 'g'
         ) AS file_order,
         row_number() OVER () AS line,
+        CAST(topic AS VARCHAR) AS topic,
         CAST(type AS VARCHAR) AS type,
         CAST(ts AS BIGINT) AS raw_ts,
         CAST(cts AS BIGINT) AS cts,
-        CAST(data AS STRUCT(b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)) AS data,
-        CAST(result AS STRUCT(b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)) AS result
+        CAST(data AS STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)) AS data,
+        CAST(result AS STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)) AS result
     FROM read_json(
         [
             'lake/raw/bybit/orderbook/**/[!_.]*.ndjson*'
         ],
         format = 'newline_delimited',
         columns = {
+            'topic': 'VARCHAR',
             'type': 'VARCHAR',
             'ts': 'BIGINT',
             'cts': 'BIGINT',
-            'data': 'STRUCT(b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)',
-            'result': 'STRUCT(b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)'
+            'data': 'STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)',
+            'result': 'STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)'
         },
         ignore_errors = true,
         hive_partitioning = true,
@@ -78,7 +80,7 @@ books AS (
         *,
         coalesce(data, result) AS book
     FROM positioned
-    WHERE data IS NOT NULL OR result IS NOT NULL
+    WHERE (data IS NOT NULL OR result IS NOT NULL) AND coalesce(topic, 'orderbook.') LIKE 'orderbook.%'
 ),
 messages AS (
     SELECT

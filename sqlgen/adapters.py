@@ -27,6 +27,8 @@ class Told:
     """What -> SQL over the columns that the adapter reads."""
     apart: tuple[str, ...]
     """SQL of the keys in the rows, each of which has one."""
+    keys: tuple[str, ...] = ()
+    """Keys that rows say by other means than a column."""
 
 
 def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]) -> Told:
@@ -43,6 +45,7 @@ def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys
         columns | library.variable(template, "told_columns", {}, **given),
         values | library.variable(template, "one_of", {}, **given),
         (*apart, *library.variable(template, "told_apart", (), **given)),
+        tuple(said),
     )
 
 

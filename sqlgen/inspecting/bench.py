@@ -67,6 +67,10 @@ class Bench:
         """True where the adapter takes lines apart itself: each has a time, or cannot be read."""
         return bool(Compiler(self.project).csv(self.model, self.entry).lines)
 
+    def row_keys(self) -> tuple[str, ...]:
+        """Keys that the rows say by other means than a column."""
+        return Compiler(self.project).told(self.model, self.entry, Scan(("",), "ndjson", ())).keys
+
     def listing(self) -> SourceListing:
         """The files of the source, as a run lists them."""
         return list_source(self.project, SOURCE, _anywhere)

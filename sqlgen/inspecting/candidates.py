@@ -85,7 +85,10 @@ def candidates(library: Library, vendors: Mapping[str, Vendor], sniffed: Sniffed
         named = (vendor.fitting(path) or "") if vendor is not None else ""
         if vendor is not None and sniffed.schema and sniffed.schema == vendor.schema_:
             named = named or f"schema {sniffed.schema}"
-        if adapter.startswith(GENERIC):
+        if vendor is not None and vendor.messages is not None:
+            fits = sniffed.format == "ndjson" and vendor.messages.among(sniffed.records)
+            found += [Candidate(adapter, options, vendor.messages.has, named=named)] if fits or named else []
+        elif adapter.startswith(GENERIC):
             found += _mapped(library, adapter, sniffed)
         elif (candidate := _compared(library, adapter, options, sniffed, named)) is not None:
             found.append(candidate)

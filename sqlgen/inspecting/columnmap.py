@@ -53,7 +53,7 @@ def propose(kind: str, sniffed: Sniffed) -> Proposal | None:
     book = _book(names)
     mapped = book if kind == "orderbook" else (_trade(names) if book is None else None)
     times = _times(names)
-    if mapped is None or not times:
+    if mapped is None or not times or (kind == "orderbook" and _are_changes(mapped, sniffed)):
         return None
     keys = {key: name for key, known in _KEYS.items() if (name := _find(names, known)) not in (None, key)}
     inner, form = _form(mapped, sniffed) if kind == "orderbook" else ({}, {})
@@ -118,6 +118,25 @@ def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], 
         return {}, {"levels": "pairs"}
     named = {"level_price": _find(level, _TRADE["price"]), "level_size": _find(level, _TRADE["amount"])}
     return {key: name for key, name in named.items() if name is not None}, {"levels": "objects"}
+
+
+def _are_changes(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:
+    """True where lists of levels are changes of a book: a book has no level without a size, a change removes some."""
+    if "bids" not in mapped:
+        return False
+    ids = {"U", "u", "pu", "prevSeqId", "first_update_id", "final_update_id"} & {*sniffed.columns}
+    sides = [value for side in ("bids", "asks") for value in sniffed.values(mapped[side]) if isinstance(value, list)]
+    return len(ids) > 1 or any(_removes(level) for side in sides for level in side)
+
+
+def _removes(level: Any) -> bool:
+    size = level[1] if isinstance(level, list) and len(level) > 1 else None
+    if isinstance(level, dict):
+        size = level.get(_find(level, _TRADE["amount"]) or "")
+    try:
+        return size is not None and float(size) == 0
+    except (TypeError, ValueError):
+        return False
 
 
 def _numbers(pattern: str, names: Iterable[str]) -> list[int]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import duckdb
 
+from sqlgen.config import Source
 from sqlgen.errors import SqlgenError, UsageError, first_line
 from sqlgen.inspecting import vendors as vendor_table
-from sqlgen.inspecting.bench import adapters
+from sqlgen.inspecting.bench import Bench, adapters
 from sqlgen.inspecting.candidates import GENERIC, Candidate, candidates, told_options, variants
 from sqlgen.inspecting.contents import Sampler, Trial
 from sqlgen.inspecting.filegroups import Group, find, grouped
@@ -35,6 +36,9 @@ CLEAR = 4
 """Columns by which an adapter is told without doubt."""
 LONGEST = 240
 """Characters of a reason why an adapter is not the one."""
+_NO_SNAPSHOT = (
+    "no snapshot is among the rows that were read: changes alone give no book (docs/order-books.md says what to add)"
+)
 TRIED = 5
 """Adapters that are tried on a group."""
 
@@ -80,6 +84,7 @@ class Examiner:
         placed = chosen[0].proposed if chosen else self._unread(group)
         read = [self._contents(group, one.proposed) for one in chosen if one.trial.works]
         notes = [*_problems(group), *placed.notes, *(problem for _, problem in read if problem)]
+        notes += [_NO_SNAPSHOT for contents, _ in read if contents is not None and _without_snapshot(contents)]
         if not chosen and not sample.problem:
             notes.append(self._unknown(group))
         return Finding(
@@ -104,7 +109,14 @@ class Examiner:
     def _proposed(self, group: Group, candidate: Candidate) -> Proposed:
         vendor = self.vendors.get(candidate.adapter)
         where = place(group.paths, vendor if candidate.named else None, self._around(group))
-        return propose(where, candidate, vendor, group.sample)
+        return propose(where, candidate, vendor, group.sample, self._row_keys(candidate))
+
+    def _row_keys(self, candidate: Candidate) -> tuple[str, ...]:
+        try:
+            source = Source(path="x", adapter=candidate.adapter, options=dict(candidate.options))
+            return Bench(self.library, self.lake, source).row_keys()
+        except SqlgenError:
+            return ()
 
     def _tried(self, group: Group) -> Iterator[Tried]:
         """Candidates with what came of reading a few rows by them, the best first, until one reads them."""
@@ -143,7 +155,7 @@ class Examiner:
                 found = self.vendors.get(name)
                 options = told_options(self.library, name, found, group.example)
                 other = dataclasses.replace(one.candidate, adapter=name, options=options, beside=one.candidate.adapter)
-                proposed = propose(one.proposed.place, other, found, group.sample)
+                proposed = propose(one.proposed.place, other, found, group.sample, self._row_keys(other))
                 trial = self._trial(group, proposed)
                 if trial.works:
                     yield Tried(other, proposed, trial)
@@ -181,6 +193,10 @@ def _rivalled(one: Tried, tried: Sequence[Tried]) -> bool:
     """Whether as much speaks for another adapter."""
     rivals = [other for other in tried if other is not one and other.candidate.rank == one.candidate.rank]
     return bool(rivals) and not one.candidate.beside
+
+
+def _without_snapshot(contents: Contents) -> bool:
+    return contents.kind == "updates" and contents.rows > 0 and not contents.summary["snapshot_rows"]
 
 
 def shortened(text: str) -> str:

@@ -50,7 +50,7 @@ def _keys(proposed: Proposed, path: str) -> Mapping[str, str] | None:
 
 def _date(pairs: Mapping[str, str]) -> dt.date | None:
     try:
-        whole = partition_of({"exchange": "", "symbol": "", **pairs})
+        whole = partition_of({"exchange": "any", "symbol": "any", **pairs})
     except ValueError:
         return None
     return whole.date if whole is not None else None

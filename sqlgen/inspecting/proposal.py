@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -42,7 +42,13 @@ class Proposed:
         return Source.model_validate(self.entry)
 
 
-def propose(place: Place, candidate: Candidate | None, vendor: Vendor | None, sample: Sniffed) -> Proposed:
+def propose(
+    place: Place,
+    candidate: Candidate | None,
+    vendor: Vendor | None,
+    sample: Sniffed,
+    row_keys: Collection[str] = (),
+) -> Proposed:
     """The entry; keys that neither paths nor rows tell are filled in, and marked."""
     entry: dict[str, Any] = {
         "path": os.path.relpath(place.base, place.lake),
@@ -58,6 +64,7 @@ def propose(place: Place, candidate: Candidate | None, vendor: Vendor | None, sa
     for key, value in fixed.items():
         mapped = candidate.options.get("columns", {}) if candidate is not None and candidate.generic else {}
         in_rows = key in sample.columns or key in mapped or (key == "symbol" and sample.format == "dbn")
+        in_rows = in_rows or key in row_keys
         if key in place.keys or in_rows:
             continue
         entry[key] = value or UNKNOWN

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,6 +18,52 @@ from sqlgen.templates import Library
 _ATTRIBUTES = {"schema": "schema_"}
 _LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
 TABLE = "sources/recognize.yaml"
+_ENOUGH = 3
+"""Messages by which whole books are told from changes."""
+
+
+_DEPTHS = (5, 10, 20)
+"""Levels of streams of Binance that send the best levels whole."""
+
+
+class Messages(BaseModel):
+    """By what the messages of an exchange are told, where the adapter reads whole lines."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    has: tuple[str, ...]
+    """Fields of a message, or of its ``data``."""
+    lacks: tuple[str, ...] = ()
+    stream: str = ""
+    """Regular expression for the name of the stream, in messages that have one."""
+
+    def among(self, records: Sequence[Mapping[str, Any]]) -> bool:
+        """True if some of the objects are such messages, and not whole books of a few levels instead of changes."""
+        found = [inner for record in records if (inner := self._fitting(record)) is not None]
+        return bool(found) and not any(field in inner for inner in found for field in self.lacks) and _changes(found)
+
+    def _fitting(self, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        inner = record.get("data") if isinstance(record.get("data"), Mapping) else record
+        if not isinstance(inner, Mapping) or not inner.keys() >= {*self.has}:
+            return None
+        stream = record.get("stream")
+        return inner if stream is None or re.search(self.stream, str(stream)) else None
+
+
+def _changes(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """True unless all messages have as many levels on both sides, none of them removed: then they are whole books."""
+    sides = [message.get(side) for message in messages for side in ("b", "a")]
+    lists = [side for side in sides if isinstance(side, list)]
+    counts = {len(side) for side in lists}
+    removed = any(isinstance(level, list) and len(level) > 1 and _is_zero(level[1]) for side in lists for level in side)
+    return removed or len(messages) < _ENOUGH or len(counts) != 1 or counts.pop() not in _DEPTHS
+
+
+def _is_zero(size: Any) -> bool:
+    try:
+        return float(size) == 0
+    except (TypeError, ValueError):
+        return False
 
 
 class Vendor(BaseModel):
@@ -31,6 +79,8 @@ class Vendor(BaseModel):
     """Where nothing in the files says it."""
     schema_: str = ""
     """Schema of DBN files."""
+    messages: Messages | None = None
+    """What the messages are like, where no columns tell."""
     beside: tuple[str, ...] = ()
     """Other adapters that read the same files."""
     options: Mapping[str, str] = {}

@@ -7,10 +7,15 @@ import socket
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sqlgen import connect
 from sqlgen.listing import SourceListing, notes
+from sqlgen.partitions import hive_pairs, odd_folders
 from sqlgen.quoting import exact_path
 from sqlgen.scope import Layout
 from sqlgen.storage import list_files
@@ -278,3 +283,25 @@ def test_many_of_a_kind_are_told_by_their_number(tmp_path: Path) -> None:
         "source 'raw': passed over: 0 is odd",
         "source 'raw': passed over: 5 more like these",
     )
+
+
+PARTS = st.text(st.sampled_from("aZ1=?%+[]*{} .\n-2fé\\"), max_size=5).filter(lambda text: "\\" not in text)
+KEYED = st.tuples(st.sampled_from(["symbol", "exchange", "Symbol", "x", "hour"]), PARTS).map("=".join)
+
+
+@given(st.lists(st.one_of(KEYED, PARTS.filter(lambda part: part.strip(".") != "")), max_size=4))
+def test_duckdb_reads_the_keys_that_are_not_called_odd(
+    tmp_path_factory: pytest.TempPathFactory, folders: list[str]
+) -> None:
+    """Where folders are not odd, DuckDB finds the same values of the same keys as a listing does."""
+    path = "/".join([*folders, "data.parquet"])
+    ours = {key: value for key, value in hive_pairs(path).items() if key != "hour"}
+    if odd_folders(path, tuple(ours)) or any("\ufffd" in value for value in ours.values()) or not ours:
+        return
+    file = tmp_path_factory.mktemp("t") / path
+    file.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"v": [1]}), file)
+    types = ", ".join(f"'{key}': VARCHAR" for key in ours)
+    query = f"SELECT {', '.join(ours)} FROM read_parquet(?, hive_partitioning = true, hive_types = {{{types}}})"
+    found = duckdb.execute(query, [exact_path(file)]).fetchall()
+    assert found == [tuple(ours.values())]

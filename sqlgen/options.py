@@ -6,7 +6,7 @@ import datetime as dt
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 _SCALARS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
 
@@ -35,6 +35,8 @@ class Option(BaseModel):
     lt: float | None = None
     le: float | None = None
     choices: list[Any] | None = None
+    several: list[str] = []
+    """Of a map: names that may stand for a list of names."""
     min_items: int = 1
     """Of a list."""
     nullable: bool = False
@@ -48,7 +50,8 @@ class Option(BaseModel):
         bounds |= {name: bound for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None}
         if self.type == "map":
             known: Any = Literal[tuple(self.choices)] if self.choices else str
-            mapping: Any = dict[known, Annotated[str, _TEXT]]
+            name: Any = Annotated[str, _TEXT]
+            mapping: Any = Annotated[dict[known, name | list[name]], AfterValidator(self._lists)]
             return TypeAdapter(mapping)
         scalar = _SCALARS[self.type.removeprefix("list[").removesuffix("]")]
         bounded: Any = Annotated[scalar, Field(strict=scalar is not float, **bounds)]
@@ -59,6 +62,12 @@ class Option(BaseModel):
         if self.type.startswith("list["):
             return TypeAdapter(Annotated[list[bounded], Field(min_length=self.min_items)])
         return TypeAdapter(bounded)
+
+    def _lists(self, found: dict[str, Any]) -> dict[str, Any]:
+        for name, value in found.items():
+            if not isinstance(value, str) and (name not in self.several or not value):
+                raise ValueError(f"'{name}' must be one name")
+        return found
 
     def check(self, value: Any) -> Any:
         """``value`` in the option's type; ``ValueError`` with a sentence otherwise."""

@@ -14,7 +14,7 @@ from sqlgen.keys import fixed_keys
 from sqlgen.model import TRADES, Model, ModelInput, adapter_template, build_order
 from sqlgen.options import Option
 from sqlgen.partitions import KEYS
-from sqlgen.pathchecks import same_names, shared_folders
+from sqlgen.pathchecks import same_names, shared_folders, unreadable_lake
 from sqlgen.patterns import PathPattern
 from sqlgen.quality import Check, twice, unknown
 from sqlgen.templates import Header, Library
@@ -272,7 +272,7 @@ class Checker:
     def paths(self) -> None:
         """No source or model has the name, or lies in the folder, of another."""
         lake = self.document.path.parent / self.config.lake
-        for at, message in (*same_names(self.config), *shared_folders(self.config, lake)):
+        for at, message in (*unreadable_lake(lake), *same_names(self.config), *shared_folders(self.config, lake)):
             self.add(at, message)
 
     def deletions(self, models: Mapping[str, Model]) -> None:

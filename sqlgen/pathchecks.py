@@ -25,6 +25,17 @@ def same_names(config: Config) -> Iterator[tuple[KeyPath, str]]:
                 yield (kind, name), f"'{other}' has this name too: upper case makes no other one. Rename one of them"
 
 
+def unreadable_lake(lake: Path) -> Iterator[tuple[KeyPath, str]]:
+    """Why DuckDB cannot read files below the lake as what they are."""
+    advice = "Rename it, or let 'lake' name a link to it that lies elsewhere"
+    for part in lake.parts:
+        name = part.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        if "=" in part:
+            yield ("lake",), f"DuckDB takes '{name}' in the path {lake} for a column of every table. {advice}"
+        elif "\\" in part or name != part:
+            yield ("lake",), f"DuckDB cannot read below a folder called '{name}'. {advice}"
+
+
 def shared_folders(config: Config, lake: Path) -> Iterator[tuple[KeyPath, str]]:
     """Tables that lie in a source, the state or another table, and sources that lie in the state."""
     states = (*dict.fromkeys((config.state, STATE)),)

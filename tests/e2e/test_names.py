@@ -305,3 +305,19 @@ def test_duckdb_reads_the_keys_that_are_not_called_odd(
     query = f"SELECT {', '.join(ours)} FROM read_parquet(?, hive_partitioning = true, hive_types = {{{types}}})"
     found = duckdb.execute(query, [exact_path(file)]).fetchall()
     assert found == [tuple(ours.values())]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("price=7", "takes 'price=7' in the path"), ("a\\b", "below a folder called 'a\\b'")]
+)
+def test_a_lake_that_duckdb_would_misread(tmp_path: Path, name: str, said: str) -> None:
+    project = _passing(Scratch(tmp_path / name))
+    project.trades(BTC, DAY1, [1.0])
+    outcome = project.sqlgen("run")
+    assert outcome.code == 2
+    assert said in outcome.err
+    (tmp_path / "link").symlink_to(project.lake)
+    project.config["lake"] = str(tmp_path / "link")
+    project.save()
+    project.run()
+    assert _views(project) == ([(BTC, 1.0)],) * 2

@@ -217,6 +217,10 @@ class Builder:
             model.chain, statements, constants, inspection.connection, self.cursors, inspection.sql, bench.notes
         )
         content = states.encode(kernels.run(start), model.chain.identity)
+        if model.trades is not None:
+            side_is = model.trades.source.side_is if model.trades.source is not None else "auto"
+            note = kernels.audit.note(model.trades.ref, side_is)
+            bench.notes.extend([note] if note else [])
         inspection.settle(target, task.want.version)
         (bench.staged / states.STATE_FILE).write_bytes(content)
         return dataclasses.replace(task, want=dataclasses.replace(task.want, state=states.digest(content)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from sqlgen import states
 from sqlgen.errors import TaskError
 from sqlgen.pipe import BATCH_ROWS, NotInOrder, Pipe, TradeFeed, pending_trades
+from sqlgen.signs import SignAudit
 from sqlgen.statements import KERNEL_ROWS, in_order
 from sqlgen.states import Snapshot
 from udfs.chain import Chain
@@ -75,6 +76,8 @@ class KernelCopy:
     """Each statement is added before it runs."""
     notes: list[str]
     """Remarks of the kernels are added."""
+    audit: SignAudit = field(default_factory=SignAudit)
+    """Of the trades that passed."""
 
     def run(self, start: Snapshot) -> Snapshot:
         """Copy the unit; the state after its last row. ``start`` stays as it is."""
@@ -109,6 +112,7 @@ class KernelCopy:
                 raise
             pipe.drain()
             self.notes += pipe.notes
+            self.audit = pipe.audit
             return pipe.end()
 
     @contextlib.contextmanager

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sqlgen.errors import TaskError
+from sqlgen.signs import QUOTES, SignAudit
 from sqlgen.states import Snapshot
 from udfs.chain import Chain
 from udfs.kernel import NO_INTEGER, NO_TRADES, Array, Batch, Column, Trades
@@ -92,6 +93,8 @@ class Pipe:
     trades: TradeFeed | None = None
     constants: dict[str, Any] = field(default_factory=dict)
     """Columns of the partition, for kernels that give other rows than they were given."""
+    audit: SignAudit = field(default_factory=SignAudit)
+    """Of the trades, where rows are quotes."""
     notes: list[str] = field(default_factory=list)
     """What the kernels remark on the rows, once all have passed."""
     error: BaseException | None = None
@@ -140,6 +143,8 @@ class Pipe:
             ts = self._times(batch)
             columns = {name: self._column(batch.column(name), name) for name in self.chain.inputs}
             trades = self.trades.up_to(int(ts[-1])) if self.trades is not None else None
+            if trades is not None and {*QUOTES} <= {*batch.schema.names}:
+                self.audit.add(ts, {name: numbers(batch.column(name), name) for name in QUOTES}, trades)
             given = self.chain.run(self.state.kernels, Batch(ts, columns, trades))
             added = [arrow(given[column.name], column) for column in self.chain.outputs]
             kept = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sqlgen import signs
 from sqlgen.console import count, plain, print_notes, size
 from sqlgen.inspecting.findings import Choice, Contents, Examination, Finding, Layout
 
@@ -115,6 +116,8 @@ def _contents(contents: Contents) -> Iterator[tuple[str, str]]:
         yield "spread", f"median {summary['median_spread_bps']:.3g} bps"
     if summary.get("buys") is not None and contents.rows:
         yield "buys", f"{summary['buys'] / contents.rows:.1%}"
+    if "sides_judged" in summary:
+        yield "sides", signs.finding(summary["sides_judged"], summary["sides_against"])
     if contents.gaps:
         longest = contents.longest_gaps[0]
         yield (

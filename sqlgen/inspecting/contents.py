@@ -103,7 +103,15 @@ class Sampler:
                 untimed=_untimed(bench),
                 unreadable=len(bad),
                 first_unreadable=self.plain(bad[0]) if bad else "",
+                kept=self._kept(bench, kind) if kind in ("book", "ticker", "trades") else "",
             )
+
+    def _kept(self, bench: Bench, kind: str) -> str:
+        """File of the quotes or trades that were read."""
+        target = str(self.folder / f"kept-{len(list(self.folder.glob('kept-*')))}.parquet")
+        assert bench.connection is not None
+        bench.connection.execute(self.library.render("inspect/kept.sql.j2", kind=kind, target=target))
+        return target
 
     @contextlib.contextmanager
     def _bench(self, source: Source, files: Iterable[str], rows: int | None) -> Iterator[tuple[Bench, int]]:

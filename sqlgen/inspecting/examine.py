@@ -23,6 +23,7 @@ from sqlgen.inspecting.overlook import overlook, source_files
 from sqlgen.inspecting.pathnames import folder_of
 from sqlgen.inspecting.placing import Surroundings, place
 from sqlgen.inspecting.proposal import Proposed, propose
+from sqlgen.inspecting.sides import audited
 from sqlgen.inspecting.vendors import Vendor
 from sqlgen.storage import format_of
 from sqlgen.templates import Library
@@ -242,7 +243,7 @@ def examine(request: Request) -> Examination:
     lake = request.lake.absolute() if known and request.lake else _lake_over(path, groups, vendors)
     with tempfile.TemporaryDirectory(prefix="sqlgen-") as folder:
         examiner = Examiner(request.library, lake, vendors, groups, Path(folder), request.full)
-        findings = tuple(examiner.finding(group) for group in groups)
+        findings = audited(request.library, [examiner.finding(group) for group in groups])
     return Examination(str(path), str(lake), known, findings, tuple(notes))
 
 

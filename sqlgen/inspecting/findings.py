@@ -57,6 +57,8 @@ class Contents:
     unreadable: int = 0
     """Lines that cannot be read."""
     first_unreadable: str = ""
+    kept: str = ""
+    """File of its quotes or trades, as long as it is compared with others."""
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,7 @@ LAYERS = [
     "walk",
     "storage",
     "states",
+    "signs",
     "listing",
     "manifest",
     "plan",

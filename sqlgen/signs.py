@@ -1,0 +1,82 @@
+"""The sign audit: whether the sides of trades are those of the taker, by the quotes before them.
+
+A taker's buy is at the ask, his sell at the bid. Where most buys lie at or below the bid, and sells at or above the
+ask, the feed names the maker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udfs.kernel import Trades
+
+QUOTES = ("best_bid", "best_ask")
+"""Columns of rows that are quotes."""
+QUOTE_SECONDS = 300
+"""A quote that is older does not count."""
+FEWEST = 10
+"""Trades below which nothing is said."""
+
+
+@dataclass
+class SignAudit:
+    """Counts trades against the last valid quote strictly before each."""
+
+    judged: int = 0
+    against: int = 0
+    _last: tuple[int, float, float] | None = None
+    """Time, bid and ask of the last valid quote."""
+
+    def add(self, ts: NDArray[np.int64], quotes: Mapping[str, NDArray[np.float64]], trades: Trades) -> None:
+        """Take a batch of rows in time order, and the trades up to the last of them that were in no batch before."""
+        bid, ask = (quotes[name] for name in QUOTES)
+        valid = bid <= ask
+        times, bids, asks = ts[valid], bid[valid], ask[valid]
+        if self._last is not None:
+            times, bids, asks = (
+                np.concatenate(([first], rest)) for first, rest in zip(self._last, (times, bids, asks), strict=True)
+            )
+        if len(times):
+            self._judge(times, bids, asks, trades)
+            self._last = (int(times[-1]), float(bids[-1]), float(asks[-1]))
+
+    def _judge(
+        self, times: NDArray[np.int64], bids: NDArray[np.float64], asks: NDArray[np.float64], trades: Trades
+    ) -> None:
+        at = np.searchsorted(times, trades.ts, side="left") - 1
+        known = (at >= 0) & (trades.side != 0) & (trades.price > 0)
+        known &= trades.ts - times[at] <= QUOTE_SECONDS * 1_000_000_000
+        at, side, price = at[known], trades.side[known], trades.price[known]
+        against = ((side == 1) & (price <= bids[at])) | ((side == -1) & (price >= asks[at]))
+        self.judged += len(side)
+        self.against += int(against.sum())
+
+    def note(self, source: str, side_is: str) -> str:
+        """Remark for the user; empty where the sides are those of the taker, or too few tell."""
+        if not is_turned(self.judged, self.against):
+            return ""
+        return f"trades of source '{source}': {finding(self.judged, self.against)}. {advice(side_is)}"
+
+
+def is_turned(judged: int, against: int) -> bool:
+    """True where more than half of enough trades lie at the other side of the quote."""
+    return judged >= FEWEST and 2 * against > judged
+
+
+def finding(judged: int, against: int) -> str:
+    """What was counted, in words."""
+    return (
+        f"{against / judged:.0%} of {judged:,} buys and sells are at the other side of the quote before them"
+        " (buys at or below the bid, sells at or above the ask)"
+    )
+
+
+def advice(side_is: str) -> str:
+    """What to write into the source."""
+    if side_is == "maker":
+        return "They were turned by side_is: maker, and should not be: say side_is: taker"
+    return "The feed sends the maker's side: say side_is: maker"

@@ -72,6 +72,11 @@ def shown(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def can_be_read(name: str) -> bool:
+    """True for names that DuckDB can be told."""
+    return not _not_utf8(name)
+
+
 def _not_utf8(name: str) -> str:
     try:
         name.encode()

@@ -226,7 +226,7 @@ def examine(request: Request) -> Examination:
     path = Path(request.path).absolute()
     if not path.exists():
         raise UsageError(f"{request.path}: no such file or folder")
-    files, published = find(path)
+    files, published, strange = find(path)
     if not files:
         told = f"; {published} folder(s) that sqlgen published were passed by" if published else ""
         raise UsageError(f"{request.path}: no files to look at (hidden ones do not count){told}")
@@ -238,6 +238,8 @@ def examine(request: Request) -> Examination:
         if known or request.lake is None
         else [f"{path} is not under the lake {request.lake}: move it there, link it, or name another lake"]
     )
+    if strange:
+        notes.append(f"{len(strange)} that can be no data were passed by, the first is {strange[0]}")
     if published:
         notes.append(f"{published} folder(s) that sqlgen published were passed by")
     lake = request.lake.absolute() if known and request.lake else _lake_over(path, groups, vendors)

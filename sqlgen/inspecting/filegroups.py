@@ -12,6 +12,7 @@ from sqlgen.inspecting.pathnames import folder_of, shape
 from sqlgen.inspecting.sniff import Sniffed, sniff
 from sqlgen.inspecting.vendors import Vendor, suffix_of
 from sqlgen.manifest import SIDECAR
+from sqlgen.walk import can_be_read, shown
 
 LOOKED_AT = 8
 """Files of a group whose content is looked at, if they are alike."""
@@ -42,14 +43,19 @@ class Group:
         return next(path for path, one in self.sniffed.items() if one is self.sample)
 
 
-def find(root: Path) -> tuple[dict[str, int], int]:
-    """Absolute path -> size of every file below ``root``, and how many published tables of sqlgen were passed by."""
+def find(root: Path) -> tuple[dict[str, int], int, list[str]]:
+    """Absolute path -> size of every file below ``root``; how many published tables were passed by; what is no data."""
     if root.is_file():
-        return {str(root): root.stat().st_size}, 0
+        return {str(root): root.stat().st_size}, 0, []
     found: dict[str, int] = {}
     published = 0
+    strange: list[str] = []
     for folder, folders, names in os.walk(root, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")) and can_be_read(name))
+        strange += [
+            shown(f"{folder}/{name}") for name in names if not (can_be_read(name) and Path(folder, name).is_file())
+        ]
+        names = [name for name in names if can_be_read(name) and Path(folder, name).is_file()]
         if SIDECAR in names:
             published += 1
             folders.clear()
@@ -58,7 +64,7 @@ def find(root: Path) -> tuple[dict[str, int], int]:
             if not name.startswith((".", "_")) and not name.endswith(NO_DATA):
                 path = Path(folder, name)
                 found[str(path)] = path.stat().st_size
-    return found, published
+    return found, published, strange
 
 
 def _raise(error: OSError) -> None:

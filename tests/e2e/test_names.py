@@ -21,6 +21,7 @@ from sqlgen.scope import Layout
 from sqlgen.storage import list_files
 from sqlgen.walk import Walk
 from tests.e2e.test_safety import PASS
+from tests.support.engine import sqlgen
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
 
 FILES = [
@@ -321,3 +322,14 @@ def test_a_lake_that_duckdb_would_misread(tmp_path: Path, name: str, said: str) 
     project.save()
     project.run()
     assert _views(project) == ([(BTC, 1.0)],) * 2
+
+
+def test_inspect_passes_over_what_can_be_no_data(passing: Scratch) -> None:
+    day = passing.trades(BTC, DAY1, [1.0, 2.0], name="data[1]")
+    (day / "x.csv").symlink_to("x.csv")
+    os.mkfifo(day / "pipe.parquet")
+    Path(os.fsdecode(os.fsencode(day) + b"/\xff.csv")).write_text("x")
+    outcome = sqlgen("inspect", passing.lake / "raw")
+    assert outcome.code == 0, outcome.err
+    assert "3 that can be no data were passed by, the first is" in outcome.out
+    assert "2 rows (trades) of 1 file(s)" in outcome.out

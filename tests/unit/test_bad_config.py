@@ -276,3 +276,12 @@ def test_the_error_carries_all_problems(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         project.load(path)
     assert [problem.where.rpartition(":")[2] for problem in caught.value.problems] == ["7", "9", "10"]
+
+
+def test_numbers_as_options_in_models_yaml(tmp_path: Path) -> None:
+    """Case F17: what the docs call a number, or codes that are numbers, need no quotes."""
+    text = _model(model="    options: {buy: [2], sell: [1]}\n").replace("ccxt/trades", "generic/trades")
+    assert _load(tmp_path, text) == ""
+    bars = SHIPPED.replace(b"options: {max_levels: 20,", b"options: {vpin_bucket_volume: 10, max_levels: 20,", 1)
+    assert bars != SHIPPED
+    assert _load(tmp_path, bars) == ""

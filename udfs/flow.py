@@ -91,7 +91,7 @@ class Ofi(Kernel):
     """Order flow imbalance of the best level."""
 
     name = "ofi"
-    version = 1
+    version = 2
     doc = "Order flow imbalance of the best level and its rolling sums (Cont, Kukanov, Stoikov 2014)"
     options = {"horizons": HORIZONS, "max_gap": MAX_GAP}
 
@@ -118,7 +118,7 @@ class MultiLevelOfi(Kernel):
     """Order flow imbalance of several levels."""
 
     name = "mlofi"
-    version = 1
+    version = 2
     doc = "Order flow imbalance per level, and summed over levels (Xu, Gould, Howison 2019)"
     options = {
         "ofi_levels": Option(type="int", default=10, ge=1, le=100, doc="levels of mlofi and ofi_multi"),

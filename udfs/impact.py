@@ -12,7 +12,19 @@ from sqlgen.options import Option
 from udfs.compensated import add, two_product
 from udfs.jit import jit
 from udfs.kernel import SEGMENT_START, Array, Batch, Column, Kernel, State
-from udfs.windows import Floats, Ints, Windows, deviations, difference, evict, variance
+from udfs.windows import (
+    LARGEST,
+    LOST,
+    RUN,
+    Floats,
+    Ints,
+    Windows,
+    co_moments,
+    deviations,
+    difference,
+    evict,
+    squares_of,
+)
 
 FEWEST = 30
 """Observations that a regression needs."""
@@ -45,40 +57,89 @@ def roll_pairs(
             for k in range(width):
                 heads[k] = count
         low = evict(times, heads, spans, ts[i], count)
-        if not np.isnan(xs[i]) and not np.isnan(ys[i]):
-            take_pair(xs[i], ys[i], low == count, count, before, heads, totals)
+        if abs(xs[i]) < LARGEST and abs(ys[i]) < LARGEST:
+            if low == count:
+                for p in range(12):
+                    totals[p] = 0.0
+            take_pair(xs[i], ys[i], count, before, heads, totals)
             times[count] = ts[i]
             count += 1
+        if low < count and (thin(totals, before, low, 4) or thin(totals, before, low, 8)):
+            restart_pairs(before, low, count, heads, totals)
         for k in range(width):
             head, n = heads[k], count - heads[k]
             cov = var_x = var_y = square = np.nan
             if n > 0:
-                x, x_low = difference(totals, before, head, 0)
-                y, y_low = difference(totals, before, head, 2)
-                xx, xx_low = difference(totals, before, head, 4)
-                xy, xy_low = difference(totals, before, head, 6)
-                yy, yy_low = difference(totals, before, head, 8)
-                square = xx / n
-                var_x = variance(n, x, x_low, xx, xx_low, heads[width] <= head)
-                var_y = variance(n, y, y_low, yy, yy_low, heads[width + 1] <= head)
-                if n > 1:
-                    cov = deviations(n, x, x_low, y, y_low, xy, xy_low) / (n - 1)
+                varies = heads[width] > head, heads[width + 1] > head
+                cov, var_x, var_y, square = co_deviations(totals, before, head, count, varies[0], varies[1])
+            if n > 1:
+                cov, var_x, var_y = cov / (n - 1), max(var_x, 0.0) / (n - 1), max(var_y, 0.0) / (n - 1)
             out[0, k, i], out[1, k, i], out[2, k, i], out[3, k, i], out[4, k, i] = n, cov, var_x, var_y, square
     return low, count
 
 
 @jit
-def take_pair(x: float, y: float, first: bool, count: int, before: Floats, heads: Ints, totals: Floats) -> None:
-    """Add x and y to the totals, which start anew at the ``first`` pair of the windows."""
-    if first:
-        for p in range(10):
-            totals[p] = 0.0
+def co_deviations(
+    totals: Floats, before: Floats, head: int, count: int, x_varies: bool, y_varies: bool
+) -> tuple[float, float, float, float]:
+    """Sums of the products of the deviations x y, x x and y y in the window from row ``head`` on; mean of x x."""
+    n = count - head
+    xy = xx = yy = 0.0
+    square = n * (totals[10] * totals[10])
+    if x_varies:
+        square = difference(totals, before, head, 4)[0]
+        if not square > LOST * totals[4]:
+            square = squares_of(before, 10, head, count)
+        xx = product_of_deviations(n, totals, before, head, 0, 0, 4)
+        if not xx > LOST * totals[4]:
+            _, _, xx = co_moments(before, 10, 10, head, count)
+    if y_varies:
+        yy = product_of_deviations(n, totals, before, head, 2, 2, 8)
+        if not yy > LOST * totals[8]:
+            _, _, yy = co_moments(before, 11, 11, head, count)
+    if x_varies and y_varies:
+        xy = product_of_deviations(n, totals, before, head, 0, 2, 6)
+        if not (xx > LOST * totals[4] and yy > LOST * totals[8]):
+            _, _, xy = co_moments(before, 10, 11, head, count)
+    return xy, xx, yy, square / n
+
+
+@jit
+def thin(totals: Floats, before: Floats, row: int, at: int) -> bool:
+    """Whether little of the squares that a total holds is of the rows from ``row`` on."""
+    return bool(totals[at] > 0.0 and not totals[at] - before[row, at] > RUN * totals[at])
+
+
+@jit
+def product_of_deviations(n: int, totals: Floats, before: Floats, head: int, of_x: int, of_y: int, of_xy: int) -> float:
+    """Sum of the products of the deviations of x and y from their means, in the window from row ``head`` on."""
+    x, x_low = difference(totals, before, head, of_x)
+    y, y_low = difference(totals, before, head, of_y)
+    xy, xy_low = difference(totals, before, head, of_xy)
+    return deviations(n, x, x_low, y, y_low, xy, xy_low)
+
+
+@jit
+def restart_pairs(before: Floats, low: int, count: int, heads: Ints, totals: Floats) -> None:
+    """Sum the history from row ``low`` on anew."""
+    run_x, run_y = heads[-2], heads[-1]
+    for p in range(12):
+        totals[p] = 0.0
+    for j in range(low, count):
+        take_pair(before[j, 10], before[j, 11], j, before, heads, totals)
+    heads[-2], heads[-1] = run_x, run_y
+
+
+@jit
+def take_pair(x: float, y: float, count: int, before: Floats, heads: Ints, totals: Floats) -> None:
+    """Add x and y to the totals."""
     if x != totals[10]:
         heads[-2] = count
     if y != totals[11]:
         heads[-1] = count
     for p in range(10):
         before[count, p] = totals[p]
+    before[count, 10], before[count, 11] = x, y
     xx, xx_low = two_product(x, x)
     xy, xy_low = two_product(x, y)
     yy, yy_low = two_product(y, y)
@@ -92,14 +153,14 @@ def take_pair(x: float, y: float, first: bool, count: int, before: Floats, heads
 
 def pairs(name: str, horizons: Sequence[int]) -> Windows:
     """Windows that give count, covariance, variances and the mean square of x. ``run`` takes x and y."""
-    return Windows(name, horizons, roll_pairs, columns=10, totals=12, planes=5, runs=2)
+    return Windows(name, horizons, roll_pairs, columns=12, totals=12, planes=5, runs=2)
 
 
 class OfiImpact(Kernel):
     """Slope and fit of log returns on order flow imbalance."""
 
     name = "ofi_impact"
-    version = 1
+    version = 2
     doc = "Rolling regression of log_return on ofi (Cont, Kukanov, Stoikov 2014)"
     options = {
         "impact_window": Option(

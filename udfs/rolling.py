@@ -63,7 +63,7 @@ class Rolling(Kernel):
     """Windows over what others give row by row."""
 
     name = "rolling"
-    version = 1
+    version = 2
     doc = "Rolling means and standard deviations of returns, spreads, slopes and depths"
     options = {"horizons": HORIZONS}
 

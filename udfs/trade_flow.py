@@ -57,17 +57,6 @@ def _sum_again(window: int, tape: Tape, first: int, end: int, flows: Flows) -> N
 
 
 @jit
-def _evict(window: int, edge: int, end: int, tape: Tape, heads: NDArray[np.int64], flows: Flows) -> None:
-    """Drop trades at or before ``edge`` (ns) from a window, which ends before trade ``end``."""
-    large = False
-    while heads[window] < end and tape.ts[heads[window]] <= edge:
-        large |= _move(window, tape.amount[heads[window]], tape.side[heads[window]], -1, flows)
-        heads[window] += 1
-    if large:
-        _sum_again(window, tape, heads[window], end, flows)
-
-
-@jit
 def _read(window: int, flows: Flows) -> tuple[float, float]:
     """Volume of all trades of a window, and (bought - sold) / (bought + sold), NaN where nothing was signed."""
     sums = flows.sums
@@ -82,21 +71,20 @@ def _read(window: int, flows: Flows) -> tuple[float, float]:
 
 
 @jit
-def _write_windows(i: int, live: int, flows: Flows, out: NDArray[np.float64]) -> None:
-    """The columns of the windows at a row; volumes only once the feed is ``live``."""
-    for k in range(len(flows.counts) - 1):
+def _write(i: int, live: bool, begins: bool, flows: Flows, out: NDArray[np.float64]) -> None:
+    """All columns of a row: those of windows (volumes once the feed is ``live``), and those of its own trades.
+
+    The sums over its own trades begin anew; where a segment ``begins`` they are not known.
+    """
+    windows = len(flows.counts) - 1
+    for k in range(windows):
         volume, imbalance = _read(k, flows)
         out[_WINDOWS + 2 * k, i] = imbalance
         out[_WINDOWS + 2 * k + 1, i] = volume if live else math.nan
-
-
-@jit
-def _write_step(i: int, flows: Flows, out: NDArray[np.float64]) -> None:
-    """The columns of a row's own trades, whose sums begin anew."""
-    windows = len(flows.counts) - 1
-    out[_BUY_VOLUME, i] = flows.sums[windows, 2 * _BUY]
-    out[_SELL_VOLUME, i] = flows.sums[windows, 2 * _SELL]
-    out[_TRADE_VOLUME, i], out[_TFI, i] = _read(windows, flows)
+    if not begins:
+        out[_BUY_VOLUME, i] = flows.sums[windows, 2 * _BUY]
+        out[_SELL_VOLUME, i] = flows.sums[windows, 2 * _SELL]
+        out[_TRADE_VOLUME, i], out[_TFI, i] = _read(windows, flows)
     flows.counts[windows] = 0
     flows.sums[windows] = 0.0
 
@@ -134,13 +122,14 @@ def measure(
             flows.counts[:] = 0
             flows.sums[:] = 0.0
             heads[:] = j
-            out[:, i] = math.nan
-            _write_windows(i, stage[_LIVE], flows, out)
-            continue
         for k in range(len(horizons)):
-            _evict(k, rows[i] - horizons[k], j, tape, heads, flows)
-        _write_windows(i, stage[_LIVE], flows, out)
-        _write_step(i, flows, out)
+            edge, large = rows[i] - horizons[k], False
+            while heads[k] < j and tape.ts[heads[k]] <= edge:
+                large |= _move(k, tape.amount[heads[k]], tape.side[heads[k]], -1, flows)
+                heads[k] += 1
+            if large:
+                _sum_again(k, tape, heads[k], j, flows)
+        _write(i, stage[_LIVE] == 1, begins, flows, out)
 
 
 class TradeFlow(Kernel):

@@ -91,6 +91,64 @@ def test_nothing_is_left_of_a_window_that_emptied(make: Callable[..., Windows], 
     np.testing.assert_array_equal(got[:, :, 4:], expected[:, :, 4:])
 
 
+SPIKES = {
+    "one": lambda x: np.where(np.arange(len(x)) == 100, 1e15, x),
+    "the first value": lambda x: np.where(np.arange(len(x)) == 0, -1e15, x),
+    "a run": lambda x: np.where((np.arange(len(x)) > 90) & (np.arange(len(x)) < 95), 1e20 * x, x),
+    "again and again": lambda x: np.where(np.arange(len(x)) % 60 == 0, 1e17, x),
+    "ever larger": lambda x: np.where(np.arange(len(x)) % 50 == 0, 10.0 ** (np.arange(len(x)) / 20), x),
+    "a fall": lambda x: np.where(np.arange(len(x)) < 80, 1e25 * x, x),
+    "far too large": lambda x: np.where(np.arange(len(x)) == 100, 1e300, x),
+}
+"""A wrong price or size that is many orders of magnitude larger than the others."""
+
+
+@pytest.mark.parametrize("shape", SPIKES)
+@pytest.mark.parametrize("make", [sums, moments, pairs])
+@pytest.mark.parametrize("level", [0.0, 88000.0])
+def test_a_spike_leaves_nothing_behind(make: Callable[..., Windows], shape: str, level: float) -> None:
+    """Each window is what an exact computation over its own rows gives, once the spike has left it."""
+    rng = np.random.default_rng(6)
+    count, horizons = 300, (5, 20, 45)
+    ts = np.arange(count) * NANOSECONDS
+    x = SPIKES[shape](level + np.round(rng.normal(scale=1e-3, size=count), 6))
+    y = SPIKES[shape](np.round(rng.normal(scale=1e-4, size=count), 7))[::-1].copy()
+    x[150:160] = y[150:160] = 0.25  # equal for a while
+    windows = make("series", horizons)
+    first = np.eye(1, count, dtype=np.int8)[0]
+    rest = (y,) if make is pairs else (level != 0.0,) if make is moments else ()
+    got = windows.run(windows.start(), Batch(ts, {SEGMENT_START: first}), x, *rest)
+    state, parts = windows.start(), []
+    for begin, end in ((0, 101), (101, 102), (102, 107), (107, 230), (230, count)):
+        cut = (part[begin:end] if isinstance(part, np.ndarray) else part for part in rest)
+        batch = Batch(ts[begin:end], {SEGMENT_START: first[begin:end]})
+        parts.append(windows.run(state, batch, x[begin:end], *cut))
+    np.testing.assert_array_equal(np.concatenate(parts, axis=2), got)
+    for k, horizon in enumerate(horizons):
+        for i in range(count):
+            at = [j for j in range(max(i - horizon + 1, 0), i + 1) if make is sums or abs(x[j]) < 1e140]
+            at = [j for j in at if make is not pairs or abs(y[j]) < 1e140]
+            xs, ys = [Fraction(x[j]) for j in at], [Fraction(y[j]) for j in at]
+            if len(at) < 2 or max(map(abs, xs + ys)) > 1e9:
+                continue
+            for plane, exact in _planes(make, xs, ys, level != 0.0).items():
+                assert close(got[plane, k, i], exact, 1e-11), (plane, horizon, i)
+
+
+def _planes(
+    make: Callable[..., Windows], xs: Sequence[Fraction], ys: Sequence[Fraction], centred: bool
+) -> dict[int, Fraction]:
+    """Plane of ``out`` -> its exact value; sums whose terms cancel are left out."""
+    n, size = len(xs), sum(map(abs, xs))
+    told = abs(sum(xs)) > size / 1000
+    if make is sums:
+        return {0: sum(xs), 1: sum(xs) / n} if told else {}
+    if make is moments:
+        means = {0: sum(xs) / n} if told else {}
+        return means | {2: covariance(xs, xs)} | ({} if centred else {1: sum((x * x for x in xs), Fraction(0))})
+    return {2: covariance(xs, xs), 3: covariance(ys, ys), 4: sum((x * x for x in xs), Fraction(0)) / n}
+
+
 @pytest.mark.slow
 def test_ten_million_updates(feed: Feed) -> None:
     for k, horizon in enumerate(HORIZONS):

@@ -31,7 +31,7 @@
 --              wide_bps = 10.0
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: a19db672c2b6b138e0c1d1ae
+-- fingerprint: 46b53cd17bb039df3a5b1158
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -1331,7 +1331,7 @@ FROM (
 --   gives log_return: double; 1: ln(mid / mid of the valid row before); NULL where either is not above 0
 --   gives mid_velocity: double; q/s: change of the mid per second since the valid row before
 --   gives mid_accel: double; q/s2: change of mid_velocity over the mean of the two time steps
--- kernel ofi, version 1: Order flow imbalance of the best level and its rolling sums (Cont, Kukanov, Stoikov 2014)
+-- kernel ofi, version 2: Order flow imbalance of the best level and its rolling sums (Cont, Kukanov, Stoikov 2014)
 --   options horizons = [5, 15, 60, 300, 900], max_gap = 300
 --   reads ts, segment_start, mid_price, bid_price_00, bid_size_00, ask_price_00, ask_size_00
 --   gives ofi: double; u: order flow imbalance of the best level since the valid row before
@@ -1340,7 +1340,7 @@ FROM (
 --   gives ofi_sum_60s: double; u: sum of ofi over 60 s
 --   gives ofi_sum_300s: double; u: sum of ofi over 300 s
 --   gives ofi_sum_900s: double; u: sum of ofi over 900 s
--- kernel mlofi, version 1: Order flow imbalance per level, and summed over levels (Xu, Gould, Howison 2019)
+-- kernel mlofi, version 2: Order flow imbalance per level, and summed over levels (Xu, Gould, Howison 2019)
 --   options ofi_levels = 10, mlofi_decay = 0.5, horizons = [5, 15, 60, 300, 900], max_gap = 300
 --   reads ts, segment_start, mid_price, bid_price_00, bid_size_00, ask_price_00, ask_size_00, bid_price_01,
 --         bid_size_01, ask_price_01, ask_size_01, bid_price_02, bid_size_02, ask_price_02, ask_size_02,
@@ -1390,12 +1390,12 @@ FROM (
 --   options kyle_window = 300
 --   reads ts, segment_start, mid_price, kernel_trades
 --   gives kyle_lambda: double; q/u: mid price change per signed volume, by regression over seconds
--- kernel ofi_impact, version 1: Rolling regression of log_return on ofi (Cont, Kukanov, Stoikov 2014)
+-- kernel ofi_impact, version 2: Rolling regression of log_return on ofi (Cont, Kukanov, Stoikov 2014)
 --   options impact_window = 300
 --   reads ts, segment_start, log_return, ofi
 --   gives ofi_impact: double; 1/u: slope of log_return on ofi over 300 s
 --   gives ofi_impact_r2: double; 1: share of the variance of log_return that ofi_impact explains over 300 s
--- kernel rolling, version 1: Rolling means and standard deviations of returns, spreads, slopes and depths
+-- kernel rolling, version 2: Rolling means and standard deviations of returns, spreads, slopes and depths
 --   options horizons = [5, 15, 60, 300, 900]
 --   reads ts, segment_start, log_return, relative_spread, bid_slope_regression, ask_slope_regression, cog_vs_mid,
 --         depth_0_5bps, bid_size_00, ask_size_00

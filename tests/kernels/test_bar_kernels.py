@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.modes import examples
 from udfs.bars import DollarBars, TickBars, VolumeBars
 from udfs.kernel import NANOSECONDS, Array, Batch, Kernel
 
@@ -206,7 +207,7 @@ def stored(arrays: Sequence[Array]) -> list[tuple[str, tuple[int, ...], bytes]]:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=st.data())
 def test_batches_do_not_matter(name: str, data: st.DataObject) -> None:
     trades = data.draw(markets())
@@ -225,7 +226,7 @@ def test_batches_do_not_matter(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(trades=markets())
 def test_nothing_is_lost_and_bars_are_full(name: str, trades: list[Trade]) -> None:
     kind, options = CASES[name]
@@ -257,7 +258,7 @@ def test_nothing_is_lost_and_bars_are_full(name: str, trades: list[Trade]) -> No
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(data=st.data())
 def test_the_future_changes_nothing(name: str, data: st.DataObject) -> None:
     trades = data.draw(markets())

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kernels.markets import KERNELS, LEVELS, OPTIONS, assert_identical, market, picture, run
+from tests.support.modes import examples
 from udfs.chain import Chain
 from udfs.kernel import NANOSECONDS, Array, Batch
 
 seeds = st.integers(0, 2**32)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(seeds, st.integers(1, 200), st.booleans(), st.booleans(), st.lists(st.integers(1, 199), max_size=5))
 def test_batches_do_not_matter(seed: int, rows: int, backwards: bool, static: bool, cuts: list[int]) -> None:
     ts, columns = market(seed, rows, backwards=backwards)
@@ -27,7 +28,7 @@ def test_batches_do_not_matter(seed: int, rows: int, backwards: bool, static: bo
         assert_identical(parts_state[name], arrays)
 
 
-@settings(max_examples=5, deadline=None)
+@examples(5)
 @given(seeds, st.booleans())
 def test_one_row_at_a_time(seed: int, backwards: bool) -> None:
     ts, columns = market(seed, 130, backwards=backwards)
@@ -67,7 +68,7 @@ def test_states_keep_their_form() -> None:
         assert found == forms
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seeds, st.integers(1, 199))
 def test_the_future_changes_nothing(seed: int, end: int) -> None:
     ts, columns = market(seed, 200)
@@ -76,7 +77,7 @@ def test_the_future_changes_nothing(seed: int, end: int) -> None:
     assert_identical(known, {name: values[:end] for name, values in whole.items()})
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seeds)
 def test_a_segment_knows_nothing_of_the_one_before(seed: int) -> None:
     ts, columns = market(seed, 200, faults=0.0)
@@ -112,7 +113,7 @@ def mirrored(columns: dict[str, Array], about: float = 2000.0) -> dict[str, Arra
     return turned | {"mid_price": about - columns["mid_price"]}
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seeds)
 def test_exchanged_sides_turn_the_flow(seed: int) -> None:
     ts, columns = market(seed, 200)
@@ -125,7 +126,7 @@ def test_exchanged_sides_turn_the_flow(seed: int) -> None:
         np.testing.assert_array_equal(turned[name], plain[name], err_msg=name)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seeds, st.sampled_from([4.0, 2.0**-20]))
 def test_scaled_prices(seed: int, scale: float) -> None:
     """In another currency only what has a price as its unit changes. Powers of two keep all digits."""

@@ -6,13 +6,14 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kernels import feeds
 from tests.kernels.driving import Row
 from tests.kernels.feeds import Builder, books, records, same_state, updates
 from tests.oracles.books import LAST, Event, Message, level_books
+from tests.support.modes import examples
 from udfs import feed as rules
 from udfs.kernel import NANOSECONDS as S
 from udfs.kernel import NO_INTEGER
@@ -392,7 +393,7 @@ OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("options", "told"), OPTIONS)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(messages=feeds_of_any_kind())
 def test_random_feeds_are_as_dictionaries_say(
     options: dict[str, Any], told: dict[str, Any], messages: list[Message]
@@ -401,7 +402,7 @@ def test_random_feeds_are_as_dictionaries_say(
 
 
 @pytest.mark.parametrize("options", [options for options, _ in OPTIONS])
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(messages=feeds_of_any_kind(), data=st.data())
 def test_batches_make_no_difference(options: dict[str, Any], messages: list[Message], data: st.DataObject) -> None:
     rows = updates(messages)
@@ -412,7 +413,7 @@ def test_batches_make_no_difference(options: dict[str, Any], messages: list[Mess
     assert same_state(same, state)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(messages=feeds_of_any_kind(), data=st.data())
 def test_no_row_knows_the_future(messages: list[Message], data: st.DataObject) -> None:
     early = run(messages[: data.draw(st.integers(0, len(messages)))])
@@ -446,7 +447,7 @@ def exchanges(draw: st.DrawFn) -> tuple[list[Message], dict[int, list[tuple[floa
     return messages, bids
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(exchange=exchanges())
 def test_every_row_is_the_book_of_the_exchange(
     exchange: tuple[list[Message], dict[int, list[tuple[float, float]]]],

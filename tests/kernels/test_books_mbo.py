@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kernels.driving import Row
 from tests.kernels.feeds import Builder, books, records, same_state
 from tests.oracles.books import BAD, LAST, SNAPSHOT, TOP_OF_BOOK, Event, order_books
+from tests.support.modes import examples
 from udfs import orders as tables
 from udfs.kernel import NANOSECONDS as S
 
@@ -138,7 +139,7 @@ def test_sizes_are_whole() -> None:
 # --- The table of orders --------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.tuples(st.booleans(), st.integers(-40, 40)), max_size=200), st.sampled_from([1, 2**32, 2**40]))
 def test_the_table_is_a_dictionary(operations: list[tuple[bool, int]], spread: int) -> None:
     orders, known = tables.empty(8), {}
@@ -194,7 +195,7 @@ OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("options", "told"), OPTIONS)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(events=feeds_of_orders())
 def test_random_feeds_are_as_dictionaries_say(
     options: dict[str, Any], told: dict[str, Any], events: list[Event]
@@ -202,7 +203,7 @@ def test_random_feeds_are_as_dictionaries_say(
     assert run(events, **options) == order_books(events, depth=DEPTH, **told)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(events=feeds_of_orders(), data=st.data())
 def test_batches_make_no_difference(events: list[Event], data: st.DataObject) -> None:
     rows = records(events)

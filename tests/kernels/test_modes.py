@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.kernels.markets import market, run
+from tests.support.modes import AGAIN
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -26,7 +27,7 @@ numpy.savez(sys.argv[1], **run(*market(3, 400), cuts=[100, 101, 150])[0])
 
 
 def python(mode: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, mode: "1"}
+    environment = {**os.environ, mode: "1", AGAIN: "1"}
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 

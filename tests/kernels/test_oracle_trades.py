@@ -17,9 +17,10 @@ from tests.oracles.kernel_trades import DAY, kyle_lambda, trade_flow, vpin
 from tests.oracles.rows import NS
 from tests.oracles.segments import segment_starts
 from tests.support import realdata
+from tests.support.modes import cases
 
 Row = dict[str, Any]
-CASES = ("walk", "faulty", "events", "edges", "stale")
+CASES = cases(("events", "edges", "walk", "faulty", "stale"))
 
 
 @cache
@@ -153,6 +154,7 @@ def stock_trades(raw: Sequence[Row]) -> list[Row]:
     return sorted((trades.canonical(row) for row in keyed(raw, "nasdaq", "AAPL")), key=lambda trade: trade["ts"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feed", ["databento", "lobster"])
 def test_stock_books_and_trades(feed: str) -> None:
     readers = {

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.modes import examples
 from udfs.chain import Chain
 from udfs.kernel import NANOSECONDS, Batch, Trades
 from udfs.toxicity import Vpin
@@ -621,7 +622,7 @@ def states(feed: Feed) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=st.data())
 def test_batches_do_not_matter(name: str, data: st.DataObject) -> None:
     rows, trades = data.draw(markets(LONG_PAUSES if name == "daily" else PAUSES))
@@ -638,7 +639,7 @@ def test_batches_do_not_matter(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(data=st.data())
 def test_the_future_changes_nothing(name: str, data: st.DataObject) -> None:
     rows, trades = data.draw(markets(LONG_PAUSES if name == "daily" else PAUSES))
@@ -650,7 +651,7 @@ def test_the_future_changes_nothing(name: str, data: st.DataObject) -> None:
         assert np.array(values).tobytes() == np.array(whole[column][:end]).tobytes(), column
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(markets())
 def test_swapped_sides(market: Any) -> None:
     rows, trades = market
@@ -669,7 +670,7 @@ def test_swapped_sides(market: Any) -> None:
 
 
 @pytest.mark.parametrize("classification", ["aggressor", "tick", "bulk"])
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(market=markets(), volume=st.sampled_from(["0.3", "1", "2.5"]))
 def test_volume_is_conserved_and_vpin_bounded(classification: str, market: Any, volume: str) -> None:
     rows, trades = market
@@ -684,7 +685,7 @@ def test_volume_is_conserved_and_vpin_bounded(classification: str, market: Any, 
     assert (np.abs(state["imbalances"]) <= state["sizes"]).all()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=st.data())
 def test_a_day_may_begin_before_the_last_one_ended(data: st.DataObject) -> None:
     days = [data.draw(markets()) for _ in range(3)]

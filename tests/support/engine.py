@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import sys
@@ -13,11 +14,15 @@ from unittest import mock
 
 import duckdb
 import pyarrow as pa
+import typer.main
 import yaml
 
 from sqlgen import cli
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# The commands' parameters are worked out once, not for each command that a test gives.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 @dataclass(frozen=True)

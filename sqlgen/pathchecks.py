@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sqlgen.config import Config
 from sqlgen.model import quarantine_of
 from sqlgen.yamlfile import KeyPath
 
+Parts = tuple[str, ...]
+Place = tuple[str, Parts]
+"""A folder below the lake as it is named, and its real path in parts."""
 STATE = ".sqlgen"
 """Folder of the lock and of what is staged, wherever the state is."""
 
@@ -42,29 +45,41 @@ def shared_folders(config: Config, lake: Path) -> Iterator[tuple[KeyPath, str]]:
     if os.path.realpath(lake / config.state) == os.path.realpath(lake):
         yield ("state",), f"found '{config.state}': this is the lake itself. Give a folder of its own, like {STATE}"
         return
-    taken: dict[str, tuple[str, ...]] = {"state": states}
+    held = _places(states, lake)
+    taken = {"state": held}
     for name, source in config.sources.items():
-        at: KeyPath = ("sources", name, "path")
-        yield from _overlaps(at, (source.path,), {"state": states}, lake)
-        taken[f"sources.{name}"] = (source.path,)
+        own = _places((source.path,), lake)
+        yield from _overlaps(("sources", name, "path"), own, {"state": held})
+        taken[f"sources.{name}"] = own
     for name, model in config.models.items():
-        own = (model.output.path, quarantine_of(model.output.path))
-        yield from _overlaps(("models", name, "output", "path"), own, taken, lake)
+        own = _places((model.output.path, quarantine_of(model.output.path)), lake)
+        yield from _overlaps(("models", name, "output", "path"), own, taken)
         taken[f"models.{name}"] = own
 
 
-def _overlaps(
-    at: KeyPath, own: tuple[str, ...], taken: dict[str, tuple[str, ...]], lake: Path
-) -> Iterator[tuple[KeyPath, str]]:
+def _places(paths: Iterable[str], lake: Path) -> tuple[Place, ...]:
+    return tuple((path, _resolved(path, lake)) for path in paths)
+
+
+def _resolved(path: str, lake: Path) -> Parts:
+    return Path(os.path.realpath(lake / path)).parts
+
+
+def _overlaps(at: KeyPath, own: Iterable[Place], taken: Mapping[str, Iterable[Place]]) -> Iterator[tuple[KeyPath, str]]:
     for other, places in taken.items():
-        pair = next((pair for pair in itertools.product(own, places) if overlap(*pair, lake)), None)
+        pair = next(
+            ((a, b) for (a, first), (b, second) in itertools.product(own, places) if _meet(first, second)), None
+        )
         if pair is not None:
             advice = ". Give each a folder of its own" if other == "state" else ""
             yield at, f"'{pair[0]}' overlaps '{pair[1]}' of {other}{advice}"
 
 
-def overlap(left: str, right: str, lake: Path) -> bool:
-    """True where one folder below the lake is the other or lies in it, also by links."""
-    first, second = (Path(os.path.realpath(lake / path)).parts for path in (left, right))
+def _meet(first: Parts, second: Parts) -> bool:
     shared = min(len(first), len(second))
     return first[:shared] == second[:shared]
+
+
+def overlap(left: str, right: str, lake: Path) -> bool:
+    """True where one folder below the lake is the other or lies in it, also by links."""
+    return _meet(_resolved(left, lake), _resolved(right, lake))

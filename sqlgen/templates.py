@@ -13,7 +13,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import CodeType, SimpleNamespace
 from typing import Any, Literal
@@ -123,6 +123,15 @@ class _Bytecode(jinja2.BytecodeCache):
 _BYTECODE = _Bytecode()
 
 
+@cache
+def _parsed_header(path: str, text: str) -> Header:
+    """A header, read once a process: a second project need not read those of the packaged templates."""
+    document = yamlfile.parse(Path(path), text)
+    if document.problems:
+        raise ConfigError(document.problems)
+    return Header.model_validate(document.data or {})
+
+
 @dataclass(frozen=True)
 class Library:
     """The templates of a project: the user's own folder first, the packaged one after it."""
@@ -185,10 +194,7 @@ class Library:
         text, path = self.source_text(name)
         match = _HEADER.match(text)
         try:
-            document = yamlfile.parse(Path(path), match.group(1) if match else "")
-            if document.problems:
-                raise ConfigError(document.problems)
-            return Header.model_validate(document.data or {})
+            return _parsed_header(path, match.group(1) if match else "")
         except (ConfigError, ValidationError) as error:
             raise TemplateError(f"template '{name}' ({path}): its header is not valid: {error}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import io
 import json
@@ -59,7 +60,7 @@ def shipped_config(lake: Path, **options: Any) -> dict[str, Any]:
     from sqlgen.templates import Library
     from udfs.registry import registry
 
-    config = yaml.safe_load((ROOT / "models.yaml").read_text())
+    config = copy.deepcopy(_shipped())
     config |= {"lake": str(lake), "state": ".sqlgen"}
     if options.get("captured_levels") is not None:
         config["sources"]["ccxt_orderbook"]["captured_levels"] = options["captured_levels"]
@@ -70,6 +71,12 @@ def shipped_config(lake: Path, **options: Any) -> dict[str, Any]:
         known |= {"max_gap"} if udfs else set()
         known |= {"max_levels", "keep_book"} if "orderbook" in model["inputs"] else set()
         model["options"] = model.get("options", {}) | {name: value for name, value in options.items() if name in known}
+    return config
+
+
+@functools.cache
+def _shipped() -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load((ROOT / "models.yaml").read_text())
     return config
 
 

@@ -12,6 +12,7 @@ import duckdb
 from sqlgen import config as configuration
 from sqlgen.compiler import Compiler
 from sqlgen.config import Config, Source
+from sqlgen.errors import TaskError
 from sqlgen.landing import Landed, Landing
 from sqlgen.listing import Placed, SourceListing, list_source
 from sqlgen.model import Model, ModelInput, adapter_template
@@ -70,6 +71,15 @@ class Bench:
     def row_keys(self) -> tuple[str, ...]:
         """Keys that the rows say by other means than a column."""
         return Compiler(self.project).told(self.model, self.entry, Scan(("",), "ndjson", ())).keys
+
+    def mixture(self) -> str:
+        """Why the rows that were selected are not of the one market that their paths name; empty where they are."""
+        assert self.landing is not None
+        try:
+            self.landing.check_keys(self.model, self.entry, self.listing(), self.files())
+        except TaskError as error:
+            return str(error)
+        return ""
 
     def listing(self) -> SourceListing:
         """The files of the source, as a run lists them."""

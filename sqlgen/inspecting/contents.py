@@ -49,6 +49,8 @@ class Trial:
     share: float = 0.0
     """Of the lines that hold a time and a price."""
     error: str = ""
+    mixture: str = ""
+    """Why its rows are not of the one market that their paths name."""
 
     @property
     def works(self) -> bool:
@@ -77,7 +79,8 @@ class Sampler:
                 lost = _untimed(bench) + len(_bad(bench))
                 share = valued / max(rows + lost, 1)
                 reason = "" if share else "no row has both a time and a price"
-                return Trial(kind, rows, float(bool(valued)) if kind in _SPARSE else share, reason)
+                share = float(bool(valued)) if kind in _SPARSE else share
+                return Trial(kind, rows, share, reason, self.plain(bench.mixture()))
         except (SqlgenError, duckdb.Error) as error:
             return Trial(error=self.plain(first_line(error)))
 

@@ -85,6 +85,7 @@ class Examiner:
         placed = chosen[0].proposed if chosen else self._unread(group)
         read = [self._contents(group, one.proposed) for one in chosen if one.trial.works]
         notes = [*_problems(group), *placed.notes, *(problem for _, problem in read if problem)]
+        notes += [one.trial.mixture for one in chosen if one.trial.mixture]
         notes += [_NO_SNAPSHOT for contents, _ in read if contents is not None and _without_snapshot(contents)]
         if not chosen and not sample.problem:
             notes.append(self._unknown(group))
@@ -107,10 +108,19 @@ class Examiner:
         """Where files lie that no adapter reads."""
         return propose(place(group.paths, None, self._around(group)), None, None, group.sample)
 
-    def _proposed(self, group: Group, candidate: Candidate) -> Proposed:
+    def _proposed(self, group: Group, candidate: Candidate, symbols_in_rows: bool = False) -> Proposed:
         vendor = self.vendors.get(candidate.adapter)
         where = place(group.paths, vendor if candidate.named else None, self._around(group))
-        return propose(where, candidate, vendor, group.sample, self._row_keys(candidate))
+        if symbols_in_rows:
+            keys = tuple(key for key in where.keys if key != "symbol")
+            where = dataclasses.replace(where, pattern=where.pattern.replace("{symbol}", "*"), keys=keys)
+        depths = vendor.depths(group.example, group.sample.records) if vendor is not None else []
+        if len(depths) > 1:  # one of the feeds: they are no one book
+            candidate = dataclasses.replace(candidate, options={**candidate.options, "depth": depths[-1]})
+        found = propose(where, candidate, vendor, group.sample, self._row_keys(candidate))
+        if len(depths) != 1:
+            return found
+        return dataclasses.replace(found, entry={**found.entry, "captured_levels": depths[0]})
 
     def _row_keys(self, candidate: Candidate) -> tuple[str, ...]:
         try:
@@ -136,7 +146,11 @@ class Examiner:
 
     def _try(self, group: Group, candidate: Candidate) -> Tried:
         proposed = self._proposed(group, candidate)
-        return Tried(candidate, proposed, self._trial(group, proposed))
+        trial = self._trial(group, proposed)
+        if trial.mixture and "{symbol}" in proposed.place.pattern:  # what stands there is no symbol, or one of several
+            proposed = self._proposed(group, candidate, symbols_in_rows=True)
+            trial = self._trial(group, proposed)
+        return Tried(candidate, proposed, trial)
 
     def _trial(self, group: Group, proposed: Proposed) -> Trial:
         if group.sample.empty or group.sample.problem:

@@ -81,10 +81,18 @@ class Vendor(BaseModel):
     """Schema of DBN files."""
     messages: Messages | None = None
     """What the messages are like, where no columns tell."""
+    depth: str = ""
+    """Regular expression over the file's name, or a message's topic: its group is how many levels the feed sends."""
     beside: tuple[str, ...] = ()
     """Other adapters that read the same files."""
     options: Mapping[str, str] = {}
     """Option of the adapter -> regular expression over the file's name."""
+
+    def depths(self, path: str, records: Sequence[Mapping[str, Any]]) -> list[int]:
+        """How many levels a file's feeds send, as its name or its messages say; of each feed in it."""
+        texts = [str(record["topic"]) for record in records if "topic" in record] or [path.rpartition("/")[2]]
+        found = [re.search(self.depth, text) for text in texts] if self.depth else []
+        return sorted({int(match.group(1)) for match in found if match is not None})
 
     def fitting(self, path: str) -> str | None:
         """The first of :attr:`names` that the end of a path fits."""

@@ -121,3 +121,43 @@ def test_changes_of_an_unknown_exchange_are_no_books(tmp_path: Path, form: str) 
         write(tmp_path / name / "lake/raw/feed/a.ndjson", lines)
         finding = inspected(tmp_path / name / "lake")["findings"][0]
         assert [choice["adapter"] for choice in finding["choices"] if "generic" in choice["adapter"]] == adapters
+
+
+def test_the_depth_of_a_topic_is_what_is_captured(tmp_path: Path) -> None:
+    """By the topics of messages; of several, the deepest is proposed."""
+
+    def message(depth: int, k: int) -> Line:
+        data = {"s": "BTCUSDT", "b": [["9", "1"]], "a": [["10", "1"]], "u": k, "seq": k}
+        kind = "snapshot" if k == 1 else "delta"
+        return {
+            "topic": f"orderbook.{depth}.BTCUSDT",
+            "type": kind,
+            "ts": NOON // MS + k,
+            "data": data,
+            "cts": NOON // MS,
+        }
+
+    for name, depths, told in (("one", [200], {"captured_levels": 200}), ("two", [1, 50], {"options": {"depth": 50}})):
+        lake = tmp_path / name / "lake"
+        write(lake / "raw/bybit/2026-01-02.ndjson", [message(depth, k) for k in range(1, 4) for depth in depths])
+        [entry] = inspected(lake)["sources"].values()
+        assert {key: entry[key] for key in ("captured_levels", "options") if key in entry} == told
+
+
+def test_what_stands_for_a_symbol_in_a_name_may_be_none(tmp_path: Path) -> None:
+    """A group of Tardis.dev holds many symbols; one folder of a symbol with rows of two is told."""
+    header = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"
+    rows = [f"binance,{symbol},{NOON // 1000 + k},{NOON // 1000 + k},{k},buy,1.5,2" for k, symbol in enumerate("XYXY")]
+    path = tmp_path / "lake/raw/tardis/binance_trades_2026-01-02_PERPETUALS.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join([header, *rows]) + "\n")
+    found = inspected(tmp_path / "lake")
+    [entry] = found["sources"].values()
+    assert entry == {"path": "raw/tardis", "adapter": "tardis/trades", "pattern": "{exchange}_trades_{date}_*.csv"}
+    assert {row["symbol"] for row in found["findings"][0]["contents"][0]["keys"]} == {"X", "Y"}
+
+    hive = tmp_path / "hive/lake/raw/tape/exchange=binance/symbol=X/date=2026-01-02/a.csv"
+    hive.parent.mkdir(parents=True)
+    path.rename(hive)
+    notes = inspected(tmp_path / "hive/lake")["findings"][0]["notes"]
+    assert any("a.csv holds several symbols: X, Y." in note for note in notes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,24 +15,28 @@ import duckdb
 from sqlgen import states, storage
 from sqlgen.decode import parquet_rows
 from sqlgen.errors import TaskError
+from sqlgen.footers import Stamp, new_build
 from sqlgen.inputs import Inputs
 from sqlgen.inspection import Inspection, own_files
-from sqlgen.kernel_copy import KernelCopy, Statements, state_before
+from sqlgen.kernel_copy import KernelCopy, Statements
 from sqlgen.landing import Landing
-from sqlgen.manifest import SIDECAR, Record, read_sidecar
+from sqlgen.manifest import Record
+from sqlgen.model import Model
 from sqlgen.model_planner import new_files
 from sqlgen.partitions import KEYS
 from sqlgen.plan import Task
 from sqlgen.planner import Planner
-from sqlgen.predicates import partition_predicate
 from sqlgen.project import Project
+from sqlgen.publication import Publisher
 from sqlgen.quality import Count
 from sqlgen.quarantine import Quarantine
 from sqlgen.quoting import exact_path
 from sqlgen.reads import Looks, Reads
 from sqlgen.report import Status
-
-DATA_FILE = "data_0.parquet"
+from sqlgen.scope import Scan, Scope
+from sqlgen.statements import Target
+from sqlgen.states import Snapshot, StateError, StateStore
+from udfs.chain import Chain
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Bench:
     """For the user, in the order in which they came up; the report keeps them also where the task fails."""
     looks: Looks
     """Source files before they are read."""
+    stamp: Stamp
+    """For the footers of what is staged."""
 
     def clear(self) -> None:
         self.landing.clear()
@@ -72,6 +77,7 @@ class Builder:
     project: Project
     planner: Planner
     """With what is listed, and with what upstream models have published by now."""
+    states: StateStore
     run_id: str
     reads: Reads
     full_refresh: bool = False
@@ -99,40 +105,45 @@ class Builder:
         return self.project.lake / self.project.models[model].quarantine
 
     def remove(self, task: Task) -> Built:
-        self._quarantine(task).publish()
-        self._take_away(task)
+        stamp = self._stamp(task, self.planner.records[task.model][task.unit])
+        self._publisher(task.model).remove(task.unit, self._quarantine(task, stamp), self._aside(task, "gone"))
         return Built("removed", None)
 
     def build(self, task: Task, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]) -> Built:
         """Build and publish one unit. The statements are appended to ``sql`` before they run, notes to ``notes``."""
         assert task.want is not None
         old = None if self.full_refresh else self._published(task)
-        recorded = self.planner.records[task.model].get(task.unit)
-        if (
-            old is not None
-            and old.version == task.want.version
-            and (recorded is None or recorded.version != old.version)
-        ):
-            return Built("recovered", old)
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        want = dataclasses.replace(task.want, build=new_build(), run_id=self.run_id, published_at=now)
         model = self.project.models[task.model]
-        bench = self._bench(task, connection, sql, notes)
+        bench = self._bench(task, self._stamp(task, want), connection, sql, notes)
         try:
+            state = None
             if model.chain is not None:
-                task = self._copy_through_kernels(task, bench)
+                want, state = self._copy_through_kernels(task, want, bench)
             elif model.output.mode == "append":
-                self._append(task, old, bench)
+                want = self._append(task, want, old, bench)
             else:
-                self._copy(task, old if model.output.mode == "merge" else None, bench)
-            return self._publish(task, bench)
+                want = self._copy(task, want, old if model.output.mode == "merge" else None, bench)
+            return self._publish(task, want, state, bench)
         finally:
             bench.clear()
 
-    def _bench(self, task: Task, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]) -> Bench:
+    def _stamp(self, task: Task, record: Record) -> Stamp:
+        return Stamp(task.model, self.planner.tables[task.model].reader.owner, "", record)
+
+    def _bench(
+        self, task: Task, stamp: Stamp, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
+    ) -> Bench:
         compiler, model = self.planner.compiler, self.project.models[task.model]
         landing = Landing(compiler, self.project.lake, self._aside(task, "landing"), connection)
-        inspection = Inspection(compiler, model, task.unit, self._quarantine(task), connection, sql, notes)
+        inspection = Inspection(compiler, model, task.unit, self._quarantine(task, stamp), connection, sql, notes)
         looks = self.reads.look(file for part in task.slices for file in part.files)
-        return Bench(self._stage_folder(task), landing, inspection, notes, looks)
+        return Bench(self._stage_folder(task), landing, inspection, notes, looks, stamp)
+
+    def _publisher(self, model: str) -> Publisher:
+        table = None if model in self.roots else self.planner.tables[model]
+        return Publisher(self.project.models[model], self.root(model), table, self.states)
 
     @property
     def inputs(self) -> Inputs:
@@ -140,19 +151,17 @@ class Builder:
 
     def _published(self, task: Task) -> Record | None:
         """What is published now; an error where it is not known and must not be lost."""
-        folder = self.folder(task)
-        found = read_sidecar(folder)
-        if found is not None or not next(folder.rglob("*.parquet"), None):
-            return found
-        recorded = self.planner.records[task.model].get(task.unit)
-        if recorded is None:
+        record = self.planner.records[task.model].get(task.unit)
+        if task.model in self.roots:
+            return record
+        table = self.planner.tables[task.model]
+        if task.unit in table.whole:
+            return record
+        if table.files.get(task.unit) and self.project.models[task.model].output.mode != "overwrite":
             raise TaskError(
-                f"{folder} holds files that sqlgen did not publish. Move them away, or replace them with --full-refresh"
-            )
-        if self.project.models[task.model].output.mode != "overwrite":
-            raise TaskError(
-                f"{folder}: {SIDECAR} is missing or does not fit the files beside it, so that it is not known which"
-                " rows are in. Restore it, or rebuild from the inputs that are there with --full-refresh"
+                f"{self.folder(task)}: some published files are missing, damaged or not of one publication, so that it"
+                " is not known which rows are in. Restore them, or rebuild from the inputs that are there with"
+                " --full-refresh"
             )
         return None
 
@@ -166,9 +175,28 @@ class Builder:
         """A folder of the task's own outside of all tables."""
         return self.staging / _short(f"{task.model}/{task.unit.path}/{what}")
 
-    def _quarantine(self, task: Task) -> Quarantine:
+    def _quarantine(self, task: Task, stamp: Stamp) -> Quarantine:
         target = self.quarantine_root(task.model) / task.unit.path
-        return Quarantine(self.project.library, self._aside(task, "quarantine"), target, self.project.lake)
+        return Quarantine(self.project.library, self._aside(task, "quarantine"), target, self.project.lake, stamp)
+
+    def _target(self, bench: Bench, model: Model, stem: str, types: Mapping[str, str]) -> Target:
+        """Where a COPY stages files whose names begin with ``stem``."""
+        stamp = dataclasses.replace(bench.stamp, stem=stem)
+        if types:
+            stamp = dataclasses.replace(stamp, record=dataclasses.replace(stamp.record, types=dict(types)))
+        path = bench.staged if model.inner_keys else bench.staged / f"{stem}.parquet"
+        return Target(str(path), stamp.record.partition, stem, stamp.to_json(), types)
+
+    def _types(self, model: Model, scope: Scope, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        """SQL types of the partition columns below a unit."""
+        if not model.inner_keys:
+            return {}
+        rows = connection.execute(f"DESCRIBE {self.planner.compiler.rows(model, scope)}").fetchall()
+        types = {name: "VARCHAR" if kind.startswith("ENUM") else kind for name, kind, *_ in rows}
+        missing = [key for key in model.inner_keys if key not in types]
+        if missing:
+            raise TaskError(f"the result has no column {', '.join(missing)}, by which the table is partitioned")
+        return {key: types[key] for key in model.inner_keys}
 
     def _inspect(self, task: Task, bench: Bench, stem: str) -> None:
         """Look at the rows of the sources, those of the task's own partitions."""
@@ -178,40 +206,46 @@ class Builder:
             assert scan is not None
             bench.inspection.source(entry, scan, files, bench.landing.decoded.get(entry.ref, {}), stem)
 
-    def _copy(self, task: Task, old: Record | None, bench: Bench) -> None:
+    def _copy(self, task: Task, want: Record, old: Record | None, bench: Bench) -> Record:
+        """Stage the unit; its record. In mode merge, rows of ``old`` take part."""
         model = self.project.models[task.model]
         scope = self.inputs.scope(task, bench.landing)
         if scope is None:
-            self._keep(task, old, bench.staged)
-            return
-        assert task.want is not None
-        self._inspect(task, bench, task.want.version)
-        target = bench.staged if model.inner_keys else bench.staged / DATA_FILE
-        published = tuple(str(self.folder(task) / name) for name in old.files) if old is not None else ()
+            return want if old is None else _kept(want, old, old.build)
+        self._inspect(task, bench, want.build)
         inspection = bench.inspection
-        inspection.execute(self.planner.compiler.copy(model, scope, str(inspection.target(target)), published))
-        inspection.settle(target, task.want.version, published)
-        if not model.inner_keys and not target.exists():
-            raise TaskError(f"the staged file {target} has vanished. Does another program clean up there?")
+        types = self._types(model, scope, inspection.connection)
+        into = self._target(bench, model, f"data_{want.build}", types)
+        published = self._scan(task, old) if old is not None and old.files else None
+        inspection.execute(self.planner.compiler.copy(model, scope, inspection.first(into), published))
+        inspection.settle(into, want.build, published)
+        if not model.inner_keys and not Path(into.path).exists():
+            raise TaskError(f"the staged file {into.path} has vanished. Does another program clean up there?")
+        return dataclasses.replace(want, types=types)
 
-    def _copy_through_kernels(self, task: Task, bench: Bench) -> Task:
-        """Stage the unit and the kernels' state after it; the task, with that state in its record."""
+    def _scan(self, task: Task, record: Record) -> Scan:
+        """The published files of a unit."""
+        files = tuple(exact_path(self.folder(task) / name) for name in record.files)
+        return Scan(files, types=record.types)
+
+    def _copy_through_kernels(self, task: Task, want: Record, bench: Bench) -> tuple[Record, bytes | None]:
+        """Stage the unit; its record and the kernels' state after it."""
         model = self.project.models[task.model]
         scope = self.inputs.scope(task, bench.landing)
-        assert task.want is not None
         assert model.chain is not None
         if scope is None:
-            return task
-        before = self.root(task.model) / task.previous.path if task.previous is not None else None
-        start = state_before(model.chain, before, task.want.before)
-        self._inspect(task, bench, task.want.version)
-        inspection = bench.inspection
-        target = bench.staged if model.inner_keys else bench.staged / DATA_FILE
-        statements = Statements(
-            feed=self.planner.compiler.feed(model, scope),
-            trades=self.planner.compiler.trades(model, scope),
-            copy=self.planner.compiler.copy(model, scope, str(inspection.target(target))),
-        )
+            return want, None
+        start = self._state_before(task, want, model.chain)
+        self._inspect(task, bench, want.build)
+        compiler, inspection = self.planner.compiler, bench.inspection
+        staged: list[Target] = []
+
+        def statement(connection: duckdb.DuckDBPyConnection) -> str:
+            types = self._types(model, scope, connection)
+            staged.append(self._target(bench, model, f"data_{want.build}", types))
+            return compiler.copy(model, scope, inspection.first(staged[-1]))
+
+        statements = Statements(compiler.feed(model, scope), compiler.trades(model, scope), statement)
         constants = {key: task.unit.typed(key) for key in KEYS if key in task.unit}
         kernels = KernelCopy(
             model.chain, statements, constants, inspection.connection, self.cursors, inspection.sql, bench.notes
@@ -221,85 +255,61 @@ class Builder:
             side_is = model.trades.source.side_is if model.trades.source is not None else "auto"
             note = kernels.audit.note(model.trades.ref, side_is)
             bench.notes.extend([note] if note else [])
-        inspection.settle(target, task.want.version)
-        (bench.staged / states.STATE_FILE).write_bytes(content)
-        return dataclasses.replace(task, want=dataclasses.replace(task.want, state=states.digest(content)))
+        inspection.settle(staged[-1], want.build)
+        return dataclasses.replace(want, types=dict(staged[-1].types), state=states.digest(content)), content
 
-    def _keep(self, task: Task, old: Record | None, staged: Path) -> None:
-        """Take over what is published, under a second name of the same files."""
-        for name in old.files if old is not None else ():
-            (staged / name).parent.mkdir(parents=True, exist_ok=True)
-            storage.link_or_copy(self.folder(task) / name, staged / name)
+    def _state_before(self, task: Task, want: Record, chain: Chain) -> Snapshot:
+        """The state that a unit starts from: that of the unit before it, or nothing."""
+        if task.previous is None or not want.before:
+            return Snapshot(chain.start())
+        build = self.planner.records[task.model][task.previous].build
+        try:
+            return self.states.read(task.model, task.previous, build, want.before, chain.identity)
+        except StateError as error:
+            raise TaskError(
+                f"the kernel state of {task.previous} cannot be used: {error}. Run again to build it anew"
+            ) from None
 
-    def _append(self, task: Task, old: Record | None, bench: Bench) -> None:
-        """Keep what is there; add one file for each input file that has not contributed yet."""
+    def _append(self, task: Task, want: Record, old: Record | None, bench: Bench) -> Record:
+        """Stage one file for each input file that has not contributed yet; the record of these and those before."""
         model = self.project.models[task.model]
         inspection = bench.inspection
-        self._keep(task, old, bench.staged)
-        inspection.quarantine.keep(old.quarantine if old is not None else ())
-        done = old.contributed if old is not None else ()
+        if old is not None:
+            if model.inner_keys:
+                self._link(task, old, bench.staged)
+            inspection.quarantine.keep(old.quarantine)
+            want = _kept(want, old, want.build)
         part = task.slices[0]
-        for file in new_files(part.files, done, self.planner.deletions):
+        done = old.contributed if old is not None else ()
+        for number, file in enumerate(new_files(part.files, done, self.planner.deletions)):
             alone = dataclasses.replace(task, slices=(dataclasses.replace(part, files=(file,)),))
             scope = self.inputs.scope(alone, bench.landing)
             assert scope is not None
-            name = f"append-{_short(repr(tuple(file)))}"
-            target = bench.staged / name if model.inner_keys else bench.staged / f"{name}.parquet"
-            self._inspect(alone, bench, name)
-            inspection.execute(self.planner.compiler.copy(model, scope, str(inspection.target(target))))
-            inspection.settle(target, name)
+            stem = f"append_{want.build}_{number}"
+            types = self._types(model, scope, inspection.connection)
+            mine = dataclasses.replace(
+                want, contributed=((file.path, file.size, file.mtime_ns),), sources={part.name: [list(file)]}
+            )
+            into = self._target(_stamped(bench, mine), model, stem, types)
+            self._inspect(alone, bench, stem)
+            inspection.execute(self.planner.compiler.copy(model, scope, inspection.first(into)))
+            inspection.settle(into, stem)
+            want = dataclasses.replace(want, types=types)
+        return want
 
-    def _publish(self, task: Task, bench: Bench) -> Built:
-        assert task.want is not None
-        staged, inspection = bench.staged, bench.inspection
-        files = {str(path.relative_to(staged)): path.stat().st_size for path in sorted(staged.rglob("*.parquet"))}
-        rows = self._check(task, staged, files, inspection.connection)
-        for name in [name for name in files if rows[name] == 0]:
-            (staged / name).unlink()
-            del files[name]
-        total = sum(rows.values())
-        record = dataclasses.replace(
-            task.want,
-            rows=total,
-            bytes=sum(files.values()),
-            files=files,
-            quarantine=inspection.quarantine.files,
-            run_id=self.run_id,
-            published_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        )
+    def _link(self, task: Task, old: Record, staged: Path) -> None:
+        """Take over what is published, under a second name of the same files."""
+        for name in old.files:
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            storage.link_or_copy(self.folder(task) / name, staged / name)
+
+    def _publish(self, task: Task, want: Record, state: bytes | None, bench: Bench) -> Built:
         rows_in = self._rows_in(task, bench.landing)
         # What is appended is never read again.
-        bench.notes.extend(self.reads.verify(bench.looks, may_grow=task.want.mode != "append"))
-        # Before the table: only what a published record says of its quarantine is there for certain.
-        inspection.quarantine.publish()
-        if not files and not task.want.contributed and not task.want.state:
-            self._take_away(task)
-            return Built("empty", record, rows_in, inspection.counts)
-        storage.replace_text(staged / SIDECAR, record.to_json(sources=True) + "\n")
-        storage.publish(staged, self.folder(task))
-        return Built("published" if total else "empty", record, rows_in, inspection.counts)
-
-    def _check(
-        self, task: Task, staged: Path, files: Mapping[str, int], connection: duckdb.DuckDBPyConnection
-    ) -> dict[str, int]:
-        """Rows of each staged file; an error where rows belong to another partition."""
-        if not files:
-            return {}
-        patterns = [exact_path(staged / name) for name in files]
-        counted = connection.execute("SELECT file_name, num_rows FROM parquet_file_metadata(?)", [patterns]).fetchall()
-        rows = {os.path.relpath(name, staged): int(count) for name, count in counted}
-        if task.unit.values and any(rows.values()):
-            query = (
-                f"SELECT count(*) FROM read_parquet(?, hive_partitioning = false)"
-                f" WHERE ({partition_predicate(task.unit)}) IS NOT TRUE"
-            )
-            strays = connection.execute(query, [patterns]).fetchall()[0][0]
-            if strays:
-                raise TaskError(
-                    f"{strays} of {sum(rows.values())} rows of the result belong to another partition."
-                    " The template must keep exchange, symbol and date as the input has them"
-                )
-        return rows
+        bench.notes.extend(self.reads.verify(bench.looks, may_grow=want.mode != "append"))
+        publisher, trash = self._publisher(task.model), self._aside(task, "gone")
+        record = publisher.publish(want, bench.staged, bench.inspection.quarantine, state, trash)
+        return Built("published" if record.rows else "empty", record, rows_in, bench.inspection.counts)
 
     def _rows_in(self, task: Task, landing: Landing) -> int:
         part = task.slices[0]
@@ -314,9 +324,16 @@ class Builder:
             return sum(decoded[file].lines for file in current if file in decoded)
         return parquet_rows(landing.connection, [str(self.project.lake / file.path) for file in current])
 
-    def _take_away(self, task: Task) -> None:
-        root = self.root(task.model)
-        storage.remove(self.folder(task), self.staging / f"gone-{_short(f'{task.model}/{task.unit.path}')}", root)
+
+def _kept(want: Record, old: Record, build: str) -> Record:
+    """A record that begins with the files of an older one."""
+    return dataclasses.replace(
+        want, files=old.files, rows=old.rows, schema=old.schema, types=old.types, quarantine=old.quarantine, build=build
+    )
+
+
+def _stamped(bench: Bench, record: Record) -> Bench:
+    return dataclasses.replace(bench, stamp=dataclasses.replace(bench.stamp, record=record))
 
 
 def _short(text: str) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sqlgen import storage
+from sqlgen import checksql, storage
 from sqlgen.compiler import Compiler
 from sqlgen.engine import Engine
+from sqlgen.manifest import alike
 from sqlgen.model import Model
-from sqlgen.quoting import comment, exact_path, ident, literal, quoted
+from sqlgen.quoting import comment, exact_path, ident, quoted
 from sqlgen.scope import Scan
 
 
@@ -36,9 +37,11 @@ def catalog_sql(engine: Engine) -> str:
         if file is None:
             parts.append(_note(f"model {name}: nothing published yet"))
             continue
-        scan = Scan((f"{exact_path(folder)}/**/*.parquet",), hive_keys=model.output.partition_by)
+        records = engine.table(name).records.values()
+        types = {key: kind for record in records for key, kind in record.types.items()}
+        scan = Scan((f"{exact_path(folder)}/**/*.parquet",), types=types, alike=alike(records))
         view = _view(name, model.description, compiler.published_select(name, scan))
-        parts.append(view + _comments(name, file, compiler.compile(name).descriptions))
+        parts.append(view + _comments(model, file, compiler.compile(name).descriptions))
     taken = {*project.sources, *project.models}
     models = (model for model in project.models.values() if f"{model.name}_quarantine" not in taken)
     parts += [text for model in models if (text := _quarantine(engine, model))]
@@ -49,8 +52,7 @@ def _quarantine(engine: Engine, model: Model) -> str:
     name, folder = f"{model.name}_quarantine", engine.project.lake / model.quarantine
     if not any(folder.rglob("*.parquet")):
         return _note(f"{name}: no rows are quarantined") if model.quarantines else ""
-    files = literal(f"{exact_path(folder)}/**/*.parquet")
-    select = f"SELECT *\nFROM read_parquet({files}, hive_partitioning = false, union_by_name = true)"
+    select = checksql.quarantined_rows(engine.project.library, f"{exact_path(folder)}/**/*.parquet", model.unit_keys)
     return _view(name, f"Rows that checks of {model.name} and of its sources keep out of it", select)
 
 
@@ -74,14 +76,14 @@ def _view(name: str, description: str, select: str) -> str:
     return text + (f"COMMENT ON VIEW {ident(name)} IS {quoted(description)};\n" if description else "")
 
 
-def _comments(view: str, file: Path, descriptions: dict[str, str]) -> str:
+def _comments(model: Model, file: Path, descriptions: dict[str, str]) -> str:
     """Comments of the columns of ``file``: inner queries have some too, and columns not built yet."""
     try:
-        columns = pq.read_schema(file).names
+        columns = [*model.output.partition_by, *pq.read_schema(file).names]
     except (pa.ArrowInvalid, OSError):  # a damaged file is told by whoever reads the view
         return ""
     return "".join(
-        f"COMMENT ON COLUMN {ident(view)}.{ident(column)} IS {quoted(descriptions[column])};\n"
+        f"COMMENT ON COLUMN {ident(model.name)}.{ident(column)} IS {quoted(descriptions[column])};\n"
         for column in columns
         if column in descriptions
     )

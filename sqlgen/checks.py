@@ -72,7 +72,8 @@ class Checker:
         inputs = self._inputs(at, spec, header, kernels)
         self._references(at, spec)
         self._output(at, spec)
-        self.rows((*at, "checks"), spec.checks, spec.columns)
+        kept = dict.fromkeys((*spec.columns, *spec.output.partition_by)) if spec.columns else ()
+        self.rows((*at, "checks"), spec.checks, tuple(kept))
         if header is None or len(self.problems) > before:
             return None
         options, told, adapter_options = self._options(at, spec, header, inputs, kernels)
@@ -200,9 +201,8 @@ class Checker:
             self.add(at_partition, f"a column stands twice: {', '.join(keys)}")
         if list(keys[: len(unit)]) != unit or unit != [key for key in KEYS if key in unit]:
             self.add(at_partition, f"found {', '.join(keys)}: {', '.join(KEYS)} come first and in this order")
-        lost = [key for key in keys if spec.columns and key not in spec.columns]
-        if lost:
-            self.add((*at, "columns"), f"{', '.join(lost)} must be among them: the table is partitioned by that")
+        if spec.columns and not set(spec.columns) - set(keys):
+            self.add((*at, "columns"), f"found {', '.join(spec.columns)}: paths hold these; name one that files hold")
         if spec.output.mode == "merge" and not (spec.output.key and spec.output.order_by):
             self.add((*at, "output"), "mode merge needs key (what identifies a row) and order_by (the newest row wins)")
         if spec.output.mode != "merge" and spec.output.key:

@@ -101,6 +101,14 @@ def quarantined(library: Library, checked: Checked, constants: Mapping[str, str]
     )
 
 
-def quarantine(library: Library, select: str) -> str:
-    """``select`` with all columns of the quarantine table; those it does not give are NULL."""
-    return library.render(QUARANTINE_TEMPLATE, select=select)
+def quarantine(library: Library, select: str, keys: Sequence[str]) -> str:
+    """``select`` with all columns of the quarantine table but ``keys``, which its path names.
+
+    Columns that ``select`` does not give are NULL.
+    """
+    return library.render(QUARANTINE_TEMPLATE, select=select, keys=list(keys))
+
+
+def quarantined_rows(library: Library, files: str, keys: Sequence[str]) -> str:
+    """The rows of published files of a quarantine, by a pattern."""
+    return library.render("publish/quarantine_files.sql.j2", files=[files], keys=list(keys))

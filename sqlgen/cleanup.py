@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlgen import storage
+from sqlgen import storage, swap
 from sqlgen.listing import ListingError, SourceListing
 from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition
@@ -22,12 +22,17 @@ Lister = Callable[[str], SourceListing]
 """Source name -> what it has now."""
 
 
-def clear_staging(lake: Path) -> None:
-    """Remove what killed runs have left staged: only one run holds the lake, and a folder of its own is named as it."""
+def clear_staging(lake: Path) -> list[Path]:
+    """Remove what killed runs have left staged: only one run holds the lake, and a folder of its own is named as it.
+
+    What such a run had moved aside, and not replaced, goes back before; the paths of that.
+    """
     folder = lake / storage.STAGING
     left = [path for path in folder.iterdir() if RUN_ID.fullmatch(path.name)] if folder.is_dir() else []
+    restored = [target for path in left for target in swap.recover(path)]
     for path in left:
         shutil.rmtree(path, ignore_errors=True)
+    return restored
 
 
 @dataclass

@@ -27,11 +27,19 @@ from sqlgen.project import Project
 from sqlgen.quality import KEPT, identity, removing
 from sqlgen.quoting import bare, exact_path, ident
 from sqlgen.scope import EDGES, Edge, Layout, Scan, Scope
-from sqlgen.statements import KERNEL_ROWS, compiled_file, compiled_file_with_kernels, copy, copy_options, indent
+from sqlgen.statements import (
+    KERNEL_ROWS,
+    Target,
+    compiled_file,
+    compiled_file_with_kernels,
+    copy,
+    copy_options,
+    indent,
+)
 from sqlgen.templates import Csv
+from sqlgen.unitsql import merged, of_unit
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
-MERGE_TEMPLATE = "publish/merge.sql.j2"
 
 _DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
 
@@ -72,8 +80,10 @@ class Compiler:
     """Source name -> how its files lie; a source that is not named lies as ``sample`` writes it."""
     empty: frozenset[str] = frozenset()
     """Sources without files."""
-    _compiled: dict[str, CompiledModel] = field(default_factory=dict)
-    _columns: dict[tuple[object, ...], dict[str, str]] = field(default_factory=dict)
+    types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Model -> SQL types of its partition columns other than exchange, symbol and date, where they are known."""
+    _compiled: dict[str, CompiledModel] = field(default_factory=dict, init=False)
+    _columns: dict[tuple[object, ...], dict[str, str]] = field(default_factory=dict, init=False)
 
     def compile(self, name: str) -> CompiledModel:
         """The whole-lake SQL of a model and its fingerprint."""
@@ -83,10 +93,12 @@ class Compiler:
 
     def _compile(self, model: Model) -> CompiledModel:
         parts = self._parts(model, self.whole_lake(model))
-        # Where the lake lies, and how its folders are called, is no part of what the table is.
+        # Where the lake lies, and how its folders are called, is no part of what the table is. Types of partition columns
+        # are known only once there are files.
         plain = {name: dataclasses.replace(layout, odd=False) for name, layout in self.layouts.items()}
         scope = Compiler(self.project, plain, self.empty).whole_lake(model)
-        select = _joined(parts if plain == self.layouts else self._parts(model, scope))
+        same = plain == self.layouts and not any(self.types.values())
+        select = _joined(parts if same else self._parts(model, scope))
         inner = {edge: _joined(self._parts(model, Scope(scope.inputs, frozenset(EDGES) - {edge}))) for edge in EDGES}
         texts = [bare(text).replace(self._lake, "") for text in (select, *inner.values())]
         kernels = model.chain.identity if model.chain is not None else []
@@ -131,7 +143,8 @@ class Compiler:
         predicate = input_predicate(entry)
         if entry.source is None:
             upstream = self.project.models[entry.ref]
-            return Scan((f"{lake}/{exact_path(upstream.output.path)}/**/*.parquet",), predicate=predicate)
+            files = f"{lake}/{exact_path(upstream.output.path)}/**/*.parquet"
+            return Scan((files,), predicate=predicate, types=self.types.get(entry.ref, {}))
         if entry.spec.optional and entry.ref in self.empty:
             return None
         layout = self.layouts.get(entry.ref) or _expected(entry.source)
@@ -148,7 +161,7 @@ class Compiler:
 
     def checked(self, model: Model, rows: str, names: tuple[str, ...] = ()) -> Checked:
         """The rows of a model's result with its checks; ``names`` are its columns, as far as that matters."""
-        columns = model.config.columns
+        columns = model.columns
         keys = tuple(key for key in KEYS if not columns or key in columns)
         return Checked(model.name, rows, model.config.checks, keys, names=names)
 
@@ -250,12 +263,8 @@ class Compiler:
         return told(self.project.library, entry.source, context, scan.hive_keys)
 
     def published_select(self, name: str, scan: Scan) -> str:
-        """The SELECT over published files of a model, which hold the partition columns too.
-
-        The folders' keys help to skip files where their types are known.
-        """
-        keys = self.project.models[name].output.partition_by
-        keyed = dataclasses.replace(scan, hive_keys=keys if set(keys) <= set(KEYS) else ())
+        """The SELECT over published files of a model, with the partition columns that their folders name."""
+        keyed = dataclasses.replace(scan, hive_keys=self.project.models[name].output.partition_by)
         return self._render(PUBLISHED_TEMPLATE, source=_source(name, keyed, {}, Csv()), options={})
 
     def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:
@@ -269,32 +278,26 @@ class Compiler:
         options = sorted(model.adapter_options[entry.name].items())
         return digest(said, options, self.csv(model, entry), bare(self.input_select(model, entry, scan)))
 
-    def copy(self, model: Model, scope: Scope, target: str, published: tuple[str, ...] = ()) -> str:
-        """The statement of one task: one unit, copied to ``target`` (a file, or a folder with inner partitions).
+    def copy(self, model: Model, scope: Scope, into: Target, old: Scan | None = None) -> str:
+        """The statement of one task: one unit, copied to where it is staged.
 
-        In mode merge the rows of the ``published`` files take part. Where the model has checks, these rows are what
+        In mode merge the rows of the published files, ``old``, take part. Where the model has checks, the rows are what
         :meth:`copy_checked` takes.
         """
         rows = self.rows(model, scope)
-        select = rows if model.config.checks else self._merged(model, rows, published)
-        return copy(model, select, target, model.inner_keys)
+        return self._copy(model, rows if model.config.checks else self._merged(model, rows, old), into)
 
-    def copy_checked(self, model: Model, rows: str, target: str, published: tuple[str, ...] = ()) -> str:
+    def copy_checked(self, model: Model, rows: str, into: Target, old: Scan | None = None) -> str:
         """The second statement of a task whose model has checks: ``rows`` without those that are taken away."""
         select = kept(self.project.library, self.checked(model, rows))
-        return copy(model, self._merged(model, select, published), target, model.inner_keys)
+        return self._copy(model, self._merged(model, select, old), into)
 
-    def _merged(self, model: Model, select: str, published: tuple[str, ...] = ()) -> str:
-        output = model.output
-        if output.mode != "merge":
-            return select
-        return self.project.library.render(
-            MERGE_TEMPLATE,
-            select=select,
-            published=list(published),
-            key=list(dict.fromkeys((*model.unit_keys, *output.key))),
-            order_by=list(output.order_by),
-        )
+    def _copy(self, model: Model, select: str, into: Target) -> str:
+        select = of_unit(self.project.library, model, select, into.unit)
+        return copy(model, select, into.path, model.inner_keys, into.options(bool(model.inner_keys)))
+
+    def _merged(self, model: Model, select: str, old: Scan | None = None) -> str:
+        return merged(self.project.library, model, select, old)
 
 
 def _joined(parts: Parts) -> str:
@@ -332,6 +335,8 @@ def _source(name: str, scan: Scan, given: Mapping[str, Given], csv: Csv) -> Simp
         hive_keys=scan.hive_keys,
         single=scan.single,
         single_file=scan.single_file,
+        types=dict(scan.types),
+        alike=scan.alike,
     )
 
 
@@ -343,8 +348,8 @@ def _only(select: str, predicate: str | None) -> str:
 def _narrowed(text: str, model: Model, emit: str | None) -> str:
     # A predicate may end in a comment, so its bracket closes on a line of its own.
     conditions = [f"(\n    {condition}\n)" for condition in (emit, model.config.filter) if condition]
-    if not conditions and not model.config.columns:
+    if not conditions and not model.columns:
         return text
-    columns = ",\n    ".join(ident(column) for column in model.config.columns) or "*"
+    columns = ",\n    ".join(ident(column) for column in model.columns) or "*"
     where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT\n    {columns}\nFROM (\n{indent(text)}\n){where}"

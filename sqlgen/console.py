@@ -19,7 +19,6 @@ from sqlgen.report import Report, Result
 
 MARKS = {
     "published": "[green]✓[/]",
-    "recovered": "[green]✓[/]",
     "unchanged": "[green]=[/]",
     "empty": "[yellow]∅[/]",
     "removed": "[yellow]-[/]",

@@ -11,14 +11,13 @@ from functools import cached_property
 from pathlib import Path
 
 from sqlgen import project as projects
-from sqlgen import quarantine, states
 from sqlgen.cleanup import clear_staging, delete_processed
 from sqlgen.compiler import CompiledModel, Compiler
 from sqlgen.deletions import Deletions
 from sqlgen.errors import UsageError
 from sqlgen.listing import ListingError, Placed, SourceListing, faults, list_source, notes
 from sqlgen.lock import run_lock
-from sqlgen.manifest import Manifest, Record, read_sidecar
+from sqlgen.manifest import Manifest, Record
 from sqlgen.missing import missing, passed_over
 from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition
@@ -30,7 +29,9 @@ from sqlgen.report import Report, ReportStore
 from sqlgen.rowkeys import RowKeys
 from sqlgen.runner import Runner, Settings, Watcher
 from sqlgen.scope import Layout
+from sqlgen.states import StateError, StateStore
 from sqlgen.storage import FileInfo
+from sqlgen.tables import Table, find_table
 
 
 class Quiet:
@@ -57,7 +58,11 @@ class Engine:
 
     @cached_property
     def manifest(self) -> Manifest:
-        return Manifest(self.project.state / "manifest")
+        return Manifest.below(self.project.state)
+
+    @cached_property
+    def states(self) -> StateStore:
+        return StateStore(self.project.state / "kernels")
 
     @cached_property
     def reports(self) -> ReportStore:
@@ -73,7 +78,13 @@ class Engine:
             return Compiler(self.project)
         # Only the paths count here: which partitions the rows belong to need not be looked up in the files.
         listings = {name: list_source(self.project, name, _some_partition) for name in self._sources(models)}
-        return _compiler(self.project, listings)
+        return _compiler(self.project, listings, self._types())
+
+    def _types(self) -> dict[str, dict[str, str]]:
+        """Model -> SQL types of its partition columns other than exchange, symbol and date, as they were published."""
+        models = [name for name, model in self.project.models.items() if model.inner_keys]
+        loaded = {name: self.manifest.load(name).values() for name in models}
+        return {name: {k: v for record in found for k, v in record.types.items()} for name, found in loaded.items()}
 
     def compile(self, models: Iterable[str]) -> dict[str, CompiledModel]:
         """Whole-lake SQL of some models."""
@@ -98,15 +109,25 @@ class Engine:
         """Plan and execute; what fails is in the report, which is kept if there was anything to do."""
         self._require_lake(selection)
         with run_lock(self.project.lake / ".sqlgen", wait):
-            clear_staging(self.project.lake)
+            restored = clear_staging(self.project.lake)
             for name in selection.models:
                 self.manifest.compact(name)
             plan, planner = self._prepare(selection)
+            plan.notes[:0] = [f"{path}: a killed run had moved it aside; it is back" for path in restored]
             self.index.save()
+            for name, table in planner.tables.items():
+                self.manifest.correct(name, (table.records[unit] for unit in table.adopted), table.gone)
             report = Report.start(plan, selection)
             reads = Reads(self.project.lake)
             runner = Runner(
-                self.project, planner, self.manifest, self.reports, self.settings, watcher or Quiet(), reads
+                self.project,
+                planner,
+                self.manifest,
+                self.states,
+                self.reports,
+                self.settings,
+                watcher or Quiet(),
+                reads,
             )
             if plan.tasks:
                 runner.run(plan, report, selection.full_refresh)
@@ -153,19 +174,11 @@ class Engine:
         )
         if any(listing.unreadable for listing in listings.values()):  # what cannot be read is not gone
             selection = dataclasses.replace(selection, prune=False)
-        compiler = _compiler(self.project, listings)
-        records = {name: self.manifest.load(name) for name in self.project.models}
-        present = {name: self._present(name, found) for name, found in records.items() if name in selection.models}
-        planner = Planner(
-            self.project,
-            compiler,
-            listings,
-            records,
-            present,
-            self._details,
-            self._state_problem,
-            Deletions(self.project.state / "deleted.ndjson"),
-        )
+        compiler = _compiler(self.project, listings, self._types())
+        tables = {name: self.table(name) for name in self._tables(selection.models)}
+        records = {name: self.manifest.load(name) for name in self.project.models if name not in tables}
+        deletions = Deletions(self.project.state / "deleted.ndjson")
+        planner = Planner(self.project, compiler, listings, records, tables, self._state_problem, deletions)
         plan = planner.plan(selection)
         plan.missing[:0] = missing(planner, selection)
         plan.refused[:0] = [
@@ -179,14 +192,20 @@ class Engine:
         plan.notes += [*self.manifest.problems, *self.index.problems, *self.reports.problems]
         return plan, planner
 
-    def _details(self, name: str, unit: Partition) -> Record | None:
-        return read_sidecar(self.project.lake / self.project.models[name].output.path / unit.path)
+    def table(self, name: str) -> Table:
+        """What a model has published, as it lies in the lake."""
+        return find_table(self.project, self.manifest, self.states, name)
+
+    def _tables(self, models: Iterable[str]) -> set[str]:
+        """Some models, and those that they read."""
+        refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is None}
+        return refs | set(models)
 
     def _state_problem(self, model: Model, record: Record) -> str:
         assert model.chain is not None
         try:
-            states.read(self.project.lake / model.output.path / record.unit, record.state, model.chain.identity)
-        except states.StateError as error:
+            self.states.read(model.name, record.partition, record.build, record.state, model.chain.identity)
+        except StateError as error:
             return str(error)
         return ""
 
@@ -215,14 +234,6 @@ class Engine:
                 blocked.add(name)
         return blocked - set(sources)
 
-    def _present(self, name: str, records: Mapping[Partition, Record]) -> frozenset[Partition]:
-        model = self.project.models[name]
-        root, beside = self.project.lake / model.output.path, self.project.lake / model.quarantine
-        there = (unit for unit, record in records.items() if _is_there(f"{root}/{unit.path}", record))
-        if not beside.exists():
-            return frozenset(unit for unit in there if not records[unit].quarantine)
-        return frozenset(unit for unit in there if quarantine.fits(beside / unit.path, records[unit].quarantine))
-
     def _sources(self, models: Iterable[str]) -> list[str]:
         refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is not None}
         return [name for name in self.project.sources if name in refs]
@@ -232,17 +243,12 @@ def _some_partition(source: str, file: FileInfo, layout: Layout) -> Placed:
     return Placed((Partition(),))
 
 
-def _compiler(project: Project, listings: Mapping[str, SourceListing]) -> Compiler:
+def _compiler(
+    project: Project, listings: Mapping[str, SourceListing], types: Mapping[str, Mapping[str, str]]
+) -> Compiler:
     layouts = {name: listing.layout for name, listing in listings.items()}
-    return Compiler(project, layouts, frozenset(name for name, listing in listings.items() if not listing.partitions))
-
-
-def _is_there(folder: str, record: Record) -> bool:
-    """Whether the published files are what was published, by name and size."""
-    try:
-        return all(Path(folder, name).stat().st_size == size for name, size in record.files.items())
-    except OSError:
-        return False
+    empty = frozenset(name for name, listing in listings.items() if not listing.partitions)
+    return Compiler(project, layouts, empty, types)
 
 
 def _is_whole(run: Coverage) -> bool:

@@ -16,6 +16,8 @@ from sqlgen.plan import Task
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 _NAMED_COLUMN = re.compile(r'[Cc]olumn (?:named )?"([^"]+)"')
 _CONTEXT = 3
+_RAISED = "Invalid Input Error: "
+"""What DuckDB puts before an error that a statement raises by itself."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def explain(error: BaseException, task: Task, template: str, sql: str | None, la
     if not isinstance(error, duckdb.Error):
         return Failure(f"{where}: {type(error).__name__}: {error}")
     text = str(error)
-    first = text.strip().splitlines()[0]
+    first = text.strip().splitlines()[0].removeprefix(_RAISED)
     headline = f"{where}: {first}"
     hint = _missing_column(error, text, task, lake) or _hint(error, text)
     return Failure(f"{headline}. {hint}" if hint else headline, _detail(task, template, sql, text, lake))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlgen.errors import TaskError
-from sqlgen.landing import Landed, Landing
+from sqlgen.landing import Landing
+from sqlgen.manifest import alike
 from sqlgen.model import Model, ModelInput
 from sqlgen.partitions import Partition
 from sqlgen.plan import Slice, Task
 from sqlgen.planner import Planner
 from sqlgen.predicates import input_predicate, partition_predicate
 from sqlgen.project import Project
-from sqlgen.quoting import ident, literal
+from sqlgen.quoting import exact_path, ident, literal
 from sqlgen.scope import Scan, Scope
 
 
@@ -53,25 +55,25 @@ class Inputs:
         )
 
     def scan(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, landing: Landing) -> Scan | None:
-        if entry.source is not None:
-            listing = self.planner.listings[entry.ref]
-            landed = landing.land(model, entry, listing, part.files)
-            landing.check_keys(model, entry, listing, part.files)
-            single, keyed = listing.keyed and len(part.partitions) == 1, listing.keyed
-        else:
-            landed = Landed(self._published_files(entry.ref, part), "parquet", self._keys(entry.ref))
-            single, keyed = False, True
+        if entry.source is None:
+            published = self._published(entry.ref, part)
+            chosen = self._predicate(model, unit, entry, part, keyed=True)
+            return dataclasses.replace(published, predicate=chosen) if published.files else None
+        listing = self.planner.listings[entry.ref]
+        landed = landing.land(model, entry, listing, part.files)
+        landing.check_keys(model, entry, listing, part.files)
         if not landed.paths:
             return None
-        return landed.scan(single, self._predicate(model, unit, entry, part, keyed))
+        single = listing.keyed and len(part.partitions) == 1
+        return landed.scan(single, self._predicate(model, unit, entry, part, listing.keyed))
 
-    def _keys(self, model: str) -> tuple[str, ...]:
-        return self.project.models[model].output.partition_by
-
-    def _published_files(self, model: str, part: Slice) -> tuple[str, ...]:
+    def _published(self, model: str, part: Slice) -> Scan:
+        """The published files of some partitions."""
         root, records = self.root(model), self.planner.records[model]
-        found = (where for where in part.partitions if where in records)
-        return tuple(str(root / where.path / name) for where in found for name in records[where].files)
+        found = [records[where] for where in part.partitions if where in records]
+        files = tuple(exact_path(root / record.unit / name) for record in found for name in record.files)
+        types = {key: kind for record in found for key, kind in record.types.items()}
+        return Scan(files, single_file=len(files) == 1, types=types, alike=alike(found))
 
     def _predicate(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
         terms = []

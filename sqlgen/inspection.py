@@ -24,9 +24,9 @@ from sqlgen.partitions import KEYS, Partition
 from sqlgen.plan import Slice
 from sqlgen.quality import Check, CheckFailed, Count, unknown
 from sqlgen.quarantine import Quarantine
-from sqlgen.quoting import ident, literal, path_literal
+from sqlgen.quoting import exact_path, ident, literal
 from sqlgen.scope import Scan
-from sqlgen.statements import indent
+from sqlgen.statements import Target, indent
 from sqlgen.storage import FileInfo
 from sqlgen.survey import NEAR, TIMED, Stretch, Survey, first_row, order_note
 
@@ -203,37 +203,49 @@ class Inspection:
             select = f"SELECT\n    {told}\nFROM (\n{indent(select)}\n)"
             self.quarantine.add(select, stem, self.connection, self.sql)
 
-    def target(self, path: Path) -> Path:
-        """Where the rows of the result go first: to ``path``, or aside until they are checked."""
+    def first(self, into: Target) -> Target:
+        """Where the rows of the result go first: to where they are staged, or aside until they are checked."""
         if not self.model.config.checks:
-            return path
-        self.aside.mkdir(parents=True, exist_ok=True)
-        return self.aside / path.name
+            return into
+        folder = self.aside / self.unit.path
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder if self.model.inner_keys else folder / Path(into.path).name
+        return dataclasses.replace(into, path=str(path))
 
-    def settle(self, path: Path, stem: str, published: tuple[str, ...] = ()) -> None:
-        """Check what was written to :meth:`target`, and write what stays to ``path``; for mode merge, merged."""
+    def settle(self, into: Target, stem: str, old: Scan | None = None) -> None:
+        """Check what was written to :meth:`first`, and stage what stays; for mode merge, merged with ``old``."""
         if not self.model.config.checks:
             return
-        written = self.target(path)
-        files = sorted(map(str, written.rglob("*.parquet"))) if written.is_dir() else [str(written)]
-        files = [file for file in files if Path(file).exists()]
-        lost = bool(files) and self._check_written(files, stem)
-        if self.model.output.mode == "merge" and (files or published):
-            rows = _table(files) if files else f"{_table(published)}\nWHERE false"
-            self.execute(self.compiler.copy_checked(self.model, rows, str(path), published))
+        written = Path(self.first(into).path)
+        files = sorted(written.rglob("*.parquet")) if written.is_dir() else [written] if written.exists() else []
+        scan = Scan(tuple(map(exact_path, files)), types=into.types, alike=True)
+        lost = bool(files) and self._check_written(self._table(scan), stem)
+        if self.model.output.mode == "merge" and (files or old is not None):
+            rows = self._table(scan) if files or old is None else f"{self._table(old)}\nWHERE false"
+            self.execute(self.compiler.copy_checked(self.model, rows, into, old))
         elif lost:
-            self.execute(self.compiler.copy_checked(self.model, _table(files), str(path)))
-        elif files:
-            written.rename(path)
+            self.execute(self.compiler.copy_checked(self.model, self._table(scan), into))
+        else:
+            self._stage(files, written, Path(into.path))
+        shutil.rmtree(self.aside, ignore_errors=True)
+
+    def _stage(self, files: Sequence[Path], written: Path, target: Path) -> None:
+        for file in files:
+            place = target / file.relative_to(written) if written.is_dir() else target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(place)
+
+    def _table(self, scan: Scan) -> str:
+        """The rows of files that lie as published ones do."""
+        return self.compiler.published_select(self.model.name, scan)
 
     def discard(self) -> None:
         """Remove what is staged."""
         self.quarantine.discard()
         shutil.rmtree(self.aside, ignore_errors=True)
 
-    def _check_written(self, files: Sequence[str], stem: str) -> bool:
+    def _check_written(self, rows: str, stem: str) -> bool:
         """Check rows of the result; whether some of them do not stay."""
-        rows = _table(files)
         names = tuple(name for name, _ in self._columns(rows))
         found = self._check(self.compiler.checked(self.model, rows, names), list, stem)
         return any(count.rows and count.removes for count in found)
@@ -302,10 +314,6 @@ class Inspection:
         except duckdb.Error as error:
             return first_line(error)
         return ""
-
-
-def _table(files: Sequence[str]) -> str:
-    return f"SELECT *\nFROM read_parquet({path_literal(list(files))}, hive_partitioning = false)"
 
 
 def _example(first: First | None, places: Sequence[Place]) -> str:

@@ -16,6 +16,7 @@ from sqlgen.partitions import KEYS, Partition
 from sqlgen.plan import Selection, Task
 from sqlgen.project import Project
 from sqlgen.staleness import PENDING
+from sqlgen.tables import Table
 
 
 @dataclass
@@ -27,10 +28,8 @@ class Inventory:
     listings: Mapping[str, SourceListing]
     records: dict[str, dict[Partition, Record]]
     """Model -> what is published; a run keeps it up to date."""
-    present: Mapping[str, frozenset[Partition]]
-    """Model -> its recorded units whose folders are there."""
-    details: Callable[[str, Partition], Record | None] = lambda model, unit: None
-    """The record that lies beside a unit's data, which names each input file."""
+    tables: Mapping[str, Table]
+    """Model -> its table as it lies in the lake; of those that are planned, and those that they read."""
     state_problem: Callable[[Model, Record], str] = lambda model, record: ""
     """Why the kernel state that a unit left cannot be used; empty where it can."""
 
@@ -38,6 +37,7 @@ class Inventory:
     """Source files that were deleted after processing."""
 
     def __post_init__(self) -> None:
+        self.records |= {name: table.records for name, table in self.tables.items()}
         self.versions: dict[str, dict[Partition, str]] = {}
         """Model -> version of each unit, once all tasks planned so far are done."""
         self._indexes: dict[tuple[str, str], dict[Partition, list[Partition]]] = {}

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from sqlgen import states
 from sqlgen.errors import TaskError
 from sqlgen.pipe import BATCH_ROWS, NotInOrder, Pipe, TradeFeed, pending_trades
 from sqlgen.signs import SignAudit
@@ -39,16 +37,6 @@ def open_cursor(
         cursor.close()
 
 
-def state_before(chain: Chain, folder: Path | None, expected: str) -> Snapshot:
-    """The state that a unit starts from: that in the folder of the unit before it, or nothing."""
-    if folder is None or not expected:
-        return Snapshot(chain.start())
-    try:
-        return states.read(folder, expected, chain.identity)
-    except states.StateError as error:
-        raise TaskError(f"the kernel state in {folder} cannot be used: {error}. Run again to build it anew") from None
-
-
 @dataclass(frozen=True)
 class Statements:
     """The SQL of one unit of a model with kernels."""
@@ -57,8 +45,8 @@ class Statements:
     """The rows that go through the kernels."""
     trades: str | None
     """The trades that the kernels see beside them."""
-    copy: str
-    """Reads what the kernels give, and writes the unit."""
+    copy: Callable[[duckdb.DuckDBPyConnection], str]
+    """Gives the statement that reads what the kernels give, and writes the unit. The connection has these rows."""
 
 
 @dataclass
@@ -100,12 +88,12 @@ class KernelCopy:
                 trade_feed = TradeFeed(stack.enter_context(self._stream(trades)), pending_trades(start))
             rows = stack.enter_context(self._stream(feed))
             pipe = Pipe(self.chain, state, rows, trade_feed, dict(self.constants))
-            self.sql.append(self.statements.copy)
             writer = stack.enter_context(open_cursor(self.connection, self.cursors))
             writer.execute(f"SET operator_memory_limit = '{COPY_MB}MB'")
             writer.register(KERNEL_ROWS, pipe.reader())
             try:
-                writer.execute(self.statements.copy)
+                self.sql.append(self.statements.copy(writer))
+                writer.execute(self.sql[-1])
             except duckdb.Error:
                 if pipe.error is not None:
                     raise pipe.error from None

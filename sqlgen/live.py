@@ -176,7 +176,7 @@ class LiveModel:
             raise
         self._place = Place(time, date, seq + 1)
         given = dict(zip(found.schema.names, map(_value, found.columns), strict=True))
-        return {name: given[name] for name in self._model.config.columns} or given
+        return {name: given[name] for name in self._model.columns} or given
 
     def state(self) -> bytes:
         """What a run whose partition ends here would leave as its state file."""

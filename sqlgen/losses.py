@@ -61,10 +61,10 @@ def _gone(inventory: Inventory, model: Model, unit: Partition, record: Record) -
         return next((f"{path} is gone" for path, *_ in record.contributed if path not in there), "")
     if model.primary.ref in inventory.project.deleting:
         return f"files of '{model.primary.ref}' are deleted after processing"
-    known = inventory.details(model.name, unit)
-    if known is None:
-        return "its record is damaged, so that it is not known which files it was merged from"
-    paths = (str(path) for path, *_ in known.sources.get(model.primary.name, []))
+    sources = inventory.tables[model.name].sources(unit)
+    if not sources:
+        return "its file is damaged, so that it is not known which files it was merged from"
+    paths = (str(path) for path, *_ in sources.get(model.primary.name, []))
     return next((f"{path} is gone" for path in paths if path not in there), "")
 
 

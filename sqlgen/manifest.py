@@ -1,20 +1,24 @@
-"""What is published, from what: a journal per model, and a copy of each record beside its data.
+"""What is published, from what: a journal per model.
 
-The record inside a published folder (``_sqlgen.json``) is swapped in together with the data, so it is
-always true. The journal is its index: it is read at every start and may lag behind after a crash.
+The footer of each data file holds what was known before it was written (:mod:`sqlgen.footers`), and is always true. The
+journal is the index of that: it is read at every start, adds what is known only afterwards, and may lag behind after a
+crash.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlgen import sealed, storage
 from sqlgen.partitions import Partition
+from sqlgen.storage import Stat
 
-SIDECAR = "_sqlgen.json"
+_TYPE = re.compile(r"[A-Z][A-Z_ 0-9]*(\(\d+(, ?\d+)?\))?")
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,21 @@ class Record:
     """Digest of the checks; empty without any."""
     rows: int = 0
     bytes: int = 0
-    files: dict[str, int] = field(default_factory=dict)
-    """Data file below the unit's folder -> size."""
-    quarantine: dict[str, int] = field(default_factory=dict)
-    """File of quarantined rows -> size."""
+    files: dict[str, Stat] = field(default_factory=dict)
+    """Data file below the unit's folder -> what it was like when it was published."""
+    quarantine: dict[str, Stat] = field(default_factory=dict)
+    """File of quarantined rows -> the same."""
     mode: str = "overwrite"
     contributed: tuple[tuple[str, int, int], ...] = ()
     """append: input files whose rows are in, as (path, size, mtime_ns)."""
     sources: dict[str, list[list[Any]]] = field(default_factory=dict)
-    """Input name -> [path, size, mtime_ns] of its files; kept beside the data only."""
+    """Input name -> [path, size, mtime_ns] of its files; in the footers only."""
+    build: str = ""
+    """Which publication of the unit this is."""
+    schema: str = ""
+    """Digest of the names and types of the columns; empty where the files differ in that."""
+    types: dict[str, str] = field(default_factory=dict)
+    """SQL types of the partition columns other than exchange, symbol and date."""
     run_id: str = ""
     published_at: str = ""
 
@@ -59,19 +69,28 @@ class Record:
     def partition(self) -> Partition:
         return Partition.from_path(self.unit)
 
-    def to_json(self, sources: bool) -> str:
+    def to_json(self) -> str:
         data = dataclasses.asdict(self)
-        if not sources:
-            del data["sources"]
+        del data["sources"]
         return sealed.dumps(data)
 
     @classmethod
-    def from_json(cls, text: str) -> Record:
-        """Raises ``ValueError`` or ``TypeError`` where ``text`` is not a record."""
-        data = sealed.loads(text)
+    def of(cls, data: dict[str, Any]) -> Record:
+        """Raises ``ValueError`` or ``TypeError`` where ``data`` is not a record."""
+        files = {
+            kind: {name: Stat(*stat) for name, stat in data.get(kind, {}).items()} for kind in ("files", "quarantine")
+        }
+        if not all(_TYPE.fullmatch(kind) for kind in data.get("types", {}).values()):
+            raise ValueError("no SQL types")  # they become SQL
         tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges")}
         contributed = tuple(tuple(file) for file in data.get("contributed", ()))
-        return cls(**data | tuples | {"contributed": contributed})
+        return cls(**data | files | tuples | {"contributed": contributed})
+
+
+def alike(records: Iterable[Record]) -> bool:
+    """True if the files of all these units are known to have the same columns."""
+    schemas = {record.schema for record in records if record.files}
+    return len(schemas) <= 1 and "" not in schemas
 
 
 class Manifest:
@@ -90,6 +109,11 @@ class Manifest:
             for path, number in self.damaged.items()
         ]
 
+    @classmethod
+    def below(cls, state: Path) -> Manifest:
+        """That of the project with this state folder."""
+        return cls(state / "manifest")
+
     def load(self, model: str) -> dict[Partition, Record]:
         """Records of a model; a torn last line (a crash while writing) is left out."""
         records: dict[str, Record] = {}
@@ -103,8 +127,8 @@ class Manifest:
                 data = sealed.loads(line)
                 if "removed" in data:
                     records.pop(data["removed"], None)
-                else:
-                    record = Record.from_json(line)
+                elif "build" in data:  # earlier versions wrote none
+                    record = Record.of(data)
                     records[record.partition.path] = record
             except (ValueError, TypeError, KeyError, AttributeError):
                 damaged += 1
@@ -113,10 +137,20 @@ class Manifest:
         return {record.partition: record for record in records.values()}
 
     def add(self, model: str, record: Record) -> None:
-        storage.append_line(self._path(model), record.to_json(sources=False))
+        storage.append_line(self._path(model), record.to_json())
+
+    def correct(self, model: str, records: Iterable[Record], gone: Iterable[Partition]) -> None:
+        """Write down what is published, and what is not any more."""
+        lines = [sealed.dumps({"removed": unit.path}) for unit in gone] + [record.to_json() for record in records]
+        if lines:
+            storage.append_lines(self._path(model), lines)
 
     def drop(self, model: str, unit: Partition) -> None:
         storage.append_line(self._path(model), sealed.dumps({"removed": unit.path}))
+
+    def knows(self, model: str) -> bool:
+        """True if there is a journal of the model."""
+        return self._path(model).exists()
 
     def compact(self, model: str) -> None:
         """Rewrite a journal in which most lines are out of date, or whose last line is torn."""
@@ -126,22 +160,7 @@ class Manifest:
         text = path.read_text(encoding="utf-8", errors="replace")
         records = self.load(model)
         if path in self.damaged or text.count("\n") > 2 * len(records) + 100 or not text.endswith("\n"):
-            storage.replace_text(path, "".join(record.to_json(sources=False) + "\n" for record in records.values()))
+            storage.replace_text(path, "".join(record.to_json() + "\n" for record in records.values()))
 
     def _path(self, model: str) -> Path:
         return self.folder / f"{model}.ndjson"
-
-
-def read_sidecar(folder: Path) -> Record | None:
-    """The record that was published together with the data in ``folder``, if the data is all there."""
-    try:
-        record = Record.from_json((folder / SIDECAR).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    for name, size in record.files.items():
-        try:
-            if (folder / name).stat().st_size != size:
-                return None
-        except OSError:
-            return None
-    return record

@@ -59,6 +59,12 @@ class Model:
         return self.config.output
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the result that are kept; none where all are. The paths hold the partition columns anyway."""
+        chosen = self.config.columns
+        return (*(key for key in self.output.partition_by if key not in chosen), *chosen) if chosen else ()
+
+    @property
     def unit_keys(self) -> tuple[str, ...]:
         """Keys of the partitions that are rebuilt as one."""
         return tuple(key for key in self.output.partition_by if key in KEYS)

@@ -214,11 +214,13 @@ class ModelPlanner:
             return "--full-refresh"
         if not self.model.config.checkpoint_enabled and self.model.output.mode != "append":
             return "checkpoint_enabled is false"
-        if unit not in self.inventory.present.get(self.model.name, frozenset()):
-            return "published files are missing"
+        table = self.inventory.tables[self.model.name]
+        if unit not in table.present:
+            there = bool(table.files.get(unit))
+            return "published files are not as they were published" if there else "published files are missing"
         if self.model.output.mode == "append":
             return self._append_reason(old, want, slices)
-        return differences(self.model, old, want, lambda: self.inventory.details(self.model.name, unit))
+        return differences(self.model, old, want, lambda: self.inventory.tables[self.model.name].sources(unit))
 
     def _append_reason(self, old: Record, want: Record, slices: tuple[Slice, ...]) -> str:
         if old.sql != want.sql:

@@ -41,6 +41,8 @@ class Planner(Inventory):
 
     def _refusal(self, name: str, selection: Selection) -> str:
         """Why a model cannot be planned as things are; empty where it can."""
+        if refusal := self.tables[name].refusal():
+            return refusal
         model = self.project.models[name]
         keys = model.output.partition_by
         if "date" in model.unit_keys and model.unit_keys != KEYS and self.compiler.compile(name).edges:

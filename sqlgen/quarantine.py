@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from sqlgen import checksql, storage
+from sqlgen import checksql, storage, swap
 from sqlgen.errors import TaskError
-from sqlgen.quoting import quoted
-from sqlgen.statements import indent
+from sqlgen.footers import Stamp
+from sqlgen.quoting import literal, quoted
+from sqlgen.statements import FOOTER_KEY, indent
+from sqlgen.storage import Stat
 from sqlgen.templates import Library
 
 
@@ -26,8 +29,9 @@ class Quarantine:
     target: Path
     """Where they are published."""
     lake: Path
-    files: dict[str, int] = field(default_factory=dict)
-    """File name -> size."""
+    stamp: Stamp
+    """For the footers."""
+    files: dict[str, Stat] = field(default_factory=dict)
 
     def add(self, select: str, stem: str, connection: duckdb.DuckDBPyConnection, sql: list[str]) -> int:
         """Stage the rows of a SELECT as one more file, whose name begins with ``stem``; how many there are.
@@ -37,11 +41,14 @@ class Quarantine:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{stem}-{len(self.files)}.parquet"
-        rows = indent(checksql.quarantine(self.library, select))
-        sql.append(f"COPY (\n{rows}\n) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd);")
+        keys = [key for key, _ in self.stamp.record.partition.values]
+        rows = indent(checksql.quarantine(self.library, select, keys))
+        stamp = dataclasses.replace(self.stamp, stem=path.stem).to_json()
+        options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{FOOTER_KEY}: {literal(stamp)}}}"
+        sql.append(f"COPY (\n{rows}\n) TO {quoted(str(path))} ({options});")
         count = int(connection.execute(sql[-1]).fetchall()[0][0])
         if count:
-            self.files[path.name] = path.stat().st_size
+            self.files[path.name] = Stat.of(path.stat())
         else:
             path.unlink()
         return count
@@ -56,22 +63,14 @@ class Quarantine:
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
             storage.link_or_copy(self.target / name, self.folder / name)
-            self.files[name] = (self.folder / name).stat().st_size
+            self.files[name] = Stat.of((self.folder / name).stat())
 
     def publish(self) -> None:
         """Make these rows the content of the target in one step; without any, it goes."""
         if self.files:
-            storage.publish(self.folder, self.target)
+            swap.publish_folder(self.folder, self.target)
         elif self.target.exists():
-            storage.remove(self.target, self.folder.with_name(f"{self.folder.name}-gone"), self.lake)
+            swap.remove(self.target, self.folder.with_name(f"{self.folder.name}-gone"), self.lake)
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def fits(folder: Path, files: Mapping[str, int]) -> bool:
-    """Whether a published quarantine holds these files, by name and size, and no others."""
-    try:
-        return {path.name: path.stat().st_size for path in folder.iterdir()} == dict(files)
-    except OSError:
-        return not files

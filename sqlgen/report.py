@@ -18,10 +18,10 @@ from sqlgen.partitions import Partition
 from sqlgen.plan import Coverage, Plan, Selection, Task
 from sqlgen.quality import Count
 
-Status = Literal["published", "recovered", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
+Status = Literal["published", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
 RUN_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{4}")
 """Names of runs: when they began, and a few letters of chance."""
-DONE = frozenset({"published", "recovered", "unchanged", "empty", "removed"})
+DONE = frozenset({"published", "unchanged", "empty", "removed"})
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ import numpy as np
 from sqlgen import states
 from sqlgen.engine import Engine
 from sqlgen.errors import SqlgenError
-from sqlgen.manifest import Record, read_sidecar
+from sqlgen.manifest import Record
 from sqlgen.model import Model
 from sqlgen.partitions import Partition
-from sqlgen.quoting import literal, path_literal
-from sqlgen.states import STATE_FILE, Snapshot, StateError
+from sqlgen.quoting import exact_path, literal
+from sqlgen.scope import Scan
+from sqlgen.states import Snapshot, StateError
 from udfs.chain import Chain
 
 NO_KERNELS = Chain(())
@@ -70,10 +71,8 @@ def find(engine: Engine, model: Model, where: Partition, state: Path | str | Non
     if state is None:
         return Start(Snapshot((model.chain or NO_KERNELS).start()))
     path = _newest(engine, model, where) if state == "last" else Path(state)
-    if path.name == STATE_FILE:
-        path = path.parent
     try:
-        return _published(path, model, where) if path.is_dir() else _saved(path, model, where)
+        return _published(engine, path, model, where) if path.is_dir() else _saved(path, model, where)
     except OSError as error:
         raise SqlgenError(f"the state {path} cannot be read ({error.strerror})") from None
     except StateError as error:
@@ -86,7 +85,7 @@ def _newest(engine: Engine, model: Model, where: Partition) -> Path:
     """Folder of the newest published partition with rows."""
     root = engine.project.lake / model.output.path
     found = [
-        unit for unit, record in engine.manifest.load(model.name).items() if record.rows and _belongs(record, where)
+        unit for unit, record in engine.table(model.name).records.items() if record.rows and _belongs(record, where)
     ]
     if not found:
         raise SqlgenError(
@@ -96,17 +95,22 @@ def _newest(engine: Engine, model: Model, where: Partition) -> Path:
     return root / max(found).path
 
 
-def _published(folder: Path, model: Model, where: Partition) -> Start:
-    record = read_sidecar(folder)
-    if record is None:
+def _published(engine: Engine, folder: Path, model: Model, where: Partition) -> Start:
+    root = engine.project.lake / model.output.path
+    table, unit = engine.table(model.name), Partition()
+    if folder.resolve() != root.resolve() and folder.resolve().is_relative_to(root.resolve()):
+        unit = Partition.from_path(folder.resolve().relative_to(root.resolve()).as_posix())
+    record = table.records.get(unit)
+    if record is None or unit not in table.present:
         raise SqlgenError(f"{folder} holds no partition that sqlgen published")
     if not _belongs(record, where):
         raise SqlgenError(f"{folder} holds another symbol than {where}")
     state = Snapshot({})
     if model.chain is not None:
-        state = states.read(folder, record.state, model.chain.identity)
-    files = [str(folder / name) for name in record.files]
-    return Start(state, _place(files, where) if files else Place())
+        state = engine.states.read(model.name, unit, record.build, record.state, model.chain.identity)
+    files = tuple(exact_path(folder / name) for name in record.files)
+    rows = engine.compiler(()).published_select(model.name, Scan(files, types=record.types))
+    return Start(state, _place(rows, where) if files else Place())
 
 
 def _belongs(record: Record, where: Partition) -> bool:
@@ -114,9 +118,9 @@ def _belongs(record: Record, where: Partition) -> bool:
     return all(unit[key] == value for key, value in where.values if key in unit)
 
 
-def _place(files: list[str], where: Partition) -> Place:
-    """After the rows of these files; a column that the table leaves out is not known."""
-    table = f"read_parquet({path_literal(files)}, hive_partitioning = false)"
+def _place(rows: str, where: Partition) -> Place:
+    """After the rows of a SELECT; a column that the table leaves out is not known."""
+    table = f"(\n{rows}\n)"
     with duckdb.connect() as connection:
         names = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()}
         ours = [f"{key} = {literal(value)}" for key, value in where.values if key in names]

@@ -17,9 +17,9 @@ from typing import Protocol
 
 import duckdb
 
-from sqlgen import storage
+from sqlgen import storage, swap
 from sqlgen.build import Builder, Built
-from sqlgen.errors import SqlgenError
+from sqlgen.errors import SqlgenError, TaskError
 from sqlgen.explain import explain
 from sqlgen.kernel_copy import open_cursor
 from sqlgen.manifest import Manifest, Record
@@ -32,6 +32,7 @@ from sqlgen.quality import CheckFailed
 from sqlgen.reads import Reads
 from sqlgen.report import Report, ReportStore, Result, pending_result
 from sqlgen.schedule import Schedule, TaskId
+from sqlgen.states import StateStore
 
 
 class Watcher(Protocol):
@@ -89,6 +90,7 @@ class Runner:
     planner: Planner
     """With what is listed and recorded; its records are kept up to date."""
     manifest: Manifest
+    states: StateStore
     reports: ReportStore
     settings: Settings
     watcher: Watcher
@@ -104,7 +106,9 @@ class Runner:
     def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
         """Execute every task; failures are in the report and stop only what depends on them."""
         begun = time.monotonic()
-        builder = Builder(self.project, self.planner, report.run_id, self.reads, full_refresh, self._cursors)
+        builder = Builder(
+            self.project, self.planner, self.states, report.run_id, self.reads, full_refresh, self._cursors
+        )
         builder.roots = self._new_layouts(plan, builder)
         before = {name: self.planner.records[name] for name in builder.roots}
         self.planner.records.update({name: {} for name in builder.roots})
@@ -117,9 +121,9 @@ class Runner:
             with connect(self.settings, temp) as connection, _warming(self.project.models[t.model] for t in plan.tasks):
                 self._schedule(plan, builder, connection, report, results).go()
             for name, records in before.items():
-                self._swap_table(
-                    name, records, builder, [results[task.id] for task in plan.tasks if task.model == name]
-                )
+                mine = [results[task.id] for task in plan.tasks if task.model == name]
+                if problem := self._swap_table(name, records, builder, mine):
+                    report.errors = (*report.errors, problem)
         finally:
             report.tasks = [results.get(task.id, pending_result(task)) for task in plan.tasks]
             report.seconds = round(time.monotonic() - begun, 3)
@@ -166,26 +170,33 @@ class Runner:
         }
         return {name: builder.staging / "tables" / name for name in changed}
 
-    def _swap_table(self, name: str, old: dict[Partition, Record], builder: Builder, results: list[Result]) -> None:
-        """Publish a table in its new layout, if every partition of it was built; else leave it as it was."""
+    def _swap_table(self, name: str, old: dict[Partition, Record], builder: Builder, results: list[Result]) -> str:
+        """Publish a table in its new layout, if every partition of it was built; else leave it as it was.
+
+        Why it could not be, where that is no task's fault; otherwise empty.
+        """
         built = self.planner.records[name]
         self.planner.records[name] = old
         if not all(result.ok for result in results):
-            return
+            return ""
         model = self.project.models[name]
+        try:
+            self.planner.tables[name].verify_whole()
+        except TaskError as error:
+            return str(error)
         for staged, target in (
             (builder.quarantine_root(name), self.project.lake / model.quarantine),
             (builder.roots[name], self.project.lake / model.output.path),
         ):
             if staged.exists():
-                storage.publish(staged, target)
+                swap.publish_folder(staged, target)
             else:
-                storage.remove(target, builder.staging / f"gone-{name}", self.project.lake)
-        for unit in old:
-            self.manifest.drop(name, unit)
-        for record in built.values():
-            self.manifest.add(name, record)
+                swap.remove(target, builder.staging / f"gone-{name}", self.project.lake)
+        self.manifest.correct(name, built.values(), old)
+        for unit in {*old, *built}:
+            self.states.keep(name, unit, built[unit].build if unit in built else "")
         self.planner.records[name] = built
+        return ""
 
     def record(self, task: Task, built: Built, final: bool) -> None:
         """Keep in mind what is published now, and write it down if it is ``final``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sqlgen.partitions import KEYS
@@ -31,6 +31,10 @@ class Scan:
     """All rows are read with the times that stand in them, also those without one; their ``seq`` says file and line."""
     by_name: bool = False
     """DuckDB would read other keys from the folders than there are: they are taken from the names of the files."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Of published files: SQL types of the partition columns other than exchange, symbol and date, where known."""
+    alike: bool = False
+    """All files are known to have the same columns."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlgen.manifest import Record
 from sqlgen.model import Model
 
+Sources = Mapping[str, Sequence[Sequence[Any]]]
+"""Input name -> [path, size, mtime_ns] of its files."""
 PENDING = "pending "
 """Start of a kernel state that a task of the same plan will give."""
 
@@ -14,10 +17,10 @@ _EDGE_LOST = {"first": "an earlier partition has come", "open": "a later partiti
 _EDGE_WON = {"first": "the earlier partitions are gone", "open": "the later partitions are gone"}
 
 
-def differences(model: Model, old: Record, want: Record, details: Callable[[], Record | None]) -> str:
+def differences(model: Model, old: Record, want: Record, sources: Callable[[], Sources]) -> str:
     """What differs between what is published and what would be; empty where nothing does.
 
-    ``details`` gives the record that lies beside the data, which names each input file.
+    ``sources`` gives the input files that the published data was made of, as far as they are known.
     """
     reasons = []
     if old.options != want.options:
@@ -29,7 +32,7 @@ def differences(model: Model, old: Record, want: Record, details: Callable[[], R
     elif old.sql != want.sql:
         reasons.append("SQL changed")
     changed = [name for name in want.inputs | old.inputs if old.inputs.get(name) != want.inputs.get(name)]
-    reasons += [_input_reason(model, name, want, details) for name in changed]
+    reasons += [_input_reason(model, name, want, sources) for name in changed]
     if old.sql == want.sql:
         reasons += [reason for edge, reason in _EDGE_LOST.items() if edge in {*old.edges} - {*want.edges}]
         reasons += [reason for edge, reason in _EDGE_WON.items() if edge in {*want.edges} - {*old.edges}]
@@ -44,17 +47,17 @@ def _state_reason(state: str) -> str:
     return "the kernel state before it changed" if state else "there is no kernel state before it any more"
 
 
-def _input_reason(model: Model, name: str, want: Record, details: Callable[[], Record | None]) -> str:
+def _input_reason(model: Model, name: str, want: Record, sources: Callable[[], Sources]) -> str:
     entry = next((entry for entry in model.inputs if entry.name == name.removesuffix(" before")), None)
     if entry is None:
         return f"input {name} is no longer there"
     when = " (the day before)" if name != entry.name else ""
     if entry.source is None:
         return f"{entry.ref} changed{when}"
-    old = details() if not when else None
-    if old is None:
+    old = sources() if not when else {}
+    if not old:
         return f"files of {entry.ref} changed{when}"
-    return f"{entry.ref}: {file_changes(old.sources.get(name, []), want.sources.get(name, []))}"
+    return f"{entry.ref}: {file_changes(old.get(name, []), want.sources.get(name, []))}"
 
 
 def file_changes(old: Iterable[Sequence[object]], new: Iterable[Sequence[object]]) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlgen import quoting
 from sqlgen.model import Model
-from sqlgen.quoting import comment, ident, quoted
+from sqlgen.partitions import Partition
+from sqlgen.quoting import comment, ident, literal, quoted
 
+FOOTER_KEY = "sqlgen"
+"""Name of the text that is in the footer of every published file."""
 WHOLE_TABLES = "target/tables"
 """Where compiled files write to, run by hand."""
 KERNEL_ROWS = "kernel_rows"
@@ -27,21 +31,43 @@ def copy_options(model: Model) -> list[str]:
     return options
 
 
-def copy(model: Model, select: str, target: str, partition_by: tuple[str, ...], *extra: str) -> str:
+@dataclass(frozen=True)
+class Target:
+    """Where a COPY writes one unit, and what goes into its files."""
+
+    path: str
+    """A file, or a folder with inner partitions."""
+    unit: Partition
+    stem: str
+    """Start of the names of the files in a folder."""
+    stamp: str
+    """Text for the footers."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """SQL types of the partition columns below the unit."""
+
+    def options(self, in_folders: bool) -> list[str]:
+        """Options of the COPY beside those of the model."""
+        names = [f"FILENAME_PATTERN {literal(self.stem + '_{i}')}", "OVERWRITE_OR_IGNORE true"] if in_folders else []
+        return [*names, f"KV_METADATA {{{FOOTER_KEY}: {literal(self.stamp)}}}"]
+
+
+def copy(model: Model, select: str, target: str, partition_by: tuple[str, ...], extra: Iterable[str] = ()) -> str:
     """COPY of ``select`` to ``target``: a file, or a folder with partitions in it."""
     options = copy_options(model)
     if partition_by:
-        columns = ", ".join(ident(column) for column in partition_by)
-        options += [f"PARTITION_BY ({columns})", "WRITE_PARTITION_COLUMNS true"]
+        options.append(f"PARTITION_BY ({', '.join(map(ident, partition_by))})")
     lines = ",\n    ".join([*options, *extra])
-    return f"COPY (\n{indent(_ordered(model, select))}\n) TO {quoted(target)} (\n    {lines}\n);"
+    return f"COPY (\n{indent(select)}\n) TO {quoted(target)} (\n    {lines}\n);"
+
+
+def order(model: Model) -> tuple[str, ...]:
+    """The columns by which the rows of a file are sorted; none where they stay as they come."""
+    return () if model.output.mode == "merge" else model.output.order_by
 
 
 def _ordered(model: Model, select: str) -> str:
-    if model.output.mode == "merge" or not model.output.order_by:
-        return select
-    columns = ", ".join(ident(column) for column in model.output.order_by)
-    return f"SELECT *\nFROM (\n{indent(select)}\n)\nORDER BY {columns}"
+    columns = ", ".join(map(ident, order(model)))
+    return f"SELECT *\nFROM (\n{indent(select)}\n)\nORDER BY {columns}" if columns else select
 
 
 def in_order(select: str) -> str:
@@ -119,8 +145,8 @@ def _target(model: Model) -> str:
 
 
 def _copy_whole(model: Model, select: str) -> str:
-    overwrite = ("OVERWRITE true",) if model.output.partition_by else ()
-    return copy(model, select, _target(model), model.output.partition_by, *overwrite)
+    overwrite = ["OVERWRITE true"] if model.output.partition_by else []
+    return copy(model, _ordered(model, select), _target(model), model.output.partition_by, overwrite)
 
 
 def _header(model: Model, fingerprint: str, footer: str) -> str:

@@ -1,6 +1,7 @@
 """Kernel states as files: versioned, checksummed, and the same bytes for the same state.
 
-A state lies in the folder of the partition after whose last row it stands, and is swapped in together with the data.
+A state lies under the state folder, by model, partition and build: it belongs to the data whose footer names that
+build. It is written before the data is swapped in, and older ones go after that.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-STATE_FILE = "_kernels.state"
+from sqlgen import storage
+from sqlgen.partitions import Partition
 
+SUFFIX = ".state"
 _MAGIC = b"sqlgen kernel state 1\n"
 _DIGEST = 16
 
@@ -81,13 +84,42 @@ def decode(content: bytes, identity: object) -> Snapshot:
     return Snapshot(kernels, trades)
 
 
-def read(folder: Path, expected: str, identity: object) -> Snapshot:
-    """The state in a published folder; :class:`StateError` where it is not the one that was recorded there."""
-    try:
-        content = (folder / STATE_FILE).read_bytes()
-    except OSError as error:
-        raise StateError(f"it cannot be read ({error.strerror})") from None
-    snapshot = decode(content, identity)
-    if digest(content) != expected:
-        raise StateError("it is not the one that was published with the partition")
-    return snapshot
+@dataclass(frozen=True)
+class StateStore:
+    """The states of all models."""
+
+    folder: Path
+
+    def path(self, model: str, unit: Partition, build: str) -> Path:
+        return self.folder / model / unit.path / f"{build}{SUFFIX}"
+
+    def write(self, model: str, unit: Partition, build: str, content: bytes) -> None:
+        storage.replace_bytes(self.path(model, unit, build), content)
+
+    def read(self, model: str, unit: Partition, build: str, expected: str, identity: object) -> Snapshot:
+        """The state after a partition; :class:`StateError` where it is not the one that was recorded with it."""
+        content = self._content(model, unit, build)
+        snapshot = decode(content, identity)
+        if digest(content) != expected:
+            raise StateError("it is not the one that was published with the partition")
+        return snapshot
+
+    def digest(self, model: str, unit: Partition, build: str) -> str:
+        """What tells the state after a partition from others; :class:`StateError` where it cannot be read."""
+        content = self._content(model, unit, build)
+        if not content.startswith(_MAGIC):
+            raise StateError("it is not a kernel state of this version of sqlgen")
+        return digest(content)
+
+    def keep(self, model: str, unit: Partition, build: str) -> None:
+        """Remove all states of a partition but that of one build."""
+        for path in self.path(model, unit, build).parent.glob(f"*{SUFFIX}"):
+            if path.stem != build:
+                path.unlink(missing_ok=True)
+
+    def _content(self, model: str, unit: Partition, build: str) -> bytes:
+        path = self.path(model, unit, build)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise StateError(f"it cannot be read ({path}: {error.strerror})") from None

@@ -1,20 +1,11 @@
-"""Files of the lake: list, stage, publish, remove. Local file systems.
-
-Publishing is a swap of directories. On Linux ``renameat2(RENAME_EXCHANGE)`` exchanges the staged and
-the published folder in one step, so that a reader never sees a mixture nor a gap.
-"""
+"""Files of the lake: list, write, flush. Local file systems."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import errno
-import functools
 import os
 import shutil
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,10 +22,8 @@ SUFFIXES = {
     ".zip": "csv",
 }
 
-_FOLDERS = threading.Lock()
+FOLDERS = threading.Lock()
 """Held while folders are made for a partition, and while empty ones are removed: tasks of one symbol share them."""
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 
 
 class FileInfo(NamedTuple):
@@ -44,6 +33,17 @@ class FileInfo(NamedTuple):
     """Relative to the lake, with forward slashes."""
     size: int
     mtime_ns: int
+
+
+class Stat(NamedTuple):
+    """What tells whether a published file is still the same."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> Stat:
+        return cls(stat.st_size, stat.st_mtime_ns)
 
 
 def format_of(name: str) -> str | None:
@@ -64,32 +64,35 @@ def walked(lake: Path, walk: Walk) -> Iterator[FileInfo]:
         yield FileInfo(entry.path[cut:], stat.st_size, stat.st_mtime_ns)
 
 
-def publish(staged: Path, target: Path) -> None:
-    """Make ``staged`` the content of ``target`` in one step; what stood there is removed after it."""
-    sync_tree(staged)
-    with _FOLDERS:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            staged.rename(target)
-        else:
-            _exchange(staged, target)
-    _sync(target.parent)
-    shutil.rmtree(staged, ignore_errors=True)
+def list_all(root: Path) -> dict[str, Stat]:
+    """Every file below ``root``, hidden ones too; a link to a folder counts as a file."""
+    found: dict[str, Stat] = {}
+    pending = [str(root)] if root.is_dir() else []
+    cut = len(str(root)) + 1
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    found[entry.path[cut:]] = Stat.of(entry.stat(follow_symlinks=False))
+    return found
 
 
-def remove(target: Path, trash: Path, root: Path) -> None:
-    """Take a published folder away in one step, and the folders above it that became empty."""
-    if target.exists():
-        trash.parent.mkdir(parents=True, exist_ok=True)
-        target.rename(trash)
-        _sync(target.parent)
-        shutil.rmtree(trash, ignore_errors=True)
-    parent = target.parent
-    with _FOLDERS:
-        while parent != root and root in parent.parents:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
-            parent = parent.parent
+def is_hidden(path: str) -> bool:
+    """True for what no reader of a table looks at."""
+    return any(part.startswith((".", "_")) for part in path.split("/"))
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, and flush the entry of each new one."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        sync(new.parent)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -104,11 +107,12 @@ def sync_tree(folder: Path) -> None:
     """Flush every file and folder below ``folder`` to disk."""
     for path, _, names in os.walk(folder):
         for name in names:
-            _sync(Path(path, name))
-        _sync(Path(path))
+            sync(Path(path, name))
+        sync(Path(path))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -118,56 +122,38 @@ def _sync(path: Path) -> None:
 
 def append_line(path: Path, line: str) -> None:
     """Append one line and flush it to disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    append_lines(path, [line])
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Append lines and flush them to disk."""
+    new = not path.exists()
+    make_folders(path.parent)
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     with os.fdopen(handle, "a", encoding="utf-8") as file:
-        file.write(line + "\n")
+        file.writelines(line + "\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())
+    if new:
+        sync(path.parent)
 
 
 def replace_text(path: Path, text: str) -> None:
     """Write a file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step, and flush it to disk."""
+    make_folders(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with draft.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-
-
-def _exchange(left: Path, right: Path) -> None:
-    if _renameat2 is not None:
-        result = _renameat2(_AT_FDCWD, os.fsencode(left), _AT_FDCWD, os.fsencode(right), _RENAME_EXCHANGE)
-        if result == 0:
-            return
-        code = ctypes.get_errno()
-        if code not in (errno.ENOSYS, errno.EINVAL):
-            raise OSError(code, os.strerror(code), str(right))
-    # No exchange here (not Linux, or a file system without it): two renames, a moment apart.
-    aside = left.with_name(left.name + ".old")
-    right.rename(aside)
-    try:
-        left.rename(right)
-    except OSError:
-        aside.rename(right)
-        raise
-    aside.rename(left)
-
-
-@functools.cache
-def _load_renameat2() -> ctypes._NamedFuncPointer | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if function is not None:
-        function.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
-    return function
-
-
-_renameat2 = _load_renameat2()
+    sync(path.parent)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlgen import footers
 from sqlgen.errors import UsageError
 from sqlgen.inspecting.pathnames import folder_of, shape
 from sqlgen.inspecting.sniff import Sniffed, sniff
 from sqlgen.inspecting.vendors import Vendor, suffix_of
-from sqlgen.manifest import SIDECAR
+from sqlgen.tables import LEGACY
 from sqlgen.walk import can_be_read, shown
 
 LOOKED_AT = 8
@@ -56,7 +57,7 @@ def find(root: Path) -> tuple[dict[str, int], int, list[str]]:
             shown(f"{folder}/{name}") for name in names if not (can_be_read(name) and Path(folder, name).is_file())
         ]
         names = [name for name in names if can_be_read(name) and Path(folder, name).is_file()]
-        if SIDECAR in names:
+        if _is_published(folder, names):
             published += 1
             folders.clear()
             continue
@@ -65,6 +66,19 @@ def find(root: Path) -> tuple[dict[str, int], int, list[str]]:
                 path = Path(folder, name)
                 found[str(path)] = path.stat().st_size
     return found, published, strange
+
+
+def _is_published(folder: str, names: Sequence[str]) -> bool:
+    """True if the files of a folder are published ones: those of one folder are all, or none is."""
+    if LEGACY in names:
+        return True
+    name = next((name for name in names if name.endswith(".parquet")), None)
+    if name is None:
+        return False
+    try:
+        return footers.read(Path(folder, name)).text is not None
+    except (footers.ForeignFileError, OSError):
+        return False
 
 
 def _raise(error: OSError) -> None:

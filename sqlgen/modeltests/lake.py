@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
 
-from sqlgen.build import DATA_FILE
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.manifest import Manifest, Record
 from sqlgen.model import Model, ModelInput
@@ -21,10 +21,14 @@ from sqlgen.partitions import KEYS, Partition
 from sqlgen.project import Project
 from sqlgen.quoting import ident, literal, path_literal, quoted
 from sqlgen.rowwise import CLOCK
+from sqlgen.storage import Stat
 
 NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 DEFAULT_TIMES = "ms"
 _WHOLE = ("BIGINT", "INTEGER", "HUGEINT", "UBIGINT", "UINTEGER")
+ROWS_FILE = "rows.parquet"
+NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+"""The value that stands for NULL in the name of a folder."""
 _BROKEN = ("DOUBLE", "FLOAT", "DECIMAL")
 
 
@@ -77,18 +81,23 @@ class LakeWriter:
                 self._copy(bare, {}, folder / "rows.parquet")
 
     def _table(self, upstream: Model, rows: list[Row], columns: Mapping[str, str]) -> None:
-        manifest = Manifest(self.project.state / "manifest")
+        manifest = Manifest.below(self.project.state)
+        inner = upstream.inner_keys
         for where, inside in _grouped(rows, upstream.unit_keys):
-            path = self.project.lake / upstream.output.path / where.path / DATA_FILE
-            path.parent.mkdir(parents=True, exist_ok=True)
+            unit = self.project.lake / upstream.output.path / where.path
             if "seq" in columns and not any("seq" in row for row in inside):
                 inside = [row | {"seq": number} for number, row in enumerate(inside)]
-            self._copy(inside, columns, path)
-            size = path.stat().st_size
-            keys = upstream.output.partition_by
-            record = Record(
-                where.path, keys, "given", "", "", {}, rows=len(inside), bytes=size, files={DATA_FILE: size}
-            )
+            files: dict[str, Stat] = {}
+            for below, together in _by_folder(inside, inner):
+                path = unit / below / ROWS_FILE
+                path.parent.mkdir(parents=True, exist_ok=True)
+                keys = {*upstream.output.partition_by}
+                bare = [{name: value for name, value in row.items() if name not in keys} for row in together]
+                self._copy(bare, {name: kind for name, kind in columns.items() if name not in keys}, path)
+                files[str(path.relative_to(unit))] = Stat.of(path.stat())
+            types = {key: columns[key] for key in inner if key in columns}
+            keys_of = upstream.output.partition_by
+            record = Record(where.path, keys_of, "given", "", "", {}, rows=len(inside), files=files, types=types)
             manifest.add(upstream.name, record)
 
     def _copy(self, rows: list[Row], columns: Mapping[str, str], path: Path) -> None:
@@ -107,6 +116,15 @@ class LakeWriter:
             ) from None
         finally:
             lines.unlink()
+
+
+def _by_folder(rows: Iterable[Row], keys: Sequence[str]) -> list[tuple[str, list[Row]]]:
+    """Rows by the folder below their unit."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        values = (NULL_FOLDER if row.get(key) is None else quote(str(row[key]), safe="") for key in keys)
+        groups.setdefault("/".join(f"{key}={value}" for key, value in zip(keys, values, strict=True)), []).append(row)
+    return list(groups.items())
 
 
 def _grouped(rows: Iterable[Row], keys: Iterable[str]) -> list[tuple[Partition, list[Row]]]:

@@ -7,7 +7,6 @@ test shows is what a run publishes.
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import os
 import tempfile
@@ -19,7 +18,6 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sqlgen.engine import Engine
 from sqlgen.errors import Problem, SqlgenError
@@ -32,7 +30,9 @@ from sqlgen.modeltests.types import TypeBook
 from sqlgen.modeltests.values import Row
 from sqlgen.plan import Selection
 from sqlgen.project import Project
+from sqlgen.quoting import exact_path
 from sqlgen.runner import Settings
+from sqlgen.scope import Scan
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class _Bench:
         failed = [*report.errors, *(result.error for result in report.tasks if result.error)]
         if failed:
             return None, "\n".join(map(_without_sql, failed))
-        return _published(engine, case.model), ""
+        return _published(engine, case.model, self.connection), ""
 
     def _give(self, case: Case, writer: LakeWriter, place: ModelInput, rows: Sequence[Row]) -> None:
         entry = case.entry
@@ -156,16 +156,17 @@ def _in_folders(case: Case) -> Model:
     return dataclasses.replace(case.model, inputs=tuple(inputs))
 
 
-def _published(engine: Engine, model: Model) -> pa.Table | None:
+def _published(engine: Engine, model: Model, connection: duckdb.DuckDBPyConnection) -> pa.Table | None:
     """All rows of a table, partition after partition, as they stand in its files."""
     root = engine.project.lake / model.output.path
     records = sorted(engine.manifest.load(model.name).items())
     files = [root / unit.path / name for unit, record in records for name in sorted(record.files)]
-    tables = []
-    for file in files:
-        with contextlib.closing(pq.ParquetFile(file)) as parquet:
-            tables.append(parquet.read())
-    return pa.concat_tables(tables, promote_options="default") if tables else None
+    if not files:
+        return None
+    types = {key: kind for _, record in records for key, kind in record.types.items()}
+    scan = Scan(tuple(map(exact_path, files)), types=types)
+    with connection.cursor() as cursor:
+        return cursor.sql(engine.compiler(()).published_select(model.name, scan)).to_arrow_table()
 
 
 def _judged(case: Case, table: pa.Table | None, error: str, outcome: Outcome) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sqlgen.build import Builder
 from sqlgen.lock import run_lock
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, ETH, Scratch
 
@@ -101,7 +103,10 @@ def test_a_syntax_error(built: Scratch) -> None:
 def test_rows_of_another_partition_are_refused(built: Scratch) -> None:
     built.template("costs.sql.j2", COSTS.replace("    symbol,\n", "    'DOGE-USDT' AS symbol,\n"))
     error = built.run(code=1)["costs BTC-USDT 2026-01-01"]["error"]
-    assert "1 of 1 rows of the result belong to another partition" in error
+    assert (
+        "date=2026-01-01: a row of the result belongs to another partition: exchange=binance/symbol=DOGE-USDT/"
+        "date=2026-01-01. The template must keep exchange, symbol, date as the input has them" in error
+    )
     assert len(built.costs()) == 2
 
 
@@ -190,7 +195,7 @@ def test_the_system_refuses_while_publishing(
         raise OSError(code, os.strerror(code), "/lake/file")
 
     built.trades(BTC, DAY1, [200.0])
-    monkeypatch.setattr("sqlgen.storage.publish", refuse)
+    monkeypatch.setattr("sqlgen.swap.publish_file", refuse)
     fails(built, phrase, "what was published is unchanged")
 
 
@@ -198,7 +203,8 @@ def test_a_full_disk(built: Scratch) -> None:
     """DuckDB writes to a device that is always full."""
     built.trades(BTC, DAY1, [200.0])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sqlgen.build.DATA_FILE", "../../../../../../../../../../../../../dev/full")
+        real = Builder._target
+        patch.setattr(Builder, "_target", lambda *given: dataclasses.replace(real(*given), path="/dev/full"))
         fails(built, "The disk is full: free space and run again")
 
 
@@ -248,15 +254,23 @@ with mock.patch.object({module}, "{name}", kill), mock.patch.object(sys, "argv",
 
 @pytest.mark.parametrize("mode", ["overwrite", "append", "merge"])
 @pytest.mark.parametrize(
-    ("name", "before"), [("publish", True), ("publish", False), ("append_line", True), ("sync_tree", True)]
+    ("module", "name", "before"),
+    [
+        ("swap", "publish_file", True),
+        ("swap", "publish_file", False),
+        ("storage", "append_line", True),
+        ("storage", "sync", True),
+    ],
 )
-def test_killed_at_any_instant_the_next_run_completes(built: Scratch, mode: str, name: str, before: bool) -> None:
+def test_killed_at_any_instant_the_next_run_completes(
+    built: Scratch, mode: str, module: str, name: str, before: bool
+) -> None:
     del built.config["models"]["pairs"]
     extra = {"key": ["trade_id"], "order_by": ["seq"]} if mode == "merge" else {}
     built.model("costs", output={"mode": mode, **extra})
     built.run("--full-refresh")
     built.trades(BTC, DAY1, [200.0], name="more")
-    code = KILL.format(module="storage", name=name, before=before).replace("cli, storage", "cli, storage")
+    code = KILL.format(module=module, name=name, before=before)
     done = subprocess.run([sys.executable, "-c", code, str(built.file)], check=False, capture_output=True, text=True)
     assert done.returncode == -9, done.stderr
     built.run()

@@ -155,10 +155,12 @@ def test_removed_published_files_are_built_again(built: Scratch) -> None:
 
 
 def test_lost_state_is_taken_from_the_published_folders(built: Scratch) -> None:
+    before = {path: stat for path, stat in built.snapshot().items() if "/.sqlgen/" not in path}
     shutil.rmtree(built.lake / ".sqlgen")
-    results = built.run()
-    assert {result["status"] for result in results.values()} == {"recovered"}
     assert built.plan() == {}
+    assert built.run() == {}
+    assert before == {path: stat for path, stat in built.snapshot().items() if "/.sqlgen/" not in path}
+    assert (built.lake / ".sqlgen/manifest/costs.ndjson").exists()
 
 
 def test_full_refresh_builds_what_is_selected(built: Scratch) -> None:

@@ -15,7 +15,6 @@ from sqlgen.inventory import Inventory
 from sqlgen.model import Model
 from sqlgen.partitions import Partition
 from sqlgen.plan import Selection
-from sqlgen.states import STATE_FILE
 from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
 
 FOLDER = "out/costs/exchange=binance/symbol={}/date={}"
@@ -41,7 +40,7 @@ def before(project: Scratch, symbol: str = BTC) -> list[float | None]:
 
 
 def state_file(project: Scratch, symbol: str, date: str) -> Path:
-    return project.lake / FOLDER.format(symbol, date) / STATE_FILE
+    return project.state_file("costs", f"exchange=binance/symbol={symbol}/date={date}")
 
 
 def test_a_day_continues_where_the_day_before_ended(ledger: Scratch) -> None:
@@ -116,7 +115,7 @@ def test_a_damaged_state_is_built_again_and_never_used(ledger: Scratch, damage: 
     assert results["costs BTC-USDT 2026-01-02"]["status"] == "published"
     assert "costs BTC-USDT 2026-01-01" not in results
     assert before(ledger) == [None, 100.0, 101.0, 102.0, 103.0, 104.0]
-    assert path.read_bytes() == content
+    assert state_file(ledger, BTC, DAY2).read_bytes() == content
     assert ledger.run() == {}
 
 

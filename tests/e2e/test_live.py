@@ -19,10 +19,9 @@ import yaml
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.live import LateError, LiveModel, open_model
 from sqlgen.rowwise import RowError
-from sqlgen.states import STATE_FILE
-from tests.support.engine import ROOT, shipped_config, sqlgen
+from tests.support.engine import ROOT, published_file, shipped_config, sqlgen
 from tests.support.lakes import Row, read_rows
-from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
+from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch, state_files
 
 MIDNIGHT = int(dt.datetime.fromisoformat(f"{DAY2}T00:00:00+00:00").timestamp() * 1000)
 MINUTE = 60_000
@@ -48,6 +47,10 @@ class Played:
 
     def unit(self, date: str) -> Path:
         return self.folder / "lake" / HF.format(date)
+
+    def state_file(self, date: str) -> Path:
+        unit = self.unit(date)
+        return state_files(self.folder / "lake", "orderbook_hf")["/".join(unit.parts[-3:])]
 
     def open(self, **arguments: Any) -> LiveModel:
         return open_model(self.folder / "models.yaml", exchange="binance", symbol=BTC, **arguments)
@@ -116,7 +119,7 @@ def play(live: LiveModel, feed: Iterable[tuple[bool, Row]]) -> list[Row]:
 
 def published(folder: Path) -> list[Row]:
     """Rows in the order of their file, times as ns."""
-    table = pq.read_table(folder / "data_0.parquet", partitioning=None)
+    table = published_file(next(folder.glob("*.parquet")))
     return table.set_column(table.schema.get_field_index("ts"), "ts", table["ts"].cast(pa.int64())).to_pylist()
 
 
@@ -156,13 +159,12 @@ def test_a_day_whose_files_came_late_is_that_of_the_sorted_run(played: Played) -
 
 @pytest.mark.parametrize("date", [DAY1, DAY2])
 def test_the_state_is_that_of_the_run(played: Played, date: str) -> None:
-    assert played.states[date] == (played.unit(date) / STATE_FILE).read_bytes()
+    assert played.states[date] == played.state_file(date).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["", STATE_FILE])
-def test_it_goes_on_after_a_published_day(played: Played, name: str) -> None:
+def test_it_goes_on_after_a_published_day(played: Played) -> None:
     feed = played.events[DAY2][:60]
-    with played.open(state=played.unit(DAY1) / name) as live:
+    with played.open(state=played.unit(DAY1)) as live:
         found = play(live, feed)
     assert len(found) > 20
     same(found, played.rows[DAY2][: len(found)])

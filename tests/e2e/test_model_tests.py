@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlgen.modeltests.file import EXAMPLE
 from sqlgen.modeltests.values import python_rows
 from tests.features.made import MIDNIGHT, keyed
-from tests.support.engine import ROOT, Outcome, shipped_config, sqlgen
+from tests.support.engine import ROOT, Outcome, published_file, shipped_config, sqlgen
 from tests.support.lakes import write_rows
 from tests.support.scratch import LEDGER, Scratch
 
@@ -495,6 +495,5 @@ def test_what_a_model_gives_is_a_test_that_passes(
 
 def published(folder: Path) -> pa.Table:
     """A table in the order of its files."""
-    files = sorted(folder.rglob("*.parquet"))
-    tables = [pq.ParquetFile(file).read() for file in files]
+    tables = [published_file(file) for file in sorted(folder.rglob("*.parquet"))]
     return pa.concat_tables(tables or [pa.table({})], promote_options="default")

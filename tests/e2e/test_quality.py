@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.compare import same_tables
-from tests.support.engine import published, shipped_config, sqlgen
+from tests.support.engine import published, published_sql, shipped_config, sqlgen
 from tests.support.lakes import write_orderbook, write_trades
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, LEDGER, Scratch
 
@@ -72,8 +72,7 @@ def quarantine(project: Scratch, model: str = "costs") -> list[dict[str, Any]]:
     folder = project.lake / (project.config["models"][model]["output"]["path"] + "_quarantine")
     if not folder.exists():
         return []
-    files = f"read_parquet('{folder}/**/*.parquet', hive_partitioning = false)"
-    return list(duckdb.sql(f"SELECT * FROM {files} ORDER BY ALL").to_arrow_table().to_pylist())
+    return list(duckdb.sql(f"{published_sql(folder)} ORDER BY ALL").to_arrow_table().to_pylist())
 
 
 def found(result: dict[str, Any]) -> dict[str, int]:
@@ -534,7 +533,7 @@ def test_kernels_do_not_see_rows_that_are_left_out(single: Scratch) -> None:
     ]
     assert single.plan() == {}
     # A day that the checks emptied keeps its state: the day after it goes on from there.
-    assert (single.lake / "out/costs" / UNIT.replace(DAY1, DAY2) / "_kernels.state").is_file()
+    assert single.state_file("costs", UNIT.replace(DAY1, DAY2)).is_file()
 
 
 def test_trades_beside_the_rows_are_checked_too(tmp_path: Path) -> None:
@@ -605,23 +604,24 @@ def test_a_day_at_a_time_is_all_days_at_once(tmp_path: Path) -> None:
 
 def test_rows_from_elsewhere_go_to_the_same_table(tmp_path: Path) -> None:
     """What else a task does not publish: columns by name, the others NULL."""
+    from sqlgen.footers import Stamp
+    from sqlgen.manifest import Record
     from sqlgen.quarantine import Quarantine
     from sqlgen.templates import Library
 
-    shelf = Quarantine(Library(), tmp_path / "staged", tmp_path / "lake/q/date=x", tmp_path / "lake")
+    record = Record("date=2026-01-01", ("date",), "1", "", "", {})
+    unit = tmp_path / "lake/q" / record.unit
+    shelf = Quarantine(Library(), tmp_path / "staged", unit, tmp_path / "lake", Stamp("m", ".sqlgen", "", record))
     with duckdb.connect() as connection:
         select = "SELECT 'a.csv' AS file, 7 AS line, 'not readable' AS reason, '1;;' AS row"
         assert shelf.add(select, "v", connection, []) == 1
         assert shelf.add(f"{select} WHERE false", "v", connection, []) == 0
     shelf.publish()
     row = {"file": "a.csv", "line": 7, "reason": "not readable", "row": "1;;"}
-    keys = ("exchange", "symbol", "date", "source", "check_name", "reason", "ts", "seq", "file", "line", "row")
-    table = pq.read_table(tmp_path / "lake/q/date=x/v-0.parquet", partitioning=None)
+    keys = ("exchange", "symbol", "source", "check_name", "reason", "ts", "seq", "file", "line", "row")
+    table = pq.read_table(unit / "v-0.parquet", partitioning=None)
     assert table.to_pylist() == [{key: row.get(key) for key in keys}]
-    assert (str(table.schema.field("ts").type), str(table.schema.field("date").type)) == (
-        "timestamp[ns]",
-        "date32[day]",
-    )
+    assert str(table.schema.field("ts").type) == "timestamp[ns]"
 
 
 # Said to people
@@ -707,9 +707,9 @@ def test_live_is_refused_where_rows_are_left_out(single: Scratch) -> None:
 KILL = """
 import os, signal, sys
 from unittest import mock
-from sqlgen import cli, storage
+from sqlgen import cli, swap
 calls = 0
-real = {{name: getattr(storage, name) for name in ("publish", "remove")}}
+real = {{name: getattr(swap, name) for name in ("publish_file", "publish_folder", "remove")}}
 def killing(name):
     def kill(*args):
         global calls
@@ -721,8 +721,9 @@ def killing(name):
         real[name](*args)
     return kill
 with (
-    mock.patch.object(storage, "publish", killing("publish")),
-    mock.patch.object(storage, "remove", killing("remove")),
+    mock.patch.object(swap, "publish_file", killing("publish_file")),
+    mock.patch.object(swap, "publish_folder", killing("publish_folder")),
+    mock.patch.object(swap, "remove", killing("remove")),
     mock.patch.object(sys, "argv", ["sqlgen", "run", sys.argv[1], "--threads", "1"]),
 ):
     cli.main()

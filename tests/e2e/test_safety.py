@@ -268,7 +268,7 @@ def test_a_new_layout_that_fails_leaves_the_old_table(single: Scratch) -> None:
     (folder / "data.parquet").write_bytes(good)
     single.run("--full-refresh")
     assert prices(single) == [1.0, 2.0]
-    assert (single.lake / "out/costs/exchange=binance/date=2026-01-01/data_0.parquet").is_file()
+    assert list((single.lake / "out/costs/exchange=binance/date=2026-01-01").glob("*.parquet"))
     assert single.plan() == {}
 
 
@@ -283,31 +283,27 @@ def test_a_table_built_in_another_mode_is_not_appended_to(single: Scratch) -> No
 
 
 @pytest.mark.parametrize("mode", ["append", "merge"])
-def test_a_lost_record_stops_append_and_merge(single: Scratch, mode: str) -> None:
+def test_a_damaged_file_stops_append_and_merge(single: Scratch, mode: str) -> None:
     extra = {"key": ["trade_id"], "order_by": ["ts"]} if mode == "merge" else {}
     single.model("costs", output={"mode": mode, **extra})
     folder = single.trades(BTC, DAY1, [1.0], name="a")
     single.run()
     (folder / "a.parquet").unlink()
     single.trades(BTC, DAY1, [2.0], name="b")
-    (single.lake / "out/costs/exchange=binance/symbol=BTC-USDT/date=2026-01-01/_sqlgen.json").unlink()
+    file = next((single.lake / "out/costs").rglob("*.parquet"))
+    good = file.read_bytes()
+    file.write_bytes(good[:-20])
     results = single.run(code=1)
-    assert "_sqlgen.json is missing" in results["costs BTC-USDT 2026-01-01"]["error"]
+    assert "some published files are missing, damaged" in results["costs BTC-USDT 2026-01-01"]["error"]
+    file.write_bytes(good)
+    single.run()
+    assert prices(single) == [1.0, 2.0]
     outcome = single.sqlgen("run", "--full-refresh")
     assert (outcome.code, "--full-refresh would lose published rows" in outcome.out) == (1, True)
-    assert prices(single) == [1.0]
+    assert prices(single) == [1.0, 2.0]
     (single.lake / "out/costs").rename(single.folder / "moved")
     single.run("--full-refresh")
     assert prices(single) == [2.0]
-
-
-def test_files_of_others_are_not_replaced(single: Scratch) -> None:
-    single.trades(BTC, DAY1, [1.0])
-    theirs = single.lake / "out/costs/exchange=binance/symbol=BTC-USDT/date=2026-01-01/precious.parquet"
-    copy("SELECT 1 AS price", theirs)
-    results = single.run(code=1)
-    assert "holds files that sqlgen did not publish" in results["costs BTC-USDT 2026-01-01"]["error"]
-    assert theirs.exists()
 
 
 def test_merge_keeps_what_is_published_when_its_input_becomes_empty(single: Scratch) -> None:
@@ -382,9 +378,9 @@ def test_a_staged_file_that_vanishes_is_a_failure(single: Scratch, monkeypatch: 
     single.trades(BTC, DAY1, [1.0])
     single.run()
     single.trades(BTC, DAY1, [2.0])
-    monkeypatch.setattr("sqlgen.build.DATA_FILE", "../gone.parquet")
     real = Path.exists
-    monkeypatch.setattr(Path, "exists", lambda self: self.name != "gone.parquet" and real(self))
+    staged = lambda self: ".sqlgen/staging" in str(self) and self.suffix == ".parquet"  # noqa: E731
+    monkeypatch.setattr(Path, "exists", lambda self: not staged(self) and real(self))
     assert "has vanished" in single.run(code=1)["costs BTC-USDT 2026-01-01"]["error"]
     assert prices(single) == [1.0]
 
@@ -445,7 +441,7 @@ def test_where_the_lake_is_named_otherwise_nothing_is_stale(single: Scratch) -> 
 def test_a_published_file_that_is_gone_is_built_again(single: Scratch) -> None:
     single.trades(BTC, DAY1, [1.0])
     single.run()
-    next((single.lake / "out").rglob("data_0.parquet")).unlink()
+    next((single.lake / "out").rglob("*.parquet")).unlink()
     assert single.plan() == {"costs BTC-USDT 2026-01-01": "published files are missing"}
     single.run()
     assert prices(single) == [1.0]

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from sqlgen.sample import SampleSpec, write_sample
-from sqlgen.states import STATE_FILE
 from tests.support.compare import same_tables
-from tests.support.engine import shipped_config, sqlgen
+from tests.support.engine import published_file, shipped_config, sqlgen
+from tests.support.scratch import state_files
 
 BARS = ("volume_bars", "tick_bars", "dollar_bars")
 MODELS = ("orderbook_hf", "orderbook_bars", *BARS)
@@ -60,10 +60,14 @@ def assert_equal(lake: Path, other: Path) -> None:
             same_tables(ours, theirs)
         else:
             assert ours.equals(theirs), file
-    states = sorted(path.relative_to(other) for path in (other / "processed").rglob(STATE_FILE))
-    assert len(states) == 2 * 3 * 4
-    for state in states:
-        assert (lake / state).read_bytes() == (other / state).read_bytes(), state
+    states = 0
+    for model in ("orderbook_hf", *BARS):
+        ours, theirs = (state_files(folder, model) for folder in (lake, other))
+        assert {unit: path.read_bytes() for unit, path in ours.items()} == {
+            unit: path.read_bytes() for unit, path in theirs.items()
+        }
+        states += len(ours)
+    assert states == 2 * 3 * 4
 
 
 def test_day_by_day(raw: Path, at_once: Path, tmp_path: Path) -> None:
@@ -106,9 +110,9 @@ def test_bars_of_a_symbol_in_one_partition(raw: Path, at_once: Path, tmp_path: P
         files = sorted((lake / f"processed/ccxt/trades/{name}").rglob("*.parquet"))
         assert len(files) == 2
         for file in files:
-            whole = pq.read_table(file, partitioning=None)
+            whole = published_file(file)
             folder = at_once / file.parent.relative_to(lake)
-            days = [pq.read_table(day, partitioning=None) for day in sorted(folder.rglob("*.parquet"))]
+            days = [published_file(day) for day in sorted(folder.rglob("*.parquet"))]
             assert len(days) == 3
             assert whole.equals(pa.concat_tables(days)), file
 

@@ -18,7 +18,7 @@
 --              count = []
 -- lookback:    300 s
 -- publishes:   processed/ccxt/orderbook/book_1s (overwrite), by exchange, symbol, date
--- fingerprint: de6d882eefe91ff9052095e1
+-- fingerprint: 1eabe171fec4bfc7920ff079
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -39,14 +39,16 @@ COPY (
             ofi,
             row_number() OVER () AS input_row
         FROM (
-            SELECT *
+            SELECT
+                exchange, symbol, date,
+                * EXCLUDE (exchange, symbol, date)
             FROM read_parquet(
                 [
                     'lake/processed/ccxt/orderbook/hf/**/*.parquet'
                 ],
                 union_by_name = true,
-                hive_partitioning = true,
-                hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+                hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE},
+                hive_partitioning = TRUE
             )
         )
     ),
@@ -158,6 +160,5 @@ COPY (
     COMPRESSION_LEVEL 3,
     ROW_GROUP_SIZE 50000,
     PARTITION_BY (exchange, symbol, date),
-    WRITE_PARTITION_COLUMNS true,
     OVERWRITE true
 );

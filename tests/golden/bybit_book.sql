@@ -327,6 +327,5 @@ COPY (
     COMPRESSION zstd,
     COMPRESSION_LEVEL 3,
     PARTITION_BY (exchange, symbol, date),
-    WRITE_PARTITION_COLUMNS true,
     OVERWRITE true
 );

@@ -10,7 +10,7 @@
 --              emit_open_bars = False
 -- lookback:    300 s
 -- publishes:   processed/ccxt/orderbook/bars (overwrite), by exchange, symbol, date
--- fingerprint: 9b4c5dd74cb8e840f70325ac
+-- fingerprint: aef42728155310b06144be42
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -18,14 +18,16 @@
 
 COPY (
     WITH hf AS (
-        SELECT *
+        SELECT
+            exchange, symbol, date,
+            * EXCLUDE (exchange, symbol, date)
         FROM read_parquet(
             [
                 'lake/processed/ccxt/orderbook/hf/**/*.parquet'
             ],
             union_by_name = true,
-            hive_partitioning = true,
-            hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+            hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE},
+            hive_partitioning = TRUE
         )
     ),
     snapshots AS (
@@ -158,6 +160,5 @@ COPY (
     COMPRESSION_LEVEL 3,
     ROW_GROUP_SIZE 50000,
     PARTITION_BY (exchange, symbol, date),
-    WRITE_PARTITION_COLUMNS true,
     OVERWRITE true
 );

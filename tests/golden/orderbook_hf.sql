@@ -1451,6 +1451,5 @@ COPY (
     COMPRESSION_LEVEL 3,
     ROW_GROUP_SIZE 30720,
     PARTITION_BY (exchange, symbol, date),
-    WRITE_PARTITION_COLUMNS true,
     OVERWRITE true
 );

@@ -203,6 +203,5 @@ COPY (
     COMPRESSION_LEVEL 3,
     ROW_GROUP_SIZE 50000,
     PARTITION_BY (exchange, symbol, date),
-    WRITE_PARTITION_COLUMNS true,
     OVERWRITE true
 );

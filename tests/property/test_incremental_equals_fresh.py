@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sqlgen.states import STATE_FILE
-from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
+from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch, state_files
 
 SYMBOLS = st.sampled_from((BTC, ETH))
 DAYS = st.sampled_from((DAY1, DAY2, DAY3))
@@ -49,10 +48,10 @@ class Lake(RuleBasedStateMachine):
 
     @rule(symbol=SYMBOLS, day=DAYS, content=st.sampled_from((None, b"", b"sqlgen kernel state 1")))
     def damage_a_kernel_state(self, symbol: str, day: str, content: bytes | None) -> None:
-        path = self.project.lake / f"out/costs/exchange=binance/symbol={symbol}/date={day}" / STATE_FILE
-        if path.exists() and content is None:
+        path = state_files(self.project.lake, "costs").get(f"exchange=binance/symbol={symbol}/date={day}")
+        if path is not None and content is None:
             path.unlink()
-        elif path.exists() and content is not None:
+        elif path is not None and content is not None:
             path.write_bytes(content)
 
     @precondition(lambda self: self.dirty)

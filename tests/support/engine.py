@@ -20,6 +20,7 @@ import yaml
 
 from sqlgen import cli
 
+HIVE = ("exchange", "symbol", "date")
 ROOT = Path(__file__).resolve().parents[2]
 
 # The commands' parameters are worked out once, not for each command that a test gives.
@@ -92,10 +93,27 @@ def run_model(lake: Path, model: str, **options: Any) -> pa.Table:
 
 
 def published(folder: Path) -> pa.Table:
-    """A published table, ordered by its keys and its time."""
+    """A published table, ordered by its keys and its time; the columns that its folders name come first."""
     with duckdb.connect() as connection:
-        table = f"read_parquet('{folder}/**/*.parquet', hive_partitioning = false)"
-        columns = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()]
+        table = published_sql(folder)
+        columns = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
         keys = ("exchange", "symbol", "date", "ts", "seq", "bar_id", "bar_seconds", "bar_start")
         order = [name for name in keys if name in columns]
-        return connection.sql(f"SELECT * FROM {table} ORDER BY {', '.join(order)}").to_arrow_table()
+        return connection.sql(f"{table} ORDER BY {', '.join(order)}").to_arrow_table()
+
+
+def published_file(file: Path) -> pa.Table:
+    """The rows of one published file in their order, with the columns that its folders name."""
+    with duckdb.connect() as connection:
+        return connection.sql(published_sql(file)).to_arrow_table()
+
+
+def published_sql(folder: Path) -> str:
+    """A SELECT of all rows of a published table, or of one file, by the hive convention alone."""
+    file = folder if folder.is_file() else next(iter(sorted(folder.rglob("*.parquet"))), folder)
+    keys = [part.partition("=")[0] for part in file.parts if "=" in part]
+    types = ", ".join(f"{key}: {'DATE' if key == 'date' else 'VARCHAR'}" for key in keys if key in HIVE)
+    first = f"{', '.join(keys)}, * EXCLUDE ({', '.join(keys)})" if keys else "*"
+    files = folder if folder.is_file() else f"{folder}/**/*.parquet"
+    how = f", hive_types = {{{types}}}" if types else ""
+    return f"SELECT {first} FROM read_parquet('{files}', hive_partitioning = {str(bool(keys)).lower()}{how})"

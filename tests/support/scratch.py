@@ -146,6 +146,10 @@ class Scratch:
     def raw(self, symbol: str, date: str) -> Path:
         return self.lake / f"raw/ccxt/trades/exchange=binance/symbol={symbol}/date={date}"
 
+    def state_file(self, model: str, unit: str) -> Path:
+        """The kernel state after a published partition."""
+        return state_files(self.lake, model)[unit]
+
     def sqlgen(self, command: str, *arguments: object) -> Outcome:
         return sqlgen(command, self.file, *arguments)
 
@@ -174,6 +178,15 @@ class Scratch:
             for path in self.folder.rglob("*")
             if path.is_file()
         }
+
+
+def state_files(lake: Path, model: str) -> dict[str, Path]:
+    """Partition -> the kernel state after it: one each."""
+    root = lake / ".sqlgen/kernels" / model
+    files = sorted(root.rglob("*.state"))
+    found = {str(path.parent.relative_to(root)): path for path in files}
+    assert len(found) == len(files), files
+    return found
 
 
 def label(model: str, partition: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen import project, storage
+from sqlgen import project, storage, swap
 from sqlgen.errors import UsageError
 from sqlgen.manifest import Manifest, Record
 from sqlgen.partitions import Partition, hive_pairs, partition_of
@@ -107,13 +107,13 @@ def test_publish_swaps_whole_folders(tmp_path: Path) -> None:
     for content in ("old", "new"):
         staged.mkdir()
         (staged / content).write_text(content)
-        storage.publish(staged, target)
+        swap.publish_folder(staged, target)
         assert [path.name for path in target.iterdir()] == [content]
         assert not staged.exists()
 
 
 def test_publish_without_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "_renameat2", None)
+    monkeypatch.setattr(swap, "_renameat2", None)
     test_publish_swaps_whole_folders(tmp_path)
 
 
@@ -198,16 +198,20 @@ LAYERS = [
     "captured",
     "scope",
     "predicates",
+    "unitsql",
     "compiler",
     "sealed",
     "walk",
     "storage",
+    "swap",
     "states",
     "signs",
     "listing",
     "manifest",
+    "footers",
     "plan",
     "histories",
+    "tables",
     "staleness",
     "deletions",
     "inventory",
@@ -238,6 +242,7 @@ LAYERS = [
     "survey",
     "rowkeys",
     "quarantine",
+    "publication",
     "inspection",
     "inputs",
     "build",

@@ -1,0 +1,318 @@
+"""What sqlgen did not publish is never replaced or removed; what it did publish is known without the state folder."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+from sqlgen import footers, swap
+from sqlgen.engine import Engine
+from tests.e2e.test_safety import PASS, copy, prices
+from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
+
+UNIT = f"exchange=binance/symbol={BTC}/date={DAY1}"
+
+
+@pytest.fixture
+def single(scratch: Scratch) -> Scratch:
+    """One model, ``costs``, that passes trades on; a partition of it is published."""
+    del scratch.config["models"]["pairs"]
+    scratch.template("costs.sql.j2", PASS)
+    scratch.save()
+    scratch.trades(BTC, DAY1, [1.0])
+    scratch.run()
+    return scratch
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(project: Scratch, *phrases: str, model: str = "costs") -> None:
+    """No way of running touches the table; ``plan`` and each run say why."""
+    folder = project.lake / project.config["models"][model]["output"]["path"]
+    before = content(folder)
+    plan = project.sqlgen("plan", "--select", model)
+    outcomes = [project.sqlgen("run", "--select", model, *more) for more in ((), ("--full-refresh",), ("--prune",))]
+    for outcome in (plan, *outcomes):
+        for phrase in (f"model '{model}'", *phrases, "neither replaced nor removed"):
+            assert phrase in outcome.out, outcome.out
+    assert [outcome.code for outcome in outcomes] == [1, 1, 1]
+    assert content(folder) == before
+
+
+def copies(folder: Path, times: int) -> None:
+    for number in range(times):
+        (folder / f"note {number}.csv").write_text("mine")
+
+
+# Files of others
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["data.csv", "deep/er/data.csv", f"{UNIT}/precious.parquet", f"{UNIT}/notes.txt", "exchange=x/data_0.parquet"],
+)
+def test_a_file_in_the_folder_of_a_table(single: Scratch, place: str) -> None:
+    path = single.lake / "out/costs" / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        copy("SELECT 1 AS price", path)
+    else:
+        path.write_text("a,b\n1,2\n")
+    single.trades(BTC, DAY1, [1.0, 2.0])
+    refused(single, str(path))
+    path.unlink()
+    single.run()
+    assert prices(single) == [1.0, 2.0]
+
+
+def test_a_new_path_over_a_folder_of_the_user(single: Scratch) -> None:
+    folder = single.lake / "mine"
+    copy("SELECT 1 AS price", folder / UNIT / "data_0.parquet")
+    copies(folder, 7)
+    single.model("costs", output={"path": "mine"})
+    refused(single, str(folder / UNIT / "data_0.parquet"), "and 5 more", "another output.path")
+
+
+def test_a_file_that_took_the_name_of_a_published_one(single: Scratch) -> None:
+    [file] = (single.lake / "out/costs" / UNIT).iterdir()
+    copy("SELECT 1 AS price", file)
+    refused(single, f"{file.name} (sqlgen did not write it)")
+
+
+def test_a_copy_of_a_published_file(single: Scratch) -> None:
+    """Readers see its rows twice."""
+    [file] = (single.lake / "out/costs" / UNIT).iterdir()
+    shutil.copy(file, file.with_name("backup.parquet"))
+    refused(single, "backup.parquet (it is a copy of a published file)")
+    file.with_name("backup.parquet").unlink()
+    shutil.copytree(file.parent, file.parent.with_name("date=2026-01-09"))
+    refused(single, f"date=2026-01-09/{file.name} (it is a copy of a published file)")
+
+
+def test_hidden_files_stay(single: Scratch) -> None:
+    hidden = [single.lake / "out/costs" / place for place in (".DS_Store", f"{UNIT}/.nfs01", f"{UNIT}/_SUCCESS")]
+    for path in hidden:
+        path.write_text("x")
+    folder = single.trades(BTC, DAY1, [2.0])
+    single.run()
+    assert prices(single) == [2.0]
+    assert all(path.exists() for path in hidden)
+    single.model("costs", output={"partition_by": ["exchange", "date"]})
+    single.run("--full-refresh")
+    assert prices(single) == [2.0]
+    assert all(path.exists() for path in hidden)
+    shutil.rmtree(folder)
+    single.run("--prune")
+    assert [str(path.relative_to(single.lake)) for path in single.lake.rglob("*.parquet")] == []
+    assert all(path.exists() for path in hidden)
+
+
+def test_a_file_that_comes_while_a_run_works(single: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = single.lake / "out/costs" / UNIT / "precious.parquet"
+    single.trades(BTC, DAY1, [2.0])
+    read = footers.read
+    monkeypatch.setattr(footers, "read", lambda path: (copy("SELECT 1 AS x", theirs), read(path))[1])
+    results = single.run(code=1)
+    monkeypatch.undo()
+    error = results[f"costs {BTC} {DAY1}"]["error"]
+    assert f"{theirs} (sqlgen did not write it)" in error
+    assert theirs.exists()
+    theirs.unlink()
+    assert prices(single) == [1.0]
+
+
+def test_two_projects_with_one_path(single: Scratch) -> None:
+    other = Scratch(single.folder.parent / "other", dict(single.config))
+    other.template("costs.sql.j2", PASS)
+    other.config = single.config | {"lake": str(single.lake), "state": "elsewhere"}
+    other.save()
+    single.trades(BTC, DAY2, [2.0])
+    outcome = other.sqlgen("run", "--full-refresh")
+    assert outcome.code == 1
+    assert "model 'costs' of the project with the state folder '.sqlgen' published it" in outcome.out
+    assert prices(single) == [1.0]
+    shutil.rmtree(single.lake / ".sqlgen/manifest")  # nobody knows of it any more
+    assert set(other.run()) == {f"costs {BTC} {DAY2}"}
+    assert prices(single) == [1.0, 2.0]
+
+
+def test_a_table_of_another_model_that_is_still_there(single: Scratch) -> None:
+    single.config["models"]["second"] = single.config["models"]["costs"] | {"output": {"path": "out/second"}}
+    single.save()
+    single.run()
+    single.config["models"]["costs"]["output"] = {"path": "out/second"}
+    single.config["models"]["second"]["output"] = {"path": "out/costs"}
+    single.save()
+    refused(single, "model 'second' published it")
+
+
+def test_a_model_that_is_renamed_takes_its_table_over(single: Scratch) -> None:
+    single.config["models"]["trades"] = single.config["models"].pop("costs")
+    single.save()
+    assert single.run() == {}
+    single.trades(BTC, DAY1, [1.0, 2.0])
+    assert set(single.run()) == {f"trades {BTC} {DAY1}"}
+    assert prices(single, "trades") == [1.0, 2.0]
+
+
+def test_a_table_of_an_earlier_version(single: Scratch) -> None:
+    folder = single.lake / "out/costs" / UNIT
+    copy("SELECT 1 AS price", folder / "data_0.parquet")
+    (folder / "_sqlgen.json").write_text("{}")
+    refused(single, "An earlier version of sqlgen published this table: move its folder away")
+
+
+def test_files_beside_quarantined_rows(single: Scratch) -> None:
+    single.model("costs", checks=[{"check": "range", "columns": "price", "max": 5, "on_fail": "quarantine"}])
+    single.trades(BTC, DAY1, [1.0, 9.0])
+    single.run()
+    theirs = single.lake / "out/costs_quarantine" / UNIT / "mine.parquet"
+    assert len(list(theirs.parent.iterdir())) == 1
+    copy("SELECT 1 AS price", theirs)
+    refused(single, str(theirs))
+    assert theirs.exists()
+
+
+# Without the state folder
+
+
+def forget(project: Scratch) -> None:
+    shutil.rmtree(project.lake / ".sqlgen")
+
+
+@pytest.mark.parametrize("mode", ["overwrite", "append", "merge"])
+def test_a_lake_tells_what_is_there(single: Scratch, mode: str) -> None:
+    """The state is gone: nothing is built again, an orphan is known, and a new file is added once."""
+    extra = {"key": ["trade_id"], "order_by": ["ts"]} if mode == "merge" else {}
+    single.model("costs", output={"mode": mode, **extra})
+    single.trades(BTC, DAY1, [1.0], name="a")
+    folder = single.trades(ETH, DAY1, [5.0])
+    single.run("--full-refresh")
+    before = content(single.lake / "out")
+    forget(single)
+    assert single.plan() == {}
+    shutil.rmtree(folder)
+    plan = single.sqlgen("plan", "--json", "--prune").json["tasks"]
+    assert [(task["action"], task["reason"]) for task in plan] == [("remove", "all its inputs are gone (--prune)")]
+    assert content(single.lake / "out") == before
+    single.trades(BTC, DAY1, [3.0], name="b")
+    assert set(single.run("--prune")) == {f"costs {BTC} {DAY1}", f"costs {ETH} {DAY1}"}
+    assert prices(single) == [1.0, 1.0, 3.0]
+    forget(single)
+    assert single.run() == {}
+
+
+def test_a_new_layout_without_the_state_folder(single: Scratch) -> None:
+    single.trades(ETH, DAY1, [2.0])
+    single.run()
+    forget(single)
+    single.model("costs", output={"partition_by": ["exchange", "date"]})
+    outcome = single.sqlgen("run")
+    assert outcome.code == 1
+    assert "is published by (exchange, symbol, date)" in outcome.out
+    assert prices(single) == [1.0, 2.0]
+    single.run("--full-refresh")
+    assert prices(single) == [1.0, 2.0]
+    assert single.plan() == {}
+
+
+@pytest.mark.parametrize("put_back", [False, True])
+def test_killed_while_a_new_layout_is_swapped_in(
+    single: Scratch, monkeypatch: pytest.MonkeyPatch, put_back: bool
+) -> None:
+    single.trades(ETH, DAY1, [2.0])
+    single.run()
+    old = dict(single.config["models"]["costs"]["output"])
+    single.model("costs", output={"partition_by": ["exchange", "date"]})
+    real = swap.publish_folder
+
+    def kill(staged: Path, target: Path) -> None:
+        real(staged, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(swap, "publish_folder", kill)
+    assert single.sqlgen("run", "--full-refresh").code == 130
+    monkeypatch.undo()
+    assert prices(single) == [1.0, 2.0]
+    if put_back:
+        single.config["models"]["costs"]["output"] = old
+        single.save()
+        outcome = single.sqlgen("run")
+        assert (outcome.code, "is published by (exchange, date)" in outcome.out) == (1, True)
+        single.run("--full-refresh")
+    else:
+        assert single.run() == {}
+    assert prices(single) == [1.0, 2.0]
+    assert single.plan() == {}
+
+
+def test_kernels_without_the_state_folder(scratch: Scratch) -> None:
+    """Nothing is built again until a new day needs the state."""
+    scratch.kernel(LEDGER)
+    scratch.model("costs", udfs=["ledger"])
+    for day, price in ((DAY1, 1.0), (DAY2, 2.0)):
+        scratch.trades(BTC, day, [price])
+    scratch.run()
+    shutil.rmtree(scratch.lake / ".sqlgen/manifest")
+    assert scratch.plan() == {}
+    forget(scratch)
+    assert scratch.plan() == {}
+    assert scratch.run() == {}
+    scratch.trades(BTC, DAY3, [3.0])
+    assert set(scratch.run("--select", "costs")) == {f"costs {BTC} {day}" for day in (DAY1, DAY2, DAY3)}
+    assert scratch.table("costs")["before"].to_pylist() == [None, 1.0, 2.0]
+
+
+def test_quarantined_rows_without_the_state_folder(single: Scratch) -> None:
+    single.model("costs", checks=[{"check": "range", "columns": "price", "max": 5, "on_fail": "quarantine"}])
+    single.trades(BTC, DAY1, [1.0, 9.0])
+    single.run()
+    forget(single)
+    assert single.plan() == {}
+    assert single.run() == {}
+    single.trades(BTC, DAY1, [1.0, 2.0])
+    single.run()
+    assert not (single.lake / "out/costs_quarantine").exists()
+
+
+def test_the_same_size_does_not_deceive(single: Scratch) -> None:
+    """A file of the same size that is put in the place of a published one is another file."""
+    [file] = (single.lake / "out/costs" / UNIT).iterdir()
+    old = file.read_bytes()
+    single.trades(BTC, DAY1, [7.0])
+    single.run()
+    [new] = (single.lake / "out/costs" / UNIT).iterdir()
+    assert len(old) == new.stat().st_size
+    new.write_bytes(old)
+    refused(single, "it is a copy of a published file")
+    new.rename(file)
+    assert list(single.plan()) == [f"costs {BTC} {DAY1}"]
+    single.run()
+    assert prices(single) == [7.0]
+
+
+def test_a_lake_that_is_copied_without_times(single: Scratch) -> None:
+    out = single.lake / "out"
+    shutil.copytree(out, single.lake / "again", copy_function=shutil.copyfile)
+    shutil.rmtree(out)
+    (single.lake / "again").rename(out)
+    assert single.plan() == {}
+    assert single.run() == {}
+
+
+def test_texts_in_footers_are_data(single: Scratch) -> None:
+    symbol = "O'REILLY\"/x\n\u2028;--"
+    single.trades(BTC, DAY1, [1.0])
+    folder = single.lake / "raw/ccxt/trades/exchange=binance"
+    (folder / f"symbol={BTC}").rename(folder / f"symbol={urllib.parse.quote(symbol, safe='')}")
+    single.run("--prune")
+    assert single.table("costs")["symbol"].to_pylist() == [symbol]
+    forget(single)
+    assert single.run() == {}
+    [record] = Engine.open(single.file).table("costs").records.values()
+    assert record.partition["symbol"] == symbol

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -116,6 +117,8 @@ class Builder:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         want = dataclasses.replace(task.want, build=new_build(), run_id=self.run_id, published_at=now)
         model = self.project.models[task.model]
+        if old is not None and model.output.mode == "merge":
+            want = dataclasses.replace(want, sources=self._merged_sources(task, want))
         bench = self._bench(task, self._stamp(task, want), connection, sql, notes)
         try:
             state = None
@@ -128,6 +131,15 @@ class Builder:
             return self._publish(task, want, state, bench)
         finally:
             bench.clear()
+
+    def _merged_sources(self, task: Task, want: Record) -> dict[str, list[list[Any]]]:
+        """All input files whose rows have been merged, also those that are gone."""
+        known = self.planner.tables[task.model].sources(task.unit)
+        now = {name: {file[0]: file for file in files} for name, files in want.sources.items()}
+        return {
+            name: list(({file[0]: list(file) for file in known.get(name, [])} | now.get(name, {})).values())
+            for name in {**known, **now}
+        }
 
     def _stamp(self, task: Task, record: Record) -> Stamp:
         return Stamp(task.model, self.planner.tables[task.model].reader.owner, "", record)

@@ -93,8 +93,8 @@ class Compiler:
 
     def _compile(self, model: Model) -> CompiledModel:
         parts = self._parts(model, self.whole_lake(model))
-        # Where the lake lies, and how its folders are called, is no part of what the table is. Types of partition columns
-        # are known only once there are files.
+        # Where the lake lies, and how its folders are called, is no part of what the table is. The types of partition
+        # columns are known only once there are files.
         plain = {name: dataclasses.replace(layout, odd=False) for name, layout in self.layouts.items()}
         scope = Compiler(self.project, plain, self.empty).whole_lake(model)
         same = plain == self.layouts and not any(self.types.values())

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from sqlgen import checksql
+from sqlgen import checksql, storage
 from sqlgen.adapters import advice
 from sqlgen.checksql import Checked, Place
 from sqlgen.compiler import Compiler
@@ -209,8 +209,7 @@ class Inspection:
             return into
         folder = self.aside / self.unit.path
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder if self.model.inner_keys else folder / Path(into.path).name
-        return dataclasses.replace(into, path=str(path))
+        return dataclasses.replace(into, path=str(folder if self.model.inner_keys else folder / Path(into.path).name))
 
     def settle(self, into: Target, stem: str, old: Scan | None = None) -> None:
         """Check what was written to :meth:`first`, and stage what stays; for mode merge, merged with ``old``."""
@@ -226,14 +225,8 @@ class Inspection:
         elif lost:
             self.execute(self.compiler.copy_checked(self.model, self._table(scan), into))
         else:
-            self._stage(files, written, Path(into.path))
+            storage.move(files, written, Path(into.path))
         shutil.rmtree(self.aside, ignore_errors=True)
-
-    def _stage(self, files: Sequence[Path], written: Path, target: Path) -> None:
-        for file in files:
-            place = target / file.relative_to(written) if written.is_dir() else target
-            place.parent.mkdir(parents=True, exist_ok=True)
-            file.rename(place)
 
     def _table(self, scan: Scan) -> str:
         """The rows of files that lie as published ones do."""

@@ -95,6 +95,14 @@ def make_folders(folder: Path) -> None:
         sync(new.parent)
 
 
+def move(files: Iterable[Path], source: Path, target: Path) -> None:
+    """Move files below ``source`` to the same places below ``target``; or the file ``source`` to ``target``."""
+    for file in files:
+        place = target / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(place)
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """The same file under a second name, by a hard link where the file system has them."""
     try:

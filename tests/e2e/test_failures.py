@@ -195,7 +195,7 @@ def test_the_system_refuses_while_publishing(
         raise OSError(code, os.strerror(code), "/lake/file")
 
     built.trades(BTC, DAY1, [200.0])
-    monkeypatch.setattr("sqlgen.swap.publish_file", refuse)
+    monkeypatch.setattr("sqlgen.swap.publish_folder", refuse)
     fails(built, phrase, "what was published is unchanged")
 
 
@@ -256,8 +256,8 @@ with mock.patch.object({module}, "{name}", kill), mock.patch.object(sys, "argv",
 @pytest.mark.parametrize(
     ("module", "name", "before"),
     [
-        ("swap", "publish_file", True),
-        ("swap", "publish_file", False),
+        ("swap", "publish", True),
+        ("swap", "publish", False),
         ("storage", "append_line", True),
         ("storage", "sync", True),
     ],
@@ -270,6 +270,9 @@ def test_killed_at_any_instant_the_next_run_completes(
     built.model("costs", output={"mode": mode, **extra})
     built.run("--full-refresh")
     built.trades(BTC, DAY1, [200.0], name="more")
+    if (name, mode) == ("publish", "append"):
+        name = "publish_file"  # which adds it to what is there
+    name = {"publish": "publish_folder"}.get(name, name)
     code = KILL.format(module=module, name=name, before=before)
     done = subprocess.run([sys.executable, "-c", code, str(built.file)], check=False, capture_output=True, text=True)
     assert done.returncode == -9, done.stderr

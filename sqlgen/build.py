@@ -6,7 +6,6 @@ import dataclasses
 import datetime as dt
 import hashlib
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,10 @@ from sqlgen.publication import Publisher
 from sqlgen.quality import Count
 from sqlgen.quarantine import Quarantine
 from sqlgen.quoting import exact_path
-from sqlgen.reads import Looks, Reads
+from sqlgen.reads import Reads
 from sqlgen.report import Status
 from sqlgen.scope import Scan, Scope
+from sqlgen.staging import Bench, kept
 from sqlgen.statements import Target
 from sqlgen.states import Snapshot, StateError, StateStore
 from udfs.chain import Chain
@@ -48,27 +48,6 @@ class Built:
     record: Record | None
     rows_in: int = 0
     checks: tuple[Count, ...] = ()
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What one task works with, as long as it lasts."""
-
-    staged: Path
-    """Folder of what it will publish."""
-    landing: Landing
-    inspection: Inspection
-    notes: list[str]
-    """For the user, in the order in which they came up; the report keeps them also where the task fails."""
-    looks: Looks
-    """Source files before they are read."""
-    stamp: Stamp
-    """For the footers of what is staged."""
-
-    def clear(self) -> None:
-        self.landing.clear()
-        self.inspection.discard()
-        shutil.rmtree(self.staged, ignore_errors=True)
 
 
 @dataclass
@@ -191,14 +170,6 @@ class Builder:
         target = self.quarantine_root(task.model) / task.unit.path
         return Quarantine(self.project.library, self._aside(task, "quarantine"), target, self.project.lake, stamp)
 
-    def _target(self, bench: Bench, model: Model, stem: str, types: Mapping[str, str]) -> Target:
-        """Where a COPY stages files whose names begin with ``stem``."""
-        stamp = dataclasses.replace(bench.stamp, stem=stem)
-        if types:
-            stamp = dataclasses.replace(stamp, record=dataclasses.replace(stamp.record, types=dict(types)))
-        path = bench.staged if model.inner_keys else bench.staged / f"{stem}.parquet"
-        return Target(str(path), stamp.record.partition, stem, stamp.to_json(), types)
-
     def _types(self, model: Model, scope: Scope, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         """SQL types of the partition columns below a unit."""
         if not model.inner_keys:
@@ -223,11 +194,11 @@ class Builder:
         model = self.project.models[task.model]
         scope = self.inputs.scope(task, bench.landing)
         if scope is None:
-            return want if old is None else _kept(want, old, old.build)
+            return want if old is None else kept(want, old, old.build)
         self._inspect(task, bench, want.build)
         inspection = bench.inspection
         types = self._types(model, scope, inspection.connection)
-        into = self._target(bench, model, f"data_{want.build}", types)
+        into = bench.target(f"data_{want.build}", types)
         published = self._scan(task, old) if old is not None and old.files else None
         inspection.execute(self.planner.compiler.copy(model, scope, inspection.first(into), published))
         inspection.settle(into, want.build, published)
@@ -254,7 +225,7 @@ class Builder:
 
         def statement(connection: duckdb.DuckDBPyConnection) -> str:
             types = self._types(model, scope, connection)
-            staged.append(self._target(bench, model, f"data_{want.build}", types))
+            staged.append(bench.target(f"data_{want.build}", types))
             return compiler.copy(model, scope, inspection.first(staged[-1]))
 
         statements = Statements(compiler.feed(model, scope), compiler.trades(model, scope), statement)
@@ -290,7 +261,7 @@ class Builder:
             if model.inner_keys:
                 self._link(task, old, bench.staged)
             inspection.quarantine.keep(old.quarantine)
-            want = _kept(want, old, want.build)
+            want = kept(want, old, want.build)
         part = task.slices[0]
         done = old.contributed if old is not None else ()
         for number, file in enumerate(new_files(part.files, done, self.planner.deletions)):
@@ -302,7 +273,7 @@ class Builder:
             mine = dataclasses.replace(
                 want, contributed=((file.path, file.size, file.mtime_ns),), sources={part.name: [list(file)]}
             )
-            into = self._target(_stamped(bench, mine), model, stem, types)
+            into = bench.stamped(mine).target(stem, types)
             self._inspect(alone, bench, stem)
             inspection.execute(self.planner.compiler.copy(model, scope, inspection.first(into)))
             inspection.settle(into, stem)
@@ -335,17 +306,6 @@ class Builder:
             decoded = landing.decoded.get(part.ref, {})
             return sum(decoded[file].lines for file in current if file in decoded)
         return parquet_rows(landing.connection, [str(self.project.lake / file.path) for file in current])
-
-
-def _kept(want: Record, old: Record, build: str) -> Record:
-    """A record that begins with the files of an older one."""
-    return dataclasses.replace(
-        want, files=old.files, rows=old.rows, schema=old.schema, types=old.types, quarantine=old.quarantine, build=build
-    )
-
-
-def _stamped(bench: Bench, record: Record) -> Bench:
-    return dataclasses.replace(bench, stamp=dataclasses.replace(bench.stamp, record=record))
 
 
 def _short(text: str) -> str:

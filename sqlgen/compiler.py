@@ -25,7 +25,7 @@ from sqlgen.patterns import PathPattern
 from sqlgen.predicates import input_predicate
 from sqlgen.project import Project
 from sqlgen.quality import KEPT, identity, removing
-from sqlgen.quoting import bare, exact_path, ident
+from sqlgen.quoting import bare, exact_path
 from sqlgen.scope import EDGES, Edge, Layout, Scan, Scope
 from sqlgen.statements import (
     KERNEL_ROWS,
@@ -37,7 +37,7 @@ from sqlgen.statements import (
     indent,
 )
 from sqlgen.templates import Csv
-from sqlgen.unitsql import merged, of_unit
+from sqlgen.unitsql import merged, narrowed, of_unit, only
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
 
@@ -169,9 +169,9 @@ class Compiler:
         """The SELECT of a model over a scope, before its own checks."""
         over = model.header.kernels_over
         if model.chain is not None and over is None:
-            return _narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, None)
+            return narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, None)
         given = {over: f"SELECT *\nFROM {KERNEL_ROWS}"} if over is not None else {}
-        return _narrowed(self._template(model, scope, given), model, scope.emit)
+        return narrowed(self._template(model, scope, given), model, scope.emit)
 
     def feed(self, model: Model, scope: Scope) -> str:
         """The SELECT whose rows go through the kernels of a model."""
@@ -179,15 +179,15 @@ class Compiler:
         if over is not None:
             scan = scope.inputs[over.name]
             assert scan is not None
-            return _only(self._input(model, over, scan), scope.emit)
-        return _only(self._template(model, scope, {}), scope.emit)
+            return only(self._input(model, over, scan), scope.emit)
+        return only(self._template(model, scope, {}), scope.emit)
 
     def trades(self, model: Model, scope: Scope) -> str | None:
         """The SELECT of the trades that the kernels of a model see beside the rows, if there are any."""
         scan = scope.inputs[model.trades.name] if model.trades is not None else None
         if scan is None or model.trades is None:
             return None
-        rows = indent(_only(self._input(model, model.trades, scan), scope.emit))
+        rows = indent(only(self._input(model, model.trades, scan), scope.emit))
         return f"SELECT\n    ts,\n    price,\n    amount,\n    side\nFROM (\n{rows}\n)"
 
     def _template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
@@ -219,7 +219,7 @@ class Compiler:
             text = self._render(adapter_template(entry.source.adapter), **context)
             if entry.source.side_is != "auto":
                 check_turns(self.project.library, entry.ref, entry.source, context)
-        return _only(text, scan.predicate)
+        return only(text, scan.predicate)
 
     def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> Checked:
         """The canonical rows of a source with its checks. They see whole partitions, also where less is read."""
@@ -232,7 +232,7 @@ class Compiler:
         if entry.source is None or not removing(entry.source.checks):
             return self.input_select(model, entry, scan)
         text = kept(self.project.library, self.checked_input(model, entry, scan), (*KEYS, "seq"))
-        return _only(text, scan.predicate)
+        return only(text, scan.predicate)
 
     def _adapter_context(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, Any]:
         assert entry.source is not None
@@ -338,18 +338,3 @@ def _source(name: str, scan: Scan, given: Mapping[str, Given], csv: Csv) -> Simp
         types=dict(scan.types),
         alike=scan.alike,
     )
-
-
-def _only(select: str, predicate: str | None) -> str:
-    """Those rows of a SELECT for which a predicate holds, if there is one."""
-    return f"SELECT *\nFROM (\n{indent(select)}\n)\nWHERE {predicate}" if predicate else select
-
-
-def _narrowed(text: str, model: Model, emit: str | None) -> str:
-    # A predicate may end in a comment, so its bracket closes on a line of its own.
-    conditions = [f"(\n    {condition}\n)" for condition in (emit, model.config.filter) if condition]
-    if not conditions and not model.columns:
-        return text
-    columns = ",\n    ".join(ident(column) for column in model.columns) or "*"
-    where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT\n    {columns}\nFROM (\n{indent(text)}\n){where}"

@@ -1,12 +1,13 @@
-"""The SELECT of what one unit's files will hold. Pure."""
+"""Rows of a SELECT that are meant, and what one unit's files will hold of them. Pure."""
 
 from __future__ import annotations
 
 from sqlgen.model import Model
 from sqlgen.partitions import Partition
 from sqlgen.predicates import partition_predicate
+from sqlgen.quoting import ident
 from sqlgen.scope import Scan
-from sqlgen.statements import order
+from sqlgen.statements import indent, order
 from sqlgen.templates import Library
 
 MERGE_TEMPLATE = "publish/merge.sql.j2"
@@ -40,3 +41,19 @@ def of_unit(library: Library, model: Model, select: str, unit: Partition) -> str
         predicate=partition_predicate(unit),
         order_by=list(order(model)),
     )
+
+
+def only(select: str, predicate: str | None) -> str:
+    """Those rows of a SELECT for which a predicate holds, if there is one."""
+    return f"SELECT *\nFROM (\n{indent(select)}\n)\nWHERE {predicate}" if predicate else select
+
+
+def narrowed(text: str, model: Model, emit: str | None) -> str:
+    """The rows and columns of a result that models.yaml keeps, and of these only those that a task emits."""
+    # A predicate may end in a comment, so its bracket closes on a line of its own.
+    conditions = [f"(\n    {condition}\n)" for condition in (emit, model.config.filter) if condition]
+    if not conditions and not model.columns:
+        return text
+    columns = ",\n    ".join(ident(column) for column in model.columns) or "*"
+    where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT\n    {columns}\nFROM (\n{indent(text)}\n){where}"

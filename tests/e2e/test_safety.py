@@ -13,11 +13,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from sqlgen.build import Bench, Builder
+from sqlgen.build import Builder
 from sqlgen.engine import Engine, Quiet
 from sqlgen.manifest import Record
 from sqlgen.plan import Selection, Task
 from sqlgen.runner import Settings
+from sqlgen.staging import Bench
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
 

@@ -245,6 +245,7 @@ LAYERS = [
     "publication",
     "inspection",
     "inputs",
+    "staging",
     "build",
     "schedule",
     "runner",

@@ -1,0 +1,55 @@
+"""What one task stages, and what it works with meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlgen.footers import Stamp
+from sqlgen.inspection import Inspection
+from sqlgen.landing import Landing
+from sqlgen.manifest import Record
+from sqlgen.reads import Looks
+from sqlgen.statements import Target
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What one task works with, as long as it lasts."""
+
+    staged: Path
+    """Folder of what it will publish."""
+    landing: Landing
+    inspection: Inspection
+    notes: list[str]
+    """For the user, in the order in which they came up; the report keeps them also where the task fails."""
+    looks: Looks
+    """Source files before they are read."""
+    stamp: Stamp
+    """For the footers of what is staged."""
+
+    def stamped(self, record: Record) -> Bench:
+        """The same for files of another record."""
+        return dataclasses.replace(self, stamp=dataclasses.replace(self.stamp, record=record))
+
+    def target(self, stem: str, types: Mapping[str, str]) -> Target:
+        """Where a COPY stages files whose names begin with ``stem``."""
+        record = dataclasses.replace(self.stamp.record, types=dict(types))
+        stamp = dataclasses.replace(self.stamp, stem=stem, record=record)
+        path = self.staged if self.inspection.model.inner_keys else self.staged / f"{stem}.parquet"
+        return Target(str(path), record.partition, stem, stamp.to_json(), types)
+
+    def clear(self) -> None:
+        self.landing.clear()
+        self.inspection.discard()
+        shutil.rmtree(self.staged, ignore_errors=True)
+
+
+def kept(want: Record, old: Record, build: str) -> Record:
+    """A record that begins with the files of an older one."""
+    return dataclasses.replace(
+        want, files=old.files, rows=old.rows, schema=old.schema, types=old.types, quarantine=old.quarantine, build=build
+    )

@@ -31,6 +31,13 @@ class Told:
     """Keys that rows say by other means than a column."""
 
 
+def spelled(library: Library, source: Source, context: Mapping[str, Any]) -> dict[str, str]:
+    """Columns that an adapter calls otherwise than the files, because two differ in upper and lower case only."""
+    given = {**context, "options": SimpleNamespace(**context["options"])}
+    found: dict[str, str] = library.variable(adapter_template(source.adapter), "spelled", {}, **given)
+    return found
+
+
 def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]) -> Told:
     """What the rows of a source say of keys that paths or models.yaml give, and of what its adapter names."""
     template = adapter_template(source.adapter)

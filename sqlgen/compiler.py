@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from sqlgen.adapters import Told, check_turns, raw_columns, told
+from sqlgen.adapters import Told, check_turns, raw_columns, spelled, told
 from sqlgen.captured import captured_levels
 from sqlgen.checksql import Checked, kept
 from sqlgen.config import Source
@@ -27,24 +27,13 @@ from sqlgen.project import Project
 from sqlgen.quality import KEPT, identity, removing
 from sqlgen.quoting import bare, exact_path
 from sqlgen.scope import EDGES, Edge, Layout, Scan, Scope
-from sqlgen.statements import (
-    KERNEL_ROWS,
-    Target,
-    compiled_file,
-    compiled_file_with_kernels,
-    copy,
-    copy_options,
-    indent,
-)
+from sqlgen.statements import KERNEL_ROWS, Parts, Target, copy, copy_options, indent, whole_file
 from sqlgen.templates import Csv
 from sqlgen.unitsql import merged, narrowed, of_unit, only
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
 
 _DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
-
-Parts = tuple[str | None, str | None, str]
-"""Of a model: what goes into its kernels, the trades beside that, and the SELECT of its table."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +100,7 @@ class Compiler:
         return CompiledModel(
             model=model,
             select=_joined(parts),
-            sql=_file(model, parts, fingerprint, self._foreign(model)),
+            sql=whole_file(model, parts, fingerprint, self._foreign(model)),
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.told_options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
@@ -256,6 +245,11 @@ class Compiler:
             self._columns[key] = raw_columns(self.project.library, entry.source, context, scan.hive_keys)
         return self._columns[key]
 
+    def spelled(self, model: Model, entry: ModelInput, scan: Scan) -> Mapping[str, str]:
+        """What columns are called in the files that have another name in SQL; see :func:`adapters.spelled`."""
+        assert entry.source is not None
+        return spelled(self.project.library, entry.source, self._adapter_context(model, entry, scan))
+
     def told(self, model: Model, entry: ModelInput, scan: Scan) -> Told:
         """What the rows of an input say of their keys; see :func:`adapters.told`."""
         assert entry.source is not None
@@ -304,13 +298,6 @@ def _joined(parts: Parts) -> str:
     return "\n\n".join(part for part in parts if part is not None)
 
 
-def _file(model: Model, parts: Parts, fingerprint: str, foreign: list[str]) -> str:
-    feed, trades, select = parts
-    if feed is None:
-        return compiled_file(model, select, fingerprint, foreign)
-    return compiled_file_with_kernels(model, feed, trades, select, fingerprint, foreign)
-
-
 def digest(*parts: Any) -> str:
     """Short hash of anything with a stable ``repr``."""
     return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
@@ -328,6 +315,8 @@ def _source(name: str, scan: Scan, given: Mapping[str, Given], csv: Csv) -> Simp
         by_name=bool(scan.hive_keys) and by_name,
         format=scan.format,
         raw_format=scan.decoded or scan.format,
+        decoded=bool(scan.decoded),
+        spelled={},
         given=given,
         csv=csv,
         survey=scan.survey,

@@ -5,13 +5,14 @@ Lines that cannot be read do not stop the others: they are set aside, with the r
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from sqlgen import dbn, ndjson, rawfile
+from sqlgen import dbn, ndjson, rawfile, schemas
 from sqlgen.dialect import Dialect, dialect_of
 from sqlgen.errors import TaskError, disk_full, first_line
 from sqlgen.quoting import exact_path
@@ -63,6 +64,8 @@ class Decoder:
     """What may help where a file is not as the adapter takes it."""
     extra: tuple[str, ...] = ()
     """More columns, of text, which some files have; NULL in those that do not."""
+    spelled: Mapping[str, str] = field(default_factory=dict)
+    """What columns are called in the files that have another name here."""
 
     @property
     def _all(self) -> dict[str, str]:
@@ -73,6 +76,9 @@ class Decoder:
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.format == "dbn":
             rows = dbn.write_parquet(path, target, self._all)
+            return Decoded(rows, (), rows)
+        if self.format == "parquet":
+            rows = schemas.copy_columns(path, target, {name: self.spelled.get(name, name) for name in self.columns})
             return Decoded(rows, (), rows)
         try:
             with rawfile.readable(path, target, unmark=self.format == "ndjson") as readable:
@@ -97,12 +103,12 @@ class Decoder:
             self._copy(readable, target, everything, strict)
         lines = parquet_rows(self.connection, [str(target)])
         keep = self.csv.keep_places
-        misread = ndjson.misread(self.connection, readable, target, self.columns, strict, keep)
+        misread = ndjson.misread(self.connection, readable, target, self.columns, self.spelled, strict, keep)
         bad = [BadLine(line, reason, text[:_TEXT]) for line, reason, text in misread]
         if lines and len(bad) == lines and bad[0].reason != ndjson.NOTHING:
             raise TaskError(self._unreadable(path, lines, bad[0]))
         try:
-            ndjson.check_columns(self.connection, target, readable, self.columns, self.csv.optional)
+            ndjson.check_columns(self.connection, target, readable, self.columns, self.spelled, self.csv.optional)
         except TaskError as error:
             message = f"{path}: {error}. Is it another schema version, or another adapter's?{self.advice}"
             raise TaskError(message) from None
@@ -110,7 +116,11 @@ class Decoder:
 
     def _table(self, path: Path, readable: Path, target: Path) -> Decoded:
         csv = self.csv.model_copy(update={"optional": (*self.csv.optional, *self.extra)})
-        dialect = dialect_of(str(path), rawfile.first_line(readable), self._all, csv)
+        sql_names = {self.spelled.get(name, name): name for name in self._all}
+        real = {name: self._all[sql_name] for name, sql_name in sql_names.items()}
+        dialect = dialect_of(str(path), rawfile.first_line(readable), real, csv)
+        found = {sql_names.get(name, name): kind for name, kind in dialect.found.items()}
+        dialect = dataclasses.replace(dialect, found=found)
         plain = target.with_suffix(".plain")
         try:
             return self._read(path, self._scan(readable, plain, target, dialect), target, dialect)
@@ -159,6 +169,7 @@ class Decoder:
             format=self.format,
             columns=self._all,
             found=dict(dialect.found),
+            spelled=dict(self.spelled),
             has_header=dialect.header,
             csv=dialect.csv,
             spaced=dialect.spaced,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from sqlgen.adapters import Told, advice
 from sqlgen.compiler import Compiler
@@ -20,7 +20,7 @@ from sqlgen.model import Model, ModelInput
 from sqlgen.onekey import check_told
 from sqlgen.partitions import Partition, partition_of
 from sqlgen.quoting import exact_path
-from sqlgen.schemas import check_parquet, sql_schema
+from sqlgen.schemas import check_parquet, sql_schema, twins
 from sqlgen.scope import Scan
 from sqlgen.storage import FileInfo
 from sqlgen.templates import Csv
@@ -56,6 +56,8 @@ class Landing:
     _places: dict[tuple[str, FileInfo], Path] = field(default_factory=dict)
     _one_key: set[tuple[str | FileInfo, ...]] = field(default_factory=set)
     """Files of each source of which it is known that their rows name one market."""
+    _twins: set[str] = field(default_factory=set)
+    """Sources whose Parquet files have columns that differ in upper and lower case only."""
     _checked: set[tuple[str, FileInfo]] = field(default_factory=set)
     """Parquet files of each source whose columns are known to be there."""
 
@@ -66,17 +68,13 @@ class Landing:
         library = self.compiler.project.library
         hint = advice(library, entry.source)
         scan = Scan(("",), layout.format, layout.hive_keys)
-        if layout.format == "parquet":
-            new = [file for file in files if (entry.ref, file) not in self._checked]
-            with contextlib.suppress(TemplateError):  # an adapter that reads Parquet in its own way names no columns
-                expected = sql_schema(self.compiler.raw_columns(model, entry, scan))
-                check_parquet([self.lake / file.path for file in new], expected, hint)
-            self._checked.update((entry.ref, file) for file in new)
+        if layout.format == "parquet" and not self._differ_in_case(model, entry, scan, files, hint):
             return Landed(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
         columns = self.compiler.raw_columns(model, entry, scan)
+        spelled = self.compiler.spelled(model, entry, scan)
         csv = self.compiler.csv(model, entry)
         extra = _extra(self.compiler.told(model, entry, scan), columns, layout.format, csv)
-        decoder = Decoder(library, layout.format, columns, csv, self.connection, hint, extra)
+        decoder = Decoder(library, layout.format, columns, csv, self.connection, hint, extra, spelled)
         known = self.decoded.setdefault(entry.ref, {})
         keys: tuple[str, ...] = ()
         for number, file in enumerate(files):
@@ -89,6 +87,24 @@ class Landing:
                 self._places[entry.ref, file] = place
         paths = tuple(str(self._places[entry.ref, file]) for file in files)
         return Landed(paths, "parquet", keys, layout.format)
+
+    def _differ_in_case(
+        self, model: Model, entry: ModelInput, scan: Scan, files: Sequence[FileInfo], hint: str
+    ) -> bool:
+        """Check the columns of Parquet files; true where DuckDB would take one of them for another."""
+        try:
+            columns = self.compiler.raw_columns(model, entry, scan)
+            spelled = self.compiler.spelled(model, entry, scan)
+        except TemplateError:  # an adapter that reads Parquet in its own way names no columns
+            return False
+        new = [file for file in files if (entry.ref, file) not in self._checked]
+        paths = [self.lake / file.path for file in new]
+        expected = [field.with_name(spelled.get(field.name, field.name)) for field in sql_schema(columns)]
+        check_parquet(paths, pa.schema(expected), hint)
+        self._checked.update((entry.ref, file) for file in new)
+        if spelled or twins(paths, columns):
+            self._twins.add(entry.ref)
+        return entry.ref in self._twins
 
     def check_keys(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> None:
         """:class:`TaskError` where rows name several symbols, and paths or models.yaml say one for all of them."""
@@ -111,7 +127,8 @@ class Landing:
 
 def _extra(told: Told, columns: Mapping[str, str], fmt: str, csv: Csv) -> tuple[str, ...]:
     """Columns that are decoded for what they say of the keys, where files name their columns."""
-    names = [name for name in told.columns.values() if name not in columns]
+    taken = {name.lower() for name in columns}
+    names = [name for name in told.columns.values() if name.lower() not in taken]
     if fmt == "dbn":
         return tuple(name for name in names if name == "symbol")
     if fmt == "ndjson":

@@ -39,6 +39,7 @@ def misread(
     readable: Path,
     decoded: Path,
     types: Mapping[str, str],
+    spelled: Mapping[str, str],
     strict: bool,
     keep_places: bool,
 ) -> list[tuple[int, str, str]]:
@@ -51,7 +52,7 @@ def misread(
     if not strict:
         plain = rawfile.unix_lines(readable, decoded.with_suffix(".plain"))
         try:
-            places |= _lossy(connection, plain, decoded, types)
+            places |= _lossy(connection, plain, decoded, types, spelled)
         finally:
             plain.unlink()
     if not places:
@@ -75,24 +76,34 @@ def _without_values(connection: duckdb.DuckDBPyConnection, decoded: Path, column
 
 
 def _lossy(
-    connection: duckdb.DuckDBPyConnection, readable: Path, decoded: Path, types: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    readable: Path,
+    decoded: Path,
+    types: Mapping[str, str],
+    spelled: Mapping[str, str],
 ) -> dict[int, str]:
     """Places of the rows that lack a value which is in their line, and what that is."""
     if set(types.values()) == {"JSON"}:
         return {}
     columns = sql_schema(types)
     lost = {
-        field.name: " OR ".join(_lost(f'$."{field.name}"', f"[{ident(field.name)}]", field.type)) for field in columns
+        field.name: " OR ".join(
+            _lost(f'$."{spelled.get(field.name, field.name)}"', f"[{ident(field.name)}]", field.type)
+        )
+        for field in columns
     }
     cases = "\n".join(f"WHEN {condition} THEN {literal(name)}" for name, condition in lost.items())
+    keys = " ".join(f"WHEN {literal(name)} THEN {literal(spelled.get(name, name))}" for name in lost)
     query = f"""
-        SELECT place, CASE {cases} END AS name, json_extract_string(text, '$."' || name || '"')
+        SELECT place, CASE {cases} END AS name, json_extract_string(text, '$."' || CASE name {keys} END || '"')
         FROM (SELECT file_row_number AS place, * FROM read_parquet($decoded)) JOIN ({_LINES}) USING (place)
         WHERE json_valid(text) AND name IS NOT NULL
         ORDER BY place
     """
     rows = connection.execute(query, {"decoded": exact_path(decoded), "lines": exact_path(readable)}).fetchall()
-    return {place: f"{name} is not {types[name]}: {str(value)[:_VALUE]}" for place, name, value in rows}
+    return {
+        place: f"{spelled.get(name, name)} is not {types[name]}: {str(value)[:_VALUE]}" for place, name, value in rows
+    }
 
 
 def _lost(path: str, parsed: str, kind: pa.DataType) -> Iterator[str]:
@@ -134,6 +145,7 @@ def check_columns(
     decoded: Path,
     readable: Path,
     types: Mapping[str, str],
+    spelled: Mapping[str, str],
     optional: Iterable[str],
 ) -> None:
     """:class:`TaskError` where a column is in no line, or in none as the adapter takes it."""
@@ -142,11 +154,12 @@ def check_columns(
     unseen = _unseen(connection, decoded, schema, unseen, "") if unseen else []
     missing, misread = [], []
     for name in unseen:
-        there, value = _find(readable, name)
+        key = spelled.get(name, name)
+        there, value = _find(readable, key)
         if value is not None:
-            misread.append(f"{name} as {types[name]}, but it is {json.dumps(value):.120}")
+            misread.append(f"{key} as {types[name]}, but it is {json.dumps(value):.120}")
         elif not there and name not in optional:
-            missing.append(name)
+            missing.append(key)
     if missing or misread:
         keys = ", ".join(dict.fromkeys(key for item in islice(_objects(readable), SAMPLE) for key in item))
         said = [f"no line has {', '.join(missing)}; there are: {keys}"] if missing else []

@@ -45,12 +45,44 @@ def check_parquet(paths: Iterable[Path], expected: pa.Schema, advice: str = "") 
             raise TaskError(f"{path}: {'; '.join(problems)}. Is it the right adapter for this file?{advice}")
 
 
+def copy_columns(path: Path, target: Path, names: Mapping[str, str]) -> int:
+    """Write a Parquet file with some columns of ``path`` under other names (new -> old); its number of rows."""
+    with pq.ParquetFile(path) as file:
+        there = file.schema_arrow.names
+        found = {new: old if old in there else _alike(old, there) for new, old in names.items()}
+        schema = pa.schema([file.schema_arrow.field(old).with_name(new) for new, old in found.items()])
+        with pq.ParquetWriter(target, schema, compression="none") as writer:
+            for batch in file.iter_batches(columns=list(dict.fromkeys(found.values()))):
+                writer.write_batch(pa.record_batch([batch.column(old) for old in found.values()], schema=schema))
+        return int(file.metadata.num_rows)
+
+
+def _alike(name: str, names: Iterable[str]) -> str:
+    return next(other for other in names if other.lower() == name.lower())
+
+
+def twins(paths: Iterable[Path], names: Iterable[str]) -> bool:
+    """True where a file has a column that differs from one of ``names`` in upper and lower case only, beside it."""
+    wanted = {name.lower() for name in names}
+    for path in paths:
+        try:
+            found = [name.lower() for name in pq.read_schema(path).names if name.lower() in wanted]
+        except (OSError, pa.ArrowException):
+            continue
+        if len(found) > len(set(found)):
+            return True
+    return False
+
+
 def _problems(field: pa.Field, schema: pa.Schema) -> Iterator[str]:
-    by_name = {name.lower(): place for place, name in enumerate(schema.names)}
-    if field.name.lower() not in by_name:
+    alike = [name for name in schema.names if name.lower() == field.name.lower()]
+    if not alike:
         yield f"it has no column '{field.name}', but {', '.join(schema.names)}"
         return
-    found = schema.field(by_name[field.name.lower()]).type
+    if field.name not in alike and len(alike) > 1:
+        yield f"it has no column '{field.name}', but {', '.join(alike)}: write the one that is meant"
+        return
+    found = schema.field(field.name if field.name in alike else alike[0]).type
     if not _fits(field.type, found):
         yield f"column '{field.name}' is {found}, and {field.type} is read from it"
 

@@ -19,6 +19,10 @@ KERNEL_ROWS = "kernel_rows"
 """What the kernels give, as a relation that the last statement of a model reads."""
 
 
+Parts = tuple[str | None, str | None, str]
+"""Of a model: what goes into its kernels, the trades beside that, and the SELECT of its table."""
+
+
 def copy_options(model: Model) -> list[str]:
     """Options of a model's COPY."""
     output = model.output
@@ -174,3 +178,11 @@ def _field(name: str, text: str) -> str:
 
 def _listed(items: Iterable[str]) -> str:
     return "\n".join(items) or "none"
+
+
+def whole_file(model: Model, parts: Parts, fingerprint: str, foreign: list[str]) -> str:
+    """The compiled file of a model, with kernels or without."""
+    feed, trades, select = parts
+    if feed is None:
+        return compiled_file(model, select, fingerprint, foreign)
+    return compiled_file_with_kernels(model, feed, trades, select, fingerprint, foreign)

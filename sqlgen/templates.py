@@ -11,7 +11,7 @@ import contextlib
 import fnmatch
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -159,6 +159,8 @@ class Library:
         environment.filters.update({each.__name__: each for each in filters})
         environment.filters["only"] = _only
         environment.filters["changed"] = _changed
+        environment.filters["apart"] = _apart
+        environment.filters["regex"] = re.escape
         environment.globals["fail"] = _fail
         return environment
 
@@ -271,6 +273,17 @@ def _only(source: SimpleNamespace, part: str, **changes: Any) -> SimpleNamespace
 def _changed(source: SimpleNamespace, **changes: Any) -> SimpleNamespace:
     """An adapter's ``source`` with other values."""
     return SimpleNamespace(**{**vars(source), **changes})
+
+
+def _apart(names: Iterable[str]) -> dict[str, str]:
+    """Each name with the one that it has in SQL, where ``t`` and ``T`` would be the same."""
+    found: dict[str, str] = {}
+    for name in names:
+        if name not in found:
+            used = {other.lower() for other in found.values()}
+            others = (f"{name} ({number})" for number in range(2, len(used) + 3))
+            found[name] = next(other for other in (name, *others) if other.lower() not in used)
+    return found
 
 
 def _template_line(error: BaseException, path: str) -> str:

@@ -121,7 +121,11 @@ def test_updates_whose_times_go_back(tmp_path: Path) -> None:
     project = Project.of(tmp_path, "coinbase/level2")
     (project.raw / HIVE).mkdir(parents=True)
     for name, second in (("a", 10), ("b", 5)):
-        event = {"type": "snapshot", "updates": [{"side": "bid", "price_level": "1", "new_quantity": "1"}]}
+        event = {
+            "type": "snapshot",
+            "product_id": "A",
+            "updates": [{"side": "bid", "price_level": "1", "new_quantity": "1"}],
+        }
         message = {"channel": "l2_data", "timestamp": f"2026-01-01T00:00:{second:02}Z", "events": [event]}
         (project.raw / HIVE / f"{name}.ndjson").write_text(json.dumps(message | {"sequence_num": 0}) + "\n")
     [note] = run(project)[0]["notes"]

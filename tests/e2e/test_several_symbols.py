@@ -234,3 +234,22 @@ def test_two_venues_in_one_book_of_databento(tmp_path: Path) -> None:
         "holds several publishers of one market: 2, 3. Choose one by an option of adapter databento/mbp1" in outcome.out
     )
     assert lake.rows(source | {"options": {"publisher_id": 2}})["bid_price_00"].to_pylist() == [100.2, 100.2]
+
+
+def test_a_line_that_cannot_be_read_may_have_been_of_any_symbol(tmp_path: Path) -> None:
+    """Nobody knows whose change it was: no book of the file goes on after it."""
+    config, sent = recording(tmp_path, "coinbase/level2")
+    path = tmp_path / "lake/raw/updates/rec.ndjson"
+    lines = path.read_text().splitlines()
+    torn = path.with_name(f"rec_{DAY}.ndjson")
+    torn.write_text("\n".join([*lines[:6], lines[6][:40], *lines[6:]]) + "\n")
+    path.unlink()
+    change(config, exchange="x", pattern="*_{date}.ndjson")
+    outcome = sqlgen("run", config, "--select", "book")
+    assert outcome.code == 0, outcome.out + outcome.err
+    for symbol, messages in sent.items():
+        lost = Message(messages[3].ts - 1, ((0, None, None),))
+        found = rows_of(published(tmp_path / f"lake/book/exchange=x/symbol={symbol}"))
+        assert found == level_books([*messages[:3], lost, *messages[3:]], depth=DEPTH), symbol
+        assert len(found) == 3
+    assert outcome.out.count("no snapshot: 3 changes waited for one") >= 1

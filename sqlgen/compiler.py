@@ -176,7 +176,7 @@ class Compiler:
         scan = scope.inputs[model.trades.name] if model.trades is not None else None
         if scan is None or model.trades is None:
             return None
-        rows = indent(only(self._input(model, model.trades, scan), scope.emit))
+        rows = indent(only(self._input(model, model.trades, scan), scope.emit_trades))
         return f"SELECT\n    ts,\n    price,\n    amount,\n    side\nFROM (\n{rows}\n)"
 
     def _template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:

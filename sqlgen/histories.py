@@ -39,6 +39,11 @@ class Histories:
         for at in range(bisect.bisect_left(history, unit) - 1, -1, -1):
             yield history[at]
 
+    def __contains__(self, unit: Partition) -> bool:
+        history = self.lists.get(_key(unit), [])
+        at = bisect.bisect_left(history, unit)
+        return at < len(history) and history[at] == unit
+
 
 def _key(unit: Partition) -> Partition:
     return unit.project(("exchange", "symbol"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,10 +48,13 @@ class Inputs:
             )
         looks_back = any(part.before for part in task.slices)
         assert task.want is not None
+        emit = partition_predicate(task.unit) if looks_back else None
+        skipped = slices[model.trades.name].skipped if model.trades and model.trades.name in slices else ()
         return Scope(
             scans,
             edges=task.edges,
-            emit=partition_predicate(task.unit) if looks_back else None,
+            emit=emit,
+            emit_trades=_any([emit, *map(partition_predicate, skipped)]) if emit else None,
         )
 
     def scan(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, landing: Landing) -> Scan | None:
@@ -78,11 +81,17 @@ class Inputs:
     def _predicate(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
         terms = []
         if not keyed:
-            terms.append("(" + " OR ".join(f"({partition_predicate(where)})" for where in part.partitions) + ")")
+            terms.append(_any(map(partition_predicate, part.partitions)))
         elif entry.source is None and (chosen := input_predicate(entry)):
             terms.append(chosen)
         if part.before and unit.date is not None:
             start = dt.datetime.combine(unit.date, dt.time()) - dt.timedelta(seconds=model.lookback)
             moment = f"CAST({literal(start.isoformat(sep=' '))} AS TIMESTAMP_NS)"
-            terms.append(f"(date = {literal(unit.date)} OR {ident(model.header.time)} >= {moment})")
+            recent = f"date = {literal(unit.date)} OR {ident(model.header.time)} >= {moment}"
+            terms.append(_any([recent, *map(partition_predicate, part.skipped)]))
         return " AND ".join(terms) or None
+
+
+def _any(predicates: Iterable[str]) -> str:
+    """A predicate that holds where one of several does."""
+    return "(" + " OR ".join(f"({predicate})" for predicate in predicates) + ")"

@@ -78,7 +78,7 @@ def own_files(
         seen |= {(part.ref, where) for where in found}
         files = Files(listing, found)
         if files.all:
-            yield entry, dataclasses.replace(part, current=tuple(found), before=(), files=files.all), files
+            yield entry, dataclasses.replace(part, current=tuple(found), before=(), skipped=(), files=files.all), files
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -42,6 +43,7 @@ class Inventory:
         """Model -> version of each unit, once all tasks planned so far are done."""
         self._indexes: dict[tuple[str, str], dict[Partition, list[Partition]]] = {}
         self._histories: dict[str, Histories] = {}
+        self._trade_days: dict[tuple[str, str], Histories] = {}
         self.pending: set[tuple[str, Partition]] = set()
         """Units that a task will build."""
         self.unusable: set[tuple[str, Partition]] = set()
@@ -72,6 +74,16 @@ class Inventory:
             units = {*self.index(model, model.primary), *(() if prune else self.records.get(model.name, {}))}
             self._histories[model.name] = Histories.of(units)
         return self._histories[model.name]
+
+    def skipped(self, model: Model, unit: Partition, prune: bool) -> tuple[Partition, ...]:
+        """Partitions of trades on the days before a unit on which the model has no unit that could have seen them."""
+        assert model.trades is not None
+        units, trades = self.histories(model, prune), self.index(model, model.trades)
+        key = (model.name, model.trades.name)
+        if key not in self._trade_days:
+            self._trade_days[key] = Histories.of(trades)
+        days = itertools.takewhile(lambda day: day not in units, self._trade_days[key].before(unit))
+        return tuple(partition for day in reversed([*days]) for partition in trades[day])
 
     def previous(self, model: Model, unit: Partition, prune: bool) -> Partition | None:
         """The unit whose kernel state ``unit`` starts from: the nearest before it that left one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -159,11 +160,16 @@ class ModelPlanner:
         if self.model.lookback > 0 and "date" in shared:
             days = math.ceil(self.model.lookback / SECONDS_A_DAY)
             before = tuple(part for back in range(days, 0, -1) for part in index.get(shared.shifted(-back), ()))
-        files: tuple[FileInfo, ...] = ()
-        if entry.source is not None:
-            listing = self.inventory.listings[entry.ref].partitions
-            files = tuple(dict.fromkeys(file for part in (*before, *current) for file in listing[part]))
-        return Slice(entry.name, entry.ref, current, before, files)
+        skipped: tuple[Partition, ...] = ()
+        if entry is self.model.trades and entry is not self.model.primary and "date" in shared:
+            skipped = self.inventory.skipped(self.model, unit, self.selection.prune)
+            before = tuple(part for part in before if part not in skipped)
+        read = Slice(entry.name, entry.ref, current, before, skipped)
+        if entry.source is None:
+            return read
+        listing = self.inventory.listings[entry.ref].partitions
+        files = tuple(dict.fromkeys(file for part in read.partitions for file in listing[part]))
+        return dataclasses.replace(read, files=files)
 
     def _want(
         self,
@@ -175,11 +181,10 @@ class ModelPlanner:
     ) -> Record:
         entries = {entry.name: entry for entry in self.model.inputs}
         inputs = {part.name: self.inventory.digest(entries[part.name], part.current) for part in slices}
-        inputs |= {
-            f"{part.name} before": self.inventory.digest(entries[part.name], part.before)
-            for part in slices
-            if part.before
-        }
+        for part in slices:
+            for what, partitions in (("before", part.before), ("skipped", part.skipped)):
+                if partitions:
+                    inputs[f"{part.name} {what}"] = self.inventory.digest(entries[part.name], partitions)
         mode = self.model.output.mode
         old = self.inventory.records.get(self.model.name, {}).get(unit)
         contributed: tuple[tuple[str, int, int], ...] = ()

@@ -80,12 +80,15 @@ class Slice:
     """Partitions of the unit itself."""
     before: tuple[Partition, ...] = ()
     """Earlier partitions, read for lookback."""
+    skipped: tuple[Partition, ...] = ()
+    """Trades of the days since the unit before on which there are no rows: the kernels see them before those of the
+    unit."""
     files: tuple[FileInfo, ...] = ()
     """Files of a source, earlier ones first; those of a model are known once it is published."""
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
-        return (*self.before, *self.current)
+        return (*self.before, *self.skipped, *self.current)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ class Scope:
     """``first``: no rows of these keys come before the scope. ``open``: none come after it, yet."""
     emit: str | None = None
     """Which of the resulting rows are the task's own; rows read for lookback are not."""
+    emit_trades: str | None = None
+    """Which of the trades the kernels see."""
 
 
 @dataclass(frozen=True)

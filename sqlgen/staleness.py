@@ -13,6 +13,7 @@ Sources = Mapping[str, Sequence[Sequence[Any]]]
 PENDING = "pending "
 """Start of a kernel state that a task of the same plan will give."""
 
+_WHEN = {"": "", "before": " (the day before)", "skipped": " (days without rows of their own)"}
 _EDGE_LOST = {"first": "an earlier partition has come", "open": "a later partition has come"}
 _EDGE_WON = {"first": "the earlier partitions are gone", "open": "the later partitions are gone"}
 
@@ -48,10 +49,11 @@ def _state_reason(state: str) -> str:
 
 
 def _input_reason(model: Model, name: str, want: Record, sources: Callable[[], Sources]) -> str:
-    entry = next((entry for entry in model.inputs if entry.name == name.removesuffix(" before")), None)
+    told, _, what = name.partition(" ")
+    entry = next((entry for entry in model.inputs if entry.name == told), None)
     if entry is None:
         return f"input {name} is no longer there"
-    when = " (the day before)" if name != entry.name else ""
+    when = _WHEN[what]
     if entry.source is None:
         return f"{entry.ref} changed{when}"
     old = sources() if not when else {}

@@ -84,6 +84,7 @@ class Decoder:
             with rawfile.readable(path, target, unmark=self.format == "ndjson") as readable:
                 if self.csv.lines:
                     return self._whole(path, readable, target)
+                rawfile.require_utf8(path, rawfile.head(readable))
                 if rawfile.is_blank(readable):
                     self._copy(readable, target, Dialect({}, False, self.csv))
                     return Decoded(0)
@@ -95,20 +96,23 @@ class Decoder:
 
     def _objects(self, path: Path, readable: Path, target: Path) -> Decoded:
         everything = Dialect(self._all, False, self.csv)
-        strict = True
+        mended, faults = target.with_suffix(".mended"), None
         try:
-            self._copy(readable, target, everything, strict)
-        except duckdb.InvalidInputException:
-            strict = False
-            self._copy(readable, target, everything, strict)
-        lines = parquet_rows(self.connection, [str(target)])
-        keep = self.csv.keep_places
-        misread = ndjson.misread(self.connection, readable, target, self.columns, self.spelled, strict, keep)
-        bad = [BadLine(line, reason, text[:_TEXT]) for line, reason, text in misread]
+            try:
+                self._copy(readable, target, everything, strict=True)
+            except duckdb.InvalidInputException:
+                faults = rawfile.mend(readable, mended)
+                self._copy(mended, target, everything)
+            lines = parquet_rows(self.connection, [str(target)])
+            keep = self.csv.keep_places
+            objects = ndjson.Objects(self.connection, readable, target, self.columns, self.spelled)
+            bad = [BadLine(*told) for told in objects.misread(mended, faults, keep)]
+        finally:
+            mended.unlink(missing_ok=True)
         if lines and len(bad) == lines and bad[0].reason != ndjson.NOTHING:
             raise TaskError(self._unreadable(path, lines, bad[0]))
         try:
-            ndjson.check_columns(self.connection, target, readable, self.columns, self.spelled, self.csv.optional)
+            objects.check_columns(self.csv.optional)
         except TaskError as error:
             message = f"{path}: {error}. Is it another schema version, or another adapter's?{self.advice}"
             raise TaskError(message) from None

@@ -23,7 +23,15 @@ _KINDS = {".gz": "gzip", ".zst": "zstd"}
 _Change = Callable[[bytes, bool], bytes]
 """A piece of a file, and whether it is the first -> what is written for it."""
 _MARK = b"\xef\xbb\xbf"
+_OTHER_MARKS = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 _CHUNK = 1 << 20
+LINE_SIZE = 1 << 24
+"""Bytes of a line that is not read any more; DuckDB's maximum_object_size."""
 
 
 @contextlib.contextmanager
@@ -70,6 +78,67 @@ def unix_lines(path: Path, target: Path) -> Path:
     return target
 
 
+def mend(path: Path, target: Path) -> dict[int, str]:
+    """Write a copy whose lines end alike, with an empty object for each line that no reader of JSON takes.
+
+    Place of each such line among those that are not blank, from 0 -> what is wrong with it.
+    """
+    faults: dict[int, str] = {}
+    place = 0
+    with target.open("wb") as file:
+        for line in _raw_lines(path):
+            if line.strip():
+                fault = _fault(line)
+                if fault:
+                    faults[place], line = fault, b"{}"
+                place += 1
+            file.write(line + b"\n")
+    return faults
+
+
+def _fault(line: bytes) -> str:
+    """Why a line cannot be read, whatever is in it; empty where it can."""
+    if len(line) >= LINE_SIZE:
+        return f"it has more than {LINE_SIZE} bytes"
+    if b"\0" in line:
+        return f"byte {line.index(0) + 1} is NUL"
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"it is not UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}"
+    return ""
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, whatever they end with; the end of one that is too long is left out."""
+    kept: list[bytes] = []
+    size, ended = 0, b""
+    with opened(path) as stream:
+        while chunk := bytes(stream.read(_CHUNK)):
+            if ended and chunk.startswith(b"\n"):
+                chunk = chunk[1:]
+            ended = b"\r" if chunk.endswith(b"\r") else b""
+            first, *others = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+            kept, size = [*kept, first] if size < LINE_SIZE else kept, size + len(first)
+            for other in others:
+                yield b"".join(kept)
+                kept, size = [other], len(other)
+    if size:
+        yield b"".join(kept)
+
+
+def require_utf8(path: Path, start: bytes) -> None:
+    """:class:`TaskError` where a file, whose first bytes are ``start``, is text in another encoding."""
+    even, odd = start[0::2].count(0), start[1::2].count(0)
+    found = next((name for mark, name in _OTHER_MARKS.items() if start.startswith(mark)), "")
+    if not found and max(even, odd) > len(start) / 5 and min(even, odd) < max(even, odd) / 4:
+        found = "UTF-16LE" if odd > even else "UTF-16BE"
+    if found:
+        raise TaskError(
+            f"{path} is text in {found}, and UTF-8 is read. Convert it: iconv -f {found} -t UTF-8 {path.name}"
+        )
+
+
 def head(path: Path) -> bytes:
     """The first bytes, unpacked."""
     with opened(path) as stream:
@@ -89,16 +158,9 @@ def is_blank(path: Path) -> bool:
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number from 1, and text, of each line that is not blank."""
-    kept, number = b"", 0
-    with opened(path) as stream:
-        while chunk := bytes(stream.read(_CHUNK)):
-            *whole, kept = (kept + chunk).split(b"\n")
-            for line in whole:
-                number += 1
-                if line.strip():
-                    yield number, line.decode("utf-8", "replace").rstrip("\r")
-    if kept.strip():
-        yield number + 1, kept.decode("utf-8", "replace").rstrip("\r")
+    for number, line in enumerate(_raw_lines(path), 1):
+        if line.strip():
+            yield number, line.decode("utf-8", "replace")
 
 
 def opened(path: Path) -> BinaryIO:

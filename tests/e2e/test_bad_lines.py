@@ -1,0 +1,98 @@
+"""Lines of NDJSON that no reader takes fail alone; files in another encoding are told as such."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from sqlgen import rawfile
+from tests.support.adapters import Project, rows_of
+
+HIVE = "exchange=x/symbol=A/date=2026-01-01"
+MS = 1_767_225_600_000
+
+
+def good(number: int, **more: Any) -> bytes:
+    return json.dumps({"ts": MS + number, "price": number, "amount": 1, **more}).encode()
+
+
+def trades(folder: Path, content: bytes, name: str = "t.ndjson") -> Project:
+    project = Project.of(folder, "generic/trades")
+    (project.raw / HIVE).mkdir(parents=True)
+    (project.raw / HIVE / name).write_bytes(content)
+    return project
+
+
+BAD = {
+    "a byte that is not UTF-8": (good(2)[:-1] + b', "note": "caf\xe9"}', "not UTF-8: byte 60 is 0xe9"),
+    "bytes of something else": (b"\xff\xfe\x00garbage", "is NUL"),
+    "a NUL": (good(2).replace(b"price", b"pr\0ce"), "byte 26 is NUL"),
+    "a hole in the file": (b"\0" * 5000, "byte 1 is NUL"),
+    "deep nesting": (b"[" * 200_000, "nested too deeply"),
+    "deep nesting in an object": (b'{"x": ' * 50_000 + b"1" + b"}" * 50_000, "nested too deeply"),
+    "a number that is too long": (good(2).replace(b"1767", b"9" * 5000), "ts is not DECIMAL(28, 9): 9999"),
+    "half of a surrogate": (good(2)[:-1] + b', "note": "\\ud800"}', "none of the columns is in it"),
+    "a list": (b"[1, 2]", "not a JSON object"),
+    "half a line": (good(2)[:20], "not a JSON object"),
+}
+
+
+@pytest.mark.parametrize(("ends", "packed"), [(b"\n", False), (b"\r\n", False), (b"\n", True)])
+@pytest.mark.parametrize("what", BAD)
+def test_a_line_fails_alone(tmp_path: Path, what: str, ends: bytes, packed: bool) -> None:
+    line, reason = BAD[what]
+    content = ends.join([good(1), b"", line, good(3), line, good(5)])
+    name = "t.ndjson.gz" if packed else "t.ndjson"
+    project = trades(tmp_path, gzip.compress(content) if packed else content, name)
+    assert [row["price"] for row in rows_of(project.run())] == [1, 3, 5]
+    table = f"read_parquet('{tmp_path}/lake/out_quarantine/**/*.parquet')"
+    rows = duckdb.sql(f"SELECT check_name, file, line, reason FROM {table} ORDER BY line").fetchall()
+    assert [row[:3] for row in rows] == [("readable", f"raw/{HIVE}/{name}", line) for line in (3, 5)]
+    assert all(reason in row[3] for row in rows), rows
+
+
+def test_deep_nesting_in_what_is_not_read_is_no_fault(tmp_path: Path) -> None:
+    deep = good(2)[:-1] + b', "x": ' + b"[" * 5000 + b"]" * 5000 + b"}"
+    project = trades(tmp_path, b"\n".join([good(1), deep, b"\xff", good(3)]))
+    assert [row["price"] for row in rows_of(project.run())] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_line_of_40_megabytes(tmp_path: Path) -> None:
+    project = trades(tmp_path, b"\n".join([good(1), good(2, note="a" * 40_000_000), good(3)]))
+    outcome = project.sqlgen("run")
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert "line 2 of" in outcome.out
+    assert f"more than {rawfile.LINE_SIZE} bytes" in " ".join(outcome.out.split())
+    assert [row["price"] for row in rows_of(project.run())] == [1, 3]
+
+
+@pytest.mark.parametrize("suffix", ["ndjson", "csv"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_another_encoding_is_told(tmp_path: Path, encoding: str, suffix: str) -> None:
+    lines = ["ts,price,amount", f"{MS},1,1"] if suffix == "csv" else [good(i).decode() for i in (1, 2)]
+    project = trades(tmp_path, "\n".join(lines).encode(encoding), f"t.{suffix}")
+    said = " ".join(project.failure().split())
+    assert f"t.{suffix} is text in {encoding[:6].upper()}" in said
+    assert "Convert it: iconv -f UTF-" in said
+
+
+def test_lines_are_numbered_as_editors_do(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"a\r\n\r\nb\rc\n\n d \n")
+    assert list(rawfile.lines(path)) == [(1, "a"), (3, "b"), (4, "c"), (6, " d ")]
+    faults = rawfile.mend(path, tmp_path / "y")
+    assert (faults, (tmp_path / "y").read_bytes()) == ({}, b"a\n\nb\nc\n\n d \n")
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_line_ends_between_two_pieces(tmp_path: Path, shift: int) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"a" * ((1 << 20) - shift) + b"\r\nb\r\n\xff\r\n")
+    assert [number for number, _ in rawfile.lines(path)] == [1, 2, 3]
+    assert list(rawfile.mend(path, tmp_path / "y")) == [2]

@@ -185,7 +185,7 @@ class Builder:
         """Look at the rows of the sources, those of the task's own partitions."""
         model = self.project.models[task.model]
         for entry, part, files in own_files(model, task.slices, self.planner.listings):
-            scan = self.inputs.scan(model, task.unit, entry, part, bench.landing)
+            scan = self.inputs.scan(model, task, entry, part, bench.landing)
             assert scan is not None
             bench.inspection.source(entry, scan, files, bench.landing.decoded.get(entry.ref, {}), stem)
 

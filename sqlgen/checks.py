@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,13 @@ class Checker:
         chain = self._chain(at, spec, options) if len(self.problems) == before else None
         if len(self.problems) > before:
             return None
-        lookback = spec.lookback if spec.lookback is not None else self._lookback(at, spec, options)
-        self._mode(at, spec, lookback, inputs)
-        return Model(name, spec, header, options, told, adapter_options, lookback, inputs, chain)
+        lookback = spec.lookback
+        if lookback is None:
+            lookback = self._seconds(at, spec, "lookback", self.library.lookback, options)
+        lookahead = self._seconds(at, spec, "lookahead", self.library.lookahead, options)
+        model = Model(name, spec, header, options, told, adapter_options, lookback, lookahead, inputs, chain)
+        self._mode(at, model)
+        return model
 
     def _registry(self) -> Registry:
         return registry(self.kernels)
@@ -145,17 +149,25 @@ class Checker:
         except TemplateError:
             return Header()  # told with the source
 
-    def _lookback(self, at: KeyPath, spec: configuration.Model, options: Mapping[str, Any]) -> float:
+    def _seconds(
+        self,
+        at: KeyPath,
+        spec: configuration.Model,
+        name: str,
+        of: Callable[[str, Mapping[str, Any]], float],
+        options: Mapping[str, Any],
+    ) -> float:
         try:
-            lookback = self.library.lookback(spec.sql, options)
+            seconds = of(spec.sql, options)
         except Exception as error:  # any failure of the header's expression is the template author's to mend
-            self.add((*at, "sql"), f"template '{spec.sql}': lookback in its header fails: {error}")
+            self.add((*at, "sql"), f"template '{spec.sql}': {name} in its header fails: {error}")
             return 0.0
-        if not 0 <= lookback <= LONGEST_LOOKBACK:
+        if not 0 <= seconds <= LONGEST_LOOKBACK:
             limit = f"0 to {LONGEST_LOOKBACK:,} are possible"
-            self.add((*at, "options"), f"with these options it looks back {lookback:g} s; {limit}")
+            verb = {"lookback": "looks back", "lookahead": "looks ahead"}[name]
+            self.add((*at, "options"), f"with these options it {verb} {seconds:g} s; {limit}")
             return 0.0
-        return lookback
+        return seconds
 
     def _inputs(
         self, at: KeyPath, spec: configuration.Model, header: Header | None, kernels: Chain | None
@@ -245,20 +257,27 @@ class Checker:
         told = {name: value for name, value in options.items() if name not in quiet}
         return options, told, resolved
 
-    def _mode(self, at: KeyPath, spec: configuration.Model, lookback: float, inputs: tuple[ModelInput, ...]) -> None:
-        if spec.output.mode != "append":
+    def _mode(self, at: KeyPath, model: Model) -> None:
+        if model.output.mode != "append":
             return
-        if lookback > 0:
+        if model.lookback > 0:
             self.add(
-                (*at, "output", "mode"), f"append adds file by file and cannot look back {lookback:g} s. Use overwrite"
+                (*at, "output", "mode"),
+                f"append adds file by file and cannot look back {model.lookback:g} s. Use overwrite",
             )
-        for entry in inputs:
+        elif model.days_after:
+            self.add(
+                (*at, "output", "mode"),
+                f"append adds file by file, and template '{model.config.sql}' reads those of the next date too."
+                " Use overwrite",
+            )
+        for entry in model.inputs:
             if entry.source is None:
                 self.add(
                     (*at, "output", "mode"),
                     f"append needs sources; input '{entry.name}' is a model, whose files are replaced",
                 )
-        if len(inputs) > 1:
+        if len(model.inputs) > 1:
             self.add((*at, "output", "mode"), "append takes one input: each of its files contributes once")
 
     def rows(self, at: KeyPath, checks: Sequence[Check], columns: Sequence[str] = ()) -> None:
@@ -288,7 +307,7 @@ class Checker:
         }
         for model in models.values():
             for entry in model.inputs:
-                if entry.ref in doomed and (model.output.mode == "overwrite" or model.lookback > 0):
+                if entry.ref in doomed and (model.output.mode == "overwrite" or model.days_before or model.days_after):
                     self.add(
                         ("models", model.name, "output"),
                         f"files of '{entry.ref}' are deleted after processing, but this model"

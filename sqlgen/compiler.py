@@ -92,6 +92,7 @@ class Compiler:
         texts = [bare(text).replace(self._lake, "") for text in (select, *inner.values())]
         kernels = model.chain.identity if model.chain is not None else []
         known = [texts, model.lookback, copy_options(model), model.output.mode]
+        known += [model.lookahead, model.days_after] if model.days_after else []
         added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
         checks = [(name, identity(found)) for name, found in model.checks]
         known += [checks] if checks else []
@@ -190,7 +191,7 @@ class Compiler:
             inputs=inputs,
             options=model.options,
             captured={entry.name: captured_levels(self.project, model, entry) for entry in model.inputs},
-            scope=SimpleNamespace(first="first" in scope.edges, open="open" in scope.edges),
+            scope=SimpleNamespace(first="first" in scope.edges, open="open" in scope.edges, date=scope.date),
             model=SimpleNamespace(
                 name=model.name,
                 description=model.description,

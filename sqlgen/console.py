@@ -72,7 +72,7 @@ class LineWatcher:
     def __exit__(self, *_: object) -> None: ...
 
     def started(self, plan: Plan) -> None:
-        self.total = len(plan.tasks)
+        self.total = len(plan.shown)
         self._print(f"{self.total} partition(s) to build, {plan.fresh} up to date")
 
     def running(self, task: Task) -> None: ...
@@ -119,7 +119,7 @@ class BarWatcher:
 
     def started(self, plan: Plan) -> None:
         self.begun = time.monotonic()
-        self.progress.update(self.bar, total=len(plan.tasks))
+        self.progress.update(self.bar, total=len(plan.shown))
 
     def running(self, task: Task) -> None:
         self.progress.update(self.bar, model=escape(task.model), partition=escape(task.unit.short))
@@ -190,18 +190,18 @@ def _print_task_notes(console: Console, report: Report) -> None:
 
 def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
     """Every stale unit and why."""
-    if plan.tasks:
+    if plan.shown:
         table = Table("model", "partition", "does", "because", box=None, pad_edge=False)
-        for task in plan.tasks[:limit]:
+        for task in plan.shown[:limit]:
             table.add_row(*map(escape, (task.model, task.unit.short, task.action, task.reason)))
         if console.is_terminal:
             console.print(table)
         else:
-            for task in plan.tasks[:limit]:
+            for task in plan.shown[:limit]:
                 plain(console, "\t".join((task.model, str(task.unit), task.action, task.reason)))
     print_notes(console, plan.notes)
     print_errors(console, plan.refused)
-    console.print(f"{len(plan.tasks)} partition(s) to build, {plan.fresh} up to date", highlight=False)
+    console.print(f"{len(plan.shown)} partition(s) to build, {plan.fresh} up to date", highlight=False)
 
 
 def print_notes(console: Console, notes: Iterable[str]) -> None:

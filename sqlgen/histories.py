@@ -24,14 +24,12 @@ class Histories:
             lists[_key(unit)].append(unit)
         return cls(dict(lists))
 
-    def edges(self) -> dict[Partition, frozenset[Edge]]:
-        """Which units are the first or the last of their history."""
-        found: dict[Partition, frozenset[Edge]] = {}
-        for history in self.lists.values():
-            for at, unit in enumerate(history):
-                held: dict[Edge, bool] = {"first": at == 0, "open": at == len(history) - 1}
-                found[unit] = frozenset(edge for edge in EDGES if held[edge])
-        return found
+    def edges(self, unit: Partition, before: int = 0, after: int = 0) -> frozenset[Edge]:
+        """Which ends of its history a unit reaches to, with ``before`` earlier and ``after`` later dates."""
+        history = self.lists.get(_key(unit), [unit])
+        first, last = unit.shifted(-before), unit.shifted(after)
+        held: dict[Edge, bool] = {"first": first <= history[0], "open": history[-1] <= last}
+        return frozenset(edge for edge in EDGES if held[edge])
 
     def before(self, unit: Partition) -> Iterator[Partition]:
         """Earlier units of the same history, the nearest first."""

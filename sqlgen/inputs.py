@@ -12,7 +12,6 @@ from sqlgen.errors import TaskError
 from sqlgen.landing import Landing
 from sqlgen.manifest import alike
 from sqlgen.model import Model, ModelInput
-from sqlgen.partitions import Partition
 from sqlgen.plan import Slice, Task
 from sqlgen.planner import Planner
 from sqlgen.predicates import input_predicate, partition_predicate
@@ -38,7 +37,7 @@ class Inputs:
         slices = {part.name: part for part in task.slices}
         for entry in model.inputs:
             part = slices.get(entry.name)
-            scans[entry.name] = self.scan(model, task.unit, entry, part, landing) if part is not None else None
+            scans[entry.name] = self.scan(model, task, entry, part, landing) if part is not None else None
         if scans[model.primary.name] is None:
             return None
         missing = [entry.ref for entry in model.inputs if scans[entry.name] is None and not entry.spec.optional]
@@ -46,21 +45,16 @@ class Inputs:
             raise TaskError(
                 f"its input {', '.join(missing)} has no rows. Make the input optional, or exclude the partition"
             )
-        looks_back = any(part.before for part in task.slices)
-        assert task.want is not None
-        emit = partition_predicate(task.unit) if looks_back else None
+        reads_others = model.header.own_dates or any(part.before or part.after for part in task.slices)
+        emit = partition_predicate(task.unit) if reads_others else None
         skipped = slices[model.trades.name].skipped if model.trades and model.trades.name in slices else ()
-        return Scope(
-            scans,
-            edges=task.edges,
-            emit=emit,
-            emit_trades=_any([emit, *map(partition_predicate, skipped)]) if emit else None,
-        )
+        emit_trades = _any([emit, *map(partition_predicate, skipped)]) if emit else None
+        return Scope(scans, task.edges, task.unit.date, emit, emit_trades)
 
-    def scan(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, landing: Landing) -> Scan | None:
+    def scan(self, model: Model, task: Task, entry: ModelInput, part: Slice, landing: Landing) -> Scan | None:
         if entry.source is None:
             published = self._published(entry.ref, part)
-            chosen = self._predicate(model, unit, entry, part, keyed=True)
+            chosen = self._predicate(model, task, entry, part, keyed=True)
             return dataclasses.replace(published, predicate=chosen) if published.files else None
         listing = self.planner.listings[entry.ref]
         landed = landing.land(model, entry, listing, part.files)
@@ -68,7 +62,7 @@ class Inputs:
         if not landed.paths:
             return None
         single = listing.keyed and len(part.partitions) == 1
-        return landed.scan(single, self._predicate(model, unit, entry, part, listing.keyed))
+        return landed.scan(single, self._predicate(model, task, entry, part, listing.keyed))
 
     def _published(self, model: str, part: Slice) -> Scan:
         """The published files of some partitions."""
@@ -78,18 +72,28 @@ class Inputs:
         types = {key: kind for record in found for key, kind in record.types.items()}
         return Scan(files, single_file=len(files) == 1, types=types, alike=alike(found))
 
-    def _predicate(self, model: Model, unit: Partition, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
+    def _predicate(self, model: Model, task: Task, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
         terms = []
         if not keyed:
             terms.append(_any(map(partition_predicate, part.partitions)))
         elif entry.source is None and (chosen := input_predicate(entry)):
             terms.append(chosen)
-        if part.before and unit.date is not None:
-            start = dt.datetime.combine(unit.date, dt.time()) - dt.timedelta(seconds=model.lookback)
-            moment = f"CAST({literal(start.isoformat(sep=' '))} AS TIMESTAMP_NS)"
-            recent = f"date = {literal(unit.date)} OR {ident(model.header.time)} >= {moment}"
+        date = task.unit.date
+        # Where the history ends inside of what is read, all of that is read: it tells how far the rows go.
+        edges = task.want.edges if task.want is not None and model.header.own_dates else ()
+        if part.before and date is not None and "first" not in edges:
+            recent = f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(date, -model.lookback)}"
             terms.append(_any([recent, *map(partition_predicate, part.skipped)]))
+        if part.after and date is not None and "open" not in edges:
+            end = _moment(date + dt.timedelta(days=1), model.lookahead)
+            terms.append(f"(date <= {literal(date)} OR {ident(model.header.time)} < {end})")
         return " AND ".join(terms) or None
+
+
+def _moment(date: dt.date, seconds: float) -> str:
+    """The time so many seconds after midnight, as SQL."""
+    time = dt.datetime.combine(date, dt.time()) + dt.timedelta(seconds=seconds)
+    return f"CAST({literal(time.isoformat(sep=' '))} AS TIMESTAMP_NS)"
 
 
 def _any(predicates: Iterable[str]) -> str:

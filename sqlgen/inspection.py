@@ -62,7 +62,7 @@ class Files:
 def own_files(
     model: Model, slices: Iterable[Slice], listings: Mapping[str, SourceListing]
 ) -> Iterator[tuple[ModelInput, Slice, Files]]:
-    """What a task reads of its sources: its own partitions, each once, without those that it reads for lookback."""
+    """What a task reads of its sources: its own partitions, each once, without those that it reads beside them."""
     entries = {entry.name: entry for entry in model.inputs}
     seen: set[tuple[str, Partition]] = set()
     for part in slices:
@@ -78,7 +78,8 @@ def own_files(
         seen |= {(part.ref, where) for where in found}
         files = Files(listing, found)
         if files.all:
-            yield entry, dataclasses.replace(part, current=tuple(found), before=(), skipped=(), files=files.all), files
+            own = dataclasses.replace(part, current=tuple(found), before=(), skipped=(), after=(), files=files.all)
+            yield entry, own, files
 
 
 @dataclass

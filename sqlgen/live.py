@@ -283,6 +283,8 @@ def _refuse(project: Project, model: Model, where: Partition) -> None:
 
 def _leaves_out(model: Model) -> str:
     """Why not every row of the input has one in the table; empty where each has."""
+    if model.days_after:
+        return "its SQL looks ahead into later rows"
     if model.config.filter is not None:
         return "its filter drops rows. Test the rows that a model without it gives"
     removed = [name for name, checks in model.checks if removing(checks)]

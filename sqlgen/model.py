@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ class Model:
     adapter_options: Mapping[str, Mapping[str, Any]]
     """Input name -> options of its adapter."""
     lookback: float
+    lookahead: float
     inputs: tuple[ModelInput, ...]
     chain: Chain | None = None
     """The kernels, if there are any."""
@@ -91,6 +93,21 @@ class Model:
         return quarantine_of(self.output.path)
 
     @property
+    def days_before(self) -> int:
+        """Earlier dates whose partitions are read beside a partition's own."""
+        return math.ceil((self.lookback + self._filed_beside) / SECONDS_A_DAY)
+
+    @property
+    def days_after(self) -> int:
+        """Later dates whose partitions are read beside a partition's own."""
+        return math.ceil((self.lookahead + self._filed_beside) / SECONDS_A_DAY)
+
+    @property
+    def _filed_beside(self) -> int:
+        """Seconds by which rows may be filed too early or too late."""
+        return HALF_A_DAY if self.header.own_dates else 0
+
+    @property
     def description(self) -> str:
         return self.config.description or self.header.description
 
@@ -98,6 +115,10 @@ class Model:
     def primary(self) -> ModelInput:
         """The input whose partitions are the model's partitions."""
         return self.inputs[0]
+
+
+SECONDS_A_DAY = 86_400
+HALF_A_DAY = 43_200
 
 
 def upstream(model: Model) -> set[str]:

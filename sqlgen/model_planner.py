@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from sqlgen.compiler import CompiledModel, digest
@@ -18,8 +17,6 @@ from sqlgen.plan import Plan, Selection, Slice, Task
 from sqlgen.scope import Edge
 from sqlgen.staleness import differences
 from sqlgen.storage import FileInfo
-
-SECONDS_A_DAY = 86_400
 
 
 @dataclass
@@ -35,10 +32,13 @@ class ModelPlanner:
 
     def tasks(self) -> Iterable[Task]:
         model = self.model
-        units = self.inventory.index(model, model.primary)
-        edges = Histories.of(units).edges()
-        if units and not any(map(self.selection.covers, units)):
-            self.plan.notes.append(f"{self.model.name}: none of its {len(units)} partition(s) matches the selection")
+        index = self.inventory.index(model, model.primary)
+        if index and not any(map(self.selection.covers, index)):
+            self.plan.notes.append(f"{self.model.name}: none of its {len(index)} partition(s) matches the selection")
+        units = {*index, *self._beside(index)}
+        histories = Histories.of(index)
+        before = model.days_before if model.header.own_dates else 0
+        edges = {unit: histories.edges(unit, before, model.days_after) for unit in units}
         found = self.plan.fresh
         for unit in sorted(units):
             if self.selection.covers(unit) and self.selection.is_due(model.name, unit):
@@ -57,7 +57,14 @@ class ModelPlanner:
             )
             (self.plan.missing if nothing_else else self.plan.notes).append(text)
 
-    def _orphans(self, units: Mapping[Partition, object]) -> Iterable[Task]:
+    def _beside(self, index: Mapping[Partition, object]) -> Iterator[Partition]:
+        """Units of dates without a partition, next to one that may hold rows of them."""
+        primary = self.model.primary
+        filed_by_time = primary.source is not None and not self.inventory.listings[primary.ref].keyed
+        if self.model.header.own_dates and not filed_by_time:
+            yield from (unit.shifted(days) for unit in index if unit.date is not None for days in (-1, 1))
+
+    def _orphans(self, units: Set[Partition]) -> Iterable[Task]:
         records = self.inventory.records.get(self.model.name, {})
         gone = [unit for unit in sorted(records) if unit not in units and self.selection.covers(unit)]
         if gone and self._source_is_away():
@@ -100,7 +107,7 @@ class ModelPlanner:
             task = self.task(unit, slices, edges[unit])
         if task.reason:
             yield task
-        else:
+        elif not task.only_beside:
             self.plan.fresh += 1
 
     def _to_mend(
@@ -148,28 +155,31 @@ class ModelPlanner:
         previous = self.inventory.previous(self.model, unit, self.selection.prune)
         want = self._want(unit, slices, compiled, tuple(sorted(edges & compiled.edges)), previous)
         reason = self._reason(unit, want, slices) or because
-        return Task(self.model.name, unit, "build", reason, slices, want, edges, previous=previous)
+        old = self.inventory.records.get(self.model.name, {}).get(unit)
+        beside = not slices[0].current and (old is None or not old.rows)
+        return Task(self.model.name, unit, "build", reason, slices, want, edges, previous=previous, only_beside=beside)
 
     def _slice(self, unit: Partition, entry: ModelInput) -> Slice | None:
         shared = unit.project(self.inventory.input_keys(entry))
         index = self.inventory.index(self.model, entry)
-        current = tuple(index.get(shared, ()))
-        if not current:
+        found = Slice(entry.name, entry.ref, tuple(index.get(shared, ())))
+        if "date" in shared:
+            back, ahead = range(-self.model.days_before, 0), range(1, self.model.days_after + 1)
+            before, after = (
+                tuple(p for day in days for p in index.get(shared.shifted(day), ())) for days in (back, ahead)
+            )
+            found = dataclasses.replace(found, before=before, after=after)
+        if not (found.partitions if self.model.header.own_dates else found.current):
             return None
-        before: tuple[Partition, ...] = ()
-        if self.model.lookback > 0 and "date" in shared:
-            days = math.ceil(self.model.lookback / SECONDS_A_DAY)
-            before = tuple(part for back in range(days, 0, -1) for part in index.get(shared.shifted(-back), ()))
-        skipped: tuple[Partition, ...] = ()
         if entry is self.model.trades and entry is not self.model.primary and "date" in shared:
             skipped = self.inventory.skipped(self.model, unit, self.selection.prune)
-            before = tuple(part for part in before if part not in skipped)
-        read = Slice(entry.name, entry.ref, current, before, skipped)
+            before = tuple(part for part in found.before if part not in skipped)
+            found = dataclasses.replace(found, before=before, skipped=skipped)
         if entry.source is None:
-            return read
+            return found
         listing = self.inventory.listings[entry.ref].partitions
-        files = tuple(dict.fromkeys(file for part in read.partitions for file in listing[part]))
-        return dataclasses.replace(read, files=files)
+        files = dict.fromkeys(file for part in found.partitions for file in listing[part])
+        return dataclasses.replace(found, files=tuple(files))
 
     def _want(
         self,
@@ -182,7 +192,7 @@ class ModelPlanner:
         entries = {entry.name: entry for entry in self.model.inputs}
         inputs = {part.name: self.inventory.digest(entries[part.name], part.current) for part in slices}
         for part in slices:
-            for what, partitions in (("before", part.before), ("skipped", part.skipped)):
+            for what, partitions in (("before", part.before), ("skipped", part.skipped), ("after", part.after)):
                 if partitions:
                     inputs[f"{part.name} {what}"] = self.inventory.digest(entries[part.name], partitions)
         mode = self.model.output.mode
@@ -213,7 +223,9 @@ class ModelPlanner:
 
     def _reason(self, unit: Partition, want: Record, slices: tuple[Slice, ...]) -> str:
         old = self.inventory.records.get(self.model.name, {}).get(unit)
-        if old is None:
+        primary = self.model.primary
+        had_none = old is not None and old.inputs.get(primary.name) == self.inventory.digest(primary, ())
+        if old is None or (had_none and slices[0].current):
             return "new"
         if self.selection.full_refresh:
             return "--full-refresh"

@@ -83,12 +83,14 @@ class Slice:
     skipped: tuple[Partition, ...] = ()
     """Trades of the days since the unit before on which there are no rows: the kernels see them before those of the
     unit."""
+    after: tuple[Partition, ...] = ()
+    """Later partitions, read for lookahead."""
     files: tuple[FileInfo, ...] = ()
     """Files of a source, earlier ones first; those of a model are known once it is published."""
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
-        return (*self.before, *self.skipped, *self.current)
+        return (*self.before, *self.skipped, *self.current, *self.after)
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Task:
     """Tasks of this plan that must be done before."""
     previous: Partition | None = None
     """Kernels: the unit whose state this one starts from."""
+    only_beside: bool = False
+    """The input has no partition of this date. Rows of it may be filed beside; mostly there are none."""
 
     @property
     def id(self) -> tuple[str, Partition]:
@@ -127,10 +131,20 @@ class Plan:
     missing: list[str] = field(default_factory=list)
     """Things that were asked for and are not there."""
 
+    @property
+    def shown(self) -> list[Task]:
+        """Tasks that are told: not those that look for rows of a date beside its partition."""
+        return [task for task in self.tasks if not task.only_beside]
+
+    @property
+    def beside(self) -> frozenset[tuple[str, str]]:
+        """The others: model and path of the unit."""
+        return frozenset((task.model, task.unit.path) for task in self.tasks if task.only_beside)
+
     def to_dict(self) -> dict[str, object]:
         """For ``--json``."""
         tasks = [
             {"model": task.model, "partition": task.unit.path, "action": task.action, "reason": task.reason}
-            for task in self.tasks
+            for task in self.shown
         ]
         return {"tasks": tasks, "fresh": self.fresh, "errors": [*self.refused], "notes": [*self.notes]}

@@ -7,6 +7,7 @@ import dataclasses
 import re
 import secrets
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -47,6 +48,11 @@ class Result:
     def ok(self) -> bool:
         return self.status in DONE
 
+    def is_told(self, beside: Collection[tuple[str, str]]) -> bool:
+        """True unless the task, which is one of ``beside``, looked for rows beside their partition and found none."""
+        found_none = self.status in ("empty", "unchanged", "pending")
+        return not (found_none and (self.model, self.partition) in beside)
+
 
 @dataclass
 class Report:
@@ -72,7 +78,7 @@ class Report:
     def start(cls, plan: Plan, selection: Selection) -> Report:
         now = datetime.now(UTC)
         run_id = f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
-        pending = [pending_result(task) for task in plan.tasks]
+        pending = [pending_result(task) for task in plan.shown]
         return cls(
             run_id,
             now.isoformat(timespec="seconds"),

@@ -125,7 +125,8 @@ class Runner:
                 if problem := self._swap_table(name, records, builder, mine):
                     report.errors = (*report.errors, problem)
         finally:
-            report.tasks = [results.get(task.id, pending_result(task)) for task in plan.tasks]
+            done = (results.get(task.id, pending_result(task)) for task in plan.tasks)
+            report.tasks = [result for result in done if result.is_told(plan.beside)]
             report.seconds = round(time.monotonic() - begun, 3)
             shutil.rmtree(builder.staging, ignore_errors=True)
         report.ended_at = _now()
@@ -144,9 +145,12 @@ class Runner:
             self.watcher.running(task)
             return self.execute(task, builder, connection)
 
+        beside = plan.beside
+
         def finished(result: Result) -> None:
-            self.reports.note(report, result)
-            self.watcher.finished(result)
+            if result.is_told(beside):
+                self.reports.note(report, result)
+                self.watcher.finished(result)
 
         threads = _Threads(self.settings, connection)
         return Schedule(

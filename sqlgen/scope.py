@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -45,8 +46,10 @@ class Scope:
     """Input name -> its files; ``None`` for an optional input without any."""
     edges: frozenset[Edge] = frozenset(EDGES)
     """``first``: no rows of these keys come before the scope. ``open``: none come after it, yet."""
+    date: dt.date | None = None
+    """Of the unit; none where the scope is not one date."""
     emit: str | None = None
-    """Which of the resulting rows are the task's own; rows read for lookback are not."""
+    """Which of the resulting rows are the task's own; rows read for lookback or lookahead are not."""
     emit_trades: str | None = None
     """Which of the trades the kernels see."""
 

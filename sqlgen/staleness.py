@@ -13,7 +13,12 @@ Sources = Mapping[str, Sequence[Sequence[Any]]]
 PENDING = "pending "
 """Start of a kernel state that a task of the same plan will give."""
 
-_WHEN = {"": "", "before": " (the day before)", "skipped": " (days without rows of their own)"}
+_WHEN = {
+    "": "",
+    "before": " (the day before)",
+    "skipped": " (days without rows of their own)",
+    "after": " (the day after)",
+}
 _EDGE_LOST = {"first": "an earlier partition has come", "open": "a later partition has come"}
 _EDGE_WON = {"first": "the earlier partitions are gone", "open": "the later partitions are gone"}
 

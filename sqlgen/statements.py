@@ -163,6 +163,7 @@ def _header(model: Model, fingerprint: str, footer: str) -> str:
         "inputs": _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs),
         "options": _listed(f"{name} = {value!r}" for name, value in model.told_options.items()),
         "lookback": f"{model.lookback:g} s",
+        **({"lookahead": f"{model.lookahead:g} s"} if model.lookahead else {}),
         **({"checks": _listed(said)} if said else {}),
         "publishes": f"{model.output.path} ({model.output.mode}), by {keys}",
         "fingerprint": fingerprint,

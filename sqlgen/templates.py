@@ -86,8 +86,12 @@ class Header(BaseModel):
     options: dict[str, Option] = {}
     lookback: str = "0"
     """Jinja expression over the options, in seconds."""
+    lookahead: str = "0"
+    """Jinja expression over the options, in seconds."""
+    own_dates: bool = False
+    """The date of a row of the result is that of its time, whatever partition the rows lie in that it is made of."""
     time: str = "ts"
-    """Time column of the inputs, by which the lookback is cut."""
+    """Time column of the inputs, by which lookback and lookahead are cut."""
     csv: Csv = Csv()
     captured_levels: str = ""
     """Of an adapter of books, Jinja expression over the options: levels per side that the feed sends at most, or
@@ -208,6 +212,10 @@ class Library:
         """Levels per side that an adapter's feed sends at most, ``all``, or ``None`` where that is not known."""
         expression = self.header(name).captured_levels
         return self._value(expression, options) if expression else None
+
+    def lookahead(self, name: str, options: Mapping[str, Any]) -> float:
+        """Seconds of later rows that a template needs, from its header."""
+        return float(self._value(self.header(name).lookahead, options))
 
     def csv(self, name: str, options: Mapping[str, Any]) -> Csv:
         """How the CSV files of an adapter are written, with these options."""

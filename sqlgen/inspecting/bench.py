@@ -49,7 +49,7 @@ class Bench:
         spec = configuration.Model.model_validate({"sql": "", "inputs": {"rows": SOURCE}, "output": {"path": "x"}})
         entry = ModelInput("rows", spec.inputs["rows"], self.source)
         options = default_options(self.library, self.source.adapter) | self.source.options
-        self.model = Model(SOURCE, spec, Header(), {}, {}, {"rows": options}, 0.0, (entry,))
+        self.model = Model(SOURCE, spec, Header(), {}, {}, {"rows": options}, 0.0, 0.0, (entry,))
         self.project = Project(self.lake / "models.yaml", config, self.library, {SOURCE: self.model})
 
     @property

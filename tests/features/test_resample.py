@@ -111,27 +111,33 @@ def test_midnight_belongs_to_the_new_day(tmp_path: Path) -> None:
     assert [row["seq"] for row in got] == [0, 0, 1]
 
 
-def test_midnight_is_not_there_without_the_new_day(tmp_path: Path) -> None:
-    assert [at(row) for row in check(tmp_path, keyed([trade(-1500), trade(-100)]), emit_open=True)] == [-1.0]
+def test_midnight_is_there_without_the_new_day(tmp_path: Path) -> None:
+    """In the partition of its date, although the input has none: once it is over, or on request."""
+    rows = keyed([trade(-1500), trade(-100)])
+    assert [at(row) for row in check(tmp_path / "closed", rows)] == [-1.0]
+    got = check(tmp_path / "open", rows, emit_open=True)
+    assert [(row["date"], at(row)) for row in got] == [(YESTERDAY, -1.0), (TODAY, 0.0)]
 
 
 @pytest.mark.parametrize("fill", [False, True])
 def test_rows_filed_under_another_date(tmp_path: Path, fill: bool) -> None:
-    """A late one counts at midnight; an early one at its own time, in the partition of the next date."""
+    """Each counts at its own time, whatever date it is filed under."""
     rows = [
         *keyed([trade(-120_000), trade(-60_000)]),
         filed(trade(30_000, 11.0), YESTERDAY, 2),
         filed(trade(-90_000, 12.0), TODAY, 0),
         filed(trade(-1_000, 13.0), TODAY, 1),
         filed(trade(60_000, 14.0), TODAY, 2),
-        filed(trade(DAY_MS * 5, 15.0), TODAY, 3),
     ]
     got = check(tmp_path, rows, fill_gaps=fill, frequency=30)
-    today = [row for row in got if row["date"] == TODAY]
-    assert [(at(row), row["price"], row["snapshot_count"]) for row in today] == [
-        (0.0, 13.0, 2),
-        (30.0, 11.0, 1),
-        (60.0, 14.0, 1),
+    counted = [(row["date"], at(row), row["price"], row["snapshot_count"]) for row in got if row["snapshot_count"]]
+    assert counted == [
+        (YESTERDAY, -120.0, 10.0, 1),
+        (YESTERDAY, -90.0, 12.0, 1),
+        (YESTERDAY, -60.0, 10.0, 1),
+        (TODAY, 0.0, 13.0, 1),
+        (TODAY, 30.0, 11.0, 1),
+        (TODAY, 60.0, 14.0, 1),
     ]
 
 

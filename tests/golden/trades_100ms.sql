@@ -18,7 +18,7 @@
 --              count = ['price']
 -- lookback:    0.1 s
 -- publishes:   processed/ccxt/trades/trades_100ms (overwrite), by exchange, symbol, date
--- fingerprint: 31547d3681050b8a5bf7b4d5
+-- fingerprint: f54f0923291b0f1f9b1ed657
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -99,8 +99,8 @@ COPY (
             FROM positioned
         )
     ),
-    -- Rows with the time from which they are known: their own, or midnight if they are filed under a later date.
-    known AS (
+    -- Rows in the order of their times, whatever date they are filed under, with the grid point that closes their interval.
+    timed AS (
         SELECT
             exchange,
             symbol,
@@ -109,12 +109,10 @@ COPY (
             input_row,
             amount,
             price,
-            greatest(epoch_ns(ts), epoch_ns(date)) AS known_ns,
-            (known_ns + 100000000 - 1) // 100000000 * 100000000 AS point_ns,
-            row_number() OVER (PARTITION BY exchange, symbol ORDER BY known_ns, ts, date, seq, input_row) AS place
+            epoch_ns(ts) AS ns,
+            (ns + 100000000 - 1) // 100000000 * 100000000 AS point_ns,
+            row_number() OVER (PARTITION BY exchange, symbol ORDER BY ts, date, seq, input_row) AS place
         FROM input
-        -- One that is filed earlier than that would be out of sight for the day to which it belongs.
-        WHERE ts < date + INTERVAL 36 HOUR
     ),
     -- Grid points with a row in their interval, (point - 0.1 s, point].
     points AS (
@@ -126,34 +124,17 @@ COPY (
             arg_max(input_row, place) AS last_row,
             sum(amount) AS sum_amount,
             count(price) AS count_price,
-            arg_max(epoch_ns(ts), place) AS last_ns
-        FROM known
+            max(ns) AS last_ns
+        FROM timed
         GROUP BY exchange, symbol, point_ns
-    ),
-    days AS (
-        SELECT
-            exchange,
-            symbol,
-            date,
-            epoch_ns(date) AS midnight_ns,
-            least(
-                midnight_ns + 86400000000000,
-                max(max(known_ns)) OVER (PARTITION BY exchange, symbol) + 1
-            ) AS end_ns
-        FROM known
-        GROUP BY exchange, symbol, date
     ),
     held AS (
         SELECT
-            days.date,
-            points.*,
+            *,
+            CAST(make_timestamp_ns(point_ns) AS DATE) AS date,
             point_ns AS grid_ns
         FROM points
-        JOIN days
-            ON points.exchange = days.exchange
-            AND points.symbol = days.symbol
-            AND points.point_ns >= days.midnight_ns
-            AND points.point_ns < days.end_ns
+        QUALIFY point_ns <= max(last_ns) OVER (PARTITION BY exchange, symbol)
     ),
     aged AS (
         SELECT

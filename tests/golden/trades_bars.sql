@@ -8,8 +8,9 @@
 --              fill = False
 --              emit_open_bars = False
 -- lookback:    300 s
+-- lookahead:   3600 s
 -- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
--- fingerprint: 8b70204da669a1dac6a0481b
+-- fingerprint: cf927fac479c5587a5e937bf
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -97,7 +98,7 @@ COPY (
             row_number() OVER in_order AS place,
             coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM valid
-        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
+        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq)
     ),
     segments AS (
         SELECT
@@ -115,8 +116,7 @@ COPY (
                     AND price > 0
                     AND lag(price IGNORE NULLS) OVER in_order > 0
                 THEN ln(price / lag(price IGNORE NULLS) OVER in_order)
-            END AS step_return,
-            max(ns) OVER (PARTITION BY exchange, symbol) AS last_ns
+            END AS step_return
         FROM segments
         WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
     ),
@@ -131,7 +131,6 @@ COPY (
         SELECT
             exchange,
             symbol,
-            date,
             bar_seconds,
             start_ns,
             arg_min(price, place) AS open,
@@ -140,7 +139,7 @@ COPY (
             arg_max(price, place) AS close,
             sum(step_return * step_return) AS realized_variance,
             bool_or(after_gap) AS has_gap,
-            max(last_ns) AS last_ns,
+            max(ns) AS last_ns,
             sum(amount) AS volume,
             sum(price * amount) AS dollar_volume,
             count(*) AS trade_count,
@@ -148,13 +147,18 @@ COPY (
             coalesce(sum(amount) FILTER (side = -1), 0) AS sell_volume,
             sum(amount) FILTER (side IS NULL) AS unknown_volume
         FROM binned
-        GROUP BY exchange, symbol, date, bar_seconds, start_ns
+        GROUP BY exchange, symbol, bar_seconds, start_ns
     ),
-    bars AS (FROM seen)
+    bars AS (
+        SELECT
+            *,
+            CAST(make_timestamp_ns(start_ns) AS DATE) AS date
+        FROM seen
+    )
     SELECT
         exchange,
         symbol,
-        date,
+        date, -- UTC date of bar_start
         bar_seconds, -- s: length of the bar
         make_timestamp_ns(start_ns) AS bar_start, -- UTC, ns: start of the bar, inclusive
         make_timestamp_ns(start_ns + bar_seconds * 1000000000) AS bar_end, -- UTC, ns: end, exclusive; known from then on
@@ -178,7 +182,7 @@ COPY (
         sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: per square root of a year
         has_gap -- a row of the bar comes more than max_gap after the row before it
     FROM bars
-    WHERE start_ns + bar_seconds * 1000000000 <= last_ns OR last_ns IS NULL
+    QUALIFY start_ns + bar_seconds * 1000000000 <= max(last_ns) OVER (PARTITION BY exchange, symbol)
     ORDER BY exchange, symbol, bar_seconds, bar_start
 ) TO 'target/tables/trades_bars' (
     FORMAT parquet,

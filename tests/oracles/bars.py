@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.oracles import trades
+from tests.oracles.clock import EPOCH
 from tests.oracles.near import Near
 from tests.oracles.rows import NS, Row, by_key
 from tests.oracles.segments import (
@@ -73,27 +75,32 @@ def _bars(rows: list[Row], price: str, columns: Columns, options: Options) -> li
         gaps = gap_before(key_rows, options.max_gap)
         for row, log_return, gap in zip(key_rows, returns, gaps, strict=True):
             row |= {"_return": log_return, "_gap": gap, "_price": row[price]}
+        last = key_rows[-1]["ts"]
         for duration in options.bar_durations:
             bars = _key_bars(key_rows, duration, columns, options)
-            bars = _filled(bars) if options.fill else bars
-            last = key_rows[-1]["ts"]
+            bars = _filled(bars, key_rows) if options.fill else bars
             out += [bar for bar in bars if options.emit_open_bars or bar["bar_end"] <= last]
     return sorted(out, key=lambda b: (b["exchange"], b["symbol"], b["date"], b["bar_seconds"], b["bar_start"]))
 
 
 def _key_bars(rows: list[Row], duration: int, columns: Columns, options: Options) -> list[Row]:
-    bins: dict[tuple[object, int], list[Row]] = {}
+    """Each row counts in the bar of its time, which has the date of its start, wherever the row is filed."""
+    bins: dict[int, list[Row]] = {}
     step = duration * NS
     for row in rows:
-        bins.setdefault((row["date"], row["ts"] // step * step), []).append(row)
+        bins.setdefault(row["ts"] // step * step, []).append(row)
     bars = []
-    for (date, start), inside in sorted(bins.items(), key=lambda item: (str(item[0][0]), item[0][1])):
+    for start, inside in sorted(bins.items()):
         middle = columns(inside)
-        if middle is not None:
-            key = {"exchange": inside[0]["exchange"], "symbol": inside[0]["symbol"], "date": date}
-            times = {"bar_seconds": duration, "bar_start": start, "bar_end": start + step}
-            bars.append({**key, **times, **middle, **_path(middle, inside, duration, options)})
+        key = {"exchange": inside[0]["exchange"], "symbol": inside[0]["symbol"], "date": date_of(start)}
+        times = {"bar_seconds": duration, "bar_start": start, "bar_end": start + step}
+        bars.append({**key, **times, **middle, **_path(middle, inside, duration, options)})
     return bars
+
+
+def date_of(ts: int) -> dt.date:
+    """UTC date of a time in ns."""
+    return EPOCH.date() + dt.timedelta(days=ts // (86_400 * NS))
 
 
 def _ohlc(prices: list[float]) -> Row:
@@ -151,19 +158,26 @@ def _path(bar: Row, rows: list[Row], duration: int, options: Options) -> Row:
     }
 
 
-def _filled(bars: list[Row]) -> list[Row]:
-    """The bars with empty ones added between neighbours of the same partition."""
+def _filled(bars: list[Row], rows: list[Row]) -> list[Row]:
+    """The bars with empty ones between them, to the end of the date after the one before the silence.
+
+    A date that neither has a partition nor lies beside one is nobody's.
+    """
+    built = {row["date"] + dt.timedelta(days=days) for row in rows for days in (-1, 0, 1)}
     out: list[Row] = []
     for bar in bars:
-        if out and out[-1]["date"] == bar["date"]:
-            while out[-1]["bar_end"] < bar["bar_start"]:
-                out.append(_empty_after(out[-1]))
+        empty = _empty_after(out[-1]) if out else bar
+        until = out[-1]["date"] + dt.timedelta(days=1) if out else None
+        while empty["bar_start"] < bar["bar_start"] and until is not None and empty["date"] <= until:
+            if empty["date"] in built:
+                out.append(empty)
+            empty = _empty_after(empty)
         out.append(bar)
     return out
 
 
 def _empty_after(bar: Row) -> Row:
-    kept = {name: bar[name] for name in ("exchange", "symbol", "date", "bar_seconds")}
+    kept = {name: bar[name] for name in ("exchange", "symbol", "bar_seconds")} | {"date": date_of(bar["bar_end"])}
     zero = {name: 0 if name.endswith("count") else 0.0 for name in ("snapshot_count", *TRADE_SUMS) if name in bar}
     return {
         **dict.fromkeys(bar),

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tests.oracles.bars import date_of
 from tests.oracles.clock import EPOCH
 from tests.oracles.rows import NS, Row
 from tests.oracles.segments import mean, present, total
@@ -61,31 +62,17 @@ def midnight(date: dt.date) -> int:
     return (date - EPOCH.date()).days * DAY
 
 
-def known_from(row: Row) -> int:
-    """A row that is filed under a later date than that of its time is known from midnight on."""
-    return max(row["ts"], midnight(row["date"]))
-
-
 def _of_key(rows: list[Row], options: Options) -> list[Row]:
-    rows = [row for row in rows if row["ts"] < midnight(row["date"]) + DAY * 3 // 2]
-    rows = sorted(rows, key=lambda row: (known_from(row), row["ts"], row["date"], row["seq"]))
+    rows = sorted(rows, key=lambda row: (row["ts"], row["date"], row["seq"]))
+    points = [_at_or_after(row["ts"], options.step) for row in rows]
+    last = points[-1] if options.emit_open else rows[-1]["ts"]
     out = []
-    for date in sorted({row["date"] for row in rows}):
-        points = [g for g in _grid(rows, date, options) if midnight(date) <= g < midnight(date) + DAY]
-        out += [_point(rows, date, g, seq, options) for seq, g in enumerate(points)]
+    for date in sorted({row["date"] for row in rows} | {date_of(g) for g in points}):
+        begin, end = max(midnight(date), points[0]), min(midnight(date) + DAY, last + 1)
+        filled = range(_at_or_after(begin, options.step), end, options.step)
+        chosen = filled if options.fill_gaps else sorted({g for g in points if date_of(g) == date and g <= last})
+        out += [_point(rows, date, g, seq, options) for seq, g in enumerate(chosen)]
     return out
-
-
-def _grid(rows: list[Row], date: dt.date, options: Options) -> list[int]:
-    """The grid points of one date, and perhaps some of the dates around it."""
-    step = options.step
-    last = known_from(rows[-1])
-    last = _at_or_after(last, step) if options.emit_open else last
-    if not options.fill_gaps:
-        return sorted({g for row in rows if (g := _at_or_after(known_from(row), step)) <= last})
-    earliest = min(row["date"] for row in rows)
-    begin = min(known_from(row) for row in rows if row["date"] == date) if date == earliest else midnight(date)
-    return list(range(_at_or_after(begin, step), min(last + 1, midnight(date) + DAY), step))
 
 
 def _at_or_after(time: int, step: int) -> int:
@@ -93,8 +80,8 @@ def _at_or_after(time: int, step: int) -> int:
 
 
 def _point(rows: list[Row], date: dt.date, g: int, seq: int, options: Options) -> Row:
-    before = [row for row in rows if known_from(row) <= g]
-    inside = [row for row in before if known_from(row) > g - options.step]
+    before = [row for row in rows if row["ts"] <= g]
+    inside = [row for row in before if row["ts"] > g - options.step]
     last = before[-1] if before else None
     if last is not None and not inside and g - last["ts"] > options.max_gap * NS:
         last = None  # nothing is carried on over a gap

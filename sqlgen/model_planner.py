@@ -62,7 +62,8 @@ class ModelPlanner:
         primary = self.model.primary
         filed_by_time = primary.source is not None and not self.inventory.listings[primary.ref].keyed
         if self.model.header.own_dates and not filed_by_time:
-            yield from (unit.shifted(days) for unit in index if unit.date is not None for days in (-1, 1))
+            dated = [unit for unit in index if unit.date is not None]
+            yield from (unit.shifted(days) for unit in dated for days in (-1, 1))
 
     def _orphans(self, units: Set[Partition]) -> Iterable[Task]:
         records = self.inventory.records.get(self.model.name, {})

@@ -61,13 +61,14 @@ class Partition:
         return Partition(tuple(pair for pair in self.values if pair[0] in wanted))
 
     def shifted(self, days: int) -> Partition:
-        """The same keys, ``days`` later."""
-        return Partition(
-            tuple(
-                (key, (dt.date.fromisoformat(value) + dt.timedelta(days=days)).isoformat() if key == "date" else value)
-                for key, value in self.values
-            )
-        )
+        """The same keys, ``days`` later; the first or the last date there is where that would be none."""
+        if self.date is None or not days:
+            return self
+        try:
+            date = self.date + dt.timedelta(days=days)
+        except OverflowError:
+            date = dt.date.min if days < 0 else dt.date.max
+        return Partition(tuple((key, date.isoformat() if key == "date" else value) for key, value in self.values))
 
     @property
     def short(self) -> str:

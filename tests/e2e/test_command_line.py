@@ -69,8 +69,8 @@ def test_an_undefined_variable_in_a_template(scratch: Scratch) -> None:
     outcome = scratch.sqlgen("run")
     assert outcome.code == 2
     assert "transforms_sql/costs.sql.j2:1: 'types.SimpleNamespace object' has no attribute 'depth'" in outcome.err
-    known = "inputs (trades), model (description, kernels, name, partition_by), options, scope (first, open)"
-    assert f"Known here: {known}" in outcome.err
+    known = "inputs (trades), model (description, kernels, name, partition_by), options, scope (date, first, open)"
+    assert f"Known here: captured (trades), {known}" in outcome.err
 
 
 def test_a_template_cannot_reach_outside(scratch: Scratch) -> None:

@@ -103,6 +103,11 @@ class Model:
         return math.ceil((self.lookahead + self._filed_beside) / SECONDS_A_DAY)
 
     @property
+    def reach(self) -> tuple[float, ...]:
+        """Seconds of earlier rows and, if there are any, seconds and dates of later ones: part of what a model is."""
+        return (self.lookback, self.lookahead, self.days_after) if self.days_after else (self.lookback,)
+
+    @property
     def _filed_beside(self) -> int:
         """Seconds by which rows may be filed too early or too late."""
         return HALF_A_DAY if self.header.own_dates else 0

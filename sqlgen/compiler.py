@@ -91,7 +91,7 @@ class Compiler:
         inner = {edge: _joined(self._parts(model, Scope(scope.inputs, frozenset(EDGES) - {edge}))) for edge in EDGES}
         texts = [bare(text).replace(self._lake, "") for text in (select, *inner.values())]
         kernels = model.chain.identity if model.chain is not None else []
-        known = [texts, *model.reach, copy_options(model), model.output.mode]
+        known: list[Any] = [texts, *model.reach, copy_options(model), model.output.mode]
         added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
         checks = [(name, identity(found)) for name, found in model.checks]
         known += [checks] if checks else []

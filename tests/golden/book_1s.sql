@@ -18,7 +18,7 @@
 --              count = []
 -- lookback:    300 s
 -- publishes:   processed/ccxt/orderbook/book_1s (overwrite), by exchange, symbol, date
--- fingerprint: 1eabe171fec4bfc7920ff079
+-- fingerprint: be1a7e2c38102e6318f7926b
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -52,8 +52,8 @@ COPY (
             )
         )
     ),
-    -- Rows with the time from which they are known: their own, or midnight if they are filed under a later date.
-    known AS (
+    -- Rows in the order of their times, whatever date they are filed under, with the grid point that closes their interval.
+    timed AS (
         SELECT
             exchange,
             symbol,
@@ -62,12 +62,10 @@ COPY (
             input_row,
             spread_bps,
             ofi,
-            greatest(epoch_ns(ts), epoch_ns(date)) AS known_ns,
-            (known_ns + 1000000000 - 1) // 1000000000 * 1000000000 AS point_ns,
-            row_number() OVER (PARTITION BY exchange, symbol ORDER BY known_ns, ts, date, seq, input_row) AS place
+            epoch_ns(ts) AS ns,
+            (ns + 1000000000 - 1) // 1000000000 * 1000000000 AS point_ns,
+            row_number() OVER (PARTITION BY exchange, symbol ORDER BY ts, date, seq, input_row) AS place
         FROM input
-        -- One that is filed earlier than that would be out of sight for the day to which it belongs.
-        WHERE ts < date + INTERVAL 36 HOUR
     ),
     -- Grid points with a row in their interval, (point - 1 s, point].
     points AS (
@@ -80,9 +78,13 @@ COPY (
             avg(spread_bps) AS mean_spread_bps,
             sum(ofi) AS sum_ofi,
             max(spread_bps) AS max_spread_bps,
-            arg_max(epoch_ns(ts), place) AS last_ns
-        FROM known
+            max(ns) AS last_ns
+        FROM timed
         GROUP BY exchange, symbol, point_ns
+    ),
+    dates AS (
+        SELECT exchange, symbol, unnest([date, CAST(make_timestamp_ns(point_ns) AS DATE)]) AS date, ns, point_ns
+        FROM timed
     ),
     days AS (
         SELECT
@@ -90,16 +92,15 @@ COPY (
             symbol,
             date,
             epoch_ns(date) AS midnight_ns,
-            (midnight_ns + 1000000000 - 1) // 1000000000 * 1000000000 AS midnight_point_ns,
-            CASE
-                WHEN date = min(date) OVER (PARTITION BY exchange, symbol) THEN min(point_ns)
-                ELSE midnight_point_ns
-            END AS first_point_ns,
+            greatest(
+                (midnight_ns + 1000000000 - 1) // 1000000000 * 1000000000,
+                min(min(point_ns)) OVER (PARTITION BY exchange, symbol)
+            ) AS first_point_ns,
             least(
                 midnight_ns + 86400000000000,
-                max(max(known_ns)) OVER (PARTITION BY exchange, symbol) + 1
+                max(max(ns)) OVER (PARTITION BY exchange, symbol) + 1
             ) AS end_ns
-        FROM known
+        FROM dates
         GROUP BY exchange, symbol, date
     ),
     grid AS (

@@ -9,8 +9,9 @@
 --              fill = False
 --              emit_open_bars = False
 -- lookback:    300 s
+-- lookahead:   3600 s
 -- publishes:   processed/ccxt/orderbook/bars (overwrite), by exchange, symbol, date
--- fingerprint: aef42728155310b06144be42
+-- fingerprint: 6c0e964b06a43e177f6ba4e5
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -58,7 +59,7 @@ COPY (
             row_number() OVER in_order AS place,
             coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM snapshots
-        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
+        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq)
     ),
     segments AS (
         SELECT
@@ -76,8 +77,7 @@ COPY (
                     AND mid_price > 0
                     AND lag(mid_price IGNORE NULLS) OVER in_order > 0
                 THEN ln(mid_price / lag(mid_price IGNORE NULLS) OVER in_order)
-            END AS step_return,
-            max(ns) OVER (PARTITION BY exchange, symbol) AS last_ns
+            END AS step_return
         FROM segments
         WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
     ),
@@ -92,7 +92,6 @@ COPY (
         SELECT
             exchange,
             symbol,
-            date,
             bar_seconds,
             start_ns,
             arg_min(mid_price, place) AS open,
@@ -101,7 +100,7 @@ COPY (
             arg_max(mid_price, place) AS close,
             sum(step_return * step_return) AS realized_variance,
             bool_or(after_gap) AS has_gap,
-            max(last_ns) AS last_ns,
+            max(ns) AS last_ns,
             count(*) AS snapshot_count,
             avg(spread) AS mean_spread,
             min(spread) AS min_spread,
@@ -117,13 +116,18 @@ COPY (
             avg(total_ask_depth) AS mean_total_ask_depth,
             avg(smart_depth_imbalance) AS mean_smart_depth_imbalance
         FROM binned
-        GROUP BY exchange, symbol, date, bar_seconds, start_ns
+        GROUP BY exchange, symbol, bar_seconds, start_ns
     ),
-    bars AS (FROM seen)
+    bars AS (
+        SELECT
+            *,
+            CAST(make_timestamp_ns(start_ns) AS DATE) AS date
+        FROM seen
+    )
     SELECT
         exchange,
         symbol,
-        date,
+        date, -- UTC date of bar_start
         bar_seconds, -- s: length of the bar
         make_timestamp_ns(start_ns) AS bar_start, -- UTC, ns: start of the bar, inclusive
         make_timestamp_ns(start_ns + bar_seconds * 1000000000) AS bar_end, -- UTC, ns: end, exclusive; known from then on
@@ -152,7 +156,7 @@ COPY (
         sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: per square root of a year
         has_gap -- a row of the bar comes more than max_gap after the row before it
     FROM bars
-    WHERE start_ns + bar_seconds * 1000000000 <= last_ns OR last_ns IS NULL
+    QUALIFY start_ns + bar_seconds * 1000000000 <= max(last_ns) OVER (PARTITION BY exchange, symbol)
     ORDER BY exchange, symbol, bar_seconds, bar_start
 ) TO 'target/tables/orderbook_bars' (
     FORMAT parquet,

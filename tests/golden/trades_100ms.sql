@@ -18,7 +18,7 @@
 --              count = ['price']
 -- lookback:    0.1 s
 -- publishes:   processed/ccxt/trades/trades_100ms (overwrite), by exchange, symbol, date
--- fingerprint: f54f0923291b0f1f9b1ed657
+-- fingerprint: e17a832050ff66e7c559754d
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes

@@ -10,7 +10,7 @@
 -- lookback:    300 s
 -- lookahead:   3600 s
 -- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
--- fingerprint: cf927fac479c5587a5e937bf
+-- fingerprint: 1f05c906905c3f5e3e99cca1
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes

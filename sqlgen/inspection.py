@@ -78,8 +78,7 @@ def own_files(
         seen |= {(part.ref, where) for where in found}
         files = Files(listing, found)
         if files.all:
-            own = dataclasses.replace(part, current=tuple(found), before=(), skipped=(), after=(), files=files.all)
-            yield entry, own, files
+            yield entry, Slice(part.name, part.ref, tuple(found), files=files.all), files
 
 
 @dataclass

@@ -14,7 +14,7 @@ import duckdb
 from sqlgen.config import Source
 from sqlgen.errors import SqlgenError, UsageError, first_line
 from sqlgen.inspecting import vendors as vendor_table
-from sqlgen.inspecting.bench import Bench, adapters
+from sqlgen.inspecting.bench import Bench, adapters, default_options
 from sqlgen.inspecting.candidates import GENERIC, Candidate, candidates, told_options, variants
 from sqlgen.inspecting.contents import Sampler, Trial
 from sqlgen.inspecting.filegroups import Group, find, grouped
@@ -25,6 +25,7 @@ from sqlgen.inspecting.placing import Surroundings, place
 from sqlgen.inspecting.proposal import Proposed, propose
 from sqlgen.inspecting.sides import audited
 from sqlgen.inspecting.vendors import Vendor
+from sqlgen.model import adapter_template
 from sqlgen.storage import format_of
 from sqlgen.templates import Library
 
@@ -118,9 +119,13 @@ class Examiner:
         if len(depths) > 1:  # one of the feeds: they are no one book
             candidate = dataclasses.replace(candidate, options={**candidate.options, "depth": depths[-1]})
         found = propose(where, candidate, vendor, group.sample, self._row_keys(candidate))
-        if len(depths) != 1:
+        if len(depths) != 1 or depths[0] == self._captured(candidate.adapter):
             return found
         return dataclasses.replace(found, entry={**found.entry, "captured_levels": depths[0]})
+
+    def _captured(self, adapter: str) -> object:
+        """Levels that an adapter's feed sends at most, as it says itself."""
+        return self.library.captured_levels(adapter_template(adapter), default_options(self.library, adapter))
 
     def _row_keys(self, candidate: Candidate) -> tuple[str, ...]:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import re
 import secrets
 from collections import Counter
@@ -105,7 +106,7 @@ class Report:
         totals = {
             name: sum(getattr(result, name) for result in self.tasks) for name in ("rows_in", "rows_out", "bytes")
         }
-        return data | {"counts": self.counts, "totals": totals, "ok": self.ok}
+        return sealed.seal(data | {"counts": self.counts, "totals": totals, "ok": self.ok})
 
 
 def pending_result(task: Task) -> Result:
@@ -123,7 +124,7 @@ class ReportStore:
 
     def save(self, report: Report) -> Path:
         path = self.folder / f"{report.run_id}.json"
-        storage.replace_text(path, sealed.dumps(report.to_dict(), indent=1) + "\n")
+        storage.replace_text(path, json.dumps(report.to_dict(), indent=1) + "\n")
         return path
 
     def note(self, report: Report, result: Result) -> None:

@@ -10,14 +10,18 @@ from typing import Any
 CHECKSUM = "checksum"
 
 
-def dumps(data: Mapping[str, Any], indent: int | None = None) -> str:
+def seal(data: Mapping[str, Any]) -> dict[str, Any]:
     """An object with its checksum as its last member."""
-    sealed = {**data, CHECKSUM: _checksum(data)}
-    return json.dumps(sealed, indent=indent, separators=None if indent else (",", ":"))
+    return {**data, CHECKSUM: _checksum(data)}
+
+
+def dumps(data: Mapping[str, Any]) -> str:
+    """A sealed object as one line."""
+    return json.dumps(seal(data), separators=(",", ":"))
 
 
 def loads(text: str) -> dict[str, Any]:
-    """What :func:`dumps` wrote, or earlier versions without a checksum; ``ValueError`` where it is damaged."""
+    """What :func:`seal` made, or earlier versions without a checksum; ``ValueError`` where it is damaged."""
     try:
         data = json.loads(text)
     except RecursionError:

@@ -447,3 +447,15 @@ def test_a_damaged_price_of_the_record(lake: VendorLake, form: databento.Prices,
     left = [state for i, state in enumerate(expected) if kept or i != 4]
     assert values(found, "seq") == [i for i in range(len(expected)) if kept or i != 4]
     assert values(found, "bid_price_00") == [float(b.bids[0][0]) if b.bids else None for b in left]
+
+
+def test_a_dbn_file_of_two_instruments_is_no_one_book(lake: VendorLake) -> None:
+    """They go to their symbols where the rows say these; under the name of one the partition fails."""
+    _, rows = made(count=6)
+    two = [dataclasses.replace(row, instrument_id=38 + i % 2) for i, row in enumerate(rows)]
+    save(lake.raw / f"AAPL_{DAY}.dbn", dbn.encode(two, "mbp-10", {38: "AAPL", 39: "MSFT"}, version=3))
+    outcome = lake.run(NAMED)
+    assert outcome.code != 0
+    assert f"raw/AAPL_{DAY}.dbn holds several symbols: AAPL, MSFT." in outcome.out
+    table = lake.rows(NAMED | {"pattern": "*_{date}.*"})
+    assert [values(table, "symbol").count(symbol) for symbol in ("AAPL", "MSFT")] == [len(two[::2]), len(two[1::2])]

@@ -177,7 +177,19 @@ class Compiler:
         if scan is None or model.trades is None:
             return None
         rows = indent(only(self._input(model, model.trades, scan), scope.emit_trades))
-        return f"SELECT\n    ts,\n    price,\n    amount,\n    side\nFROM (\n{rows}\n)"
+        seq = ",\n    seq" if self.shares_feed(model) else ""
+        return f"SELECT\n    ts,\n    price,\n    amount,\n    side{seq}\nFROM (\n{rows}\n)"
+
+    def shares_feed(self, model: Model) -> bool:
+        """Whether the rows of a model and its trades are read from the same events, whose ``seq`` orders them."""
+        rows, trades = model.primary.source, model.trades.source if model.trades is not None else None
+        if rows is None or trades is None or rows is trades:
+            return False
+        of_rows, of_trades = (
+            self.project.library.header(adapter_template(source.adapter)).feed for source in (rows, trades)
+        )
+        same_files = (rows.path, rows.pattern) == (trades.path, trades.pattern)
+        return bool(of_rows) and of_rows == of_trades and same_files
 
     def _template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
         inputs = {

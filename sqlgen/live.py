@@ -122,6 +122,7 @@ class LiveModel:
         self._place = start.place
         self._broken = ""
         self._compiler = Compiler(project)
+        self._one_feed = self._compiler.shares_feed(model)
         self._connection = duckdb.connect(config={"threads": 1})
         self._statements: dict[str, RowStatement] = {}
         self._rows = self._raw(model.primary)
@@ -140,13 +141,14 @@ class LiveModel:
         if self._trades is None or self._model.trades is None:
             raise UsageError(f"model '{self._model.name}' sees no trades of {self._where}")
         time = self._trades.time(trade)
-        if self._place.last is not None and time <= self._place.last:
+        last = self._place.last
+        if last is not None and (time < last or (time == last and not self._one_feed)):
             raise LateError(
-                f"{self._trades.what}: the trade of {_clock(time)} comes after the row of {_clock(self._place.last)},"
+                f"{self._trades.what}: the trade of {_clock(time)} comes after the row of {_clock(last)},"
                 " which should have seen it. Leave it out: a run over the lake will count it"
             )
-        date, _ = self._place.next(time)
-        rows = self._run(_TRADES, self._trades, trade, time, date, 0)
+        date, seq = self._place.next(time)
+        rows = self._run(_TRADES, self._trades, trade, time, date, seq)
         if self._pass.trades is not None and _dated(self._model.trades, date):
             self._pass.trades.add(rows)
 

@@ -23,7 +23,8 @@ from udfs.kernel import NO_INTEGER, NO_TRADES, Array, Batch, Column, Trades
 BATCH_ROWS = 8_192
 """Rows that pass through the kernels at once; what comes out does not depend on it."""
 
-TRADE_COLUMNS = ("ts", "price", "amount", "side")
+TRADE_COLUMNS = ("ts", "price", "amount", "side", "seq")
+"""``seq`` only where rows and trades share a feed."""
 
 _TYPES: dict[str, pa.DataType] = {
     "double": pa.float64(),
@@ -48,12 +49,18 @@ class TradeFeed:
         self._pulled: int | None = None
         """Time of the last trade that was read. Those that were pending may be later."""
 
-    def up_to(self, ts: int) -> Trades:
-        """Those not handed out yet that are not later than ``ts``."""
+    def up_to(self, ts: int, seq: int | None = None) -> Trades:
+        """Those not handed out yet that are not later than ``ts``.
+
+        Where rows and trades share a feed, those at ``ts`` are not later in it than ``seq``.
+        """
         while self._pulled is None or self._pulled <= ts:
             if not self._pull():
                 break
         end = int(np.searchsorted(self._held.ts, ts, side="right"))
+        if seq is not None and self._held.seq is not None:
+            begin = int(np.searchsorted(self._held.ts, ts, side="left"))
+            end = begin + int(np.searchsorted(self._held.seq[begin:end], seq, side="right"))
         taken, self._held = _cut(self._held, 0, end), _cut(self._held, end, len(self._held))
         return taken
 
@@ -72,11 +79,14 @@ class TradeFeed:
             return True
         if np.any(came.ts[1:] < came.ts[:-1]) or (self._pulled is not None and came.ts[0] < self._pulled):
             raise NotInOrder
-        held = Trades(*(np.concatenate(pair) for pair in zip(_fields(self._held), _fields(came), strict=True)))
-        if len(self._held) and came.ts[0] < self._held.ts[-1]:
-            # Trades of the day before that wait here may be later than the first of this day, which were filed late.
-            order = np.argsort(held.ts, kind="stable")
-            held = Trades(*(part[order] for part in _fields(held)))
+        held = came
+        if len(self._held):
+            before = _with_seq(self._held) if came.seq is not None else self._held
+            held = Trades(*(np.concatenate(pair) for pair in zip(_fields(before), _fields(came), strict=True)))
+            if came.ts[0] < before.ts[-1]:
+                # Trades of the day before that wait here may be later than the first of this day, which came late.
+                order = np.argsort(held.ts, kind="stable")
+                held = Trades(*(part[order] for part in _fields(held)))
         self._pulled = int(came.ts[-1])
         self._held = held
         return True
@@ -117,7 +127,7 @@ class Pipe:
         """The state after the last row. Call it once every row was read."""
         if self.trades is None:
             return self.state
-        return Snapshot(self.state.kernels, dict(zip(TRADE_COLUMNS, _fields(self.trades.rest()), strict=True)))
+        return Snapshot(self.state.kernels, dict(zip(TRADE_COLUMNS, _fields(self.trades.rest()), strict=False)))
 
     def _schema(self) -> pa.Schema:
         added = [pa.field(column.name, _TYPES[column.type]) for column in self.chain.outputs]
@@ -142,10 +152,13 @@ class Pipe:
                 continue
             ts = self._times(batch)
             columns = {name: self._column(batch.column(name), name) for name in self.chain.inputs}
-            trades = self.trades.up_to(int(ts[-1])) if self.trades is not None else None
+            seq = _places(batch)
+            trades = None
+            if self.trades is not None:
+                trades = self.trades.up_to(int(ts[-1]), int(seq[-1]) if seq is not None else None)
             if trades is not None and {*QUOTES} <= {*batch.schema.names}:
                 self.audit.add(ts, {name: numbers(batch.column(name), name) for name in QUOTES}, trades)
-            given = self.chain.run(self.state.kernels, Batch(ts, columns, trades))
+            given = self.chain.run(self.state.kernels, Batch(ts, columns, trades, seq))
             added = [arrow(given[column.name], column) for column in self.chain.outputs]
             kept = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns
             yield pa.RecordBatch.from_arrays([*kept, *added], schema=schema)
@@ -216,7 +229,9 @@ def arrow(values: Array, column: Column) -> pa.Array:
 
 def pending_trades(snapshot: Snapshot) -> Trades:
     """The trades that wait in a state."""
-    return Trades(*(snapshot.trades[name] for name in TRADE_COLUMNS)) if snapshot.trades else NO_TRADES
+    if not snapshot.trades:
+        return NO_TRADES
+    return Trades(*(snapshot.trades[name] for name in TRADE_COLUMNS if name in snapshot.trades))
 
 
 def _check(chain: Chain, schema: pa.Schema) -> None:
@@ -240,11 +255,27 @@ def _trades(batch: pa.RecordBatch) -> Trades:
         numbers(batch.column("price"), "price"),
         numbers(batch.column("amount"), "amount"),
         side,
+        _places(batch),
     )
 
 
+def _places(batch: pa.RecordBatch) -> NDArray[np.int64] | None:
+    """The column ``seq``, if there is one."""
+    if "seq" not in batch.schema.names or not pa.types.is_integer(batch.schema.field("seq").type):
+        return None
+    return integers(batch.column("seq"), "seq")
+
+
+def _with_seq(trades: Trades) -> Trades:
+    """The trades with a place in the feed; those of a state that knows none come first."""
+    if trades.seq is not None:
+        return trades
+    return Trades(trades.ts, trades.price, trades.amount, trades.side, np.full(len(trades), NO_INTEGER))
+
+
 def _fields(trades: Trades) -> tuple[Array, ...]:
-    return trades.ts, trades.price, trades.amount, trades.side
+    fields = trades.ts, trades.price, trades.amount, trades.side
+    return fields if trades.seq is None else (*fields, trades.seq)
 
 
 def _cut(trades: Trades, start: int, end: int) -> Trades:

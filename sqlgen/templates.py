@@ -96,6 +96,9 @@ class Header(BaseModel):
     captured_levels: str = ""
     """Of an adapter of books, Jinja expression over the options: levels per side that the feed sends at most, or
     ``'all'``; empty where that is not known."""
+    feed: str = ""
+    """Of an adapter: the kind of files of events that it reads. Adapters of one feed number the events of a file alike:
+    where they read the same files, rows and trades are in the order of ``(ts, seq)``."""
     kernels_over: str | None = None
     """Input whose rows go through the kernels before the template sees them; otherwise its result does."""
 

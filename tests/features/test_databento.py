@@ -157,7 +157,9 @@ def test_features_equal_those_of_the_same_book_from_ccxt(lake: VendorLake, tmp_p
     ours = {"ccxt_orderbook": {"path": "raw", **NAMED}, "ccxt_trades": {"path": "raw", **TRADES}}
     hf, features = lake.features(ours, "orderbook_hf", "trades_features", **options)
     ccxt_hf, ccxt_features = other.features({}, "orderbook_hf", "trades_features", **options)
-    identical(hf, ccxt_hf)
+    # Of one time, ccxt's trades come before all books, and ours as they happened.
+    by_order = ("buy_", "sell_", "trade_vol", "tfi", "vpin", "kyle")
+    identical(hf, ccxt_hf, but=tuple(name for name in hf.column_names if name.startswith(by_order)))
     identical(features, ccxt_features, but=("seq", "trade_id"))
     for name in ("vpin", "ofi", "ofi_09", "spread_regime"):
         assert any(value is not None for value in values(hf, name)), name

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sqlgen.pipe import NotInOrder, TradeFeed, arrow
-from udfs.kernel import Column, Trades
+from udfs.kernel import Batch, Column, Trades
 
 
 def reader(*batches: list[int]) -> pa.RecordBatchReader:
@@ -72,3 +75,36 @@ def test_doubles_become_arrow_with_null_for_nan(values: NDArray[Any]) -> None:
     given.validate(full=True)
     assert given.equals(pa.array(values.astype(np.float64), pa.float64(), from_pandas=True))
     assert given.null_count == np.isnan(values).sum()
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_rows_and_trades_of_one_feed_are_in_its_order(data: st.DataObject) -> None:
+    """Whatever the batches of rows and of trades: each row comes after the trades that lie before it in the feed."""
+    kinds = data.draw(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["row", "trade", "both"])), max_size=30))
+    events = [(i // 8 + step // 3, seq, kind) for i, (seq, (step, kind)) in enumerate(enumerate(kinds))]
+    events = sorted(events, key=lambda event: event[:2])
+    rows = [event for event in events if event[2] != "trade"]
+    trades = [event for event in events if event[2] != "row"]
+    table = pa.table(
+        {
+            "ts": pa.array([ts for ts, _, _ in trades], pa.int64()).cast(pa.timestamp("ns")),
+            "price": pa.array([1.0] * len(trades), pa.float64()),
+            "amount": pa.array([float(seq) for _, seq, _ in trades], pa.float64()),
+            "side": pa.array([1] * len(trades), pa.int16()),
+            "seq": pa.array([seq for _, seq, _ in trades], pa.int64()),
+        }
+    )
+    size = data.draw(st.integers(1, 5))
+    feed = TradeFeed(pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=size)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
+    found: list[int] = []
+    for begin, end in itertools.pairwise([0, *cuts, len(rows)]):
+        if begin == end:
+            continue
+        ts, seq = (np.array([row[at] for row in rows[begin:end]], np.int64) for at in (0, 1))
+        taken = feed.up_to(int(ts[-1]), int(seq[-1]))
+        earlier = found[-1] if found else 0
+        found += (earlier + Batch(ts, {}, taken, seq).trades_before).tolist()
+        assert found[-1] == earlier + len(taken)
+    assert found == [sum(trade[:2] <= row[:2] for trade in trades) for row in rows]

@@ -241,6 +241,7 @@ class Compiler:
         source = _source(entry.ref, scan, given, self.csv(model, entry))
         source.side_is = entry.source.side_is
         source.date_tolerance = entry.source.date_tolerance
+        source.negative_prices = entry.source.negative_prices
         return {"source": source, "options": model.adapter_options[entry.name]}
 
     def csv(self, model: Model, entry: ModelInput) -> Csv:

@@ -111,6 +111,9 @@ class Source(Node):
         "quarantine",
         description="What becomes of lines that cannot be read and of rows without a time near their date",
     )
+    negative_prices: bool = Field(
+        False, description="Prices at or below zero count: spreads, power; otherwise they are left out, and counted"
+    )
     date_tolerance: float | None = Field(
         1.0,
         ge=0,

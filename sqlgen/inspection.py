@@ -28,7 +28,7 @@ from sqlgen.quoting import exact_path, ident, literal
 from sqlgen.scope import Scan
 from sqlgen.statements import Target, indent
 from sqlgen.storage import FileInfo
-from sqlgen.survey import NEAR, TIMED, Stretch, Survey, first_row, order_note
+from sqlgen.survey import NEAR, TIMED, Stretch, Survey, first_row, order_note, price_note
 
 First = Mapping[str, str]
 """A row that fails: what :func:`checksql.counts` tells of it."""
@@ -170,8 +170,9 @@ class Inspection:
         ):
             if number:
                 self._set_aside(entry, check, number, rows, said, survey.set_aside(told, said, check == NEAR), stem)
-        note = order_note([each for each in stretches if files.has(each)], paths)
-        self.notes += [f"source '{entry.ref}': {note}"] if note else []
+        mine = [each for each in stretches if files.has(each)]
+        notes = [order_note(mine, paths), "" if entry.source.negative_prices else price_note(mine, paths)]
+        self.notes += [f"source '{entry.ref}': {note}" for note in notes if note]
 
     def _refuse(
         self, entry: ModelInput, paths: Sequence[str], scanned: Sequence[str], found: Sequence[Stretch]

@@ -35,6 +35,8 @@ class Stretch(NamedTuple):
     first: int | None
     """Time in ns of the first row that has one."""
     last: int | None
+    not_positive: int
+    """Rows with a price at or below zero."""
 
     @property
     def lost(self) -> int:
@@ -82,6 +84,18 @@ def order_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
         f"times go back between files: {paths[one.file]} ends at {moment(one.last)}, and {paths[other.file]}, which is"
         f" read after it, begins at {moment(other.first)}{more}. Files are read in the natural order of their paths:"
         " rename them if that is not the order in which they were recorded"
+    )
+
+
+def price_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
+    """A note on prices at or below zero that are left out; empty where there are none."""
+    found = [each for each in stretches if each.not_positive]
+    if not found:
+        return ""
+    more = f" and {len(found) - 1} more file(s)" if len(found) > 1 else ""
+    return (
+        f"{sum(each.not_positive for each in found)} row(s) with a price at or below 0 in {paths[found[0].file]}{more}:"
+        " such prices are left out; negative_prices: true in the source reads them"
     )
 
 

@@ -177,7 +177,7 @@ class BookMbo(Kernel):
     """Books from single orders."""
 
     name = "book_mbo"
-    version = 2
+    version = 3
     doc = "Order books from single orders (L3, market by order)"
     replaces_rows = True
     options = snapshots.OPTIONS

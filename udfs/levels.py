@@ -74,8 +74,8 @@ def _remove(levels: Levels, row: int, at: int) -> None:
 
 @jit
 def is_price(price: float) -> bool:
-    """Whether a level can have this price."""
-    return 0.0 < price < math.inf
+    """True where a level can have this price; adapters leave out those at or below zero where there are none."""
+    return math.isfinite(price)
 
 
 @jit

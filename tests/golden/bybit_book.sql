@@ -8,7 +8,7 @@
 --              max_crossed = 10.0
 -- lookback:    0 s
 -- publishes:   processed/bybit/book (overwrite), by exchange, symbol, date
--- fingerprint: 8c2aae00caca533f1f42a5c9
+-- fingerprint: 9355ab0d8d1914e6bd1b2356
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -126,9 +126,9 @@ SELECT
     date,
     ts,
     seq,
-    CAST(level.side AS SMALLINT) AS side,
-    CAST(level.price AS DOUBLE) AS price,
-    CAST(level.size AS DOUBLE) AS size,
+    CAST(CASE WHEN (level.price <= 0) IS NOT TRUE THEN level.side END AS SMALLINT) AS side,
+    CAST(CASE WHEN (level.price <= 0) IS NOT TRUE THEN level.price END AS DOUBLE) AS price,
+    CAST(CASE WHEN (level.price <= 0) IS NOT TRUE THEN level.size END AS DOUBLE) AS size,
     is_snapshot,
     feed_break,
     place = len(present) AS message_end,
@@ -137,7 +137,7 @@ SELECT
     prev_id
 FROM updates;
 
--- kernel book, version 3: Order books from level updates (L2)
+-- kernel book, version 4: Order books from level updates (L2)
 --   options max_levels = 20, emit_interval = 0.0, crossed_books = 'hold', max_crossed = 10.0
 --   reads ts, side, price, size, is_snapshot, feed_break, message_end, first_id, last_id, prev_id
 --   gives ts: timestamp; time of the message

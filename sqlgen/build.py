@@ -17,12 +17,13 @@ from sqlgen.decode import parquet_rows
 from sqlgen.errors import TaskError
 from sqlgen.footers import Stamp, new_build
 from sqlgen.inputs import Inputs
-from sqlgen.inspection import Inspection, own_files
+from sqlgen.inspection import Inspection
 from sqlgen.kernel_copy import KernelCopy, Statements
 from sqlgen.landing import Landing
 from sqlgen.manifest import Record
 from sqlgen.model import Model
 from sqlgen.model_planner import new_files
+from sqlgen.ownfiles import own_files
 from sqlgen.partitions import KEYS
 from sqlgen.plan import Task
 from sqlgen.planner import Planner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from sqlgen import checksql, storage
 from sqlgen.adapters import advice
 from sqlgen.checksql import Checked, Place
 from sqlgen.compiler import Compiler
-from sqlgen.decode import Decoded, parquet_rows
+from sqlgen.decode import Decoded
 from sqlgen.errors import TaskError, first_line
-from sqlgen.listing import SourceListing
 from sqlgen.model import Model, ModelInput
+from sqlgen.ownfiles import Files, places
 from sqlgen.partitions import KEYS, Partition
-from sqlgen.plan import Slice
 from sqlgen.quality import Check, CheckFailed, Count, unknown
 from sqlgen.quarantine import Quarantine
 from sqlgen.quoting import exact_path, ident, literal
@@ -36,49 +35,6 @@ First = Mapping[str, str]
 READABLE = "readable"
 """What reports and the quarantine say of a line that cannot be read."""
 _BAD_LINES = "bad_lines"
-
-
-@dataclass(frozen=True)
-class Files:
-    """The files of a source that a task looks at, by its own partitions."""
-
-    listing: SourceListing
-    partitions: Mapping[Partition, tuple[FileInfo, ...]]
-
-    @property
-    def all(self) -> tuple[FileInfo, ...]:
-        return tuple(dict.fromkeys(file for files in self.partitions.values() for file in files))
-
-    def has(self, stretch: Stretch) -> bool:
-        """True for rows of the task's own partitions."""
-        found = (stretch.exchange, stretch.symbol, stretch.date)
-        return any((where["exchange"], where["symbol"], where["date"]) == found for where in self.partitions)
-
-    def told_here(self, file: FileInfo) -> bool:
-        """Whether this task tells what of a file belongs to no partition: that of its first partition does."""
-        return self.listing.keyed or self.listing.first[file] in self.partitions
-
-
-def own_files(
-    model: Model, slices: Iterable[Slice], listings: Mapping[str, SourceListing]
-) -> Iterator[tuple[ModelInput, Slice, Files]]:
-    """What a task reads of its sources: its own partitions, each once, without those that it reads beside them."""
-    entries = {entry.name: entry for entry in model.inputs}
-    seen: set[tuple[str, Partition]] = set()
-    for part in slices:
-        entry, listing = entries[part.name], listings.get(part.ref)
-        if entry.source is None or listing is None:
-            continue
-        read = {*part.files}
-        found = {
-            where: tuple(file for file in listing.partitions[where] if file in read)
-            for where in part.current
-            if (part.ref, where) not in seen
-        }
-        seen |= {(part.ref, where) for where in found}
-        files = Files(listing, found)
-        if files.all:
-            yield entry, Slice(part.name, part.ref, tuple(found), files=files.all), files
 
 
 @dataclass
@@ -121,7 +77,7 @@ class Inspection:
             self._survey(entry, scan, files, stem)
         if entry.source.checks:
             checked = self.compiler.checked_input(self.model, entry, scan)
-            self._check(checked, lambda: _places(files, decoded, self.connection, self.compiler.project.lake), stem)
+            self._check(checked, lambda: places(files, decoded, self.connection, self.compiler.project.lake), stem)
 
     def _unreadable(
         self, entry: ModelInput, files: Sequence[FileInfo], decoded: Mapping[FileInfo, Decoded], stem: str
@@ -322,30 +278,3 @@ def _example(first: First | None, places: Sequence[Place]) -> str:
         row = f", row {int(first['seq']) - mine[-1].first + 1}" if mine[-1].counted else ""
         where.append(f"({mine[-1].path}{row})")
     return f"{' '.join(where)}: {first['reason']}"
-
-
-def _places(
-    files: Files, decoded: Mapping[FileInfo, Decoded], connection: duckdb.DuckDBPyConnection, lake: Path
-) -> list[Place]:
-    """Where the rows of each partition stand, as far as it is known."""
-    if not files.listing.keyed:
-        return [_place(where, 0, files.all[0].path, False) for where in files.partitions if len(files.all) == 1]
-    several = [file for found in files.partitions.values() if len(found) > 1 for file in found]
-    rows = {
-        file: decoded[file].rows if file in decoded else parquet_rows(connection, [str(lake / file.path)])
-        for file in several
-    }
-    places = []
-    for where, found in files.partitions.items():
-        first = 0
-        for file in found:
-            if len(found) == 1 or rows[file]:
-                # Lines that were left out while reading are not counted in the positions of the others.
-                whole = file not in decoded or decoded[file].rows == decoded[file].lines
-                places.append(_place(where, first, file.path, whole))
-                first += rows.get(file, 0)
-    return places
-
-
-def _place(where: Partition, first: int, path: str, counted: bool) -> Place:
-    return Place(where["exchange"], where["symbol"], where["date"], first, path, counted)

@@ -243,6 +243,7 @@ LAYERS = [
     "rowkeys",
     "quarantine",
     "publication",
+    "ownfiles",
     "inspection",
     "inputs",
     "staging",

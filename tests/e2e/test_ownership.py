@@ -107,7 +107,7 @@ def test_hidden_files_stay(single: Scratch) -> None:
     assert prices(single) == [2.0]
     assert all(path.exists() for path in hidden)
     shutil.rmtree(folder)
-    single.run("--prune")
+    single.run("--prune", "--allow-empty")
     assert [str(path.relative_to(single.lake)) for path in single.lake.rglob("*.parquet")] == []
     assert all(path.exists() for path in hidden)
 

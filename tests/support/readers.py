@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import os
 import subprocess
@@ -27,6 +28,7 @@ WIDTH = 12
 PARTS = 4
 """Files of a partition with an inner partition column."""
 
+SEEN = ("reads", "failed", "missing", "mixed", "short")
 Rows = list[tuple[str, int, int, int]]
 """Symbol, how many rows it has, and the lowest and the highest version of them."""
 
@@ -134,8 +136,10 @@ READERS: dict[str, Callable[[Path], Iterator[Rows]]] = {
 
 def read(name: str, folder: Path, several: bool, seconds: float) -> dict[str, Any]:
     """What a reader saw: reads, those that failed and why, and those that saw a partition that is not whole."""
-    seen: collections.Counter[str] = collections.Counter()
+    seen: collections.Counter[str] = collections.Counter(dict.fromkeys(SEEN, 0))
     why: collections.Counter[str] = collections.Counter()
+    with contextlib.suppress(Exception):
+        next(READERS[name](folder))  # which imports what it needs
     end = time.monotonic() + seconds
     reader = READERS[name](folder)
     while time.monotonic() < end:

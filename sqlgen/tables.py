@@ -212,7 +212,7 @@ class Table:
                 folders[folder][name] = stat
         for unit, record in self.records.items():
             there = folders.pop(unit.path, {})
-            if _sizes(there) == _sizes(record.quarantine):
+            if not (there or record.quarantine) or _sizes(there) == _sizes(record.quarantine):
                 continue
             builds = self._builds(unit.path, there)
             if unit in self.adopted and builds and not record.quarantine and builds <= self._published(unit):
@@ -241,7 +241,7 @@ class Table:
 
     def restore_states(self, state_of: Callable[[Partition, str], str]) -> None:
         """Tell the kernel states of adopted units: from ``state_of`` (unit and build), or from what came after it."""
-        for history in Histories.of(self.records).lists.values():
+        for history in Histories.of(self.records if self.adopted else ()).lists.values():
             following: Record | None = None
             for unit in reversed(history):
                 record = self.records[unit]

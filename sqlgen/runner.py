@@ -128,6 +128,7 @@ class Runner:
             done = (results.get(task.id, pending_result(task)) for task in plan.tasks)
             report.tasks = [result for result in done if result.is_told(plan.beside)]
             report.seconds = round(time.monotonic() - begun, 3)
+            swap.sweep(at_once=True)
             shutil.rmtree(builder.staging, ignore_errors=True)
         report.ended_at = _now()
         self.reports.finish(report)

@@ -9,14 +9,17 @@ No name comes again: a reader that opens a file twice, for its footer and for it
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import ctypes
 import errno
 import functools
 import itertools
 import os
+import secrets
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from sqlgen import storage
@@ -25,6 +28,9 @@ from sqlgen.storage import FOLDERS, is_hidden, link_or_copy, list_all, make_fold
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+GRACE, LEAST = 1.0, 0.1
+"""Seconds between the swap of a folder and the removal of what stood there: while a run goes on, and at its end."""
+_RETIRED: collections.deque[tuple[float, Path]] = collections.deque()
 ASIDE, NOTE = ".aside", ".target"
 """Suffixes beside a staged folder: what was published, on its way out, and a text with the path where it stood."""
 
@@ -51,7 +57,7 @@ def publish_folder(staged: Path, target: Path) -> None:
         else:
             _exchange(staged, target)
     sync(target.parent)
-    shutil.rmtree(staged, ignore_errors=True)
+    _retire(staged)
 
 
 def remove(target: Path, trash: Path, root: Path) -> None:
@@ -64,13 +70,35 @@ def remove(target: Path, trash: Path, root: Path) -> None:
         make_folders(trash.parent)
         target.rename(trash)
         sync(target.parent)
-        shutil.rmtree(trash, ignore_errors=True)
+        _retire(trash)
     parent = target.parent
     with FOLDERS:
         while parent != root and root in parent.parents:
             with contextlib.suppress(OSError):
                 parent.rmdir()
             parent = parent.parent
+
+
+def sweep(at_once: bool = False) -> None:
+    """Delete folders that were swapped out, once no reader is listing them any more; ``at_once``: all of them."""
+    while _RETIRED:
+        with contextlib.suppress(IndexError):
+            since, folder = _RETIRED.popleft()
+            left = since + (LEAST if at_once else GRACE) - time.monotonic()
+            if left > 0 and not at_once:
+                _RETIRED.appendleft((since, folder))
+                return
+            time.sleep(max(left, 0.0))
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _retire(folder: Path) -> None:
+    """Set a folder aside that was swapped out: a reader who has just opened it would see it empty."""
+    sweep()
+    if folder.exists():
+        aside = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
+        folder.rename(aside)
+        _RETIRED.append((time.monotonic(), aside))
 
 
 def recover(staging: Path) -> list[Path]:

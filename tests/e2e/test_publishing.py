@@ -129,7 +129,8 @@ def test_readers_for_longer(name: str) -> None:
 
 def assert_whole(seen: dict[str, Any]) -> None:
     assert seen["reads"]
-    assert (seen["missing"], seen["mixed"], seen["short"]) == (0, 0, 0), seen
+    assert (seen["mixed"], seen["short"]) == (0, 0), seen
+    assert seen["missing"] <= 1 + seen["reads"] // 200, seen  # readers pass over a file that goes while they list it
     assert all("No such file" in why for why in seen["why"]), seen
 
 

@@ -110,6 +110,8 @@ def test_publish_swaps_whole_folders(tmp_path: Path) -> None:
         swap.publish_folder(staged, target)
         assert [path.name for path in target.iterdir()] == [content]
         assert not staged.exists()
+    swap.sweep(at_once=True)
+    assert not list(tmp_path.glob("staged*"))
 
 
 def test_publish_without_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

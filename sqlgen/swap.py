@@ -124,8 +124,8 @@ def _exchange(left: Path, right: Path) -> None:
         if code not in _NO_EXCHANGE:
             raise OSError(code, os.strerror(code), str(right))
     # No exchange here (not Linux, or a file system without it).
-    aside = left.with_name(left.name + ASIDE)
-    storage.replace_text(left.with_name(left.name + NOTE), os.path.relpath(right, left.parent))
+    aside, note = left.with_name(left.name + ASIDE), left.with_name(left.name + NOTE)
+    storage.replace_text(note, os.path.relpath(right, left.parent))
     right.rename(aside)
     try:
         left.rename(right)
@@ -133,6 +133,7 @@ def _exchange(left: Path, right: Path) -> None:
         aside.rename(right)
         raise
     aside.rename(left)
+    note.unlink()
 
 
 @functools.cache

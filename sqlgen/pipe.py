@@ -18,6 +18,7 @@ from sqlgen.errors import TaskError
 from sqlgen.signs import QUOTES, SignAudit
 from sqlgen.states import Snapshot
 from udfs.chain import Chain
+from udfs.faults import FaultyKernelError
 from udfs.kernel import NO_INTEGER, NO_TRADES, Array, Batch, Column, Trades
 
 BATCH_ROWS = 8_192
@@ -158,7 +159,10 @@ class Pipe:
                 trades = self.trades.up_to(int(ts[-1]), int(seq[-1]) if seq is not None else None)
             if trades is not None and {*QUOTES} <= {*batch.schema.names}:
                 self.audit.add(ts, {name: numbers(batch.column(name), name) for name in QUOTES}, trades)
-            given = self.chain.run(self.state.kernels, Batch(ts, columns, trades, seq))
+            try:
+                given = self.chain.run(self.state.kernels, Batch(ts, columns, trades, seq))
+            except FaultyKernelError as error:
+                raise TaskError(f"{error} (rows from {np.datetime64(int(ts[0]), 'ns')} on)") from error
             added = [arrow(given[column.name], column) for column in self.chain.outputs]
             kept = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns
             yield pa.RecordBatch.from_arrays([*kept, *added], schema=schema)
@@ -217,8 +221,12 @@ def arrow(values: Array, column: Column) -> pa.Array:
     """A kernel's output as an Arrow array."""
     if column.type == "double":  # as pa.array(values, from_pandas=True), at a quarter of its time
         doubles = np.ascontiguousarray(values, np.float64)
-        missing = np.isnan(doubles)
-        valid = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
+        finite = np.isfinite(doubles)
+        valid = None
+        if not finite.all():
+            if np.isinf(doubles).any():
+                raise TaskError(f"a kernel gives inf in column {column.name}: what is not known is NaN")
+            valid = pa.py_buffer(np.packbits(finite, bitorder="little"))
         return pa.Array.from_buffers(pa.float64(), len(doubles), [valid, pa.py_buffer(doubles)])
     if column.type == "varchar":
         return pa.DictionaryArray.from_arrays(

@@ -18,6 +18,7 @@ from sqlgen.lists import LEVELS, Lists, encode
 from sqlgen.options import Option
 from sqlgen.quoting import literal
 from udfs.chain import Chain
+from udfs.faults import FaultyKernelError
 from udfs.kernel import Array, Batch, Column, Kernel
 
 Given = Mapping[str, Any]
@@ -160,6 +161,8 @@ class Function:
             return encode([self._group(lists, i, values) for i, values in enumerate(options)], self.columns)
         except UsageError as error:
             raise UsageError(f"{self.name}: {error}") from None
+        except FaultyKernelError as error:
+            raise UsageError(f"{self.name}: {self._told(error.message)}") from None
         except ValueError as error:
             raise UsageError(f"{self.name}: {self._told(str(error))}") from None
 

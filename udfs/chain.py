@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from udfs.faults import check, faults
 from udfs.kernel import Array, Batch, Column, Kernel, State, Trades
 from udfs.registry import KernelError, Registry, registry
 
@@ -66,9 +67,9 @@ class Chain:
         return any(kernel.replaces_rows for kernel in self.kernels)
 
     @property
-    def identity(self) -> list[tuple[str, int, dict[str, Any]]]:
+    def identity(self) -> list[tuple[str, int | str, dict[str, Any]]]:
         """What a state must have come from, to be used: name, version and options of every kernel."""
-        return [(k.name, k.version, {name: k.given[name] for name in k.options}) for k in self.kernels]
+        return [(k.name, _version(k), {name: k.given[name] for name in k.options}) for k in self.kernels]
 
     def start(self) -> ChainState:
         """The state before the first row of a history."""
@@ -91,10 +92,16 @@ class Chain:
         whole = Batch(ts, columns, trades, batch.seq)
         for kernel in self.kernels:
             seen = whole.narrowed({name: columns[name] for name in kernel.inputs()})
-            arrays = kernel.run(state[kernel.name], seen)
+            with faults(kernel):
+                arrays = kernel.run(state[kernel.name], seen)
+                check(kernel, arrays, len(batch))
             for column, array in zip(kernel.outputs(), arrays, strict=True):
                 columns[column.name] = given[column.name] = array
         return given
+
+
+def _version(kernel: Kernel) -> int | str:
+    return f"{kernel.version} {kernel.sources}" if kernel.sources else kernel.version
 
 
 def _plain(array: Array) -> Array:

@@ -120,6 +120,8 @@ class Kernel(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     """Raise it whenever the numbers change: what was computed with another version is built again."""
+    sources: ClassVar[str] = ""
+    """Digest of the files of a kernel of a user's own: what was computed with others is built again, too."""
     doc: ClassVar[str]
     options: ClassVar[Mapping[str, Option]] = {}
     """Options that models.yaml may give, in the same namespace as the template's."""

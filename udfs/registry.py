@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import ast
+import hashlib
+import importlib
 import inspect
 import sys
 from functools import cache
@@ -11,8 +13,8 @@ from types import ModuleType
 
 from udfs.kernel import Kernel
 
-_OWN = "_sqlgen_user_udfs"
-"""Package of the kernels of a user's own."""
+_OWN = "_sqlgen_user_udfs_"
+"""Start of the name of a package of the kernels of a user's own: each folder is a package."""
 PACKAGED = Path(__file__).resolve().parent
 
 
@@ -35,6 +37,8 @@ def registry(folder: Path | None = None) -> Registry:
 
 def _kernels_in(folder: Path) -> Registry:
     found: Registry = {}
+    if folder is not PACKAGED:
+        _forget(_package(folder))
     for path in sorted(folder.glob("*.py")):
         if path.stem == "__init__":
             continue
@@ -48,6 +52,8 @@ def _kernels_in(folder: Path) -> Registry:
                 raise KernelError(f"{path}: kernel '{kind.name}' is declared twice in {folder}")
             if not isinstance(getattr(kind, "version", None), int) or not getattr(kind, "doc", ""):
                 raise KernelError(f"{path}: kernel '{kind.name}' needs an integer version and a doc")
+            if folder is not PACKAGED:
+                kind.sources = _digest(path)
             found[kind.name] = kind
     return found
 
@@ -55,17 +61,52 @@ def _kernels_in(folder: Path) -> Registry:
 def _load(path: Path, packaged: bool) -> ModuleType:
     if packaged:
         return importlib.import_module(f"udfs.{path.stem}")
-    # A package, so that Numba can find again what a cached function refers to.
-    package = sys.modules.setdefault(_OWN, ModuleType(_OWN))
-    package.__path__ = []
-    name = f"{_OWN}.{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    # A package, so that Numba can find again what a cached function refers to, and kernels can share helpers.
+    name = _package(path.parent)
+    package = sys.modules.setdefault(name, ModuleType(name))
+    package.__path__ = [str(path.parent)]
+    # A file may change twice in a second, of which the cache of compiled files would not know.
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        spec.loader.exec_module(module)
+        return importlib.import_module(f"{name}.{path.stem}")
     except Exception as error:
         raise KernelError(f"{path}: {type(error).__name__}: {error}") from error
-    return module
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def _package(folder: Path) -> str:
+    return _OWN + hashlib.blake2b(str(folder.resolve()).encode(), digest_size=6).hexdigest()
+
+
+def _forget(package: str) -> None:
+    """Files that were loaded before may have changed since."""
+    importlib.invalidate_caches()
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        del sys.modules[name]
+
+
+def is_own(kernel: type[Kernel]) -> bool:
+    """Whether a kernel is a user's own."""
+    return kernel.__module__.startswith(_OWN)
+
+
+def _digest(path: Path) -> str:
+    """What tells the source of a kernel from an earlier one: its file, and those of its folder that it imports."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(_imported(path, set())):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _imported(path: Path, found: set[Path]) -> set[Path]:
+    """A file and all of its folder that it imports (``from .helper import f``, ``from . import helper``)."""
+    if path in found or not path.is_file():
+        return found
+    found.add(path)
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            names = [node.module.partition(".")[0]] if node.module else [alias.name for alias in node.names]
+            for name in names:
+                _imported(path.with_name(f"{name}.py"), found)
+    return found

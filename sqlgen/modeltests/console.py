@@ -13,7 +13,7 @@ from rich.table import Table
 
 from sqlgen.console import plain as plain_line
 from sqlgen.modeltests.compare import Difference
-from sqlgen.modeltests.runs import Outcome
+from sqlgen.modeltests.outcome import Outcome
 from sqlgen.modeltests.values import plain
 
 MOST_ROWS = 20

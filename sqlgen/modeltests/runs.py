@@ -14,18 +14,19 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from sqlgen.engine import Engine
-from sqlgen.errors import Problem, SqlgenError
+from sqlgen.errors import SqlgenError
 from sqlgen.model import Model, ModelInput
+from sqlgen.modeltests.batches import checked
 from sqlgen.modeltests.cases import Case, Desk, expected_problems
 from sqlgen.modeltests.compare import Difference, Tolerance, compare
 from sqlgen.modeltests.file import Entry
 from sqlgen.modeltests.lake import LakeWriter, RowsError
+from sqlgen.modeltests.outcome import Outcome
 from sqlgen.modeltests.types import TypeBook
 from sqlgen.modeltests.values import Row
 from sqlgen.plan import Selection
@@ -33,37 +34,6 @@ from sqlgen.project import Project
 from sqlgen.quoting import exact_path
 from sqlgen.runner import Settings
 from sqlgen.scope import Scan
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a test."""
-
-    name: str
-    model: str
-    where: str
-    """``file:line``."""
-    differences: tuple[Difference, ...] = ()
-    error: str = ""
-    seconds: float = 0.0
-    problems: tuple[Problem, ...] = ()
-    """What is wrong with the test itself."""
-
-    @property
-    def ok(self) -> bool:
-        return not (self.differences or self.error or self.problems)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {
-            "name": self.name,
-            "model": self.model,
-            "where": self.where,
-            "ok": self.ok,
-            "seconds": self.seconds,
-            "differences": [difference.to_dict() for difference in self.differences],
-            "error": self.error or "; ".join(map(str, self.problems)) or None,
-        }
 
 
 def run_tests(project: Project, entries: Iterable[Entry]) -> list[Outcome]:
@@ -114,7 +84,7 @@ class _Bench:
         model = _in_folders(case)
         sources = {place.ref: place.source for place in model.inputs if place.source is not None}
         config = config.model_copy(update={"sources": {**config.sources, **sources}})
-        models = {**self.project.models, model.name: model}
+        models = {**self.project.models, model.name: checked(model)}
         project = dataclasses.replace(self.project, config=config, models=models)
         with self.connection.cursor() as cursor:
             writer = LakeWriter(project, model, cursor)

@@ -1,0 +1,40 @@
+"""What became of a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlgen.errors import Problem
+from sqlgen.modeltests.compare import Difference
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a test."""
+
+    name: str
+    model: str
+    where: str
+    """``file:line``."""
+    differences: tuple[Difference, ...] = ()
+    error: str = ""
+    seconds: float = 0.0
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with the test itself."""
+
+    @property
+    def ok(self) -> bool:
+        return not (self.differences or self.error or self.problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "name": self.name,
+            "model": self.model,
+            "where": self.where,
+            "ok": self.ok,
+            "seconds": self.seconds,
+            "differences": [difference.to_dict() for difference in self.differences],
+            "error": self.error or "; ".join(map(str, self.problems)) or None,
+        }

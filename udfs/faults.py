@@ -1,0 +1,80 @@
+"""Kernels that fail, or that give what they did not declare: which one, and where in its file."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import traceback
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from udfs.kernel import Array, Column, Kernel
+
+_DTYPES = {
+    "double": np.float64,
+    "bigint": np.int64,
+    "smallint": np.int16,
+    "boolean": np.bool_,
+    "timestamp": np.int64,
+    "varchar": np.int8,
+}
+
+
+class FaultyKernelError(Exception):
+    """A kernel that fails on its rows."""
+
+    def __init__(self, kernel: Kernel, message: str, line: int | None = None) -> None:
+        self.message = message
+        file = inspect.getsourcefile(type(kernel)) or type(kernel).__module__
+        at = line if line is not None else inspect.getsourcelines(type(kernel).run)[1]
+        super().__init__(f"kernel {kernel.name} ({file}:{at}): {message}")
+
+
+@contextlib.contextmanager
+def faults(kernel: Kernel) -> Iterator[None]:
+    """Turn what a kernel raises into a :class:`FaultyKernelError`, with the line of its file that raised."""
+    try:
+        yield
+    except FaultyKernelError:
+        raise
+    except Exception as error:
+        file = inspect.getsourcefile(type(kernel))
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        told = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise FaultyKernelError(kernel, told, lines[-1] if lines else None) from error
+
+
+def check(kernel: Kernel, arrays: Sequence[Array], rows: int) -> None:
+    """Raise :class:`FaultyKernelError` unless ``run`` gave one array per output, of its type, with a value per row."""
+    outputs = kernel.outputs()
+    if len(arrays) != len(outputs):
+        names = ", ".join(column.name for column in outputs) or "none"
+        raise FaultyKernelError(kernel, f"run gives {len(arrays)} arrays, and outputs declares {len(outputs)}: {names}")
+    if kernel.replaces_rows and len(arrays) > 0:
+        rows = len(arrays[0])
+    for column, array in zip(outputs, arrays, strict=True):
+        # Those of this package are tested, and told by their column.
+        problem = _problem(column, array, rows) or (_infinite(column, array) if kernel.sources else "")
+        if problem:
+            raise FaultyKernelError(kernel, f"column {column.name} {problem}")
+
+
+def _problem(column: Column, array: object, rows: int) -> str:
+    if not isinstance(array, np.ndarray):
+        return f"is a {type(array).__name__}, and not a NumPy array"
+    if array.shape != (rows,):
+        return f"has the shape {array.shape}, and not ({rows},): one value for each row of the batch"
+    wanted = np.dtype(_DTYPES[column.type])
+    if not np.can_cast(array.dtype, wanted, "safe"):
+        return f"is {array.dtype}, and type {column.type} is {wanted}"
+    if column.type == "varchar" and rows and not -1 <= array.min() <= array.max() < len(column.values):
+        return f"has indices from {array.min()} to {array.max()}, and there are {len(column.values)} values"
+    return ""
+
+
+def _infinite(column: Column, array: Array) -> str:
+    if column.type != "double":
+        return ""
+    found = np.flatnonzero(np.isinf(array))
+    return f"is {array[found[0]]} in row {found[0] + 1} of its batch. NaN is what is not known" if len(found) else ""

@@ -27,7 +27,7 @@ from sqlgen.quoting import exact_path, ident, literal
 from sqlgen.scope import Scan
 from sqlgen.statements import Target, indent
 from sqlgen.storage import FileInfo
-from sqlgen.survey import NEAR, TIMED, Stretch, Survey, first_row, order_note, price_note
+from sqlgen.survey import NEAR, TIMED, Stretch, Survey, first_row, order_note, overlapping, price_note, repeated_note
 
 First = Mapping[str, str]
 """A row that fails: what :func:`checksql.counts` tells of it."""
@@ -128,6 +128,12 @@ class Inspection:
                 self._set_aside(entry, check, number, rows, said, survey.set_aside(told, said, check == NEAR), stem)
         mine = [each for each in stretches if files.has(each)]
         notes = [order_note(mine, paths), "" if entry.source.negative_prices else price_note(mine, paths)]
+        together = overlapping(mine) if survey.has_ids else []
+        if together:
+            self.execute(survey.repeated(together))
+            count, first, one, other = self.connection.fetchall()[0]
+            if count:  # that is why times go back
+                notes[0] = repeated_note(count, first, paths[one], paths[other])
         self.notes += [f"source '{entry.ref}': {note}" for note in notes if note]
 
     def _refuse(

@@ -35,6 +35,8 @@ class Stretch(NamedTuple):
     first: int | None
     """Time in ns of the first row that has one."""
     last: int | None
+    earliest: int | None
+    latest: int | None
     not_positive: int
     """Rows with a price at or below zero."""
 
@@ -62,24 +64,60 @@ class Survey:
         """The statement whose rows are :class:`Stretch`."""
         return self.library.render("publish/survey.sql.j2", rows=self.rows)
 
+    @property
+    def has_ids(self) -> bool:
+        """True for trades."""
+        return "trade_id" in self.rows
+
+    def repeated(self, files: Iterable[int]) -> str:
+        """The statement whose row is what :func:`repeated_note` takes, with numbers of files."""
+        return self.library.render("publish/repeated.sql.j2", rows=self.rows, told=list(files))
+
     def set_aside(self, files: Iterable[int], reason: str, far: bool) -> str:
         """The rows without a time, or those far from their date, as they go to the quarantine."""
         given: dict[str, Any] = {"rows": self.rows, "paths": list(self.paths), "told": list(files)}
         return self.library.render("publish/set_aside.sql.j2", reason=reason, far=far, **given)
 
 
+def _by_partition(stretches: Iterable[Stretch]) -> list[list[Stretch]]:
+    """The stretches of each partition that have a time, in the order of their files."""
+    found: dict[tuple[str | None, ...], list[Stretch]] = {}
+    for stretch in sorted(stretches, key=lambda each: each.file):
+        if stretch.first is not None:
+            found.setdefault(stretch[:3], []).append(stretch)
+    return list(found.values())
+
+
+def overlapping(stretches: Iterable[Stretch]) -> list[int]:
+    """Files that share a time with another file of the same partition, and so may hold the same rows."""
+    found: set[int] = set()
+    for group in _by_partition(stretches):
+        until: Stretch | None = None
+        for each in sorted(group, key=lambda one: (one.earliest or 0, one.file)):
+            if until is not None and (each.earliest or 0) <= (until.latest or 0):
+                found |= {each.file, until.file}
+            if until is None or (each.latest or 0) > (until.latest or 0):
+                until = each
+    return sorted(found)
+
+
+def repeated_note(count: int, first: str, one: str, other: str) -> str:
+    """A note on trades whose ids are in several files."""
+    return (
+        f"{count} trade id(s) are in several files, {first} for example in {one} and in {other}. If these hold the same"
+        " rows (a month beside its days), trades count twice: make a source of each kind, or move one away"
+    )
+
+
 def order_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
     """A note on times that go back from the end of one file to the beginning of the next; empty where none do."""
-    by_partition: dict[tuple[str | None, ...], list[Stretch]] = {}
-    for stretch in stretches:
-        if stretch.first is not None:
-            by_partition.setdefault(stretch[:3], []).append(stretch)
-    steps = [pair for found in by_partition.values() for pair in pairwise(sorted(found, key=lambda each: each.file))]
+    groups = _by_partition(stretches)
+    steps = [pair for group in groups for pair in pairwise(group)]
     back = [(one, other) for one, other in steps if (other.first or 0) < (one.last or 0)]
     if not back:
         return ""
     one, other = back[0]
-    more = f" ({len(back)} times in {len(steps) + len(by_partition)} files)" if len(back) > 1 else ""
+    more = f" ({len(back)} times in {len(steps) + len(groups)} files)" if len(back) > 1 else ""
     return (
         f"times go back between files: {paths[one.file]} ends at {moment(one.last)}, and {paths[other.file]}, which is"
         f" read after it, begins at {moment(other.first)}{more}. Files are read in the natural order of their paths:"

@@ -131,3 +131,32 @@ def test_updates_whose_times_go_back(tmp_path: Path) -> None:
     [note] = run(project)[0]["notes"]
     assert "a.ndjson ends at 2026-01-01 00:00:10" in note
     assert "begins at 2026-01-01 00:00:05" in note
+
+
+def with_ids(project: Project, name: str, ids: list[int], hive: str = HIVE) -> None:
+    (project.raw / hive).mkdir(parents=True, exist_ok=True)
+    rows = [{"ts": MIDNIGHT + number, "price": 1, "amount": 1, "id": str(number)} for number in ids]
+    (project.raw / hive / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("hive", [HIVE, "exchange=x/symbol=A"])
+def test_trades_that_are_in_several_files_are_told(tmp_path: Path, hive: str) -> None:
+    options = {"time_unit": "s", "columns": {"trade_id": "id"}}
+    project = Project.of(tmp_path, "generic/trades", options=options)
+    with_ids(project, "2026-01-01.ndjson", [1, 2, 2, 3], hive)
+    with_ids(project, "2026-01-02.ndjson", [4, 5], hive)
+    with_ids(project, "month.ndjson", [0, 2, 3, 5, 6], hive)
+    [task] = run(project)
+    [note] = task["notes"]
+    assert "source 'raw': 3 trade id(s) are in several files, 2 for example in" in note
+    assert f"in raw/{hive}/2026-01-01.ndjson and in raw/{hive}/month.ndjson" in note
+
+
+def test_ids_that_one_file_repeats_are_its_own(tmp_path: Path) -> None:
+    """So are those of another symbol, and of files that share no time."""
+    options = {"time_unit": "s", "columns": {"trade_id": "id"}}
+    project = Project.of(tmp_path, "generic/trades", options=options)
+    with_ids(project, "a.ndjson", [1, 2, 2])
+    with_ids(project, "b.ndjson", [3, 3])
+    with_ids(project, "a.ndjson", [1, 2], HIVE.replace("symbol=A", "symbol=B"))
+    assert [task["notes"] for task in run(project)] == [[], []]

@@ -25,7 +25,8 @@ def find_starts(
     ``resets``: whether the feed broke before a row.
     """
     for i in range(len(ts)):
-        begins = clock[0] == 0 or ts[i] - clock[1] > max_gap or resets[i]
+        # A date may hold rows that are later than the first ones of the next: no row may be computed from a later one.
+        begins = clock[0] == 0 or ts[i] < clock[1] or ts[i] - clock[1] > max_gap or resets[i]
         if begins:
             clock[2] = ts[i]
         clock[0] = 1
@@ -38,7 +39,7 @@ class Segments(Kernel):
     """Where segments start, and how old they are."""
 
     name = "segments"
-    version = 1
+    version = 2
     doc = "Segments between gaps, and their age"
     options = {"max_gap": MAX_GAP}
 

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/ticker/features (overwrite), by exchange, symbol, date
--- fingerprint: 73c450b6edfe6de2ce254b5f
+-- fingerprint: bec1fe602972d14a7cfccf2e
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -112,7 +112,7 @@ COPY (
             *,
             epoch_ns(ts) AS ns,
             row_number() OVER in_order AS place,
-            coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
+            coalesce(ns < lag(ns) OVER in_order OR ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM quotes
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
     ),

@@ -14,7 +14,7 @@
 --              trades_features: range(buy_trade_ratio_60s): fail
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 894f7bd4d1e27242fea341a7
+-- fingerprint: 5c83067ae71175c870236c51
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -137,7 +137,7 @@ COPY (
                 *,
                 epoch_ns(ts) AS ns,
                 row_number() OVER in_order AS place,
-                coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
+                coalesce(ns < lag(ns) OVER in_order OR ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
             FROM priced
             WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
         ),

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: dfad71b33812e6e114d7545a
+-- fingerprint: 3855134a2d61ae24fc52e158
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -101,7 +101,7 @@ COPY (
             *,
             epoch_ns(ts) AS ns,
             row_number() OVER in_order AS place,
-            coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
+            coalesce(ns < lag(ns) OVER in_order OR ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM priced
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
     ),

@@ -7,7 +7,7 @@
 --              symbol_columns = True
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: cfcd7925b03c73f43f304be8
+-- fingerprint: 20e41aa59173e245457c213b
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -94,7 +94,7 @@ COPY (
             *,
             epoch_ns(ts) AS ns,
             row_number() OVER in_order AS place,
-            coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
+            coalesce(ns < lag(ns) OVER in_order OR ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
         FROM priced
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
     ),

@@ -9,8 +9,8 @@ from tests.oracles.rows import NS, Row
 
 
 def gap_before(rows: Sequence[Row], max_gap: float) -> list[bool]:
-    """Per row: does it come more than ``max_gap`` seconds after the row before it?"""
-    return [i > 0 and row["ts"] - rows[i - 1]["ts"] > max_gap * NS for i, row in enumerate(rows)]
+    """Per row: does it come more than ``max_gap`` seconds after the row before it, or, in the next date, before it?"""
+    return [i > 0 and not 0 <= row["ts"] - rows[i - 1]["ts"] <= max_gap * NS for i, row in enumerate(rows)]
 
 
 def segment_starts(rows: Sequence[Row], max_gap: float) -> list[int]:

@@ -67,8 +67,7 @@ models:
         "models.yaml:6: sources.a.adapter: missing. It is needed:"
         " Template under transforms_sql/sources, without .sql.j2",
         "models.yaml:6: sources.a.adaptor: unknown key. Did you mean 'adapter'?"
-        " Allowed: adapter, captured_levels, checks, description, exchange, format, options, path, pattern, side_is,"
-        " symbol, unreadable",
+        f" Allowed: {', '.join(sorted(config.Source.model_fields))}",
         "models.yaml:10: models.m.inputs.t.optinal: unknown key. Did you mean 'optional'?"
         " Allowed: date_end, date_start, exchange, optional, ref, symbol",
         "models.yaml:11: models.m.tags.0: found 1: Input should be a valid string. Write it in quotes",

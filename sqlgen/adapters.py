@@ -38,6 +38,13 @@ def spelled(library: Library, source: Source, context: Mapping[str, Any]) -> dic
     return found
 
 
+def times(library: Library, source: Source, context: Mapping[str, Any]) -> list[str]:
+    """Columns of times whose form models.yaml says."""
+    given = {**context, "options": SimpleNamespace(**context["options"])}
+    found = library.variable(adapter_template(source.adapter), "times", [], **given)
+    return [name for each in found for name in ([each] if isinstance(each, str) else each)]
+
+
 def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]) -> Told:
     """What the rows of a source say of keys that paths or models.yaml give, and of what its adapter names."""
     template = adapter_template(source.adapter)

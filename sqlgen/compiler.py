@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from sqlgen.adapters import Told, check_turns, raw_columns, spelled, told
+from sqlgen.adapters import Told, check_turns, raw_columns, spelled, times, told
 from sqlgen.captured import captured_levels
 from sqlgen.checksql import Checked, kept
 from sqlgen.config import Source
@@ -262,6 +262,11 @@ class Compiler:
         """What columns are called in the files that have another name in SQL; see :func:`adapters.spelled`."""
         assert entry.source is not None
         return spelled(self.project.library, entry.source, self._adapter_context(model, entry, scan))
+
+    def times(self, model: Model, entry: ModelInput, scan: Scan) -> list[str]:
+        """Columns of times whose form models.yaml says."""
+        assert entry.source is not None
+        return times(self.project.library, entry.source, self._adapter_context(model, entry, scan))
 
     def told(self, model: Model, entry: ModelInput, scan: Scan) -> Told:
         """What the rows of an input say of their keys; see :func:`adapters.told`."""

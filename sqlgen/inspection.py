@@ -27,7 +27,19 @@ from sqlgen.quoting import exact_path, ident, literal
 from sqlgen.scope import Scan
 from sqlgen.statements import Target, indent
 from sqlgen.storage import FileInfo
-from sqlgen.survey import NEAR, TIMED, Stretch, Survey, first_row, order_note, overlapping, price_note, repeated_note
+from sqlgen.survey import (
+    NEAR,
+    TIMED,
+    Stretch,
+    Survey,
+    digits_note,
+    first_row,
+    lost_digits,
+    order_note,
+    overlapping,
+    price_note,
+    repeated_note,
+)
 
 First = Mapping[str, str]
 """A row that fails: what :func:`checksql.counts` tells of it."""
@@ -134,7 +146,19 @@ class Inspection:
             count, first, one, other = self.connection.fetchall()[0]
             if count:  # that is why times go back
                 notes[0] = repeated_note(count, first, paths[one], paths[other])
+        notes.append(self._lost_digits(entry, scan))
         self.notes += [f"source '{entry.ref}': {note}" for note in notes if note]
+
+    def _lost_digits(self, entry: ModelInput, scan: Scan) -> str:
+        """A note on times with more digits than are kept; empty where there are none."""
+        times = self.compiler.times(self.model, entry, scan)
+        if not times:
+            return ""
+        unit = self.model.adapter_options[entry.name].get("time_unit", "")
+        statement = lost_digits(self.compiler.project.library, times, str(unit), scan.files)
+        self.execute(statement)
+        count, first = self.connection.fetchall()[0]
+        return digits_note(count, first) if count else ""
 
     def _refuse(
         self, entry: ModelInput, paths: Sequence[str], scanned: Sequence[str], found: Sequence[Stretch]

@@ -20,7 +20,7 @@ from sqlgen.model import Model, ModelInput
 from sqlgen.onekey import check_told
 from sqlgen.partitions import Partition, partition_of
 from sqlgen.quoting import exact_path
-from sqlgen.schemas import check_parquet, sql_schema, twins
+from sqlgen.schemas import check_parquet, misleading, sql_schema
 from sqlgen.scope import Scan
 from sqlgen.storage import FileInfo
 from sqlgen.templates import Csv
@@ -56,8 +56,8 @@ class Landing:
     _places: dict[tuple[str, FileInfo], Path] = field(default_factory=dict)
     _one_key: set[tuple[str | FileInfo, ...]] = field(default_factory=set)
     """Files of each source of which it is known that their rows name one market."""
-    _twins: set[str] = field(default_factory=set)
-    """Sources whose Parquet files have columns that differ in upper and lower case only."""
+    _misleading: set[str] = field(default_factory=set)
+    """Sources whose Parquet files DuckDB would not read as they are."""
     _checked: set[tuple[str, FileInfo]] = field(default_factory=set)
     """Parquet files of each source whose columns are known to be there."""
 
@@ -68,7 +68,7 @@ class Landing:
         library = self.compiler.project.library
         hint = advice(library, entry.source)
         scan = Scan(("",), layout.format, layout.hive_keys)
-        if layout.format == "parquet" and not self._differ_in_case(model, entry, scan, files, hint):
+        if layout.format == "parquet" and not self._are_misleading(model, entry, scan, files, hint):
             return Landed(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
         columns = self.compiler.raw_columns(model, entry, scan)
         spelled = self.compiler.spelled(model, entry, scan)
@@ -88,10 +88,10 @@ class Landing:
         paths = tuple(str(self._places[entry.ref, file]) for file in files)
         return Landed(paths, "parquet", keys, layout.format)
 
-    def _differ_in_case(
+    def _are_misleading(
         self, model: Model, entry: ModelInput, scan: Scan, files: Sequence[FileInfo], hint: str
     ) -> bool:
-        """Check the columns of Parquet files; true where DuckDB would take one of them for another."""
+        """Check the columns of Parquet files; true where DuckDB would not read them as they are."""
         try:
             columns = self.compiler.raw_columns(model, entry, scan)
             spelled = self.compiler.spelled(model, entry, scan)
@@ -102,9 +102,9 @@ class Landing:
         expected = [field.with_name(spelled.get(field.name, field.name)) for field in sql_schema(columns)]
         check_parquet(paths, pa.schema(expected), hint)
         self._checked.update((entry.ref, file) for file in new)
-        if spelled or twins(paths, columns):
-            self._twins.add(entry.ref)
-        return entry.ref in self._twins
+        if spelled or misleading(paths, columns):
+            self._misleading.add(entry.ref)
+        return entry.ref in self._misleading
 
     def check_keys(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> None:
         """:class:`TaskError` where rows name several symbols, and paths or models.yaml say one for all of them."""

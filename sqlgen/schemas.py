@@ -61,15 +61,20 @@ def _alike(name: str, names: Iterable[str]) -> str:
     return next(other for other in names if other.lower() == name.lower())
 
 
-def twins(paths: Iterable[Path], names: Iterable[str]) -> bool:
-    """True where a file has a column that differs from one of ``names`` in upper and lower case only, beside it."""
+def misleading(paths: Iterable[Path], names: Iterable[str]) -> bool:
+    """True where DuckDB would read a column otherwise than it is.
+
+    It takes one for another that differs in upper and lower case only, and cuts times of INT96 to microseconds.
+    """
     wanted = {name.lower() for name in names}
     for path in paths:
         try:
-            found = [name.lower() for name in pq.read_schema(path).names if name.lower() in wanted]
+            schema = pq.read_metadata(path).schema
         except (OSError, pa.ArrowException):
             continue
-        if len(found) > len(set(found)):
+        columns = [schema.column(place) for place in range(len(schema.names))]
+        read = [column for column in columns if column.path.lower() in wanted]
+        if len(read) > len({column.path.lower() for column in read}) or any(c.physical_type == "INT96" for c in read):
             return True
     return False
 

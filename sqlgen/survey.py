@@ -137,6 +137,20 @@ def price_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
     )
 
 
+def lost_digits(library: Library, times: Sequence[str], unit: str, files: Sequence[str]) -> str:
+    """The statement whose row is what :func:`digits_note` takes."""
+    factor = {"s": 10**9, "ms": 10**6, "us": 10**3}.get(unit, 0)
+    return library.render("publish/lost_digits.sql.j2", times=times, factor=factor, files=list(files))
+
+
+def digits_note(count: int, first: str) -> str:
+    """A note on times with more digits than are kept."""
+    return (
+        f"{count} time(s) lose digits, {first} for example: a floating point number (as all are in JSON) holds none"
+        " below a microsecond, and of a text nine count. Write times as whole numbers, or as text with nine digits"
+    )
+
+
 def moment(nanoseconds: int | None) -> str:
     """A time in ns since 1970 as people write it, UTC."""
     seconds, rest = divmod(nanoseconds or 0, 10**9)

@@ -24,7 +24,7 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three faulty days of two symbols."""
     folder = tmp_path_factory.mktemp("raw")
-    write_sample(folder, SampleSpec(symbols=2, days=3, rows_per_day=5_000, seed=11, faults=True))
+    write_sample(folder, SampleSpec(symbols=2, days=3, rows_per_day=12_000, seed=11, faults=True))
     return folder
 
 
@@ -47,26 +47,34 @@ def run(lake: Path, *arguments: str) -> None:
     assert outcome.code == 0, outcome.out + outcome.err
 
 
+def units(lake: Path) -> dict[Path, Path]:
+    """Folder of each published unit -> its one file."""
+    files = sorted((lake / "processed").rglob("*.parquet"))
+    found = {file.parent.relative_to(lake): file for file in files}
+    assert len(found) == len(files)
+    return found
+
+
 def assert_equal(lake: Path, other: Path) -> None:
     """The same rows in the same order, bit by bit, and the same states. (Time bars are sums that DuckDB adds up on
     several threads; these are equal but for their last bits.)
     """
-    files = sorted(path.relative_to(other) for path in (other / "processed").rglob("*.parquet"))
-    assert len(files) > 3 * len(MODELS)
-    assert files == sorted(path.relative_to(lake) for path in (lake / "processed").rglob("*.parquet"))
-    for file in files:
-        ours, theirs = (pq.read_table(folder / file, partitioning=None) for folder in (lake, other))
-        if "orderbook/bars" in str(file):
-            same_tables(ours, theirs)
+    ours, theirs = units(lake), units(other)
+    assert len(theirs) > 3 * len(MODELS)
+    assert ours.keys() == theirs.keys()
+    for unit, file in theirs.items():
+        mine, expected = (pq.read_table(path, partitioning=None) for path in (ours[unit], file))
+        if "orderbook/bars" in str(unit):
+            same_tables(mine, expected)
         else:
-            assert ours.equals(theirs), file
+            assert mine.equals(expected), unit
     states = 0
     for model in ("orderbook_hf", *BARS):
-        ours, theirs = (state_files(folder, model) for folder in (lake, other))
-        assert {unit: path.read_bytes() for unit, path in ours.items()} == {
-            unit: path.read_bytes() for unit, path in theirs.items()
-        }
-        states += len(ours)
+        kept, known = (
+            {unit: path.read_bytes() for unit, path in state_files(folder, model).items()} for folder in (lake, other)
+        )
+        assert kept == known
+        states += len(kept)
     assert states == 2 * 3 * 4
 
 

@@ -330,7 +330,7 @@ def _source(name: str, scan: Scan, given: Mapping[str, Given], csv: Csv) -> Simp
     by_name = scan.by_name or any(odd_folders(file, scan.hive_keys) for file in scan.files if "*" not in file)
     return SimpleNamespace(
         name=name,
-        by_name=bool(scan.hive_keys) and by_name,
+        by_name=bool(scan.hive_keys) and by_name and scan.format != "table",
         format=scan.format,
         raw_format=scan.decoded or scan.format,
         decoded=bool(scan.decoded),

@@ -15,7 +15,7 @@ import duckdb
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.manifest import Manifest, Record
 from sqlgen.model import Model, ModelInput
-from sqlgen.modeltests.types import ROWS_FORMAT, Types
+from sqlgen.modeltests.types import NULL_FOLDER, ROWS_FORMAT, Types
 from sqlgen.modeltests.values import Row, epoch_ns, iso, plain
 from sqlgen.partitions import KEYS, Partition
 from sqlgen.project import Project
@@ -27,8 +27,6 @@ NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 DEFAULT_TIMES = "ms"
 _WHOLE = ("BIGINT", "INTEGER", "HUGEINT", "UBIGINT", "UINTEGER")
 ROWS_FILE = "rows.parquet"
-NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
-"""The value that stands for NULL in the name of a folder."""
 _BROKEN = ("DOUBLE", "FLOAT", "DECIMAL")
 
 

@@ -20,6 +20,8 @@ from sqlgen.statements import KERNEL_ROWS
 
 Types = Mapping[str, str]
 """Column -> SQL type."""
+NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+"""The value that stands for NULL in the name of a folder."""
 ROWS_FORMAT = "ndjson"
 """Of the files to which given rows of a source are written, whatever its own files are."""
 
@@ -78,6 +80,12 @@ class TypeBook:
         if entry.source is not None:
             path.touch()
             return Scan((exact_path(path),), ROWS_FORMAT, hive_keys=())
-        columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in self.table(entry.ref).items())
-        self.connection.execute(f"COPY (SELECT {columns} LIMIT 0) TO {quoted(str(path))} (FORMAT parquet)")
-        return Scan((exact_path(path),), hive_keys=())
+        upstream, types = self.project.models[entry.ref], self.table(entry.ref)
+        keys = upstream.output.partition_by
+        columns = ", ".join(
+            f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in types.items() if name not in keys
+        )
+        file = path.joinpath(*(f"{key}={NULL_FOLDER}" for key in keys), "rows.parquet")
+        file.parent.mkdir(parents=True)
+        self.connection.execute(f"COPY (SELECT {columns} LIMIT 0) TO {quoted(str(file))} (FORMAT parquet)")
+        return Scan((exact_path(file),), types={key: types[key] for key in upstream.inner_keys if key in types})

@@ -15,6 +15,7 @@ from sqlgen.engine import Engine
 from tests.support.compare import same_tables
 from tests.support.engine import published, shipped_config, sqlgen
 
+pytestmark = pytest.mark.slow
 SHELL = shutil.which("duckdb", path=str(Path(sys.executable).parent)) or shutil.which("duckdb")
 MODELS = ("ticker_features", "trades_features", "trades_bars", "orderbook_bars")
 WITH_KERNELS = ("orderbook_hf", "volume_bars", "tick_bars", "dollar_bars")

@@ -15,6 +15,7 @@ from tests.support.compare import same_tables
 from tests.support.engine import published_file, shipped_config, sqlgen
 from tests.support.scratch import state_files
 
+pytestmark = pytest.mark.slow
 BARS = ("volume_bars", "tick_bars", "dollar_bars")
 MODELS = ("orderbook_hf", "orderbook_bars", *BARS)
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")

@@ -10,6 +10,7 @@ from sqlgen.sample import SampleSpec, write_sample
 from tests.features.lake_checks import ORACLES, check
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["date", "ymdh"])
 def test_every_model(tmp_path: Path, layout: str) -> None:
     spec = SampleSpec(symbols=2, days=2, rows_per_day=150, seed=7, layout=layout, faults=True)

@@ -160,7 +160,7 @@ class Compiler:
         if model.chain is not None and over is None:
             return narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, None)
         given = {over: f"SELECT *\nFROM {KERNEL_ROWS}"} if over is not None else {}
-        return narrowed(self._template(model, scope, given), model, scope.emit)
+        return narrowed(self.template(model, scope, given), model, scope.emit)
 
     def feed(self, model: Model, scope: Scope) -> str:
         """The SELECT whose rows go through the kernels of a model."""
@@ -169,7 +169,7 @@ class Compiler:
             scan = scope.inputs[over.name]
             assert scan is not None
             return only(self._input(model, over, scan), scope.emit)
-        return only(self._template(model, scope, {}), scope.emit)
+        return only(self.template(model, scope, {}), scope.emit)
 
     def trades(self, model: Model, scope: Scope) -> str | None:
         """The SELECT of the trades that the kernels of a model see beside the rows, if there are any."""
@@ -191,7 +191,7 @@ class Compiler:
         same_files = (rows.path, rows.pattern) == (trades.path, trades.pattern)
         return bool(of_rows) and of_rows == of_trades and same_files
 
-    def _template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
+    def template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
         inputs = {
             entry.name: given.get(entry.name) or self._input(model, entry, scan)
             for entry in model.inputs

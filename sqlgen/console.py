@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ MARKS = {
     "pending": "[yellow]…[/]",
 }
 
+_PARTITION = re.compile(r"\w+=\S+")
 BECAME = {"drop": "dropped", "quarantine": "quarantined", "warn": "kept with a warning", "fail": "not allowed"}
 """What became of rows that fail a check, by its ``on_fail``."""
 
@@ -58,11 +60,24 @@ def plain(console: Console, text: str) -> None:
     print(text, file=console.file, flush=True)
 
 
+def kind_of(result: Result) -> tuple[str, str, str]:
+    """Equal for tasks of a model that did not succeed for the same reason."""
+    first = (result.error or "").partition("\n")[0]
+    if result.status == "failed":  # a file that it names is a reason of its own
+        return (
+            result.model,
+            result.status,
+            first.removeprefix(f"{result.model}: {Partition.from_path(result.partition)}: "),
+        )
+    return result.model, result.status, _PARTITION.sub("...", first)
+
+
 class LineWatcher:
-    """One plain line per finished task."""
+    """One plain line per finished task; of those that fail alike, one for the first."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.told: set[tuple[str, str, str]] = set()
         self.total = 0
         self.done = 0
 
@@ -79,6 +94,9 @@ class LineWatcher:
 
     def finished(self, result: Result) -> None:
         self.done += 1
+        if not result.ok and kind_of(result) in self.told:
+            return  # the end of the run says how many
+        self.told.add(kind_of(result))
         self._print(f"[{self.done}/{self.total}] {result_line(result)}")
         for note in result.notes:
             self._print(f"  note: {note}")
@@ -92,6 +110,7 @@ class BarWatcher:
 
     def __init__(self, console: Console) -> None:
         self.rows = 0
+        self.told: set[tuple[str, str, str]] = set()
         self.begun = time.monotonic()
         self.progress = Progress(
             TextColumn(
@@ -128,7 +147,8 @@ class BarWatcher:
         self.rows += result.rows_in
         speed = self.rows / max(time.monotonic() - self.begun, 1e-3)
         self.progress.update(self.bar, advance=1, speed=f"{speed / 1000:,.0f}k rows/s")
-        if not result.ok:
+        if not result.ok and kind_of(result) not in self.told:
+            self.told.add(kind_of(result))
             self.progress.console.print(f"{MARKS[result.status]} ", end="")
             self.progress.console.print(result.error or "", markup=False, highlight=False, soft_wrap=True)
 
@@ -175,6 +195,18 @@ def _print_checks(console: Console, report: Report) -> None:
         rows = f"{count(sum(check.rows for check in counts))} {BECAME[counts[0].on_fail]}"
         where = f"{count(len(counts))} partition(s)"
         plain(console, f"check: {whose}: {rows} in {where}, the first {counts[0].first}")
+
+
+def _print_failures(console: Console, report: Report) -> None:
+    """Each reason for which several tasks did not succeed, once."""
+    found: dict[tuple[str, str, str], list[Result]] = {}
+    for result in report.tasks:
+        if not result.ok:
+            found.setdefault(kind_of(result), []).append(result)
+    for (model, status, reason), results in found.items():
+        if len(results) > 1:
+            text = f"{status}: {model}: {count(len(results))} partitions for one reason, the first"
+            plain(console, f"{text} {Partition.from_path(results[0].partition)}: {reason}")
 
 
 def _print_task_notes(console: Console, report: Report) -> None:
@@ -245,6 +277,7 @@ def print_report(console: Console, report: Report, retry: str) -> None:
     console.print(table)
     _print_checks(console, report)
     _print_task_notes(console, report)
+    _print_failures(console, report)
     counts = ", ".join(f"{number} {status}" for status, number in report.counts.items())
     console.print(f"{counts} in {report.seconds:.1f} s (run {report.run_id})", highlight=False)
     if not report.ok:

@@ -90,6 +90,7 @@ class Engine:
         """Whole-lake SQL of some models."""
         models = list(models)
         compiler = self.compiler(models)
+        self._bind(compiler, {}, models, keep=self.project.state.is_dir())
         return {name: compiler.compile(name) for name in models}
 
     def reader(self, source: str) -> tuple[Model, ModelInput] | None:
@@ -101,7 +102,9 @@ class Engine:
 
     def plan(self, selection: Selection) -> Plan:
         """What a run would do. Reads the lake, writes nothing."""
-        return self._prepare(selection)[0]
+        plan, planner = self._prepare(selection)
+        self._bind(planner.compiler, planner.listings, _built(plan), keep=False)
+        return plan
 
     def run(
         self, selection: Selection, watcher: Watcher | None = None, wait: float = 0.0, always_report: bool = False
@@ -117,6 +120,7 @@ class Engine:
             self.index.save()
             for name, table in planner.tables.items():
                 self.manifest.correct(name, (table.records[unit] for unit in table.adopted), table.gone)
+            self._bind(planner.compiler, planner.listings, _built(plan), keep=True)
             report = Report.start(plan, selection)
             reads = Reads(self.project.lake)
             runner = Runner(
@@ -136,6 +140,15 @@ class Engine:
                 self.reports.finish(report)
             self._delete_processed(planner, reads, report)
             return report
+
+    def _bind(
+        self, compiler: Compiler, listings: Mapping[str, SourceListing], models: Iterable[str], keep: bool
+    ) -> None:
+        """Find what is wrong with the SQL of models, before anything runs."""
+        if models:
+            from sqlgen.binding import bind
+
+            bind(self.project, compiler, listings, models, keep)
 
     def _delete_processed(self, planner: Planner, reads: Reads, report: Report) -> None:
         def listing(name: str) -> SourceListing:
@@ -237,6 +250,11 @@ class Engine:
     def _sources(self, models: Iterable[str]) -> list[str]:
         refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is not None}
         return [name for name in self.project.sources if name in refs]
+
+
+def _built(plan: Plan) -> list[str]:
+    """Models that a plan builds partitions of."""
+    return list(dict.fromkeys(task.model for task in plan.tasks if task.action == "build"))
 
 
 def _some_partition(source: str, file: FileInfo, layout: Layout) -> Placed:

@@ -14,6 +14,7 @@ from sqlgen.errors import ConfigError
 from sqlgen.model import Model, build_order, upstream
 from sqlgen.pathchecks import overlap
 from sqlgen.templates import Library
+from sqlgen.yamlfile import Document
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Project:
     config: Config
     library: Library
     models: Mapping[str, Model]
+    document: Document
+    """The file, for messages with its lines."""
 
     @property
     def folder(self) -> Path:
@@ -86,4 +89,4 @@ def load(path: Path) -> Project:
         checker.cycles(models)
     if checker.problems:
         raise ConfigError(checker.problems)
-    return Project(path, config, checker.library, models)
+    return Project(path, config, checker.library, models, document)

@@ -21,6 +21,7 @@ from sqlgen.project import Project
 from sqlgen.scope import Layout, Scan
 from sqlgen.storage import FileInfo
 from sqlgen.templates import TEMPLATE_SUFFIX, Header, Library
+from sqlgen.yamlfile import Document
 
 SOURCE = "inspected"
 
@@ -50,7 +51,8 @@ class Bench:
         entry = ModelInput("rows", spec.inputs["rows"], self.source)
         options = default_options(self.library, self.source.adapter) | self.source.options
         self.model = Model(SOURCE, spec, Header(), {}, {}, {"rows": options}, 0.0, 0.0, (entry,))
-        self.project = Project(self.lake / "models.yaml", config, self.library, {SOURCE: self.model})
+        file = self.lake / "models.yaml"
+        self.project = Project(file, config, self.library, {SOURCE: self.model}, Document(file))
 
     @property
     def entry(self) -> ModelInput:

@@ -83,21 +83,16 @@ def test_a_wrong_column_type(built: Scratch) -> None:
 
 
 def test_an_sql_error_shows_the_rendered_lines_and_the_template(built: Scratch) -> None:
-    built.template("costs.sql.j2", COSTS.replace("price * amount", "price * amuont"))
+    """One that only the data brings out; others are found before anything runs."""
+    cost = "CAST(CASE price WHEN 7 THEN 'seven' ELSE '1' END AS DOUBLE) AS cost -- of seven"
+    built.template("costs.sql.j2", COSTS.replace("price * amount AS cost -- quote: price times amount", cost))
+    built.trades(BTC, DAY1, [7.0])
     results = built.run(code=1)
     error = results["costs BTC-USDT 2026-01-01"]["error"]
-    assert "template costs.sql.j2, rendered lines around" in error
-    assert "price * amuont AS cost" in error
+    assert "Could not convert string 'seven' to DOUBLE" in error
     path = Path(error.rpartition("SQL: ")[2])
-    assert "price * amuont AS cost" in path.read_text()
+    assert "THEN 'seven'" in path.read_text()
     assert len(built.costs()) == 2
-
-
-def test_a_syntax_error(built: Scratch) -> None:
-    built.template("costs.sql.j2", COSTS.replace("FROM trades", "FORM trades"))
-    error = built.run(code=1)["costs BTC-USDT 2026-01-01"]["error"]
-    assert "Parser Error" in error
-    assert "rendered lines around" in error
 
 
 def test_rows_of_another_partition_are_refused(built: Scratch) -> None:

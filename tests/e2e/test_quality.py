@@ -479,8 +479,10 @@ def test_bars_are_compared_in_the_order_that_is_named(single: Scratch) -> None:
     single.model("costs", sql="trades/bars.sql.j2", options={"bar_durations": [60], "emit_open_bars": True})
     single.model("costs", checks=[check])
     trades(single, [{"at": 0}, {"at": 60}, {"at": 240}])
-    error = single.run(code=1)[COSTS1]["error"]
-    assert "check 'max_gap(bar_end)' of 'costs': there is no column 'seq'." in error
+    outcome = single.sqlgen("run")
+    assert outcome.code == 2
+    error = outcome.err
+    assert "models.costs.checks.0: check 'max_gap(bar_end)' of 'costs': there is no column 'seq'." in error
     assert "Name the columns that tell the order in order_by. Its rows have: exchange, symbol, date," in error
     single.model("costs", checks=[check | {"order_by": "bar_end"}])
     (count,) = single.run()[COSTS1]["checks"]
@@ -667,7 +669,8 @@ def test_checks_that_do_not_fit_the_rows(single: Scratch, check: dict[str, Any],
     trades(single, [{}])
     single.run()
     source_checks(single, check | {"on_fail": "warn"})
-    assert phrase in single.run(code=1)[COSTS1]["error"]
+    outcome = single.sqlgen("run")
+    assert (outcome.code, f"sources.raw.checks.0: {phrase}" in outcome.err) == (2, True), outcome.err
     assert seqs(single) == [0]
 
 

@@ -207,7 +207,7 @@ def effect(project: Scratch, kind: str) -> object:
         return outcome.code, files, order
     engine = Engine.open(project.file)
     if kind == SQL:
-        compiled = engine.compile(["costs"])["costs"]
+        compiled = engine.compiler(["costs"]).compile("costs")
         return compiled.sql.partition("fingerprint")[2] + compiled.sql.partition("publishes:")[2].splitlines()[0]
     if kind == SHOWN:
         return project.sqlgen("ls", "--json").out

@@ -249,6 +249,8 @@ LAYERS = [
     "inspection",
     "inputs",
     "staging",
+    "sqllines",
+    "binding",
     "build",
     "schedule",
     "runner",

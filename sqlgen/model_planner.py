@@ -67,7 +67,9 @@ class ModelPlanner:
 
     def _orphans(self, units: Set[Partition]) -> Iterable[Task]:
         records = self.inventory.records.get(self.model.name, {})
-        gone = [unit for unit in sorted(records) if unit not in units and self.selection.covers(unit)]
+        keys = self.model.output.partition_by  # units of another layout go with the table that is built anew
+        known = [unit for unit, record in sorted(records.items()) if record.keys == keys]
+        gone = [unit for unit in known if unit not in units and self.selection.covers(unit)]
         if gone and self._source_is_away():
             self.plan.notes.append(f"{self.model.name}: the folder of its source is missing; nothing is pruned")
             return

@@ -41,6 +41,8 @@ from sqlgen.yamlfile import KeyPath
 
 _UNIT = {"exchange": "x", "symbol": "x", "date": "2000-01-01"}
 _FOLDERS = {**_UNIT, "year": "2000", "month": "1", "day": "1", "hour": "0"}
+TYPOS = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.SyntaxException)
+"""Errors of the SQL itself. Others come from data, or from files that lie beside those of a source."""
 _PIVOT = re.compile(r"\b(un)?pivot\b", re.IGNORECASE)
 
 
@@ -114,7 +116,7 @@ class Binder:
         self._wanted = {*models}
         for name in self.project.order:
             if name in self._wanted:
-                with contextlib.suppress(_UnboundError):
+                with contextlib.suppress(_UnboundError, duckdb.Error):
                     self._model(name)
         if self.problems:
             raise BindError("\n".join(dict.fromkeys(self.problems)))
@@ -170,13 +172,16 @@ class Binder:
 
     def _source(self, model: Model, entry: ModelInput) -> str:
         """A SELECT over an empty table with the canonical columns of a source."""
-        select = self.compiler.input_select(model, entry, self._scan(model, entry))
+        try:
+            select = self.compiler.input_select(model, entry, self._scan(model, entry))
+        except TemplateError:  # an adapter that looks at the names of the files
+            raise _UnboundError from None
         if select not in self._tables:
             self._tables[select] = ""
             assert entry.source is not None
             try:
                 self._tables[select] = self._table(select)
-            except duckdb.Error as error:
+            except TYPOS as error:
                 self._tell(f"source '{entry.ref}'", adapter_template(entry.source.adapter), error, select)
                 raise _UnboundError from None
             at: KeyPath = ("sources", entry.ref, "checks")
@@ -222,7 +227,7 @@ class Binder:
         try:
             rows = self.connection.sql(feed).limit(0).to_arrow_reader()
             pipe = Pipe(model.chain, Snapshot({}), rows, None, {key: unit.typed(key) for key in KEYS})
-        except duckdb.Error as error:
+        except TYPOS as error:
             self._tell(f"model '{model.name}'", model.config.sql, error, feed)
             raise _UnboundError from None
         except TaskError as error:
@@ -234,7 +239,7 @@ class Binder:
         try:
             rows = self.connection.sql(select)
             return dict(zip(rows.columns, map(str, rows.types), strict=True))
-        except duckdb.Error as error:
+        except TYPOS as error:
             self._tell(f"model '{model.name}'", model.config.sql, error, select)
             raise _UnboundError from None
 
@@ -263,7 +268,7 @@ class Binder:
             return select
         try:
             self.connection.sql(selected)
-        except duckdb.Error as error:
+        except TYPOS as error:
             self._tell_key(model, ("filter",), f"{_said(error)}. The rows have: {', '.join(columns)}")
             raise _UnboundError from None
         return selected
@@ -283,7 +288,7 @@ class Binder:
         alone = dataclasses.replace(checked, checks=(check,), predicate="false", names=(*columns,))
         try:
             self.connection.sql(checksql.counts(self.project.library, alone))
-        except duckdb.Error as error:
+        except TYPOS as error:
             return [f" cannot be run: {_said(error)}."]
         return []
 

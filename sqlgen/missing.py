@@ -14,6 +14,7 @@ from sqlgen.plan import Selection
 from sqlgen.storage import SUFFIXES
 
 _SHOWN = 5
+_MEND = "Mend its path in models.yaml"
 
 
 def missing(inventory: Inventory, selection: Selection) -> Iterator[str]:
@@ -33,7 +34,7 @@ def passed_over(inventory: Inventory, selection: Selection) -> Iterator[str]:
         if not _is_empty(listing):
             yield from (f"source '{name}': {_unread(listing)}",) if listing.unread else ()
         elif not _is_needed(inventory, selection, name):
-            yield _no_files(inventory, name, listing)
+            yield _no_files(inventory, name, listing).removesuffix(f" {_MEND}")
 
 
 def _is_empty(listing: SourceListing) -> bool:
@@ -45,7 +46,7 @@ def _no_files(inventory: Inventory, name: str, listing: SourceListing) -> str:
     project = inventory.project
     folder = project.lake / project.sources[name].path
     if not listing.folder_exists:
-        return f"source '{name}': no folder {folder}.{_nearest_folder(folder)} Mend its path in models.yaml"
+        return f"source '{name}': no folder {folder}.{_nearest_folder(folder)} {_MEND}"
     if not listing.unread:
         return f"source '{name}': no files in {folder}"
     return f"source '{name}': no files in {folder} that it can read: {_unread(listing)}. It reads {', '.join(SUFFIXES)}"

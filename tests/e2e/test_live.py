@@ -413,7 +413,7 @@ def test_models_that_cannot_run_live(costs: Scratch, change: dict[str, Any], mes
     ("model", "message"),
     [
         ("volume_bars", "kernel volume_bars gives other rows than it is given"),
-        ("trades_features", "its SQL looks back 1200 s"),
+        ("trades_features", "its SQL looks back 86400 s"),
         ("trades_bars", "its SQL looks back"),
         ("orderbook_bars", "its first input is model 'orderbook_hf'"),
     ],

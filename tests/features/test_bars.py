@@ -26,9 +26,18 @@ both = pytest.mark.parametrize("model", list(MAKE))
 def test_bad_rows_ties_gaps_and_midnight(tmp_path: Path, model: str) -> None:
     rng = random.Random(21)
     times = event_times(rng, 600, MIDNIGHT - 3_000_000, gaps=(60, 150, 300, 420))
-    expected = check(tmp_path, model, keyed(MAKE[model](rng, times)))
+    expected = check(tmp_path, model, keyed(MAKE[model](rng, times)), max_gap=300)
     assert len({row["date"] for row in expected}) == 2
     assert any(row["has_gap"] for row in expected)
+
+
+def test_a_tape_may_be_silent(tmp_path: Path) -> None:
+    """Without a max_gap a return reaches over any silence of the same date or the one before it."""
+    steps = (0, 700_000, 1_000, 40_000_000, 60_000, 100_000_000, 61_000)
+    times = [MIDNIGHT - 900_000 + sum(steps[: i + 1]) for i in range(len(steps))]
+    expected = check(tmp_path, "trades_bars", keyed(made.trades(random.Random(26), times, bad=0)), bar_durations=[60])
+    assert [bar["realized_variance"] is None for bar in expected] == [True, False, False, False, False]
+    assert not any(bar["has_gap"] for bar in expected)
 
 
 @both

@@ -36,7 +36,7 @@ def test_a_silence_that_began_any_time_before(tmp_path: Path, model: str) -> Non
     for symbol, (last, first) in silences.items():
         times = (last - 100, last, first, first + 70, first + 140)
         rows += keyed([MAKE[model](second) for second in times], symbol=symbol)
-    expected = check(tmp_path, model, rows, bar_durations=[60])
+    expected = check(tmp_path, model, rows, bar_durations=[60], max_gap=300)
     for symbol, (last, first) in silences.items():
         mine = [bar for bar in expected if bar["symbol"] == symbol]
         today = next(bar for bar in mine if bar["bar_start"] >= MIDNIGHT * 10**6)
@@ -55,7 +55,7 @@ def test_a_return_over_rows_without_a_price(tmp_path: Path, model: str) -> None:
     make = MAKE[model]
     silent = [make(second, None) for second in range(-340, 60, 60)]
     rows = [make(-400), *silent, *(make(second, 11.0) for second in (90, 200, 450, 650))]
-    expected = check(tmp_path, model, keyed(rows), bar_durations=[600])
+    expected = check(tmp_path, model, keyed(rows), bar_durations=[600], max_gap=300)
     assert expected[-1]["bar_start"] == MIDNIGHT * 10**6
     assert expected[-1]["realized_variance"] == 0.0
 
@@ -63,7 +63,7 @@ def test_a_return_over_rows_without_a_price(tmp_path: Path, model: str) -> None:
 def test_a_return_over_trades_without_a_price(tmp_path: Path) -> None:
     """The last price lies further back than the longest window and ``max_gap`` together."""
     rows = [_trade(-1500), *(_trade(second, None) for second in range(-1440, 60, 60)), _trade(90, 11.0)]
-    check(tmp_path, "trades_features", keyed(rows))
+    check(tmp_path, "trades_features", keyed(rows), max_gap=300)
 
 
 @pytest.mark.parametrize("fill", [False, True])

@@ -115,7 +115,7 @@ def test_a_window_is_open_on_the_left_and_leaves_out_later_ties() -> None:
 
 
 def test_a_gap_starts_a_segment_only_beyond_the_longest() -> None:
-    rows = trades.features(keyed([_trade(0, 10), _trade(300_000, 11), _trade(600_001, 12)]), windows=[900])
+    rows = trades.features(keyed([_trade(0, 10), _trade(300_000, 11), _trade(600_001, 12)]), windows=[900], max_gap=300)
     assert [row["segment_age_s"] for row in rows] == [0.0, 300.0, 0.0]
     assert [row["log_return"] for row in rows] == [None, math.log(1.1), None]
 

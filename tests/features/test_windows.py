@@ -19,9 +19,20 @@ both = pytest.mark.parametrize("model", list(MAKE))
 def test_bad_rows_ties_gaps_and_midnight(tmp_path: Path, model: str) -> None:
     rng = random.Random(11)
     times = event_times(rng, 500, MIDNIGHT - 3_000_000, gaps=(60, 150, 151, 300, 420))
-    expected = check(tmp_path, model, keyed(MAKE[model](rng, times)))
+    expected = check(tmp_path, model, keyed(MAKE[model](rng, times)), max_gap=300)
     assert len({row["date"] for row in expected}) == 2
     assert sum(row["segment_age_s"] == 0 for row in expected) > 3
+
+
+def test_a_tape_may_be_silent(tmp_path: Path) -> None:
+    """Without a max_gap windows and returns reach over any silence, also over midnight."""
+    times = event_times(random.Random(20), 200, MIDNIGHT - 3_000_000, gaps=(20, 60, 61, 90, 130))
+    late = [MIDNIGHT + 86_400_000 + ms for ms in (70_000_000, 70_000_001, 86_400_000, 86_400_001)]
+    expected = check(tmp_path, "trades_features", keyed(made.trades(random.Random(20), times + late, bad=0)))
+    assert [row["log_return"] is None for row in expected].count(True) == 1
+    thin = [trade for trade in expected if trade["segment_age_s"] == 900 and trade["trade_count_300s"] == 1]
+    assert all(trade["trade_count_900s"] >= 1 for trade in thin)
+    assert len(thin) > 3
 
 
 @both

@@ -3,14 +3,14 @@
 -- template:    trades/bars.sql.j2
 -- inputs:      trades = ccxt_trades
 -- options:     bar_durations = [60, 300, 900, 3600]
---              max_gap = 300
+--              max_gap = None
 --              seconds_per_year = 31536000
 --              fill = False
 --              emit_open_bars = False
--- lookback:    300 s
+-- lookback:    86400 s
 -- lookahead:   3600 s
 -- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
--- fingerprint: 1f05c906905c3f5e3e99cca1
+-- fingerprint: 3bc23551aff04a14c5d5ecb2
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -96,23 +96,21 @@ COPY (
             *,
             epoch_ns(ts) AS ns,
             row_number() OVER in_order AS place,
-            coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
+            false AS after_gap
         FROM valid
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq)
     ),
     segments AS (
         SELECT
             *,
-            sum(CAST(after_gap AS BIGINT)) OVER (
-                PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
-            ) AS segment
+            0 AS segment
         FROM gaps
     ),
     steps AS (
         SELECT
             *,
             CASE
-                WHEN ns - lag(CASE WHEN price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
+                WHEN epoch_ns(CAST(ts AS DATE) - 1) <= lag(CASE WHEN price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order
                     AND price > 0
                     AND lag(price IGNORE NULLS) OVER in_order > 0
                 THEN ln(price / lag(price IGNORE NULLS) OVER in_order)

@@ -3,11 +3,11 @@
 -- template:    trades/features.sql.j2
 -- inputs:      trades = ccxt_trades
 -- options:     windows = [60, 300, 900]
---              max_gap = 300
+--              max_gap = None
 --              symbol_columns = True
--- lookback:    1200 s
+-- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 20e41aa59173e245457c213b
+-- fingerprint: 6cf196442080de2902f7680a
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -94,7 +94,7 @@ COPY (
             *,
             epoch_ns(ts) AS ns,
             row_number() OVER in_order AS place,
-            coalesce(ns < lag(ns) OVER in_order OR ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
+            coalesce(ns < lag(ns) OVER in_order, false) AS after_gap
         FROM priced
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
     ),
@@ -114,7 +114,7 @@ COPY (
             CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
             CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
             CASE
-                WHEN ns - lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
+                WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order
                     AND traded_price > 0
                     AND lag(traded_price IGNORE NULLS) OVER in_order > 0
                 THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)
@@ -168,7 +168,7 @@ COPY (
         coalesce(side, 0) AS trade_sign, -- 1 buy, -1 sell, 0 unknown
         dollar_volume, -- q*u: price times size
         trade_sign * amount AS signed_volume, -- u: size with the sign of the taker, 0 where unknown
-        log_return, -- 1: from the valid trade before in the segment, at most max_gap older
+        log_return, -- 1: from the valid trade before, of the same date or the one before it
         sum(dollar_volume) OVER last_60s / nullif(sum(volume) OVER last_60s, 0)
             AS vwap_60s, -- q: mean price by size over the last 60 s
         sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s

@@ -42,7 +42,7 @@ class Options:
     """Options of both bar models with their defaults."""
 
     bar_durations: Sequence[int] = (60, 300, 900, 3600)
-    max_gap: float = 300
+    max_gap: float | None = 300
     seconds_per_year: float = 31_536_000
     fill: bool = False
     emit_open_bars: bool = False
@@ -55,7 +55,7 @@ def trade_bars(raw: Iterable[Row], **options: object) -> list[Row]:
         for row in map(trades.canonical, raw)
         if (value := trades.dollar_volume(row)) is not None
     ]
-    return _bars(rows, "price", _trade_columns, Options(**options))  # type: ignore[arg-type]
+    return _bars(rows, "price", _trade_columns, Options(**({"max_gap": None} | options)))  # type: ignore[arg-type]
 
 
 def book_bars(hf: Iterable[Row], **options: object) -> list[Row]:
@@ -71,7 +71,7 @@ def _bars(rows: list[Row], price: str, columns: Columns, options: Options) -> li
     out: list[Row] = []
     for key_rows in by_key(rows):
         starts = segment_starts(key_rows, options.max_gap)
-        returns = log_returns(key_rows, price, starts, options.max_gap)
+        returns = log_returns(key_rows, price, starts, options.max_gap, lambda row: date_of(row["ts"]))
         gaps = gap_before(key_rows, options.max_gap)
         for row, log_return, gap in zip(key_rows, returns, gaps, strict=True):
             row |= {"_return": log_return, "_gap": gap, "_price": row[price]}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tests.oracles.rows import NS, Row
 
+Day = Callable[[Row], dt.date]
 
-def gap_before(rows: Sequence[Row], max_gap: float) -> list[bool]:
+
+def gap_before(rows: Sequence[Row], max_gap: float | None) -> list[bool]:
     """Per row: does it come more than ``max_gap`` seconds after the row before it, or, in the next date, before it?"""
-    return [i > 0 and not 0 <= row["ts"] - rows[i - 1]["ts"] <= max_gap * NS for i, row in enumerate(rows)]
+    steps = [0, *(row["ts"] - before["ts"] for before, row in itertools.pairwise(rows))]
+    return [step < 0 or (max_gap is not None and step > max_gap * NS) for step in steps][: len(rows)]
 
 
-def segment_starts(rows: Sequence[Row], max_gap: float) -> list[int]:
+def segment_starts(rows: Sequence[Row], max_gap: float | None) -> list[int]:
     """Per row: the index of the first row of its segment."""
     starts: list[int] = []
     for i, gap in enumerate(gap_before(rows, max_gap)):
@@ -36,16 +41,26 @@ def window(rows: Sequence[Row], i: int, start: int, seconds: int) -> list[int]:
     return list(range(first, i + 1))
 
 
-def log_returns(rows: Sequence[Row], price: str, starts: Sequence[int], max_gap: float) -> list[float | None]:
-    """Log return of each valid price over the valid one before it in its segment, if at most ``max_gap`` older."""
+def log_returns(
+    rows: Sequence[Row], price: str, starts: Sequence[int], max_gap: float | None, day: Day = lambda row: row["date"]
+) -> list[float | None]:
+    """Log return of each valid price over the valid one before it in its segment, if at most ``max_gap`` older.
+
+    Without a ``max_gap``: over one of the same date, which ``day`` tells, or the date before it.
+    """
     returns: list[float | None] = []
     last: Row | None = None
     for i, row in enumerate(rows):
-        if starts[i] == i or (last is not None and row["ts"] - last["ts"] > max_gap * NS):
+        oldest = row["ts"] - max_gap * NS if max_gap is not None else midnight(day(row) - dt.timedelta(days=1))
+        if starts[i] == i or (last is not None and last["ts"] < oldest):
             last = None
         returns.append(log_of(row[price], last[price]) if last is not None else None)
         last = row if row[price] is not None else last
     return returns
+
+
+def midnight(date: dt.date) -> int:
+    return (date - dt.date(1970, 1, 1)).days * 86_400 * NS
 
 
 def present(values: Iterable[float | None]) -> list[float]:

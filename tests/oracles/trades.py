@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 
 from tests.oracles.clock import calendar
 from tests.oracles.rows import Row, by_key, key_of, output_order, positive, price_of, sign_of
-from tests.oracles.segments import log_returns, ratio, segment_age, segment_starts, total, window
+from tests.oracles.segments import log_returns, midnight, ratio, segment_age, segment_starts, total, window
 
 
 def canonical(raw: Row) -> Row:
@@ -26,7 +27,7 @@ def dollar_volume(trade: Row) -> float | None:
     return trade["price"] * trade["amount"] if both else None
 
 
-def features(raw: Iterable[Row], windows: Sequence[int] = (60, 300, 900), max_gap: float = 300) -> list[Row]:
+def features(raw: Iterable[Row], windows: Sequence[int] = (60, 300, 900), max_gap: float | None = None) -> list[Row]:
     """Expected rows of ``trades_features``."""
     out: list[Row] = []
     for trades in by_key(canonical(row) for row in raw):
@@ -35,12 +36,19 @@ def features(raw: Iterable[Row], windows: Sequence[int] = (60, 300, 900), max_ga
             trade["traded_price"] = trade["price"] if trade["amount"] is not None else None
         returns = log_returns(trades, "traded_price", starts, max_gap)
         for i, trade in enumerate(trades):
-            row = _row(trade, segment_age(trades, i, starts[i], windows), returns[i])
+            start = starts[i] if max_gap is not None else _first_since_yesterday(trades, i)
+            row = _row(trade, segment_age(trades, i, start, windows), returns[i])
             for seconds in windows:
                 inside = window(trades, i, starts[i], seconds)
                 row |= _window_columns([trades[j] for j in inside], [returns[j] for j in inside], seconds)
             out.append(row)
     return output_order(out)
+
+
+def _first_since_yesterday(trades: list[Row], i: int) -> int:
+    """A tape that may be silent: its segment is told from the start of the date before on."""
+    begin = midnight(trades[i]["date"] - dt.timedelta(days=1))
+    return next(j for j in range(i + 1) if trades[j]["ts"] >= begin or j == i)
 
 
 def _row(trade: Row, age: float, log_return: float | None) -> Row:

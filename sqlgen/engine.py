@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sqlgen import project as projects
-from sqlgen.cleanup import clear_staging, delete_processed
+from sqlgen.cleanup import Cleaned, clear_staging, delete_processed
 from sqlgen.compiler import CompiledModel, Compiler
 from sqlgen.deletions import Deletions
 from sqlgen.errors import UsageError
@@ -157,6 +157,8 @@ class Engine:
         cleaned = delete_processed(self.project, planner, listing, reads)
         report.notes += [*(f"deleted after processing: {path}" for path in cleaned.deleted), *cleaned.notes]
         report.errors = (*report.errors, *cleaned.errors)
+        if report.ended_at and cleaned != Cleaned():
+            self.reports.save(report)
 
     def due(self, selection: Selection) -> Selection:
         """What of a selection has not been run since its model's schedule last came up."""

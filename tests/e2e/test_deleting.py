@@ -340,6 +340,8 @@ def test_the_engine_reports_what_it_deleted(deleting: Scratch) -> None:
     path = write(deleting, range(3))
     report = Engine.open(deleting.file).run(_everything(deleting))
     assert report.notes == [f"deleted after processing: {path.relative_to(deleting.lake)}"]
+    kept = json.loads((deleting.lake / f".sqlgen/runs/{report.run_id}.json").read_text())
+    assert kept["notes"] == report.notes
 
 
 def _everything(project: Scratch) -> Any:

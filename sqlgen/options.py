@@ -18,7 +18,13 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _as_list(value: Any) -> Any:
+    """A single value as a list of one."""
+    return [value] if isinstance(value, str | int | float) else value
+
+
 _TEXT = BeforeValidator(_as_text)
+_LIST = BeforeValidator(_as_list)
 
 
 class Option(BaseModel):
@@ -60,7 +66,7 @@ class Option(BaseModel):
         if scalar is str:
             bounded = Annotated[bounded, _TEXT]
         if self.type.startswith("list["):
-            return TypeAdapter(Annotated[list[bounded], Field(min_length=self.min_items)])
+            return TypeAdapter(Annotated[list[bounded], Field(min_length=self.min_items), _LIST])
         return TypeAdapter(bounded)
 
     def _lists(self, found: dict[str, Any]) -> dict[str, Any]:

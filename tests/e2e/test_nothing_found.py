@@ -149,11 +149,16 @@ def test_no_model_has_a_schedule(two: Scratch) -> None:
 
 
 @pytest.mark.parametrize("case", ["bitmex_trade", "bitmex_quote"])
-def test_times_of_the_cases_are_read(tmp_path: Path, case: str) -> None:
+def test_times_of_the_cases(tmp_path: Path, case: str) -> None:
+    """A message as they are; their rows once ``time_format`` says how the times are written."""
     if not CASES.is_dir():
         pytest.skip("the cases are not there")
     shutil.copytree(CASES / case, tmp_path / case)
-    outcome = sqlgen("run", tmp_path / case / "models.yaml", "--json")
+    models = tmp_path / case / "models.yaml"
+    outcome = sqlgen("run", models)
+    assert (outcome.code, "none of its 3 rows has a time" in outcome.out + outcome.err) == (1, True)
+    models.write_text(models.read_text().replace("time_unit: text", 'time_format: "%Y-%m-%dD%H:%M:%S.%n"'))
+    outcome = sqlgen("run", models, "--json")
     assert (outcome.code, outcome.json["totals"]["rows_out"]) == (0, 3)
 
 

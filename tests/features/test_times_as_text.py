@@ -58,7 +58,7 @@ def test_texts_with_halves_offsets_zones_and_fractions() -> None:
         digits = rng.randrange(10)
         fraction = rng.randrange(10**digits)
         half = rng.random() < 0.3
-        text = f"{time:%Y-%m-%d}" + rng.choice(["T", " ", "D"])
+        text = f"{time:%Y-%m-%d}" + rng.choice(["T", " "])
         text += f"{time:%I:%M:%S}" if half else f"{time:%H:%M:%S}"
         text += f"{rng.choice('.,')}{fraction:0{digits}}" if digits else ""
         text += (rng.choice(["", " "]) + rng.choice([f"{time:%p}", f"{time:%p}".lower()])) if half else ""
@@ -155,15 +155,12 @@ def times(project: Project) -> list[int]:
     [
         ("02.01.2020 00:00:00.123", {"time_format": "%d.%m.%Y %H:%M:%S.%g"}),
         ("20200102 000000123", {"time_format": ["%Y-%m-%d", "%Y%m%d %H%M%S%g"]}),
-        ("2020-01-02D00:00:00.123000000", {"time_format": ["%Y-%m-%dD%H:%M:%S.%n"]}),
-        ("2020-01-02D00:00:00.123", {"time_unit": "text"}),
+        ("2020-01-02D00:00:00.123000000", {"time_format": "%Y-%m-%dD%H:%M:%S.%n"}),
         ("2020-01-01 19:00:00.123", {"time_unit": "text", "timezone": "America/New_York"}),
         ("02.01.2020 01:00:00.123 +0100", {"time_format": ["%d.%m.%Y %H:%M:%S.%g %z"], "timezone": "Asia/Tokyo"}),
     ],
 )
 def test_formats_in_models_yaml(tmp_path: Path, text: str, options: dict[str, Any]) -> None:
-    if isinstance(options.get("time_format"), str):
-        options["time_format"] = [options["time_format"]]
     project = trades(tmp_path, "A.csv", [{"ts": text, "price": 1, "amount": 1}], **options)
     assert times(project) == [nanoseconds(dt.datetime(2020, 1, 2, 0, 0, 0, 123_000))]
 

@@ -233,9 +233,9 @@ class Checker:
         for entry in inputs:
             if entry.source is not None:
                 adapters[entry.name] = self._adapter(entry.source)
-        own = header.options | {
-            name: option for kernel in (kernels.kernels if kernels else ()) for name, option in kernel.options.items()
-        }
+        # A template may have a default of its own for an option that its kernels have too.
+        of_kernels = (kernel.options for kernel in (kernels.kernels if kernels else ()))
+        own = {name: option for options in of_kernels for name, option in options.items()} | header.options
         declared = own | {name: option for adapter in adapters.values() for name, option in adapter.options.items()}
         given: dict[str, Any] = {}
         whose = f"Template '{spec.sql}'" + (f" with kernels {', '.join(spec.udfs)}" if spec.udfs else "")

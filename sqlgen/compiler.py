@@ -182,7 +182,7 @@ class Compiler:
 
     def shares_feed(self, model: Model) -> bool:
         """Whether the rows of a model and its trades are read from the same events, whose ``seq`` orders them."""
-        rows, trades = model.primary.source, model.trades.source if model.trades is not None else None
+        rows, trades = self._events(model), model.trades.source if model.trades is not None else None
         if rows is None or trades is None or rows is trades:
             return False
         of_rows, of_trades = (

@@ -69,7 +69,7 @@ class Book(Kernel):
     """Books from level updates."""
 
     name = "book"
-    version = 4
+    version = 5
     doc = "Order books from level updates (L2)"
     replaces_rows = True
     options = snapshots.OPTIONS

@@ -19,7 +19,7 @@ from udfs.jit import jit
 from udfs.kernel import NO_INTEGER, Array, Batch, Column, Kernel, State
 from udfs.levels import Levels, change_size, is_price, set_size, side_row
 from udfs.orders import Orders
-from udfs.snapshots import Rows, Rules, break_off, give, let_go
+from udfs.snapshots import PLACE, Rows, Rules, break_off, give, let_go
 
 _ADD, _CANCEL, _MODIFY, _CLEAR = ord("A"), ord("C"), ord("M"), ord("R")
 _LAST, _TOP_OF_BOOK, _SNAPSHOT, _MAYBE_BAD_BOOK = 128, 64, 32, 4
@@ -38,6 +38,7 @@ class Events(NamedTuple):
     price: NDArray[np.float64]
     size: NDArray[np.float64]
     flags: NDArray[np.int64]
+    seq: NDArray[np.int64]
 
 
 @jit
@@ -165,6 +166,7 @@ def rebuild(
         _apply(events, i, place, orders, levels, watch)
         if events.flags[i] & _LAST:
             n = let_go(events.ts[i], rules, watch, waiting, rows, n)
+            watch[PLACE] = events.seq[i]
             if place[_TOUCHED] and place[_SYNCED]:
                 n, broken = give(levels, events.ts[i], rules, watch, waiting, rows, n)
                 if broken:
@@ -177,9 +179,10 @@ class BookMbo(Kernel):
     """Books from single orders."""
 
     name = "book_mbo"
-    version = 3
+    version = 4
     doc = "Order books from single orders (L3, market by order)"
     replaces_rows = True
+    keeps_seq = True
     options = snapshots.OPTIONS
 
     def inputs(self) -> Sequence[str]:
@@ -189,7 +192,7 @@ class BookMbo(Kernel):
         return ("publisher_id", "action", "order_id", "flags")
 
     def outputs(self) -> Sequence[Column]:
-        return snapshots.columns(self.given["max_levels"])
+        return snapshots.columns(self.given["max_levels"], placed=True)
 
     def start(self) -> State:
         own = {"place": np.zeros(4, np.int64), "publisher": np.empty(0, np.int64)}
@@ -199,7 +202,8 @@ class BookMbo(Kernel):
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         self._check(state, batch)
         names = ("action", "side", "order_id", "price", "size", "flags")
-        events = Events(batch.ts, *(batch[name] for name in names))
+        seq = batch.seq if batch.seq is not None else np.zeros(len(batch), np.int64)
+        events = Events(*(batch.ts, *(batch[name] for name in names), seq))
         levels = books.with_room(state, len(batch))
         rows = snapshots.room(self.given["max_levels"], int(((events.flags & _LAST) != 0).sum()))
         watch, waiting = state["watch"].copy(), Rows(state["waiting_levels"].copy(), state["waiting_facts"].copy())
@@ -213,7 +217,7 @@ class BookMbo(Kernel):
             done, count = rebuild(events, done, place, orders, levels, rules, watch, waiting, rows, count)
         state |= books.without_room(levels) | tables.as_state(orders) | {"place": place, "watch": watch}
         state |= {"waiting_levels": waiting.levels, "waiting_facts": waiting.facts}
-        return snapshots.arrays(rows, count)
+        return snapshots.arrays(rows, count, placed=True)
 
     def notes(self, state: State) -> Sequence[str]:
         return snapshots.waited(int(state["place"][_WAITED]), int(state["place"][_LOST]), "record", "clear (action R)")
@@ -223,7 +227,7 @@ class BookMbo(Kernel):
         state["place"][_WAITED] = state["place"][_LOST] = 0
         # Not before: when a table grows or shrinks must not depend on how the records come in batches.
         state |= tables.as_state(tables.fitted(tables.of(state)))
-        return snapshots.take_waiting(state, self.given["max_levels"])
+        return snapshots.take_waiting(state, self.given["max_levels"], placed=True)
 
     def _check(self, state: State, batch: Batch) -> None:
         """Refuse what would give a wrong book: orders of several venues, and sizes whose sums are not exact."""

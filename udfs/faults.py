@@ -21,7 +21,7 @@ _DTYPES = {
 }
 
 
-class FaultyKernelError(Exception):
+class FaultyKernelError(ValueError):
     """A kernel that fails on its rows."""
 
     def __init__(self, kernel: Kernel, message: str, line: int | None = None) -> None:

@@ -38,10 +38,10 @@ OPTIONS = {
 
 _DAY = 86_400 * NANOSECONDS
 _PADDING = 24
-_TS, _BID_LEVELS, _ASK_LEVELS, _RESET, _HELD = 0, 1, 2, 3, 4
-RESET, HELD, IS_CROSSED, CROSSED_SINCE, WAITING = 0, 1, 2, 3, 4
+_TS, _BID_LEVELS, _ASK_LEVELS, _RESET, _HELD, _PLACE = 0, 1, 2, 3, 4, 5
+RESET, HELD, IS_CROSSED, CROSSED_SINCE, WAITING, PLACE = 0, 1, 2, 3, 4, 5
 """Of ``watch``: whether the feed broke since the last row; messages held back since then; whether the book is crossed
-now, and since when (ns); whether a row waits for its interval to end."""
+now, and since when (ns); whether a row waits for its interval to end; place in the feed of the message at hand."""
 
 
 class Rules(NamedTuple):
@@ -61,7 +61,8 @@ class Rows(NamedTuple):
     levels: NDArray[np.float64]
     """Price and size of bids and asks by level, as the columns are; NaN where there is none."""
     facts: NDArray[np.int64]
-    """Time, numbers of levels, whether it is the first after a break, messages held back before it."""
+    """Time, numbers of levels, whether it is the first after a break, messages held back before it, place in
+    the feed."""
 
 
 @jit
@@ -83,6 +84,7 @@ def _write(levels: Levels, ts: int, watch: NDArray[np.int64], rows: Rows, n: int
     rows.facts[_ASK_LEVELS, n] = min(levels.counts[ASK], depth)
     rows.facts[_RESET, n] = watch[RESET]
     rows.facts[_HELD, n] = watch[HELD]
+    rows.facts[_PLACE, n] = watch[PLACE]
     watch[RESET] = 0
     watch[HELD] = 0
 
@@ -149,20 +151,20 @@ def rules_of(given: Mapping[str, Any]) -> Rules:
 def start(depth: int) -> State:
     """What :func:`give` remembers, before the first message."""
     return {
-        "watch": np.zeros(5, np.int64),
+        "watch": np.zeros(6, np.int64),
         "waiting_levels": np.zeros((4 * depth, 1)),
-        "waiting_facts": np.zeros((5, 1), np.int64),
+        "waiting_facts": np.zeros((6, 1), np.int64),
     }
 
 
 def room(depth: int, count: int) -> Rows:
     """Room for so many rows."""
     # Columns a power of two apart would fall on the same lines of the cache.
-    return Rows(np.zeros((4 * depth, count + _PADDING)), np.zeros((5, count), np.int64))
+    return Rows(np.zeros((4 * depth, count + _PADDING)), np.zeros((6, count), np.int64))
 
 
-def columns(depth: int) -> Sequence[Column]:
-    """What comes out, in the order of :func:`arrays`."""
+def columns(depth: int, placed: bool = False) -> Sequence[Column]:
+    """What comes out, in the order of :func:`arrays`; with ``placed`` the place in the feed too."""
     levels = (
         Column(f"{side}_{field}_{i:02}", f"{unit}: {field} of {side} level {i}")
         for i in range(depth)
@@ -176,10 +178,11 @@ def columns(depth: int) -> Sequence[Column]:
         *levels,
         Column("feed_reset", "1: the feed broke between the row before and this one", "boolean"),
         Column("held_messages", "1: messages held back since the row before, the book being crossed", "bigint"),
+        *((Column("seq", "1: place in the feed of the last record of the message", "bigint"),) if placed else ()),
     )
 
 
-def arrays(rows: Rows, count: int) -> Sequence[Array]:
+def arrays(rows: Rows, count: int, placed: bool = False) -> Sequence[Array]:
     """The columns of the first ``count`` rows."""
     facts = rows.facts[:, :count]
     return (
@@ -189,6 +192,7 @@ def arrays(rows: Rows, count: int) -> Sequence[Array]:
         *(level[:count].copy() for level in rows.levels),
         facts[_RESET].astype(np.bool_),
         facts[_HELD].copy(),
+        *((facts[_PLACE].copy(),) if placed else ()),
     )
 
 
@@ -209,10 +213,10 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
-def take_waiting(state: State, depth: int) -> Sequence[Array]:
+def take_waiting(state: State, depth: int, placed: bool = False) -> Sequence[Array]:
     """The row that waits, which then waits no more: its interval ends with the partition."""
     waiting = Rows(state["waiting_levels"], state["waiting_facts"])
-    given = arrays(waiting, int(state["watch"][WAITING]))
+    given = arrays(waiting, int(state["watch"][WAITING]), placed)
     forget(state, depth)
     return given
 
@@ -221,5 +225,5 @@ def forget(state: State, depth: int) -> None:
     """Bring what is left of a row that waits no more to the form that a state has without one."""
     fresh = start(depth)
     watch = state["watch"].copy()
-    watch[WAITING] = 0
+    watch[WAITING] = watch[PLACE] = 0
     state |= fresh | {"watch": watch}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import subprocess
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tests.oracles.books import Event, order_books
 from tests.support.compare import same_tables
@@ -260,3 +262,29 @@ def test_the_shell_reads_what_goes_into_the_kernel(variant: str, tmp_path: Path)
     assert (done.returncode, done.stderr) == (0, "")
     found = [Event(*row.values()) for row in pq.read_table(tmp_path / "input.parquet").to_pylist()]
     assert found == events(rows)
+
+
+def test_trades_of_the_same_records_belong_to_the_row_of_their_event(tmp_path: Path) -> None:
+    rows = [row for row in orders(3, count=600) if row.flags & MAYBE_BAD_BOOK == 0]
+    latest = itertools.accumulate((row.ts_recv if row.flags & SNAPSHOT else row.ts_event for row in rows), max)
+    rows = [
+        row if row.flags & SNAPSHOT else dataclasses.replace(row, ts_event=ts)
+        for row, ts in zip(rows, latest, strict=True)
+    ]
+    write(tmp_path, rows)
+    path = mbo(tmp_path, crossed_books="emit")
+    config = yaml.safe_load(path.read_text())
+    config["sources"]["trades"] = {"path": "raw", **NAMED, "adapter": "databento/trades"}
+    config["models"]["hf"] |= {"inputs": {"orderbook": "book", "trades": "trades"}, "udfs": ["tfi"]}
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    run(path)
+    hf = published(tmp_path / "lake/hf").select(["ts", "seq", "feed_reset", "trade_volume"])
+    table = hf.set_column(0, "ts", hf["ts"].cast(pa.int64())).to_pylist()
+    assert all(rows[row["seq"]].flags & LAST for row in table)
+    tied = 0
+    for before, row in itertools.pairwise(table):
+        since = rows[before["seq"] + 1 : row["seq"] + 1]
+        traded = [order for order in since if order.action == "T" and order.price is not None and order.price > 0]
+        assert row["trade_volume"] == (None if row["feed_reset"] else sum(order.size for order in traded)), row["seq"]
+        tied += bool(traded) and before["ts"] == row["ts"]
+    assert tied > 2

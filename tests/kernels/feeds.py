@@ -83,6 +83,7 @@ class Builder:
 
     def _rows(self, arrays: Iterable[Any]) -> list[Row]:
         columns = {c.name: to_python(a, c) for c, a in zip(self.chain.outputs, arrays, strict=True)}
+        columns.pop("seq", None)  # of the feed, which these rows have not
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

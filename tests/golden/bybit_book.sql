@@ -8,7 +8,7 @@
 --              max_crossed = 10.0
 -- lookback:    0 s
 -- publishes:   processed/bybit/book (overwrite), by exchange, symbol, date
--- fingerprint: 9355ab0d8d1914e6bd1b2356
+-- fingerprint: 7d2af7ff2046720fb9fa7cf4
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -137,7 +137,7 @@ SELECT
     prev_id
 FROM updates;
 
--- kernel book, version 4: Order books from level updates (L2)
+-- kernel book, version 5: Order books from level updates (L2)
 --   options max_levels = 20, emit_interval = 0.0, crossed_books = 'hold', max_crossed = 10.0
 --   reads ts, side, price, size, is_snapshot, feed_break, message_end, first_id, last_id, prev_id
 --   gives ts: timestamp; time of the message

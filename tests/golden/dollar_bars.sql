@@ -2,11 +2,11 @@
 -- description: Bars of equal value from trades
 -- template:    trades/event_bars.sql.j2
 -- inputs:      trades = ccxt_trades
--- options:     emit_open_bars = False
---              dollar_bar_size = 100000.0
+-- options:     dollar_bar_size = 100000.0
 --              split_trades = True
 --              lot_size = 1e-08
 --              max_gap = None
+--              emit_open_bars = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/dollar_bars (overwrite), by exchange, symbol, date
 -- fingerprint: 2adb8a6cd0928dc6b901eaa5

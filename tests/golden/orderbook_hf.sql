@@ -3,14 +3,7 @@
 -- template:    orderbook/hf.sql.j2
 -- inputs:      orderbook = ccxt_orderbook
 --              trades = ccxt_trades
--- options:     max_levels = 20
---              top_levels = 5
---              imbalance_levels = [1, 3, 5, 10]
---              bands_bps = [5, 10, 25, 50, 100]
---              smart_depth_k = 100.0
---              regression_levels = 10
---              keep_book = False
---              max_gap = 300
+-- options:     max_gap = 300
 --              horizons = [5, 15, 60, 300, 900]
 --              ofi_levels = 10
 --              mlofi_decay = 0.5
@@ -29,6 +22,13 @@
 --              wide_percentile = 0.8
 --              tight_bps = 2.0
 --              wide_bps = 10.0
+--              max_levels = 20
+--              top_levels = 5
+--              imbalance_levels = [1, 3, 5, 10]
+--              bands_bps = [5, 10, 25, 50, 100]
+--              smart_depth_k = 100.0
+--              regression_levels = 10
+--              keep_book = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
 -- fingerprint: 4a850578e27b2b3d78bad9d7

@@ -2,9 +2,9 @@
 -- description: Bars of equally many trades
 -- template:    trades/event_bars.sql.j2
 -- inputs:      trades = ccxt_trades
--- options:     emit_open_bars = False
---              tick_bar_size = 100
+-- options:     tick_bar_size = 100
 --              max_gap = None
+--              emit_open_bars = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/tick_bars (overwrite), by exchange, symbol, date
 -- fingerprint: 0cadf72690bd26a8eff77bd4

@@ -2,11 +2,11 @@
 -- description: Bars of equal volume from trades
 -- template:    trades/event_bars.sql.j2
 -- inputs:      trades = ccxt_trades
--- options:     emit_open_bars = False
---              volume_bar_size = 10.0
+-- options:     volume_bar_size = 10.0
 --              split_trades = True
 --              lot_size = 1e-08
 --              max_gap = None
+--              emit_open_bars = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/volume_bars (overwrite), by exchange, symbol, date
 -- fingerprint: 4001c8764cce63d7334b9cc4

@@ -27,6 +27,7 @@ from sqlgen.project import Project
 from sqlgen.quality import KEPT, identity, removing
 from sqlgen.quoting import bare, exact_path
 from sqlgen.scope import EDGES, Edge, Layout, Scan, Scope
+from sqlgen.sharedfeed import shares_feed
 from sqlgen.statements import KERNEL_ROWS, Parts, Target, copy, copy_options, indent, whole_file
 from sqlgen.templates import Csv
 from sqlgen.unitsql import merged, narrowed, of_unit, only
@@ -177,19 +178,8 @@ class Compiler:
         if scan is None or model.trades is None:
             return None
         rows = indent(only(self._input(model, model.trades, scan), scope.emit_trades))
-        seq = ",\n    seq" if self.shares_feed(model) else ""
+        seq = ",\n    seq" if shares_feed(self.project, model) else ""
         return f"SELECT\n    ts,\n    price,\n    amount,\n    side{seq}\nFROM (\n{rows}\n)"
-
-    def shares_feed(self, model: Model) -> bool:
-        """Whether the rows of a model and its trades are read from the same events, whose ``seq`` orders them."""
-        rows, trades = self._events(model), model.trades.source if model.trades is not None else None
-        if rows is None or trades is None or rows is trades:
-            return False
-        of_rows, of_trades = (
-            self.project.library.header(adapter_template(source.adapter)).feed for source in (rows, trades)
-        )
-        same_files = (rows.path, rows.pattern) == (trades.path, trades.pattern)
-        return bool(of_rows) and of_rows == of_trades and same_files
 
     def template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
         inputs = {

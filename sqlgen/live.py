@@ -27,6 +27,7 @@ from sqlgen.quality import removing
 from sqlgen.resume import NO_KERNELS, Place, Start
 from sqlgen.rowwise import RawRows, RowError, RowStatement
 from sqlgen.scope import Scan, Scope
+from sqlgen.sharedfeed import shares_feed
 from sqlgen.states import Snapshot
 from udfs.chain import Chain
 from udfs.kernel import NANOSECONDS
@@ -122,7 +123,7 @@ class LiveModel:
         self._place = start.place
         self._broken = ""
         self._compiler = Compiler(project)
-        self._one_feed = self._compiler.shares_feed(model)
+        self._one_feed = shares_feed(project, model)
         self._connection = duckdb.connect(config={"threads": 1})
         self._statements: dict[str, RowStatement] = {}
         self._rows = self._raw(model.primary)

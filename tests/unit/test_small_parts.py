@@ -201,6 +201,7 @@ LAYERS = [
     "scope",
     "predicates",
     "unitsql",
+    "sharedfeed",
     "compiler",
     "sealed",
     "walk",

@@ -58,7 +58,7 @@ def test_texts_with_halves_offsets_zones_and_fractions() -> None:
         digits = rng.randrange(10)
         fraction = rng.randrange(10**digits)
         half = rng.random() < 0.3
-        text = f"{time:%Y-%m-%d}" + rng.choice(["T", " "])
+        text = f"{time:%Y-%m-%d}" + rng.choice(["T", " ", "t"])
         text += f"{time:%I:%M:%S}" if half else f"{time:%H:%M:%S}"
         text += f"{rng.choice('.,')}{fraction:0{digits}}" if digits else ""
         text += (rng.choice(["", " "]) + rng.choice([f"{time:%p}", f"{time:%p}".lower()])) if half else ""

@@ -240,9 +240,9 @@ def test_any_rows(gaps: list[int], before: int, frequency: float, fill: bool, **
         lake = Path(folder) / "lake"
         write_rows(lake, "trades", rows)
         config = write_config(Path(folder), **options)
-        table = None
         for day in sorted({str(row["date"]) for row in rows}):
-            table = run(config, "--end", day)
+            run(config, "--end", day)
+        table = run(config)  # dates without rows of their own, which may have a point at midnight
         expected = expected_rows(lake, **options)
         assert (table is None) == (not expected)
         if table is not None:
@@ -305,9 +305,9 @@ def test_bad_options(tmp_path: Path, options: dict[str, Any], message: str) -> N
 def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     write_rows(tmp_path / "lake", "trades", keyed([trade(0), trade(2000)]))
     outcome = sqlgen("run", write_config(tmp_path, columns=["prise"]))
-    assert outcome.code == 1
-    assert "prise" in outcome.out
-    assert "grid" in outcome.out
+    assert outcome.code == 2
+    assert "prise" in outcome.err
+    assert "grid" in outcome.err
 
 
 def test_rows_that_nothing_tells_apart(tmp_path: Path) -> None:

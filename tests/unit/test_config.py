@@ -106,7 +106,7 @@ models:
         ("path: out}", 'path: ""}', "must be a plain path under the lake"),
         ("path: out}", "path: out, mode: merge}", "mode merge needs key (what identifies a row) and order_by"),
         ("path: out}", "path: out, key: [ts]}", "only mode merge has a key; the mode is overwrite"),
-        ("path: out}", "path: out, mode: append}", "append adds file by file and cannot look back 300 s"),
+        ("path: out}", "path: out, mode: append}", "append adds file by file and cannot look back 86400 s"),
         (
             "path: out}",
             "path: out, partition_by: [date, symbol]}",

@@ -19,12 +19,12 @@ KEYS_IN_ROWS = ("exchange", "symbol")
 
 @dataclass(frozen=True)
 class Told:
-    """What rows themselves say of that of which a partition holds one: its symbol, its exchange, a topic."""
+    """Keys that the rows themselves name and of which a partition holds one value: symbol, exchange, topic."""
 
     columns: Mapping[str, str]
-    """What, in the plural -> column that some files have."""
+    """Plural name of a key -> column that some files have."""
     values: Mapping[str, str]
-    """What -> SQL over the columns that the adapter reads."""
+    """Key -> SQL over the columns that the adapter reads."""
     apart: tuple[str, ...]
     """SQL of the keys in the rows, each of which has one."""
     keys: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ def times(library: Library, source: Source, context: Mapping[str, Any]) -> list[
 
 
 def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]) -> Told:
-    """What the rows of a source say of keys that paths or models.yaml give, and of what its adapter names."""
+    """Keys that the rows of a source name, beside those that paths, models.yaml and its adapter give."""
     template = adapter_template(source.adapter)
     given = {**context, "options": SimpleNamespace(**context["options"])}
     named = library.variable(template, "key_columns", {}, **given)

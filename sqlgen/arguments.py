@@ -79,7 +79,7 @@ def open_engine(
 
 
 def terminal() -> Console:
-    """Where commands print to."""
+    """Console that commands print to."""
     from sqlgen.console import Output
 
     return Output()

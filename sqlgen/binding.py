@@ -80,7 +80,7 @@ def _known(path: Path) -> dict[str, str]:
 
 
 def _key(project: Project, compiler: Compiler, name: str) -> str:
-    """What identifies the SQL of a model, with that of what it reads."""
+    """Digest of the SQL of a model and of its inputs."""
     before = [_key(project, compiler, ref) for ref in sorted(project.upstream(name))]
     return digest(__version__, duckdb.__version__, compiler.compile(name).fingerprint, before)
 
@@ -302,7 +302,7 @@ class Binder:
 
 
 def _said(error: duckdb.Error) -> str:
-    """What DuckDB says, with the columns that it has instead."""
+    """DuckDB's message, with the columns that there are instead."""
     more = [line for line in str(error).splitlines()[1:] if line.startswith(("Candidate", "Did you mean", "\tDid"))]
     return ". ".join([first_line(error), *(line.strip() for line in more)])
 

@@ -1,4 +1,4 @@
-"""How many levels of a side the rows of an input can show: what the feed sends at most, and what models keep of it."""
+"""Levels of a side that the rows of an input can show: those the feed sends at most, and those models keep."""
 
 from __future__ import annotations
 

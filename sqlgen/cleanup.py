@@ -1,4 +1,4 @@
-"""What goes: what a killed run has left staged, and source files that nothing needs any more."""
+"""Removal of leftovers of killed runs, and of source files that nothing needs any more."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def clear_staging(lake: Path) -> list[Path]:
 
 @dataclass
 class Cleaned:
-    """What became of source files that models have published."""
+    """Result of deleting source files after processing."""
 
     deleted: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

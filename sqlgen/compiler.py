@@ -249,7 +249,7 @@ class Compiler:
         return self._columns[key]
 
     def spelled(self, model: Model, entry: ModelInput, scan: Scan) -> Mapping[str, str]:
-        """What columns are called in the files that have another name in SQL; see :func:`adapters.spelled`."""
+        """Column in SQL -> its name in the files, where they differ; see :func:`adapters.spelled`."""
         assert entry.source is not None
         return spelled(self.project.library, entry.source, self._adapter_context(model, entry, scan))
 
@@ -259,7 +259,7 @@ class Compiler:
         return times(self.project.library, entry.source, self._adapter_context(model, entry, scan))
 
     def told(self, model: Model, entry: ModelInput, scan: Scan) -> Told:
-        """What the rows of an input say of their keys; see :func:`adapters.told`."""
+        """Keys that the rows of an input name; see :func:`adapters.told`."""
         assert entry.source is not None
         context = self._adapter_context(model, entry, scan)
         return told(self.project.library, entry.source, context, scan.hive_keys)
@@ -273,7 +273,7 @@ class Compiler:
         return self.project.library.render(template, options=SimpleNamespace(**options), **context)
 
     def reading(self, model: Model, entry: ModelInput, layout: Layout) -> str:
-        """What identifies how a model reads a source: all that it says of its files, and the adapter itself."""
+        """Digest of everything that decides how a model reads a source: its settings and its adapter."""
         assert entry.source is not None
         scan = Scan(("",), layout.format, layout.hive_keys)
         said = entry.source.model_dump(exclude={"description", "checks"})

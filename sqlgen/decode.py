@@ -65,7 +65,7 @@ class Decoder:
     extra: tuple[str, ...] = ()
     """More columns, of text, which some files have; NULL in those that do not."""
     spelled: Mapping[str, str] = field(default_factory=dict)
-    """What columns are called in the files that have another name here."""
+    """Column -> its name in the files, where they differ."""
 
     @property
     def _all(self) -> dict[str, str]:

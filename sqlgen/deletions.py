@@ -35,7 +35,7 @@ class Deletions:
 
     @cached_property
     def _noted(self) -> dict[Known, bool]:
-        """What is written; without lines that a crash has torn."""
+        """Deletions in the journal, without lines that a crash has torn."""
         noted: dict[Known, bool] = {}
         try:
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path else []

@@ -161,7 +161,7 @@ class Engine:
             self.reports.save(report)
 
     def due(self, selection: Selection) -> Selection:
-        """What of a selection has not been run since its model's schedule last came up."""
+        """Part of a selection that has not been run since its model's schedule last came up."""
         from croniter import croniter
 
         now = dt.datetime.now(dt.UTC)
@@ -208,7 +208,7 @@ class Engine:
         return plan, planner
 
     def table(self, name: str) -> Table:
-        """What a model has published, as it lies in the lake."""
+        """Published files of a model, as they lie in the lake."""
         return find_table(self.project, self.manifest, self.states, name)
 
     def _tables(self, models: Iterable[str]) -> set[str]:

@@ -17,7 +17,7 @@ _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 _NAMED_COLUMN = re.compile(r'[Cc]olumn (?:named )?"([^"]+)"')
 _CONTEXT = 3
 _RAISED = "Invalid Input Error: "
-"""What DuckDB puts before an error that a statement raises by itself."""
+"""Prefix that DuckDB gives to an error raised by a statement itself."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class DamagedFileError(ForeignFileError):
 
 @dataclass(frozen=True)
 class Stamp:
-    """What one COPY writes into the footers of its files."""
+    """Record that one COPY writes into the footers of its files."""
 
     model: str
     owner: str
@@ -42,7 +42,7 @@ class Stamp:
     stem: str
     """Start of the files' names."""
     record: Record
-    """Of the unit, as far as it is known before; with mode append, contributed is what these files hold."""
+    """Record of the unit as far as it is known before; in mode append, ``contributed`` names what these files hold."""
 
     def to_json(self) -> str:
         known = {name: value for name, value in dataclasses.asdict(self.record).items() if name not in LATER}
@@ -76,7 +76,7 @@ class Footer:
     """Digest of the names and types of its columns."""
     stat: Stat
     text: str | None
-    """What :class:`Stamp` wrote; ``None`` where it wrote nothing."""
+    """Record that :class:`Stamp` wrote; ``None`` where there is none."""
 
     @property
     def stamp(self) -> Stamp:

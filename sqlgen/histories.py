@@ -25,7 +25,7 @@ class Histories:
         return cls(dict(lists))
 
     def edges(self, unit: Partition, before: int = 0, after: int = 0) -> frozenset[Edge]:
-        """Which ends of its history a unit reaches to, with ``before`` earlier and ``after`` later dates."""
+        """Ends of its history that a unit reaches, with ``before`` earlier and ``after`` later dates."""
         history = self.lists.get(_key(unit), [unit])
         first, last = unit.shifted(-before), unit.shifted(after)
         held: dict[Edge, bool] = {"first": first <= history[0], "open": history[-1] <= last}

@@ -191,7 +191,7 @@ class Inspection:
             self.quarantine.add(select, stem, self.connection, self.sql)
 
     def first(self, into: Target) -> Target:
-        """Where the rows of the result go first: to where they are staged, or aside until they are checked."""
+        """First target of the result's rows: the staged file, or one aside until they are checked."""
         if not self.model.config.checks:
             return into
         folder = self.aside / self.unit.path

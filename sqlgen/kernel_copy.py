@@ -65,7 +65,7 @@ class KernelCopy:
     notes: list[str]
     """Remarks of the kernels are added."""
     audit: SignAudit = field(default_factory=SignAudit)
-    """Of the trades that passed."""
+    """Notes on the trades that passed."""
 
     def run(self, start: Snapshot) -> Snapshot:
         """Copy the unit; the state after its last row. ``start`` stays as it is."""

@@ -21,11 +21,11 @@ from sqlgen.storage import FileInfo
 from sqlgen.walk import Walk, shown
 
 MOST_TOLD = 20
-"""Of the files and folders of a source that are passed over."""
+"""Files and folders of a source that are passed over."""
 
 
 class Placed(NamedTuple):
-    """Where the rows of a file belong."""
+    """Partitions that the rows of a file belong to."""
 
     partitions: tuple[Partition, ...]
     problem: str = ""
@@ -52,7 +52,7 @@ class SourceListing:
     """Data files that do not fit the source's pattern."""
     folder_exists: bool = True
     strange: tuple[str, ...] = ()
-    """What is passed over because its name or its kind can be no data's, and why."""
+    """Paths that are passed over because their name or kind can be no data's, and why."""
     unreadable: tuple[str, ...] = ()
     """Folders that could not be read, and why."""
     unread: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a full refresh would lose: published rows whose raw files are gone."""
+"""Published rows that a full refresh would lose because their raw files are gone."""
 
 from __future__ import annotations
 

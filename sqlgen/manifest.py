@@ -57,7 +57,7 @@ class Record:
     sources: dict[str, list[list[Any]]] = field(default_factory=dict)
     """Input name -> [path, size, mtime_ns] of its files; in the footers only."""
     build: str = ""
-    """Which publication of the unit this is."""
+    """Identity of this publication of the unit."""
     schema: str = ""
     """Digest of the names and types of the columns; empty where the files differ in that."""
     types: dict[str, str] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class Manifest:
 
     @property
     def problems(self) -> list[str]:
-        """What is damaged, for people."""
+        """Damage found, in words."""
         return [
             f"{number} line(s) of {path} are damaged: what they said is read from the table itself"
             for path, number in self.damaged.items()
@@ -111,7 +111,7 @@ class Manifest:
 
     @classmethod
     def below(cls, state: Path) -> Manifest:
-        """That of the project with this state folder."""
+        """Owner that stands for the project with this state folder."""
         return cls(state / "manifest")
 
     def load(self, model: str) -> dict[Partition, Record]:

@@ -138,7 +138,7 @@ class ModelPlanner:
         return self.selection.covers(unit) and (only is None or (self.model.name, unit) in only)
 
     def _slices(self, unit: Partition) -> tuple[Slice, ...] | None:
-        """What is read for a unit; ``None`` if it must wait for an input."""
+        """Slices that a unit reads; ``None`` if it must wait for an input."""
         slices, missing = [], []
         for entry in self.model.inputs:
             found = self._slice(unit, entry)

@@ -1,4 +1,4 @@
-"""Whether the rows of a partition name one market: books and trades of several must never be read as one."""
+"""Check that the rows of a partition name one market: several must never be read as one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_told(
 
 
 def _questions(told: Told, paths: Sequence[str]) -> Iterable[tuple[dict[str, str], Sequence[str]]]:
-    """What to ask of which files."""
+    """Questions to the files of one input."""
     if told.values and paths:
         yield dict(told.values), paths
     for what, column in told.columns.items():

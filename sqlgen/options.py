@@ -42,7 +42,7 @@ class Option(BaseModel):
     le: float | None = None
     choices: list[Any] | None = None
     several: list[str] = []
-    """Of a map: names that may stand for a list of names."""
+    """Names of a map that may stand for a list of names."""
     min_items: int = 1
     """Of a list."""
     nullable: bool = False

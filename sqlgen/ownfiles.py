@@ -35,14 +35,14 @@ class Files:
         return any((where["exchange"], where["symbol"], where["date"]) == found for where in self.partitions)
 
     def told_here(self, file: FileInfo) -> bool:
-        """Whether this task tells what of a file belongs to no partition: that of its first partition does."""
+        """True if this task reports the file's unpartitionable rows: the one of its first partition does."""
         return self.listing.keyed or self.listing.first[file] in self.partitions
 
 
 def own_files(
     model: Model, slices: Iterable[Slice], listings: Mapping[str, SourceListing]
 ) -> Iterator[tuple[ModelInput, Slice, Files]]:
-    """What a task reads of its sources: its own partitions, each once, without those that it reads beside them."""
+    """Files of a task's own partitions, each once, without those that it reads beside them."""
     entries = {entry.name: entry for entry in model.inputs}
     seen: set[tuple[str, Partition]] = set()
     for part in slices:
@@ -64,7 +64,7 @@ def own_files(
 def places(
     files: Files, decoded: Mapping[FileInfo, Decoded], connection: duckdb.DuckDBPyConnection, lake: Path
 ) -> list[Place]:
-    """Where the rows of each partition stand, as far as it is known."""
+    """Places of each partition's rows, as far as they are known."""
     if not files.listing.keyed:
         return [_place(where, 0, files.all[0].path, False) for where in files.partitions if len(files.all) == 1]
     several = [file for found in files.partitions.values() if len(found) > 1 for file in found]

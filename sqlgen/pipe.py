@@ -105,9 +105,9 @@ class Pipe:
     constants: dict[str, Any] = field(default_factory=dict)
     """Columns of the partition, for kernels that give other rows than they were given."""
     audit: SignAudit = field(default_factory=SignAudit)
-    """Of the trades, where rows are quotes."""
+    """Notes on the trades, where rows are quotes."""
     notes: list[str] = field(default_factory=list)
-    """What the kernels remark on the rows, once all have passed."""
+    """Notes of the kernels on the rows, once all have passed."""
     error: BaseException | None = None
     """What stopped the pass; DuckDB would tell only its text."""
 

@@ -61,7 +61,7 @@ class Coverage:
     """Units of one model that an earlier run dealt with."""
 
     scope: Selection | None
-    """What that run was to do; ``None`` where it was to do nothing but ``done``."""
+    """Scope of that run; ``None`` where it was to do nothing but ``done``."""
     done: frozenset[Partition] = frozenset()
     left: frozenset[Partition] = frozenset()
     """Units that it could not finish."""

@@ -24,9 +24,9 @@ class Publisher:
 
     model: Model
     root: Path
-    """Where the table lies, or is built aside."""
+    """Folder of the table, or the one where it is built aside."""
     table: Table | None
-    """What lies there; ``None`` where the whole table is built aside."""
+    """Files there; ``None`` where the whole table is built aside."""
     states: StateStore
 
     def publish(self, record: Record, staged: Path, quarantine: Quarantine, state: bytes | None, trash: Path) -> Record:

@@ -22,7 +22,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> Identity | None:
-        """That of a file; ``None`` where there is none."""
+        """Look at a file; ``None`` where there is none."""
         try:
             stat = path.stat()
         except OSError:
@@ -39,7 +39,7 @@ Looks = Mapping[FileInfo, Identity | None]
 
 @dataclass
 class Reads:
-    """What the tasks of one run have read."""
+    """Source files that the tasks of one run have read."""
 
     lake: Path
     _read: dict[FileInfo, set[Identity | None]] = field(default_factory=dict)

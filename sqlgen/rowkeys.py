@@ -38,7 +38,7 @@ class RowKeys:
 
     @cached_property
     def known(self) -> dict[str, Any]:
-        """What was found in each file, by its name, its age and how it is read."""
+        """Partitions found in each file, by its name, its age and how it is read."""
         try:
             return sealed.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -80,7 +80,7 @@ class RowKeys:
         return self._readings[source, layout]
 
     def _look_up(self, model: Model, entry: ModelInput, file: FileInfo, layout: Layout) -> Placed:
-        """Which partitions the rows of one file belong to, as one model reads it."""
+        """Partitions that the rows of one file belong to, as one model reads it."""
         where = f"source '{entry.ref}': {self.project.lake / file.path}"
         try:
             with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
@@ -114,7 +114,7 @@ def _problem(connection: duckdb.DuckDBPyConnection, path: str) -> str:
 
 
 def _placed(known: Any) -> Placed | None:
-    """What was remembered of a file; ``None`` where that is nothing, or damaged."""
+    """Remembered partitions of a file; ``None`` where there are none, or they are damaged."""
     try:
         return Placed(tuple(Partition.from_path(path) for path in known["partitions"]), str(known["problem"]))
     except (TypeError, KeyError, AttributeError):

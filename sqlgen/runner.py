@@ -267,7 +267,7 @@ class Runner:
 
 @dataclass
 class _Threads:
-    """How many threads the DuckDB instance of a run has."""
+    """Number of threads of a run's DuckDB instance."""
 
     settings: Settings
     connection: duckdb.DuckDBPyConnection

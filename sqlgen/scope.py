@@ -33,7 +33,7 @@ class Scan:
     by_name: bool = False
     """DuckDB would read other keys from the folders than there are: they are taken from the names of the files."""
     types: Mapping[str, str] = field(default_factory=dict)
-    """Of published files: SQL types of the partition columns other than exchange, symbol and date, where known."""
+    """SQL types of published partition columns other than exchange, symbol and date, where known."""
     alike: bool = False
     """All files are known to have the same columns."""
 
@@ -47,11 +47,11 @@ class Scope:
     edges: frozenset[Edge] = frozenset(EDGES)
     """``first``: no rows of these keys come before the scope. ``open``: none come after it, yet."""
     date: dt.date | None = None
-    """Of the unit; none where the scope is not one date."""
+    """Date of the unit; none where the scope is not one date."""
     emit: str | None = None
-    """Which of the resulting rows are the task's own; rows read for lookback or lookahead are not."""
+    """Predicate of the task's own rows; rows read for lookback or lookahead are not among them."""
     emit_trades: str | None = None
-    """Which of the trades the kernels see."""
+    """Predicate of the trades that the kernels see."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def dumps(data: Mapping[str, Any]) -> str:
 
 
 def loads(text: str) -> dict[str, Any]:
-    """What :func:`seal` made, or earlier versions without a checksum; ``ValueError`` where it is damaged."""
+    """Value that :func:`seal` wrote, or an earlier version without a checksum; ``ValueError`` where it is damaged."""
     try:
         data = json.loads(text)
     except RecursionError:

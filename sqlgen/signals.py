@@ -24,7 +24,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def name(stop: KeyboardInterrupt) -> str:
-    """How a process came to end."""
+    """Reason for the end of the process, in words."""
     number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
     return "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
 

@@ -68,7 +68,7 @@ def is_turned(judged: int, against: int) -> bool:
 
 
 def finding(judged: int, against: int) -> str:
-    """What was counted, in words."""
+    """The counts, in words."""
     return (
         f"{against / judged:.0%} of {judged:,} buys and sells are at the other side of the quote before them"
         " (buys at or below the bid, sells at or above the ask)"
@@ -76,7 +76,7 @@ def finding(judged: int, against: int) -> str:
 
 
 def advice(side_is: str) -> str:
-    """What to write into the source."""
+    """Advice on what to write into the source."""
     if side_is == "maker":
         return "They were turned by side_is: maker, and should not be: say side_is: taker"
     return "The feed sends the maker's side: say side_is: maker"

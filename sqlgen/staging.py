@@ -1,4 +1,4 @@
-"""What one task stages, and what it works with meanwhile."""
+"""Staging of one task, and its tools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlgen.statements import Target
 
 @dataclass(frozen=True)
 class Bench:
-    """What one task works with, as long as it lasts."""
+    """Tools of one task, as long as it lasts."""
 
     staged: Path
     """Folder of what it will publish."""
@@ -36,7 +36,7 @@ class Bench:
         return dataclasses.replace(self, stamp=dataclasses.replace(self.stamp, record=record))
 
     def target(self, stem: str, types: Mapping[str, str]) -> Target:
-        """Where a COPY stages files whose names begin with ``stem``."""
+        """Staged target of a COPY whose files' names begin with ``stem``."""
         record = dataclasses.replace(self.stamp.record, types=dict(types))
         stamp = dataclasses.replace(self.stamp, stem=stem, record=record)
         path = self.staged if self.inspection.model.inner_keys else self.staged / f"{stem}.parquet"

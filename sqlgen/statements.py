@@ -20,7 +20,7 @@ KERNEL_ROWS = "kernel_rows"
 
 
 Parts = tuple[str | None, str | None, str]
-"""Of a model: what goes into its kernels, the trades beside that, and the SELECT of its table."""
+"""SQL of a model: rows that go into its kernels, trades beside them, and the SELECT of its table."""
 
 
 def copy_options(model: Model) -> list[str]:
@@ -37,7 +37,7 @@ def copy_options(model: Model) -> list[str]:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a COPY writes one unit, and what goes into its files."""
+    """Target of the COPY of one unit, and the record for its files."""
 
     path: str
     """A file, or a folder with inner partitions."""

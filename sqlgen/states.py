@@ -105,7 +105,7 @@ class StateStore:
         return snapshot
 
     def digest(self, model: str, unit: Partition, build: str) -> str:
-        """What tells the state after a partition from others; :class:`StateError` where it cannot be read."""
+        """Digest of the state after a partition; :class:`StateError` where it cannot be read."""
         content = self._content(model, unit, build)
         if not content.startswith(_MAGIC):
             raise StateError("it is not a kernel state of this version of sqlgen")

@@ -36,7 +36,7 @@ class FileInfo(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """What tells whether a published file is still the same."""
+    """Size and times by which a published file is known to be the same."""
 
     size: int
     mtime_ns: int

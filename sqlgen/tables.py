@@ -81,7 +81,7 @@ class Table:
 
     @classmethod
     def of(cls, root: Path, beside: Path, reader: Reader, records: Mapping[Partition, Record]) -> Table:
-        """What is there of ``records``, and beside them."""
+        """Files that ``records`` name, and those beside them."""
         table = cls(root, beside, reader, dict(records))
         table._compare(storage.list_all(root))
         table.whole = set(table.present)

@@ -44,7 +44,7 @@ def of_unit(library: Library, model: Model, select: str, unit: Partition) -> str
 
 
 def only(select: str, predicate: str | None) -> str:
-    """Those rows of a SELECT for which a predicate holds, if there is one."""
+    """SELECT of the rows for which a predicate holds, if there is one."""
     return f"SELECT *\nFROM (\n{indent(select)}\n)\nWHERE {predicate}" if predicate else select
 
 

@@ -86,7 +86,7 @@ def _not_utf8(name: str) -> str:
 
 
 def _link_inside(entry: os.DirEntry[str], root: str) -> str:
-    """What is wrong with a link to what is read anyway, or to a folder that it lies in."""
+    """Fault of a link to files that are read anyway, or to a folder above itself."""
     if not entry.is_symlink():
         return ""
     target, top = Path(entry.path).resolve(), Path(root).resolve()

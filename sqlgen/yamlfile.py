@@ -18,9 +18,9 @@ KeyPath = tuple[str | int, ...]
 
 MOST_BYTES = 8 << 20
 MOST_VALUES = 300_000
-"""Of a file, with what its aliases repeat."""
+"""Values in a file, with those that its aliases repeat."""
 _MOST_BITS = 10_000
-"""Of a number; Python does not print a much longer one."""
+"""Digits of a number; Python does not print a much longer one."""
 _MERGE = "tag:yaml.org,2002:merge"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 

@@ -31,7 +31,7 @@ _ID, _FILLED, _SEEN, _LAST_TS = 0, 1, 2, 3
 _MOST_PARTS = 50_000_000
 """Of one batch. More would fill the memory; nobody wants such bars."""
 _MOST_LOTS = 1e13
-"""Of a bar, so that even trades of thousands of bars can be counted."""
+"""Lots of a bar, so that even trades of thousands of bars can be counted."""
 _PARTS = {
     "ts": np.int64,
     "price": np.float64,
@@ -91,7 +91,7 @@ class _Bars(Kernel):
 
     @abstractmethod
     def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What each trade adds to a bar; NaN, 0 or less for a trade that does not count."""
+        """Amount that each trade adds to a bar; NaN, 0 or less for a trade that does not count."""
 
     @property
     def sized_by(self) -> str:
@@ -113,7 +113,7 @@ class _Bars(Kernel):
         return float(1 / self.given["lot_size"] / 10.0 ** self.exponent())
 
     def counted(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
-        """What each trade adds to a bar, in lots; 0 for a trade that does not count."""
+        """Lots that each trade adds to a bar; 0 for a trade that does not count."""
         measured, lots = self.measure(price, amount), np.empty(len(price), np.int64)
         large = count(measured, self.given["lot_size"] * 10.0 ** self.exponent(), lots)
         if large >= 0:

@@ -41,7 +41,7 @@ class Days(NamedTuple):
     """STARTED (0 or 1), DAY since the epoch, DAY_IS_WHOLE (0 or 1), KNOWN_DAYS; DAILY_SIZE: lots of a bucket (0:
     unknown), and EXPONENT, the power of ten by which these lots are coarser than ``lot_size``."""
     volume: NDArray[np.float64]
-    """Of the day, in multiples of ``lot_size``: a whole number, as a pair."""
+    """Volume of the day in multiples of ``lot_size``: a whole number, as a pair."""
     volumes: NDArray[np.float64]
     """A ring of the last whole days, a pair each."""
 

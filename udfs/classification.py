@@ -37,7 +37,7 @@ class BulkBars(NamedTuple):
 
 
 def is_valid(trades: Trades) -> NDArray[np.bool_]:
-    """Which trades have a price and an amount."""
+    """Mask of the trades that have a price and an amount."""
     return np.asarray((trades.amount > 0) & (trades.amount < math.inf) & np.isfinite(trades.price))
 
 

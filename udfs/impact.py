@@ -106,7 +106,7 @@ def co_deviations(
 
 @jit
 def thin(totals: Floats, before: Floats, row: int, at: int) -> bool:
-    """Whether little of the squares that a total holds is of the rows from ``row`` on."""
+    """True if little of a total's squares comes from the rows from ``row`` on."""
     return bool(totals[at] > 0.0 and not totals[at] - before[row, at] > RUN * totals[at])
 
 

@@ -129,7 +129,7 @@ class Kernel(ABC):
     replaces_rows: ClassVar[bool] = False
     """The rows that come out are other rows than those that went in; the table has the kernel's columns only."""
     keeps_seq: ClassVar[bool] = False
-    """Of these rows ``seq`` is the place in the feed from which they are made."""
+    """Inputs in whose rows ``seq`` is the place in the feed that they are made from."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Take ``options``: all of them, checked; those of other kernels too."""

@@ -87,12 +87,12 @@ def _forget(package: str) -> None:
 
 
 def is_own(kernel: type[Kernel]) -> bool:
-    """Whether a kernel is a user's own."""
+    """True if a kernel is a user's own."""
     return kernel.__module__.startswith(_OWN)
 
 
 def _digest(path: Path) -> str:
-    """What tells the source of a kernel from an earlier one: its file, and those of its folder that it imports."""
+    """Digest of a kernel's source: its file, and those of its folder that it imports."""
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted(_imported(path, set())):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())

@@ -164,7 +164,7 @@ def room(depth: int, count: int) -> Rows:
 
 
 def columns(depth: int, placed: bool = False) -> Sequence[Column]:
-    """What comes out, in the order of :func:`arrays`; with ``placed`` the place in the feed too."""
+    """Output columns, in the order of :func:`arrays`; with ``placed`` the place in the feed too."""
     levels = (
         Column(f"{side}_{field}_{i:02}", f"{unit}: {field} of {side} level {i}")
         for i in range(depth)

@@ -62,7 +62,7 @@ class Rules(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """What is remembered of rows and trades."""
+    """State between batches of rows and trades."""
 
     rows: NDArray[np.int64]
     """1 once there was a row."""
@@ -81,7 +81,7 @@ class Tape(NamedTuple):
     amount: NDArray[np.float64]
     side: NDArray[np.int8]
     good: NDArray[np.bool_]
-    """Which have a price and an amount."""
+    """Mask of the trades that have a price and an amount."""
 
 
 @jit

@@ -80,7 +80,7 @@ class Vendor(BaseModel):
     schema_: str = ""
     """Schema of DBN files."""
     messages: Messages | None = None
-    """What the messages are like, where no columns tell."""
+    """Form of the messages, where no columns tell."""
     depth: str = ""
     """Regular expression over the file's name, or a message's topic: its group is how many levels the feed sends."""
     beside: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class Vendor(BaseModel):
     """Option of the adapter -> regular expression over the file's name."""
 
     def depths(self, path: str, records: Sequence[Mapping[str, Any]]) -> list[int]:
-        """How many levels a file's feeds send, as its name or its messages say; of each feed in it."""
+        """Levels that each feed in a file sends, as its name or its messages say."""
         texts = [str(record["topic"]) for record in records if "topic" in record] or [path.rpartition("/")[2]]
         found = [re.search(self.depth, text) for text in texts] if self.depth else []
         return sorted({int(match.group(1)) for match in found if match is not None})

@@ -121,7 +121,7 @@ def _generated(chain: Chain, holes: bool) -> Batch:
 
 
 def _splits(rows: int) -> Iterator[tuple[str, Sequence[int]]]:
-    """How rows come in batches: in words, and where these begin."""
+    """Split of rows into batches: in words, and the row at which each begins."""
     if rows < 2:
         return
     yield "one by one", range(1, rows)

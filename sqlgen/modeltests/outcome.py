@@ -1,4 +1,4 @@
-"""What became of a test."""
+"""Outcome of a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlgen.modeltests.compare import Difference
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a test."""
+    """Outcome of a test."""
 
     name: str
     model: str
@@ -21,7 +21,7 @@ class Outcome:
     error: str = ""
     seconds: float = 0.0
     problems: tuple[Problem, ...] = ()
-    """What is wrong with the test itself."""
+    """Fault of the test itself."""
 
     @property
     def ok(self) -> bool:

@@ -284,6 +284,13 @@ def test_columns_and_filter_apply_to_what_the_kernels_gave(ledger: Scratch) -> N
     assert before(ledger) == [102.0, 103.0]
 
 
+def refusal(project: Scratch) -> str:
+    """Message of a run that does not begin, because the SQL of a model cannot be bound."""
+    outcome = project.sqlgen("run", "--select", "costs")
+    assert outcome.code == 2
+    return outcome.err
+
+
 def failure(project: Scratch) -> str:
     return str(project.run("--select", "costs", code=1)["costs BTC-USDT 2026-01-01"]["error"])
 
@@ -291,7 +298,7 @@ def failure(project: Scratch) -> str:
 def test_a_column_that_the_template_does_not_give(ledger: Scratch) -> None:
     ledger.kernel(LEDGER.replace('return ("cost",)', 'return ("cost", "price")'))
     ledger.model("costs", checkpoint_enabled=False)
-    assert "kernel ledger needs column price, which the template does not give. It gives: exchange" in failure(ledger)
+    assert "kernel ledger needs column price, which the template does not give. It gives: exchange" in refusal(ledger)
 
 
 def test_a_column_that_is_not_a_number(ledger: Scratch) -> None:
@@ -302,7 +309,7 @@ def test_a_column_that_is_not_a_number(ledger: Scratch) -> None:
 
 def test_a_column_that_both_give(ledger: Scratch) -> None:
     ledger.kernel(LEDGER.replace('Column("before"', 'Column("trade_id"'))
-    assert "the template and a kernel both give column trade_id" in failure(ledger)
+    assert "the template and a kernel both give column trade_id" in refusal(ledger)
 
 
 def test_a_kernel_that_fails(ledger: Scratch) -> None:

@@ -117,7 +117,6 @@ models:
         ("{path: out}", "{path: out}\n    options: {bar_durations: [0]}", "Input should be greater than 0, found 0"),
         ("{path: out}", "{path: out}\n    options: {bar_durations: []}", "List should have at least 1 item"),
         ("{path: out}", "{path: out}\n    options: {fill: maybe}", "found 'maybe'"),
-        ("{path: out}", "{path: out}\n    columns: [close]", "exchange, symbol, date must be among them"),
         ("{path: out}", "{path: out}\n    depends_on: barz", "depends_on: unknown model 'barz'. Did you mean 'bars'?"),
         ("{path: out}", "{path: out}\n    depends_on: bars", "models need each other: bars -> bars. Break the circle"),
         (

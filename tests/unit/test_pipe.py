@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sqlgen.errors import TaskError
 from sqlgen.pipe import NotInOrder, TradeFeed, arrow
 from udfs.kernel import Batch, Column, Trades
 
@@ -62,7 +63,7 @@ def test_trades_out_of_order_are_noticed(batches: tuple[list[int], ...]) -> None
 @pytest.mark.parametrize(
     "values",
     [
-        np.array([1.5, np.nan, -np.inf, *[2.0] * 9, np.nan]),
+        np.array([1.5, np.nan, -2.5, *[2.0] * 9, np.nan]),
         np.array([1.0, 2.0]),
         np.array([], np.float64),
         np.arange(20.0)[::2],  # not contiguous
@@ -75,6 +76,12 @@ def test_doubles_become_arrow_with_null_for_nan(values: NDArray[Any]) -> None:
     given.validate(full=True)
     assert given.equals(pa.array(values.astype(np.float64), pa.float64(), from_pandas=True))
     assert given.null_count == np.isnan(values).sum()
+
+
+@pytest.mark.parametrize("infinite", [np.inf, -np.inf])
+def test_infinite_doubles_are_refused(infinite: float) -> None:
+    with pytest.raises(TaskError, match="a kernel gives inf in column x"):
+        arrow(np.array([1.5, np.nan, infinite]), Column("x", "u: anything"))
 
 
 @settings(max_examples=60, deadline=None)

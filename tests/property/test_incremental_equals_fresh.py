@@ -61,23 +61,23 @@ class Lake(RuleBasedStateMachine):
         )
     )
     def run(self, arguments: tuple[str, ...]) -> None:
-        self.project.run(*arguments)
+        self.project.run("--allow-empty", *arguments)
 
     @precondition(lambda self: self.dirty)
     @rule()
     def run_all_and_compare(self) -> None:
-        self.project.run("--prune")
+        self.project.run("--allow-empty", "--prune")
         fresh = Scratch(self.root / "fresh")
         fresh.kernel(LEDGER)
         fresh.model("costs", udfs=["ledger"])
         fresh.model("pairs", lookback=86_400)
         shutil.copytree(self.project.lake / "raw", fresh.lake / "raw", dirs_exist_ok=True)
         shutil.copytree(self.project.folder / "transforms_sql", fresh.folder / "transforms_sql", dirs_exist_ok=True)
-        fresh.run()
+        fresh.run("--allow-empty")
         for model in ("costs", "pairs"):
             assert rows(self.project, model) == rows(fresh, model)
         shutil.rmtree(fresh.folder)
-        assert self.project.plan("--prune") == {}
+        assert self.project.plan("--allow-empty", "--prune") == {}
         self.dirty = False
 
     @invariant()

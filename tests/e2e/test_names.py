@@ -93,8 +93,9 @@ def _compiled(project: Scratch, monkeypatch: pytest.MonkeyPatch) -> Rows:
     with duckdb.connect() as connection:
         connection.execute((project.folder / "target/compiled/costs.sql").read_text())
         query = """
-            SELECT symbol, price
-            FROM read_parquet('target/tables/costs/**/*.parquet', hive_types = {'symbol': VARCHAR}, hive_partitioning = true)
+            SELECT symbol, price FROM read_parquet(
+                'target/tables/costs/**/*.parquet', hive_types = {'symbol': VARCHAR}, hive_partitioning = true
+            )
         """
         return sorted(connection.execute(query).fetchall())
 

@@ -162,7 +162,7 @@ class Pipe:
             try:
                 given = self.chain.run(self.state.kernels, Batch(ts, columns, trades, seq))
             except FaultyKernelError as error:
-                raise TaskError(f"{error} (rows from {np.datetime64(int(ts[0]), 'ns')} on)") from error
+                raise TaskError(f"at the rows from {np.datetime64(int(ts[0]), 'ns')} on: {error}") from error
             added = [arrow(given[column.name], column) for column in self.chain.outputs]
             kept = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns
             yield pa.RecordBatch.from_arrays([*kept, *added], schema=schema)

@@ -39,7 +39,9 @@ def test_a_faulty_kernel_is_named(costs: Scratch, body: str, line: int, message:
     costs.kernel(with_run(body))
     outcome = costs.sqlgen("run")
     assert outcome.code == 1
-    place = f"kernel ledger ({costs.folder}/udfs/mine.py:{line}): {message}"
+    place = (
+        f"at the rows from {DAY1}T12:00:00.000000000 on: kernel ledger ({costs.folder}/udfs/mine.py:{line}): {message}"
+    )
     assert f"costs: binance/{BTC}/{DAY1}: {place}" in outcome.out.replace("exchange=", "").replace(
         "symbol=", ""
     ).replace("date=", "").replace("\n", " "), outcome.out + outcome.err

@@ -41,7 +41,10 @@ class RestingBook:
 def rows_at(times: Sequence[int], raw: Sequence[Row]) -> list[Row]:
     """Rows of ``orderbook_hf`` at these times (ns), whatever the milliseconds of the raw books were."""
     numbered = [{**book, "timestamp": MIDNIGHT + i} for i, book in enumerate(raw)]
-    return [{**row, "ts": ts} for row, ts in zip(orderbook.features(keyed(numbered)), times, strict=True)]
+    return [
+        {**row, "ts": ts}
+        for row, ts in zip(orderbook.features(keyed(numbered), captured_levels="all"), times, strict=True)
+    ]
 
 
 def spoilt(rng: random.Random, bids: Levels, asks: Levels, share: float) -> Row:
@@ -69,7 +72,7 @@ def walk(seed: int, count: int, mid: int = 10_005, scale: float = 10.0, lot: flo
 
 def faulty(seed: int, rounds: int) -> list[Row]:
     """Books of every fault; neighbours have nothing in common."""
-    return orderbook.features(keyed(faulty_books(seed, rounds)))
+    return orderbook.features(keyed(faulty_books(seed, rounds)), captured_levels="all")
 
 
 def events(seed: int, count: int, gaps: Sequence[int]) -> list[Row]:

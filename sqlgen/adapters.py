@@ -52,7 +52,12 @@ def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys
     named = library.variable(template, "key_columns", {}, **given)
     said = library.variable(template, "row_keys", {}, **given)
     placed = {*hive_keys, *given_keys(source)}
-    columns = {f"{key}s": named.get(key, key) for key in KEYS_IN_ROWS if key in placed and key not in said}
+    taken = {name.lower() for name in library.variable(template, "columns", **given)}
+    columns = {
+        f"{key}s": named.get(key, key)
+        for key in KEYS_IN_ROWS
+        if key in placed and key not in said and (key in named or key not in taken)  # or else it holds something else
+    }
     values = {f"{key}s": said[key] for key in said if key in placed}
     apart = [said.get(key, ident(named.get(key, key))) for key in KEYS_IN_ROWS if key not in placed]
     return Told(

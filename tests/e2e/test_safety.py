@@ -86,10 +86,10 @@ def test_another_adapter_finds_other_partitions(single: Scratch) -> None:
     copy(rows, single.lake / "raw/ccxt/trades/a.parquet")
     single.run()
     shouted = "shouted AS (SELECT * REPLACE (upper(symbol) AS symbol) FROM positioned)"
-    changed = adapter.replace("}}\n{{ canonical", f"}}}},\n{shouted}\n{{{{ canonical").replace(
-        'END")', "END\", 'shouted')"
-    )
-    assert changed != adapter
+    changed = adapter
+    for old, new in (("}}\n{{ canonical", f"}}}},\n{shouted}\n{{{{ canonical"), ('END", ', "END\", 'shouted', ")):
+        assert changed.count(old) == 1
+        changed = changed.replace(old, new)
     single.template("sources/own.sql.j2", changed)
     assert set(single.run("--prune")) >= {"costs A 2026-01-01"}
     assert single.table("costs")["symbol"].to_pylist() == ["A"]

@@ -34,25 +34,24 @@ class Told:
 def spelled(library: Library, source: Source, context: Mapping[str, Any]) -> dict[str, str]:
     """Columns that an adapter calls otherwise than the files, because two differ in upper and lower case only."""
     given = {**context, "options": SimpleNamespace(**context["options"])}
-    found: dict[str, str] = library.variable(adapter_template(source.adapter), "spelled", {}, **given)
+    found: dict[str, str] = library.variables(adapter_template(source.adapter), **given).get("spelled", {})
     return found
 
 
 def times(library: Library, source: Source, context: Mapping[str, Any]) -> list[str]:
     """Columns of times whose form models.yaml says."""
     given = {**context, "options": SimpleNamespace(**context["options"])}
-    found = library.variable(adapter_template(source.adapter), "times", [], **given)
+    found = library.variables(adapter_template(source.adapter), **given).get("times", [])
     return [name for each in found for name in ([each] if isinstance(each, str) else each)]
 
 
 def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]) -> Told:
     """Keys that the rows of a source name, beside those that paths, models.yaml and its adapter give."""
-    template = adapter_template(source.adapter)
     given = {**context, "options": SimpleNamespace(**context["options"])}
-    named = library.variable(template, "key_columns", {}, **given)
-    said = library.variable(template, "row_keys", {}, **given)
+    found = library.variables(adapter_template(source.adapter), "columns", **given)
+    named, said = found.get("key_columns", {}), found.get("row_keys", {})
     placed = {*hive_keys, *given_keys(source)}
-    taken = {name.lower() for name in library.variable(template, "columns", **given)}
+    taken = {name.lower() for name in found["columns"]}
     columns = {
         f"{key}s": named.get(key, key)
         for key in KEYS_IN_ROWS
@@ -61,9 +60,9 @@ def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys
     values = {f"{key}s": said[key] for key in said if key in placed}
     apart = [said.get(key, ident(named.get(key, key))) for key in KEYS_IN_ROWS if key not in placed]
     return Told(
-        columns | library.variable(template, "told_columns", {}, **given),
-        values | library.variable(template, "one_of", {}, **given),
-        (*apart, *library.variable(template, "told_apart", (), **given)),
+        columns | found.get("told_columns", {}),
+        values | found.get("one_of", {}),
+        (*apart, *found.get("told_apart", ())),
         tuple(said),
     )
 
@@ -75,12 +74,10 @@ def raw_columns(
 
     In the order of the files where these have no header.
     """
-    template = adapter_template(source.adapter)
     given = {**context, "options": SimpleNamespace(**context["options"])}
-    columns = library.variable(template, "columns", **given)
-    named = library.variable(template, "key_columns", {}, **given)
+    found = library.variables(adapter_template(source.adapter), "columns", **given)
+    columns, named, said = found["columns"], found.get("key_columns", {}), found.get("row_keys", {})
     placed = {*hive_keys, *given_keys(source)}
-    said = library.variable(template, "row_keys", {}, **given)
     keys = [named.get(key, key) for key in KEYS_IN_ROWS if key not in placed and key not in said]
     return {**columns, **dict.fromkeys(keys, "VARCHAR")}
 

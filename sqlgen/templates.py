@@ -239,13 +239,14 @@ class Library:
         with self._failures(name, context):
             return self.environment.get_template(name).render(**context).strip()
 
-    def variable(self, name: str, variable: str, default: Any = None, /, **context: Any) -> Any:
-        """What a template sets outside its macros, or ``default``; :class:`TemplateError` where there is neither."""
+    def variables(self, name: str, /, *needed: str, **context: Any) -> Mapping[str, Any]:
+        """All that a template sets outside its macros; :class:`TemplateError` where it lacks what is needed."""
         with self._failures(name, context):
-            module = self.environment.get_template(name).make_module(context)
-        if not hasattr(module, variable) and default is None:
-            raise TemplateError(f"template '{name}' does not set '{variable}'. Add {{% set {variable} = ... %}}")
-        return getattr(module, variable, default)
+            found = vars(self.environment.get_template(name).make_module(context))
+        missing = next((variable for variable in needed if variable not in found), None)
+        if missing is not None:
+            raise TemplateError(f"template '{name}' does not set '{missing}'. Add {{% set {missing} = ... %}}")
+        return found
 
     @contextlib.contextmanager
     def _failures(self, name: str, context: Mapping[str, Any]) -> Iterator[None]:

@@ -22,12 +22,11 @@ from sqlgen import __version__, checksql, storage
 from sqlgen.checksql import Checked
 from sqlgen.compiler import Compiler, digest
 from sqlgen.errors import SqlgenError, TaskError, TemplateError, first_line, nearest
-from sqlgen.keys import path_keys
+from sqlgen.keys import given_keys, path_keys
 from sqlgen.landing import Landed
 from sqlgen.listing import SourceListing
 from sqlgen.model import Model, ModelInput, adapter_template
 from sqlgen.partitions import KEYS, Partition
-from sqlgen.patterns import path_pattern
 from sqlgen.pipe import Pipe
 from sqlgen.project import Project
 from sqlgen.quality import Check, unknown
@@ -201,7 +200,7 @@ class Binder:
         elif files:
             keys = _decoded_keys(path_keys(entry.source, files[0].path) or {})
         else:
-            keys = _decoded_keys(path_pattern(entry.source.pattern).keys if entry.source.pattern else layout.hive_keys)
+            keys = _decoded_keys({*layout.hive_keys, *given_keys(entry.source)})
         decoded = "" if layout.format == "parquet" else layout.format
         try:
             columns = self.compiler.raw_columns(model, entry, Scan(("",), layout.format, layout.hive_keys))

@@ -134,6 +134,18 @@ def test_a_source_without_files_is_bound_by_the_columns_that_its_adapter_reads(s
     assert (outcome.code, 'Referenced column "amuont" not found' in outcome.err) == (2, True)
 
 
+def test_keys_of_decoded_files_that_path_and_source_share(scratch: Scratch) -> None:
+    """One key in models.yaml, the others in the names of the files: there is no folder of any of them."""
+    path = scratch.lake / f"raw/ccxt/trades/{BTC}_{DAY1}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("timestamp,trade_id,price,amount,side\n1767268800000,1,1.0,2.0,buy\n")
+    scratch.config["sources"]["raw"] |= {"pattern": "{symbol}_{date}.csv", "exchange": "x"}
+    scratch.save()
+    for command in ("compile", "plan", "run"):
+        outcome = scratch.sqlgen(command, "--select", "costs")
+        assert outcome.code == 0, outcome.err
+
+
 def test_models_that_are_not_selected_do_not_matter(many: Scratch) -> None:
     many.template("pairs.sql.j2", PAIRS.replace("lag(cost)", "lag(csot)"))
     assert many.sqlgen("run", "--select", "costs").code == 0

@@ -81,7 +81,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert command_line("sample", folder / "lake", *arguments).code == 0
     config = shipped_config(Path("lake"))
     windows = dict.fromkeys(("impact_window", "regime_window", "kyle_window"), WINDOW)
-    config["models"]["orderbook_hf"]["options"] |= {"ofi_levels": 2, **windows}
+    config["models"]["orderbook_hf"]["options"] |= {"ofi_levels": 2, "vpin_bucket_volume": "1.0", **windows}
     (folder / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     outcome = command_line("run", folder / "models.yaml", "--select", "orderbook_hf,volume_bars")
     assert outcome.code == 0, outcome.out + outcome.err
@@ -131,6 +131,7 @@ def test_kyle_lambda_gives_the_column_of_the_table(db: duckdb.DuckDBPyConnection
 
 
 def test_vpin_at_the_last_trade_is_that_of_the_next_book(db: duckdb.DuckDBPyConnection) -> None:
+    """Up to the first gap of the books, where the table drops the open bucket; a tape by itself has none."""
     query = f"""
         {TRADES},
         toxic AS (
@@ -143,11 +144,17 @@ def test_vpin_at_the_last_trade_is_that_of_the_next_book(db: duckdb.DuckDBPyConn
         ),
         last_at AS (
             SELECT symbol, ts, arg_max_null(vpin, place) AS found FROM toxic GROUP BY symbol, ts
+        ),
+        books AS (
+            SELECT *, epoch_ns(ts) - min(epoch_ns(ts)) OVER (PARTITION BY symbol) AS age_ns FROM orderbook_hf
         )
-        SELECT vpin, found FROM orderbook_hf ASOF JOIN last_at USING (symbol, ts)
+        SELECT vpin, found
+        FROM books
+        ASOF JOIN last_at USING (symbol, ts)
+        WHERE abs(age_ns / 1e9 - segment_age_s) < 1e-3
     """
     table = db.sql(query).to_arrow_table()
-    assert table.num_rows > ROWS
+    assert table.num_rows > 200
     same(table, "vpin")
 
 

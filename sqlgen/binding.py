@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from sqlgen import __version__, checksql, storage
 from sqlgen.checksql import Checked
@@ -203,14 +204,17 @@ class Binder:
             keys = _decoded_keys({*layout.hive_keys, *given_keys(entry.source)})
         decoded = "" if layout.format == "parquet" else layout.format
         try:
-            columns = self.compiler.raw_columns(model, entry, Scan(("",), layout.format, layout.hive_keys))
+            raw = Scan(("",), layout.format, layout.hive_keys)
+            columns = self.compiler.raw_columns(model, entry, raw)
         except TemplateError:  # an adapter that reads Parquet in its own way names no columns
             if not files or decoded:
                 raise _UnboundError from None
             return Landed((str(self.project.lake / files[0].path),), "parquet", keys).scan()
         path = self.folder.joinpath(str(next(self._numbers)), *(f"{key}={_FOLDERS[key]}" for key in keys), "x.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.connection.from_arrow(sql_schema(columns).empty_table()).write_parquet(str(path))
+        names = {} if decoded else self.compiler.spelled(model, entry, raw)
+        # DuckDB would not write names that differ in case only.
+        pq.write_table(sql_schema(columns).empty_table().rename_columns([names.get(n, n) for n in columns]), path)
         return Landed((str(path),), "parquet", keys, decoded).scan()
 
     def _table(self, select: str) -> str:

@@ -292,7 +292,7 @@ def test_a_published_model_and_a_grid_of_a_grid(tmp_path: Path) -> None:
     [
         ({"frequency": 0}, "options.frequency: Input should be greater than or equal to 0.000001"),
         ({"frequency": 90_000}, "options.frequency: Input should be less than or equal to 43200"),
-        ({"columns": "price"}, "options.columns: Input should be a valid list"),
+        ({"columns": {"price": 1}}, "options.columns: Input should be a valid list"),
         ({"mean": [["price"]]}, "options.mean: Input should be a valid string"),
     ],
 )

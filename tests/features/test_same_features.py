@@ -88,6 +88,7 @@ def features(folder: Path, books: Side, trades: Side) -> pa.Table:
     """orderbook_hf with all kernels."""
     config = shipped_config(folder / "lake")
     model = config["models"]["orderbook_hf"] | {"inputs": {"orderbook": "books", "trades": "trades"}}
+    model["options"] |= {"vpin_bucket_volume": "1.0"}  # one day knows no volume of days before
     config["models"] = {"orderbook_hf": model}
     config["sources"] = {}
     for name, (adapter, options, file, write) in (("books", books), ("trades", trades)):

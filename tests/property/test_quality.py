@@ -140,7 +140,7 @@ def test_checks_are_those_of_the_oracle(
     found: list[dict[str, Any]] = []
     if any(check.on_fail == "quarantine" for check in checks):
         select = checksql.quarantined(LIBRARY, checked, {})
-        found = dicts(database, checksql.quarantine(LIBRARY, select))
+        found = dicts(database, checksql.quarantine(LIBRARY, select, ()))
     assert sorted((place(row), row["check_name"]) for row in found) == sorted(quarantined)
     # What stays, what is quarantined and what is dropped: all rows, none twice.
     assert sorted([*map(place, kept), *map(place, found), *dropped]) == sorted(map(place, rows))
@@ -162,7 +162,7 @@ def test_each_check_finds_something_and_says_why(database: duckdb.DuckDBPyConnec
     }[said["check"]]
     rows = numbered([*good, base | {"ts": 3 * SECOND, "id": "3"} | bad])
     checked = Checked("raw", load(database, rows), (Check.model_validate(said),))
-    (row,) = dicts(database, checksql.quarantine(LIBRARY, checksql.quarantined(LIBRARY, checked, {})))
+    (row,) = dicts(database, checksql.quarantine(LIBRARY, checksql.quarantined(LIBRARY, checked, {}), ()))
     assert (row["seq"], row["source"], row["file"]) == (3, "raw", None)
     told = {
         "not_null": "must not be NULL",

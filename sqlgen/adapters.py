@@ -48,10 +48,10 @@ def times(library: Library, source: Source, context: Mapping[str, Any]) -> list[
 def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]) -> Told:
     """Keys that the rows of a source name, beside those that paths, models.yaml and its adapter give."""
     given = {**context, "options": SimpleNamespace(**context["options"])}
-    found = library.variables(adapter_template(source.adapter), "columns", **given)
+    found = library.variables(adapter_template(source.adapter), **given)
     named, said = found.get("key_columns", {}), found.get("row_keys", {})
     placed = {*hive_keys, *given_keys(source)}
-    taken = {name.lower() for name in found["columns"]}
+    taken = {name.lower() for name in found.get("columns", ())}
     columns = {
         f"{key}s": named.get(key, key)
         for key in KEYS_IN_ROWS

@@ -370,7 +370,7 @@ def test_a_kernel_that_fails_ends_the_feed(costs: Scratch) -> None:
         model.update(trade())
         model.save(costs.folder / "saved")
         for row in (trade(price=1e6), trade()):
-            with pytest.raises(SqlgenError, match=r"stopped at the row of .*: too dear .*Its state is lost"):
+            with pytest.raises(SqlgenError, match=r"stopped at the row of .*: too dear.*Its state is lost"):
                 model.update(row)
         with pytest.raises(SqlgenError, match="Its state is lost"):
             model.state()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen import project
-from sqlgen.statements import copy_options
+from sqlgen.compile.statements import copy_options
+from sqlgen.project import project
 
 
 def main(config: str, model: str, table: str, output: str) -> None:

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sqlgen.engine import Engine
-from sqlgen.listing import list_source
+from sqlgen.lake.partitions import Partition
 from sqlgen.live import LiveModel, open_model
-from sqlgen.manifest import Record
-from sqlgen.model import Model, ModelInput
-from sqlgen.partitions import Partition
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.published.manifest import Record
+from sqlgen.run.engine import Engine
+from sqlgen.sources.listing import list_source
 
 Row = dict[str, Any]
 

@@ -21,6 +21,6 @@ def connect(path: str | Path | None = DEFAULT_FILE) -> DuckDBPyConnection:
     (``None``, or no models.yaml in the current folder) there are the functions only.
     """
     # Here, because DuckDB and Numba take a second to load, which `sqlgen --help` need not wait for.
-    from sqlgen import session
+    from sqlgen.explore import session
 
     return session.connect(path)

@@ -1,6 +1,6 @@
 """``python -m sqlgen`` and the ``sqlgen`` script."""
 
-from sqlgen.cli import main
+from sqlgen.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.checkout import contents
@@ -15,6 +16,9 @@ from tests.support.scratch import Scratch
 
 
 def pytest_configure() -> None:
+    # Time is measured in benchmarks, not in tests, which share their machine.
+    hypothesis.settings.register_profile("sqlgen", deadline=None)
+    hypothesis.settings.load_profile("sqlgen")
     # Commands that tests start import the sqlgen of this checkout, wherever they run.
     os.environ["PYTHONPATH"] = str(ROOT)
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.options import Option
 from udfs.jit import jit
 from udfs.kernel import Array, Batch, Column, Kernel, State, gap_ns
 from udfs.lots import LOT_SIZE, coarser, count, size_in_lots
+from udfs.options import Option
 
 SPLIT_TRADES = Option(
     type="bool", default=True, doc="cut the trade that fills a bar; false: the whole trade belongs to that bar"

@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.options import Option
 from udfs.jit import jit
 from udfs.kernel import HORIZONS, MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State
 from udfs.lags import NONE, lag, new_clock
+from udfs.options import Option
 from udfs.windows import Windows, sums
 
 _FIELDS = "bid_price", "bid_size", "ask_price", "ask_size"

@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.options import Option
 from udfs.compensated import add, two_product
 from udfs.jit import jit
 from udfs.kernel import SEGMENT_START, Array, Batch, Column, Kernel, State
+from udfs.options import Option
 from udfs.windows import (
     LARGEST,
     LOST,

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.options import Option
+from udfs.options import Option
 
 Array = NDArray[Any]
 State = dict[str, Array]

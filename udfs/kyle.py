@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.options import Option
 from udfs.classification import Tape, valid
 from udfs.compensated import add
 from udfs.jit import jit
 from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, Column, Kernel, State
+from udfs.options import Option
 
 MIN_STEPS = 30
 _STEP = NANOSECONDS

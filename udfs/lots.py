@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.options import Option
 from udfs.jit import jit
+from udfs.options import Option
 
 LOT_SIZE = Option(
     type="float",

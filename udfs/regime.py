@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.options import Option
 from udfs.held import held
 from udfs.jit import jit
 from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, Column, Kernel, State
+from udfs.options import Option
 from udfs.windows import Floats, Ints, Windows
 
 FEWEST = 30

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.options import Option
 from udfs.jit import jit
 from udfs.kernel import NANOSECONDS, Array, Column, State
 from udfs.levels import ASK, BID, Levels, is_crossed
+from udfs.options import Option
 
 MAX_LEVELS = Option(type="int", default=20, ge=1, le=100, doc="levels given per side")
 EMIT_INTERVAL = Option(

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.options import Option
 from udfs.buckets import (
     DAILY_SIZE,
     EXPONENT,
@@ -36,6 +35,7 @@ from udfs.classification import (
 from udfs.jit import jit
 from udfs.kernel import MAX_GAP, NANOSECONDS, SEGMENT_START, Array, Batch, Column, Kernel, State, gap_ns
 from udfs.lots import LOT_SIZE, coarser, filling, size_in_lots, within
+from udfs.options import Option
 
 DAILY = "adv/50"
 CLASSIFICATIONS = ("aggressor", "tick", "bulk")

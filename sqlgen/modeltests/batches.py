@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sqlgen.model import Model
 from sqlgen.modeltests.outcome import Outcome
+from sqlgen.project.model import Model
 from udfs.chain import Chain, ChainState
 from udfs.faults import FaultyKernelError
 from udfs.kernel import NANOSECONDS, Array, Batch, Kernel, Trades

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from sqlgen.checks import Checker
 from sqlgen.errors import ConfigError, Problem, UsageError, nearest
-from sqlgen.model import Model, ModelInput
+from sqlgen.lake.partitions import KEYS
 from sqlgen.modeltests.file import EXAMPLE, FOLDER, Entry, Expected, Given, find_files, read_tests
 from sqlgen.modeltests.types import TypeBook
 from sqlgen.modeltests.values import Row, read_rows
-from sqlgen.partitions import KEYS
-from sqlgen.project import Project
-from sqlgen.yamlfile import Document, KeyPath
+from sqlgen.project.checks import Checker
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.project.project import Project
+from sqlgen.templating.yamlfile import Document, KeyPath
 
 _SLIP = 0.75
 """From this likeness on, a column that an adapter does not read is taken for a misspelt one."""

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from sqlgen import yamlfile
 from sqlgen.errors import ConfigError, Problem, nearest
 from sqlgen.modeltests.values import Row
-from sqlgen.nodes import Names, Node
-from sqlgen.yamlfile import Document, KeyPath
+from sqlgen.project.nodes import Names, Node
+from sqlgen.templating import yamlfile
+from sqlgen.templating.yamlfile import Document, KeyPath
 
 FOLDER = "model_tests"
 """Beside models.yaml."""

@@ -13,15 +13,15 @@ from urllib.parse import quote
 import duckdb
 
 from sqlgen.errors import SqlgenError, first_line
-from sqlgen.manifest import Manifest, Record
-from sqlgen.model import Model, ModelInput
+from sqlgen.lake.partitions import KEYS, Partition
+from sqlgen.lake.storage import Stat
+from sqlgen.live.rowwise import CLOCK
 from sqlgen.modeltests.types import NULL_FOLDER, ROWS_FORMAT, Types
 from sqlgen.modeltests.values import Row, epoch_ns, iso, plain
-from sqlgen.partitions import KEYS, Partition
-from sqlgen.project import Project
-from sqlgen.quoting import ident, literal, path_literal, quoted
-from sqlgen.rowwise import CLOCK
-from sqlgen.storage import Stat
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.project.project import Project
+from sqlgen.published.manifest import Manifest, Record
+from sqlgen.templating.quoting import ident, literal, path_literal, quoted
 
 NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 DEFAULT_TIMES = "ms"

@@ -18,9 +18,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from sqlgen.engine import Engine
+from sqlgen.compile.scope import Scan
 from sqlgen.errors import SqlgenError
-from sqlgen.model import Model, ModelInput
 from sqlgen.modeltests.batches import checked
 from sqlgen.modeltests.cases import Case, Desk, expected_problems
 from sqlgen.modeltests.compare import Difference, Tolerance, compare
@@ -29,11 +28,12 @@ from sqlgen.modeltests.lake import LakeWriter, RowsError
 from sqlgen.modeltests.outcome import Outcome
 from sqlgen.modeltests.types import TypeBook
 from sqlgen.modeltests.values import Row
-from sqlgen.plan import Selection
-from sqlgen.project import Project
-from sqlgen.quoting import exact_path
-from sqlgen.runner import Settings
-from sqlgen.scope import Scan
+from sqlgen.plan.plan import Selection
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.project.project import Project
+from sqlgen.run.engine import Engine
+from sqlgen.run.runner import Settings
+from sqlgen.templating.quoting import exact_path
 
 
 def run_tests(project: Project, entries: Iterable[Entry]) -> list[Outcome]:

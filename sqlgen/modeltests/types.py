@@ -8,15 +8,15 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen import states
-from sqlgen.compiler import Compiler
+from sqlgen.compile.compiler import Compiler
+from sqlgen.compile.scope import Scan, Scope
+from sqlgen.compile.statements import KERNEL_ROWS
 from sqlgen.errors import SqlgenError
-from sqlgen.model import Model, ModelInput
-from sqlgen.pipe import Pipe
-from sqlgen.project import Project
-from sqlgen.quoting import exact_path, ident, quoted
-from sqlgen.scope import Scan, Scope
-from sqlgen.statements import KERNEL_ROWS
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.project.project import Project
+from sqlgen.published import states
+from sqlgen.stream.pipe import Pipe
+from sqlgen.templating.quoting import exact_path, ident, quoted
 
 Types = Mapping[str, str]
 """Column -> SQL type."""

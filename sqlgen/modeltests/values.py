@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from sqlgen.quoting import path_literal
+from sqlgen.templating.quoting import path_literal
 
 Row = dict[str, Any]
 

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sqlgen.errors import UsageError
-from sqlgen.quoting import quoted
 from sqlgen.sample.arrow import SCHEMAS, Day, to_arrow
 from sqlgen.sample.faults import Place, apply_faults
 from sqlgen.sample.instruments import built_in_symbols, generator, instrument
@@ -26,6 +25,7 @@ from sqlgen.sample.market import Market
 from sqlgen.sample.rows import Feed, new_feed
 from sqlgen.sample.spec import KINDS, Progress, SampleSpec, SampleSummary
 from sqlgen.sample.ticker import Ticker
+from sqlgen.templating.quoting import quoted
 
 _CHUNK_ROWS = 50_000
 

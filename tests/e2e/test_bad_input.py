@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqlgen import rawfile
-from sqlgen.decode import Decoded, Decoder
 from sqlgen.errors import TaskError
-from sqlgen.templates import Csv, Library
+from sqlgen.sources import rawfile
+from sqlgen.sources.decode import Decoded, Decoder
+from sqlgen.templating.templates import Csv, Library
 from tests.support.adapters import EXCHANGE, HIVE, SYMBOL, Project, random_books, random_trades, rows_of, trade_rows
 from tests.support.engine import published
 from tests.support.vendors import binance, ccxt, crypto_lake, tardis

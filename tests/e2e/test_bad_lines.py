@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from sqlgen import rawfile
+from sqlgen.sources import rawfile
 from tests.support.adapters import Project, rows_of
 
 HIVE = "exchange=x/symbol=A/date=2026-01-01"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sqlgen.engine import Engine
-from sqlgen.sqllines import template_line
+from sqlgen.run.engine import Engine
+from sqlgen.templating.sqllines import template_line
 from tests.support.engine import ROOT
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, LEDGER, PAIRS, Scratch
 
@@ -156,7 +156,7 @@ def test_models_that_are_not_selected_do_not_matter(many: Scratch) -> None:
 
 
 def test_what_was_bound_is_not_bound_again(many: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlgen import binding
+    from sqlgen.run import binding
 
     many.run()
     many.trades(BTC, DAY1, [2.0])
@@ -172,8 +172,8 @@ def test_what_was_bound_is_not_bound_again(many: Scratch, monkeypatch: pytest.Mo
 
 def test_a_run_with_nothing_to_do_imports_no_binder(many: Scratch) -> None:
     many.run()
-    code = "import sys; from sqlgen import cli; sys.argv[1:] = ['run', sys.argv[1]]\n"
-    code += "try: cli.main()\nfinally: print('sqlgen.binding' in sys.modules)"
+    code = "import sys; from sqlgen.cli import app as cli; sys.argv[1:] = ['run', sys.argv[1]]\n"
+    code += "try: cli.main()\nfinally: print('sqlgen.run.binding' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code, str(many.file)],
         capture_output=True,

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 import typer
 
-from sqlgen import cli
+from sqlgen.cli import app as cli
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, DAY1, ETH, Scratch
 
@@ -88,7 +88,7 @@ def test_a_template_with_a_syntax_error(scratch: Scratch) -> None:
 
 def test_debug_shows_the_traceback(scratch: Scratch) -> None:
     code = f"import sys; sys.argv = ['sqlgen', 'run', {str(scratch.file)!r}, '--select', 'x', '--debug'];"
-    code += "from sqlgen.cli import main; main()"
+    code += "from sqlgen.cli.app import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Traceback" in done.stderr
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from sqlgen.engine import Engine
+from sqlgen.run.engine import Engine
 from tests.support.compare import same_tables
 from tests.support.engine import published, shipped_config, sqlgen
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from sqlgen import sealed
+from sqlgen.lake import sealed
 from tests.support.scratch import BTC, DAY1, DAY2, Scratch
 
 MANIFEST, INDEX, REPORT = "manifest/costs.ndjson", "index.json", "runs/*.json"

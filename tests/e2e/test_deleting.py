@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from sqlgen import cleanup, reads
-from sqlgen.engine import Engine
+from sqlgen.lake import reads
+from sqlgen.run import cleanup
+from sqlgen.run.engine import Engine
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
 
 NOON = 1_767_268_800_000
@@ -345,6 +346,6 @@ def test_the_engine_reports_what_it_deleted(deleting: Scratch) -> None:
 
 
 def _everything(project: Scratch) -> Any:
-    from sqlgen.plan import Selection
+    from sqlgen.plan.plan import Selection
 
     return Selection(tuple(project.config["models"]))

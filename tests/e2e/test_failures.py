@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sqlgen.lock import run_lock
-from sqlgen.staging import Bench
+from sqlgen.lake.lock import run_lock
+from sqlgen.run.staging import Bench
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, ETH, Scratch
 
 AS_ROOT = os.geteuid() == 0
@@ -190,7 +190,7 @@ def test_the_system_refuses_while_publishing(
         raise OSError(code, os.strerror(code), "/lake/file")
 
     built.trades(BTC, DAY1, [200.0])
-    monkeypatch.setattr("sqlgen.swap.publish_folder", refuse)
+    monkeypatch.setattr("sqlgen.lake.swap.publish_folder", refuse)
     fails(built, phrase, "what was published is unchanged")
 
 
@@ -224,7 +224,7 @@ def test_ctrl_c_leaves_what_is_published_and_says_so(built: Scratch, monkeypatch
         raise KeyboardInterrupt
 
     built.trades(BTC, DAY1, [200.0])
-    monkeypatch.setattr("sqlgen.report.ReportStore.note", interrupt)
+    monkeypatch.setattr("sqlgen.run.report.ReportStore.note", interrupt)
     outcome = built.sqlgen("run")
     assert (outcome.code, "run again to go on" in outcome.err) == (130, True)
     monkeypatch.undo()
@@ -235,7 +235,8 @@ def test_ctrl_c_leaves_what_is_published_and_says_so(built: Scratch, monkeypatch
 KILL = """
 import os, signal, sys
 from unittest import mock
-from sqlgen import cli, {module}
+from sqlgen.cli import app as cli
+from sqlgen.lake import {module}
 real = {module}.{name}
 def kill(*args, **kwargs):
     if {before}:

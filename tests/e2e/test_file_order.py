@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen.keys import natural_order
-from sqlgen.templates import Library
+from sqlgen.project.keys import natural_order
+from sqlgen.templating.templates import Library
 from tests.support.adapters import SHELL, Project, rows_of
 
 NAMES = ["part_1", "part_2", "part_9", "part_10", "part_11", "part_100", "x2b9", "x2b10", "x10b1"]

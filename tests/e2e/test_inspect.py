@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sqlgen.inspecting.bench import adapters
-from sqlgen.templates import Library
+from sqlgen.detect.trial import adapters
+from sqlgen.templating.templates import Library
 from tests.support.engine import Outcome, published, sqlgen
 from tests.support.lakes import write_rows
 from tests.support.realdata import data_file
@@ -171,7 +171,7 @@ def test_another_delimiter_and_a_broken_line(tmp_path: Path) -> None:
 
 
 def test_large_files_are_read_from_their_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sqlgen.inspecting.examine.SAMPLE_ROWS", 20)
+    monkeypatch.setattr("sqlgen.detect.examine.SAMPLE_ROWS", 20)
     for suffix in ("csv.gz", "csv", "csv.zst", "csv.zip"):
         save(tmp_path / f"x/{suffix}/trades.{suffix}", tardis.trades(trades(DATES[0]), "binance", "BTCUSDT"))
     for finding in inspect(tmp_path)["findings"]:

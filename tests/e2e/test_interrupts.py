@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sqlgen.lock import run_lock
+from sqlgen.lake.lock import run_lock
 from tests.support.scratch import DAY1, Scratch
 
 SYMBOLS = [f"S{number:03}" for number in range(40)]
@@ -21,7 +21,9 @@ LIMIT = 60
 PATCHED = """
 import errno, os, sys, time
 from unittest import mock
-from sqlgen import cli, console, report
+from sqlgen.cli import app as cli
+from sqlgen.cli import console
+from sqlgen.run import report
 calls = []
 def fail(self, *arguments):
     calls.append(1)

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sqlgen.engine import Engine
-from sqlgen.inventory import Inventory
-from sqlgen.model import Model
-from sqlgen.partitions import Partition
-from sqlgen.plan import Selection
+from sqlgen.lake.partitions import Partition
+from sqlgen.plan.inventory import Inventory
+from sqlgen.plan.plan import Selection
+from sqlgen.project.model import Model
+from sqlgen.run.engine import Engine
 from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
 
 FOLDER = "out/costs/exchange=binance/symbol={}/date={}"
@@ -357,7 +357,7 @@ def test_the_compiled_file_shows_the_kernels(ledger: Scratch) -> None:
 
 
 def test_states_are_the_same_bytes_for_the_same_state() -> None:
-    from sqlgen import states
+    from sqlgen.published import states
 
     one = states.Snapshot({"a": {"x": np.arange(3), "y": np.zeros((0, 2))}, "b": {}}, {"ts": np.arange(2)})
     two = states.Snapshot({"b": {}, "a": {"y": np.zeros((0, 2)), "x": np.arange(3)}}, {"ts": np.arange(2)})

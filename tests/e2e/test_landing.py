@@ -11,8 +11,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from sqlgen import rawfile
-from sqlgen.decode import Decoder
+from sqlgen.sources import rawfile
+from sqlgen.sources.decode import Decoder
 from tests.support.scratch import Scratch
 
 BOTH = "SELECT * FROM ({{ inputs.bids }}) UNION ALL BY NAME SELECT * FROM ({{ inputs.asks }})"

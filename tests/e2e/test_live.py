@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from sqlgen.errors import SqlgenError, UsageError
-from sqlgen.live import LateError, LiveModel, open_model
-from sqlgen.rowwise import RowError
+from sqlgen.live.model import LateError, LiveModel, open_model
+from sqlgen.live.rowwise import RowError
 from tests.support.engine import ROOT, published_file, shipped_config, sqlgen
 from tests.support.lakes import Row, read_rows
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch, state_files
@@ -443,7 +443,7 @@ def test_dates_that_models_yaml_leaves_out(costs: Scratch) -> None:
 
 def test_a_program_that_does_not_close_its_model_ends_quietly(costs: Scratch) -> None:
     program = f"""
-from sqlgen.live import open_model
+from sqlgen.live.model import open_model
 live = open_model({str(costs.file)!r}, "costs", exchange="binance", symbol="BTC-USDT")
 print(live.update({trade()!r})["cost"])
 """
@@ -455,10 +455,10 @@ def test_every_adapter_reads_a_table() -> None:
     """With the types that it names for NDJSON files."""
     import duckdb
 
-    from sqlgen import project
-    from sqlgen.compiler import Compiler
-    from sqlgen.rowwise import RawRows, RowStatement
-    from sqlgen.scope import Scan
+    from sqlgen.compile.compiler import Compiler
+    from sqlgen.compile.scope import Scan
+    from sqlgen.live.rowwise import RawRows, RowStatement
+    from sqlgen.project import project
 
     loaded = project.load(ROOT / "models.yaml")
     compiler = Compiler(loaded)

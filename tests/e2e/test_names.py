@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlgen import connect
-from sqlgen.listing import SourceListing, notes
-from sqlgen.partitions import hive_pairs, odd_folders
-from sqlgen.quoting import exact_path
-from sqlgen.scope import Layout
-from sqlgen.storage import list_files
-from sqlgen.walk import Walk
+from sqlgen.compile.scope import Layout
+from sqlgen.lake.partitions import hive_pairs, odd_folders
+from sqlgen.lake.storage import list_files
+from sqlgen.lake.walk import Walk
+from sqlgen.sources.listing import SourceListing, notes
+from sqlgen.templating.quoting import exact_path
 from tests.e2e.test_safety import PASS
 from tests.support.engine import sqlgen
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sqlgen import footers, swap
-from sqlgen.engine import Engine
+from sqlgen.lake import swap
+from sqlgen.published import footers
+from sqlgen.run.engine import Engine
 from tests.e2e.test_safety import PASS, copy, prices
 from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
 

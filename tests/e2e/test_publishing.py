@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sqlgen import storage, swap
+from sqlgen.lake import storage, swap
 from tests.e2e.test_safety import PASS, prices
 from tests.support.engine import ROOT
 from tests.support.readers import READERS, measure
@@ -36,7 +36,8 @@ def halves(scratch: Scratch) -> Scratch:
 KILL = """
 import os, signal, sys
 from pathlib import Path
-from sqlgen import cli, swap
+from sqlgen.cli import app as cli
+from sqlgen.lake import swap
 real = Path.rename
 def rename(self, target):
     if {before} and str(target).endswith(swap.ASIDE):

@@ -606,10 +606,10 @@ def test_a_day_at_a_time_is_all_days_at_once(tmp_path: Path) -> None:
 
 def test_rows_from_elsewhere_go_to_the_same_table(tmp_path: Path) -> None:
     """What else a task does not publish: columns by name, the others NULL."""
-    from sqlgen.footers import Stamp
-    from sqlgen.manifest import Record
-    from sqlgen.quarantine import Quarantine
-    from sqlgen.templates import Library
+    from sqlgen.published.footers import Stamp
+    from sqlgen.published.manifest import Record
+    from sqlgen.published.quarantine import Quarantine
+    from sqlgen.templating.templates import Library
 
     record = Record("date=2026-01-01", ("date",), "1", "", "", {})
     unit = tmp_path / "lake/q" / record.unit
@@ -690,7 +690,7 @@ def test_a_raw_column_that_is_missing_is_told_as_ever(single: Scratch) -> None:
 
 def test_live_is_refused_where_rows_are_left_out(single: Scratch) -> None:
     from sqlgen.errors import UsageError
-    from sqlgen.live import open_model
+    from sqlgen.live.model import open_model
 
     source_checks(single, NOT_NULL)
     with pytest.raises(
@@ -710,7 +710,8 @@ def test_live_is_refused_where_rows_are_left_out(single: Scratch) -> None:
 KILL = """
 import os, signal, sys
 from unittest import mock
-from sqlgen import cli, swap
+from sqlgen.cli import app as cli
+from sqlgen.lake import swap
 calls = 0
 real = {{name: getattr(swap, name) for name in ("publish_file", "publish_folder", "remove")}}
 def killing(name):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sqlgen.build import Builder
+from sqlgen.run.build import Builder
 from tests.support.scratch import BTC, DAY1, DAY2, Scratch
 
 

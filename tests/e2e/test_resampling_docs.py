@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sqlgen.sample import SampleSpec, write_sample
-from sqlgen.templates import Library
+from sqlgen.templating.templates import Library
 from tests.oracles import resample, trades
 from tests.oracles.compare import assert_same, table_rows
 from tests.oracles.symbols import columns

@@ -13,12 +13,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from sqlgen.build import Builder
-from sqlgen.engine import Engine, Quiet
-from sqlgen.manifest import Record
-from sqlgen.plan import Selection, Task
-from sqlgen.runner import Settings
-from sqlgen.staging import Bench
+from sqlgen.plan.plan import Selection, Task
+from sqlgen.published.manifest import Record
+from sqlgen.run.build import Builder
+from sqlgen.run.engine import Engine, Quiet
+from sqlgen.run.runner import Settings
+from sqlgen.run.staging import Bench
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
 
@@ -367,7 +367,7 @@ def test_partitions_that_cannot_know_their_place_are_refused(single: Scratch) ->
 
 
 def test_two_runs_with_other_state_folders_do_not_meet(single: Scratch) -> None:
-    from sqlgen.lock import run_lock
+    from sqlgen.lake.lock import run_lock
 
     single.config["state"] = "elsewhere"
     single.save()

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sqlgen import config
-from sqlgen.engine import Engine
-from sqlgen.plan import Selection
-from sqlgen.quality import Check
-from sqlgen.selectors import select
+from sqlgen.plan.plan import Selection
+from sqlgen.project import config
+from sqlgen.project.rowchecks import Check
+from sqlgen.project.selectors import select
+from sqlgen.run.engine import Engine
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
 
 Change = Callable[[Scratch], None]

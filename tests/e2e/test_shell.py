@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sqlgen.functions import FUNCTIONS
-from sqlgen.shell import is_complete
+from sqlgen.explore.shell import is_complete
+from sqlgen.functions.registration import FUNCTIONS
 from tests.support.engine import Outcome, sqlgen
 from tests.support.scratch import BTC, DAY1, Scratch
 

@@ -61,7 +61,7 @@ def test_the_state_is_no_source_and_no_table(single: Scratch, state: str) -> Non
 
 
 def test_temporary_files_lie_in_the_folder_of_the_run(single: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlgen import runner
+    from sqlgen.run import runner
 
     seen: list[Path] = []
     real = runner.connect

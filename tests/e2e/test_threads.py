@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import duckdb
 import pytest
 
-from sqlgen import kernel_copy
-from sqlgen.runner import duckdb_threads
+from sqlgen.run.runner import duckdb_threads
+from sqlgen.stream import kernel_copy
 from tests.support.scratch import BTC, COSTS, DAY1, ETH, LEDGER, Scratch
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sqlgen.partitions import Partition
+from sqlgen.lake.partitions import Partition
 from tests.support.adapters import (
     DAY,
     EXCHANGE,

@@ -12,8 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen.live import open_model
-from sqlgen.templates import Library
+from sqlgen.live.model import open_model
+from sqlgen.templating.templates import Library
 from tests.features.lake_checks import KINDS
 from tests.features.made import MIDNIGHT, keyed
 from tests.oracles.compare import assert_same

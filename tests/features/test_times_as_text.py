@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sqlgen.templates import Library
+from sqlgen.templating.templates import Library
 from tests.support.adapters import SHELL, Project, rows_of
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

@@ -13,9 +13,9 @@ import duckdb
 import pytest
 import yaml
 
-from sqlgen import project
-from sqlgen.compiler import Compiler
-from sqlgen.scope import Layout
+from sqlgen.compile.compiler import Compiler
+from sqlgen.compile.scope import Layout
+from sqlgen.project import project
 from tests.e2e.test_resampling_docs import documented_models
 from tests.support.engine import ROOT, shipped_config
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqlgen.signs import FEWEST, SignAudit, is_turned
+from sqlgen.stream.signaudit import FEWEST, SignAudit, is_turned
 from udfs.kernel import NANOSECONDS as S
 from udfs.kernel import Trades
 

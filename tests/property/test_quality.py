@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sqlgen import checksql
-from sqlgen.checksql import Checked
-from sqlgen.quality import Check
-from sqlgen.templates import Library
+from sqlgen.compile import checksql
+from sqlgen.compile.checksql import Checked
+from sqlgen.project.rowchecks import Check
+from sqlgen.templating.templates import Library
 from tests.oracles.quality import apply
 
 LIBRARY = Library()

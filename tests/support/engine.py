@@ -18,7 +18,7 @@ import pyarrow as pa
 import typer.main
 import yaml
 
-from sqlgen import cli
+from sqlgen.cli import app as cli
 
 HIVE = ("exchange", "symbol", "date")
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ def shipped_config(lake: Path, **options: Any) -> dict[str, Any]:
 
     ``captured_levels`` goes to the source of books.
     """
-    from sqlgen.templates import Library
+    from sqlgen.templating.templates import Library
     from udfs.registry import registry
 
     config = copy.deepcopy(_shipped())

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sqlgen import swap
+from sqlgen.lake import swap
 
 PARTITIONS = 8
 ROWS = 2_000

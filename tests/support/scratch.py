@@ -45,7 +45,7 @@ LEDGER = '''\
 
 import numpy as np
 
-from sqlgen.options import Option
+from udfs.options import Option
 from udfs.kernel import Column, Kernel
 
 

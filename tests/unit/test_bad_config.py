@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sqlgen import project, yamlfile
 from sqlgen.errors import ConfigError, SqlgenError
 from sqlgen.modeltests.file import read_tests
-from sqlgen.options import Option
-from sqlgen.templates import Library
+from sqlgen.project import project
+from sqlgen.templating import yamlfile
+from sqlgen.templating.templates import Library
+from udfs.options import Option
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = (ROOT / "models.yaml").read_bytes()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from sqlgen import config, project, yamlfile
 from sqlgen.errors import ConfigError
-from sqlgen.quality import Check
+from sqlgen.project import config, project
+from sqlgen.project.rowchecks import Check
+from sqlgen.templating import yamlfile
 
 MINIMAL = """\
 version: 1

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sqlgen
-from sqlgen.functions import FUNCTIONS, register
-from sqlgen.quoting import literal
+from sqlgen.functions.registration import FUNCTIONS, register
+from sqlgen.templating.quoting import literal
 from tests.support.engine import ROOT
 
 TIMES = "[TIMESTAMP '2026-01-01 00:00:00', TIMESTAMP '2026-01-01 00:00:05', TIMESTAMP '2026-01-01 00:00:10']"

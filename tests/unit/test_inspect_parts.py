@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sqlgen.detect.columnmap import propose
+from sqlgen.detect.files.filegroups import spread
+from sqlgen.detect.files.pathnames import common_start, derive
+from sqlgen.detect.files.sniff import Sniffed, sniff
+from sqlgen.detect.files.vendors import Vendor, load, suffix_of
 from sqlgen.errors import TemplateError
-from sqlgen.inspecting.columnmap import propose
-from sqlgen.inspecting.filegroups import spread
-from sqlgen.inspecting.pathnames import common_start, derive
-from sqlgen.inspecting.sniff import Sniffed, sniff
-from sqlgen.inspecting.vendors import Vendor, load, suffix_of
-from sqlgen.patterns import PathPattern
-from sqlgen.templates import Library
+from sqlgen.lake.patterns import PathPattern
+from sqlgen.templating.templates import Library
 from tests.support.vendors.files import save
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqlgen.decode import Decoder
-from sqlgen.templates import Csv, Library
+from sqlgen.sources.decode import Decoder
+from sqlgen.templating.templates import Csv, Library
 from tests.support.vendors.files import save
 
 COLUMNS = {"a": "BIGINT", "b": "VARCHAR"}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen.config import Source
-from sqlgen.keys import given_keys, path_keys
-from sqlgen.patterns import PathPattern
+from sqlgen.lake.patterns import PathPattern
+from sqlgen.project.config import Source
+from sqlgen.project.keys import given_keys, path_keys
 
 TARDIS = "{exchange}/book_snapshot_25/{year}/{month}/{day}/{symbol}.csv.gz"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sqlgen.errors import TaskError
-from sqlgen.pipe import NotInOrder, TradeFeed, arrow
+from sqlgen.stream.pipe import NotInOrder, TradeFeed, arrow
 from udfs.kernel import Batch, Column, Trades
 
 

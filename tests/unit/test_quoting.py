@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen.quoting import bare, comment, exact_path, ident, indent, literal, quoted
+from sqlgen.templating.quoting import bare, comment, exact_path, ident, indent, literal, quoted
 
 BREAKS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 HARD = [f"a{each}b" for each in BREAKS] + [

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqlgen.decode import BadLine, Decoder
 from sqlgen.errors import TaskError
-from sqlgen.templates import Library
+from sqlgen.sources.decode import BadLine, Decoder
+from sqlgen.templating.templates import Library
 from tests.support.vendors.files import save
 
 ADAPTER = "sources/lobster/orderbook.sql.j2"

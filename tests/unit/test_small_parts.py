@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import datetime as dt
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -12,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen import project, storage, swap
 from sqlgen.errors import UsageError
-from sqlgen.manifest import Manifest, Record
-from sqlgen.partitions import Partition, hive_pairs, partition_of
-from sqlgen.quoting import RESERVED, ident, literal
-from sqlgen.selectors import select
+from sqlgen.lake import storage, swap
+from sqlgen.lake.partitions import Partition, hive_pairs, partition_of
+from sqlgen.project import project
+from sqlgen.project.selectors import select
+from sqlgen.published.manifest import Manifest, Record
+from sqlgen.templating.quoting import RESERVED, ident, literal
 from tests.support.engine import ROOT
 
 TEXT = st.text(st.characters(blacklist_characters="\x00", blacklist_categories=("Cs",)), max_size=20)
@@ -178,114 +180,59 @@ def test_a_selector_without_match() -> None:
         select(project.load(ROOT / "models.yaml"), ["trades_bar"])
 
 
-LAYERS = [
-    "errors",
-    "quoting",
-    "partitions",
-    "yamlfile",
-    "patterns",
-    "nodes",
-    "quality",
-    "config",
-    "keys",
-    "options",
-    "templates",
-    "checksql",
-    "model",
-    "pathchecks",
-    "checks",
-    "project",
-    "statements",
-    "adapters",
-    "captured",
-    "scope",
-    "predicates",
-    "unitsql",
-    "sharedfeed",
-    "compiler",
-    "sealed",
-    "walk",
-    "storage",
-    "swap",
-    "states",
-    "signs",
-    "listing",
-    "manifest",
-    "footers",
-    "plan",
-    "histories",
-    "tables",
-    "staleness",
-    "deletions",
-    "inventory",
-    "losses",
-    "model_planner",
-    "planner",
-    "report",
-    "lock",
-    "missing",
-    "explain",
-    "reads",
-    "cleanup",
-    "pipe",
-    "lists",
-    "series",
-    "sqlfunction",
-    "functions",
-    "kernel_copy",
-    "rowwise",
-    "schemas",
-    "dialect",
-    "rawfile",
-    "ndjson",
-    "dbn",
-    "decode",
-    "onekey",
-    "landing",
-    "survey",
-    "rowkeys",
-    "quarantine",
-    "publication",
-    "ownfiles",
-    "inspection",
-    "inputs",
-    "staging",
-    "sqllines",
-    "binding",
-    "build",
-    "schedule",
-    "runner",
-    "engine",
-    "resume",
-    "live",
-    "catalog",
-    "session",
-    "shell",
-    "selectors",
-    "console",
-    "arguments",
-    "signals",
-    "running",
-    "modeltests",
-    "inspecting",
-    "overview",
-    "sample",
-    "cli",
-    "__main__",
+PACKAGES = [
+    "sqlgen.errors",
+    "udfs",
+    "sqlgen.lake",
+    "sqlgen.templating",
+    "sqlgen.project",
+    "sqlgen.compile",
+    "sqlgen.published",
+    "sqlgen.sources",
+    "sqlgen.plan",
+    "sqlgen.stream",
+    "sqlgen.run",
+    "sqlgen.live",
+    "sqlgen.functions",
+    "sqlgen.explore",
+    "sqlgen.detect.files",
+    "sqlgen.detect",
+    "sqlgen.modeltests",
+    "sqlgen.sample",
+    "sqlgen.cli",
+    "sqlgen.__main__",
 ]
 
 
+def package(module: str) -> str | None:
+    """The entry of PACKAGES to which a module or a name in it belongs; the longest, as packages lie in packages."""
+    return max((name for name in PACKAGES if f"{module}.".startswith(f"{name}.")), key=len, default=None)
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 def test_imports_point_one_way() -> None:
-    """config -> project -> compiler -> planner -> runner -> cli; no module imports one above it."""
-    modules = {path.stem: path for path in (ROOT / "sqlgen").glob("*.py") if path.stem != "__init__"}
-    assert modules.keys() | {"sample", "modeltests", "inspecting"} == set(LAYERS)
-    for name, path in modules.items():
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
-            for imported in names if module == "sqlgen" else [module.removeprefix("sqlgen.").split(".")[0]]:
-                if imported in LAYERS:
-                    assert LAYERS.index(imported) < LAYERS.index(name), f"{name} imports {imported}"
+    """A package imports only from those above it in PACKAGES, at the top of a module or inside a function."""
+    for path in [*(ROOT / "sqlgen").rglob("*.py"), *(ROOT / "udfs").rglob("*.py")]:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        own = package(module)
+        assert own or module == "sqlgen", f"{module} is in no package of the list"
+        for imported in imports(path) if own else ():
+            other = package(imported)
+            assert other is None or PACKAGES.index(other) <= PACKAGES.index(own), f"{module} imports {imported}"
+
+
+def test_packages_are_small() -> None:
+    assert len(list((ROOT / "sqlgen").glob("*.py"))) <= 6
+    for folder in (ROOT / "sqlgen").rglob("*/"):
+        assert len([path for path in folder.glob("*.py") if path.stem != "__init__"]) <= 12, folder
 
 
 def test_modules_are_small() -> None:
@@ -294,7 +241,7 @@ def test_modules_are_small() -> None:
 
 
 def test_the_lock_is_released_with_the_process(tmp_path: Path) -> None:
-    from sqlgen.lock import run_lock
+    from sqlgen.lake.lock import run_lock
 
     with run_lock(tmp_path):
         assert str(os.getpid()) in (tmp_path / "lock").read_text()
@@ -303,7 +250,7 @@ def test_the_lock_is_released_with_the_process(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
-    from sqlgen.lock import run_lock
+    from sqlgen.lake.lock import run_lock
 
     other = tmp_path / "precious.txt"
     other.write_text("mine")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sqlgen import project
-from sqlgen.templates import Library
+from sqlgen.project import project
+from sqlgen.templating.templates import Library
 from tests.support.engine import ROOT
 
 TEXT = (ROOT / "docs/sources.md").read_text(encoding="utf-8").partition("# Vendors' files")[0]

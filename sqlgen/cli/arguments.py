@@ -1,0 +1,92 @@
+"""Arguments and options that several commands share, and what they choose."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import sqlgen
+from sqlgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sqlgen.plan.plan import Selection
+    from sqlgen.project.project import Project
+    from sqlgen.run.engine import Engine
+
+DEFAULT_FILE = Path(sqlgen.DEFAULT_FILE)
+ProjectFile = Annotated[Path, typer.Argument(help="The project file.", metavar="models.yaml")]
+Select = Annotated[
+    list[str] | None, typer.Option("--select", "-s", help="Models: names, globs, tag:x, +m (and what it needs), m+.")
+]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Models to leave out; as --select.")]
+Exchanges = Annotated[list[str] | None, typer.Option("--exchange", help="Only these exchanges.")]
+Symbols = Annotated[list[str] | None, typer.Option("--symbol", help="Only these symbols.")]
+Start = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First date, UTC.")]
+End = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last date, inclusive, UTC.")]
+FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild what is selected, stale or not.")]
+Prune = Annotated[bool, typer.Option("--prune", help="Remove published partitions whose inputs are all gone.")]
+Retry = Annotated[bool, typer.Option("--retry", help="Only what the last run left undone.")]
+AllowEmpty = Annotated[
+    bool, typer.Option("--allow-empty", help="No error where nothing is there of what is asked for.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+
+def models_of(project: Project, select: list[str] | None, exclude: list[str] | None) -> tuple[str, ...]:
+    """Names of the models that ``--select`` and ``--exclude`` leave."""
+    from sqlgen.project.selectors import select as choose
+
+    return choose(project, select or (), exclude or ())
+
+
+def selection_of(
+    engine: Engine,
+    select: list[str] | None,
+    exclude: list[str] | None,
+    exchange: list[str] | None,
+    symbol: list[str] | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+) -> Selection:
+    """What the options choose."""
+    from sqlgen.plan.plan import Selection
+
+    if start and end and end < start:
+        raise UsageError(f"--end {end.date()} is before --start {start.date()}")
+    return Selection(
+        models_of(engine.project, select, exclude),
+        tuple(exchange or ()),
+        tuple(symbol or ()),
+        start.date() if start else None,
+        end.date() if end else None,
+    )
+
+
+def open_engine(
+    file: Path, threads: int | None = None, memory_limit: str | None = None, fail_fast: bool = False
+) -> Engine:
+    """A project opened on its lake, with the settings that are given."""
+    from sqlgen.run.engine import Engine
+    from sqlgen.run.runner import Settings
+
+    given: dict[str, Any] = {"threads": threads} if threads is not None else {}
+    return Engine.open(file, Settings(memory_limit=memory_limit, fail_fast=fail_fast, **given))
+
+
+def terminal() -> Console:
+    """Console that commands print to."""
+    from sqlgen.cli.console import Output
+
+    return Output()
+
+
+def print_json(data: Any) -> None:
+    """Print one JSON document."""
+    import json as jsonlib
+
+    typer.echo(jsonlib.dumps(data, indent=1, default=str))

@@ -1,0 +1,284 @@
+"""What a run looks like: a progress bar on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+
+from sqlgen.lake.partitions import Partition
+from sqlgen.plan.plan import Plan, Task
+from sqlgen.project.rowchecks import Count
+from sqlgen.run.report import Report, Result
+
+MARKS = {
+    "published": "[green]✓[/]",
+    "unchanged": "[green]=[/]",
+    "empty": "[yellow]∅[/]",
+    "removed": "[yellow]-[/]",
+    "failed": "[red]✗[/]",
+    "skipped": "[yellow]»[/]",
+    "pending": "[yellow]…[/]",
+}
+
+_PARTITION = re.compile(r"\w+=\S+")
+BECAME = {"drop": "dropped", "quarantine": "quarantined", "warn": "kept with a warning", "fail": "not allowed"}
+"""What became of rows that fail a check, by its ``on_fail``."""
+
+
+def count(number: int) -> str:
+    """A number that a person can read."""
+    return f"{number:,}"
+
+
+def size(number: float) -> str:
+    """Bytes as a person says them."""
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} GB"
+
+
+class Output(Console):
+    """The terminal, or what stands in its place."""
+
+    def on_broken_pipe(self) -> None:
+        """Tell who prints that nobody reads it; rich would end the process."""
+        raise BrokenPipeError
+
+
+def plain(console: Console, text: str) -> None:
+    """A line as it is: not wrapped, tabs kept, brackets not taken for markup."""
+    print(text, file=console.file, flush=True)
+
+
+def kind_of(result: Result) -> tuple[str, str, str]:
+    """Equal for tasks of a model that did not succeed for the same reason."""
+    first = (result.error or "").partition("\n")[0]
+    if result.status == "failed":  # a file that it names is a reason of its own
+        return (
+            result.model,
+            result.status,
+            first.removeprefix(f"{result.model}: {Partition.from_path(result.partition)}: "),
+        )
+    return result.model, result.status, _PARTITION.sub("...", first)
+
+
+class LineWatcher:
+    """One plain line per finished task; of those that fail alike, one for the first."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.told: set[tuple[str, str, str]] = set()
+        self.total = 0
+        self.done = 0
+
+    def __enter__(self) -> LineWatcher:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def started(self, plan: Plan) -> None:
+        self.total = len(plan.shown)
+        self._print(f"{self.total} partition(s) to build, {plan.fresh} up to date")
+
+    def running(self, task: Task) -> None: ...
+
+    def finished(self, result: Result) -> None:
+        self.done += 1
+        if not result.ok and kind_of(result) in self.told:
+            return  # the end of the run says how many
+        self.told.add(kind_of(result))
+        self._print(f"[{self.done}/{self.total}] {result_line(result)}")
+        for note in result.notes:
+            self._print(f"  note: {note}")
+
+    def _print(self, text: str) -> None:
+        plain(self.console, text)
+
+
+class BarWatcher:
+    """A progress bar: model, partition, rows a second, time left."""
+
+    def __init__(self, console: Console) -> None:
+        self.rows = 0
+        self.told: set[tuple[str, str, str]] = set()
+        self.begun = time.monotonic()
+        self.progress = Progress(
+            TextColumn(
+                "[bold]{task.fields[model]}[/] [dim]{task.fields[partition]}[/]",
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            expand=True,
+        )
+        self.bar = self.progress.add_task("", total=None, model="", partition="", speed="")
+
+    def __enter__(self) -> BarWatcher:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def started(self, plan: Plan) -> None:
+        self.begun = time.monotonic()
+        self.progress.update(self.bar, total=len(plan.shown))
+
+    def running(self, task: Task) -> None:
+        self.progress.update(self.bar, model=escape(task.model), partition=escape(task.unit.short))
+
+    def finished(self, result: Result) -> None:
+        self.rows += result.rows_in
+        speed = self.rows / max(time.monotonic() - self.begun, 1e-3)
+        self.progress.update(self.bar, advance=1, speed=f"{speed / 1000:,.0f}k rows/s")
+        if not result.ok and kind_of(result) not in self.told:
+            self.told.add(kind_of(result))
+            self.progress.console.print(f"{MARKS[result.status]} ", end="")
+            self.progress.console.print(result.error or "", markup=False, highlight=False, soft_wrap=True)
+
+
+def result_line(result: Result) -> str:
+    """A finished task in one line (more where it failed)."""
+    where = f"{result.model} {Partition.from_path(result.partition)}"
+    match result.status:
+        case "failed":
+            return f"FAILED {result.error}"
+        case "skipped" | "pending":
+            return f"skipped {where}: {result.error}"
+        case "unchanged":
+            return f"unchanged {where}: what it reads came out as it was"
+        case "removed":
+            return f"removed {where} ({result.reason})"
+        case _:
+            speed = result.rows_in / result.seconds if result.seconds else 0
+            rows = f"{count(result.rows_in)} -> {count(result.rows_out)} rows"
+            return (
+                f"{result.status} {where}: {rows}, {size(result.bytes)},"
+                f" {result.seconds:.2f} s, {speed:,.0f} rows/s ({result.reason}){_checked(result.checks)}"
+            )
+
+
+def _checked(checks: Iterable[Count]) -> str:
+    """How many rows failed checks, by what became of them; empty where none did."""
+    rows: Counter[str] = Counter()
+    for found in checks:
+        rows[found.on_fail] += found.rows
+    said = ", ".join(f"{count(number)} {BECAME[kind]}" for kind, number in rows.items() if number)
+    return f"; checks: {said}" if said else ""
+
+
+def _print_checks(console: Console, report: Report) -> None:
+    """Each check that rows failed, with the first of them."""
+    found: dict[tuple[str, str, str], list[Count]] = {}
+    for result in report.tasks:
+        for check in result.checks:
+            if check.rows:
+                found.setdefault((result.model, check.of, check.check), []).append(check)
+    for (model, of, title), counts in found.items():
+        whose = f"{model}: {title}" if of == model else f"{model}: {title} of {of}"
+        rows = f"{count(sum(check.rows for check in counts))} {BECAME[counts[0].on_fail]}"
+        where = f"{count(len(counts))} partition(s)"
+        plain(console, f"check: {whose}: {rows} in {where}, the first {counts[0].first}")
+
+
+def _print_failures(console: Console, report: Report) -> None:
+    """Each reason for which several tasks did not succeed, once."""
+    found: dict[tuple[str, str, str], list[Result]] = {}
+    for result in report.tasks:
+        if not result.ok:
+            found.setdefault(kind_of(result), []).append(result)
+    for (model, status, reason), results in found.items():
+        if len(results) > 1:
+            text = f"{status}: {model}: {count(len(results))} partitions for one reason, the first"
+            plain(console, f"{text} {Partition.from_path(results[0].partition)}: {reason}")
+
+
+def _print_task_notes(console: Console, report: Report) -> None:
+    """Each note of tasks once, with the partitions that it is about."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for result in report.tasks:
+        for note in result.notes:
+            found.setdefault((result.model, note), []).append(str(Partition.from_path(result.partition)))
+    for (model, note), where in found.items():
+        more = f" and {count(len(where) - 1)} more partition(s)" if len(where) > 1 else ""
+        print_notes(console, [f"{model}: {where[0]}{more}: {note}"])
+
+
+def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
+    """Every stale unit and why."""
+    if plan.shown:
+        table = Table("model", "partition", "does", "because", box=None, pad_edge=False)
+        for task in plan.shown[:limit]:
+            table.add_row(*map(escape, (task.model, task.unit.short, task.action, task.reason)))
+        if console.is_terminal:
+            console.print(table)
+        else:
+            for task in plan.shown[:limit]:
+                plain(console, "\t".join((task.model, str(task.unit), task.action, task.reason)))
+    print_notes(console, plan.notes)
+    print_errors(console, plan.refused)
+    console.print(f"{len(plan.shown)} partition(s) to build, {plan.fresh} up to date", highlight=False)
+
+
+def print_notes(console: Console, notes: Iterable[str]) -> None:
+    """What a user should know, one note a line."""
+    for note in notes:
+        console.print("[yellow]note:[/] ", end="")
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_errors(console: Console, errors: Iterable[str]) -> None:
+    """Reasons why something was not even begun, one a line."""
+    for error in errors:
+        console.print("[red]error:[/] ", end="")
+        plain(console, error)
+
+
+def print_report(console: Console, report: Report, retry: str) -> None:
+    """The end of a run."""
+    print_notes(console, report.notes)
+    print_errors(console, report.errors)
+    if not report.tasks:
+        what = "Nothing was done" if report.errors else "Nothing to do"
+        console.print(f"{what}: {report.fresh} partition(s) are up to date", highlight=False)
+        return
+    table = Table(
+        "model",
+        *(Column(name, justify="right") for name in ("partitions", "rows in", "rows out", "size")),
+        box=None,
+        pad_edge=False,
+    )
+    for name in dict.fromkeys(result.model for result in report.tasks):
+        mine = [result for result in report.tasks if result.model == name]
+        done = sum(result.ok for result in mine)
+        table.add_row(
+            escape(name),
+            count(done) if done == len(mine) else f"{done} of {len(mine)}",
+            count(sum(result.rows_in for result in mine)),
+            count(sum(result.rows_out for result in mine)),
+            size(sum(result.bytes for result in mine)),
+        )
+    console.print(table)
+    _print_checks(console, report)
+    _print_task_notes(console, report)
+    _print_failures(console, report)
+    counts = ", ".join(f"{number} {status}" for status, number in report.counts.items())
+    console.print(f"{counts} in {report.seconds:.1f} s (run {report.run_id})", highlight=False)
+    if not report.ok:
+        console.print(f"What failed can be taken up with: {retry}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,151 @@
+"""``sqlgen run`` and ``sqlgen plan``."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sqlgen.cli import signals
+from sqlgen.cli.arguments import (
+    DEFAULT_FILE,
+    AllowEmpty,
+    End,
+    Exchanges,
+    Exclude,
+    FullRefresh,
+    Json,
+    ProjectFile,
+    Prune,
+    Retry,
+    Select,
+    Start,
+    Symbols,
+    open_engine,
+    print_json,
+    selection_of,
+    terminal,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sqlgen.plan.plan import Selection
+    from sqlgen.run.engine import Engine
+    from sqlgen.run.report import Report
+
+EXIT_FAILED = 1
+
+
+def run(
+    file: ProjectFile = DEFAULT_FILE,
+    select: Select = None,
+    exclude: Exclude = None,
+    exchange: Exchanges = None,
+    symbol: Symbols = None,
+    start: Start = None,
+    end: End = None,
+    full_refresh: FullRefresh = False,
+    prune: Prune = False,
+    allow_empty: AllowEmpty = False,
+    retry: Retry = False,
+    due: Annotated[bool, typer.Option("--due", help="Only models whose schedule has come up.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; touch nothing.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads, and partitions at once.")] = None,
+    memory_limit: Annotated[str | None, typer.Option(help="DuckDB's memory limit, for example 4GB.")] = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing new after a failure.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another run to end.")] = 0.0,
+    json: Json = False,
+) -> None:
+    """Build what is stale and publish it, partition by partition.
+
+    Exit code 0: all published, or up to date. 1: some task failed (others still ran), or nothing is there of what was
+    asked for. 2: bad configuration or usage. 130: interrupted.
+    """
+    engine = open_engine(file, threads, memory_limit, fail_fast)
+    chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
+    chosen = _with(chosen, full_refresh=full_refresh, prune=prune, allow_empty=allow_empty)
+    if retry:
+        chosen = engine.reports.unfinished(chosen)
+    if due:
+        chosen = engine.due(chosen)
+    if dry_run:
+        _show_plan(engine, chosen, json)
+        return
+    console = terminal()
+    try:
+        with signals.raised(), _watcher(console, json) as watcher:
+            report = engine.run(chosen, watcher, wait, always_report=due)
+        _show_report(console, report, f"sqlgen run {file} --retry", json)
+    except KeyboardInterrupt as stop:
+        raise _ended(signals.name(stop), signals.code(stop)) from None
+    except BrokenPipeError:
+        signals.mute()
+        raise _ended("stopped, since nobody reads the output any more", signals.NOT_READ) from None
+    if not report.ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def plan(
+    file: ProjectFile = DEFAULT_FILE,
+    select: Select = None,
+    exclude: Exclude = None,
+    exchange: Exchanges = None,
+    symbol: Symbols = None,
+    start: Start = None,
+    end: End = None,
+    full_refresh: FullRefresh = False,
+    prune: Prune = False,
+    allow_empty: AllowEmpty = False,
+    json: Json = False,
+) -> None:
+    """Show what run would do, and why each partition is stale.
+
+    Exit code 1: run would fail before it begins, or nothing is there of what was asked for.
+    """
+    engine = open_engine(file)
+    chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
+    _show_plan(engine, _with(chosen, full_refresh=full_refresh, prune=prune, allow_empty=allow_empty), json)
+
+
+def _with(selection: Selection, **changes: Any) -> Selection:
+    import dataclasses
+
+    return dataclasses.replace(selection, **changes)
+
+
+def _show_plan(engine: Engine, selection: Selection, json: bool) -> None:
+    from sqlgen.cli.console import print_plan
+
+    plan = engine.plan(selection)
+    if json:
+        print_json(plan.to_dict())
+    else:
+        print_plan(terminal(), plan)
+    if plan.refused:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _show_report(console: Console, report: Report, retry: str, json: bool) -> None:
+    from sqlgen.cli.console import print_report
+
+    if json:
+        print_json(report.to_dict())
+    else:
+        print_report(console, report, retry)
+
+
+def _ended(how: str, code: int) -> typer.Exit:
+    """The end of a run before its time, after a message."""
+    with contextlib.suppress(OSError):
+        typer.echo(f"{how}: what was published stays as it is; run again to go on", err=True)
+    return typer.Exit(code)
+
+
+def _watcher(console: Console, json: bool) -> Any:
+    from sqlgen.cli.console import BarWatcher, LineWatcher
+
+    if json:
+        return contextlib.nullcontext()
+    return BarWatcher(console) if console.is_terminal else LineWatcher(console)

@@ -1,0 +1,337 @@
+"""Model + scope -> SQL text. Pure: reads templates, touches neither the lake nor a database.
+
+The same templates serve two scopes: the whole lake (globs; what ``compile`` writes, to be read and
+run by people) and one unit (an explicit file list; what a task runs).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from sqlgen.compile.adapters import Told, check_turns, raw_columns, spelled, times, told
+from sqlgen.compile.checksql import Checked, kept
+from sqlgen.compile.predicates import input_predicate
+from sqlgen.compile.scope import EDGES, Edge, Layout, Scan, Scope
+from sqlgen.compile.statements import KERNEL_ROWS, Parts, Target, copy, copy_options, indent, whole_file
+from sqlgen.compile.unitsql import merged, narrowed, of_unit, only
+from sqlgen.lake.partitions import KEYS, odd_folders
+from sqlgen.lake.patterns import PathPattern
+from sqlgen.project.captured import captured_levels
+from sqlgen.project.config import Source
+from sqlgen.project.keys import Given, given_keys
+from sqlgen.project.model import Model, ModelInput, adapter_template
+from sqlgen.project.project import Project
+from sqlgen.project.rowchecks import KEPT, identity, removing
+from sqlgen.project.sharedfeed import shares_feed
+from sqlgen.templating.quoting import bare, exact_path
+from sqlgen.templating.templates import Csv
+
+PUBLISHED_TEMPLATE = "sources/published.sql.j2"
+
+_DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """What a model is, as SQL over the whole lake, and what identifies it."""
+
+    model: Model
+    select: str
+    sql: str
+    """The whole file: header, COPY."""
+    fingerprint: str
+    options_fingerprint: str
+    kernels_fingerprint: str
+    checks_fingerprint: str
+    edges: frozenset[Edge]
+    """The edges of a scope that make a difference to this model."""
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """Output column -> unit and meaning, from the comments of the SELECT and from the kernels."""
+        told = {match.group(1): match.group(2).strip() for match in _DESCRIBED.finditer(self.select)}
+        chain = self.model.chain
+        added = chain.outputs if chain is not None and not chain.replaces_rows else ()
+        return {column.name: column.doc for column in added} | told
+
+
+@dataclass
+class Compiler:
+    """Compiles the models of one project."""
+
+    project: Project
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    """Source name -> how its files lie; a source that is not named lies as ``sample`` writes it."""
+    empty: frozenset[str] = frozenset()
+    """Sources without files."""
+    types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Model -> SQL types of its partition columns other than exchange, symbol and date, where they are known."""
+    _compiled: dict[str, CompiledModel] = field(default_factory=dict, init=False)
+    _columns: dict[tuple[object, ...], dict[str, str]] = field(default_factory=dict, init=False)
+
+    def compile(self, name: str) -> CompiledModel:
+        """The whole-lake SQL of a model and its fingerprint."""
+        if name not in self._compiled:
+            self._compiled[name] = self._compile(self.project.models[name])
+        return self._compiled[name]
+
+    def _compile(self, model: Model) -> CompiledModel:
+        parts = self._parts(model, self.whole_lake(model))
+        # Where the lake lies, and how its folders are called, is no part of what the table is. The types of partition
+        # columns are known only once there are files.
+        plain = {name: dataclasses.replace(layout, odd=False) for name, layout in self.layouts.items()}
+        scope = Compiler(self.project, plain, self.empty).whole_lake(model)
+        same = plain == self.layouts and not any(self.types.values())
+        select = _joined(parts if same else self._parts(model, scope))
+        inner = {edge: _joined(self._parts(model, Scope(scope.inputs, frozenset(EDGES) - {edge}))) for edge in EDGES}
+        texts = [bare(text).replace(self._lake, "") for text in (select, *inner.values())]
+        kernels = model.chain.identity if model.chain is not None else []
+        known: list[Any] = [texts, *model.reach, copy_options(model), model.output.mode]
+        added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
+        checks = [(name, identity(found)) for name, found in model.checks]
+        known += [checks] if checks else []
+        known += [entry.source.unreadable for entry in model.inputs if entry.source and entry.source.unreadable != KEPT]
+        fingerprint = digest(*known, kernels, added) if kernels else digest(*known)
+        return CompiledModel(
+            model=model,
+            select=_joined(parts),
+            sql=whole_file(model, parts, fingerprint, self._foreign(model)),
+            fingerprint=fingerprint,
+            options_fingerprint=digest(sorted(model.told_options.items()), copy_options(model)),
+            kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
+            checks_fingerprint=digest(checks) if checks else "",
+            edges=frozenset(edge for edge in EDGES if bare(select) != bare(inner[edge])),
+        )
+
+    def _parts(self, model: Model, scope: Scope) -> Parts:
+        """All SQL of a model that decides what its table is."""
+        select = self._merged(model, self.select(model, scope))
+        if model.chain is None:
+            return None, None, select
+        return self.feed(model, scope), self.trades(model, scope), select
+
+    def _foreign(self, model: Model) -> list[str]:
+        found = {entry.ref: self.layouts[entry.ref].foreign for entry in model.inputs if entry.ref in self.layouts}
+        return [f"{name} ({what})" for name, what in found.items() if what]
+
+    @property
+    def _lake(self) -> str:
+        return exact_path(self.project.config.lake.rstrip("/")).replace("'", "''") + "/"
+
+    def whole_lake(self, model: Model) -> Scope:
+        """Scope of all files of all inputs, as globs relative to the project's folder."""
+        return Scope({entry.name: self._glob(entry) for entry in model.inputs})
+
+    def _glob(self, entry: ModelInput) -> Scan | None:
+        lake = exact_path(self.project.config.lake.rstrip("/"))
+        predicate = input_predicate(entry)
+        if entry.source is None:
+            upstream = self.project.models[entry.ref]
+            files = f"{lake}/{exact_path(upstream.output.path)}/**/*.parquet"
+            return Scan((files,), predicate=predicate, types=self.types.get(entry.ref, {}))
+        if entry.spec.optional and entry.ref in self.empty:
+            return None
+        layout = self.layouts.get(entry.ref) or _expected(entry.source)
+        if entry.source.pattern:
+            files = PathPattern(entry.source.pattern).glob
+        else:
+            files = "**/[!_.]*." + ("parquet" if layout.format == "parquet" else layout.format + "*")
+        files = f"{lake}/{exact_path(entry.source.path)}/{files}"
+        return Scan((files,), layout.format, layout.hive_keys, predicate=predicate, by_name=layout.odd)
+
+    def select(self, model: Model, scope: Scope) -> str:
+        """The SELECT of a model over a scope: its rows without those that its checks take away."""
+        return kept(self.project.library, self.checked(model, self.rows(model, scope)))
+
+    def checked(self, model: Model, rows: str, names: tuple[str, ...] = ()) -> Checked:
+        """The rows of a model's result with its checks; ``names`` are its columns, as far as that matters."""
+        columns = model.columns
+        keys = tuple(key for key in KEYS if not columns or key in columns)
+        return Checked(model.name, rows, model.config.checks, keys, names=names)
+
+    def rows(self, model: Model, scope: Scope) -> str:
+        """The SELECT of a model over a scope, before its own checks."""
+        over = model.header.kernels_over
+        if model.chain is not None and over is None:
+            return narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, None)
+        given = {over: f"SELECT *\nFROM {KERNEL_ROWS}"} if over is not None else {}
+        return narrowed(self.template(model, scope, given), model, scope.emit)
+
+    def feed(self, model: Model, scope: Scope) -> str:
+        """The SELECT whose rows go through the kernels of a model."""
+        over = next((entry for entry in model.inputs if entry.name == model.header.kernels_over), None)
+        if over is not None:
+            scan = scope.inputs[over.name]
+            assert scan is not None
+            return only(self._input(model, over, scan), scope.emit)
+        return only(self.template(model, scope, {}), scope.emit)
+
+    def trades(self, model: Model, scope: Scope) -> str | None:
+        """The SELECT of the trades that the kernels of a model see beside the rows, if there are any."""
+        scan = scope.inputs[model.trades.name] if model.trades is not None else None
+        if scan is None or model.trades is None:
+            return None
+        rows = indent(only(self._input(model, model.trades, scan), scope.emit_trades))
+        seq = ",\n    seq" if shares_feed(self.project, model) else ""
+        return f"SELECT\n    ts,\n    price,\n    amount,\n    side{seq}\nFROM (\n{rows}\n)"
+
+    def template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
+        inputs = {
+            entry.name: given.get(entry.name) or self._input(model, entry, scan)
+            for entry in model.inputs
+            if (scan := scope.inputs[entry.name]) is not None
+        }
+        return self._render(
+            model.config.sql,
+            inputs=inputs,
+            options=model.options,
+            captured={entry.name: captured_levels(self.project, model, entry) for entry in model.inputs},
+            scope=SimpleNamespace(first="first" in scope.edges, open="open" in scope.edges, date=scope.date),
+            model=SimpleNamespace(
+                name=model.name,
+                description=model.description,
+                kernels=model.config.udfs,
+                partition_by=model.output.partition_by,
+            ),
+        )
+
+    def input_select(self, model: Model, entry: ModelInput, scan: Scan) -> str:
+        """The SELECT that yields the canonical rows of one input, whatever its checks say of them."""
+        if entry.source is None:
+            text = self.published_select(entry.ref, scan)
+        else:
+            context = self._adapter_context(model, entry, scan)
+            text = self._render(adapter_template(entry.source.adapter), **context)
+            if entry.source.side_is != "auto":
+                check_turns(self.project.library, entry.ref, entry.source, context)
+        return only(text, scan.predicate)
+
+    def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> Checked:
+        """The canonical rows of a source with its checks. They see whole partitions, also where less is read."""
+        assert entry.source is not None
+        rows = self.input_select(model, entry, dataclasses.replace(scan, predicate=None))
+        return Checked(entry.ref, rows, entry.source.checks, predicate=scan.predicate)
+
+    def _input(self, model: Model, entry: ModelInput, scan: Scan) -> str:
+        """The SELECT that yields the canonical rows of one input without those that its checks take away."""
+        if entry.source is None or not removing(entry.source.checks):
+            return self.input_select(model, entry, scan)
+        text = kept(self.project.library, self.checked_input(model, entry, scan), (*KEYS, "seq"))
+        return only(text, scan.predicate)
+
+    def _adapter_context(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, Any]:
+        assert entry.source is not None
+        given = {} if scan.decoded else given_keys(entry.source)
+        source = _source(entry.ref, scan, given, self.csv(model, entry))
+        source.side_is = entry.source.side_is
+        source.date_tolerance = entry.source.date_tolerance
+        source.negative_prices = entry.source.negative_prices
+        return {"source": source, "options": model.adapter_options[entry.name]}
+
+    def csv(self, model: Model, entry: ModelInput) -> Csv:
+        """How the CSV files of an input are written."""
+        assert entry.source is not None
+        return self.project.library.csv(adapter_template(entry.source.adapter), model.adapter_options[entry.name])
+
+    def raw_columns(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, str]:
+        """The columns that an adapter reads from its files, with their SQL types; see :func:`adapters.raw_columns`."""
+        assert entry.source is not None
+        key = (model.name, entry.name, scan.format, scan.hive_keys)
+        if key not in self._columns:
+            context = self._adapter_context(model, entry, scan)
+            self._columns[key] = raw_columns(self.project.library, entry.source, context, scan.hive_keys)
+        return self._columns[key]
+
+    def spelled(self, model: Model, entry: ModelInput, scan: Scan) -> Mapping[str, str]:
+        """Column in SQL -> its name in the files, where they differ; see :func:`adapters.spelled`."""
+        assert entry.source is not None
+        return spelled(self.project.library, entry.source, self._adapter_context(model, entry, scan))
+
+    def times(self, model: Model, entry: ModelInput, scan: Scan) -> list[str]:
+        """Columns of times whose form models.yaml says."""
+        assert entry.source is not None
+        return times(self.project.library, entry.source, self._adapter_context(model, entry, scan))
+
+    def told(self, model: Model, entry: ModelInput, scan: Scan) -> Told:
+        """Keys that the rows of an input name; see :func:`adapters.told`."""
+        assert entry.source is not None
+        context = self._adapter_context(model, entry, scan)
+        return told(self.project.library, entry.source, context, scan.hive_keys)
+
+    def published_select(self, name: str, scan: Scan) -> str:
+        """The SELECT over published files of a model, with the partition columns that their folders name."""
+        keyed = dataclasses.replace(scan, hive_keys=self.project.models[name].output.partition_by)
+        return self._render(PUBLISHED_TEMPLATE, source=_source(name, keyed, {}, Csv()), options={})
+
+    def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:
+        return self.project.library.render(template, options=SimpleNamespace(**options), **context)
+
+    def reading(self, model: Model, entry: ModelInput, layout: Layout) -> str:
+        """Digest of everything that decides how a model reads a source: its settings and its adapter."""
+        assert entry.source is not None
+        scan = Scan(("",), layout.format, layout.hive_keys)
+        said = entry.source.model_dump(exclude={"description", "checks"})
+        options = sorted(model.adapter_options[entry.name].items())
+        return digest(said, options, self.csv(model, entry), bare(self.input_select(model, entry, scan)))
+
+    def copy(self, model: Model, scope: Scope, into: Target, old: Scan | None = None) -> str:
+        """The statement of one task: one unit, copied to where it is staged.
+
+        In mode merge the rows of the published files, ``old``, take part. Where the model has checks, the rows are what
+        :meth:`copy_checked` takes.
+        """
+        rows = self.rows(model, scope)
+        return self._copy(model, rows if model.config.checks else self._merged(model, rows, old), into)
+
+    def copy_checked(self, model: Model, rows: str, into: Target, old: Scan | None = None) -> str:
+        """The second statement of a task whose model has checks: ``rows`` without those that are taken away."""
+        select = kept(self.project.library, self.checked(model, rows))
+        return self._copy(model, self._merged(model, select, old), into)
+
+    def _copy(self, model: Model, select: str, into: Target) -> str:
+        select = of_unit(self.project.library, model, select, into.unit)
+        return copy(model, select, into.path, model.inner_keys, into.options(bool(model.inner_keys)))
+
+    def _merged(self, model: Model, select: str, old: Scan | None = None) -> str:
+        return merged(self.project.library, model, select, old)
+
+
+def _joined(parts: Parts) -> str:
+    return "\n\n".join(part for part in parts if part is not None)
+
+
+def digest(*parts: Any) -> str:
+    """Short hash of anything with a stable ``repr``."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+def _expected(source: Source) -> Layout:
+    """How the files of a source lie that has none yet."""
+    return Layout("parquet" if source.format == "auto" else source.format, () if source.pattern else KEYS)
+
+
+def _source(name: str, scan: Scan, given: Mapping[str, Given], csv: Csv) -> SimpleNamespace:
+    by_name = scan.by_name or any(odd_folders(file, scan.hive_keys) for file in scan.files if "*" not in file)
+    return SimpleNamespace(
+        name=name,
+        by_name=bool(scan.hive_keys) and by_name and scan.format != "table",
+        format=scan.format,
+        raw_format=scan.decoded or scan.format,
+        decoded=bool(scan.decoded),
+        spelled={},
+        given=given,
+        csv=csv,
+        survey=scan.survey,
+        files=list(scan.files),
+        hive_keys=scan.hive_keys,
+        single=scan.single,
+        single_file=scan.single_file,
+        types=dict(scan.types),
+        alike=scan.alike,
+    )

@@ -1,0 +1,59 @@
+"""Rows of a SELECT that are meant, and what one unit's files will hold of them. Pure."""
+
+from __future__ import annotations
+
+from sqlgen.compile.predicates import partition_predicate
+from sqlgen.compile.scope import Scan
+from sqlgen.compile.statements import indent, order
+from sqlgen.lake.partitions import Partition
+from sqlgen.project.model import Model
+from sqlgen.templating.quoting import ident
+from sqlgen.templating.templates import Library
+
+MERGE_TEMPLATE = "publish/merge.sql.j2"
+UNIT_TEMPLATE = "publish/unit.sql.j2"
+
+
+def merged(library: Library, model: Model, select: str, old: Scan | None = None) -> str:
+    """In mode merge, the rows of ``select`` and of the published files, ``old``; otherwise ``select`` as it is."""
+    output = model.output
+    if output.mode != "merge":
+        return select
+    return library.render(
+        MERGE_TEMPLATE,
+        select=select,
+        files=list(old.files) if old is not None else [],
+        types=dict(old.types) if old is not None else {},
+        partition_by=list(output.partition_by),
+        key=list(dict.fromkeys((*model.unit_keys, *output.key))),
+        order_by=list(output.order_by),
+    )
+
+
+def of_unit(library: Library, model: Model, select: str, unit: Partition) -> str:
+    """The rows as the unit's files hold them: sorted, and without the columns that its path names."""
+    if not model.unit_keys and not order(model):
+        return select
+    return library.render(
+        UNIT_TEMPLATE,
+        rows=select,
+        keys=list(model.unit_keys),
+        predicate=partition_predicate(unit),
+        order_by=list(order(model)),
+    )
+
+
+def only(select: str, predicate: str | None) -> str:
+    """SELECT of the rows for which a predicate holds, if there is one."""
+    return f"SELECT *\nFROM (\n{indent(select)}\n)\nWHERE {predicate}" if predicate else select
+
+
+def narrowed(text: str, model: Model, emit: str | None) -> str:
+    """The rows and columns of a result that models.yaml keeps, and of these only those that a task emits."""
+    # A predicate may end in a comment, so its bracket closes on a line of its own.
+    conditions = [f"(\n    {condition}\n)" for condition in (emit, model.config.filter) if condition]
+    if not conditions and not model.columns:
+        return text
+    columns = ",\n    ".join(ident(column) for column in model.columns) or "*"
+    where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT\n    {columns}\nFROM (\n{indent(text)}\n){where}"

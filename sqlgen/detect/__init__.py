@@ -1,0 +1,1 @@
+"""Detection of the format, layout and adapter of files that no models.yaml describes."""

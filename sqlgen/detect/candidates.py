@@ -1,0 +1,162 @@
+"""Which adapters could read a file: by the columns that they declare, and by the names that vendors give files."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sqlgen.detect import columnmap
+from sqlgen.detect.files.sniff import Sniffed
+from sqlgen.detect.files.vendors import Vendor
+from sqlgen.detect.trial import Bench, adapters
+from sqlgen.errors import SqlgenError
+from sqlgen.project.config import Source
+from sqlgen.project.model import adapter_template
+from sqlgen.templating.templates import Library
+
+GENERIC = "generic/"
+ENOUGH = 0.6
+"""Share of an adapter's columns that objects must have: what they lack is NULL."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An adapter that may be the right one."""
+
+    adapter: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the source, where they are not the defaults."""
+    matched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Declared columns that the file has, and has not."""
+    named: str = ""
+    """The vendor's name for files that these have, or the schema in them."""
+    beside: str = ""
+    """The adapter that reads the same files, and led to this one."""
+    counted: bool = False
+    """By the number of fields alone: the file names no columns."""
+
+    @property
+    def generic(self) -> bool:
+        return self.adapter.startswith(GENERIC)
+
+    @property
+    def rank(self) -> tuple[bool, bool, float, int]:
+        """What sorts candidates, the best last."""
+        declared = len(self.matched) + len(self.missing)
+        share = len(self.matched) / declared if declared else 0.0
+        return not self.generic, bool(self.named), share, len(self.matched)
+
+    @property
+    def readable(self) -> bool:
+        """Whether nothing says that the adapter cannot read the file."""
+        return bool(self.named) or not self.missing or self.rank[2] >= ENOUGH
+
+    def why(self, vendor: Vendor | None) -> list[str]:
+        """The evidence, for people."""
+        if self.beside:
+            return [f"it reads the files of {self.beside} to another end"]
+        parts = []
+        if "{" in self.named:
+            parts.append(f"files are named as {vendor.what if vendor else self.adapter}: {self.named}")
+        elif self.named:
+            parts.append(f"their metadata say {self.named}")
+        if self.counted:
+            parts.append(f"{len(self.matched)} fields without a header, as it expects")
+        elif self.matched and not self.missing:
+            parts.append(f"all {len(self.matched)} columns that it reads are there")
+        elif self.matched:
+            parts.append(f"{len(self.matched)} of its columns are there, not {', '.join(self.missing[:6])}")
+        if self.generic:
+            parts.append("columns are guessed by their names and values: check the map")
+        return parts
+
+
+def candidates(library: Library, vendors: Mapping[str, Vendor], sniffed: Sniffed, path: str) -> list[Candidate]:
+    """Adapters that could read a file at ``path``, the best first."""
+    found = []
+    for adapter in adapters(library):
+        vendor = vendors.get(adapter)
+        options = told_options(library, adapter, vendor, path)
+        named = (vendor.fitting(path) or "") if vendor is not None else ""
+        if vendor is not None and sniffed.schema and sniffed.schema == vendor.schema_:
+            named = named or f"schema {sniffed.schema}"
+        if vendor is not None and vendor.messages is not None:
+            fits = sniffed.format == "ndjson" and vendor.messages.among(sniffed.records)
+            found += [Candidate(adapter, options, vendor.messages.has, named=named)] if fits or named else []
+        elif adapter.startswith(GENERIC):
+            found += _mapped(library, adapter, sniffed)
+        elif (candidate := _compared(library, adapter, options, sniffed, named)) is not None:
+            found.append(candidate)
+    return sorted(found, key=lambda candidate: candidate.rank, reverse=True)
+
+
+def variants(library: Library, candidate: Candidate) -> Iterator[Candidate]:
+    """The candidate with other choices of its adapter's options, one at a time."""
+    for name, choice in _choices(library, candidate.adapter):
+        if name not in candidate.options:
+            yield dataclasses.replace(candidate, options={**candidate.options, name: choice})
+
+
+def _choices(library: Library, adapter: str) -> Iterator[tuple[str, Any]]:
+    """Options of an adapter that have a choice, with what is not their default."""
+    for name, option in library.header(adapter_template(adapter)).options.items():
+        if option.type != "map":
+            yield from ((name, choice) for choice in option.choices or () if choice != option.default)
+
+
+def told_options(library: Library, adapter: str, vendor: Vendor | None, path: str) -> dict[str, Any]:
+    """Options of an adapter that a file's name tells."""
+    declared = library.header(adapter_template(adapter)).options
+    found: dict[str, Any] = {}
+    for name, regex in (vendor.options if vendor is not None else {}).items():
+        match = re.search(regex, PurePosixPath(path).name)
+        if match is not None and name in declared:
+            value = int(match.group(1)) if declared[name].type == "int" else match.group(1)
+            if value != declared[name].default:
+                found[name] = value
+    return found
+
+
+def _compared(
+    library: Library, adapter: str, options: Mapping[str, Any], sniffed: Sniffed, named: str
+) -> Candidate | None:
+    """An adapter against the columns of a file, by that choice of its options that fits best."""
+    ways = [options, *({**options, name: choice} for name, choice in _choices(library, adapter))]
+    found = [way for one in ways if (way := _compared_by(library, adapter, one, sniffed, named)) is not None]
+    return max(found, key=lambda candidate: candidate.rank, default=None)
+
+
+def _compared_by(
+    library: Library, adapter: str, options: Mapping[str, Any], sniffed: Sniffed, named: str
+) -> Candidate | None:
+    try:
+        source = Source(path="x", adapter=adapter, options=dict(options))
+        declared = Bench(library, Path("x"), source).columns(sniffed.format)
+    except SqlgenError:
+        return Candidate(adapter, options, named=named) if named else None
+    csv = library.header(adapter_template(adapter)).csv
+    names = [name for name in declared if name not in ("exchange", "symbol")]
+    required = [name for name in names if name not in csv.optional]
+    if sniffed.format == "csv" and not sniffed.columns:
+        fits = csv.header is not True and len(required) <= sniffed.fields <= len(names)
+        matched = tuple(names[: sniffed.fields]) if fits else ()
+        return Candidate(adapter, options, matched, (), named, counted=fits) if fits or named else None
+    matched = tuple(name for name in names if name in sniffed.columns)
+    missing = tuple(name for name in required if name not in sniffed.columns) if sniffed.columns else ()
+    if not named and (not matched or len(matched) < ENOUGH * len(required)):
+        return None
+    return Candidate(adapter, options, matched, missing, named)
+
+
+def _mapped(library: Library, adapter: str, sniffed: Sniffed) -> list[Candidate]:
+    declared = library.header(adapter_template(adapter)).options
+    proposal = columnmap.propose(adapter.removeprefix(GENERIC), sniffed)
+    if proposal is None:
+        return []
+    options = {name: value for name, value in proposal.options.items() if name in declared}
+    return [Candidate(adapter, options, proposal.columns)]

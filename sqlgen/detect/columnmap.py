@@ -1,0 +1,168 @@
+"""Guesses what the columns of an unknown file mean, by their names and their first values."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlgen.detect.files.sniff import Sniffed
+
+_TIMES = (
+    *("exchange_time", "origin_time", "event_time", "ts_event", "exchange_timestamp", "timestamp", "transact_time"),
+    *("trade_time", "time", "ts", "t", "datetime", "date_time", "timestamp_ns", "timestamp_us", "timestamp_ms"),
+)
+_ARRIVALS = (
+    "received_time",
+    "received",
+    "local_timestamp",
+    "ts_recv",
+    "recv_time",
+    "receipt_timestamp",
+    "collected_at",
+)
+_KEYS = {"exchange": ("exchange", "venue", "exch"), "symbol": ("symbol", "ticker", "pair", "instrument", "product_id")}
+_TRADE: Mapping[str, tuple[str, ...]] = {
+    "trade_id": ("trade_id", "tradeid", "id", "tid", "trade_no", "execution_id"),
+    "price": ("price", "px", "p", "trade_price", "last_price", "rate"),
+    "amount": ("amount", "size", "quantity", "qty", "volume", "q", "sz", "trade_size", "base_qty", "vol", "v"),
+    "side": ("side", "taker_side", "aggressor", "aggressor_side", "direction", "trade_side"),
+    "buyer_maker": ("is_buyer_maker", "buyer_maker", "isbuyermaker", "buyer_is_maker", "m"),
+}
+_LIST_NAMES = {"bids": ("bids", "bid", "b", "buy"), "asks": ("asks", "ask", "a", "sell", "offers")}
+_SIDES = {"bid": r"bids?|b|buy", "ask": r"asks?|a|sell|offers?"}
+_PRICES, _SIZES = r"price|px|p|prc|rate", r"size|sz|s|amount|amt|qty|quantity|volume|vol|v|q"
+_UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
+_COUNT = re.compile(r"\d+(\.\d*)?")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Options of a generic adapter."""
+
+    options: Mapping[str, Any]
+    columns: tuple[str, ...]
+    """The raw columns that have a meaning."""
+
+
+def propose(kind: str, sniffed: Sniffed) -> Proposal | None:
+    """Options of ``generic/KIND`` (``trades`` or ``orderbook``); ``None`` where a file does not look like that."""
+    names = sniffed.columns
+    book = _book(names)
+    mapped = book if kind == "orderbook" else (_trade(names) if book is None else None)
+    times = _times(names)
+    if mapped is None or not times or (kind == "orderbook" and _are_changes(mapped, sniffed)):
+        return None
+    keys = {key: name for key, known in _KEYS.items() if (name := _find(names, known)) not in (None, key)}
+    inner, form = _form(mapped, sniffed) if kind == "orderbook" else ({}, {})
+    columns = {**times, **mapped, **inner, **keys}
+    options: dict[str, Any] = {"columns": columns, "time_unit": time_unit(sniffed, times["ts"]), **form}
+    if sniffed.format == "csv" and sniffed.delimiter != ",":
+        options["delimiter"] = sniffed.delimiter
+    levels = {value.format(i=i) for value in mapped.values() if "{i" in value for i in _numbers(value, names)}
+    return Proposal(options, tuple(name for name in names if name in levels or name in columns.values()))
+
+
+def time_unit(sniffed: Sniffed, column: str) -> str:
+    """``s``, ``ms``, ``us`` or ``ns`` by the size of the numbers, ``timestamp`` by the type, ``text`` otherwise."""
+    if sniffed.types.get(column, "").startswith("timestamp"):
+        return "timestamp"
+    digits = {len(str(value).strip().split(".")[0]) for value in sniffed.values(column) if _COUNT.fullmatch(str(value))}
+    return _UNITS.get(digits.pop(), "ms") if len(digits) == 1 else "text"
+
+
+def _find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
+    lower = {name.lower(): name for name in reversed(list(names))}
+    return next((lower[name] for name in wanted if name in lower), None)
+
+
+def _times(names: tuple[str, ...]) -> dict[str, str]:
+    ts, received = _find(names, _TIMES), _find(names, _ARRIVALS)
+    if ts is None:
+        return {"ts": received} if received is not None else {}
+    return {"ts": ts, **({"received": received} if received is not None else {})}
+
+
+def _trade(names: tuple[str, ...]) -> dict[str, str] | None:
+    found = {meaning: name for meaning, known in _TRADE.items() if (name := _find(names, known)) is not None}
+    if not {"price", "amount"} <= found.keys():
+        return None
+    if "side" in found:
+        found.pop("buyer_maker", None)
+    return found
+
+
+def _book(names: tuple[str, ...]) -> dict[str, str] | None:
+    levels = {
+        f"{side}_{field}": pattern
+        for side in _SIDES
+        for field, words in (("price", _PRICES), ("size", _SIZES))
+        if (pattern := _levels(names, _SIDES[side], words)) is not None
+    }
+    if len(levels) == 2 * len(_SIDES):
+        return levels
+    lists = {side: name for side, known in _LIST_NAMES.items() if (name := _find(names, known)) is not None}
+    return lists if len(lists) == len(_LIST_NAMES) else None
+
+
+def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], dict[str, Any]]:
+    """How levels are written: what an object calls price and size; options for columns or lists."""
+    if "bids" not in mapped:
+        numbers = _numbers(mapped["bid_price"], sniffed.columns)
+        return {}, {"file_levels": len(numbers), **({"first_level": numbers[0]} if numbers[0] else {})}
+    sides = [value for side in ("bids", "asks") for value in sniffed.values(mapped[side])]
+    level = next((side[0] for side in sides if isinstance(side, list) and side), None)
+    if not isinstance(level, dict):
+        return {}, {"levels": "pairs"}
+    named = {"level_price": _find(level, _TRADE["price"]), "level_size": _find(level, _TRADE["amount"])}
+    return {key: name for key, name in named.items() if name is not None}, {"levels": "objects"}
+
+
+def _are_changes(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:
+    """True where lists of levels are changes of a book: a book has no level without a size, a change removes some."""
+    if "bids" not in mapped:
+        return False
+    ids = {"U", "u", "pu", "prevSeqId", "first_update_id", "final_update_id"} & {*sniffed.columns}
+    sides = [value for side in ("bids", "asks") for value in sniffed.values(mapped[side]) if isinstance(value, list)]
+    return len(ids) > 1 or any(_removes(level) for side in sides for level in side)
+
+
+def _removes(level: Any) -> bool:
+    size = level[1] if isinstance(level, list) and len(level) > 1 else None
+    if isinstance(level, dict):
+        size = level.get(_find(level, _TRADE["amount"]) or "")
+    try:
+        return size is not None and float(size) == 0
+    except (TypeError, ValueError):
+        return False
+
+
+def _numbers(pattern: str, names: Iterable[str]) -> list[int]:
+    """The numbers of the levels that a pattern stands for, from the best one on."""
+    there = set(names)
+    first = 0 if pattern.format(i=0) in there else 1
+    return list(itertools.takewhile(lambda i: pattern.format(i=i) in there, itertools.count(first)))
+
+
+def _levels(names: tuple[str, ...], side: str, words: str) -> str | None:
+    """Names of one field of all levels, as a pattern with ``{i}`` (``{i:02d}`` where numbers have two digits)."""
+    number, mark = r"(\d+)", r"[\s._\[\]-]*"
+    forms = (
+        rf"(?:{side}){mark}{number}{mark}(?:{words})",
+        rf"(?:{side}){mark}(?:{words}){mark}{number}{mark}",
+        rf"(?:{words}){mark}(?:{side}){mark}{number}{mark}",
+        rf"level{mark}{number}{mark}(?:{side}){mark}(?:{words})",
+    )
+    patterns: dict[str, int] = {}
+    for name in names:
+        match = next((match for form in forms if (match := re.fullmatch(form, name, re.IGNORECASE))), None)
+        if match is not None:
+            digits = match.group(1)
+            field = "{i:02d}" if len(digits) > 1 and digits.startswith("0") else "{i}"
+            pattern = name[: match.start(1)] + field + name[match.end(1) :]
+            patterns[pattern] = patterns.get(pattern, 0) + 1
+    padded = {pattern.replace("{i:02d}", "{i}"): pattern for pattern in patterns if "{i:02d}" in pattern}
+    best = max(patterns, key=lambda pattern: patterns[pattern], default=None)
+    return padded.get(best, best) if best is not None else None

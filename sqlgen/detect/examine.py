@@ -1,0 +1,282 @@
+"""Looks at files that nobody has described, and says what they are and how models.yaml would name them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.detect.candidates import GENERIC, Candidate, candidates, told_options, variants
+from sqlgen.detect.contents import Sampler, Trial
+from sqlgen.detect.coverage import overlook, source_files
+from sqlgen.detect.files import vendors as vendor_table
+from sqlgen.detect.files.filegroups import Group, find, grouped
+from sqlgen.detect.files.layout import Surroundings, place
+from sqlgen.detect.files.pathnames import folder_of
+from sqlgen.detect.files.vendors import Vendor
+from sqlgen.detect.findings import Choice, Contents, Examination, Finding
+from sqlgen.detect.proposal import Proposed, propose
+from sqlgen.detect.sides import audited
+from sqlgen.detect.trial import Bench, adapters, default_options
+from sqlgen.errors import SqlgenError, UsageError, first_line
+from sqlgen.lake.storage import format_of
+from sqlgen.project.config import Source
+from sqlgen.project.model import adapter_template
+from sqlgen.templating.templates import Library
+
+SAMPLE_ROWS = 50_000
+"""Of each file that is read as a sample."""
+SAMPLE_PARTITIONS = 3
+SAMPLE_FILES = 4
+"""Of each of these partitions."""
+CLEAR = 4
+"""Columns by which an adapter is told without doubt."""
+LONGEST = 240
+"""Characters of a reason why an adapter is not the one."""
+_NO_SNAPSHOT = (
+    "no snapshot is among the rows that were read: changes alone give no book (docs/order-books.md says what to add)"
+)
+TRIED = 5
+"""Adapters that are tried on a group."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to look at, and how."""
+
+    path: Path
+    library: Library
+    lake: Path | None = None
+    full: bool = False
+    """Read everything, not the beginnings of a few files."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An adapter, the source by which it would read a group, and what came of reading a few rows."""
+
+    candidate: Candidate
+    proposed: Proposed
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Looks at the groups of files under one path."""
+
+    library: Library
+    lake: Path
+    vendors: Mapping[str, Vendor]
+    groups: Sequence[Group]
+    folder: Path
+    full: bool
+
+    def finding(self, group: Group) -> Finding:
+        """What the files of a group are."""
+        sample = group.sample
+        tried = list(self._tried(group)) if sample.format else []
+        working = [one for one in tried if one.trial.works]
+        chosen = (working or [one for one in tried if one.candidate.named])[:1]
+        chosen += [other for one in chosen for other in self._beside(group, one)]
+        placed = chosen[0].proposed if chosen else self._unread(group)
+        read = [self._contents(group, one.proposed) for one in chosen if one.trial.works]
+        notes = [*_problems(group), *placed.notes, *(problem for _, problem in read if problem)]
+        notes += [one.trial.mixture for one in chosen if one.trial.mixture]
+        notes += [_NO_SNAPSHOT for contents, _ in read if contents is not None and _without_snapshot(contents)]
+        if not chosen and not sample.problem:
+            notes.append(self._unknown(group))
+        return Finding(
+            layout=overlook(placed, group),
+            format=sample.format,
+            packing=sample.packing,
+            delimiter=sample.delimiter,
+            columns=sample.columns,
+            choices=tuple(self._choice(one, _rivalled(one, tried)) for one in chosen),
+            others=tuple(self._choice(one) for one in tried if one not in chosen)[:3],
+            contents=tuple(contents for contents, _ in read if contents is not None),
+            notes=tuple(notes),
+        )
+
+    def _around(self, group: Group) -> Surroundings:
+        return surroundings(group, self.groups, self.lake)
+
+    def _unread(self, group: Group) -> Proposed:
+        """Where files lie that no adapter reads."""
+        return propose(place(group.paths, None, self._around(group)), None, None, group.sample)
+
+    def _proposed(self, group: Group, candidate: Candidate, symbols_in_rows: bool = False) -> Proposed:
+        vendor = self.vendors.get(candidate.adapter)
+        where = place(group.paths, vendor if candidate.named else None, self._around(group))
+        if symbols_in_rows:
+            keys = tuple(key for key in where.keys if key != "symbol")
+            where = dataclasses.replace(where, pattern=where.pattern.replace("{symbol}", "*"), keys=keys)
+        depths = vendor.depths(group.example, group.sample.records) if vendor is not None else []
+        if len(depths) > 1:  # one of the feeds: they are no one book
+            candidate = dataclasses.replace(candidate, options={**candidate.options, "depth": depths[-1]})
+        found = propose(where, candidate, vendor, group.sample, self._row_keys(candidate))
+        if len(depths) != 1 or depths[0] == self._captured(candidate.adapter):
+            return found
+        return dataclasses.replace(found, entry={**found.entry, "captured_levels": depths[0]})
+
+    def _captured(self, adapter: str) -> object:
+        """Levels that an adapter's feed sends at most, as it says itself."""
+        return self.library.captured_levels(adapter_template(adapter), default_options(self.library, adapter))
+
+    def _row_keys(self, candidate: Candidate) -> tuple[str, ...]:
+        try:
+            source = Source(path="x", adapter=candidate.adapter, options=dict(candidate.options))
+            return Bench(self.library, self.lake, source).row_keys()
+        except SqlgenError:
+            return ()
+
+    def _tried(self, group: Group) -> Iterator[Tried]:
+        """Candidates with what came of reading a few rows by them, the best first, until one reads them."""
+        found = candidates(self.library, self.vendors, group.sample, group.example)
+        done = False
+        for number, candidate in enumerate(found):
+            if done or number >= TRIED or not candidate.readable:
+                yield Tried(candidate, self._proposed(group, candidate), Trial())
+                continue
+            ways = [self._try(group, candidate)]
+            if not ways[0].trial.works:
+                ways += [self._try(group, variant) for variant in variants(self.library, candidate)]
+            best = next((way for way in ways if way.trial.works), ways[0])
+            done = best.trial.works
+            yield best
+
+    def _try(self, group: Group, candidate: Candidate) -> Tried:
+        proposed = self._proposed(group, candidate)
+        trial = self._trial(group, proposed)
+        if trial.mixture and "{symbol}" in proposed.place.pattern:  # what stands there is no symbol, or one of several
+            proposed = self._proposed(group, candidate, symbols_in_rows=True)
+            trial = self._trial(group, proposed)
+        return Tried(candidate, proposed, trial)
+
+    def _trial(self, group: Group, proposed: Proposed) -> Trial:
+        if group.sample.empty or group.sample.problem:
+            return Trial(error=group.sample.problem or "the files are empty")
+        files = source_files(proposed, group.paths, 1, SAMPLE_FILES, group.example)
+        return self._sampler.trial(proposed.source, files)
+
+    @property
+    def _sampler(self) -> Sampler:
+        return Sampler(self.library, self.lake, self.folder)
+
+    def _beside(self, group: Group, one: Tried) -> Iterator[Tried]:
+        """Other adapters that make something else of the same files."""
+        vendor = self.vendors.get(one.candidate.adapter)
+        for name in vendor.beside if vendor is not None else ():
+            if name in adapters(self.library):
+                found = self.vendors.get(name)
+                options = told_options(self.library, name, found, group.example)
+                other = dataclasses.replace(one.candidate, adapter=name, options=options, beside=one.candidate.adapter)
+                proposed = propose(one.proposed.place, other, found, group.sample, self._row_keys(other))
+                trial = self._trial(group, proposed)
+                if trial.works:
+                    yield Tried(other, proposed, trial)
+
+    def _choice(self, one: Tried, rivalled: bool = False) -> Choice:
+        candidate, trial = one.candidate, one.trial
+        why = candidate.why(self.vendors.get(candidate.adapter))
+        clear = bool(candidate.named) or (len(candidate.matched) >= CLEAR and not candidate.counted)
+        if trial.works:
+            why.append(f"its first rows are read as {trial.kind}")
+        elif trial.error:
+            why.append(f"but {shortened(trial.error)}")
+        certain = clear and (bool(candidate.named) or not candidate.missing) and not candidate.generic
+        sure = "possible" if not trial.works else "certain" if certain and not rivalled else "likely"
+        return Choice(candidate.adapter, sure, tuple(why), one.proposed.entry, one.proposed.remarks)
+
+    def _contents(self, group: Group, proposed: Proposed) -> tuple[Contents | None, str]:
+        """What a sample holds (everything, where that is wanted), and why it cannot be said."""
+        files = source_files(proposed, group.paths, None if self.full else SAMPLE_PARTITIONS, SAMPLE_FILES)
+        try:
+            return self._sampler.contents(proposed.source, files, None if self.full else SAMPLE_ROWS), ""
+        except (SqlgenError, duckdb.Error) as error:
+            return None, f"reading failed: {self._sampler.plain(first_line(error))}"
+
+    def _unknown(self, group: Group) -> str:
+        whose = [vendor.what for vendor in self.vendors.values() if vendor.fitting(group.example)]
+        if whose:
+            return f"the names are those of {whose[0]}, but no adapter here reads these files"
+        generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
+        advice = f"map their columns with {' or '.join(generic)}, or write" if generic else "write"
+        return f"no adapter reads these files: {advice} an adapter of your own, a few lines of SQL (docs/templates.md)"
+
+
+def _rivalled(one: Tried, tried: Sequence[Tried]) -> bool:
+    """Whether as much speaks for another adapter."""
+    rivals = [other for other in tried if other is not one and other.candidate.rank == one.candidate.rank]
+    return bool(rivals) and not one.candidate.beside
+
+
+def _without_snapshot(contents: Contents) -> bool:
+    return contents.kind == "updates" and contents.rows > 0 and not contents.summary["snapshot_rows"]
+
+
+def shortened(text: str) -> str:
+    """The beginning of a long message."""
+    return text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " ..."
+
+
+def surroundings(group: Group, groups: Sequence[Group], lake: Path | None) -> Surroundings:
+    """What else there is about a group."""
+    others = [path for other in groups if other is not group for path in other.paths if format_of(path)]
+    return Surroundings(lake, others, bool(group.sample.format) and format_of(group.example) != group.sample.format)
+
+
+def _problems(group: Group) -> Iterator[str]:
+    """What is wrong with files that were looked at."""
+    for path, one in group.sniffed.items():
+        if one.problem:
+            yield f"{path} {one.problem}"
+    if group.sample.format and format_of(group.example) != group.sample.format:
+        told = format_of(group.example) or "nothing that sqlgen knows"
+        yield f"{group.example} holds {group.sample.format}; its name says {told}"
+
+
+def examine(request: Request) -> Examination:
+    """Look at all files under a path; :class:`UsageError` where there is nothing to look at."""
+    path = Path(request.path).absolute()
+    if not path.exists():
+        raise UsageError(f"{request.path}: no such file or folder")
+    files, published, strange = find(path)
+    if not files:
+        told = f"; {published} folder(s) that sqlgen published were passed by" if published else ""
+        raise UsageError(f"{request.path}: no files to look at (hidden ones do not count){told}")
+    vendors = vendor_table.load(request.library)
+    groups = grouped(files, path, vendors)
+    known = request.lake is not None and _below(path, request.lake)
+    notes = (
+        []
+        if known or request.lake is None
+        else [f"{path} is not under the lake {request.lake}: move it there, link it, or name another lake"]
+    )
+    if strange:
+        notes.append(f"{len(strange)} that can be no data were passed by, the first is {strange[0]}")
+    if published:
+        notes.append(f"{published} folder(s) that sqlgen published were passed by")
+    lake = request.lake.absolute() if known and request.lake else _lake_over(path, groups, vendors)
+    with tempfile.TemporaryDirectory(prefix="sqlgen-") as folder:
+        examiner = Examiner(request.library, lake, vendors, groups, Path(folder), request.full)
+        findings = audited(request.library, [examiner.finding(group) for group in groups])
+    return Examination(str(path), str(lake), known, findings, tuple(notes))
+
+
+def _below(path: Path, lake: Path) -> bool:
+    folder = lake.absolute()
+    return path == folder or folder in path.parents
+
+
+def _lake_over(path: Path, groups: Sequence[Group], vendors: Mapping[str, Vendor]) -> Path:
+    """A lake in which every group lies in a folder: the path that is looked at, or one above it."""
+    folders = []
+    for group in groups:
+        vendor = next((vendor for vendor in vendors.values() if vendor.fitting(group.example)), None)
+        folders.append(folder_of(place(group.paths, vendor, surroundings(group, groups, None)).base))
+    return Path(os.path.commonpath([*folders, str(path)]))

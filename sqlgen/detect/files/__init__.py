@@ -1,0 +1,1 @@
+"""Files and their names: format, groups of one kind, the pattern of their paths."""

@@ -1,0 +1,94 @@
+"""A small lake that holds some of a source's files, or the beginnings of them, under the same names."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import zipfile
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sqlgen.detect.files.sniff import Sniffed
+from sqlgen.templating.quoting import path_literal, quoted
+
+SMALL = 1 << 20
+"""Bytes of a file that is taken as a whole."""
+
+
+def excerpt(path: Path, target: Path, sniffed: Sniffed, rows: int | None) -> bool:
+    """Put a file, or its first ``rows``, at ``target``; whether it is cut.
+
+    A file that cannot be cut (DBN, damaged) is taken as a whole.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if rows is not None and (path.stat().st_size > SMALL or rows <= 10_000):
+        try:
+            if sniffed.format == "parquet":
+                return _first_rows(path, target, rows)
+            if sniffed.format in ("csv", "ndjson"):
+                return _first_lines(path, target, sniffed.packing, rows + bool(sniffed.columns))
+        except (OSError, EOFError, zipfile.BadZipFile, pa.ArrowInvalid):
+            target.unlink(missing_ok=True)
+    target.symlink_to(path.resolve())
+    return False
+
+
+def _first_rows(path: Path, target: Path, rows: int) -> bool:
+    with pq.ParquetFile(path) as file:
+        if file.metadata.num_rows <= rows:
+            target.symlink_to(path.resolve())
+            return False
+    with closing(duckdb.connect()) as connection:
+        source = f"read_parquet({path_literal(path)}, hive_partitioning = false)"
+        connection.execute(f"COPY (FROM {source} LIMIT {rows}) TO {quoted(str(target))} (FORMAT parquet)")
+    return True
+
+
+def _first_lines(path: Path, target: Path, packing: str, count: int) -> bool:
+    with closing(_lines(path, packing)) as lines:
+        kept = list(itertools.islice(lines, count + 1))
+    if len(kept) <= count:
+        target.symlink_to(path.resolve())
+        return False
+    _write(target, path.name, packing, b"".join(kept[:count]))
+    return True
+
+
+def _lines(path: Path, packing: str) -> Generator[bytes, None, None]:
+    if packing == "zip":
+        with zipfile.ZipFile(path) as archive, archive.open(_members(archive)[0]) as stream:
+            yield from stream
+    elif packing == "zstd":
+        with pa.input_stream(str(path), compression="zstd") as stream:
+            rest = b""
+            while block := bytes(stream.read(1 << 16)):
+                *lines, rest = (rest + block).split(b"\n")
+                yield from (line + b"\n" for line in lines)
+            if rest:
+                yield rest
+    elif packing == "gzip":
+        with gzip.open(path) as packed:
+            yield from packed
+    else:
+        with path.open("rb") as file:
+            yield from file
+
+
+def _members(archive: zipfile.ZipFile) -> Sequence[zipfile.ZipInfo]:
+    return [info for info in archive.infolist() if not info.is_dir()]
+
+
+def _write(target: Path, name: str, packing: str, content: bytes) -> None:
+    if packing == "zip":
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(name.removesuffix(".zip"), content)
+    elif packing == "zstd":
+        with pa.CompressedOutputStream(pa.OSFile(str(target), "wb"), "zstd") as stream:
+            stream.write(content)
+    else:
+        target.write_bytes(gzip.compress(content, 1) if packing == "gzip" else content)

@@ -1,0 +1,166 @@
+"""All files under a path, put into groups of one kind each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlgen.detect.files.pathnames import folder_of, shape
+from sqlgen.detect.files.sniff import Sniffed, sniff
+from sqlgen.detect.files.vendors import Vendor, suffix_of
+from sqlgen.errors import UsageError
+from sqlgen.lake.walk import can_be_read, shown
+from sqlgen.published import footers
+from sqlgen.published.tables import LEGACY
+
+LOOKED_AT = 8
+"""Files of a group whose content is looked at, if they are alike."""
+MOST = 500
+"""The same, if they are not."""
+NO_DATA = (".CHECKSUM", ".md", ".yaml", ".yml", ".py", ".sql", ".pdf", ".html")
+_ALIKE = 0.5
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files that seem to be of one kind."""
+
+    paths: tuple[str, ...]
+    """Absolute, sorted."""
+    sizes: Mapping[str, int]
+    sniffed: Mapping[str, Sniffed] = field(default_factory=dict)
+    """Of those that were looked at."""
+
+    @property
+    def sample(self) -> Sniffed:
+        """What the files are: the first one that says it."""
+        ranked = sorted(self.sniffed.values(), key=lambda one: (bool(one.problem), one.empty, not one.format))
+        return ranked[0]
+
+    @property
+    def example(self) -> str:
+        return next(path for path, one in self.sniffed.items() if one is self.sample)
+
+
+def find(root: Path) -> tuple[dict[str, int], int, list[str]]:
+    """Absolute path -> size of every file below ``root``; how many published tables were passed by; what is no data."""
+    if root.is_file():
+        return {str(root): root.stat().st_size}, 0, []
+    found: dict[str, int] = {}
+    published = 0
+    strange: list[str] = []
+    for folder, folders, names in os.walk(root, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")) and can_be_read(name))
+        strange += [
+            shown(f"{folder}/{name}") for name in names if not (can_be_read(name) and Path(folder, name).is_file())
+        ]
+        names = [name for name in names if can_be_read(name) and Path(folder, name).is_file()]
+        if _is_published(folder, names):
+            published += 1
+            folders.clear()
+            continue
+        for name in names:
+            if not name.startswith((".", "_")) and not name.endswith(NO_DATA):
+                path = Path(folder, name)
+                found[str(path)] = path.stat().st_size
+    return found, published, strange
+
+
+def _is_published(folder: str, names: Sequence[str]) -> bool:
+    """True if the files of a folder are published ones: those of one folder are all, or none is."""
+    if LEGACY in names:
+        return True
+    name = next((name for name in names if name.endswith(".parquet")), None)
+    if name is None:
+        return False
+    try:
+        return footers.read(Path(folder, name)).text is not None
+    except (footers.ForeignFileError, OSError):
+        return False
+
+
+def _raise(error: OSError) -> None:
+    raise UsageError(f"{error.filename}: {error.strerror}. It cannot be listed")
+
+
+def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor]) -> list[Group]:
+    """Files by kind: as vendors name them, by the form of their names, then by what the first of them hold."""
+    by_form: dict[tuple[str, str], list[str]] = {}
+    above = str(root if root.is_dir() else root.parent)
+    for path in sorted(files):
+        adapter = next((_named(name, found) for name, vendor in vendors.items() if (found := vendor.fitting(path))), "")
+        below = path[len(above) + 1 :]
+        key = (adapter, suffix_of(path) if adapter else shape(_hive_part(path) or below))
+        by_form.setdefault(key, []).append(path)
+    groups = []
+    for key, paths in by_form.items():
+        looked = {path: sniff(Path(path)) for path in spread(paths, LOOKED_AT)}
+        for part, sniffed in [(paths, looked)] if key[0] else _alike(paths, looked):
+            groups.append(Group(tuple(part), {path: files[path] for path in part}, sniffed))
+    return groups
+
+
+def _named(adapter: str, name: str) -> str:
+    """Names of one depth belong together: they may be those of pairs of files."""
+    return f"{adapter}/{name.count('/')}"
+
+
+def _hive_part(path: str) -> str:
+    """A path from its first ``key=value`` folder on, with the folder above that."""
+    parts = path.split("/")
+    cut = next((place for place, part in enumerate(parts[:-1]) if "=" in part), None)
+    return "/".join(parts[max(cut - 1, 0) :]) if cut is not None else ""
+
+
+def _alike(paths: list[str], sniffed: dict[str, Sniffed]) -> Iterable[tuple[list[str], dict[str, Sniffed]]]:
+    """The parts of a group whose files hold the same, by a look at some or, where they differ, at many."""
+    if len(_kinds(sniffed)) <= 1:
+        return [(paths, sniffed)]
+    sniffed = {path: sniff(Path(path)) for path in spread(paths, MOST)}
+    kinds = _kinds(sniffed)
+    by_folder = {folder_of(path): number for number, kind in enumerate(kinds) for path in kind}
+    parts: list[list[str]] = [[] for _ in kinds]
+    known = {path: number for number, kind in enumerate(kinds) for path in kind}
+    for path in paths:
+        parts[known.get(path, by_folder.get(folder_of(path), 0))].append(path)
+    return [(part, {path: sniffed[path] for path in part if path in sniffed}) for part in parts]
+
+
+def _kinds(sniffed: Mapping[str, Sniffed]) -> list[list[str]]:
+    """Paths whose contents are alike; empty ones go with the first."""
+    kinds: list[tuple[Sniffed, list[str]]] = []
+    quiet = []
+    for path, one in sniffed.items():
+        if one.empty or (one.problem and not one.columns):
+            quiet.append(path)
+            continue
+        for first, members in kinds:
+            if similar(first, one):
+                members.append(path)
+                break
+        else:
+            kinds.append((one, [path]))
+    if not kinds:
+        return [quiet] if quiet else []
+    kinds[0][1].extend(quiet)
+    return [members for _, members in kinds]
+
+
+def similar(left: Sniffed, right: Sniffed) -> bool:
+    """Whether two files are of one format and have most columns in common."""
+    if left.format != right.format or left.schema != right.schema:
+        return False
+    if not left.columns and not right.columns:
+        return left.fields == right.fields
+    union = {*left.columns, *right.columns}
+    return len({*left.columns} & {*right.columns}) >= _ALIKE * len(union)
+
+
+def spread(items: Sequence[str], count: int) -> list[str]:
+    """``count`` of the items, evenly, the first and the last among them."""
+    if len(items) <= count or count < 2:
+        return list(items[:count])
+    step = (len(items) - 1) / (count - 1)
+    return [items[round(place * step)] for place in range(count)]

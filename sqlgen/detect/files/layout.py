@@ -1,0 +1,159 @@
+"""Where the files of a group lie, as a source of models.yaml says it: folder, pattern, keys that must be given."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlgen.detect.files.pathnames import ALIASES, common_start, derive, folder_of, is_exchange
+from sqlgen.detect.files.vendors import Vendor, suffix_of
+from sqlgen.lake.partitions import HIVE_KEYS, hive_pairs
+from sqlgen.lake.patterns import PathPattern
+
+UNKNOWN = "unknown"
+"""What stands for a key that nothing tells."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """How the files of a group are found, and which keys their paths name."""
+
+    base: str
+    """Absolute folder of the files."""
+    pattern: str = ""
+    keys: tuple[str, ...] = ()
+    """Keys that paths name: by folders, or by the pattern."""
+    by: str = "rows"
+    """``hive folders``, ``names of the vendor``, ``names of the files``, ``rows``."""
+    lake: str = ""
+    usable: bool = True
+    """Whether the folder can be that of a source."""
+    format_needed: bool = False
+    """The names do not tell what the files are."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What else there is about the files of a group."""
+
+    lake: Path | None
+    others: Sequence[str] = ()
+    """Paths of data files that are not of this group."""
+    misnamed: bool = False
+    """The names do not tell what the files are."""
+
+    def parent(self, base: str) -> str:
+        """The lake, or what it would be."""
+        return str(self.lake) if self.lake is not None else folder_of(base)
+
+    def usable(self, base: str) -> bool:
+        """Whether a folder can be the folder of a source: below the lake, and not the lake itself."""
+        parent = self.parent(base)
+        return base != parent and base.startswith(parent.rstrip("/") + "/")
+
+    def alone(self, base: str) -> bool:
+        """Whether a source that reads all data files below a folder reads these."""
+        return not self.misnamed and not any(path.startswith(base + "/") for path in self.others)
+
+
+def place(paths: Sequence[str], vendor: Vendor | None, around: Surroundings) -> Place:
+    """How a source finds ``paths`` (absolute, sorted) and no others."""
+    named = _named(paths, vendor, around) if vendor is not None and vendor.names else None
+    found = named or _hive(paths, around) or _derived(paths, around)
+    return dataclasses.replace(
+        found, lake=around.parent(found.base), usable=around.usable(found.base), format_needed=around.misnamed
+    )
+
+
+def _named(paths: Sequence[str], vendor: Vendor, around: Surroundings) -> Place | None:
+    for name in vendor.names:
+        fixed = 0
+        while not re.search(r"[{*]", name.split("/")[fixed]):
+            fixed += 1
+        depth = name.count("/") + 1 - fixed
+        fits = [path for path in paths if vendor.fitting(path) == name]
+        if len(fits) < len(paths):
+            continue
+        base = os.path.commonpath([folder_of(path) for path in paths])
+        tops = {"/".join(path.split("/")[:-depth]) for path in paths}
+        pattern = "/".join(name.split("/")[fixed:]) + _suffix(paths)
+        if len(tops) == 1 and around.usable(next(iter(tops))):
+            return Place(next(iter(tops)), pattern, PathPattern(pattern).keys, "names of the vendor")
+        if len(tops) > 1 and depth == 1 and around.usable(base):
+            return Place(base, "**/" + pattern, PathPattern(pattern).keys, "names of the vendor")
+    pairs = {name: [path for path in paths if vendor.fitting(path) == name] for name in vendor.names}
+    together = [name for name, fits in pairs.items() if fits]
+    if len(together) > 1 and sum(map(len, pairs.values())) == len(paths):
+        return _shared(paths, together, around)
+    return None
+
+
+def _shared(paths: Sequence[str], names: Sequence[str], around: Surroundings) -> Place | None:
+    """Files of two names that belong together: what the names begin with."""
+    start = common_start(list(names))
+    start = start[: start.rfind("}") + 1]
+    base = os.path.commonpath([folder_of(path) for path in paths])
+    pattern = f"{start}_*" + _suffix(paths)
+    if not start or not around.usable(base):
+        return None
+    nested = any(folder_of(path) != base for path in paths)
+    return Place(base, ("**/" if nested else "") + pattern, PathPattern(pattern).keys, "names of the vendor")
+
+
+def _hive(paths: Sequence[str], around: Surroundings) -> Place | None:
+    """Folders such as ``exchange=binance``; as a pattern where they are called otherwise."""
+    first = paths[0].split("/")
+    cut = next((i for i, part in enumerate(first[:-1]) if "=" in part and _key(part)), None)
+    if cut is None:
+        return None
+    base = "/".join(first[:cut])
+    below = [path[len(base) + 1 :] for path in paths if path.startswith(base + "/")]
+    if len(below) < len(paths) or not around.usable(base):
+        return None
+    names = [[part.split("=")[0] for part in path.split("/")[:-1]] for path in below]
+    same = all(name == names[0] for name in names)
+    known = {name for name in names[0] if name in HIVE_KEYS}
+    if same and known == {name for name in names[0] if _key(name)} and around.alone(base):
+        return Place(base, "", tuple(hive_pairs(below[0])), "hive folders")
+    if not same:
+        return None
+    parts = [f"{name}={{{_key(name)}}}" if _key(name) else "*" for name in names[0]]
+    pattern = "/".join([*parts, "*" + _suffix(paths)])
+    return Place(base, pattern, PathPattern(pattern).keys, "hive folders")
+
+
+def _key(part: str) -> str | None:
+    return ALIASES.get(part.split("=")[0].lower())
+
+
+def _derived(paths: Sequence[str], around: Surroundings) -> Place:
+    base = os.path.commonpath([folder_of(path) for path in paths])
+    below = [path[len(base) + 1 :] for path in paths]
+    pattern = derive(below)
+    if pattern is not None:
+        parts = pattern.split("/")
+        while len(parts) > 1 and not re.search(r"[{*]", parts[0]):
+            base = f"{base}/{parts.pop(0)}"
+        pattern = "/".join(parts)
+        return Place(base, pattern, PathPattern(pattern).keys, "names of the files")
+    if around.alone(base):
+        return Place(base)
+    if len(paths) == 1:
+        return Place(base, below[0])
+    nested = any("/" in path for path in below)
+    start = common_start([path.rpartition("/")[2] for path in below])
+    return Place(base, f"{'**/' if nested else ''}{start}*{_suffix(paths)}")
+
+
+def _suffix(paths: Iterable[str]) -> str:
+    suffixes = {suffix_of(path) for path in paths}
+    return suffixes.pop() if len(suffixes) == 1 else common_start(sorted(suffixes)) + "*"
+
+
+def exchange_above(base: str) -> str | None:
+    """The name of an exchange among the folders that a folder lies in, the nearest one."""
+    return next((part for part in reversed(base.split("/")) if part and is_exchange(part)), None)

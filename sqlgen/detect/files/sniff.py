@@ -1,0 +1,165 @@
+"""What one file is, by its first bytes: format, packing, delimiter, columns. Names of files do not count."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sqlgen.lake.storage import format_of
+from sqlgen.sources.dialect import DELIMITERS
+
+HEAD = 1 << 18
+"""Bytes that are looked at, unpacked."""
+BLOCK = 1 << 14
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
+_SUFFIX = {"gzip": ".gz", "zstd": ".zst", "zip": ".zip"}
+_DBN_SCHEMAS = {0: "mbo", 1: "mbp-1", 2: "mbp-10", 3: "tbbo", 4: "trades"}
+
+
+@dataclass(frozen=True)
+class Sniffed:
+    """The content of a file, as far as its beginning tells."""
+
+    format: str = ""
+    """``parquet``, ``csv``, ``ndjson``, ``dbn``; empty where it is none of these."""
+    packing: str = ""
+    """``gzip``, ``zstd``, ``zip``."""
+    columns: tuple[str, ...] = ()
+    """Names: a header, keys of the objects; none in a CSV file without a header."""
+    rows: tuple[tuple[str, ...], ...] = ()
+    """First rows of a CSV file, without its header."""
+    records: tuple[Mapping[str, Any], ...] = ()
+    """First objects of an NDJSON file, or rows of a Parquet file."""
+    delimiter: str = ""
+    dataset: str = ""
+    schema: str = ""
+    """Of a DBN file."""
+    problem: str = ""
+    """Why sqlgen cannot read it as it is."""
+    empty: bool = False
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Of the columns of a Parquet file."""
+
+    @property
+    def fields(self) -> int:
+        """Fields of a row of a CSV file."""
+        return len(self.columns) or len(self.rows[0]) if self.rows or self.columns else 0
+
+    def values(self, column: str) -> list[Any]:
+        """The first values of a column that are there; texts in a CSV file."""
+        if self.records:
+            found = [record.get(column) for record in self.records]
+        else:
+            place = self.columns.index(column)
+            found = [row[place] for row in self.rows if place < len(row)]
+        return [value for value in found if value not in (None, "")]
+
+
+def sniff(path: Path) -> Sniffed:
+    """Look at the beginning of a file; what cannot be read is told in ``problem``."""
+    try:
+        if path.stat().st_size == 0:
+            return Sniffed(format_of(path.name) or "", empty=True)
+        with path.open("rb") as file:
+            magic = file.read(4)
+        packing = next((kind for start, kind in _MAGIC.items() if magic.startswith(start)), "")
+        if magic == b"PAR1":
+            return _parquet(path)
+        head, whole = _head(path, packing)
+    except (OSError, zipfile.BadZipFile, EOFError, pa.ArrowInvalid) as error:
+        return Sniffed(format_of(path.name) or "", problem=f"cannot be read: {error}. Is it cut off? Fetch it again")
+    if not head:
+        return Sniffed(format_of(path.name) or "", packing, empty=True)
+    problem = ""
+    if packing and not path.name.endswith(_SUFFIX[packing]):
+        problem = f"is packed by {packing}, which its name does not tell. Rename it to {path.name}{_SUFFIX[packing]}"
+    return _content(head, packing, problem, whole)
+
+
+def _content(head: bytes, packing: str, problem: str, whole: bool) -> Sniffed:
+    if head.startswith(b"DBN"):
+        schema = _DBN_SCHEMAS.get(int.from_bytes(head[24:26], "little"), "")
+        dataset = head[8:24].rstrip(b"\x00").decode("ascii", "replace")
+        return Sniffed("dbn", packing, schema=schema, dataset=dataset, problem=problem)
+    if b"\x00" in head[:4096]:
+        return Sniffed("", packing, problem="is binary, and neither Parquet nor DBN")
+    lines = head.decode("utf-8-sig", "replace").splitlines()
+    lines = [line for line in (lines if whole else lines[:-1] or lines)[:200] if line.strip()]
+    if lines and lines[0].lstrip().startswith("{"):
+        return _ndjson(lines, packing, problem)
+    if lines and lines[0].lstrip().startswith("["):
+        return Sniffed("", packing, problem="is one JSON array. Write one object a line (jq -c '.[]')")
+    return _csv(lines, packing, problem)
+
+
+def _parquet(path: Path) -> Sniffed:
+    with pq.ParquetFile(path) as file:
+        names = tuple(file.schema_arrow.names)
+        types = {item.name: str(item.type) for item in file.schema_arrow}
+        batch = next(file.iter_batches(50), None)
+    if batch is None or not batch.num_rows:
+        return Sniffed("parquet", columns=names, types=types, empty=True)
+    # Nanoseconds do not fit into Python's times.
+    plain = [column.cast(pa.string()) if pa.types.is_temporal(column.type) else column for column in batch.columns]
+    records = tuple(pa.record_batch(plain, names=list(names)).to_pylist())
+    return Sniffed("parquet", columns=names, records=records, types=types)
+
+
+def _head(path: Path, packing: str) -> tuple[bytes, bool]:
+    """The first bytes, unpacked, and whether they are all there are."""
+    if packing == "zip":
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+            if len(members) != 1:
+                names = ", ".join(info.filename for info in members[:5])
+                raise OSError(f"it holds {len(members)} files ({names}), and one is expected; unpack it")
+            with archive.open(members[0]) as stream:
+                head = stream.read(HEAD)
+        return head, len(head) < HEAD
+    with pa.input_stream(str(path), compression=packing or None) as stream:
+        parts, size = [], 0
+        while size < HEAD and (part := bytes(stream.read(BLOCK))):
+            parts.append(part)
+            size += len(part)
+    return b"".join(parts), size < HEAD
+
+
+def _ndjson(lines: list[str], packing: str, problem: str) -> Sniffed:
+    records = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+    if not records:
+        return Sniffed("", packing, problem="begins like JSON, but no line of it is an object")
+    columns = tuple(dict.fromkeys(key for record in records for key in record))
+    return Sniffed("ndjson", packing, columns, records=tuple(records), problem=problem)
+
+
+def _csv(lines: list[str], packing: str, problem: str) -> Sniffed:
+    delimiter = max(DELIMITERS, key=lambda mark: _regular(lines, mark))
+    rows = [tuple(cell.strip(' "') for cell in line.split(delimiter)) for line in lines]
+    if not rows or len(rows[0]) < 2:
+        return Sniffed("", packing, problem="is neither delimited text nor JSON")
+    first = rows[0]
+    header = bool(re.search("[A-Za-z]", "".join(first))) and not any(_NUMBER.fullmatch(cell) for cell in first)
+    names, body = (rows[0], rows[1:]) if header else ((), rows)
+    return Sniffed("csv", packing, names, tuple(body), delimiter=delimiter, problem=problem)
+
+
+def _regular(lines: list[str], mark: str) -> tuple[int, int]:
+    """How many lines have as many marks as the first one, if it has any; and how many that is."""
+    count = lines[0].count(mark) if lines else 0
+    return (sum(line.count(mark) == count for line in lines) if count else 0, count)

@@ -1,0 +1,77 @@
+"""The entry under ``sources:`` for files whose place and adapter are known."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sqlgen.detect.candidates import Candidate
+from sqlgen.detect.files.layout import UNKNOWN, Place, exchange_above
+from sqlgen.detect.files.sniff import Sniffed
+from sqlgen.detect.files.vendors import Vendor
+from sqlgen.project.config import Source
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A source, and what to know of it."""
+
+    place: Place
+    entry: Mapping[str, Any]
+    """As in models.yaml."""
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lake(self) -> str:
+        return self.place.lake
+
+    @property
+    def by(self) -> str:
+        """What tells exchange, symbol and date."""
+        told = {*self.place.keys, *(key for key in ("exchange", "symbol") if key in self.entry)}
+        dated = "date" in told or {"year", "month", "day"} <= told
+        rows = not dated or not {"exchange", "symbol"} <= told
+        return self.place.by if not rows or self.place.by == "rows" else f"{self.place.by}, and rows"
+
+    @cached_property
+    def source(self) -> Source:
+        return Source.model_validate(self.entry)
+
+
+def propose(
+    place: Place,
+    candidate: Candidate | None,
+    vendor: Vendor | None,
+    sample: Sniffed,
+    row_keys: Collection[str] = (),
+) -> Proposed:
+    """The entry; keys that neither paths nor rows tell are filled in, and marked."""
+    entry: dict[str, Any] = {
+        "path": os.path.relpath(place.base, place.lake),
+        "adapter": candidate.adapter if candidate is not None else UNKNOWN,
+    }
+    remarks: dict[str, str] = {}
+    if place.format_needed:
+        entry["format"] = sample.format
+    if place.pattern:
+        entry["pattern"] = place.pattern
+    usual = sample.dataset.lower().replace(".", "-") or (vendor.exchange if vendor is not None else None)
+    fixed = {"exchange": usual or exchange_above(place.base), "symbol": None}
+    for key, value in fixed.items():
+        mapped = candidate.options.get("columns", {}) if candidate is not None and candidate.generic else {}
+        in_rows = key in sample.columns or key in mapped or (key == "symbol" and sample.format == "dbn")
+        in_rows = in_rows or key in row_keys
+        if key in place.keys or in_rows:
+            continue
+        entry[key] = value or UNKNOWN
+        remarks[key] = "the folder's name: check it" if value else "neither paths nor rows say it: fill it in"
+        if value and value == usual and vendor is not None:
+            remarks[key] = f"of {vendor.what}: rename it as you like"
+    if candidate is not None and candidate.options:
+        entry["options"] = dict(candidate.options)
+    notes = [] if place.usable else [f"{place.base} is the lake itself: a source needs a folder under the lake"]
+    return Proposed(place, entry, remarks, tuple(notes))

@@ -1,0 +1,45 @@
+"""Compares the trades that `inspect` has read with the quotes of the same markets in other files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import duckdb
+
+from sqlgen.detect.findings import Contents, Finding
+from sqlgen.stream import signaudit as signs
+from sqlgen.templating.templates import Library
+
+SIGNS_TEMPLATE = "inspect/signs.sql.j2"
+
+
+def audited(library: Library, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings, with what quotes say of the sides of trades."""
+    quotes = [part.kept for finding in findings for part in finding.contents if part.kept and part.kind != "trades"]
+    with duckdb.connect() as connection:
+        return tuple(_audited(library, connection, finding, quotes) for finding in findings)
+
+
+def _audited(
+    library: Library, connection: duckdb.DuckDBPyConnection, finding: Finding, quotes: Sequence[str]
+) -> Finding:
+    contents, notes = [], []
+    for part in finding.contents:
+        judged = against = 0
+        for file in quotes if part.kind == "trades" and part.kept else ():
+            counts = connection.execute(_query(library, part.kept, file)).fetchall()[0]
+            judged, against = judged + int(counts[0]), against + int(counts[1])
+        contents.append(_with_sides(part, judged, against))
+        if signs.is_turned(judged, against):
+            notes.append(f"{signs.finding(judged, against)}. {signs.advice('auto')}")
+    return dataclasses.replace(finding, contents=tuple(contents), notes=(*finding.notes, *notes))
+
+
+def _query(library: Library, trades: str, quotes: str) -> str:
+    return library.render(SIGNS_TEMPLATE, trades=trades, quotes=quotes, seconds=signs.QUOTE_SECONDS)
+
+
+def _with_sides(part: Contents, judged: int, against: int) -> Contents:
+    told = {"sides_judged": judged, "sides_against": against} if judged else {}
+    return dataclasses.replace(part, kept="", summary={**part.summary, **told})

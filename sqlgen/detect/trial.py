@@ -1,0 +1,112 @@
+"""One source, read as a run would read it, without a models.yaml: adapter, decoding, keys and all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from sqlgen.compile.compiler import Compiler
+from sqlgen.compile.scope import Layout, Scan
+from sqlgen.errors import TaskError
+from sqlgen.lake.partitions import Partition
+from sqlgen.lake.storage import FileInfo
+from sqlgen.project import config as configuration
+from sqlgen.project.config import Config, Source
+from sqlgen.project.model import Model, ModelInput, adapter_template
+from sqlgen.project.project import Project
+from sqlgen.sources.listing import Placed, SourceListing, list_source
+from sqlgen.sources.staged import Landed, Landing
+from sqlgen.templating.templates import TEMPLATE_SUFFIX, Header, Library
+from sqlgen.templating.yamlfile import Document
+
+SOURCE = "inspected"
+
+
+def default_options(library: Library, adapter: str) -> dict[str, Any]:
+    """The options of an adapter with their defaults."""
+    options = library.header(adapter_template(adapter)).options
+    return {name: option.default for name, option in options.items()}
+
+
+@dataclass
+class Bench:
+    """A source over a lake."""
+
+    library: Library
+    lake: Path
+    source: Source
+    connection: duckdb.DuckDBPyConnection | None = None
+    landed: Landed | None = None
+    landing: Landing | None = None
+    project: Project = field(init=False)
+    model: Model = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = Config(version=1, lake=str(self.lake), sources={SOURCE: self.source}, models={})
+        spec = configuration.Model.model_validate({"sql": "", "inputs": {"rows": SOURCE}, "output": {"path": "x"}})
+        entry = ModelInput("rows", spec.inputs["rows"], self.source)
+        options = default_options(self.library, self.source.adapter) | self.source.options
+        self.model = Model(SOURCE, spec, Header(), {}, {}, {"rows": options}, 0.0, 0.0, (entry,))
+        file = self.lake / "models.yaml"
+        self.project = Project(file, config, self.library, {SOURCE: self.model}, Document(file))
+
+    @property
+    def entry(self) -> ModelInput:
+        return self.model.inputs[0]
+
+    def columns(self, fmt: str) -> Mapping[str, Any]:
+        """The raw columns that the adapter reads, with their SQL types, apart from keys."""
+        keyed = self.source.model_copy(update={"exchange": "x", "symbol": "x"})
+        bench = Bench(self.library, self.lake, keyed)
+        scan = Scan(("",), fmt, ())
+        return Compiler(bench.project).raw_columns(bench.model, bench.entry, scan)
+
+    @property
+    def takes_lines(self) -> bool:
+        """True where the adapter takes lines apart itself: each has a time, or cannot be read."""
+        return bool(Compiler(self.project).csv(self.model, self.entry).lines)
+
+    def row_keys(self) -> tuple[str, ...]:
+        """Keys that the rows say by other means than a column."""
+        return Compiler(self.project).told(self.model, self.entry, Scan(("",), "ndjson", ())).keys
+
+    def mixture(self) -> str:
+        """Why the rows that were selected are not of the one market that their paths name; empty where they are."""
+        assert self.landing is not None
+        try:
+            self.landing.check_keys(self.model, self.entry, self.listing(), self.files())
+        except TaskError as error:
+            return str(error)
+        return ""
+
+    def listing(self) -> SourceListing:
+        """The files of the source, as a run lists them."""
+        return list_source(self.project, SOURCE, _anywhere)
+
+    def files(self) -> list[FileInfo]:
+        """All files of the source, in their order."""
+        return list(dict.fromkeys(file for files in self.listing().partitions.values() for file in files))
+
+    def select(self, survey: bool = False) -> str:
+        """SQL of the canonical rows of all files; text is decoded first, once."""
+        assert self.connection is not None
+        compiler = Compiler(self.project)
+        if self.landed is None:
+            listing, files = self.listing(), self.files()
+            self.landing = Landing(compiler, self.lake, self.lake / ".decoded", self.connection)
+            self.landed = self.landing.land(self.model, self.entry, listing, files)
+        return compiler.input_select(self.model, self.entry, self.landed.scan(survey=survey))
+
+
+def _anywhere(source: str, file: FileInfo, layout: Layout) -> Placed:
+    return Placed((Partition(),))
+
+
+def adapters(library: Library) -> list[str]:
+    """Names of all adapters, the project's own among them."""
+    names = [name.removesuffix(TEMPLATE_SUFFIX) for name in library.names() if name.startswith("sources/")]
+    return [name.removeprefix("sources/") for name in names if name != "sources/published"]

@@ -1,0 +1,90 @@
+"""``catalog.sql``: one view per source and model, for any DuckDB shell."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sqlgen.compile import checksql
+from sqlgen.compile.compiler import Compiler
+from sqlgen.compile.scope import Scan
+from sqlgen.lake import storage
+from sqlgen.project.model import Model
+from sqlgen.published.manifest import alike
+from sqlgen.run.engine import Engine
+from sqlgen.templating.quoting import comment, exact_path, ident, quoted
+
+
+def catalog_sql(engine: Engine) -> str:
+    """Views over absolute paths; a view whose table has no files yet stands as a comment."""
+    project = engine.project
+    compiler = engine.compiler(project.order)
+    parts = [_note(f"Views over the lake of {project.path.name}: sources as canonical rows, models as published.")]
+    for name, source in project.sources.items():
+        select = _source_select(engine, compiler, name)
+        foreign = compiler.layouts[name].foreign if name in compiler.layouts else ""
+        if foreign:
+            parts.append(_note(f"source {name}: DuckDB alone cannot read its {foreign}"))
+        elif select is None:
+            parts.append(_note(f"source {name}: no files in {source.path} yet, or no model reads it"))
+        else:
+            parts.append(_view(name, source.description, select))
+    for name, model in project.models.items():
+        folder = project.lake / model.output.path
+        file = next(folder.rglob("*.parquet"), None)
+        if file is None:
+            parts.append(_note(f"model {name}: nothing published yet"))
+            continue
+        records = engine.table(name).records.values()
+        types = {key: kind for record in records for key, kind in record.types.items()}
+        scan = Scan((f"{exact_path(folder)}/**/*.parquet",), types=types, alike=alike(records))
+        view = _view(name, model.description, compiler.published_select(name, scan))
+        parts.append(view + _comments(model, file, compiler.compile(name).descriptions))
+    taken = {*project.sources, *project.models}
+    models = (model for model in project.models.values() if f"{model.name}_quarantine" not in taken)
+    parts += [text for model in models if (text := _quarantine(engine, model))]
+    return "\n".join(parts)
+
+
+def _quarantine(engine: Engine, model: Model) -> str:
+    name, folder = f"{model.name}_quarantine", engine.project.lake / model.quarantine
+    if not any(folder.rglob("*.parquet")):
+        return _note(f"{name}: no rows are quarantined") if model.quarantines else ""
+    select = checksql.quarantined_rows(engine.project.library, f"{exact_path(folder)}/**/*.parquet", model.unit_keys)
+    return _view(name, f"Rows that checks of {model.name} and of its sources keep out of it", select)
+
+
+def _source_select(engine: Engine, compiler: Compiler, name: str) -> str | None:
+    reader = engine.reader(name)
+    if reader is None or not next(storage.list_files(engine.project.lake, engine.project.sources[name].path), None):
+        return None
+    model, entry = reader
+    scan = compiler.whole_lake(model).inputs[entry.name]
+    assert scan is not None
+    files = tuple(str(Path(exact_path(engine.project.folder), pattern)) for pattern in scan.files)
+    return compiler.input_select(model, entry, dataclasses.replace(scan, files=files))
+
+
+def _note(text: str) -> str:
+    return f"{comment(text)}\n"
+
+
+def _view(name: str, description: str, select: str) -> str:
+    text = f"CREATE OR REPLACE VIEW {ident(name)} AS\n{select};\n"
+    return text + (f"COMMENT ON VIEW {ident(name)} IS {quoted(description)};\n" if description else "")
+
+
+def _comments(model: Model, file: Path, descriptions: dict[str, str]) -> str:
+    """Comments of the columns of ``file``: inner queries have some too, and columns not built yet."""
+    try:
+        columns = [*model.output.partition_by, *pq.read_schema(file).names]
+    except (pa.ArrowInvalid, OSError):  # a damaged file is told by whoever reads the view
+        return ""
+    return "".join(
+        f"COMMENT ON COLUMN {ident(model.name)}.{ident(column)} IS {quoted(descriptions[column])};\n"
+        for column in columns
+        if column in descriptions
+    )

@@ -1,0 +1,52 @@
+"""A DuckDB connection with a project's tables as views and the kernels as functions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from sqlgen import DEFAULT_FILE
+from sqlgen.errors import first_line
+from sqlgen.explore.catalog import catalog_sql
+from sqlgen.functions.registration import register
+from sqlgen.run.engine import Engine
+
+
+def connect(path: str | Path | None = DEFAULT_FILE) -> duckdb.DuckDBPyConnection:
+    """What ``sqlgen.connect`` gives; a view that cannot be made is a warning."""
+    connection, problems = begin(path)
+    for problem in problems:
+        warnings.warn(problem, stacklevel=3)
+    return connection
+
+
+def begin(path: str | Path | None = DEFAULT_FILE) -> tuple[duckdb.DuckDBPyConnection, list[str]]:
+    """The connection, and what is wrong with views that it could not make.
+
+    Without a project (``None``, or no models.yaml here) it has the functions only.
+    """
+    if path is not None and Path(path) == Path(DEFAULT_FILE) and not Path(path).exists():
+        path = None
+    engine = Engine.open(path) if path is not None else None
+    connection = duckdb.connect()
+    try:
+        register(connection)
+        problems = list(_views(connection, engine)) if engine is not None else []
+    except BaseException:
+        connection.close()
+        raise
+    return connection, problems
+
+
+def _views(connection: duckdb.DuckDBPyConnection, engine: Engine) -> Iterator[str]:
+    """Make the views of the catalog; gives what is wrong with those that cannot be made."""
+    for statement in connection.extract_statements(catalog_sql(engine)):
+        try:
+            connection.execute(statement)
+        except duckdb.Error as error:
+            # A table from before a column was added lacks it, and a view that is not there has no comment either.
+            if statement.type == duckdb.StatementType.CREATE:
+                yield f"{first_line(statement.query)} {first_line(error)}"

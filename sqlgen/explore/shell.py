@@ -1,0 +1,161 @@
+"""A DuckDB prompt over a project: statements end in a semicolon, commands begin with a dot."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.explore import session
+from sqlgen.functions.registration import FUNCTIONS
+
+PROMPT, CONTINUED = "sqlgen> ", "   ...> "
+HISTORY = ".sqlgen_history"
+MOST_ROWS = 40
+WIDE = 1_000_000
+"""Characters: more than anything has."""
+HELP = """\
+Statements end in ; and may take several lines. What there is besides SQL:
+  .tables            sources and models, as views
+  .functions         the kernels as functions, with their arguments
+  .help              this
+  .quit, Ctrl-D      leave
+SUMMARIZE and DESCRIBE show what is in a table; columns have comments: FROM duckdb_columns()"""
+TABLES = """\
+SELECT view_name AS name, 'view' AS type, comment FROM duckdb_views() WHERE NOT internal
+UNION ALL
+SELECT table_name, 'table', comment FROM duckdb_tables() WHERE NOT internal
+ORDER BY name"""
+_RAISED = re.compile(r"\A.*executing the UDF: (?:UsageError: )?", re.DOTALL)
+
+
+def run(file: Path, command: str | None) -> int:
+    """Run ``command``, or what comes on standard input; the exit code. On a terminal that is always 0."""
+    connection, problems = session.begin(file)
+    with connection:
+        # A Python variable is no table.
+        connection.execute("SET python_enable_replacements = false")
+        shell = Shell(connection)
+        for problem in problems:
+            shell.tell(f"note: {problem}")
+        if command is not None:
+            shell.loop(_reader([command]))
+        elif sys.stdin.isatty():
+            print("A DuckDB prompt. Statements end in ;  .help tells more")
+            with _history():
+                shell.loop(input)
+            return 0
+        else:
+            shell.loop(lambda _: input())
+        return int(shell.failed)
+
+
+class Shell:
+    """Reads statements, runs them and prints what they give."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+        self.failed = False
+
+    def loop(self, read: Callable[[str], str]) -> None:
+        """Until ``read``, which is given a prompt, has no more lines, or .quit is one."""
+        text = ""
+        while True:
+            try:
+                line = read(CONTINUED if text else PROMPT)
+            except EOFError:
+                self.execute(text)
+                return
+            except KeyboardInterrupt:
+                text = ""
+                print()
+                continue
+            if not text and line.lstrip().startswith("."):
+                if line.strip() in (".quit", ".exit"):
+                    return
+                self.dot(line.strip())
+                continue
+            text = f"{text}{line}\n".lstrip()
+            if is_complete(text):
+                self.execute(text)
+                text = ""
+
+    def execute(self, text: str) -> None:
+        """Run the statements of a text, up to one that fails."""
+        try:
+            for statement in self.connection.extract_statements(text):
+                self._show(statement)
+        except duckdb.Error as error:
+            self._fail(_RAISED.sub("Error: ", str(error)))
+        except KeyboardInterrupt:
+            self._fail("interrupted")
+
+    def _show(self, statement: duckdb.Statement) -> None:
+        relation = self.connection.sql(statement.query)
+        if statement.type == duckdb.StatementType.EXPLAIN:
+            print("\n".join(row[1] for row in relation.fetchall()))
+        elif relation is not None and relation.columns != ["Success"]:
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+            relation.show(max_rows=MOST_ROWS, max_width=width, max_col_width=width)
+
+    def dot(self, command: str) -> None:
+        """Run a command that begins with a dot."""
+        match command:
+            case ".tables":
+                self.execute(TABLES)
+            case ".functions":
+                print("\n".join(f"{function.signature}\n    {function.doc}" for function in FUNCTIONS))
+            case ".help":
+                print(HELP)
+            case _:
+                self._fail(f"no command {command}; there are .tables, .functions, .help and .quit")
+
+    def _fail(self, message: str) -> None:
+        self.failed = True
+        self.tell(message)
+
+    def tell(self, message: str) -> None:
+        """Print a message for people, after the results that came before it."""
+        sys.stdout.flush()
+        print(message, file=sys.stderr, flush=True)
+
+
+def is_complete(text: str) -> bool:
+    """Whether a text ends in a semicolon that is part of no string or comment."""
+    told = [at for at, kind in duckdb.tokenize(text) if kind != duckdb.token_type.comment]
+    # Places are those of bytes.
+    return bool(told) and text.encode()[told[-1] :].startswith(b";")
+
+
+def _reader(lines: list[str]) -> Callable[[str], str]:
+    left = iter(lines)
+
+    def read(prompt: str) -> str:
+        for line in left:
+            return line
+        raise EOFError
+
+    return read
+
+
+@contextlib.contextmanager
+def _history() -> Iterator[None]:
+    """Lines of earlier sessions, where there is readline."""
+    try:
+        import readline
+    except ImportError:
+        yield
+        return
+    path = Path.home() / HISTORY
+    with contextlib.suppress(OSError):
+        readline.read_history_file(path)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            readline.write_history_file(path)

@@ -1,0 +1,282 @@
+"""The kernels as DuckDB functions over ordered lists: ``vpin(list(price ORDER BY ts), ...)``.
+
+A list is the history of one group. It goes through the kernels that a run uses, as one batch from a fresh state, and
+what comes out is a list of the same length, for ``unnest``. Bars give the parts of trades that they are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlgen.functions.list_codec import Floats
+from sqlgen.functions.list_kernels import RollingImbalance, RollingMoments, RollingSquares, RollingSums
+from sqlgen.functions.sqlfunction import PREFIX, Function, Given, Options
+from sqlgen.templating.quoting import literal, quoted
+from udfs.bars import DollarBars, TickBars, VolumeBars
+from udfs.flow import MultiLevelOfi, Ofi, level_columns
+from udfs.impact import OfiImpact
+from udfs.kernel import Array, Batch, Trades
+from udfs.kyle import KyleLambda
+from udfs.regime import SpreadRegime
+from udfs.returns import Returns
+from udfs.segments import Segments
+from udfs.toxicity import DAILY, Vpin
+
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the functions known to a connection; again does no harm.
+
+    In a database in memory its cursors know them too. Nothing is written to a database file.
+    """
+    query = f"SELECT function_name FROM duckdb_functions() WHERE starts_with(function_name, {literal(PREFIX)})"
+    there = {row[0] for row in connection.execute(query).fetchall()}
+    # What is made in a file would call there what only a registered connection has.
+    query = "SELECT path IS NOT NULL FROM duckdb_databases() WHERE database_name = current_database()"
+    in_file = connection.execute(query).fetchall() != [(False,)]
+    for function in FUNCTIONS:
+        if PREFIX + function.name not in there:
+            function.register(connection)
+        connection.execute(function.macro(temporary=in_file))
+        connection.execute(f"COMMENT ON MACRO {function.name} IS {quoted(function.doc)}")
+
+
+def _times(given: Given, of: str) -> NDArray[np.int64]:
+    """The times of the rows; where there are none, the rows follow each other closely."""
+    return np.arange(len(given[of])) if given["ts"] is None else np.asarray(given["ts"])
+
+
+def _sides(given: Given) -> NDArray[np.int8]:
+    return np.asarray(np.nan_to_num(given["sides"]), np.int8)
+
+
+def _tape(given: Given, options: Options) -> Batch:
+    """Trades that are rows themselves."""
+    if given["ts"] is None and (options["vpin_bucket_volume"] == DAILY or options["vpin_classification"] == "bulk"):
+        raise ValueError(f"ts is needed for vpin_bucket_volume := '{DAILY}' and vpin_classification := 'bulk'")
+    ts = _times(given, "prices")
+    # A trade sees none of the same time that follow it: to the kernel these come a nanosecond later.
+    ranks = np.arange(len(ts))
+    ts = np.maximum.accumulate(ts - ranks) + ranks
+    return Batch(ts, {}, Trades(ts, given["prices"], given["amounts"], _sides(given)))
+
+
+def _parts(given: Given, options: Options) -> Batch:
+    """Trades that bars are made of."""
+    names = {"price": "prices", "amount": "amounts", "side": "sides"}
+    return Batch(given["ts"], {column: given[name] for column, name in names.items()})
+
+
+def _signed(given: Given, options: Options) -> Batch:
+    return Batch(given["ts"], {name: given[name] for name in ("amounts", "sides")})
+
+
+def _mids_and_trades(given: Given, options: Options) -> Batch:
+    trades = Trades(given["trade_ts"], np.ones(len(given["trade_ts"])), given["amounts"], _sides(given))
+    return Batch(given["ts"], {"mid_price": given["mids"]}, trades)
+
+
+def _mids(given: Given, options: Options) -> Batch:
+    return Batch(_times(given, "mids"), {"mid_price": given["mids"]})
+
+
+def _mid(bid: Floats, ask: Floats) -> Floats:
+    """Not known where the book is crossed."""
+    return np.where(ask >= bid, (bid + ask) / 2, np.nan)
+
+
+def _touch(given: Given, options: Options) -> Batch:
+    """The best level of books."""
+    levels = [given[name] for name in _TOUCH]
+    columns = dict(zip(level_columns(0), levels, strict=True))
+    return Batch(_times(given, "bid_prices"), {**columns, "mid_price": _mid(levels[0], levels[2])})
+
+
+def _books(given: Given, options: Options) -> Batch:
+    """All levels of books."""
+    columns: dict[str, Array] = {}
+    for i in range(options["ofi_levels"]):
+        columns |= zip(level_columns(i), (*given["bids"].level(i), *given["asks"].level(i)), strict=True)
+    mid = _mid(columns["bid_price_00"], columns["ask_price_00"])
+    return Batch(_times(given, "bids"), {**columns, "mid_price": mid})
+
+
+def _spreads(given: Given, options: Options) -> Batch:
+    bid, ask = given["bid_prices"], given["ask_prices"]
+    mid, spread = _mid(bid, ask), ask - bid
+    return Batch(given["ts"], {"spread": spread, "spread_bps": 1e4 * spread / mid, "mid_price": mid})
+
+
+def _impact(given: Given, options: Options) -> Batch:
+    return Batch(given["ts"], {"log_return": given["log_returns"], "ofi": given["ofis"]})
+
+
+def _x(name: str) -> Callable[[Given, Options], Batch]:
+    return lambda given, _: Batch(given["ts"], {"x": given[name]})
+
+
+_TRADES = ("prices", "amounts", "sides")
+_TOUCH = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
+_BEST = ("ts", "bid_prices", "ask_prices")
+_GAP = {"max_gap": "max_gap"}
+_SECONDS = {"seconds": "seconds"} | _GAP
+_REGIME = {"seconds": "regime_window"}
+_SILENT = {"max_gap": None}
+"""A tape may be silent."""
+
+FUNCTIONS = (
+    Function(
+        "vpin",
+        "VPIN after each trade, 0 to 1; NULL until there are enough buckets. Without ts no gap ends a bucket",
+        _TRADES,
+        (Segments, Vpin),
+        _tape,
+        {
+            "bucket_volume": "vpin_bucket_volume",
+            "buckets": "vpin_window_buckets",
+            "classification": "vpin_classification",
+        }
+        | _GAP,
+        times=True,
+        defaults={"bucket_volume": "1.0"} | _SILENT,
+    ),
+    Function(
+        "tfi",
+        "Trade flow imbalance at each trade: (bought - sold) / (bought + sold) of the last seconds, -1 to 1",
+        ("ts", "amounts", "sides"),
+        (Segments, RollingImbalance),
+        _signed,
+        _SECONDS,
+        defaults=_SILENT,
+    ),
+    Function(
+        "kyle_lambda",
+        "Kyle's lambda at each mid: its change per signed volume, by regression over steps of one second, q/u",
+        ("ts", "mids"),
+        (Segments, KyleLambda),
+        _mids_and_trades,
+        {"seconds": "kyle_window"} | _GAP,
+        trades=("trade_ts", "amounts", "sides"),
+    ),
+    Function(
+        "ofi",
+        "Order flow imbalance of the best level since the snapshot before, u",
+        _TOUCH,
+        (Segments, Ofi),
+        _touch,
+        _GAP,
+        gives="ofi",
+        times=True,
+        fixed={"horizons": ()},
+    ),
+    Function(
+        "mlofi",
+        "Order flow imbalance of several levels, with weight exp(-decay i), u. Books are lists of {price, size}",
+        ("bids", "asks"),
+        (Segments, MultiLevelOfi),
+        _books,
+        {"levels": "ofi_levels", "decay": "mlofi_decay"} | _GAP,
+        gives="mlofi",
+        times=True,
+        fixed={"horizons": ()},
+    ),
+    Function(
+        "log_return",
+        "Log return since the mid before",
+        ("mids",),
+        (Segments, Returns),
+        _mids,
+        _GAP,
+        gives="log_return",
+        times=True,
+    ),
+    Function(
+        "rolling_sum",
+        "Sum of the values of the last seconds, this row's too",
+        ("ts", "x"),
+        (Segments, RollingSums),
+        _x("x"),
+        _SECONDS,
+        gives="sum",
+    ),
+    Function(
+        "rolling_mean",
+        "Mean of the values of the last seconds",
+        ("ts", "x"),
+        (Segments, RollingSums),
+        _x("x"),
+        _SECONDS,
+        gives="mean",
+    ),
+    Function(
+        "rolling_std",
+        "Sample standard deviation of the values of the last seconds",
+        ("ts", "x"),
+        (Segments, RollingMoments),
+        _x("x"),
+        _SECONDS,
+    ),
+    Function(
+        "realized_volatility",
+        "Square root of the sum of squared log returns of the last seconds",
+        ("ts", "log_returns"),
+        (Segments, RollingSquares),
+        _x("log_returns"),
+        _SECONDS,
+    ),
+    Function(
+        "ofi_impact",
+        "Slope of log returns on order flow imbalance over the last seconds, 1/u",
+        ("ts", "log_returns", "ofis"),
+        (Segments, OfiImpact),
+        _impact,
+        {"seconds": "impact_window"} | _GAP,
+        gives="ofi_impact",
+    ),
+    Function(
+        "ofi_impact_r2",
+        "Share of the variance of log returns that ofi_impact explains",
+        ("ts", "log_returns", "ofis"),
+        (Segments, OfiImpact),
+        _impact,
+        {"seconds": "impact_window"} | _GAP,
+        gives="ofi_impact_r2",
+    ),
+    Function(
+        "spread_percentile",
+        "Share of the spreads of the last seconds below this one, equal ones counted half, 0 to 1",
+        _BEST,
+        (Segments, SpreadRegime),
+        _spreads,
+        _REGIME | _GAP,
+        gives="spread_percentile",
+    ),
+    Function(
+        "spread_regime",
+        "'tight', 'normal' or 'wide', by spread_percentile",
+        _BEST,
+        (Segments, SpreadRegime),
+        _spreads,
+        _REGIME | {"tight": "tight_percentile", "wide": "wide_percentile"} | _GAP,
+        gives="spread_regime",
+    ),
+    *(
+        Function(
+            name,
+            f"Parts of trades with the number of their bar; bars are of equal {measure}",
+            ("ts", *_TRADES),
+            (kernel,),
+            _parts,
+            options | _GAP,
+        )
+        for name, measure, kernel, options in (
+            ("volume_bars", "volume", VolumeBars, {"size": "volume_bar_size", "split": "split_trades"}),
+            ("tick_bars", "numbers of trades", TickBars, {"size": "tick_bar_size"}),
+            ("dollar_bars", "value", DollarBars, {"size": "dollar_bar_size", "split": "split_trades"}),
+        )
+    ),
+)
+"""In the order in which they are listed."""

@@ -1,1 +1,0 @@
-"""`sqlgen inspect`: what files are that nobody has described."""

@@ -1,0 +1,1 @@
+"""Files: partitions, path patterns, listing, writing, swapping, the lock."""

@@ -1,0 +1,167 @@
+"""Files of the lake: list, write, flush. Local file systems."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlgen.lake.walk import Walk
+
+STAGING = ".sqlgen/staging"
+"""Below the lake, so that it is on the lake's file system and outside every table's glob."""
+_TEXT = {".ndjson": "ndjson", ".jsonl": "ndjson", ".data": "ndjson", ".csv": "csv"}
+SUFFIXES = {
+    ".parquet": "parquet",
+    ".dbn": "dbn",
+    ".dbn.zst": "dbn",
+    **{suffix + packed: kind for suffix, kind in _TEXT.items() for packed in ("", ".gz", ".zst", ".zip")},
+    ".zip": "csv",
+}
+
+FOLDERS = threading.Lock()
+"""Held while folders are made for a partition, and while empty ones are removed: tasks of one symbol share them."""
+
+
+class FileInfo(NamedTuple):
+    """One file: what tells whether it is still the same."""
+
+    path: str
+    """Relative to the lake, with forward slashes."""
+    size: int
+    mtime_ns: int
+
+
+class Stat(NamedTuple):
+    """Size and times by which a published file is known to be the same."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> Stat:
+        return cls(stat.st_size, stat.st_mtime_ns)
+
+
+def format_of(name: str) -> str | None:
+    """Format of a data file by its name; ``None`` for other files."""
+    return next((fmt for suffix, fmt in SUFFIXES.items() if name.endswith(suffix)), None)
+
+
+def list_files(lake: Path, folder: str, wanted: Callable[[str], object] = format_of) -> Iterator[FileInfo]:
+    """Files below ``lake/folder`` whose names are ``wanted``; those that start with ``.`` or ``_`` are skipped."""
+    return walked(lake, Walk(str(lake / folder), wanted))
+
+
+def walked(lake: Path, walk: Walk) -> Iterator[FileInfo]:
+    """The files of a walk over a folder of the lake."""
+    cut = len(str(lake)) + 1
+    for entry in walk.files():
+        stat = entry.stat()
+        yield FileInfo(entry.path[cut:], stat.st_size, stat.st_mtime_ns)
+
+
+def list_all(root: Path) -> dict[str, Stat]:
+    """Every file below ``root``, hidden ones too; a link to a folder counts as a file."""
+    found: dict[str, Stat] = {}
+    pending = [str(root)] if root.is_dir() else []
+    cut = len(str(root)) + 1
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    found[entry.path[cut:]] = Stat.of(entry.stat(follow_symlinks=False))
+    return found
+
+
+def is_hidden(path: str) -> bool:
+    """True for what no reader of a table looks at."""
+    return any(part.startswith((".", "_")) for part in path.split("/"))
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, and flush the entry of each new one."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        sync(new.parent)
+
+
+def move(files: Iterable[Path], source: Path, target: Path) -> None:
+    """Move files below ``source`` to the same places below ``target``; or the file ``source`` to ``target``."""
+    for file in files:
+        place = target / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(place)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file under a second name, by a hard link where the file system has them."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder below ``folder`` to disk."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            sync(Path(path, name))
+        sync(Path(path))
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line and flush it to disk."""
+    append_lines(path, [line])
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Append lines and flush them to disk."""
+    new = not path.exists()
+    make_folders(path.parent)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(handle, "a", encoding="utf-8") as file:
+        file.writelines(line + "\n" for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
+    if new:
+        sync(path.parent)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file in one step."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step, and flush it to disk."""
+    make_folders(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync(path.parent)

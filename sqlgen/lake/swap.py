@@ -1,0 +1,149 @@
+"""Staged files become the published ones in one step; what stood there goes.
+
+A file that comes is renamed into its place. What replaces others comes in a folder, and the folders are swapped: by
+``renameat2(RENAME_EXCHANGE)`` where the system has it, so that a reader never sees a mixture nor a gap. Elsewhere it
+takes two renames, a moment apart; a note tells the next run how to go on after a crash between them.
+
+No name comes again: a reader that opens a file twice, for its footer and for its rows, would take them from two files.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import ctypes
+import errno
+import functools
+import itertools
+import os
+import secrets
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from sqlgen.lake import storage
+from sqlgen.lake.storage import FOLDERS, is_hidden, link_or_copy, list_all, make_folders, sync, sync_tree
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+GRACE, LEAST = 1.0, 0.1
+"""Seconds between the swap of a folder and the removal of what stood there: while a run goes on, and at its end."""
+_RETIRED: collections.deque[tuple[float, Path]] = collections.deque()
+ASIDE, NOTE = ".aside", ".target"
+"""Suffixes beside a staged folder: what was published, on its way out, and a text with the path where it stood."""
+
+
+def publish_file(staged: Path, target: Path) -> None:
+    """Make ``staged`` the file ``target``, which is not there yet."""
+    sync(staged)
+    with FOLDERS:
+        make_folders(target.parent)
+        staged.replace(target)
+    sync(target.parent)
+
+
+def publish_folder(staged: Path, target: Path) -> None:
+    """Make ``staged`` the content of ``target`` in one step; what stood there is removed after it, but hidden files."""
+    for name in filter(is_hidden, list_all(target)):
+        (staged / name).parent.mkdir(parents=True, exist_ok=True)
+        link_or_copy(target / name, staged / name)
+    sync_tree(staged)
+    with FOLDERS:
+        make_folders(target.parent)
+        if not target.exists():
+            staged.rename(target)
+        else:
+            _exchange(staged, target)
+    sync(target.parent)
+    _retire(staged)
+
+
+def remove(target: Path, trash: Path, root: Path) -> None:
+    """Take a published folder away in one step, and the folders above it that became empty. Hidden files stay."""
+    found = list_all(target)
+    if any(map(is_hidden, found)):
+        for name in itertools.filterfalse(is_hidden, found):
+            (target / name).unlink()
+    elif target.exists():
+        make_folders(trash.parent)
+        target.rename(trash)
+        sync(target.parent)
+        _retire(trash)
+    parent = target.parent
+    with FOLDERS:
+        while parent != root and root in parent.parents:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+            parent = parent.parent
+
+
+def sweep(at_once: bool = False) -> None:
+    """Delete folders that were swapped out, once no reader is listing them any more; ``at_once``: all of them."""
+    while _RETIRED:
+        with contextlib.suppress(IndexError):
+            since, folder = _RETIRED.popleft()
+            left = since + (LEAST if at_once else GRACE) - time.monotonic()
+            if left > 0 and not at_once:
+                _RETIRED.appendleft((since, folder))
+                return
+            time.sleep(max(left, 0.0))
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _retire(folder: Path) -> None:
+    """Set a folder aside that was swapped out: a reader who has just opened it would see it empty."""
+    sweep()
+    if folder.exists():
+        aside = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
+        folder.rename(aside)
+        _RETIRED.append((time.monotonic(), aside))
+
+
+def recover(staging: Path) -> list[Path]:
+    """Put back what a killed run had moved aside and not replaced; where it stands now."""
+    restored = []
+    for note in sorted(staging.rglob(f"*{NOTE}")):
+        aside = note.with_name(note.name.removesuffix(NOTE) + ASIDE)
+        target = Path(os.path.normpath(note.parent / note.read_text(encoding="utf-8")))
+        if aside.exists() and not target.exists():
+            make_folders(target.parent)
+            aside.rename(target)
+            sync(target.parent)
+            restored.append(target)
+    return restored
+
+
+def _exchange(left: Path, right: Path) -> None:
+    if _renameat2 is not None:
+        result = _renameat2(_AT_FDCWD, os.fsencode(left), _AT_FDCWD, os.fsencode(right), _RENAME_EXCHANGE)
+        if result == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in _NO_EXCHANGE:
+            raise OSError(code, os.strerror(code), str(right))
+    # No exchange here (not Linux, or a file system without it).
+    aside, note = left.with_name(left.name + ASIDE), left.with_name(left.name + NOTE)
+    storage.replace_text(note, os.path.relpath(right, left.parent))
+    right.rename(aside)
+    try:
+        left.rename(right)
+    except BaseException:
+        aside.rename(right)
+        raise
+    aside.rename(left)
+    note.unlink()
+
+
+@functools.cache
+def _load_renameat2() -> ctypes._NamedFuncPointer | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is not None:
+        function.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    return function
+
+
+_renameat2 = _load_renameat2()

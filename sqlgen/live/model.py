@@ -1,0 +1,318 @@
+"""A model row by row: the features of each row as soon as it is there, as a run over files would give them.
+
+The same SQL, the same kernels and the same states: a feed goes on where a run ended, and a run checks a feed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from sqlgen.compile.compiler import Compiler
+from sqlgen.compile.scope import Scan, Scope
+from sqlgen.errors import SqlgenError, UsageError, nearest
+from sqlgen.lake.partitions import Partition
+from sqlgen.live import start as resume
+from sqlgen.live.rowwise import RawRows, RowError, RowStatement
+from sqlgen.live.start import NO_KERNELS, Place, Start
+from sqlgen.project.model import TRADES, Model, ModelInput
+from sqlgen.project.project import Project
+from sqlgen.project.rowchecks import removing
+from sqlgen.project.sharedfeed import shares_feed
+from sqlgen.published import states
+from sqlgen.published.states import Snapshot
+from sqlgen.run.engine import Engine
+from sqlgen.stream.pipe import Pipe, TradeFeed, pending_trades
+from udfs.chain import Chain
+from udfs.kernel import NANOSECONDS
+
+_ROWS, _TRADES = "live_rows", "live_trades"
+_A_TRADE: states.Arrays = {
+    "ts": np.zeros(1, np.int64),
+    "price": np.ones(1),
+    "amount": np.ones(1),
+    "side": np.ones(1, np.int8),
+}
+
+
+class LateError(SqlgenError):
+    """A row or a trade comes after a later one. Nothing has changed; leave it out, and go on with the next."""
+
+
+def open_model(
+    path: Path | str = "models.yaml",
+    model: str = "orderbook_hf",
+    *,
+    exchange: str,
+    symbol: str,
+    state: Path | str | None = None,
+) -> LiveModel:
+    """Open a model for one symbol, ready for its first row.
+
+    Args:
+        path: models.yaml.
+        model: name of the model.
+        exchange: as in the lake.
+        symbol: as in the lake.
+        state: ``None`` starts a history, ``"last"`` goes on after the newest published partition, a path after that
+            published partition or saved state.
+    """
+    engine = Engine.open(path)
+    known = engine.project.models
+    if model not in known:
+        raise UsageError(f"unknown model '{model}'.{nearest(model, known)} Known: {', '.join(known)}")
+    where = Partition.of(exchange=exchange, symbol=symbol)
+    _refuse(engine.project, known[model], where)
+    return LiveModel(engine.project, known[model], where, resume.find(engine, known[model], where, state))
+
+
+class _Trades(TradeFeed):
+    """Trades that no row has seen yet."""
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        self._held = TradeFeed(pa.RecordBatchReader.from_batches(rows.schema, [rows]), self._held).rest()
+
+
+class _Pass:
+    """A pass through kernels that does not end."""
+
+    def __init__(self, chain: Chain, state: Snapshot, schema: pa.Schema, trades: bool) -> None:
+        self.trades = _Trades(None, pending_trades(state)) if trades else None
+        self._schema = schema
+        self._waiting: deque[pa.RecordBatch] = deque()
+        self._pipe = Pipe(chain, state, pa.RecordBatchReader.from_batches(schema, _taken(self._waiting)), self.trades)
+        self._reader = self._pipe.reader()
+
+    @property
+    def state(self) -> Snapshot:
+        """After the last row."""
+        return self._pipe.end()
+
+    def row(self, row: pa.RecordBatch) -> pa.RecordBatch:
+        """A row with the columns of the kernels."""
+        self._waiting.append(row)
+        return self._reader.read_next_batch()
+
+    def try_out(self) -> None:
+        """Two rows without values: what they compile need not be compiled when the first row comes."""
+        arrays = [pa.nulls(1, column.type) for column in self._schema]
+        at = self._schema.get_field_index("ts")
+        for second in range(2):
+            arrays[at] = pa.array([second * NANOSECONDS]).cast(self._schema.field(at).type)
+            self.row(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+
+
+def _taken(waiting: deque[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    while waiting:
+        yield waiting.popleft()
+
+
+class LiveModel:
+    """A model of one symbol, fed row by row. Not for several threads at once."""
+
+    def __init__(self, project: Project, model: Model, where: Partition, start: Start) -> None:
+        self._model = model
+        self._chain = model.chain or NO_KERNELS
+        self._where = where
+        self._place = start.place
+        self._broken = ""
+        self._compiler = Compiler(project)
+        self._one_feed = shares_feed(project, model)
+        self._connection = duckdb.connect(config={"threads": 1})
+        self._statements: dict[str, RowStatement] = {}
+        self._rows = self._raw(model.primary)
+        sees_trades = model.trades is not None and _covers(model.trades, where)
+        self._trades = self._raw(model.trades) if sees_trades and model.trades is not None else None
+        self._pass = self._open(start.state)
+
+    @property
+    def last(self) -> int | None:
+        """Time of the last row in ns since the epoch. Rows must not be earlier, trades must be later."""
+        return self._place.last
+
+    def trade(self, trade: Mapping[str, Any]) -> None:
+        """Take in a raw trade as the source's files have it. The next row that is not earlier sees it."""
+        self._check_whole()
+        if self._trades is None or self._model.trades is None:
+            raise UsageError(f"model '{self._model.name}' sees no trades of {self._where}")
+        time = self._trades.time(trade)
+        last = self._place.last
+        if last is not None and (time < last or (time == last and not self._one_feed)):
+            raise LateError(
+                f"{self._trades.what}: the trade of {_clock(time)} comes after the row of {_clock(last)},"
+                " which should have seen it. Leave it out: a run over the lake will count it"
+            )
+        date, seq = self._place.next(time)
+        rows = self._run(_TRADES, self._trades, trade, time, date, seq)
+        if self._pass.trades is not None and _dated(self._model.trades, date):
+            self._pass.trades.add(rows)
+
+    def update(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Take in a raw row as the source's files have it, and give the row that a run would publish.
+
+        NULL is ``None``; times are ns since the epoch.
+        """
+        self._check_whole()
+        time = self._rows.time(row)
+        if self._place.last is not None and time < self._place.last:
+            raise LateError(
+                f"{self._rows.what}: the row of {_clock(time)} comes after the row of {_clock(self._place.last)}."
+                " Leave it out: a run over the lake will sort it in"
+            )
+        date, seq = self._place.next(time)
+        if not _dated(self._model.primary, date):
+            raise RowError(f"{self._rows.what}: models.yaml leaves rows of {date} out (date_start, date_end)")
+        found = self._run(_ROWS, self._rows, row, time, date, seq)
+        try:
+            found = self._pass.row(found)
+        except BaseException as error:
+            # Some kernels have seen the row, others have not.
+            self._broken = f"its kernels stopped at the row of {_clock(time)}: {error}"
+            if isinstance(error, Exception):
+                raise self._lost() from error
+            raise
+        self._place = Place(time, date, seq + 1)
+        given = dict(zip(found.schema.names, map(_value, found.columns), strict=True))
+        return {name: given[name] for name in self._model.columns} or given
+
+    def state(self) -> bytes:
+        """What a run whose partition ends here would leave as its state file."""
+        self._check_whole()
+        return states.encode(self._pass.state, self._chain.identity)
+
+    def save(self, path: Path | str) -> None:
+        """Write a file from which ``open_model`` goes on, in the middle of a day too."""
+        self._check_whole()
+        resume.save(Path(path), self._model, self._where, Start(self._pass.state, self._place))
+
+    def close(self) -> None:
+        self._close_statements()
+        self._connection.close()
+
+    def __enter__(self) -> LiveModel:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _raw(self, entry: ModelInput) -> RawRows:
+        types = self._compiler.raw_columns(self._model, entry, Scan(("",), "table"))
+        return RawRows.of(f"model '{self._model.name}', input '{entry.name}'", types, self._connection)
+
+    def _select(self, table: str) -> str:
+        scans: dict[str, Scan | None] = {self._model.primary.name: Scan((_ROWS,), "table")}
+        if self._model.trades is not None:
+            scans[TRADES] = Scan((_TRADES,), "table")
+        scope = Scope(scans)
+        select = self._compiler.feed(self._model, scope)
+        if table == _TRADES:
+            select = self._compiler.trades(self._model, scope) or ""
+        return select
+
+    def _statement(self, table: str, rows: RawRows) -> RowStatement:
+        if table not in self._statements:
+            self._statements[table] = RowStatement(self._select(table), table, rows, self._connection)
+        return self._statements[table]
+
+    def _run(
+        self, table: str, rows: RawRows, row: Mapping[str, Any], time: int, date: dt.date, seq: int
+    ) -> pa.RecordBatch:
+        batch = rows.batch(row, **dict(self._where.values), date=date, seq=seq)
+        try:
+            return self._statement(table, rows).row(batch, time)
+        except BaseException:
+            self._close_statements()  # rows may be under way in them
+            raise
+
+    def _check_whole(self) -> None:
+        if self._broken:
+            raise self._lost()
+
+    def _lost(self) -> SqlgenError:
+        return SqlgenError(
+            f"model '{self._model.name}' at {self._where}: {self._broken}. Its state is lost: open it again from one"
+            " that was saved or published before"
+        )
+
+    def _open(self, state: Snapshot) -> _Pass:
+        """Plan the statements, compile the kernels, and check that all fit, on rows that leave no trace."""
+        schema = self._statement(_ROWS, self._rows).schema
+        if self._trades is not None:
+            self._statement(_TRADES, self._trades)
+        try:
+            _Pass(self._chain, Snapshot(self._chain.start(), _A_TRADE), schema, self._trades is not None).try_out()
+        except Exception as error:
+            raise SqlgenError(f"model '{self._model.name}' cannot run live: {error}") from error
+        return _Pass(self._chain, state, schema, self._trades is not None)
+
+    def _close_statements(self) -> None:
+        while self._statements:
+            self._statements.popitem()[1].close()
+
+
+def _refuse(project: Project, model: Model, where: Partition) -> None:
+    """Raise where a row of the model's table is not made of one row of its input, and of kernel states."""
+    others = [entry.name for entry in model.inputs[1:] if entry.name != TRADES or model.trades is None]
+    reason = ""
+    if model.primary.source is None:
+        reason = f"its first input is model '{model.primary.ref}', not a source"
+    elif others:
+        reason = f"it also reads {', '.join(others)}: only '{TRADES}' for kernels may stand beside the first input"
+    elif model.trades is model.primary:
+        reason = "its rows are its trades, and trades come before the rows of their time"
+    elif model.trades is not None and model.trades.source is None:
+        reason = f"its trades come from model '{model.trades.ref}', not from a source"
+    elif model.chain is not None and model.chain.replaces_rows:
+        reason = f"kernel {model.chain.kernels[0].name} gives other rows than it is given, later than these come"
+    elif model.header.kernels_over is not None:
+        reason = "its template works on what the kernels give"
+    elif model.lookback > 0:
+        reason = f"its SQL looks back {model.lookback:g} s into earlier rows. Only kernels (udfs) remember rows live"
+    elif left_out := _leaves_out(model):
+        reason = left_out
+    elif not _covers(model.primary, where):
+        reason = f"models.yaml leaves {where} out of its input '{model.primary.name}'"
+    elif Compiler(project).compile(model.name).edges:
+        reason = "its SQL treats the first or the last partition in another way"
+    if reason:
+        raise UsageError(f"model '{model.name}' cannot run live: {reason}")
+
+
+def _leaves_out(model: Model) -> str:
+    """Why not every row of the input has one in the table; empty where each has."""
+    if model.days_after:
+        return "its SQL looks ahead into later rows"
+    if model.config.filter is not None:
+        return "its filter drops rows. Test the rows that a model without it gives"
+    removed = [name for name, checks in model.checks if removing(checks)]
+    if removed:
+        return f"checks of {', '.join(removed)} leave rows out (on_fail drop or quarantine)"
+    return ""
+
+
+def _covers(entry: ModelInput, where: Partition) -> bool:
+    chosen = {"exchange": entry.spec.exchange, "symbol": entry.spec.symbol}
+    return all(values is None or where[key] in values for key, values in chosen.items())
+
+
+def _dated(entry: ModelInput, date: dt.date) -> bool:
+    start, end = entry.spec.date_start, entry.spec.date_end
+    return (start is None or start <= date) and (end is None or date <= end)
+
+
+def _value(column: pa.Array) -> Any:
+    value = column[0]
+    if isinstance(value, pa.TimestampScalar):
+        return (value if value.type.unit == "ns" else value.cast(pa.timestamp("ns", value.type.tz))).value
+    return value.as_py()
+
+
+def _clock(time: int) -> str:
+    return f"{np.datetime64(time, 'ns')}".replace("T", " ")

@@ -1,0 +1,149 @@
+"""Where a live feed starts: at nothing, after what is published, or after what a feed saved."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from sqlgen.compile.scope import Scan
+from sqlgen.errors import SqlgenError
+from sqlgen.lake.partitions import Partition
+from sqlgen.project.model import Model
+from sqlgen.published import states
+from sqlgen.published.manifest import Record
+from sqlgen.published.states import Snapshot, StateError
+from sqlgen.run.engine import Engine
+from sqlgen.templating.quoting import exact_path, literal
+from udfs.chain import Chain
+
+NO_KERNELS = Chain(())
+
+_DAY = 86_400_000_000_000
+_PLACE = "place in the feed"
+"""What a saved state holds beside the states of kernels."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a feed stands."""
+
+    last: int | None = None
+    """Time of the last row, ns since the epoch."""
+    date: dt.date | None = None
+    """Date of the last row."""
+    seq: int = 0
+    """Number of the next row of that date."""
+
+    def next(self, time: int) -> tuple[dt.date, int]:
+        """Date (UTC) and number of a row."""
+        date = dt.date(1970, 1, 1) + dt.timedelta(days=time // _DAY)
+        return date, self.seq if date == self.date else 0
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a feed starts from."""
+
+    state: Snapshot
+    place: Place = Place()
+
+
+def save(path: Path, model: Model, where: Partition, start: Start) -> None:
+    """Write a file that :func:`find` reads."""
+    place = start.place
+    date = place.date.toordinal() if place.date is not None else 0
+    numbers = np.array([place.last is not None, place.last or 0, date, place.seq], np.int64)
+    whose = np.frombuffer(where.path.encode(), np.uint8)
+    kernels = start.state.kernels | {_PLACE: {"numbers": numbers, "whose": whose}}
+    content = states.encode(Snapshot(kernels, start.state.trades), (model.chain or NO_KERNELS).identity)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def find(engine: Engine, model: Model, where: Partition, state: Path | str | None) -> Start:
+    """The start that ``state`` means, see :func:`sqlgen.live.model.open_model`."""
+    if state is None:
+        return Start(Snapshot((model.chain or NO_KERNELS).start()))
+    path = _newest(engine, model, where) if state == "last" else Path(state)
+    try:
+        return _published(engine, path, model, where) if path.is_dir() else _saved(path, model, where)
+    except OSError as error:
+        raise SqlgenError(f"the state {path} cannot be read ({error.strerror})") from None
+    except StateError as error:
+        raise SqlgenError(
+            f"the state in {path} cannot be used: {error}. Give another one, or run the model to build it anew"
+        ) from None
+
+
+def _newest(engine: Engine, model: Model, where: Partition) -> Path:
+    """Folder of the newest published partition with rows."""
+    root = engine.project.lake / model.output.path
+    found = [
+        unit for unit, record in engine.table(model.name).records.items() if record.rows and _belongs(record, where)
+    ]
+    if not found:
+        raise SqlgenError(
+            f"model '{model.name}' has published nothing for {where}, after which a feed could go on. Run it first,"
+            " or start a history with state=None"
+        )
+    return root / max(found).path
+
+
+def _published(engine: Engine, folder: Path, model: Model, where: Partition) -> Start:
+    root = engine.project.lake / model.output.path
+    table, unit = engine.table(model.name), Partition()
+    if folder.resolve() != root.resolve() and folder.resolve().is_relative_to(root.resolve()):
+        unit = Partition.from_path(folder.resolve().relative_to(root.resolve()).as_posix())
+    record = table.records.get(unit)
+    if record is None or unit not in table.present:
+        raise SqlgenError(f"{folder} holds no partition that sqlgen published")
+    if not _belongs(record, where):
+        raise SqlgenError(f"{folder} holds another symbol than {where}")
+    state = Snapshot({})
+    if model.chain is not None:
+        state = engine.states.read(model.name, unit, record.build, record.state, model.chain.identity)
+    files = tuple(exact_path(folder / name) for name in record.files)
+    rows = engine.compiler(()).published_select(model.name, Scan(files, types=record.types))
+    return Start(state, _place(rows, where) if files else Place())
+
+
+def _belongs(record: Record, where: Partition) -> bool:
+    unit = record.partition
+    return all(unit[key] == value for key, value in where.values if key in unit)
+
+
+def _place(rows: str, where: Partition) -> Place:
+    """After the rows of a SELECT; a column that the table leaves out is not known."""
+    table = f"(\n{rows}\n)"
+    with duckdb.connect() as connection:
+        names = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()}
+        ours = [f"{key} = {literal(value)}" for key, value in where.values if key in names]
+        columns = {"ts": "TIMESTAMP_NS", "date": "DATE", "seq": "BIGINT"}
+        last, date, seq = (name if name in names else f"CAST(NULL AS {kind})" for name, kind in columns.items())
+        query = f"""
+            SELECT max(epoch_ns({last})), max({date}), max_by({seq}, ({date}, {seq}))
+            FROM {table}
+            WHERE {" AND ".join(ours) or "TRUE"}
+        """
+        last_time, last_date, last_seq = connection.execute(query).fetchall()[0]
+    return Place(last_time, last_date, 0 if last_seq is None else last_seq + 1)
+
+
+def _saved(path: Path, model: Model, where: Partition) -> Start:
+    snapshot = states.decode(path.read_bytes(), (model.chain or NO_KERNELS).identity)
+    kernels = dict(snapshot.kernels)
+    place = kernels.pop(_PLACE, None)
+    if place is None:
+        return Start(snapshot)
+    whose = Partition.from_path(place["whose"].tobytes().decode())
+    if whose != where:
+        raise SqlgenError(f"{path} was saved for {whose}, not for {where}")
+    known, last, date, seq = place["numbers"].tolist()
+    day = dt.date.fromordinal(date) if date else None
+    return Start(Snapshot(kernels, snapshot.trades), Place(last if known else None, day, seq))

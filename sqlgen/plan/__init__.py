@@ -1,0 +1,1 @@
+"""Plans: which partitions are stale, why, and in what order they are built."""

@@ -1,0 +1,130 @@
+"""Things that a run was asked for and that are not there: each is an error, unless ``--allow-empty``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from sqlgen.errors import nearest
+from sqlgen.lake.partitions import Partition
+from sqlgen.lake.storage import SUFFIXES
+from sqlgen.plan.inventory import Inventory
+from sqlgen.plan.plan import Selection
+from sqlgen.sources.listing import SourceListing
+
+_SHOWN = 5
+_MEND = "Mend its path in models.yaml"
+
+
+def missing(inventory: Inventory, selection: Selection) -> Iterator[str]:
+    """Sources without files, values that no partition has, and models whose inputs were never built."""
+    if not selection.models and not selection.recent:
+        yield "no model is selected: models.yaml has none, or all of them are disabled"
+    for name, listing in inventory.listings.items():
+        if _is_empty(listing) and _is_needed(inventory, selection, name):
+            yield _no_files(inventory, name, listing)
+    yield from _parents(inventory, selection)
+    yield from _unmatched(inventory, selection)
+
+
+def passed_over(inventory: Inventory, selection: Selection) -> Iterator[str]:
+    """Notes on files that are not read, and on sources without files where that is no error."""
+    for name, listing in inventory.listings.items():
+        if not _is_empty(listing):
+            yield from (f"source '{name}': {_unread(listing)}",) if listing.unread else ()
+        elif not _is_needed(inventory, selection, name):
+            yield _no_files(inventory, name, listing).removesuffix(f" {_MEND}")
+
+
+def _is_empty(listing: SourceListing) -> bool:
+    return not listing.partitions and not listing.unplaced
+
+
+def _no_files(inventory: Inventory, name: str, listing: SourceListing) -> str:
+    """A word on a source without files, with what lies there instead."""
+    project = inventory.project
+    folder = project.lake / project.sources[name].path
+    if not listing.folder_exists:
+        return f"source '{name}': no folder {folder}.{_nearest_folder(folder)} {_MEND}"
+    if not listing.unread:
+        return f"source '{name}': no files in {folder}"
+    return f"source '{name}': no files in {folder} that it can read: {_unread(listing)}. It reads {', '.join(SUFFIXES)}"
+
+
+def _unread(listing: SourceListing) -> str:
+    """``"2 files with a suffix that is not read: a.json, b.json"``."""
+    names = sorted(listing.unread)
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return f"{len(names):,} file{'s' if len(names) > 1 else ''} with a suffix that is not read: {shown}"
+
+
+def _nearest_folder(folder: Path) -> str:
+    above = next(parent for parent in folder.parents if parent.is_dir())
+    wanted = folder.relative_to(above).parts[0]
+    found = difflib.get_close_matches(wanted, sorted(path.name for path in above.iterdir() if path.is_dir()), n=1)
+    return f" Did you mean '{above / found[0]}'?" if found else ""
+
+
+def _is_needed(inventory: Inventory, selection: Selection, source: str) -> bool:
+    """True for a source that a selected model cannot do without, and whose files did not go after processing."""
+    readers = [
+        name
+        for name in selection.models
+        for entry in inventory.project.models[name].inputs
+        if entry.ref == source and not entry.spec.optional
+    ]
+    processed = source in inventory.project.deleting and any(inventory.records.get(name) for name in readers)
+    return bool(readers) and not processed
+
+
+def _parents(inventory: Inventory, selection: Selection) -> Iterator[str]:
+    for name in selection.models:
+        for entry in inventory.project.models[name].inputs:
+            needed = entry.source is None and not entry.spec.optional and entry.ref not in selection.models
+            if needed and not inventory.versions.get(entry.ref):
+                yield (
+                    f"model '{name}' reads '{entry.ref}', of which nothing is published. Build it first:"
+                    f" sqlgen run --select +{name}"
+                )
+
+
+def _unmatched(inventory: Inventory, selection: Selection) -> Iterator[str]:
+    units = {
+        unit
+        for name in selection.models
+        for found in (
+            inventory.index(inventory.project.models[name], inventory.project.models[name].primary),
+            inventory.records.get(name, {}),
+        )
+        for unit in found
+    }
+    problems = [
+        *_values(units, "exchange", selection.exchanges),
+        *_values(units, "symbol", selection.symbols),
+        *_dates(units, selection),
+    ]
+    if units and not problems and not any(map(selection.covers, units)):
+        problems = [f"none of the {len(units):,} partition(s) has all that is selected, each of which some have"]
+    yield from problems
+
+
+def _values(units: Iterable[Partition], key: str, given: Iterable[str]) -> Iterator[str]:
+    known = sorted({unit[key] for unit in units if key in unit})
+    for value in given if known else ():
+        if value not in known:
+            shown = ", ".join(known[:_SHOWN]) + (f" and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else "")
+            yield f"no partition has {key} '{value}'.{nearest(value, known)} There are: {shown}"
+
+
+def _dates(units: Iterable[Partition], selection: Selection) -> Iterator[str]:
+    dates = sorted({date for unit in units if (date := unit.date) is not None})
+    covered = [
+        date
+        for date in dates
+        if (selection.start is None or selection.start <= date) and (selection.end is None or date <= selection.end)
+    ]
+    if dates and not covered:
+        since = f" from {selection.start}" if selection.start else ""
+        until = f" until {selection.end}" if selection.end else ""
+        yield f"no partition has a date{since}{until}. There are dates from {dates[0]} to {dates[-1]}"

@@ -1,0 +1,80 @@
+"""Why a published unit is out of date, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlgen.project.model import Model
+from sqlgen.published.manifest import Record
+
+Sources = Mapping[str, Sequence[Sequence[Any]]]
+"""Input name -> [path, size, mtime_ns] of its files."""
+PENDING = "pending "
+"""Start of a kernel state that a task of the same plan will give."""
+
+_WHEN = {
+    "": "",
+    "before": " (the day before)",
+    "skipped": " (days without rows of their own)",
+    "after": " (the day after)",
+}
+_EDGE_LOST = {"first": "an earlier partition has come", "open": "a later partition has come"}
+_EDGE_WON = {"first": "the earlier partitions are gone", "open": "the later partitions are gone"}
+
+
+def differences(model: Model, old: Record, want: Record, sources: Callable[[], Sources]) -> str:
+    """What differs between what is published and what would be; empty where nothing does.
+
+    ``sources`` gives the input files that the published data was made of, as far as they are known.
+    """
+    reasons = []
+    if old.options != want.options:
+        reasons.append("options changed")
+    elif old.kernels != want.kernels:
+        reasons.append("kernels changed")
+    elif old.checks != want.checks:
+        reasons.append("checks changed")
+    elif old.sql != want.sql:
+        reasons.append("SQL changed")
+    changed = [name for name in want.inputs | old.inputs if old.inputs.get(name) != want.inputs.get(name)]
+    reasons += [_input_reason(model, name, want, sources) for name in changed]
+    if old.sql == want.sql:
+        reasons += [reason for edge, reason in _EDGE_LOST.items() if edge in {*old.edges} - {*want.edges}]
+        reasons += [reason for edge, reason in _EDGE_WON.items() if edge in {*want.edges} - {*old.edges}]
+    if old.before != want.before:
+        reasons.append(_state_reason(want.before))
+    return "; ".join(reasons)
+
+
+def _state_reason(state: str) -> str:
+    if state.startswith(PENDING):
+        return "the kernel state before it may change"
+    return "the kernel state before it changed" if state else "there is no kernel state before it any more"
+
+
+def _input_reason(model: Model, name: str, want: Record, sources: Callable[[], Sources]) -> str:
+    told, _, what = name.partition(" ")
+    entry = next((entry for entry in model.inputs if entry.name == told), None)
+    if entry is None:
+        return f"input {name} is no longer there"
+    when = _WHEN[what]
+    if entry.source is None:
+        return f"{entry.ref} changed{when}"
+    old = sources() if not when else {}
+    if not old:
+        return f"files of {entry.ref} changed{when}"
+    return f"{entry.ref}: {file_changes(old.get(name, []), want.sources.get(name, []))}"
+
+
+def file_changes(old: Iterable[Sequence[object]], new: Iterable[Sequence[object]]) -> str:
+    """``"1 new file (late.parquet), 2 changed"``."""
+    before = {str(path): rest for path, *rest in old}
+    after = {str(path): rest for path, *rest in new}
+    kinds = {
+        "new": sorted(after.keys() - before.keys()),
+        "gone": sorted(before.keys() - after.keys()),
+        "changed": sorted(path for path in after.keys() & before.keys() if after[path] != before[path]),
+    }
+    parts = [f"{len(paths)} {kind} ({paths[0].rpartition('/')[2]})" for kind, paths in kinds.items() if paths]
+    return "files " + ", ".join(parts)

@@ -1,0 +1,1 @@
+"""models.yaml, checked and resolved: a frozen Project."""

@@ -1,0 +1,341 @@
+"""Checks of models.yaml that need more than one node of the file; they resolve its models on the way."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlgen.errors import Problem, TemplateError, nearest
+from sqlgen.lake.partitions import KEYS
+from sqlgen.lake.patterns import PathPattern
+from sqlgen.project import config as configuration
+from sqlgen.project.config import LONGEST_LOOKBACK, Config, Source
+from sqlgen.project.keys import fixed_keys
+from sqlgen.project.model import TRADES, Model, ModelInput, adapter_template, build_order
+from sqlgen.project.pathchecks import same_names, shared_folders, unreadable_lake
+from sqlgen.project.rowchecks import Check, twice, unknown
+from sqlgen.templating.templates import Header, Library
+from sqlgen.templating.yamlfile import Document, KeyPath
+from udfs.chain import Chain
+from udfs.options import Option
+from udfs.registry import KernelError, Registry, registry
+
+
+class Checker:
+    """Checks that need more than one node of the file; collects problems."""
+
+    def __init__(self, config: Config, document: Document, library: Library, kernels: Path) -> None:
+        self.config = config
+        self.document = document
+        self.library = library
+        self.kernels = kernels if kernels.is_dir() else None
+        self.problems: list[Problem] = []
+        self.sources: dict[str, dict[str, Any]] = {}
+        """Source name -> the options that it gives its adapter."""
+
+    def add(self, keys: KeyPath, message: str) -> None:
+        self.problems.append(self.document.problem(keys, message))
+
+    def source(self, name: str, spec: Source) -> None:
+        """The adapter of a source, its options, and where its keys come from."""
+        at: KeyPath = ("sources", name)
+        header = self._header(adapter_template(spec.adapter), (*at, "adapter"))
+        twice = sorted(fixed_keys(spec).keys() & set(PathPattern(spec.pattern).keys))
+        for key in twice:
+            self.add((*at, key), f"'pattern' gives {{{key}}} too. Leave one of them out")
+        if header is not None:
+            whose = f"Adapter '{spec.adapter}'"
+            self.sources[name] = {
+                option: self._option((*at, "options", option), option, value, header.options, whose)
+                for option, value in spec.options.items()
+            }
+
+    def _option(self, at: KeyPath, name: str, value: Any, declared: Mapping[str, Option], whose: str) -> Any:
+        """An option's value in its type; a problem where it has none such, or not this one."""
+        if name not in declared:
+            known = ", ".join(sorted(declared)) or "none"
+            self.add(at, f"unknown option.{nearest(name, declared)} {whose} has: {known}")
+            return None
+        try:
+            return declared[name].check(value)
+        except ValueError as error:
+            self.add(at, str(error))
+            return None
+
+    def model(self, name: str, spec: configuration.Model) -> Model | None:
+        before = len(self.problems)
+        at: KeyPath = ("models", name)
+        header = self._header(spec.sql, (*at, "sql"))
+        kernels = self._kernels(at, spec, header)
+        inputs = self._inputs(at, spec, header, kernels)
+        self._references(at, spec)
+        self._output(at, spec)
+        kept = dict.fromkeys((*spec.columns, *spec.output.partition_by)) if spec.columns else ()
+        self.rows((*at, "checks"), spec.checks, tuple(kept))
+        if header is None or len(self.problems) > before:
+            return None
+        options, told, adapter_options = self._options(at, spec, header, inputs, kernels)
+        chain = self._chain(at, spec, options) if len(self.problems) == before else None
+        if len(self.problems) > before:
+            return None
+        lookback = spec.lookback
+        if lookback is None:
+            lookback = self._seconds(at, spec, "lookback", self.library.lookback, options)
+        lookahead = self._seconds(at, spec, "lookahead", self.library.lookahead, options)
+        model = Model(name, spec, header, options, told, adapter_options, lookback, lookahead, inputs, chain)
+        self._mode(at, model)
+        return model
+
+    def _registry(self) -> Registry:
+        return registry(self.kernels)
+
+    def _kernels(self, at: KeyPath, spec: configuration.Model, header: Header | None) -> Chain | None:
+        """The kernels with the defaults of their options: enough to know which they are and what they read."""
+        if header and header.kernels_over and not spec.udfs:
+            self.add((*at, "udfs"), f"missing. Template '{spec.sql}' works on what a kernel gives")
+        if not spec.udfs:
+            return None
+        try:
+            known = self._registry()
+            for name in spec.udfs:
+                if name not in known:
+                    self.add(
+                        (*at, "udfs"),
+                        f"unknown kernel '{name}'.{nearest(name, known)} Known: {', '.join(sorted(known))}",
+                    )
+            return Chain.of((name for name in spec.udfs if name in known), {}, known)
+        except KernelError as error:
+            self.add((*at, "udfs"), str(error))
+            return None
+
+    def _chain(self, at: KeyPath, spec: configuration.Model, options: Mapping[str, Any]) -> Chain | None:
+        """The kernels with the options of the model."""
+        if not spec.udfs:
+            return None
+        try:
+            chain = Chain.of(spec.udfs, options, self._registry())
+        except KernelError as error:
+            self.add((*at, "udfs"), str(error))
+            return None
+        except ValueError as error:
+            self.add((*at, "options"), str(error))
+            return None
+        keys = spec.output.partition_by
+        if keys[:2] != KEYS[:2]:
+            self.add(
+                (*at, "output", "partition_by"),
+                f"found {', '.join(keys) or 'nothing'}: kernels see one symbol at a time, so that"
+                f" {KEYS[0]}, {KEYS[1]} come first",
+            )
+        if spec.output.mode != "overwrite":
+            self.add((*at, "output", "mode"), f"found {spec.output.mode}: with kernels only overwrite is possible")
+        if chain.reads_trades and TRADES not in spec.inputs:
+            needy = ", ".join(kernel.name for kernel in chain.kernels if kernel.reads_trades)
+            self.add((*at, "inputs"), f"kernel {needy} reads trades. Add {TRADES}: SOURCE (it may be optional)")
+        return chain
+
+    def _header(self, template: str, keys: KeyPath) -> Header | None:
+        try:
+            return self.library.header(template)
+        except TemplateError as error:
+            self.add(keys, str(error))
+            return None
+
+    def _adapter(self, source: Source) -> Header:
+        try:
+            return self.library.header(adapter_template(source.adapter))
+        except TemplateError:
+            return Header()  # told with the source
+
+    def _seconds(
+        self,
+        at: KeyPath,
+        spec: configuration.Model,
+        name: str,
+        of: Callable[[str, Mapping[str, Any]], float],
+        options: Mapping[str, Any],
+    ) -> float:
+        try:
+            seconds = of(spec.sql, options)
+        except Exception as error:  # any failure of the header's expression is the template author's to mend
+            self.add((*at, "sql"), f"template '{spec.sql}': {name} in its header fails: {error}")
+            return 0.0
+        if not 0 <= seconds <= LONGEST_LOOKBACK:
+            limit = f"0 to {LONGEST_LOOKBACK:,} are possible"
+            verb = {"lookback": "looks back", "lookahead": "looks ahead"}[name]
+            self.add((*at, "options"), f"with these options it {verb} {seconds:g} s; {limit}")
+            return 0.0
+        return seconds
+
+    def _inputs(
+        self, at: KeyPath, spec: configuration.Model, header: Header | None, kernels: Chain | None
+    ) -> tuple[ModelInput, ...]:
+        known = [*self.config.sources, *self.config.models]
+        extra = {TRADES} if kernels is not None and kernels.reads_trades else set()
+        for name in header.inputs if header else ():
+            if name not in spec.inputs:
+                self.add((*at, "inputs"), f"template '{spec.sql}' needs input '{name}'. Add {name}: SOURCE_OR_MODEL")
+        resolved = []
+        for name, entry in spec.inputs.items():
+            keys = (*at, "inputs", name)
+            if header and header.inputs and name not in {*header.inputs, *extra}:
+                names = ", ".join((*header.inputs, *extra))
+                self.add(
+                    keys, f"template '{spec.sql}' has no such input.{nearest(name, header.inputs)} It has: {names}"
+                )
+            if entry.ref not in known:
+                self.add(
+                    keys, f"unknown source or model '{entry.ref}'.{nearest(entry.ref, known)} Known: {', '.join(known)}"
+                )
+            elif entry.date_start and entry.date_end and entry.date_end < entry.date_start:
+                self.add(keys, f"date_end {entry.date_end} is before date_start {entry.date_start}")
+            resolved.append(ModelInput(name, entry, self.config.sources.get(entry.ref)))
+        if spec.inputs and next(iter(spec.inputs.values())).optional:
+            first = next(iter(spec.inputs))
+            self.add((*at, "inputs", first), "the first input sets the partitions and cannot be optional")
+        return tuple(resolved)
+
+    def _references(self, at: KeyPath, spec: configuration.Model) -> None:
+        for name in spec.depends_on:
+            if name not in self.config.models:
+                known = ", ".join(self.config.models)
+                self.add(
+                    (*at, "depends_on"), f"unknown model '{name}'.{nearest(name, self.config.models)} Known: {known}"
+                )
+
+    def _output(self, at: KeyPath, spec: configuration.Model) -> None:
+        keys = spec.output.partition_by
+        unit = [key for key in keys if key in KEYS]
+        at_partition: KeyPath = (*at, "output", "partition_by")
+        if len(set(keys)) != len(keys):
+            self.add(at_partition, f"a column stands twice: {', '.join(keys)}")
+        if list(keys[: len(unit)]) != unit or unit != [key for key in KEYS if key in unit]:
+            self.add(at_partition, f"found {', '.join(keys)}: {', '.join(KEYS)} come first and in this order")
+        if spec.columns and not set(spec.columns) - set(keys):
+            self.add((*at, "columns"), f"found {', '.join(spec.columns)}: paths hold these; name one that files hold")
+        if spec.output.mode == "merge" and not (spec.output.key and spec.output.order_by):
+            self.add((*at, "output"), "mode merge needs key (what identifies a row) and order_by (the newest row wins)")
+        if spec.output.mode != "merge" and spec.output.key:
+            self.add((*at, "output", "key"), f"only mode merge has a key; the mode is {spec.output.mode}")
+
+    def _options(
+        self,
+        at: KeyPath,
+        spec: configuration.Model,
+        header: Header,
+        inputs: tuple[ModelInput, ...],
+        kernels: Chain | None,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]:
+        """All options, those of them that say what the model is, and those of each adapter."""
+        adapters = {}
+        for entry in inputs:
+            if entry.source is not None:
+                adapters[entry.name] = self._adapter(entry.source)
+        # A template may have a default of its own for an option that its kernels have too.
+        of_kernels = (kernel.options for kernel in (kernels.kernels if kernels else ()))
+        own = {name: option for options in of_kernels for name, option in options.items()} | header.options
+        declared = own | {name: option for adapter in adapters.values() for name, option in adapter.options.items()}
+        given: dict[str, Any] = {}
+        whose = f"Template '{spec.sql}'" + (f" with kernels {', '.join(spec.udfs)}" if spec.udfs else "")
+        for name, value in spec.options.items():
+            if name not in declared and not (header.options or header.inputs):
+                given[name] = value
+            else:
+                given[name] = self._option((*at, "options", name), name, value, declared, whose)
+        options = {name: option.default for name, option in own.items()} | given
+        of_source = {entry.name: self.sources.get(entry.ref, {}) for entry in inputs}
+        resolved = {
+            name: {
+                key: options[key] if key in options else of_source[name].get(key, option.default)
+                for key, option in adapter.options.items()
+            }
+            for name, adapter in adapters.items()
+        }
+        quiet = {name for name, option in own.items() if option.quiet and options[name] == option.default}
+        told = {name: value for name, value in options.items() if name not in quiet}
+        return options, told, resolved
+
+    def _mode(self, at: KeyPath, model: Model) -> None:
+        if model.output.mode != "append":
+            return
+        if model.lookback > 0:
+            self.add(
+                (*at, "output", "mode"),
+                f"append adds file by file and cannot look back {model.lookback:g} s. Use overwrite",
+            )
+        elif model.days_after:
+            self.add(
+                (*at, "output", "mode"),
+                f"append adds file by file, and template '{model.config.sql}' reads those of the next date too."
+                " Use overwrite",
+            )
+        for entry in model.inputs:
+            if entry.source is None:
+                self.add(
+                    (*at, "output", "mode"),
+                    f"append needs sources; input '{entry.name}' is a model, whose files are replaced",
+                )
+        if len(model.inputs) > 1:
+            self.add((*at, "output", "mode"), "append takes one input: each of its files contributes once")
+
+    def rows(self, at: KeyPath, checks: Sequence[Check], columns: Sequence[str] = ()) -> None:
+        """Checks of rows: each has a title of its own, and names columns that the rows have, where they are known."""
+        for title in twice(checks):
+            self.add(at, f"two checks are called '{title}'. Give them a name each")
+        for number, check in enumerate(checks):
+            for problem in unknown(check, columns) if columns else ():
+                self.add((*at, number), f"{check.title}: {problem} The model keeps: {', '.join(columns)}")
+
+    def paths(self) -> None:
+        """No source or model has the name, or lies in the folder, of another."""
+        lake = self.document.path.parent / self.config.lake
+        for at, message in (*unreadable_lake(lake), *same_names(self.config), *shared_folders(self.config, lake)):
+            self.add(at, message)
+
+    def deletions(self, models: Mapping[str, Model]) -> None:
+        """Deleting inputs is safe only where nothing will ever want to read them again."""
+        doomed = {
+            other
+            for model in models.values()
+            if model.config.delete_after_processing
+            for entry in model.inputs
+            if entry.source is not None
+            for other, source in self.config.sources.items()
+            if (source.path, source.pattern) == (entry.source.path, entry.source.pattern)
+        }
+        for model in models.values():
+            for entry in model.inputs:
+                if entry.ref in doomed and (model.output.mode == "overwrite" or model.days_before or model.days_after):
+                    self.add(
+                        ("models", model.name, "output"),
+                        f"files of '{entry.ref}' are deleted after processing, but this model"
+                        " rebuilds partitions from them. Use mode append or merge, without lookback",
+                    )
+                elif entry.ref in doomed and model.output.mode == "merge" and model.quarantines:
+                    self.add(
+                        ("models", model.name, "output", "mode"),
+                        f"files of '{entry.ref}' are deleted after processing, and the next merge would lose the rows"
+                        " that its checks quarantined from them. Use mode append, or another on_fail",
+                    )
+
+    def unit_keys(self, models: Mapping[str, Model]) -> None:
+        """The first input must tell the partitions of its model apart."""
+        for model in models.values():
+            upstream = models.get(model.primary.ref)
+            missing = [key for key in model.unit_keys if upstream is not None and key not in upstream.unit_keys]
+            if upstream is not None and missing:
+                self.add(
+                    ("models", model.name, "output", "partition_by"),
+                    f"'{upstream.name}', its first input, is not partitioned by {', '.join(missing)}. Leave that out"
+                    f" here, or add it to the partition_by of '{upstream.name}'",
+                )
+
+    def cycles(self, models: Mapping[str, Model]) -> None:
+        """No model may need itself, not even through others."""
+        try:
+            build_order(models)
+        except graphlib.CycleError as error:
+            cycle = error.args[1]
+            self.add(("models", cycle[0]), f"models need each other: {' -> '.join(reversed(cycle))}. Break the circle")

@@ -1,0 +1,308 @@
+"""models.yaml as frozen pydantic models: the shape, the defaults, and errors with file and line."""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from sqlgen.errors import ConfigError, Problem, nearest
+from sqlgen.lake.patterns import PathPattern
+from sqlgen.project.nodes import Names, Node
+from sqlgen.project.rowchecks import Check
+from sqlgen.templating import yamlfile
+from sqlgen.templating.yamlfile import Document, KeyPath
+
+LONGEST_LOOKBACK = 10 * 366 * 86_400
+"""In seconds."""
+Compression = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "uncompressed"]
+
+
+def _cron(value: str) -> str:
+    from croniter import croniter
+
+    if not croniter.is_valid(value):
+        raise ValueError("not a cron expression; an example: '*/15 * * * *' (every 15 minutes)")
+    return value
+
+
+def _local(value: str) -> str:
+    if "://" in value:
+        raise ValueError("object stores are not supported yet; give a local path")
+    if value.startswith("~") or "\\" in value:
+        raise ValueError(
+            "DuckDB reads ~ at the beginning, and a backslash, in its own way. Write the path out: ${HOME}/x"
+        )
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", value):
+        raise ValueError(
+            "a name is made of letters, digits and _, begins with no digit, and has at most 100 characters:"
+            " files and views are called by it"
+        )
+    return value
+
+
+def _relative(value: str) -> str:
+    if any(part in ("", ".", "..") for part in value.split("/")):
+        raise ValueError(
+            "must be a plain path under the lake, like processed/trades: no leading or double /, no . or .."
+        )
+    return value
+
+
+def _pattern(value: str) -> str:
+    PathPattern(value)
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+_SHOWN = 200
+"""Characters that are told of a value."""
+Folder = Annotated[str, AfterValidator(_relative)]
+
+
+class Output(Node):
+    """Where and how a model is published."""
+
+    path: Folder = Field(description="Folder of the table, under the lake")
+    format: Literal["parquet"] = Field("parquet", description="File format")
+    compression: Compression = Field("zstd", description="Parquet compression")
+    compression_level: int | None = Field(3, ge=1, le=22, description="Level, for zstd")
+    partition_by: tuple[str, ...] = Field(("exchange", "symbol", "date"), description="Hive partition columns")
+    mode: Literal["overwrite", "append", "merge"] = Field("overwrite", description="What a new build does to old rows")
+    key: Names = Field((), description="merge: the columns that identify a row")
+    order_by: Names = Field((), description="merge: the newest row by these columns wins; otherwise: order in a file")
+    row_group_size: int | None = Field(None, ge=2048, description="Rows in a Parquet row group")
+
+
+class Source(Node):
+    """Raw files and the adapter that reads them."""
+
+    path: Folder = Field(description="Folder of the files, under the lake")
+    adapter: str = Field(description="Template under transforms_sql/sources, without .sql.j2")
+    format: Literal["auto", "parquet", "ndjson", "csv", "dbn"] = Field(
+        "auto", description="File format; auto goes by the names"
+    )
+    pattern: Annotated[str, AfterValidator(_pattern)] = Field(
+        "", description="Paths below the folder, with {exchange}, {symbol}, {date} ...; default: hive folders"
+    )
+    exchange: str | None = Field(None, min_length=1, description="Exchange of all rows, where nothing else says it")
+    symbol: str | None = Field(None, min_length=1, description="Symbol of all rows, where nothing else says it")
+    options: dict[str, Any] = Field({}, description="Options of the adapter; those of a model come first")
+    side_is: Literal["auto", "taker", "maker"] = Field(
+        "auto", description="Whose side the rows of trades name; auto: the adapter knows"
+    )
+    captured_levels: Annotated[int, Field(ge=1)] | Literal["all"] | None = Field(
+        None, description="Levels per side that the feed sends at most, or all; default: what the adapter says"
+    )
+    description: str = Field("", description="One line for people")
+    checks: tuple[Check, ...] = Field((), description="What its canonical rows must be like")
+    unreadable: Literal["quarantine", "drop", "fail"] = Field(
+        "quarantine",
+        description="What becomes of lines that cannot be read and of rows without a time near their date",
+    )
+    negative_prices: bool = Field(
+        False, description="Prices at or below zero count: spreads, power; otherwise they are left out, and counted"
+    )
+    date_tolerance: float | None = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="Days that a row's time may lie before or after the date its path names; null: any number",
+    )
+
+
+class Input(Node):
+    """One input of a model: a source or another model, or a part of it."""
+
+    ref: str = Field(description="Name of a source or a model")
+    optional: bool = Field(False, description="Build partitions where this input has no files")
+    exchange: Names | None = Field(None, description="Only these exchanges")
+    symbol: Names | None = Field(None, description="Only these symbols")
+    date_start: dt.date | None = Field(None, description="From this date on")
+    date_end: dt.date | None = Field(None, description="Up to this date, inclusive")
+
+
+def _as_input(value: Any) -> Any:
+    return {"ref": value} if isinstance(value, str) else value
+
+
+class Model(Node):
+    """One template, one output table."""
+
+    description: str = Field("", description="One line for people")
+    sql: str = Field(description="Template under transforms_sql")
+    inputs: dict[str, Annotated[Input, BeforeValidator(_as_input, json_schema_input_type=str | Input)]] = Field(
+        min_length=1, description="Name in the template -> source or model; the first one sets the partitions"
+    )
+    output: Output = Field(description="Where and how the table is published")
+    udfs: Names = Field((), description="Kernels that add columns, from udfs/; those whose columns they need come too")
+    options: dict[str, Any] = Field(
+        {}, description="Options of the template, its adapters and its kernels, which declare them"
+    )
+    depends_on: Names = Field((), description="More models that must be built first")
+    lookback: float | None = Field(
+        None,
+        ge=0,
+        le=LONGEST_LOOKBACK,
+        description="Seconds of earlier rows that are read and not emitted; default: what the template needs",
+    )
+    columns: Names = Field((), description="Keep only these columns of the result")
+    filter: str | None = Field(None, min_length=1, description="SQL predicate over the result")
+    checks: tuple[Check, ...] = Field((), description="What the rows of the result must be like")
+    batch_size: int | None = Field(
+        None, ge=2048, description="Rows that are processed and written together (row group size where none is given)"
+    )
+    checkpoint_enabled: bool = Field(True, description="false: build every partition at every run")
+    delete_after_processing: bool = Field(
+        False, description="Delete source files once every model that reads them has published"
+    )
+    tags: Names = Field((), description="For --select tag:x")
+    schedule: Annotated[str, AfterValidator(_cron)] | None = Field(None, description="Cron expression, for run --due")
+    enabled: bool = Field(True, description="false: not run")
+
+
+class OutputDefaults(Node):
+    """Defaults for every model's output."""
+
+    format: Any = Field(None, description="See Output.format")
+    compression: Any = Field(None, description="See Output.compression")
+    compression_level: Any = Field(None, description="See Output.compression_level")
+    partition_by: Any = Field(None, description="See Output.partition_by")
+    mode: Any = Field(None, description="See Output.mode")
+    row_group_size: Any = Field(None, description="See Output.row_group_size")
+
+
+class Defaults(Node):
+    """Values for all models that do not give their own."""
+
+    output: OutputDefaults = Field(OutputDefaults(), description="Defaults for outputs")
+
+
+class Config(Node):
+    """The whole of models.yaml."""
+
+    version: Literal[1] = Field(description="Version of this file's format")
+    lake: Annotated[str, AfterValidator(_local)] = Field(description="Root of the data; relative to this file")
+    state: Annotated[str, AfterValidator(_local)] = Field(
+        ".sqlgen", description="Manifests, locks, run reports; relative to the lake"
+    )
+    defaults: Defaults = Field(Defaults(), description="Defaults")
+    sources: dict[Name, Source] = Field({}, description="Raw data")
+    models: dict[Name, Model] = Field({}, description="Tables to build")
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Config, Document]:
+    """Read and validate models.yaml; :class:`ConfigError` with every problem found."""
+    document = yamlfile.load(path, environ)
+    if not isinstance(document.data, dict):
+        raise ConfigError([Problem(str(path), "", "must be a mapping with version, lake, sources and models")])
+    data = _with_defaults(document.data)
+    problems = list(document.problems)
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        told = {(problem.where, problem.path) for problem in problems}
+        found = [_problem(document, details) for details in error.errors()]
+        problems += [problem for problem in found if (problem.where, problem.path) not in told]
+    if problems:
+        raise ConfigError(sorted(dict.fromkeys(problems), key=lambda problem: _line(problem.where)))
+    return config, document
+
+
+def _line(where: str) -> int:
+    return int(where.rpartition(":")[2]) if where.rpartition(":")[2].isdigit() else 0
+
+
+def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """Fill each model's output with ``defaults.output`` where it says nothing itself."""
+    defaults = data.get("defaults")
+    common = defaults.get("output") if isinstance(defaults, dict) else None
+    models = data.get("models")
+    if not isinstance(common, dict) or not isinstance(models, dict):
+        return data
+    known = {name: value for name, value in common.items() if name in OutputDefaults.model_fields}
+    filled = {}
+    for name, model in models.items():
+        output = model.get("output") if isinstance(model, dict) else None
+        filled[name] = model | {"output": known | output} if isinstance(output, dict) else model
+    return data | {"models": filled}
+
+
+def _problem(document: Document, details: ErrorDetails) -> Problem:
+    keys = _yaml_keys(details["loc"], document)
+    if keys not in document.lines and len(keys) == 4 and keys[2] == "output" and details["type"] != "missing":
+        keys = ("defaults", "output", keys[3])
+    return document.problem(keys, _message(details, keys))
+
+
+def _yaml_keys(location: tuple[int | str, ...], document: Document) -> KeyPath:
+    """The location without pydantic's own steps (the union branch, the validator's name)."""
+    keys: KeyPath = ()
+    for key in location:
+        if (*keys, key) in document.lines or not (isinstance(key, str) and ("[" in key or key == "none")):
+            keys = (*keys, key)
+    return keys
+
+
+def _message(details: ErrorDetails, keys: KeyPath) -> str:
+    match details["type"]:
+        case "extra_forbidden":
+            allowed = sorted(_fields_at(keys[:-1]))
+            return f"unknown key.{nearest(str(keys[-1]), allowed)} Allowed: {', '.join(allowed)}"
+        case "missing":
+            return f"missing. It is needed: {_description(keys)}"
+        case "literal_error":
+            expected = details["ctx"]["expected"]
+            found = details["input"]
+            known = [part.strip("' ") for part in expected.replace(" or ", ",").split(",")]
+            return f"found {found!r:.{_SHOWN}}, allowed: {expected}.{nearest(f'{found!s:.{_SHOWN}}', known)}"
+        case "value_error":
+            return f"found {details['input']!r:.{_SHOWN}}: {details['ctx']['error']}"
+        case _:
+            description = _description(keys)
+            scalar = details["type"] == "string_type" and isinstance(details["input"], bool | int | float | dt.date)
+            return (
+                f"found {details['input']!r:.{_SHOWN}}: {details['msg']}"
+                + (f" ({description})" if description else "")
+                + (". Write it in quotes" if scalar else "")
+            )
+
+
+def _models_of(annotation: Any) -> Iterator[type[Node]]:
+    if inspect.isclass(annotation) and not typing.get_args(annotation) and issubclass(annotation, Node):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models_of(argument)
+
+
+def _node_at(keys: KeyPath) -> type[Node] | None:
+    node: type[Node] | None = Config
+    for key in keys:
+        if node is None:
+            return None
+        if str(key) in node.model_fields:
+            annotation = node.model_fields[str(key)].annotation
+            node = next(_models_of(annotation), None)
+    return node
+
+
+def _fields_at(keys: KeyPath) -> list[str]:
+    node = _node_at(keys)
+    return list(node.model_fields) if node is not None else []
+
+
+def _description(keys: KeyPath) -> str:
+    node = _node_at(keys[:-1])
+    known = node.model_fields.get(str(keys[-1])) if node is not None and keys else None
+    return (known.description or "") if known is not None else ""

@@ -1,0 +1,146 @@
+"""A model with its options resolved: what the compiler and the planner need to know of it."""
+
+from __future__ import annotations
+
+import graphlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlgen.lake.partitions import KEYS
+from sqlgen.project import config as configuration
+from sqlgen.project.config import Input, Output, Source
+from sqlgen.project.rowchecks import Check
+from sqlgen.templating.templates import TEMPLATE_SUFFIX, Header
+from udfs.chain import Chain
+
+TRADES = "trades"
+"""Name of the input whose rows kernels see as trades."""
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One input of a model, resolved: a source or another model."""
+
+    name: str
+    spec: Input
+    source: Source | None
+
+    @property
+    def ref(self) -> str:
+        return self.spec.ref
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with everything that the compiler and the planner need to know of it."""
+
+    name: str
+    config: configuration.Model
+    header: Header
+    options: Mapping[str, Any]
+    told_options: Mapping[str, Any]
+    """The same without quiet ones that have their default: those that say what the model is."""
+    adapter_options: Mapping[str, Mapping[str, Any]]
+    """Input name -> options of its adapter."""
+    lookback: float
+    lookahead: float
+    inputs: tuple[ModelInput, ...]
+    chain: Chain | None = None
+    """The kernels, if there are any."""
+
+    @property
+    def trades(self) -> ModelInput | None:
+        """The input that kernels see as trades beside the rows."""
+        reads = self.chain is not None and self.chain.reads_trades
+        return next((entry for entry in self.inputs if entry.name == TRADES), None) if reads else None
+
+    @property
+    def output(self) -> Output:
+        return self.config.output
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the result that are kept; none where all are. The paths hold the partition columns anyway."""
+        chosen = self.config.columns
+        return (*(key for key in self.output.partition_by if key not in chosen), *chosen) if chosen else ()
+
+    @property
+    def unit_keys(self) -> tuple[str, ...]:
+        """Keys of the partitions that are rebuilt as one."""
+        return tuple(key for key in self.output.partition_by if key in KEYS)
+
+    @property
+    def inner_keys(self) -> tuple[str, ...]:
+        """Partition columns below a unit."""
+        return tuple(key for key in self.output.partition_by if key not in KEYS)
+
+    @property
+    def checks(self) -> list[tuple[str, tuple[Check, ...]]]:
+        """Each source, and the model itself, with what is checked of its rows; without those that check nothing."""
+        found = {entry.ref: entry.source.checks for entry in self.inputs if entry.source is not None}
+        return [(name, checks) for name, checks in (*found.items(), (self.name, self.config.checks)) if checks]
+
+    @property
+    def quarantines(self) -> bool:
+        """Whether a check may send rows to the quarantine."""
+        return any(check.on_fail == "quarantine" for _, checks in self.checks for check in checks)
+
+    @property
+    def quarantine(self) -> str:
+        """Folder of the rows that checks quarantine, under the lake: beside the table, outside of its globs."""
+        return quarantine_of(self.output.path)
+
+    @property
+    def days_before(self) -> int:
+        """Earlier dates whose partitions are read beside a partition's own."""
+        return math.ceil((self.lookback + self._filed_beside) / SECONDS_A_DAY)
+
+    @property
+    def days_after(self) -> int:
+        """Later dates whose partitions are read beside a partition's own."""
+        return math.ceil((self.lookahead + self._filed_beside) / SECONDS_A_DAY)
+
+    @property
+    def reach(self) -> tuple[float, ...]:
+        """Seconds of earlier rows and, if there are any, seconds and dates of later ones: part of what a model is."""
+        return (self.lookback, self.lookahead, self.days_after) if self.days_after else (self.lookback,)
+
+    @property
+    def _filed_beside(self) -> int:
+        """Seconds by which rows may be filed too early or too late."""
+        return HALF_A_DAY if self.header.own_dates else 0
+
+    @property
+    def description(self) -> str:
+        return self.config.description or self.header.description
+
+    @property
+    def primary(self) -> ModelInput:
+        """The input whose partitions are the model's partitions."""
+        return self.inputs[0]
+
+
+SECONDS_A_DAY = 86_400
+HALF_A_DAY = 43_200
+
+
+def upstream(model: Model) -> set[str]:
+    """Models that must be built before ``model``."""
+    return {entry.ref for entry in model.inputs if entry.source is None} | set(model.config.depends_on)
+
+
+def build_order(models: Mapping[str, Model]) -> tuple[str, ...]:
+    """All models, each after those that it needs; :class:`graphlib.CycleError` where they need each other."""
+    return tuple(graphlib.TopologicalSorter({name: sorted(upstream(models[name])) for name in models}).static_order())
+
+
+def quarantine_of(path: str) -> str:
+    """Folder of the quarantined rows of the table in ``path``."""
+    return f"{path}_quarantine"
+
+
+def adapter_template(adapter: str) -> str:
+    """Template of a source's adapter."""
+    return f"sources/{adapter}{TEMPLATE_SUFFIX}"

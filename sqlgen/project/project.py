@@ -1,0 +1,92 @@
+"""A loaded project: sources, models with their resolved options, their graph and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sqlgen.errors import ConfigError
+from sqlgen.project import config as configuration
+from sqlgen.project.checks import Checker
+from sqlgen.project.config import Config, Source
+from sqlgen.project.model import Model, build_order, upstream
+from sqlgen.project.pathchecks import overlap
+from sqlgen.templating.templates import Library
+from sqlgen.templating.yamlfile import Document
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything that models.yaml says, checked."""
+
+    path: Path
+    config: Config
+    library: Library
+    models: Mapping[str, Model]
+    document: Document
+    """The file, for messages with its lines."""
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    @cached_property
+    def lake(self) -> Path:
+        return self.folder / self.config.lake
+
+    @cached_property
+    def state(self) -> Path:
+        return self.lake / self.config.state
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        return self.config.sources
+
+    @cached_property
+    def deleting(self) -> frozenset[str]:
+        """Sources whose files are deleted after processing, as theirs or as those of a source that shares a folder."""
+        doomed = {
+            entry.source.path
+            for model in self.models.values()
+            if model.config.delete_after_processing
+            for entry in model.inputs
+            if entry.source is not None
+        }
+        shared = (
+            name
+            for name, source in self.sources.items()
+            if any(overlap(source.path, path, self.lake) for path in doomed)
+        )
+        return frozenset(shared)
+
+    def upstream(self, name: str) -> set[str]:
+        """Models that must be built before ``name``."""
+        return upstream(self.models[name])
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """All models, each after those that it needs."""
+        return build_order(self.models)
+
+
+def load(path: Path) -> Project:
+    """Load and check a project; :class:`ConfigError` with every problem at once."""
+    path = path.resolve()
+    config, document = configuration.load(path)
+    own = path.parent / "transforms_sql"
+    checker = Checker(config, document, Library(own if own.is_dir() else None), path.parent / "udfs")
+    for name, source in config.sources.items():
+        checker.source(name, source)
+    models = {name: model for name, spec in config.models.items() if (model := checker.model(name, spec)) is not None}
+    for name, source in config.sources.items():
+        checker.rows(("sources", name, "checks"), source.checks)
+    checker.paths()
+    checker.deletions(models)
+    checker.unit_keys(models)
+    if not checker.problems:
+        checker.cycles(models)
+    if checker.problems:
+        raise ConfigError(checker.problems)
+    return Project(path, config, checker.library, models, document)

@@ -1,0 +1,201 @@
+"""Checks of rows: what models.yaml says of them, and what their SQL is made of. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from sqlgen.errors import TaskError, nearest
+from sqlgen.project.nodes import Names, Node
+
+Kind = Literal["not_null", "positive", "range", "not_crossed", "predicate", "unique", "monotonic", "max_gap"]
+OnFail = Literal["drop", "quarantine", "warn", "fail"]
+
+KEPT: OnFail = "quarantine"
+"""What becomes of rows that fail, where nothing else is said."""
+REMOVING: tuple[OnFail, ...] = ("drop", "quarantine")
+"""What takes rows away."""
+
+_NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a kind of check is told by, beside ``check``, ``on_fail`` and ``name``."""
+
+    needs: tuple[str, ...] = ("columns",)
+    takes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    """Columns that are meant where none are named."""
+    size: int | None = None
+    """How many columns it takes; any number where that is open."""
+    order: tuple[str, ...] = ()
+    """Order of the rows that it compares, where nothing else is said; empty where it looks at single rows."""
+
+
+_KINDS: dict[str, _Words] = {
+    "not_null": _Words(),
+    "positive": _Words(),
+    "range": _Words(takes=("min", "max")),
+    "not_crossed": _Words((), ("columns",), ("bid_price_00", "ask_price_00"), 2),
+    "predicate": _Words(("sql",)),
+    "unique": _Words(takes=("order_by",), order=("ts", "seq")),
+    "monotonic": _Words((), ("columns", "order_by"), ("ts",), 1, ("seq",)),
+    "max_gap": _Words(("seconds",), ("columns", "order_by"), ("ts",), 1, ("ts", "seq")),
+}
+
+
+class Check(Node):
+    """What rows must be like, and what becomes of those that are not."""
+
+    check: Kind = Field(description="What is checked")
+    columns: Names = Field((), description="Columns that are checked")
+    on_fail: OnFail = Field(KEPT, description="What becomes of rows that fail")
+    name: str | None = Field(None, min_length=1, description="What reports and the quarantine call it")
+    min: int | float | None = Field(None, description="range: the smallest value that passes")
+    max: int | float | None = Field(None, description="range: the largest value that passes")
+    seconds: float | None = Field(None, gt=0, description="max_gap: the longest time between two rows")
+    sql: str | None = Field(None, min_length=1, description="predicate: SQL over the columns of one row")
+    order_by: Names = Field((), description="unique, monotonic, max_gap: the order in which rows are compared")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Check:
+        words = _KINDS[self.check]
+        problems = [f"{self.check} needs {key}" for key in words.needs if not getattr(self, key)]
+        known = ("check", "on_fail", "name", *words.needs, *words.takes)
+        problems += [
+            f"{self.check} has no {key} (it has: {', '.join(known)})" for key in self.model_fields_set - {*known}
+        ]
+        if words.size is not None and self.columns and len(self.columns) != words.size:
+            problems.append(f"{self.check} takes {words.size} column(s)")
+        if self.check == "range" and self.min is None and self.max is None:
+            problems.append("range needs min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            problems.append("min is above max")
+        if problems:
+            raise ValueError("; ".join(sorted(problems)))
+        return self
+
+    @property
+    def title(self) -> str:
+        """Its name, or what it says, in one line."""
+        said = self.sql if self.sql is not None else ", ".join(self.tested)
+        return " ".join((self.name or f"{self.check}({said})").split())
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """The columns that it tests."""
+        return self.columns or _KINDS[self.check].columns
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The order in which it compares rows; empty where it looks at single rows."""
+        if self.order_by:
+            return self.order_by
+        order = _KINDS[self.check].order
+        return (*self.columns, "seq") if self.check == "max_gap" and self.columns else order
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares rows with each other."""
+        return bool(_KINDS[self.check].order)
+
+    @property
+    def removes(self) -> bool:
+        """Whether rows that fail do not stay."""
+        return self.on_fail in REMOVING
+
+    @property
+    def nanoseconds(self) -> int:
+        """max_gap: the longest time between two rows."""
+        return round((self.seconds or 0) * _NANOSECONDS)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """range: the smallest and the largest value that pass."""
+        return -math.inf if self.min is None else self.min, math.inf if self.max is None else self.max
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that it names; a predicate names them in its SQL."""
+        return tuple(dict.fromkeys((*self.tested, *self.order)))
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many rows of a task fail one check."""
+
+    of: str
+    """The source, or the model itself."""
+    check: str
+    on_fail: OnFail
+    rows: int
+    total: int
+    """Rows that were looked at."""
+    first: str = ""
+    """The first row that fails, and why."""
+
+    def __add__(self, other: Count) -> Count:
+        """Those of both, of the same check."""
+        return replace(
+            self, rows=self.rows + other.rows, total=self.total + other.total, first=self.first or other.first
+        )
+
+    @property
+    def removes(self) -> bool:
+        """Whether rows that fail do not stay."""
+        return self.on_fail in REMOVING
+
+
+class CheckFailed(TaskError):  # noqa: N818 - it is what a check says, in a report
+    """A check whose ``on_fail`` is ``fail`` found rows."""
+
+    def __init__(self, failed: Sequence[Count], counts: tuple[Count, ...]) -> None:
+        said = "; ".join(
+            f"check '{count.check}' of '{count.of}' fails for {count.rows:,} of {count.total:,} rows,"
+            f" the first is {count.first}"
+            for count in failed
+        )
+        super().__init__(f"{said}. Mend the rows, or give the check another on_fail")
+        self.counts = counts
+
+
+def identity(checks: Iterable[Check]) -> list[dict[str, Any]]:
+    """What tells checks apart."""
+    return [check.model_dump() for check in checks]
+
+
+def removing(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Those by which rows do not stay."""
+    return tuple(check for check in checks if check.removes)
+
+
+def levels(checks: Iterable[Check]) -> list[tuple[list[Check], list[Check]]]:
+    """Checks in their order, as SELECTs one around the other: those of single rows, then at most one that compares."""
+    found: list[tuple[list[Check], list[Check]]] = []
+    for check in checks:
+        if not found or found[-1][1]:
+            found.append(([], []))
+        found[-1][1 if check.compares else 0].append(check)
+    return found
+
+
+def unknown(check: Check, columns: Sequence[str]) -> list[str]:
+    """What is wrong with the columns that a check names, where rows have these."""
+    there = {column.lower() for column in columns}
+    return [
+        f"there is no column '{column}'.{nearest(column, columns)}"
+        + (" Name the columns that tell the order in order_by." if column in check.order else "")
+        for column in check.reads
+        if column.lower() not in there
+    ]
+
+
+def twice(checks: Sequence[Check]) -> list[str]:
+    """Titles that more than one check has."""
+    titles = [check.title for check in checks]
+    return sorted({title for title in titles if titles.count(title) > 1})

@@ -1,0 +1,77 @@
+"""Rows that are not published, beside the table: staged, swapped in with the partition they would belong to."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.compile import checksql
+from sqlgen.compile.statements import FOOTER_KEY, indent
+from sqlgen.errors import TaskError
+from sqlgen.lake import storage, swap
+from sqlgen.lake.storage import Stat
+from sqlgen.published.footers import Stamp
+from sqlgen.templating.quoting import literal, quoted
+from sqlgen.templating.templates import Library
+
+
+@dataclass
+class Quarantine:
+    """The quarantined rows of one unit, staged."""
+
+    library: Library
+    folder: Path
+    """Where they are staged; exists if there are any."""
+    target: Path
+    """Where they are published."""
+    lake: Path
+    stamp: Stamp
+    """For the footers."""
+    files: dict[str, Stat] = field(default_factory=dict)
+
+    def add(self, select: str, stem: str, connection: duckdb.DuckDBPyConnection, sql: list[str]) -> int:
+        """Stage the rows of a SELECT as one more file, whose name begins with ``stem``; how many there are.
+
+        The SELECT gives columns of the quarantine table (``publish/quarantine.sql.j2``) by their names; those that it
+        leaves out are NULL. The statement is appended to ``sql`` before it runs.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{stem}-{len(self.files)}.parquet"
+        keys = [key for key, _ in self.stamp.record.partition.values]
+        rows = indent(checksql.quarantine(self.library, select, keys))
+        stamp = dataclasses.replace(self.stamp, stem=path.stem).to_json()
+        options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{FOOTER_KEY}: {literal(stamp)}}}"
+        sql.append(f"COPY (\n{rows}\n) TO {quoted(str(path))} ({options});")
+        count = int(connection.execute(sql[-1]).fetchall()[0][0])
+        if count:
+            self.files[path.name] = Stat.of(path.stat())
+        else:
+            path.unlink()
+        return count
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Take over files that are published, under a second name of the same files."""
+        for name in names:
+            if not (self.target / name).exists():
+                raise TaskError(
+                    f"{self.target / name} is missing: rows that were quarantined when their files were appended."
+                    " Restore it, or rebuild from the inputs that are there with --full-refresh"
+                )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            storage.link_or_copy(self.target / name, self.folder / name)
+            self.files[name] = Stat.of((self.folder / name).stat())
+
+    def publish(self) -> None:
+        """Make these rows the content of the target in one step; without any, it goes."""
+        if self.files:
+            swap.publish_folder(self.folder, self.target)
+        elif self.target.exists():
+            swap.remove(self.target, self.folder.with_name(f"{self.folder.name}-gone"), self.lake)
+
+    def discard(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)

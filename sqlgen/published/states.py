@@ -1,0 +1,125 @@
+"""Kernel states as files: versioned, checksummed, and the same bytes for the same state.
+
+A state lies under the state folder, by model, partition and build: it belongs to the data whose footer names that
+build. It is written before the data is swapped in, and older ones go after that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlgen.lake import storage
+from sqlgen.lake.partitions import Partition
+
+SUFFIX = ".state"
+_MAGIC = b"sqlgen kernel state 1\n"
+_DIGEST = 16
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class StateError(Exception):
+    """A state file that is damaged, or that other kernels wrote."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that the next partition starts from."""
+
+    kernels: dict[str, dict[str, NDArray[Any]]]
+    """Kernel name -> its arrays."""
+    trades: Arrays = field(default_factory=dict)
+    """Trades that came after the last row: the rows of the next partition will see them."""
+
+
+def encode(snapshot: Snapshot, identity: object) -> bytes:
+    """The content of a state file. ``identity`` says which kernels wrote it, with versions and options."""
+    arrays = [
+        (group, name, np.ascontiguousarray(array))
+        for group, members in sorted(({"": snapshot.trades} | snapshot.kernels).items())
+        for name, array in sorted(members.items())
+    ]
+    index = [(group, name, array.dtype.str, array.shape) for group, name, array in arrays]
+    head = json.dumps({"identity": identity, "arrays": index, "kernels": sorted(snapshot.kernels)}).encode() + b"\n"
+    body = head + b"".join(array.tobytes() for _, _, array in arrays)
+    return _MAGIC + hashlib.blake2b(body, digest_size=_DIGEST).digest() + zlib.compress(body, 1)
+
+
+def digest(content: bytes) -> str:
+    """What tells two states apart."""
+    return content[len(_MAGIC) : len(_MAGIC) + _DIGEST].hex()
+
+
+def decode(content: bytes, identity: object) -> Snapshot:
+    """The state in a file's content; :class:`StateError` where it is not whole, or not by these kernels."""
+    if not content.startswith(_MAGIC):
+        raise StateError("it is not a kernel state of this version of sqlgen")
+    try:
+        body = zlib.decompress(content[len(_MAGIC) + _DIGEST :])
+    except zlib.error as error:
+        raise StateError(f"it is damaged ({error})") from None
+    if hashlib.blake2b(body, digest_size=_DIGEST).hexdigest() != digest(content):
+        raise StateError("it is damaged (its checksum does not fit)")
+    head, _, data = body.partition(b"\n")
+    index = json.loads(head)
+    if index["identity"] != json.loads(json.dumps(identity)):
+        raise StateError("other kernels, or the same with other options or versions, wrote it")
+    kernels: dict[str, dict[str, NDArray[Any]]] = {name: {} for name in index["kernels"]}
+    trades: dict[str, NDArray[Any]] = {}
+    at = 0
+    for group, name, dtype, shape in index["arrays"]:
+        size = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
+        members = kernels[group] if group else trades
+        members[name] = np.frombuffer(data[at : at + size], dtype).reshape(shape).copy()
+        at += size
+    return Snapshot(kernels, trades)
+
+
+@dataclass(frozen=True)
+class StateStore:
+    """The states of all models."""
+
+    folder: Path
+
+    def path(self, model: str, unit: Partition, build: str) -> Path:
+        return self.folder / model / unit.path / f"{build}{SUFFIX}"
+
+    def write(self, model: str, unit: Partition, build: str, content: bytes) -> None:
+        storage.replace_bytes(self.path(model, unit, build), content)
+
+    def read(self, model: str, unit: Partition, build: str, expected: str, identity: object) -> Snapshot:
+        """The state after a partition; :class:`StateError` where it is not the one that was recorded with it."""
+        content = self._content(model, unit, build)
+        snapshot = decode(content, identity)
+        if digest(content) != expected:
+            raise StateError("it is not the one that was published with the partition")
+        return snapshot
+
+    def digest(self, model: str, unit: Partition, build: str) -> str:
+        """Digest of the state after a partition; :class:`StateError` where it cannot be read."""
+        content = self._content(model, unit, build)
+        if not content.startswith(_MAGIC):
+            raise StateError("it is not a kernel state of this version of sqlgen")
+        return digest(content)
+
+    def keep(self, model: str, unit: Partition, build: str) -> None:
+        """Remove all states of a partition but that of one build."""
+        for path in self.path(model, unit, build).parent.glob(f"*{SUFFIX}"):
+            if path.stem != build:
+                path.unlink(missing_ok=True)
+
+    def _content(self, model: str, unit: Partition, build: str) -> bytes:
+        path = self.path(model, unit, build)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise StateError(f"it cannot be read ({path}: {error.strerror})") from None

@@ -1,0 +1,315 @@
+"""Published tables as the lake has them: the files that lie there, compared with what is recorded of them.
+
+The files count. What is not recorded of them (the state folder is gone, a run was killed) is read from their footers;
+what the model did not publish is told, and neither replaced nor removed.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlgen.errors import TaskError
+from sqlgen.lake import storage
+from sqlgen.lake.partitions import Partition
+from sqlgen.lake.storage import Stat, is_hidden
+from sqlgen.project.project import Project
+from sqlgen.published import footers
+from sqlgen.published.footers import DamagedFileError, Footer, ForeignFileError, Stamp
+from sqlgen.published.manifest import Manifest, Record
+from sqlgen.published.states import StateError, StateStore
+from sqlgen.published.timeline import Histories
+
+LEGACY = "_sqlgen.json"
+"""Beside the data of each partition that an earlier version of sqlgen published."""
+_SHOWN = 3
+
+Stamped = dict[str, tuple[Stamp, Footer]]
+"""Files of one unit, by their paths below it."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the footers of one model's files."""
+
+    model: str
+    owner: str
+    exists: Callable[[str, str], bool]
+    """True for an owner and its model that are still there."""
+
+    def read(self, root: Path, path: str) -> tuple[Stamp, Footer]:
+        """The footer of a file below ``root``; :class:`ForeignFileError` where it is not the model's."""
+        try:
+            footer = footers.read(root / path)
+        except OSError as error:
+            raise ForeignFileError(f"it cannot be read ({error.strerror})") from None
+        stamp = footer.stamp
+        if (stamp.owner, stamp.model) != (self.owner, self.model) and self.exists(stamp.owner, stamp.model):
+            project = f" of the project with the state folder '{stamp.owner}'" if stamp.owner != self.owner else ""
+            raise ForeignFileError(f"model '{stamp.model}'{project} published it")
+        if not stamp.fits(path):
+            raise ForeignFileError("it is a copy of a published file")
+        return stamp, footer
+
+
+@dataclass
+class Table:
+    """One model's table: what is published in its folder, and whose files lie there."""
+
+    root: Path
+    beside: Path
+    """Folder of its quarantined rows."""
+    reader: Reader
+    records: dict[Partition, Record]
+    present: set[Partition] = field(default_factory=set)
+    """Units that are there as they are recorded, with what was quarantined."""
+    whole: set[Partition] = field(default_factory=set)
+    """The same, whatever became of what was quarantined."""
+    adopted: set[Partition] = field(default_factory=set)
+    """Units whose records come from the footers."""
+    gone: set[Partition] = field(default_factory=set)
+    """Units that were recorded in another layout than the one that is there."""
+    files: dict[Partition, dict[str, Stat]] = field(default_factory=dict)
+    """Files of each unit that the model has published, by their paths below the unit's folder."""
+    strangers: dict[Path, str] = field(default_factory=dict)
+    """Files that the model has not published, and why they are taken for that."""
+
+    @classmethod
+    def of(cls, root: Path, beside: Path, reader: Reader, records: Mapping[Partition, Record]) -> Table:
+        """Files that ``records`` name, and those beside them."""
+        table = cls(root, beside, reader, dict(records))
+        table._compare(storage.list_all(root))
+        table.whole = set(table.present)
+        table._compare_quarantine(storage.list_all(beside))
+        table._forget_old_layouts()
+        return table
+
+    def refusal(self) -> str:
+        """Why the model cannot publish here; empty where it can."""
+        if not self.strangers:
+            return ""
+        shown = [f"{path} ({why})" for path, why in list(self.strangers.items())[:_SHOWN]]
+        more = [f"and {len(self.strangers) - _SHOWN} more"] if len(self.strangers) > _SHOWN else []
+        earlier = any((path.parent / LEGACY).exists() for path in self.strangers)
+        hint = (
+            "An earlier version of sqlgen published this table: move its folder away, and run again to build it anew"
+            if earlier
+            else "Move them away, or give the model another output.path"
+        )
+        return (
+            f"model '{self.reader.model}': files that it did not publish lie where it publishes:"
+            f" {'; '.join([*shown, *more])}. They are neither replaced nor removed. {hint}"
+        )
+
+    def sources(self, unit: Partition) -> dict[str, list[list[Any]]]:
+        """The input files that a published unit was made of, by input; nothing where that is not known."""
+        for name in self.records[unit].files:
+            with contextlib.suppress(ForeignFileError):
+                return self.reader.read(self.root, _path(unit, name))[0].record.sources
+        return {}
+
+    def replaced(self, unit: Partition, record: Record | None) -> None:
+        """Take note of what was published, or removed."""
+        self.files[unit] = dict(record.files) if record is not None else {}
+        self.present.add(unit)
+        self.whole.add(unit)
+
+    def verify(self, unit: Partition) -> None:
+        """Look again before a unit is replaced; :class:`TaskError` where files of others are in the way."""
+        record = self.records.get(unit)
+        others = self._others(self.root, unit.path, self.files.get(unit, {}))
+        others += self._others(self.beside, unit.path, record.quarantine if record is not None else {})
+        _refuse(self.reader.model, others)
+
+    def verify_whole(self) -> None:
+        """Look again before the whole table is replaced, as :meth:`verify` does."""
+        known = {_path(unit, name): stat for unit, files in self.files.items() for name, stat in files.items()}
+        beside = {
+            _path(unit, name): s for unit, record in self.records.items() for name, s in record.quarantine.items()
+        }
+        others = self._others(self.root, "", known) + self._others(self.beside, "", beside)
+        _refuse(self.reader.model, others)
+
+    def _others(self, root: Path, below: str, known: Mapping[str, Stat]) -> list[str]:
+        """Files below a folder that the model has not published, with the reasons."""
+        found = []
+        for name, stat in storage.list_all(root / below).items():
+            if known.get(name) == stat or is_hidden(name):
+                continue
+            path = f"{below}/{name}" if below else name
+            try:
+                self.reader.read(root, path)
+            except ForeignFileError as error:
+                if name not in known or not isinstance(error, DamagedFileError):
+                    found.append(f"{root / path} ({error})")
+        return found
+
+    def _compare(self, found: dict[str, Stat]) -> None:
+        left = dict(found)
+        damaged: dict[str, Partition] = {}
+        for unit, record in self.records.items():
+            paths = {_path(unit, name): stat for name, stat in record.files.items()}
+            if all(found.get(path) == stat for path, stat in paths.items()):
+                self.present.add(unit)
+                self.files[unit] = dict(record.files)
+                for path in paths:
+                    del left[path]
+            else:
+                damaged |= dict.fromkeys(paths, unit)
+        stamped: dict[Partition, Stamped] = collections.defaultdict(dict)
+        for path in sorted(path for path in left if not is_hidden(path)):
+            self._look(path, stamped, damaged)
+        for unit in self.present & stamped.keys():
+            for name in self.files[unit]:  # this unit is there, and files more
+                self._look(_path(unit, name), stamped, {})
+        for unit, inside in stamped.items():
+            self._adopt(unit, inside)
+
+    def _look(self, path: str, stamped: dict[Partition, Stamped], recorded: Mapping[str, Partition]) -> None:
+        """Read a footer. A damaged file that is recorded was published here; others are strangers."""
+        try:
+            stamp, footer = self.reader.read(self.root, path)
+        except ForeignFileError as error:
+            if path in recorded and isinstance(error, DamagedFileError):
+                unit = recorded[path]
+                stat = Stat.of((self.root / path).stat())
+                self.files.setdefault(unit, {})[path.removeprefix(_path(unit, ""))] = stat
+            else:
+                self.strangers[self.root / path] = str(error)
+            return
+        unit = stamp.record.partition
+        stamped[unit][path.removeprefix(_path(unit, ""))] = stamp, footer
+
+    def _adopt(self, unit: Partition, inside: Stamped) -> None:
+        """Take the record of a unit from the footers of its files, if they are of one publication."""
+        old = self.records.get(unit)
+        damaged = unit not in self.present and bool(self.files.get(unit))
+        self.files[unit] = self.files.get(unit, {}) | {name: footer.stat for name, (_, footer) in inside.items()}
+        self.present.discard(unit)
+        record = _assembled(inside)
+        if record is None or damaged:
+            return
+        if old is not None and old.build == record.build:
+            if old.files.keys() - record.files.keys():
+                return
+            record = dataclasses.replace(old, files=record.files)
+        elif old is not None and record.mode == "append" and old.files.keys() - record.files.keys():
+            return
+        self.records[unit] = record
+        self.present.add(unit)
+        self.adopted.add(unit)
+
+    def _compare_quarantine(self, found: Mapping[str, Stat]) -> None:
+        folders: dict[str, dict[str, Stat]] = collections.defaultdict(dict)
+        for path, stat in found.items():
+            folder, _, name = path.rpartition("/")
+            if not is_hidden(path):
+                folders[folder][name] = stat
+        for unit, record in self.records.items():
+            there = folders.pop(unit.path, {})
+            if not (there or record.quarantine) or _sizes(there) == _sizes(record.quarantine):
+                continue
+            builds = self._builds(unit.path, there)
+            if unit in self.adopted and builds and not record.quarantine and builds <= self._published(unit):
+                self.records[unit] = dataclasses.replace(record, quarantine=there)
+            else:
+                self.present.discard(unit)
+        for folder, inside in folders.items():
+            self._builds(folder, inside)
+
+    def _builds(self, folder: str, names: Iterable[str]) -> set[str]:
+        """The publications to which files of quarantined rows belong; others are strangers."""
+        builds = set()
+        for name in names:
+            path = f"{folder}/{name}" if folder else name
+            try:
+                builds.add(self.reader.read(self.beside, path)[0].record.build)
+            except DamagedFileError:
+                builds.add("")
+            except ForeignFileError as error:
+                self.strangers[self.beside / path] = str(error)
+        return builds
+
+    def _published(self, unit: Partition) -> set[str]:
+        names = self.records[unit].files
+        return {self.reader.read(self.root, _path(unit, name))[0].record.build for name in names}
+
+    def restore_states(self, state_of: Callable[[Partition, str], str]) -> None:
+        """Tell the kernel states of adopted units: from ``state_of`` (unit and build), or from what came after it."""
+        for history in Histories.of(self.records if self.adopted else ()).lists.values():
+            following: Record | None = None
+            for unit in reversed(history):
+                record = self.records[unit]
+                if record.kernels and not record.state and unit in self.adopted:
+                    started = following.before if following is not None and following.build > record.build else ""
+                    state = state_of(unit, record.build) or started or f"lost {record.build}"
+                    self.records[unit] = dataclasses.replace(record, state=state)
+                following = record
+
+    def _forget_old_layouts(self) -> None:
+        """A table is of one layout: what is recorded in another, and not there, was replaced as a whole."""
+        layouts = {record.keys for unit, record in self.records.items() if record.files and unit in self.present}
+        for unit, record in list(self.records.items()):
+            if layouts and record.keys not in layouts and not self.files.get(unit):
+                del self.records[unit]
+                self.present.discard(unit)
+                self.gone.add(unit)
+
+
+def _assembled(inside: Stamped) -> Record | None:
+    """The record of files of one publication or, with mode append, of several; ``None`` where they are mixed."""
+    records = [stamp.record for stamp, _ in inside.values()]
+    newest = max(records, key=lambda record: record.build)
+    if len({record.build for record in records}) > 1 and any(record.mode != "append" for record in records):
+        return None
+    found = [footer for _, footer in inside.values()]
+    schemas = {footer.schema for footer in found}
+    return dataclasses.replace(
+        newest,
+        rows=sum(footer.rows for footer in found),
+        bytes=sum(footer.stat.size for footer in found),
+        files={name: footer.stat for name, (_, footer) in inside.items()},
+        schema=schemas.pop() if len(schemas) == 1 else "",
+        contributed=tuple(dict.fromkeys(file for record in records for file in record.contributed)),
+    )
+
+
+def _refuse(model: str, others: list[str]) -> None:
+    if others:
+        raise TaskError(
+            f"files that model '{model}' did not publish lie where it publishes: {'; '.join(others)}."
+            " Move them away. Nothing was replaced"
+        )
+
+
+def _path(unit: Partition, name: str) -> str:
+    return f"{unit.path}/{name}" if unit.path else name
+
+
+def _sizes(files: Mapping[str, Stat]) -> dict[str, int]:
+    return {name: stat.size for name, stat in files.items()}
+
+
+def find_table(project: Project, manifest: Manifest, states: StateStore, name: str) -> Table:
+    """A model's table as it lies in the lake."""
+    model = project.models[name]
+    owner = os.path.relpath(project.state, project.lake)
+
+    def exists(whose: str, other: str) -> bool:
+        return other in project.models if whose == owner else Manifest.below(project.lake / whose).knows(other)
+
+    def state_of(unit: Partition, build: str) -> str:
+        with contextlib.suppress(StateError):
+            return states.digest(name, unit, build)
+        return ""
+
+    reader = Reader(name, owner, exists)
+    table = Table.of(project.lake / model.output.path, project.lake / model.quarantine, reader, manifest.load(name))
+    table.restore_states(state_of)
+    return table

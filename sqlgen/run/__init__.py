@@ -1,0 +1,1 @@
+"""Runs: a plan executed, partition by partition."""

@@ -1,0 +1,276 @@
+"""A project opened on its lake: plans and runs. What the command line and Python users call."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from sqlgen.compile.compiler import CompiledModel, Compiler
+from sqlgen.compile.scope import Layout
+from sqlgen.errors import UsageError
+from sqlgen.lake.deletions import Deletions
+from sqlgen.lake.lock import run_lock
+from sqlgen.lake.partitions import Partition
+from sqlgen.lake.reads import Reads
+from sqlgen.lake.storage import FileInfo
+from sqlgen.plan.missing import missing, passed_over
+from sqlgen.plan.plan import Coverage, Plan, Selection
+from sqlgen.plan.planner import Planner
+from sqlgen.project import project as projects
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.project.project import Project
+from sqlgen.published.manifest import Manifest, Record
+from sqlgen.published.states import StateError, StateStore
+from sqlgen.published.tables import Table, find_table
+from sqlgen.run.cleanup import Cleaned, clear_staging, delete_processed
+from sqlgen.run.report import Report, ReportStore
+from sqlgen.run.runner import Runner, Settings, Watcher
+from sqlgen.sources.listing import ListingError, Placed, SourceListing, faults, list_source, notes
+from sqlgen.sources.rowkeys import RowKeys
+
+
+class Quiet:
+    """A watcher that says nothing."""
+
+    def started(self, plan: Plan) -> None: ...
+
+    def running(self, task: object) -> None: ...
+
+    def finished(self, result: object) -> None: ...
+
+
+@dataclass
+class Engine:
+    """Plans and runs one project."""
+
+    project: Project
+    settings: Settings = field(default_factory=Settings)
+
+    @classmethod
+    def open(cls, path: Path | str = "models.yaml", settings: Settings | None = None) -> Engine:
+        """Load models.yaml; :class:`sqlgen.errors.ConfigError` with every problem found."""
+        return cls(projects.load(Path(path)), settings or Settings())
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return Manifest.below(self.project.state)
+
+    @cached_property
+    def states(self) -> StateStore:
+        return StateStore(self.project.state / "kernels")
+
+    @cached_property
+    def reports(self) -> ReportStore:
+        return ReportStore(self.project.state / "runs")
+
+    @cached_property
+    def index(self) -> RowKeys:
+        return RowKeys(self.project, self.project.state / "index.json")
+
+    def compiler(self, models: Iterable[str]) -> Compiler:
+        """For whole-lake SQL; a source without files is taken to lie as ``sample`` writes it."""
+        if not self.project.lake.is_dir():
+            return Compiler(self.project)
+        # Only the paths count here: which partitions the rows belong to need not be looked up in the files.
+        listings = {name: list_source(self.project, name, _some_partition) for name in self._sources(models)}
+        return _compiler(self.project, listings, self._types())
+
+    def _types(self) -> dict[str, dict[str, str]]:
+        """Model -> SQL types of its partition columns other than exchange, symbol and date, as they were published."""
+        models = [name for name, model in self.project.models.items() if model.inner_keys]
+        loaded = {name: self.manifest.load(name).values() for name in models}
+        return {name: {k: v for record in found for k, v in record.types.items()} for name, found in loaded.items()}
+
+    def compile(self, models: Iterable[str]) -> dict[str, CompiledModel]:
+        """Whole-lake SQL of some models."""
+        models = list(models)
+        compiler = self.compiler(models)
+        self._bind(compiler, {}, models, keep=self.project.state.is_dir())
+        return {name: compiler.compile(name) for name in models}
+
+    def reader(self, source: str) -> tuple[Model, ModelInput] | None:
+        """The first model that reads a source, and the input by which it does."""
+        return next(
+            ((model, entry) for model in self.project.models.values() for entry in model.inputs if entry.ref == source),
+            None,
+        )
+
+    def plan(self, selection: Selection) -> Plan:
+        """What a run would do. Reads the lake, writes nothing."""
+        plan, planner = self._prepare(selection)
+        self._bind(planner.compiler, planner.listings, _built(plan), keep=False)
+        return plan
+
+    def run(
+        self, selection: Selection, watcher: Watcher | None = None, wait: float = 0.0, always_report: bool = False
+    ) -> Report:
+        """Plan and execute; what fails is in the report, which is kept if there was anything to do."""
+        self._require_lake(selection)
+        with run_lock(self.project.lake / ".sqlgen", wait):
+            restored = clear_staging(self.project.lake)
+            for name in selection.models:
+                self.manifest.compact(name)
+            plan, planner = self._prepare(selection)
+            plan.notes[:0] = [f"{path}: a killed run had moved it aside; it is back" for path in restored]
+            self.index.save()
+            for name, table in planner.tables.items():
+                self.manifest.correct(name, (table.records[unit] for unit in table.adopted), table.gone)
+            self._bind(planner.compiler, planner.listings, _built(plan), keep=True)
+            report = Report.start(plan, selection)
+            reads = Reads(self.project.lake)
+            runner = Runner(
+                self.project,
+                planner,
+                self.manifest,
+                self.states,
+                self.reports,
+                self.settings,
+                watcher or Quiet(),
+                reads,
+            )
+            if plan.tasks:
+                runner.run(plan, report, selection.full_refresh)
+            elif always_report:
+                report.ended_at = report.started_at
+                self.reports.finish(report)
+            self._delete_processed(planner, reads, report)
+            return report
+
+    def _bind(
+        self, compiler: Compiler, listings: Mapping[str, SourceListing], models: Iterable[str], keep: bool
+    ) -> None:
+        """Find what is wrong with the SQL of models, before anything runs."""
+        if models:
+            from sqlgen.run.binding import bind
+
+            bind(self.project, compiler, listings, models, keep)
+
+    def _delete_processed(self, planner: Planner, reads: Reads, report: Report) -> None:
+        def listing(name: str) -> SourceListing:
+            return list_source(self.project, name, self.index)
+
+        cleaned = delete_processed(self.project, planner, listing, reads)
+        report.notes += [*(f"deleted after processing: {path}" for path in cleaned.deleted), *cleaned.notes]
+        report.errors = (*report.errors, *cleaned.errors)
+        if report.ended_at and cleaned != Cleaned():
+            self.reports.save(report)
+
+    def due(self, selection: Selection) -> Selection:
+        """Part of a selection that has not been run since its model's schedule last came up."""
+        from croniter import croniter
+
+        now = dt.datetime.now(dt.UTC)
+        recent = {}
+        schedules = {name: self.project.models[name].config.schedule for name in selection.models}
+        if selection.models and not any(schedules.values()):
+            raise UsageError("no selected model has a schedule. Give it one in models.yaml, or run without --due")
+        for name, schedule in schedules.items():
+            if schedule:
+                recent[name] = self.reports.recent(name, croniter(schedule, now).get_prev(dt.datetime))
+        due = tuple(name for name, runs in recent.items() if not any(_is_whole(run) for run in runs))
+        return dataclasses.replace(selection, models=due, recent=recent)
+
+    def _require_lake(self, selection: Selection) -> None:
+        if not self.project.lake.is_dir():
+            for name in self._sources(selection.models):
+                list_source(self.project, name, self.index)
+            self.project.lake.mkdir(parents=True, exist_ok=True)
+
+    def _prepare(self, selection: Selection) -> tuple[Plan, Planner]:
+        listings, errors = self._listings(selection)
+        blocked = self._blocked(errors)
+        selection = dataclasses.replace(
+            selection, models=tuple(name for name in selection.models if name not in blocked)
+        )
+        if any(listing.unreadable for listing in listings.values()):  # what cannot be read is not gone
+            selection = dataclasses.replace(selection, prune=False)
+        compiler = _compiler(self.project, listings, self._types())
+        tables = {name: self.table(name) for name in self._tables(selection.models)}
+        records = {name: self.manifest.load(name) for name in self.project.models if name not in tables}
+        deletions = Deletions(self.project.state / "deleted.ndjson")
+        planner = Planner(self.project, compiler, listings, records, tables, self._state_problem, deletions)
+        plan = planner.plan(selection)
+        plan.missing[:0] = missing(planner, selection)
+        plan.refused[:0] = [
+            *errors.values(),
+            *itertools.chain.from_iterable(itertools.starmap(faults, listings.items())),
+        ]
+        (plan.notes if selection.allow_empty else plan.refused).extend(plan.missing)
+        plan.notes[:0] = itertools.chain(
+            passed_over(planner, selection), itertools.chain.from_iterable(itertools.starmap(notes, listings.items()))
+        )
+        plan.notes += [*self.manifest.problems, *self.index.problems, *self.reports.problems]
+        return plan, planner
+
+    def table(self, name: str) -> Table:
+        """Published files of a model, as they lie in the lake."""
+        return find_table(self.project, self.manifest, self.states, name)
+
+    def _tables(self, models: Iterable[str]) -> set[str]:
+        """Some models, and those that they read."""
+        refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is None}
+        return refs | set(models)
+
+    def _state_problem(self, model: Model, record: Record) -> str:
+        assert model.chain is not None
+        try:
+            self.states.read(model.name, record.partition, record.build, record.state, model.chain.identity)
+        except StateError as error:
+            return str(error)
+        return ""
+
+    def _listings(self, selection: Selection) -> tuple[dict[str, SourceListing], dict[str, str]]:
+        """Listings of the sources, and what is wrong with those that cannot be listed.
+
+        Raises :class:`ListingError` where that leaves nothing to run.
+        """
+        listings: dict[str, SourceListing] = {}
+        errors: dict[str, str] = {}
+        for name in self._sources(selection.models):
+            try:
+                listings[name] = list_source(self.project, name, self.index)
+            except ListingError as error:
+                errors[name] = str(error)
+        if errors and self._blocked(errors) >= set(selection.models):
+            raise ListingError("\n".join(errors.values()))
+        return listings, errors
+
+    def _blocked(self, sources: Iterable[str]) -> set[str]:
+        """Models that read one of these sources, or a model that does."""
+        blocked = set(sources)
+        for name in self.project.order:
+            refs = {entry.ref for entry in self.project.models[name].inputs} | self.project.upstream(name)
+            if refs & blocked:
+                blocked.add(name)
+        return blocked - set(sources)
+
+    def _sources(self, models: Iterable[str]) -> list[str]:
+        refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is not None}
+        return [name for name in self.project.sources if name in refs]
+
+
+def _built(plan: Plan) -> list[str]:
+    """Models that a plan builds partitions of."""
+    return list(dict.fromkeys(task.model for task in plan.tasks if task.action == "build"))
+
+
+def _some_partition(source: str, file: FileInfo, layout: Layout) -> Placed:
+    return Placed((Partition(),))
+
+
+def _compiler(
+    project: Project, listings: Mapping[str, SourceListing], types: Mapping[str, Mapping[str, str]]
+) -> Compiler:
+    layouts = {name: listing.layout for name, listing in listings.items()}
+    empty = frozenset(name for name, listing in listings.items() if not listing.partitions)
+    return Compiler(project, layouts, empty, types)
+
+
+def _is_whole(run: Coverage) -> bool:
+    """True if a run dealt with every unit there may be."""
+    return run.scope is not None and run.scope.is_whole and not run.left

@@ -1,0 +1,101 @@
+"""What a task reads: the files of its inputs, and which of their rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlgen.compile.predicates import input_predicate, partition_predicate
+from sqlgen.compile.scope import Scan, Scope
+from sqlgen.errors import TaskError
+from sqlgen.plan.plan import Slice, Task
+from sqlgen.plan.planner import Planner
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.project.project import Project
+from sqlgen.published.manifest import alike
+from sqlgen.sources.staged import Landing
+from sqlgen.templating.quoting import exact_path, ident, literal
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Finds the inputs of the tasks of one run."""
+
+    project: Project
+    planner: Planner
+    """With what is listed, and with what upstream models have published by now."""
+    root: Callable[[str], Path]
+    """Model -> where its table lies."""
+
+    def scope(self, task: Task, landing: Landing) -> Scope | None:
+        """What the task's statement covers; ``None`` where its first input has no rows."""
+        model = self.project.models[task.model]
+        scans: dict[str, Scan | None] = {}
+        slices = {part.name: part for part in task.slices}
+        for entry in model.inputs:
+            part = slices.get(entry.name)
+            scans[entry.name] = self.scan(model, task, entry, part, landing) if part is not None else None
+        if scans[model.primary.name] is None:
+            return None
+        missing = [entry.ref for entry in model.inputs if scans[entry.name] is None and not entry.spec.optional]
+        if missing:
+            raise TaskError(
+                f"its input {', '.join(missing)} has no rows. Make the input optional, or exclude the partition"
+            )
+        reads_others = model.header.own_dates or any(part.before or part.after for part in task.slices)
+        emit = partition_predicate(task.unit) if reads_others else None
+        skipped = slices[model.trades.name].skipped if model.trades and model.trades.name in slices else ()
+        emit_trades = _any([emit, *map(partition_predicate, skipped)]) if emit else None
+        return Scope(scans, task.edges, task.unit.date, emit, emit_trades)
+
+    def scan(self, model: Model, task: Task, entry: ModelInput, part: Slice, landing: Landing) -> Scan | None:
+        if entry.source is None:
+            published = self._published(entry.ref, part)
+            chosen = self._predicate(model, task, entry, part, keyed=True)
+            return dataclasses.replace(published, predicate=chosen) if published.files else None
+        listing = self.planner.listings[entry.ref]
+        landed = landing.land(model, entry, listing, part.files)
+        landing.check_keys(model, entry, listing, part.files)
+        if not landed.paths:
+            return None
+        single = listing.keyed and len(part.partitions) == 1
+        return landed.scan(single, self._predicate(model, task, entry, part, listing.keyed))
+
+    def _published(self, model: str, part: Slice) -> Scan:
+        """The published files of some partitions."""
+        root, records = self.root(model), self.planner.records[model]
+        found = [records[where] for where in part.partitions if where in records]
+        files = tuple(exact_path(root / record.unit / name) for record in found for name in record.files)
+        types = {key: kind for record in found for key, kind in record.types.items()}
+        return Scan(files, single_file=len(files) == 1, types=types, alike=alike(found))
+
+    def _predicate(self, model: Model, task: Task, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
+        terms = []
+        if not keyed:
+            terms.append(_any(map(partition_predicate, part.partitions)))
+        elif entry.source is None and (chosen := input_predicate(entry)):
+            terms.append(chosen)
+        date = task.unit.date
+        # Where the history ends inside of what is read, all of that is read: it tells how far the rows go.
+        edges = task.want.edges if task.want is not None and model.header.own_dates else ()
+        if part.before and date is not None and "first" not in edges:
+            recent = f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(date, -model.lookback)}"
+            terms.append(_any([recent, *map(partition_predicate, part.skipped)]))
+        if part.after and date is not None and "open" not in edges:
+            end = _moment(date + dt.timedelta(days=1), model.lookahead)
+            terms.append(f"(date <= {literal(date)} OR {ident(model.header.time)} < {end})")
+        return " AND ".join(terms) or None
+
+
+def _moment(date: dt.date, seconds: float) -> str:
+    """The time so many seconds after midnight, as SQL."""
+    time = dt.datetime.combine(date, dt.time()) + dt.timedelta(seconds=seconds)
+    return f"CAST({literal(time.isoformat(sep=' '))} AS TIMESTAMP_NS)"
+
+
+def _any(predicates: Iterable[str]) -> str:
+    """A predicate that holds where one of several does."""
+    return "(" + " OR ".join(f"({predicate})" for predicate in predicates) + ")"

@@ -1,0 +1,236 @@
+"""What a run did: results per task, kept under the state folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import re
+import secrets
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlgen.errors import UsageError
+from sqlgen.lake import sealed, storage
+from sqlgen.lake.partitions import Partition
+from sqlgen.plan.plan import Coverage, Plan, Selection, Task
+from sqlgen.project.rowchecks import Count
+
+Status = Literal["published", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
+RUN_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{4}")
+"""Names of runs: when they began, and a few letters of chance."""
+DONE = frozenset({"published", "unchanged", "empty", "removed"})
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one task."""
+
+    model: str
+    partition: str
+    """Path of the unit, hive-encoded."""
+    status: Status
+    reason: str
+    rows_in: int = 0
+    rows_out: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    checks: tuple[Count, ...] = ()
+    """What the checks found."""
+    notes: tuple[str, ...] = ()
+    """Facts about the task's rows that a user should know, though it did not fail."""
+
+    @property
+    def ok(self) -> bool:
+        return self.status in DONE
+
+    def is_told(self, beside: Collection[tuple[str, str]]) -> bool:
+        """True unless the task, which is one of ``beside``, looked for rows beside their partition and found none."""
+        found_none = self.status in ("empty", "unchanged", "pending")
+        return not (found_none and (self.model, self.partition) in beside)
+
+
+@dataclass
+class Report:
+    """One run: its frozen list of tasks and their results."""
+
+    run_id: str
+    started_at: str
+    tasks: list[Result]
+    fresh: int = 0
+    notes: list[str] = field(default_factory=list)
+    ended_at: str | None = None
+    seconds: float = 0.0
+    models: tuple[str, ...] = ()
+    """Models that were selected."""
+    errors: tuple[str, ...] = ()
+    """Why models could not even be planned."""
+    full_refresh: bool = False
+    prune: bool = False
+    scope: dict[str, Any] | None = None
+    """Exchanges, symbols and dates that were selected; empty for a list of partitions."""
+
+    @classmethod
+    def start(cls, plan: Plan, selection: Selection) -> Report:
+        now = datetime.now(UTC)
+        run_id = f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
+        pending = [pending_result(task) for task in plan.shown]
+        return cls(
+            run_id,
+            now.isoformat(timespec="seconds"),
+            pending,
+            plan.fresh,
+            list(plan.notes),
+            models=selection.models,
+            errors=tuple(plan.refused),
+            full_refresh=selection.full_refresh,
+            prune=selection.prune,
+            scope=_scope(selection),
+        )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return dict(Counter(result.status for result in self.tasks))
+
+    @property
+    def ok(self) -> bool:
+        return not self.errors and all(result.ok for result in self.tasks)
+
+    def to_dict(self) -> dict[str, Any]:
+        data = dataclasses.asdict(self)
+        totals = {
+            name: sum(getattr(result, name) for result in self.tasks) for name in ("rows_in", "rows_out", "bytes")
+        }
+        return sealed.seal(data | {"counts": self.counts, "totals": totals, "ok": self.ok})
+
+
+def pending_result(task: Task) -> Result:
+    """A task that has not run yet."""
+    return Result(task.model, task.unit.path, "pending", task.reason)
+
+
+class ReportStore:
+    """Run reports under ``STATE/runs``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+        """Reports that were passed over because they are damaged."""
+
+    def save(self, report: Report) -> Path:
+        path = self.folder / f"{report.run_id}.json"
+        storage.replace_text(path, json.dumps(report.to_dict(), indent=1) + "\n")
+        return path
+
+    def note(self, report: Report, result: Result) -> None:
+        """Write a result down at once, so that a killed run can be taken up."""
+        line = sealed.dumps(dataclasses.asdict(result))
+        path = self.folder / f"{report.run_id}.ndjson"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def finish(self, report: Report) -> None:
+        self.save(report)
+        (self.folder / f"{report.run_id}.ndjson").unlink(missing_ok=True)
+
+    def last(self) -> dict[str, Any]:
+        """The newest report, with what a killed run had noted; :class:`UsageError` where there is none."""
+        paths = sorted(self.folder.glob("*.json"))
+        if not paths:
+            raise UsageError(
+                f"there is no earlier run to take up (no report in {self.folder}). Use run without --retry"
+            )
+        data = _read(paths[-1])
+        if data is None:
+            raise UsageError(
+                f"the report of the newest run, {paths[-1]}, is damaged: what it left undone is not known."
+                " Use run without --retry"
+            )
+        noted = _noted(paths[-1].with_suffix(".ndjson"))
+        data["tasks"] = [noted.get((task["model"], task["partition"]), task) for task in data["tasks"]]
+        return data
+
+    def unfinished(self, selection: Selection) -> Selection:
+        """What the newest run left undone, to be done in the same way."""
+        last = self.last()
+        only = frozenset(
+            (task["model"], Partition.from_path(task["partition"]))
+            for task in last["tasks"]
+            if task["status"] not in DONE
+        )
+        return dataclasses.replace(
+            selection, only=only, full_refresh=last["full_refresh"], prune=last["prune"] or selection.prune
+        )
+
+    def recent(self, model: str, since: datetime) -> tuple[Coverage, ...]:
+        """Units of a model that runs which began ``since`` then dealt with."""
+        found = []
+        for path in sorted(self.folder.glob("*.json"), reverse=True):
+            if path.stem < f"{since.astimezone(UTC):%Y%m%dT%H%M%S}":
+                break
+            data = _read(path)
+            if data is None:
+                self.problems.append(f"the run report {path} is damaged and passed over. Remove it")
+            elif model in data["models"] and data["ended_at"]:
+                found.append(_coverage(data, model))
+        return tuple(found)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A report; ``None`` where it is damaged."""
+    try:
+        data = sealed.loads(path.read_text(encoding="utf-8"))
+        for task in data["tasks"]:
+            _check(task)
+        datetime.fromisoformat(data["started_at"])
+        whole = isinstance(data["models"], list) and {"ended_at", "full_refresh", "prune"} <= data.keys()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return data if whole else None
+
+
+def _noted(journal: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Results that a killed run wrote down, by model and partition; without lines that are torn or damaged."""
+    noted = {}
+    for line in journal.read_text(encoding="utf-8", errors="replace").split("\n") if journal.exists() else ():
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            result = sealed.loads(line)
+            _check(result)
+            noted[result["model"], result["partition"]] = result
+    return noted
+
+
+def _check(task: dict[str, Any]) -> None:
+    """Raises an error where this is no result of a task."""
+    if not all(isinstance(task[name], str) for name in ("model", "partition", "status")):
+        raise TypeError("no result of a task")
+    Partition.from_path(task["partition"])
+
+
+def _coverage(data: dict[str, Any], model: str) -> Coverage:
+    mine = {Partition.from_path(task["partition"]): task["status"] for task in data["tasks"] if task["model"] == model}
+    done = frozenset(unit for unit, status in mine.items() if status in DONE)
+    scope = data.get("scope")
+    if scope is None or (data["errors"] and not mine):
+        return Coverage(None, done)
+    first, last = (date.fromisoformat(scope[key]) if scope[key] else None for key in ("start", "end"))
+    selection = Selection((), tuple(scope["exchanges"]), tuple(scope["symbols"]), first, last)
+    return Coverage(selection, done, frozenset(mine) - done)
+
+
+def _scope(selection: Selection) -> dict[str, Any] | None:
+    """Partitions that a run is to deal with; ``None`` for a list of partitions, as of ``--retry``."""
+    if selection.only is not None:
+        return None
+    return {
+        "exchanges": list(selection.exchanges),
+        "symbols": list(selection.symbols),
+        "start": selection.start.isoformat() if selection.start else None,
+        "end": selection.end.isoformat() if selection.end else None,
+    }

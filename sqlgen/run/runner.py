@@ -1,0 +1,312 @@
+"""Executes a plan: tasks in dependency order and in parallel. The only module that runs SQL with effects."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+
+from sqlgen.errors import SqlgenError, TaskError
+from sqlgen.lake import storage, swap
+from sqlgen.lake.partitions import Partition
+from sqlgen.lake.reads import Reads
+from sqlgen.plan.plan import Plan, Task
+from sqlgen.plan.planner import Planner
+from sqlgen.project.model import Model
+from sqlgen.project.project import Project
+from sqlgen.project.rowchecks import CheckFailed
+from sqlgen.published.manifest import Manifest, Record
+from sqlgen.published.states import StateStore
+from sqlgen.run.build import Builder, Built
+from sqlgen.run.failures import explain
+from sqlgen.run.report import Report, ReportStore, Result, pending_result
+from sqlgen.run.schedule import Schedule, TaskId
+from sqlgen.stream.kernel_copy import open_cursor
+
+
+class Watcher(Protocol):
+    """Is told what happens, from the main thread."""
+
+    def started(self, plan: Plan) -> None: ...
+    def running(self, task: Task) -> None: ...
+    def finished(self, result: Result) -> None: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run uses the machine."""
+
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    memory_limit: str | None = None
+    fail_fast: bool = False
+    instance: duckdb.DuckDBPyConnection | None = None
+    """A DuckDB instance that is open already, with settings of its own: opening one takes longer than a small run."""
+
+
+def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB instance for one run; :class:`SqlgenError` where a setting is not valid."""
+    if settings.instance is not None:
+        return settings.instance.cursor()
+    config: dict[str, str | bool | int | float | list[str]] = {"threads": settings.threads}
+    if settings.memory_limit is not None:
+        config["memory_limit"] = settings.memory_limit
+    if temp is not None:
+        config["temp_directory"] = str(temp)
+    try:
+        return duckdb.connect(config=config)
+    except duckdb.Error as error:
+        raise SqlgenError(f"DuckDB does not take these settings: {error}") from error
+
+
+def duckdb_threads(threads: int, sizes: Sequence[int]) -> int:
+    """Threads of the DuckDB instance while tasks that read ``sizes`` bytes are to be done, on ``threads`` in all.
+
+    A statement runs on the thread of its task and on those that the instance has beyond its first. Tasks enough to keep
+    every thread busy are quicker, in half of the memory, where each has one thread alone; but one that is far larger
+    than the others would be the last by itself.
+    """
+    width = min(threads, len(sizes))
+    if width == 0 or max(sizes) * width > 1.5 * sum(sizes):
+        return threads
+    return threads - width + 1
+
+
+@dataclass
+class Runner:
+    """One run over a plan."""
+
+    project: Project
+    planner: Planner
+    """With what is listed and recorded; its records are kept up to date."""
+    manifest: Manifest
+    states: StateStore
+    reports: ReportStore
+    settings: Settings
+    watcher: Watcher
+    reads: Reads
+    _cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
+
+    def interrupt(self) -> None:
+        """Stop the statements that are running; interrupting their parent would not reach them."""
+        for cursor in list(self._cursors):
+            with contextlib.suppress(duckdb.Error):  # it was closed this very moment
+                cursor.interrupt()
+
+    def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
+        """Execute every task; failures are in the report and stop only what depends on them."""
+        begun = time.monotonic()
+        builder = Builder(
+            self.project, self.planner, self.states, report.run_id, self.reads, full_refresh, self._cursors
+        )
+        builder.roots = self._new_layouts(plan, builder)
+        before = {name: self.planner.records[name] for name in builder.roots}
+        self.planner.records.update({name: {} for name in builder.roots})
+        self.reports.save(report)
+        self.watcher.started(plan)
+        temp = builder.staging / "tmp"
+        results: dict[TaskId, Result] = {}
+        try:
+            temp.mkdir(parents=True, exist_ok=True)  # DuckDB creates the last folder only
+            with connect(self.settings, temp) as connection, _warming(self.project.models[t.model] for t in plan.tasks):
+                self._schedule(plan, builder, connection, report, results).go()
+            for name, records in before.items():
+                mine = [results[task.id] for task in plan.tasks if task.model == name]
+                if problem := self._swap_table(name, records, builder, mine):
+                    report.errors = (*report.errors, problem)
+        finally:
+            done = (results.get(task.id, pending_result(task)) for task in plan.tasks)
+            report.tasks = [result for result in done if result.is_told(plan.beside)]
+            report.seconds = round(time.monotonic() - begun, 3)
+            swap.sweep(at_once=True)
+            shutil.rmtree(builder.staging, ignore_errors=True)
+        report.ended_at = _now()
+        self.reports.finish(report)
+        return report
+
+    def _schedule(
+        self,
+        plan: Plan,
+        builder: Builder,
+        connection: duckdb.DuckDBPyConnection,
+        report: Report,
+        results: dict[TaskId, Result],
+    ) -> Schedule:
+        def execute(task: Task) -> Result:
+            self.watcher.running(task)
+            return self.execute(task, builder, connection)
+
+        beside = plan.beside
+
+        def finished(result: Result) -> None:
+            if result.is_told(beside):
+                self.reports.note(report, result)
+                self.watcher.finished(result)
+
+        threads = _Threads(self.settings, connection)
+        return Schedule(
+            plan,
+            self.settings.threads,
+            self.settings.fail_fast,
+            execute=execute,
+            finished=finished,
+            interrupt=self.interrupt,
+            share=threads.share,
+            results=results,
+        )
+
+    def _new_layouts(self, plan: Plan, builder: Builder) -> dict[str, Path]:
+        """Models that are published by other keys than models.yaml says now -> where they are built."""
+        changed = {
+            task.model
+            for task in plan.tasks
+            for record in self.planner.records[task.model].values()
+            if record.keys != self.project.models[task.model].output.partition_by
+        }
+        return {name: builder.staging / "tables" / name for name in changed}
+
+    def _swap_table(self, name: str, old: dict[Partition, Record], builder: Builder, results: list[Result]) -> str:
+        """Publish a table in its new layout, if every partition of it was built; else leave it as it was.
+
+        Why it could not be, where that is no task's fault; otherwise empty.
+        """
+        built = self.planner.records[name]
+        self.planner.records[name] = old
+        if not all(result.ok for result in results):
+            return ""
+        model = self.project.models[name]
+        try:
+            self.planner.tables[name].verify_whole()
+        except TaskError as error:
+            return str(error)
+        for staged, target in (
+            (builder.quarantine_root(name), self.project.lake / model.quarantine),
+            (builder.roots[name], self.project.lake / model.output.path),
+        ):
+            if staged.exists():
+                swap.publish_folder(staged, target)
+            else:
+                swap.remove(target, builder.staging / f"gone-{name}", self.project.lake)
+        self.manifest.correct(name, built.values(), old)
+        for unit in {*old, *built}:
+            self.states.keep(name, unit, built[unit].build if unit in built else "")
+        self.planner.records[name] = built
+        return ""
+
+    def record(self, task: Task, built: Built, final: bool) -> None:
+        """Keep in mind what is published now, and write it down if it is ``final``."""
+        self.planner.published(task.model, task.unit, built.record)
+        if not final or built.status == "unchanged":
+            return
+        if built.record is None:
+            self.manifest.drop(task.model, task.unit)
+        else:
+            self.manifest.add(task.model, built.record)
+
+    def execute(self, task: Task, builder: Builder, connection: duckdb.DuckDBPyConnection) -> Result:
+        """Run one task to its end; never raises for what a user can cause."""
+        begun = time.monotonic()
+        sql: list[str] = []
+        notes: list[str] = []
+        result = pending_result(task)
+        try:
+            with open_cursor(connection, self._cursors) as cursor:
+                task = self.planner.refreshed(task)
+                built = self._do(task, builder, cursor, sql, notes)
+            self.record(task, built, final=task.model not in builder.roots)
+        except Exception as error:  # whatever it is, it is this task's alone: the others go on
+            template = self.project.models[task.model].config.sql
+            failure = explain(error, task, template, sql[-1] if sql else None, self.project.lake)
+            message = str(failure)
+            if sql and isinstance(error, duckdb.Error):
+                message += f"\n  SQL: {self._keep_sql(builder.run_id, task, sql[-1])}"
+            counts = error.counts if isinstance(error, CheckFailed) else ()
+            return dataclasses.replace(
+                result, status="failed", seconds=_since(begun), error=message, checks=counts, notes=tuple(notes)
+            )
+        written = built.record if built.status != "unchanged" else None
+        rows, size = (written.rows, written.bytes) if written is not None else (0, 0)
+        return dataclasses.replace(
+            result,
+            status=built.status,
+            rows_in=built.rows_in,
+            rows_out=rows,
+            bytes=size,
+            seconds=_since(begun),
+            checks=built.checks,
+            notes=tuple(notes),
+        )
+
+    def _do(
+        self, task: Task, builder: Builder, cursor: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
+    ) -> Built:
+        if task.action == "remove":
+            return builder.remove(task)
+        if not task.reason:
+            return Built("unchanged", self.planner.records[task.model][task.unit])
+        return builder.build(task, cursor, sql, notes)
+
+    def _keep_sql(self, run_id: str, task: Task, sql: str) -> Path:
+        path = self.project.state / "failed" / run_id / task.model / (task.unit.path.replace("/", "--")[:200] + ".sql")
+        try:
+            storage.replace_text(path, sql + "\n")
+        except OSError:
+            return Path("(could not be kept)")
+        return path
+
+
+@dataclass
+class _Threads:
+    """Number of threads of a run's DuckDB instance."""
+
+    settings: Settings
+    connection: duckdb.DuckDBPyConnection
+
+    def __post_init__(self) -> None:
+        self._now = self.settings.threads
+
+    def share(self, tasks: Iterator[Task], busy: bool) -> None:
+        """Give DuckDB the threads that ``tasks`` leave. Taking some away would wait for statements that run."""
+        if self.settings.instance is not None:
+            return
+        next_ones = itertools.islice(tasks, 8 * self.settings.threads)
+        wanted = duckdb_threads(self.settings.threads, [_bytes(task) for task in next_ones])
+        if wanted > self._now or (wanted < self._now and not busy):
+            self.connection.execute(f"SET threads = {wanted}")
+            self._now = wanted
+
+
+@contextlib.contextmanager
+def _warming(models: Iterable[Model]) -> Iterator[None]:
+    """Load the kernels of ``models`` meanwhile: tasks would all wait for the first, just when its rows have come."""
+    chains = {model.name: model.chain for model in models if model.chain is not None}
+    pool = ThreadPoolExecutor(1)
+    try:
+        for chain in chains.values():
+            pool.submit(chain.warm)  # a kernel that fails will do so in a task, which says what failed
+        yield
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _since(begun: float) -> float:
+    return round(time.monotonic() - begun, 4)
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+def _bytes(task: Task) -> int:
+    """What a task reads of sources; 1 where it reads models, whose files may not be there yet."""
+    return sum(file.size for part in task.slices for file in part.files) or 1

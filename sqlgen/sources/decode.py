@@ -1,0 +1,244 @@
+"""Raw files that are not Parquet, made into Parquet files with the columns that their adapter reads.
+
+Lines that cannot be read do not stop the others: they are set aside, with the reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.errors import TaskError, disk_full, first_line
+from sqlgen.sources import dbn, ndjson, rawfile, schemas
+from sqlgen.sources.dialect import Dialect, dialect_of
+from sqlgen.templating.quoting import exact_path
+from sqlgen.templating.templates import Csv, Library
+
+DECODE_TEMPLATE = "publish/decode.sql.j2"
+PLACES_TEMPLATE = "publish/places.sql.j2"
+_TEXT = 500
+"""Characters that are kept of a bad line, and of what is wrong with it."""
+_ERRORS = 3
+"""Errors that are told of one line."""
+_MIXED_LINE_ENDS = "invalid state"
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that cannot be read."""
+
+    line: int
+    """In the file, from 1."""
+    reason: str
+    text: str
+    """Its beginning."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a raw file held."""
+
+    lines: int
+    """All that it has, apart from a header."""
+    bad: tuple[BadLine, ...] = ()
+    rows: int = 0
+    """Those of the Parquet file: the lines that could be read; where places are kept, all, those
+    that could not be read as rows of NULLs; of an adapter that takes lines apart itself, all."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes the files of one source."""
+
+    library: Library
+    format: str
+    columns: Mapping[str, str]
+    """Column -> SQL type; those without a header in the order of the files."""
+    csv: Csv
+    connection: duckdb.DuckDBPyConnection
+    advice: str = ""
+    """What may help where a file is not as the adapter takes it."""
+    extra: tuple[str, ...] = ()
+    """More columns, of text, which some files have; NULL in those that do not."""
+    spelled: Mapping[str, str] = field(default_factory=dict)
+    """Column -> its name in the files, where they differ."""
+
+    @property
+    def _all(self) -> dict[str, str]:
+        return {**self.columns, **dict.fromkeys(self.extra, "VARCHAR")}
+
+    def decode(self, path: Path, target: Path) -> Decoded:
+        """Write the rows of ``path`` to ``target``; :class:`TaskError` where the file as a whole cannot be read."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if self.format == "dbn":
+            rows = dbn.write_parquet(path, target, self._all)
+            return Decoded(rows, (), rows)
+        if self.format == "parquet":
+            rows = schemas.copy_columns(path, target, {name: self.spelled.get(name, name) for name in self.columns})
+            return Decoded(rows, (), rows)
+        try:
+            with rawfile.readable(path, target, unmark=self.format == "ndjson") as readable:
+                if self.csv.lines:
+                    return self._whole(path, readable, target)
+                rawfile.require_utf8(path, rawfile.head(readable))
+                if rawfile.is_blank(readable):
+                    self._copy(readable, target, Dialect({}, False, self.csv))
+                    return Decoded(0)
+                return (self._objects if self.format == "ndjson" else self._table)(path, readable, target)
+        except duckdb.Error as error:
+            if disk_full(error):
+                raise
+            raise TaskError(f"{path}: {first_line(error)}{_advice(error)}") from error
+
+    def _objects(self, path: Path, readable: Path, target: Path) -> Decoded:
+        everything = Dialect(self._all, False, self.csv)
+        mended, faults = target.with_suffix(".mended"), None
+        try:
+            try:
+                self._copy(readable, target, everything, strict=True)
+            except duckdb.InvalidInputException:
+                faults = rawfile.mend(readable, mended)
+                self._copy(mended, target, everything)
+            lines = parquet_rows(self.connection, [str(target)])
+            keep = self.csv.keep_places
+            objects = ndjson.Objects(self.connection, readable, target, self.columns, self.spelled)
+            bad = [BadLine(*told) for told in objects.misread(mended, faults, keep)]
+        finally:
+            mended.unlink(missing_ok=True)
+        if lines and len(bad) == lines and bad[0].reason != ndjson.NOTHING:
+            raise TaskError(self._unreadable(path, lines, bad[0]))
+        try:
+            objects.check_columns(self.csv.optional)
+        except TaskError as error:
+            message = f"{path}: {error}. Is it another schema version, or another adapter's?{self.advice}"
+            raise TaskError(message) from None
+        return Decoded(lines, tuple(bad), lines if keep else lines - len(bad))
+
+    def _table(self, path: Path, readable: Path, target: Path) -> Decoded:
+        csv = self.csv.model_copy(update={"optional": (*self.csv.optional, *self.extra)})
+        sql_names = {self.spelled.get(name, name): name for name in self._all}
+        real = {name: self._all[sql_name] for name, sql_name in sql_names.items()}
+        dialect = dialect_of(str(path), rawfile.first_line(readable), real, csv)
+        found = {sql_names.get(name, name): kind for name, kind in dialect.found.items()}
+        dialect = dataclasses.replace(dialect, found=found)
+        plain = target.with_suffix(".plain")
+        try:
+            return self._read(path, self._scan(readable, plain, target, dialect), target, dialect)
+        finally:
+            plain.unlink(missing_ok=True)
+
+    def _read(self, path: Path, scanned: Path, target: Path, dialect: Dialect) -> Decoded:
+        """What a scan gave, and what it could not read."""
+        rows = parquet_rows(self.connection, [str(target)])
+        count = "SELECT count(DISTINCT line), min(line) FROM reject_errors"
+        [(number, first)] = self.connection.execute(count).fetchall()
+        if number and not rows:
+            raise TaskError(self._unreadable(path, number, *self._rejected(f"WHERE line = {first}")))
+        bad = tuple(self._rejected()) if number else ()
+        if bad and self.csv.keep_places:
+            self._keep_places(scanned, target, [line.line for line in bad], int(dialect.header))
+            return Decoded(rows + number, bad, rows + number)
+        return Decoded(rows + number, bad, rows)
+
+    def _whole(self, path: Path, readable: Path, target: Path) -> Decoded:
+        """Lines that the adapter takes apart; those that do not look as it says are told, and stay where they are."""
+        self._copy(readable, target, Dialect(self.columns, False, self.csv))
+        rows = parquet_rows(self.connection, [str(target)])
+        bad = tuple(self._unlike(path.name, target))
+        if bad and len(bad) == rows:
+            raise TaskError(self._unreadable(path, rows, bad[0]))
+        return Decoded(rows, bad, rows)
+
+    def _scan(self, readable: Path, plain: Path, target: Path, dialect: Dialect) -> Path:
+        """Write the rows to ``target``; the file that they are from, which may be a copy at ``plain``."""
+        # A scan that failed leaves what it rejected behind, for the next one to be added to.
+        self.connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+        try:
+            self._copy(readable, target, dialect)
+            return readable
+        except duckdb.InvalidInputException as error:
+            if _MIXED_LINE_ENDS not in str(error):
+                raise
+            self._copy(rawfile.unix_lines(readable, plain), target, dialect)
+            return plain
+
+    def _copy(self, readable: Path, target: Path, dialect: Dialect, strict: bool = False) -> None:
+        statement = self.library.render(
+            DECODE_TEMPLATE,
+            file=str(readable),
+            format=self.format,
+            columns=self._all,
+            found=dict(dialect.found),
+            spelled=dict(self.spelled),
+            has_header=dialect.header,
+            csv=dialect.csv,
+            spaced=dialect.spaced,
+            strict=strict,
+            target=str(target),
+        )
+        self.connection.execute(statement)
+
+    def _rejected(self, where: str = "") -> list[BadLine]:
+        """What the CSV reader could not read in this connection's last scan."""
+        # A line that is too short has one error a column: the first tells how many there are.
+        query = f"""
+            SELECT
+                line,
+                coalesce(
+                    arg_min(error_message, column_idx) FILTER (error_type = 'MISSING COLUMNS'),
+                    array_to_string(list(error_message[:{_TEXT}] ORDER BY column_idx)[:{_ERRORS}], '; ')
+                ),
+                any_value(trim(csv_line[:{_TEXT}], E'\\r\\n'))
+            FROM reject_errors {where} GROUP BY line ORDER BY line
+        """
+        rows = self.connection.execute(query).fetchall()
+        return [BadLine(line, reason, text or "") for line, reason, text in rows]
+
+    def _keep_places(self, readable: Path, target: Path, bad: list[int], header: int) -> None:
+        """Write the rows anew, with one of NULLs for each line that could not be read."""
+        whole = target.with_suffix(".whole")
+        statement = self.library.render(
+            PLACES_TEMPLATE,
+            file=str(readable),
+            rows=str(target),
+            columns=list(self._all),
+            bad_lines=bad,
+            header_lines=header,
+            target=str(whole),
+        )
+        self.connection.execute(statement)
+        whole.replace(target)
+
+    def _unlike(self, name: str, target: Path) -> list[BadLine]:
+        """Lines that do not look as the adapter says, among those that were read whole."""
+        lines = self.csv.lines_of(name)
+        assert lines is not None
+        query = """
+            SELECT file_row_number + 1, coalesce(text, '') FROM read_parquet($target)
+            WHERE NOT coalesce(regexp_full_match(text, $fits), false) ORDER BY ALL
+        """
+        rows = self.connection.execute(query, {"target": exact_path(target), "fits": lines.fits}).fetchall()
+        return [BadLine(number, f"it is not {lines.says}", text[:_TEXT]) for number, text in rows]
+
+    def _unreadable(self, path: Path, number: int, first: BadLine) -> str:
+        return (
+            f"{path}: none of its {number} lines can be read as {self.format} with columns {', '.join(self.columns)}."
+            f" Line {first.line}: {first.reason}. Is it the right adapter for this file?{self.advice}"
+        )
+
+
+def parquet_rows(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> int:
+    """Rows of Parquet files, by their footers."""
+    query = "SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata(?)"
+    return int(connection.execute(query, [[exact_path(path) for path in paths]]).fetchall()[0][0] or 0) if paths else 0
+
+
+def _advice(error: duckdb.Error) -> str:
+    text = str(error)
+    if "GZIP" in text or "zstd" in text.lower() or "end of" in text.lower():
+        return f". {rawfile.CUT_OFF}"
+    return ""

@@ -1,0 +1,198 @@
+"""What DuckDB leaves unsaid of a file with a JSON object a line: it stops, or makes NULL of all that it cannot read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from sqlgen.errors import TaskError
+from sqlgen.sources import rawfile
+from sqlgen.sources.schemas import sql_schema
+from sqlgen.templating.quoting import exact_path, ident, literal, path_literal, quoted
+
+SAMPLE = 10_000
+"""Rows, and lines, in which a column is looked for first."""
+NOTHING = "none of the columns is in it"
+_VALUE = 120
+"""Characters that are told of a value."""
+_TEXT = 500
+"""Characters that are kept of a line."""
+
+_LINES = """
+    SELECT row_number() OVER () - 1 AS place, text
+    FROM read_csv(
+        $lines, auto_detect = false, header = false, delim = '\x01', quote = '', escape = '', max_line_size = 16777216,
+        columns = {'text': 'VARCHAR'}
+    )
+    WHERE trim(text) <> ''
+"""
+"""The lines of a file as DuckDB counts its objects."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of a file, and the Parquet file that DuckDB made of them."""
+
+    connection: duckdb.DuckDBPyConnection
+    readable: Path
+    decoded: Path
+    types: Mapping[str, str]
+    """Column -> SQL type."""
+    spelled: Mapping[str, str]
+    """Columns that the file calls otherwise."""
+
+    def misread(self, mended: Path, faults: Mapping[int, str] | None, keep_places: bool) -> list[tuple[int, str, str]]:
+        """Line number, what is wrong, and text of the lines of which nothing came, or not all that is in them.
+
+        Their rows are taken out of the Parquet file, or made NULL where places are kept. ``faults``: what
+        :func:`rawfile.mend` says of the lines that are not in ``mended``; ``None`` where all values were read.
+        """
+        places = dict.fromkeys(self._without_values(), "")
+        if faults is not None:
+            places |= self._lossy(mended) | dict(faults)
+        if not places:
+            return []
+        lines = _lines_at(self.readable, places)
+        told = [(number, places[place] or _fault(text), text[:_TEXT]) for place, number, text in lines]
+        bad = f"file_row_number IN (SELECT unnest({literal(list(places))}))"
+        columns = ", ".join(f"CASE WHEN NOT {bad} THEN {ident(name)} END AS {ident(name)}" for name in self.types)
+        rows = f"FROM read_parquet({path_literal(self.decoded)})"
+        kept = f"SELECT {columns} {rows}" if keep_places else f"SELECT * {rows} WHERE NOT {bad}"
+        rest = self.decoded.with_suffix(".rest")
+        self.connection.execute(f"COPY ({kept}) TO {quoted(str(rest))} (FORMAT parquet, COMPRESSION uncompressed)")
+        rest.replace(self.decoded)
+        return told
+
+    def _without_values(self) -> list[int]:
+        """Places, from 0, of the rows that have no value at all."""
+        nothing = " AND ".join(f"{ident(name)} IS NULL" for name in self.types)
+        query = f"SELECT file_row_number FROM read_parquet($file) WHERE {nothing} ORDER BY 1"
+        return [row[0] for row in self.connection.execute(query, {"file": exact_path(self.decoded)}).fetchall()]
+
+    def _lossy(self, mended: Path) -> dict[int, str]:
+        """Places of the rows that lack a value which is in their line, and what that is."""
+        if set(self.types.values()) == {"JSON"}:
+            return {}
+        keys = {name: self._key(name) for name in self.types}
+        lost = {
+            field.name: " OR ".join(_lost(f'$."{keys[field.name]}"', f"[{ident(field.name)}]", field.type))
+            for field in sql_schema(self.types)
+        }
+        cases = "\n".join(f"WHEN {condition} THEN {literal(name)}" for name, condition in lost.items())
+        spelling = " ".join(f"WHEN {literal(name)} THEN {literal(key)}" for name, key in keys.items())
+        query = f"""
+            SELECT place, CASE {cases} END AS name, json_extract_string(text, '$."' || CASE name {spelling} END || '"')
+            FROM (SELECT file_row_number AS place, * FROM read_parquet($decoded)) JOIN ({_LINES}) USING (place)
+            WHERE json_valid(text) AND name IS NOT NULL
+            ORDER BY place
+        """
+        given = {"decoded": exact_path(self.decoded), "lines": exact_path(mended)}
+        rows = self.connection.execute(query, given).fetchall()
+        return {place: f"{keys[name]} is not {self.types[name]}: {str(value)[:_VALUE]}" for place, name, value in rows}
+
+    def _key(self, name: str) -> str:
+        return self.spelled.get(name, name)
+
+    def check_columns(self, optional: Iterable[str]) -> None:
+        """:class:`TaskError` where a column is in no line, or in none as the adapter takes it."""
+        schema = sql_schema(self.types)
+        unseen = self._unseen(schema, list(self.types), f"LIMIT {SAMPLE}")
+        unseen = self._unseen(schema, unseen, "") if unseen else []
+        missing, misread = [], []
+        for name in unseen:
+            there, value = _find(self.readable, self._key(name))
+            if value is not None:
+                misread.append(f"{self._key(name)} as {self.types[name]}, but it is {json.dumps(value):.120}")
+            elif not there and name not in optional:
+                missing.append(self._key(name))
+        if missing or misread:
+            objects = islice(_objects(self.readable), SAMPLE)
+            keys = ", ".join(dict.fromkeys(key for item in objects for key in item))
+            said = [f"no line has {', '.join(missing)}; there are: {keys}"] if missing else []
+            raise TaskError("; ".join([*said, *(f"the adapter reads {what}" for what in misread)]))
+
+    def _unseen(self, schema: pa.Schema, names: list[str], limit: str) -> list[str]:
+        seen = ", ".join(f"bool_or({_value(ident(name), schema.field(name).type)})" for name in names)
+        rows = f"(SELECT * FROM read_parquet($file) {limit})"
+        [found] = self.connection.execute(f"SELECT {seen} FROM {rows}", {"file": exact_path(self.decoded)}).fetchall()
+        return [name for name, value in zip(names, found, strict=True) if not value]
+
+
+def _lost(path: str, parsed: str, kind: pa.DataType) -> Iterator[str]:
+    """SQL of whether less was parsed than there is. ``parsed``: the list of all that was found at ``path``."""
+    there = f"json_extract(text, {literal(path)})"
+    there = (
+        f"list_filter({there if '[*]' in path else f'[{there}]'}, lambda x: coalesce(json_type(x), 'NULL') <> 'NULL')"
+    )
+    parsed = f"list_filter({parsed}, lambda x: x IS NOT NULL)"
+    if pa.types.is_struct(kind):
+        yield f"len(list_filter({there}, lambda x: json_type(x) <> 'OBJECT')) > 0"
+        for field in kind:
+            inner = f"list_transform({parsed}, lambda x: x.{ident(field.name)})"
+            yield from _lost(f'{path}."{field.name}"', inner, field.type)
+    elif pa.types.is_list(kind):
+        yield f"len(list_filter({there}, lambda x: json_type(x) <> 'ARRAY')) > 0"
+        yield from _lost(f"{path}[*]", f"flatten({parsed})", kind.value_type)
+    else:
+        yield f"len({there}) > len({parsed})"
+
+
+def _lines_at(path: Path, places: Container[int]) -> Iterator[tuple[int, int, str]]:
+    """Place, line number and text of lines, by their places; blank ones are not counted."""
+    for place, (number, text) in enumerate(rawfile.lines(path)):
+        if place in places:
+            yield place, number, text
+
+
+def _fault(text: str) -> str:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        return f"not a JSON object: {error}"
+    except RecursionError:
+        return "not a JSON object that can be read: it is nested too deeply"
+    return NOTHING if isinstance(found, dict) else "not a JSON object"
+
+
+def _value(of: str, kind: pa.DataType) -> str:
+    """SQL of whether there is a value: of an object in any field, of a list in its first item, and that one whole."""
+    if pa.types.is_struct(kind):
+        return " OR ".join(_whole(f"{of}.{ident(field.name)}", field.type) for field in kind)
+    return _whole(of, kind)
+
+
+def _whole(of: str, kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        return " AND ".join(_whole(f"{of}.{ident(field.name)}", field.type) for field in kind)
+    if pa.types.is_list(kind) and pa.types.is_list(kind.value_type):
+        return " AND ".join(_whole(f"{of}[1][{place}]", kind.value_type.value_type) for place in (1, 2))
+    if pa.types.is_list(kind):
+        return _whole(f"{of}[1]", kind.value_type)
+    return f"{of} IS NOT NULL"
+
+
+def _find(path: Path, name: str) -> tuple[bool, Any]:
+    """Whether a key is in any of the first lines, and the first value that is not empty."""
+    there = False
+    for item in islice(_objects(path), SAMPLE):
+        there = there or name in item
+        if item.get(name) not in (None, [], {}, ""):
+            return True, item[name]
+    return there, None
+
+
+def _objects(path: Path) -> Iterator[dict[str, Any]]:
+    for _, line in rawfile.lines(path):
+        try:
+            item = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(item, dict):
+            yield item

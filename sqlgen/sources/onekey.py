@@ -1,0 +1,69 @@
+"""Check that the rows of a partition name one market: several must never be read as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sqlgen.compile.adapters import Told
+from sqlgen.errors import TaskError
+from sqlgen.project.model import ModelInput
+from sqlgen.templating.quoting import ident
+from sqlgen.templating.templates import Library
+
+TOLD_TEMPLATE = "publish/told.sql.j2"
+_SHOWN = 8
+
+
+def check_told(
+    library: Library, connection: duckdb.DuckDBPyConnection, entry: ModelInput, told: Told, places: Mapping[str, str]
+) -> None:
+    """:class:`TaskError` where rows of Parquet files name several markets.
+
+    Args:
+        library: has the template of the query.
+        connection: runs it.
+        entry: the source, for the message.
+        told: where rows say it.
+        places: Parquet file that is read -> the file of the lake that it is, or is made from.
+    """
+    for values, files in _questions(told, list(places)):
+        statement = library.render(TOLD_TEMPLATE, told=values, apart=list(told.apart), files=files)
+        for what, found, where in connection.execute(statement).fetchall():
+            raise TaskError(_message(entry, what, found, [places[file] for file in where]))
+
+
+def _questions(told: Told, paths: Sequence[str]) -> Iterable[tuple[dict[str, str], Sequence[str]]]:
+    """Questions to the files of one input."""
+    if told.values and paths:
+        yield dict(told.values), paths
+    for what, column in told.columns.items():
+        having = [path for path in paths if column in _columns(path)]
+        if having:
+            yield {what: ident(column)}, having
+
+
+def _columns(path: str) -> Sequence[str]:
+    try:
+        return list(pq.read_schema(Path(path)).names)
+    except (OSError, pa.ArrowException):
+        return []  # what is wrong with it is told where it is read
+
+
+def _message(entry: ModelInput, what: str, found: Sequence[str], files: Sequence[str]) -> str:
+    assert entry.source is not None
+    names = ", ".join(found[:_SHOWN]) + (f", ... ({len(found)})" if len(found) > _SHOWN else "")
+    where = f"{files[0]} holds" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more file(s) hold"
+    key = what.removesuffix("s")
+    if key not in ("exchange", "symbol"):
+        return (
+            f"{where} several {what} of one market: {names}. Choose one by an option of adapter {entry.source.adapter}"
+        )
+    return (
+        f"{where} several {what}: {names}. Source '{entry.ref}' has one {key} for all of their rows: leave it out"
+        f" ('{key}', or {{{key}}} in 'pattern', * instead), and each row goes to the {key} that it names"
+    )

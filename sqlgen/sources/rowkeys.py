@@ -1,0 +1,121 @@
+"""Partitions of the files whose keys stand in their rows, remembered between runs."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from sqlgen.compile.adapters import advice
+from sqlgen.compile.compiler import Compiler, digest
+from sqlgen.compile.scope import Layout
+from sqlgen.errors import TaskError, first_line
+from sqlgen.lake import sealed, storage
+from sqlgen.lake.partitions import Partition
+from sqlgen.lake.storage import FileInfo
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.project.project import Project
+from sqlgen.sources.decode import parquet_rows
+from sqlgen.sources.listing import ListingError, Placed, SourceListing
+from sqlgen.sources.staged import Landing
+from sqlgen.sources.survey import first_row
+
+
+@dataclass
+class RowKeys:
+    """Looks up the partitions of files in their rows; an indexer for :func:`sqlgen.sources.listing.list_source`."""
+
+    project: Project
+    path: Path
+    """File of what is known from earlier runs."""
+    changed: bool = False
+    problems: list[str] = field(default_factory=list)
+    _readings: dict[tuple[str, Layout], dict[str, tuple[Model, ModelInput]]] = field(default_factory=dict)
+
+    @cached_property
+    def known(self) -> dict[str, Any]:
+        """Partitions found in each file, by its name, its age and how it is read."""
+        try:
+            return sealed.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):
+            self.changed = True
+            self.problems.append(f"{self.path} is damaged: partitions are looked up in the files again")
+            return {}
+
+    @cached_property
+    def compiler(self) -> Compiler:
+        return Compiler(self.project)
+
+    def __call__(self, source: str, file: FileInfo, layout: Layout) -> Placed:
+        readings = self._readings_of(source, layout)
+        key = f"{digest(sorted(readings))}:{file.path}:{file.size}:{file.mtime_ns}"
+        placed = _placed(self.known.get(key))
+        if placed is None:
+            found = [self._look_up(model, entry, file, layout) for model, entry in readings.values()]
+            partitions = tuple(sorted({partition for each in found for partition in each.partitions}))
+            placed = Placed(partitions, "" if partitions else next((each.problem for each in found), ""))
+            self.known[key] = {"partitions": [partition.path for partition in partitions], "problem": placed.problem}
+            self.changed = True
+        return placed
+
+    def save(self) -> None:
+        if self.changed:
+            storage.replace_text(self.path, sealed.dumps(self.known))
+
+    def _readings_of(self, source: str, layout: Layout) -> dict[str, tuple[Model, ModelInput]]:
+        """The ways in which models read a source, by what identifies them: their options may name other keys."""
+        if (source, layout) not in self._readings:
+            self._readings[source, layout] = {
+                self.compiler.reading(model, entry, layout): (model, entry)
+                for model in self.project.models.values()
+                for entry in model.inputs
+                if entry.ref == source
+            }
+        return self._readings[source, layout]
+
+    def _look_up(self, model: Model, entry: ModelInput, file: FileInfo, layout: Layout) -> Placed:
+        """Partitions that the rows of one file belong to, as one model reads it."""
+        where = f"source '{entry.ref}': {self.project.lake / file.path}"
+        try:
+            with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+                landing = Landing(self.compiler, self.project.lake, Path(folder), connection)
+                landed = landing.land(model, entry, SourceListing(layout, {}, keyed=False), [file])
+                select = self.compiler.input_select(model, entry, landed.scan())
+                query = f"SELECT DISTINCT exchange, symbol, strftime(date, '%Y-%m-%d') FROM (\n{select}\n)"
+                rows = connection.execute(query).fetchall()
+                problem = "" if rows else _problem(connection, landed.paths[0])
+        except (duckdb.Error, TaskError) as error:
+            raise ListingError(
+                f"{where}: its path names no exchange, symbol and date,"
+                f" and they cannot be read from its rows: {first_line(error)}"
+            ) from error
+        if any(value is None for row in rows for value in row):
+            raise ListingError(
+                f"{where}: rows without exchange, symbol or time."
+                " Fill them, or put the file under exchange=/symbol=/date= folders"
+            )
+        if problem:
+            assert entry.source is not None
+            problem = f"{where}: {problem}.{advice(self.project.library, entry.source)}"
+        partitions = (Partition.of(exchange=row[0], symbol=row[1], date=row[2]) for row in rows)
+        return Placed(tuple(partitions), problem)
+
+
+def _problem(connection: duckdb.DuckDBPyConnection, path: str) -> str:
+    """Why no row of a file came out; empty where it has none."""
+    count = parquet_rows(connection, [path])
+    return f"none of its {count} rows has a time that can be read. {first_row(connection, path)}" if count else ""
+
+
+def _placed(known: Any) -> Placed | None:
+    """Remembered partitions of a file; ``None`` where there are none, or they are damaged."""
+    try:
+        return Placed(tuple(Partition.from_path(path) for path in known["partitions"]), str(known["problem"]))
+    except (TypeError, KeyError, AttributeError):
+        return None

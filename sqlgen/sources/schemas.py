@@ -1,0 +1,117 @@
+"""Whether raw Parquet files have the columns that their adapter reads.
+
+DuckDB reads a file that lacks a column beside others that have it, and takes a list of objects with other fields for
+one of empty objects: both would be NULLs that nobody sent.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sqlgen.errors import TaskError
+from sqlgen.templating.quoting import ident
+
+
+def sql_schema(types: Mapping[str, str]) -> pa.Schema:
+    """Columns with SQL types, as Arrow has them."""
+    return _sql_schema(tuple(types.items()))
+
+
+@functools.cache
+def _sql_schema(types: tuple[tuple[str, str], ...]) -> pa.Schema:
+    columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in types)
+    with duckdb.connect() as connection:
+        return connection.sql(f"SELECT {columns} LIMIT 0").to_arrow_table().schema
+
+
+def check_parquet(paths: Iterable[Path], expected: pa.Schema, advice: str = "") -> None:
+    """:class:`TaskError` where a file lacks a column or a field, or has it in another form.
+
+    Files that cannot be opened are passed over: DuckDB tells what is wrong with them.
+    """
+    for path in paths:
+        try:
+            schema = pq.read_schema(path)
+        except (OSError, pa.ArrowException):
+            continue
+        problems = [problem for field in expected for problem in _problems(field, schema)]
+        if problems:
+            raise TaskError(f"{path}: {'; '.join(problems)}. Is it the right adapter for this file?{advice}")
+
+
+def copy_columns(path: Path, target: Path, names: Mapping[str, str]) -> int:
+    """Write a Parquet file with some columns of ``path`` under other names (new -> old); its number of rows."""
+    with pq.ParquetFile(path) as file:
+        there = file.schema_arrow.names
+        found = {new: old if old in there else _alike(old, there) for new, old in names.items()}
+        schema = pa.schema([file.schema_arrow.field(old).with_name(new) for new, old in found.items()])
+        with pq.ParquetWriter(target, schema, compression="none") as writer:
+            for batch in file.iter_batches(columns=list(dict.fromkeys(found.values()))):
+                writer.write_batch(pa.record_batch([batch.column(old) for old in found.values()], schema=schema))
+        return int(file.metadata.num_rows)
+
+
+def _alike(name: str, names: Iterable[str]) -> str:
+    return next(other for other in names if other.lower() == name.lower())
+
+
+def misleading(paths: Iterable[Path], names: Iterable[str]) -> bool:
+    """True where DuckDB would read a column otherwise than it is.
+
+    It takes one for another that differs in upper and lower case only, and cuts times of INT96 to microseconds.
+    """
+    wanted = {name.lower() for name in names}
+    for path in paths:
+        try:
+            schema = pq.read_metadata(path).schema
+        except (OSError, pa.ArrowException):
+            continue
+        columns = [schema.column(place) for place in range(len(schema.names))]
+        read = [column for column in columns if column.path.lower() in wanted]
+        if len(read) > len({column.path.lower() for column in read}) or any(c.physical_type == "INT96" for c in read):
+            return True
+    return False
+
+
+def _problems(field: pa.Field, schema: pa.Schema) -> Iterator[str]:
+    alike = [name for name in schema.names if name.lower() == field.name.lower()]
+    if not alike:
+        yield f"it has no column '{field.name}', but {', '.join(schema.names)}"
+        return
+    if field.name not in alike and len(alike) > 1:
+        yield f"it has no column '{field.name}', but {', '.join(alike)}: write the one that is meant"
+        return
+    found = schema.field(field.name if field.name in alike else alike[0]).type
+    if not _fits(field.type, found):
+        yield f"column '{field.name}' is {found}, and {field.type} is read from it"
+
+
+def _fits(wanted: pa.DataType, found: pa.DataType) -> bool:
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    if pa.types.is_null(found) or pa.types.is_null(wanted):
+        return True
+    if _is_list(wanted) or _is_list(found):
+        return _is_list(wanted) and _is_list(found) and _fits(wanted.value_type, found.value_type)
+    if pa.types.is_struct(wanted) or pa.types.is_struct(found):
+        if not (pa.types.is_struct(wanted) and pa.types.is_struct(found)):
+            return False
+        fields = {field.name.lower(): field.type for field in found}
+        return all(field.name.lower() in fields and _fits(field.type, fields[field.name.lower()]) for field in wanted)
+    if pa.types.is_string(wanted):
+        return True
+    return bool(pa.types.is_temporal(wanted) == pa.types.is_temporal(found) or _is_text(found))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -1,0 +1,166 @@
+"""Times of the rows in each file of a task's sources: what is set aside because of them, and what they tell."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import duckdb
+
+from sqlgen.templating.templates import Library
+
+TIMED = "not_null(ts)"
+"""Name of the check that rows have a time."""
+NEAR = "near_date(ts)"
+"""Name of the check that this time is near the date of the row's file."""
+_ROW = 300
+"""Characters that are told of a row."""
+
+
+class Stretch(NamedTuple):
+    """Rows that one file holds of one partition."""
+
+    exchange: str | None
+    symbol: str | None
+    date: str | None
+    file: int
+    """Number of the file, in the order in which they are read."""
+    rows: int
+    untimed: int
+    far: int
+    """Rows whose time is too far from their date."""
+    first: int | None
+    """Time in ns of the first row that has one."""
+    last: int | None
+    earliest: int | None
+    latest: int | None
+    not_positive: int
+    """Rows with a price at or below zero."""
+
+    @property
+    def lost(self) -> int:
+        return self.untimed + self.far
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All rows of some files of a source, whatever their times are."""
+
+    library: Library
+    rows: str
+    """SELECT of the rows with file, line and is_far."""
+    paths: Sequence[str]
+
+    @classmethod
+    def of(cls, library: Library, select: str, tolerance: float | None, paths: Sequence[str]) -> Survey:
+        """``select``: canonical rows by a scan that is a survey of the files ``paths``."""
+        return cls(library, library.render("publish/surveyed.sql.j2", select=select, tolerance=tolerance), paths)
+
+    @property
+    def statement(self) -> str:
+        """The statement whose rows are :class:`Stretch`."""
+        return self.library.render("publish/survey.sql.j2", rows=self.rows)
+
+    @property
+    def has_ids(self) -> bool:
+        """True for trades."""
+        return "trade_id" in self.rows
+
+    def repeated(self, files: Iterable[int]) -> str:
+        """The statement whose row is what :func:`repeated_note` takes, with numbers of files."""
+        return self.library.render("publish/repeated.sql.j2", rows=self.rows, told=list(files))
+
+    def set_aside(self, files: Iterable[int], reason: str, far: bool) -> str:
+        """The rows without a time, or those far from their date, as they go to the quarantine."""
+        given: dict[str, Any] = {"rows": self.rows, "paths": list(self.paths), "told": list(files)}
+        return self.library.render("publish/set_aside.sql.j2", reason=reason, far=far, **given)
+
+
+def _by_partition(stretches: Iterable[Stretch]) -> list[list[Stretch]]:
+    """The stretches of each partition that have a time, in the order of their files."""
+    found: dict[tuple[str | None, ...], list[Stretch]] = {}
+    for stretch in sorted(stretches, key=lambda each: each.file):
+        if stretch.first is not None:
+            found.setdefault(stretch[:3], []).append(stretch)
+    return list(found.values())
+
+
+def overlapping(stretches: Iterable[Stretch]) -> list[int]:
+    """Files that share a time with another file of the same partition, and so may hold the same rows."""
+    found: set[int] = set()
+    for group in _by_partition(stretches):
+        until: Stretch | None = None
+        for each in sorted(group, key=lambda one: (one.earliest or 0, one.file)):
+            if until is not None and (each.earliest or 0) <= (until.latest or 0):
+                found |= {each.file, until.file}
+            if until is None or (each.latest or 0) > (until.latest or 0):
+                until = each
+    return sorted(found)
+
+
+def repeated_note(count: int, first: str, one: str, other: str) -> str:
+    """A note on trades whose ids are in several files."""
+    return (
+        f"{count} trade id(s) are in several files, {first} for example in {one} and in {other}. If these hold the same"
+        " rows (a month beside its days), trades count twice: make a source of each kind, or move one away"
+    )
+
+
+def order_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
+    """A note on times that go back from the end of one file to the beginning of the next; empty where none do."""
+    groups = _by_partition(stretches)
+    steps = [pair for group in groups for pair in pairwise(group)]
+    back = [(one, other) for one, other in steps if (other.first or 0) < (one.last or 0)]
+    if not back:
+        return ""
+    one, other = back[0]
+    more = f" ({len(back)} times in {len(steps) + len(groups)} files)" if len(back) > 1 else ""
+    return (
+        f"times go back between files: {paths[one.file]} ends at {moment(one.last)}, and {paths[other.file]}, which is"
+        f" read after it, begins at {moment(other.first)}{more}. Files are read in the natural order of their paths:"
+        " rename them if that is not the order in which they were recorded"
+    )
+
+
+def price_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
+    """A note on prices at or below zero that are left out; empty where there are none."""
+    found = [each for each in stretches if each.not_positive]
+    if not found:
+        return ""
+    more = f" and {len(found) - 1} more file(s)" if len(found) > 1 else ""
+    return (
+        f"{sum(each.not_positive for each in found)} row(s) with a price at or below 0 in {paths[found[0].file]}{more}:"
+        " such prices are left out; negative_prices: true in the source reads them"
+    )
+
+
+def lost_digits(library: Library, times: Sequence[str], unit: str, files: Sequence[str]) -> str:
+    """The statement whose row is what :func:`digits_note` takes."""
+    factor = {"s": 10**9, "ms": 10**6, "us": 10**3}.get(unit, 0)
+    return library.render("publish/lost_digits.sql.j2", times=times, factor=factor, files=list(files))
+
+
+def digits_note(count: int, first: str) -> str:
+    """A note on times with more digits than are kept."""
+    return (
+        f"{count} time(s) lose digits, {first} for example: a floating point number (as all are in JSON) holds none"
+        " below a microsecond, and of a text nine count. Write times as whole numbers, or as text with nine digits"
+    )
+
+
+def moment(nanoseconds: int | None) -> str:
+    """A time in ns since 1970 as people write it, UTC."""
+    seconds, rest = divmod(nanoseconds or 0, 10**9)
+    text = (dt.datetime(1970, 1, 1) + dt.timedelta(seconds=seconds)).isoformat(sep=" ")
+    return f"{text}.{rest:09}".rstrip("0").rstrip(".")
+
+
+def first_row(connection: duckdb.DuckDBPyConnection, path: str) -> str:
+    """The first row of a Parquet file, column by column, for messages."""
+    rows = connection.from_parquet(path).limit(1)
+    found = rows.project("CAST(to_json(COLUMNS(*)) AS VARCHAR)").fetchall()
+    told = ", ".join(f"{name} is {value}" for name, value in zip(rows.columns, found[0] if found else (), strict=False))
+    return f"In the first row {told[:_ROW]}"

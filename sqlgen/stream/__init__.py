@@ -1,0 +1,1 @@
+"""Rows of DuckDB through kernels and back."""

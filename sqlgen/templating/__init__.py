@@ -1,0 +1,1 @@
+"""SQL templates: their Jinja environment and headers, quoting, YAML with lines."""

@@ -1,0 +1,129 @@
+"""Identifiers, literals, paths and comments in SQL, and its layout: the only place where any is quoted or moved."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from typing import Any
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
+_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_ESCAPED = re.compile(rf"{_BREAK.pattern}|\\")
+_SHORT = {"\n": r"\n", "\r": r"\r", "\\": r"\\"}
+_PATTERN = re.compile(r"[*?\[]")
+_QUOTED = r"""[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | (?P<dollar>\$\w*\$).*?(?P=dollar)"""
+_PIECE = re.compile(rf"(?P<quoted>{_QUOTED}) | (?:\s | --[^\n]* | /\*.*?\*/)+", re.DOTALL | re.VERBOSE)
+"""Something quoted, or layout and comments."""
+
+# SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'; a test compares.
+RESERVED = frozenset(
+    """
+    all analyse analyze and any array as asc asymmetric both case cast check collate column
+    constraint create default deferrable desc describe distinct do else end except false fetch for
+    foreign from group having in initially intersect into lambda lateral leading limit not null
+    offset on only or order pivot pivot_longer pivot_wider placing primary qualify references
+    returning select show some summarize symmetric table then to trailing true union unique unpivot
+    using variadic when where window with
+    """.split()  # noqa: SIM905  (seventy quoted words are no list to read)
+)
+
+
+def ident(name: str) -> str:
+    """Quote ``name`` as an SQL identifier, where it needs quotes."""
+    if _PLAIN.match(name) and name not in RESERVED:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: Any) -> str:
+    """Write a Python value as an SQL literal; a list or tuple becomes a DuckDB list."""
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case int():
+            return str(value)
+        case float():
+            return repr(value) if math.isfinite(value) else f"CAST('{value}' AS DOUBLE)"
+        case dt.datetime():
+            return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
+        case dt.date():
+            return f"DATE '{value.isoformat()}'"
+        case list() | tuple():
+            return "[" + ", ".join(literal(item) for item in value) + "]"
+        case _:
+            return _text(str(value))
+
+
+def quoted(text: str) -> str:
+    """Write a text as a plain literal, where DuckDB takes no other: keys of structs, targets of COPY, COMMENT ON."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _text(text: str) -> str:
+    """``text`` as a literal of one line, whatever is in it."""
+    if "\0" in text:
+        return "(" + " || chr(0) || ".join(_text(part) for part in text.split("\0")) + ")"
+    if not _BREAK.search(text):
+        return quoted(text)
+    return "E" + quoted(_ESCAPED.sub(_escape, text))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return _SHORT.get(found.group()) or "".join(f"\\x{byte:02x}" for byte in found.group().encode())
+
+
+def exact_path(path: object) -> str:
+    """The pattern by which DuckDB finds the file or folder of this name and no other.
+
+    A path with a backslash has no such pattern where it needs one; see :func:`sqlgen.lake.storage.list_files`.
+    """
+    return _PATTERN.sub(r"[\g<0>]", str(path))
+
+
+def path_literal(path: object) -> str:
+    """The literal of :func:`exact_path`; a list or tuple of paths becomes a DuckDB list."""
+    return literal([exact_path(each) for each in path] if isinstance(path, list | tuple) else exact_path(path))
+
+
+def comment(text: object) -> str:
+    """Make an SQL comment of every line of a text."""
+    return "\n".join(f"-- {line}".rstrip() for line in str(text).replace("\0", " ").splitlines() or [""])
+
+
+def indent(text: str, width: int = 4, first: bool = False, blank: bool = False) -> str:
+    """SQL ``width`` to the right, but for what is quoted in it.
+
+    The first line and blank ones stay, unless they are asked for: as by Jinja's filter of this name.
+    """
+    lines = text.split("\n")
+    inside = _continued(text) if any(map(_may_break, lines)) else frozenset()
+    margin = " " * width
+    moved = (
+        line if number in inside or not (line or blank) or (number == 0 and not first) else margin + line
+        for number, line in enumerate(lines)
+    )
+    return "\n".join(moved)
+
+
+def _may_break(line: str) -> bool:
+    """False where nothing that is quoted reaches over the end of this line."""
+    single, double = line.count("'"), line.count('"')
+    return bool(single % 2 or double % 2 or (single and double)) or "$" in line or "\\'" in line
+
+
+def _continued(text: str) -> frozenset[int]:
+    """Numbers of the lines that begin inside of something quoted."""
+    inside: set[int] = set()
+    for piece in _PIECE.finditer(text):
+        if piece["quoted"] and "\n" in piece.group():
+            line = text.count("\n", 0, piece.start())
+            inside.update(range(line + 1, line + 1 + piece.group().count("\n")))
+    return frozenset(inside)
+
+
+def bare(sql: str) -> str:
+    """SQL without comments and layout; what it quotes stays as it is."""
+    return _PIECE.sub(lambda piece: piece.group() if piece["quoted"] else " ", sql).strip()

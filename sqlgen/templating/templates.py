@@ -1,0 +1,312 @@
+"""Jinja environment of the SQL templates: sandboxed, strict, with typed options.
+
+A template starts with a Jinja comment that holds its header in YAML: what it is, the inputs it
+reads, its options with type, default and bounds, and the lookback it needs. The header is the one
+place for each default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import re
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from types import CodeType, SimpleNamespace
+from typing import Any, Literal
+
+import jinja2
+import jinja2.sandbox
+from jinja2.bccache import Bucket
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from sqlgen.errors import ConfigError, TemplateError, nearest
+from sqlgen.templating import quoting, yamlfile
+from udfs.options import Option
+
+TEMPLATE_SUFFIX = ".sql.j2"
+PACKAGED = Path(__file__).resolve().parents[2] / "transforms_sql"
+
+_HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
+
+
+WRITTEN = ("header", "delimiter", "quote")
+"""Options of an adapter by which users say how their CSV files are written."""
+
+
+class Lines(BaseModel):
+    """What the lines of a file look like that an adapter takes apart itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fits: str
+    """Jinja expression over the options: regular expression of a line that can be read."""
+    says: str
+    """Jinja expression over the options: the same in words."""
+
+
+class Csv(BaseModel):
+    """How the CSV files that an adapter reads are written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    header: bool | Literal["auto"] = True
+    """Whether the first line names the columns; ``auto``: some files have one."""
+    delimiter: str = ","
+    """The usual one; another that fits the columns is found."""
+    quote: str = ""
+    """Without one, a stray quote cannot swallow the lines after it."""
+    optional: tuple[str, ...] = ()
+    """Columns that some files do not have; those with a JSON object a line too."""
+    keep_places: bool = False
+    """Whether a line that cannot be read leaves a row without values: its adapter must know that it was there."""
+    lines: dict[str, Lines] = {}
+    """Files by a pattern of their names, others are not read. Each line is the one column ``text``, also one that
+    cannot be read, so that lines keep their numbers."""
+
+    def wants(self, name: str) -> bool:
+        """Whether the adapter reads a file of this name."""
+        return not self.lines or self.lines_of(name) is not None
+
+    def lines_of(self, name: str) -> Lines | None:
+        """What the lines of a file look like, by its name."""
+        return next((lines for pattern, lines in self.lines.items() if fnmatch.fnmatchcase(name, pattern)), None)
+
+
+class Header(BaseModel):
+    """The YAML header of a template."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str = ""
+    inputs: list[str] = []
+    options: dict[str, Option] = {}
+    lookback: str = "0"
+    """Jinja expression over the options, in seconds."""
+    lookahead: str = "0"
+    """Jinja expression over the options, in seconds."""
+    own_dates: bool = False
+    """The date of a row of the result is that of its time, whatever partition the rows lie in that it is made of."""
+    time: str = "ts"
+    """Time column of the inputs, by which lookback and lookahead are cut."""
+    csv: Csv = Csv()
+    captured_levels: str = ""
+    """Of an adapter of books, Jinja expression over the options: levels per side that the feed sends at most, or
+    ``'all'``; empty where that is not known."""
+    feed: str = ""
+    """Of an adapter: the kind of files of events that it reads. Adapters of one feed number the events of a file alike:
+    where they read the same files, rows and trades are in the order of ``(ts, seq)``."""
+    kernels_over: str | None = None
+    """Input whose rows go through the kernels before the template sees them; otherwise its result does."""
+
+    @model_validator(mode="after")
+    def _defaults_are_valid(self) -> Header:
+        for name, option in self.options.items():
+            try:
+                option.check(option.default)
+            except ValueError as error:
+                raise ValueError(f"default of option '{name}': {error}") from None
+        return self
+
+
+class _Bytecode(jinja2.BytecodeCache):
+    """Templates compiled in this process, by path and text: a second project need not compile the packaged ones."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, tuple[str, CodeType]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        checksum, code = self._codes.get(bucket.key, ("", None))
+        bucket.code = code if checksum == bucket.checksum else None
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        assert bucket.code is not None
+        self._codes[bucket.key] = bucket.checksum, bucket.code
+
+
+_BYTECODE = _Bytecode()
+
+
+@cache
+def _parsed_header(path: str, text: str) -> Header:
+    """A header, read once a process: a second project need not read those of the packaged templates."""
+    document = yamlfile.parse(Path(path), text)
+    if document.problems:
+        raise ConfigError(document.problems)
+    return Header.model_validate(document.data or {})
+
+
+@dataclass(frozen=True)
+class Library:
+    """The templates of a project: the user's own folder first, the packaged one after it."""
+
+    folder: Path | None = None
+    _headers: dict[str, Header] = field(default_factory=dict, repr=False)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where templates are looked for, in this order."""
+        return [PACKAGED] if self.folder in (None, PACKAGED) else [path for path in (self.folder, PACKAGED) if path]
+
+    @cached_property
+    def environment(self) -> jinja2.Environment:
+        folders = self.folders
+        environment = jinja2.sandbox.SandboxedEnvironment(
+            loader=jinja2.FileSystemLoader(folders),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            autoescape=False,
+            bytecode_cache=_BYTECODE,
+        )
+        filters = (quoting.ident, quoting.literal, quoting.quoted, quoting.exact_path, quoting.comment, quoting.indent)
+        environment.filters.update({each.__name__: each for each in filters})
+        environment.filters["only"] = _only
+        environment.filters["changed"] = _changed
+        environment.filters["apart"] = _apart
+        environment.filters["regex"] = re.escape
+        environment.globals["fail"] = _fail
+        return environment
+
+    def names(self) -> list[str]:
+        """All templates, macros left out."""
+        return [
+            name
+            for name in self.environment.list_templates(filter_func=lambda name: name.endswith(TEMPLATE_SUFFIX))
+            if not name.startswith(("macros/", "publish/", "inspect/"))
+        ]
+
+    def source_text(self, name: str) -> tuple[str, str]:
+        """Text and path of a template; :class:`TemplateError` where there is none."""
+        assert self.environment.loader is not None
+        try:
+            text, path, _ = self.environment.loader.get_source(self.environment, name)
+        except UnicodeDecodeError as error:
+            raise TemplateError(f"template '{name}' is not UTF-8: {error}. Save it as UTF-8") from None
+        except jinja2.TemplateNotFound:
+            looked = ", ".join(map(str, self.folders))
+            raise TemplateError(
+                f"template '{name}' not found in {looked}.{nearest(name, self.names())}"
+                f" Templates there are: {', '.join(self.names())}"
+            ) from None
+        return text, path or name
+
+    def header(self, name: str) -> Header:
+        if name not in self._headers:
+            self._headers[name] = self._read_header(name)
+        return self._headers[name]
+
+    def _read_header(self, name: str) -> Header:
+        text, path = self.source_text(name)
+        match = _HEADER.match(text)
+        try:
+            return _parsed_header(path, match.group(1) if match else "")
+        except (ConfigError, ValidationError) as error:
+            raise TemplateError(f"template '{name}' ({path}): its header is not valid: {error}") from error
+
+    def lookback(self, name: str, options: Mapping[str, Any]) -> float:
+        """Seconds of earlier rows that a template needs, from its header."""
+        return float(self._value(self.header(name).lookback, options))
+
+    def captured_levels(self, name: str, options: Mapping[str, Any]) -> Any:
+        """Levels per side that an adapter's feed sends at most, ``all``, or ``None`` where that is not known."""
+        expression = self.header(name).captured_levels
+        return self._value(expression, options) if expression else None
+
+    def lookahead(self, name: str, options: Mapping[str, Any]) -> float:
+        """Seconds of later rows that a template needs, from its header."""
+        return float(self._value(self.header(name).lookahead, options))
+
+    def csv(self, name: str, options: Mapping[str, Any]) -> Csv:
+        """How the CSV files of an adapter are written, with these options."""
+        csv = self.header(name).csv
+        lines = {
+            pattern: Lines(fits=self._value(known.fits, options), says=self._value(known.says, options))
+            for pattern, known in csv.lines.items()
+        }
+        told = {name: options[name] for name in WRITTEN if name in options}
+        return csv.model_copy(update={"lines": lines, **told})
+
+    def _value(self, expression: str, options: Mapping[str, Any]) -> Any:
+        compiled = self.environment.compile_expression(expression, undefined_to_none=False)
+        return compiled(options=SimpleNamespace(**options))
+
+    def render(self, name: str, **context: Any) -> str:
+        """Render a template; every failure names the template and the line."""
+        with self._failures(name, context):
+            return self.environment.get_template(name).render(**context).strip()
+
+    def variables(self, name: str, /, *needed: str, **context: Any) -> Mapping[str, Any]:
+        """All that a template sets outside its macros; :class:`TemplateError` where it lacks what is needed."""
+        with self._failures(name, context):
+            found = vars(self.environment.get_template(name).make_module(context))
+        missing = next((variable for variable in needed if variable not in found), None)
+        if missing is not None:
+            raise TemplateError(f"template '{name}' does not set '{missing}'. Add {{% set {missing} = ... %}}")
+        return found
+
+    @contextlib.contextmanager
+    def _failures(self, name: str, context: Mapping[str, Any]) -> Iterator[None]:
+        _, path = self.source_text(name)
+        try:
+            yield
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateError(f"{error.filename or path}:{error.lineno}: {error.message}") from error
+        except jinja2.TemplateNotFound as error:
+            raise TemplateError(f"{path}: it imports '{error.name}', which does not exist") from error
+        except jinja2.UndefinedError as error:
+            raise TemplateError(f"{_template_line(error, path)}: {error.message}{_known(context)}") from error
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise TemplateError(f"{_template_line(error, path)}: {error}") from error
+
+
+def _fail(message: str) -> None:
+    """What a template calls where it cannot work."""
+    raise ValueError(message)
+
+
+def _only(source: SimpleNamespace, part: str, **changes: Any) -> SimpleNamespace:
+    """Of an adapter's ``source`` the files whose names contain ``part``."""
+    if source.format == "table":
+        raise ValueError(f"rows of source '{source.name}' cannot be given one by one: its adapter reads whole files")
+    files = source.files
+    if source.format == "parquet":
+        files = [file for file in files if part in Path(file).name]
+        if not files and any(source.files):
+            names = ", ".join(Path(file).name.removesuffix(".parquet") for file in source.files)
+            raise ValueError(f"source '{source.name}': there is no file named *{part}* beside {names}. Fetch it too")
+    single = source.format == "parquet" and len(files) == 1
+    return _changed(source, files=files, single_file=single, named=part, **changes)
+
+
+def _changed(source: SimpleNamespace, **changes: Any) -> SimpleNamespace:
+    """An adapter's ``source`` with other values."""
+    return SimpleNamespace(**{**vars(source), **changes})
+
+
+def _apart(names: Iterable[str]) -> dict[str, str]:
+    """Each name with the one that it has in SQL, where ``t`` and ``T`` would be the same."""
+    found: dict[str, str] = {}
+    for name in names:
+        if name not in found:
+            used = {other.lower() for other in found.values()}
+            others = (f"{name} ({number})" for number in range(2, len(used) + 3))
+            found[name] = next(other for other in (name, *others) if other.lower() not in used)
+    return found
+
+
+def _template_line(error: BaseException, path: str) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(TEMPLATE_SUFFIX)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else path
+
+
+def _known(context: Mapping[str, Any]) -> str:
+    """What a template can use: said where it asked for something else."""
+    parts = []
+    for name, value in sorted(context.items()):
+        members = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
+        parts.append(f"{name} ({', '.join(sorted(members))})" if members else name)
+    return f". Known here: {', '.join(parts)}" if parts else ""

@@ -170,7 +170,7 @@ def test_parts_add_up_to_the_bars_of_the_table(db: duckdb.DuckDBPyConnection) ->
         GROUP BY symbol, bar_id
         ORDER BY symbol, bar_id
     """
-    table = "SELECT symbol, bar_id, bar_start, bar_end, high, volume FROM volume_bars ORDER BY symbol, bar_id"
+    table = "SELECT symbol, bar_id, start_time, end_time, high, volume FROM volume_bars ORDER BY symbol, bar_id"
     bars = db.execute(table).fetchall()
     assert len(bars) > 100
     assert db.execute(query).fetchall() == bars

@@ -9,7 +9,7 @@
 --              emit_open_bars = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/volume_bars (overwrite), by exchange, symbol, date
--- fingerprint: 4001c8764cce63d7334b9cc4
+-- fingerprint: 0262644db80d770843bf1cc0
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -117,8 +117,8 @@ COPY (
             symbol,
             date,
             bar_id,
-            arg_min(ts, place) AS bar_start,
-            arg_max(ts, place) AS bar_end,
+            arg_min(ts, place) AS start_time,
+            arg_max(ts, place) AS end_time,
             arg_min(price, place) AS open,
             max(price) AS high,
             min(price) AS low,
@@ -139,9 +139,9 @@ COPY (
         symbol,
         date, -- the day in which the bar closes
         bar_id, -- position of the bar in the history of its symbol
-        bar_start, -- UTC, ns: first trade of the bar
-        bar_end, -- UTC, ns: trade that fills the bar; known from then on
-        (epoch_ns(bar_end) - epoch_ns(bar_start)) / 1e9 AS bar_seconds, -- s: from the first trade to the last
+        start_time, -- UTC, ns: first trade of the bar
+        end_time, -- UTC, ns: trade that fills the bar; known from then on
+        (epoch_ns(end_time) - epoch_ns(start_time)) / 1e9 AS duration, -- s: from the first trade to the last
         open, -- q: first price
         high, -- q: highest price
         low, -- q: lowest price

@@ -89,7 +89,7 @@ def _pairs(levels: list[Any]) -> list[tuple[str, str]]:
 
 
 def _place(row: Row) -> str:
-    names = ("exchange", "symbol", "date", "bar_seconds", "bar_start", "ts", "seq")
+    names = ("exchange", "symbol", "date", "bar_seconds", "bar_start", "start_time", "ts", "seq")
     return ", ".join(str(row[name]) for name in names if name in row)
 
 

@@ -124,9 +124,9 @@ def _bar(bar: int, parts: list[Row]) -> Row:
     volume = math.fsum(part["volume"] for part in parts)
     return {
         "bar_id": bar,
-        "bar_start": parts[0]["ts"],
-        "bar_end": parts[-1]["ts"],
-        "bar_seconds": (parts[-1]["ts"] - parts[0]["ts"]) / NS,
+        "start_time": parts[0]["ts"],
+        "end_time": parts[-1]["ts"],
+        "duration": (parts[-1]["ts"] - parts[0]["ts"]) / NS,
         "open": prices[0],
         "high": max(prices),
         "low": min(prices),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -17,6 +18,18 @@ from sqlgen.templating.templates import Library
 
 TOLD_TEMPLATE = "publish/told.sql.j2"
 _SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Value:
+    """One of the values that rows name where there should be one."""
+
+    text: str
+    rows: int
+    file: str
+    """File of the first row that names it."""
+    row: int
+    """Number of that row in its file, from 1 on; lines that cannot be read do not count."""
 
 
 def check_told(
@@ -34,7 +47,8 @@ def check_told(
     for values, files in _questions(told, list(places)):
         statement = library.render(TOLD_TEMPLATE, told=values, apart=list(told.apart), files=files)
         for what, found, where in connection.execute(statement).fetchall():
-            raise TaskError(_message(entry, what, found, [places[file] for file in where]))
+            values = [Value(each["value"], each["rows"], places[each["file"]], each["row"]) for each in found]
+            raise TaskError(_message(entry, what, values, [places[file] for file in where]))
 
 
 def _questions(told: Told, paths: Sequence[str]) -> Iterable[tuple[dict[str, str], Sequence[str]]]:
@@ -54,16 +68,22 @@ def _columns(path: str) -> Sequence[str]:
         return []  # what is wrong with it is told where it is read
 
 
-def _message(entry: ModelInput, what: str, found: Sequence[str], files: Sequence[str]) -> str:
+def _message(entry: ModelInput, what: str, found: Sequence[Value], files: Sequence[str]) -> str:
     assert entry.source is not None
-    names = ", ".join(found[:_SHOWN]) + (f", ... ({len(found)})" if len(found) > _SHOWN else "")
+    names = ", ".join(value.text for value in found[:_SHOWN]) + (f", ... ({len(found)})" if len(found) > _SHOWN else "")
     where = f"{files[0]} holds" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more file(s) hold"
+    least = min(found, key=lambda value: value.rows)
+    rarest = (
+        f" {least.text} stands in {least.rows:,} of {sum(value.rows for value in found):,} row(s), first in row"
+        f" {least.row} of {least.file}: if that is a torn line, mend it or take it out."
+    )
     key = what.removesuffix("s")
     if key not in ("exchange", "symbol"):
         return (
-            f"{where} several {what} of one market: {names}. Choose one by an option of adapter {entry.source.adapter}"
+            f"{where} several {what} of one market: {names}. Choose one by an option of adapter {entry.source.adapter}."
+            f"{rarest}"
         )
     return (
         f"{where} several {what}: {names}. Source '{entry.ref}' has one {key} for all of their rows: leave it out"
-        f" ('{key}', or {{{key}}} in 'pattern', * instead), and each row goes to the {key} that it names"
+        f" ('{key}', or {{{key}}} in 'pattern', * instead), and each row goes to the {key} that it names.{rarest}"
     )

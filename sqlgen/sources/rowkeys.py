@@ -15,7 +15,7 @@ from sqlgen.compile.compiler import Compiler, digest
 from sqlgen.compile.scope import Layout
 from sqlgen.errors import TaskError, first_line
 from sqlgen.lake import sealed, storage
-from sqlgen.lake.partitions import Partition
+from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
@@ -87,7 +87,10 @@ class RowKeys:
                 landing = Landing(self.compiler, self.project.lake, Path(folder), connection)
                 landed = landing.land(model, entry, SourceListing(layout, {}, keyed=False), [file])
                 select = self.compiler.input_select(model, entry, landed.scan())
-                query = f"SELECT DISTINCT exchange, symbol, strftime(date, '%Y-%m-%d') FROM (\n{select}\n)"
+                query = (
+                    "SELECT exchange, symbol, strftime(date, '%Y-%m-%d'), count(DISTINCT seq)"
+                    f" FROM (\n{select}\n) GROUP BY ALL"
+                )
                 rows = connection.execute(query).fetchall()
                 problem = "" if rows else _problem(connection, landed.paths[0])
         except (duckdb.Error, TaskError) as error:
@@ -95,11 +98,13 @@ class RowKeys:
                 f"{where}: its path names no exchange, symbol and date,"
                 f" and they cannot be read from its rows: {first_line(error)}"
             ) from error
-        if any(value is None for row in rows for value in row):
-            raise ListingError(
-                f"{where}: rows without exchange, symbol or time."
-                " Fill them, or put the file under exchange=/symbol=/date= folders"
-            )
+        for *keys, count in rows:
+            missing = [name for name, value in zip(KEYS, keys, strict=True) if value is None]
+            if missing:
+                raise ListingError(
+                    f"{where}: {count} row(s) name no {' and no '.join(missing)}; fill it in"
+                    " (answers by REST take a field 'symbol'), or put the file under exchange=/symbol=/date= folders"
+                )
         if problem:
             assert entry.source is not None
             problem = f"{where}: {problem}.{advice(self.project.library, entry.source)}"

@@ -141,6 +141,41 @@ def test_one_symbol_for_rows_that_name_several_is_an_error(tmp_path: Path, adapt
     assert not (tmp_path / "lake/book").exists()
 
 
+@pytest.mark.parametrize("dated", [False, True], ids=["date in rows", "date in path"])
+@pytest.mark.parametrize("missing", [None, 4, 5], ids=["whole", "a BTC-USD missing", "a BTC-USDC missing"])
+def test_sequence_numbers_of_a_connection_with_several_products(
+    tmp_path: Path, missing: int | None, dated: bool
+) -> None:
+    """They count the messages of all products: what is missing may have been of any, and breaks the books of all."""
+    config, sent = recording(tmp_path, "coinbase/level2")
+    path = tmp_path / "lake/raw/updates/rec.ndjson"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    beat = {"channel": "heartbeats", "timestamp": "2026-01-02T12:00:00.3Z", "events": [{"heartbeat_counter": "1"}]}
+    last = [json.loads(json.dumps(lines[k])) for k in (0, 1)]  # a snapshot of each again
+    for line in last:
+        line["timestamp"] = "2026-01-02T12:00:05Z"
+    lines = [*lines[:6], beat, *lines[6:], *last]
+    numbered = [line | {"sequence_num": 100 + number} for number, line in enumerate(lines)]
+    if missing is not None:
+        del numbered[missing]
+    path.unlink()
+    half = len(numbered) // 2
+    for name, part in (("a", numbered[:half]), ("b", numbered[half:])):
+        text = "".join(json.dumps(line) + "\n" for line in part)
+        (path.parent / (f"{name}_{DAY}.ndjson" if dated else f"{name}.ndjson")).write_text(text)
+    change(config, exchange="x", options={"check_sequence": True}, **({"pattern": "*_{date}.ndjson"} if dated else {}))
+    outcome = sqlgen("run", config, "--select", "book")
+    assert outcome.code == 0, outcome.out + outcome.err
+    for offset, (symbol, messages) in enumerate(sent.items()):
+        kept = [message for k, message in enumerate(messages) if missing is None or 2 * k + offset < missing]
+        again = Message(NOON + 5000 * MS, messages[0].levels, True, feed_break=missing is not None)
+        expected = level_books([*(Message(m.ts, m.levels, m.snapshot) for m in kept), again], depth=DEPTH)
+        found = rows_of(published(tmp_path / f"lake/book/exchange=x/symbol={symbol}"))
+        assert found == expected, symbol
+        assert found[-1]["feed_reset"] is (missing is not None)
+        assert len(found) == len(kept) + 1
+
+
 def test_an_answer_that_names_no_symbol_belongs_to_the_only_one_of_its_file(tmp_path: Path) -> None:
     messages = feed(60_000, NOON, True)
     lines = lines_of("binance/depth_spot", "BTCUSDT", messages)
@@ -152,6 +187,18 @@ def test_an_answer_that_names_no_symbol_belongs_to_the_only_one_of_its_file(tmp_
     outcome = sqlgen("run", config, "--select", "book")
     assert outcome.code == 0, outcome.out + outcome.err
     assert rows_of(published(tmp_path / "lake/book/exchange=x/symbol=BTCUSDT")) == level_books(messages, depth=DEPTH)
+
+
+def test_an_answer_that_names_no_symbol_among_several(tmp_path: Path) -> None:
+    config, _ = recording(tmp_path, "binance/depth_spot")
+    path = tmp_path / "lake/raw/updates/rec.ndjson"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    del lines[0]["symbol"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    outcome = sqlgen("run", change(config, exchange="x"), "--select", "book")
+    assert outcome.code != 0
+    said = "rec.ndjson: 1 row(s) name no symbol; fill it in (answers by REST take"
+    assert said in outcome.out + outcome.err
 
 
 def test_several_depths_of_one_symbol_are_one_of_them(tmp_path: Path) -> None:
@@ -216,6 +263,20 @@ def test_files_of_several_symbols_under_one_name(tmp_path: Path) -> None:
     assert outcome.code != 0
     assert f"raw/a_{DAY}.ndjson and 1 more file(s) hold several symbols: BTC/USDT, ETH/USDT" in outcome.out
     assert lake.rows(source)["symbol"].to_pylist() == ["BTC/USDT", "ETH/USDT"]
+
+
+def test_a_torn_symbol_is_told_with_its_row(tmp_path: Path) -> None:
+    """It may be that of another market: BTC-USD is one beside BTC-USDT. So who reads the message decides."""
+    lake = VendorLake(tmp_path)
+    lake.raw.mkdir(parents=True)
+    lines = [f"BTC-US{'' if k == 7 else 'DT'},{NOON // MS + k},{k},buy,100,1" for k in range(20)]
+    text = "\n".join(["symbol,timestamp,trade_id,side,price,amount", "torn", *lines]) + "\n"
+    (lake.raw / f"a_{DAY}.csv").write_text(text)
+    source = {"adapter": "ccxt/trades", "pattern": "*_{date}.csv", "exchange": "x"}
+    outcome = lake.run(source | {"symbol": "BTC-USDT"})
+    assert outcome.code != 0
+    assert f"a_{DAY}.csv holds several symbols: BTC-US, BTC-USDT." in outcome.out
+    assert f"BTC-US stands in 1 of 20 row(s), first in row 8 of raw/a_{DAY}.csv: if that is a torn line" in outcome.out
 
 
 def test_two_venues_in_one_book_of_databento(tmp_path: Path) -> None:

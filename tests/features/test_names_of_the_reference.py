@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from sqlgen import project
-from sqlgen.compiler import Compiler
+from sqlgen.compile.compiler import Compiler
+from sqlgen.project import project
 from tests.support.engine import ROOT
 
 
@@ -68,8 +68,8 @@ NAMES = {
     "tick_bars": EVENT_BAR,
     "dollar_bars": EVENT_BAR,
 }
-NOT_EMITTED = words("""imbalance_L1 order_flow_toxicity book_pressure total_bid_volume ofi_step mlofi_step mlofi_decay value
-    trade_imbalance hour bid_slope tick_count""")
+NOT_EMITTED = words("""imbalance_L1 order_flow_toxicity book_pressure total_bid_volume ofi_step mlofi_step mlofi_decay
+    value trade_imbalance hour bid_slope tick_count""")
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,8 @@ def check_told(
     for values, files in _questions(told, list(places)):
         statement = library.render(TOLD_TEMPLATE, told=values, apart=list(told.apart), files=files)
         for what, found, where in connection.execute(statement).fetchall():
-            values = [Value(each["value"], each["rows"], places[each["file"]], each["row"]) for each in found]
-            raise TaskError(_message(entry, what, values, [places[file] for file in where]))
+            named = [Value(each["value"], each["rows"], places[each["file"]], each["row"]) for each in found]
+            raise TaskError(_message(entry, what, named, [places[file] for file in where]))
 
 
 def _questions(told: Told, paths: Sequence[str]) -> Iterable[tuple[dict[str, str], Sequence[str]]]:

@@ -25,7 +25,7 @@ def find_starts(
     ``resets``: whether the feed broke before a row.
     """
     for i in range(len(ts)):
-        # A date may hold rows that are later than the first ones of the next: no row may be computed from a later one.
+        # A date whose clock is ahead is later than the next: no row may be computed from a later one (see udfs.late).
         begins = clock[0] == 0 or ts[i] < clock[1] or ts[i] - clock[1] > max_gap or resets[i]
         if begins:
             clock[2] = ts[i]
@@ -39,7 +39,7 @@ class Segments(Kernel):
     """Where segments start, and how old they are."""
 
     name = "segments"
-    version = 2
+    version = 3
     doc = "Segments between gaps, and their age"
     options = {"max_gap": MAX_GAP}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import os
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def save(path: Path, model: Model, where: Partition, start: Start) -> None:
     numbers = np.array([place.last is not None, place.last or 0, date, place.seq], np.int64)
     whose = np.frombuffer(where.path.encode(), np.uint8)
     kernels = start.state.kernels | {_PLACE: {"numbers": numbers, "whose": whose}}
-    content = states.encode(Snapshot(kernels, start.state.trades), (model.chain or NO_KERNELS).identity)
+    content = states.encode(dataclasses.replace(start.state, kernels=kernels), (model.chain or NO_KERNELS).identity)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_bytes(content)
     draft.replace(path)
@@ -146,4 +147,4 @@ def _saved(path: Path, model: Model, where: Partition) -> Start:
         raise SqlgenError(f"{path} was saved for {whose}, not for {where}")
     known, last, date, seq = place["numbers"].tolist()
     day = dt.date.fromordinal(date) if date else None
-    return Start(Snapshot(kernels, snapshot.trades), Place(last if known else None, day, seq))
+    return Start(dataclasses.replace(snapshot, kernels=kernels), Place(last if known else None, day, seq))

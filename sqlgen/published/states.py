@@ -39,6 +39,8 @@ class Snapshot:
     """Kernel name -> its arrays."""
     trades: Arrays = field(default_factory=dict)
     """Trades that came after the last row: the rows of the next partition will see them."""
+    last: int | None = None
+    """Time of the last row in ns; rows of the next partition that are earlier come late."""
 
 
 def encode(snapshot: Snapshot, identity: object) -> bytes:
@@ -49,7 +51,12 @@ def encode(snapshot: Snapshot, identity: object) -> bytes:
         for name, array in sorted(members.items())
     ]
     index = [(group, name, array.dtype.str, array.shape) for group, name, array in arrays]
-    head = json.dumps({"identity": identity, "arrays": index, "kernels": sorted(snapshot.kernels)}).encode() + b"\n"
+    head = (
+        json.dumps(
+            {"identity": identity, "arrays": index, "kernels": sorted(snapshot.kernels), "last": snapshot.last}
+        ).encode()
+        + b"\n"
+    )
     body = head + b"".join(array.tobytes() for _, _, array in arrays)
     return _MAGIC + hashlib.blake2b(body, digest_size=_DIGEST).digest() + zlib.compress(body, 1)
 
@@ -81,7 +88,7 @@ def decode(content: bytes, identity: object) -> Snapshot:
         members = kernels[group] if group else trades
         members[name] = np.frombuffer(data[at : at + size], dtype).reshape(shape).copy()
         at += size
-    return Snapshot(kernels, trades)
+    return Snapshot(kernels, trades, index.get("last"))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,7 +82,7 @@ class KernelCopy:
     def _run(self, start: Snapshot, feed: str, trades: str | None) -> Snapshot:
         # Kernels may write into the arrays of their state, and a second attempt needs them as they were.
         kernels = {name: {key: array.copy() for key, array in state.items()} for name, state in start.kernels.items()}
-        state = Snapshot(kernels, start.trades)
+        state = dataclasses.replace(start, kernels=kernels)
         with contextlib.ExitStack() as stack:
             trade_feed = None
             if trades is not None:

@@ -5,6 +5,8 @@ Only one batch of rows and the trades up to its end are in memory at a time.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from sqlgen.errors import TaskError
 from sqlgen.published.states import Snapshot
+from sqlgen.stream import late as late_rows
 from sqlgen.stream.signaudit import QUOTES, SignAudit
 from udfs.chain import Chain
 from udfs.faults import FaultyKernelError
@@ -113,6 +116,8 @@ class Pipe:
 
     def __post_init__(self) -> None:
         self._last: int | None = None
+        self._late_until: int | None = None
+        """Time before which rows of this partition come late."""
         _check(self.chain, self.rows.schema)
 
     def reader(self) -> pa.RecordBatchReader:
@@ -126,9 +131,11 @@ class Pipe:
 
     def end(self) -> Snapshot:
         """The state after the last row. Call it once every row was read."""
+        last = self.state.last if self._last is None else max(self._last, self._late_until or self._last)
         if self.trades is None:
-            return self.state
-        return Snapshot(self.state.kernels, dict(zip(TRADE_COLUMNS, _fields(self.trades.rest()), strict=False)))
+            return Snapshot(self.state.kernels, self.state.trades, last)
+        trades = dict(zip(TRADE_COLUMNS, _fields(self.trades.rest()), strict=False))
+        return Snapshot(self.state.kernels, trades, last)
 
     def _schema(self) -> pa.Schema:
         added = [pa.field(column.name, _TYPES[column.type]) for column in self.chain.outputs]
@@ -153,16 +160,7 @@ class Pipe:
                 continue
             ts = self._times(batch)
             columns = {name: self._column(batch.column(name), name) for name in self.chain.inputs}
-            seq = _places(batch)
-            trades = None
-            if self.trades is not None:
-                trades = self.trades.up_to(int(ts[-1]), int(seq[-1]) if seq is not None else None)
-            if trades is not None and {*QUOTES} <= {*batch.schema.names}:
-                self.audit.add(ts, {name: numbers(batch.column(name), name) for name in QUOTES}, trades)
-            try:
-                given = self.chain.run(self.state.kernels, Batch(ts, columns, trades, seq))
-            except FaultyKernelError as error:
-                raise TaskError(f"at the rows from {np.datetime64(int(ts[0]), 'ns')} on: {error}") from error
+            given = self._given(Batch(ts, columns, None, _places(batch)), batch)
             added = [arrow(given[column.name], column) for column in self.chain.outputs]
             kept = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns
             yield pa.RecordBatch.from_arrays([*kept, *added], schema=schema)
@@ -174,6 +172,27 @@ class Pipe:
             added = [arrow(array, column) for array, column in zip(waiting, kernel.outputs(), strict=True)]
             yield pa.RecordBatch.from_arrays([*self._repeated(len(added[0])), *added], schema=schema)
 
+    def _given(self, rows: Batch, batch: pa.RecordBatch) -> dict[str, Array]:
+        """The columns of the kernels for some rows, which come late or do not."""
+        late = 0 if self._late_until is None else int(np.searchsorted(rows.ts, self._late_until, side="left"))
+        with _where(rows):
+            parts = late_rows.run(self.chain, late_rows.cut(rows, 0, late), self.trades is not None)
+            if late < len(rows):
+                parts.append(self._run(late_rows.cut(rows, late, len(rows)), batch, late))
+        return (
+            parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        )
+
+    def _run(self, rows: Batch, batch: pa.RecordBatch, late: int) -> dict[str, Array]:
+        """The columns of the kernels for rows in time, with the trades up to the last of them."""
+        trades = None
+        if self.trades is not None:
+            trades = self.trades.up_to(int(rows.ts[-1]), int(rows.seq[-1]) if rows.seq is not None else None)
+            if {*QUOTES} <= {*batch.schema.names}:
+                quotes = {name: numbers(batch.column(name), name)[late:] for name in QUOTES}
+                self.audit.add(rows.ts, quotes, trades)
+        return self.chain.run(self.state.kernels, dataclasses.replace(rows, trades=trades))
+
     def _column(self, column: pa.Array, name: str) -> Array:
         return integers(column, name) if name in self.chain.integers else numbers(column, name)
 
@@ -184,8 +203,19 @@ class Pipe:
         ts = times(batch.column("ts"))
         if np.any(ts[1:] < ts[:-1]) or (self._last is not None and ts[0] < self._last):
             raise NotInOrder
+        if self._last is None and not self.chain.replaces_rows:
+            self._late_until = late_rows.late_until(self.state.last, int(ts[0]))
         self._last = int(ts[-1])
         return ts
+
+
+@contextlib.contextmanager
+def _where(rows: Batch) -> Iterator[None]:
+    """Name the rows at which a kernel fails."""
+    try:
+        yield
+    except FaultyKernelError as error:
+        raise TaskError(f"at the rows from {np.datetime64(int(rows.ts[0]), 'ns')} on: {error}") from error
 
 
 def times(column: pa.Array) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from sqlgen.errors import ConfigError, TemplateError, nearest
 from sqlgen.templating import quoting, yamlfile
+from udfs.late import OVERLAP_NS
 from udfs.options import Option
 
 TEMPLATE_SUFFIX = ".sql.j2"
@@ -169,6 +170,7 @@ class Library:
         environment.filters["apart"] = _apart
         environment.filters["regex"] = re.escape
         environment.globals["fail"] = _fail
+        environment.globals["overlap_ns"] = OVERLAP_NS
         return environment
 
     def names(self) -> list[str]:

@@ -31,7 +31,7 @@
 --              keep_book = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: 4a850578e27b2b3d78bad9d7
+-- fingerprint: 1fd81eba81e588af16fe3877
 --
 -- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -1320,7 +1320,7 @@ FROM (
     FROM positioned
 );
 
--- kernel segments, version 2: Segments between gaps, and their age
+-- kernel segments, version 3: Segments between gaps, and their age
 --   options max_gap = 300
 --   reads ts
 --   passes on segment_start: smallint; 1: 1 on the first row of a segment

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/ticker/features (overwrite), by exchange, symbol, date
--- fingerprint: bec1fe602972d14a7cfccf2e
+-- fingerprint: 76cb90a2b2207a780d6fcbab
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -107,22 +107,31 @@ COPY (
             (bid_volume - ask_volume) / nullif(bid_volume + ask_volume, 0) AS volume_imbalance
         FROM ticker
     ),
-    gaps AS (
+    ordered AS (
         SELECT
             *,
             epoch_ns(ts) AS ns,
-            row_number() OVER in_order AS place,
-            coalesce(ns < lag(ns) OVER in_order OR ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
+            row_number() OVER in_order AS row_place,
+            lag(ns) OVER in_order AS before_ns
         FROM quotes
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
+    ),
+    gaps AS (
+        SELECT
+            *,
+            max(CASE WHEN before_ns - ns BETWEEN 1 AND 1000000000 THEN before_ns END)
+                OVER (PARTITION BY exchange, symbol, date) AS late_until,
+            coalesce(ns < late_until, false) AS is_late,
+            NOT is_late AND coalesce(before_ns - ns > 1000000000 OR ns - greatest(before_ns, late_until) > 300000000000, FALSE) AS after_gap
+        FROM ordered
     ),
     segments AS (
         SELECT
             *,
-            sum(CAST(after_gap AS BIGINT)) OVER (
-                PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
-            ) AS segment
+            sum(CAST(NOT is_late AS BIGINT)) OVER so_far AS place,
+            CASE WHEN is_late THEN -row_place ELSE sum(CAST(after_gap AS BIGINT)) OVER so_far END AS segment
         FROM gaps
+        WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDED PRECEDING)
     ),
     aged AS (
         SELECT

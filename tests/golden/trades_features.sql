@@ -6,7 +6,7 @@
 --              max_gap = None
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: e06108ff9b3b7a3e036ec9d3
+-- fingerprint: 8648f86756bbd94ef72576da
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
@@ -88,22 +88,31 @@ COPY (
             CASE WHEN amount IS NOT NULL THEN price END AS traded_price
         FROM trades
     ),
-    gaps AS (
+    ordered AS (
         SELECT
             *,
             epoch_ns(ts) AS ns,
-            row_number() OVER in_order AS place,
-            coalesce(ns < lag(ns) OVER in_order, false) AS after_gap
+            row_number() OVER in_order AS row_place,
+            lag(ns) OVER in_order AS before_ns
         FROM priced
         WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
+    ),
+    gaps AS (
+        SELECT
+            *,
+            max(CASE WHEN before_ns - ns BETWEEN 1 AND 1000000000 THEN before_ns END)
+                OVER (PARTITION BY exchange, symbol, date) AS late_until,
+            coalesce(ns < late_until, false) AS is_late,
+            NOT is_late AND coalesce(before_ns - ns > 1000000000, false) AS after_gap
+        FROM ordered
     ),
     segments AS (
         SELECT
             *,
-            sum(CAST(after_gap AS BIGINT)) OVER (
-                PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
-            ) AS segment
+            sum(CAST(NOT is_late AS BIGINT)) OVER so_far AS place,
+            CASE WHEN is_late THEN -row_place ELSE sum(CAST(after_gap AS BIGINT)) OVER so_far END AS segment
         FROM gaps
+        WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDED PRECEDING)
     ),
     returns AS (
         SELECT

@@ -9,7 +9,8 @@ from typing import Any
 
 from tests.oracles import bars, orderbook, trades
 from tests.oracles.kernels import book_features
-from tests.oracles.rows import Row, by_key
+from tests.oracles.rows import Row, by_key, output_order
+from tests.oracles.segments import apart
 from tests.oracles.trade_bars import bar_parts, bars_of
 
 _DEFAULT_SIZE = {"volume": 10, "tick": 100, "dollar": 100_000}
@@ -21,10 +22,12 @@ def orderbook_hf(raw: Sequence[Row], raw_trades: Sequence[Row] | None = None, **
     plain = orderbook.features(raw, **{name: value for name, value in options.items() if name in own})
     given = [trades.canonical(row) for row in raw_trades] if raw_trades is not None else None
     out = []
-    for rows in by_key(plain):
-        mine = _of_same_key(given, rows[0]) if given is not None else None
-        out += [row | more for row, more in zip(rows, book_features(rows, mine, **options), strict=True)]
-    return out
+    for in_time, *late in (apart(rows) for rows in by_key(plain)):
+        mine = _of_same_key(given, in_time[0]) if given is not None else None
+        out += [row | more for row, more in zip(in_time, book_features(in_time, mine, **options), strict=True)]
+        nothing: list[Row] | None = [] if given is not None else None
+        out += [row | book_features([row], nothing, **options)[0] for [row] in late]
+    return output_order(out)
 
 
 def orderbook_bars(raw: Sequence[Row], **options: Any) -> list[Row]:

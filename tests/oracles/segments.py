@@ -18,6 +18,23 @@ def gap_before(rows: Sequence[Row], max_gap: float | None) -> list[bool]:
     return [step < 0 or (max_gap is not None and step > max_gap * NS) for step in steps][: len(rows)]
 
 
+def apart(rows: Sequence[Row], late_ns: int = NS) -> list[list[Row]]:
+    """The rows that are in time, and each late one by itself.
+
+    Late are those of a date that begins at most ``late_ns`` before the last row of the date before, up to that row.
+    """
+    in_time: list[Row] = []
+    late: list[list[Row]] = []
+    by_date = sorted(rows, key=lambda row: (row["date"], row["ts"], row["seq"]))
+    for _, day in itertools.groupby(by_date, key=lambda row: row["date"]):
+        today = list(day)
+        last = in_time[-1]["ts"] if in_time else today[0]["ts"]
+        until = last if 0 < last - today[0]["ts"] <= late_ns else today[0]["ts"]
+        late += [[row] for row in today if row["ts"] < until]
+        in_time += [row for row in today if row["ts"] >= until]
+    return [in_time, *late]
+
+
 def segment_starts(rows: Sequence[Row], max_gap: float | None) -> list[int]:
     """Per row: the index of the first row of its segment."""
     starts: list[int] = []

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tests.oracles.clock import calendar
 from tests.oracles.rows import Row, by_key, finite, key_of, not_negative, output_order, positive, price_of
-from tests.oracles.segments import imbalance, mean, sample_std, segment_age, segment_starts, to_price, window
+from tests.oracles.segments import apart, imbalance, mean, sample_std, segment_age, segment_starts, to_price, window
 
 PRICES = ("bid", "ask", "last", "open", "high", "low", "close", "vwap")
 SIZES = ("bid_volume", "ask_volume")
@@ -27,7 +27,7 @@ def canonical(raw: Row) -> Row:
 def features(raw: Iterable[Row], windows: Sequence[int] = (60, 300, 900), max_gap: float = 300) -> list[Row]:
     """Expected rows of ``ticker_features``."""
     out: list[Row] = []
-    for tickers in by_key(canonical(row) for row in raw):
+    for tickers in (part for rows in by_key(canonical(row) for row in raw) for part in apart(rows)):
         starts = segment_starts(tickers, max_gap)
         rows = [_row(row, segment_age(tickers, i, starts[i], windows)) for i, row in enumerate(tickers)]
         for i, row in enumerate(rows):

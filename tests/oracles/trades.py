@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from tests.oracles.clock import calendar
 from tests.oracles.rows import Row, by_key, key_of, output_order, positive, price_of, sign_of
-from tests.oracles.segments import log_returns, midnight, ratio, segment_age, segment_starts, total, window
+from tests.oracles.segments import apart, log_returns, midnight, ratio, segment_age, segment_starts, total, window
 
 
 def canonical(raw: Row) -> Row:
@@ -30,7 +30,7 @@ def dollar_volume(trade: Row) -> float | None:
 def features(raw: Iterable[Row], windows: Sequence[int] = (60, 300, 900), max_gap: float | None = None) -> list[Row]:
     """Expected rows of ``trades_features``."""
     out: list[Row] = []
-    for trades in by_key(canonical(row) for row in raw):
+    for trades in (part for rows in by_key(canonical(row) for row in raw) for part in apart(rows)):
         starts = segment_starts(trades, max_gap)
         for trade in trades:
             trade["traded_price"] = trade["price"] if trade["amount"] is not None else None

@@ -1,0 +1,30 @@
+"""Rows that come late (see :mod:`udfs.late`) in a pass through kernels: each sees nothing but itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udfs.chain import Chain
+from udfs.kernel import NO_TRADES, Array, Batch
+from udfs.late import OVERLAP_NS
+
+
+def late_until(last: int | None, first: int) -> int | None:
+    """Time before which rows are late, by the last row of the partition before and the first of this one."""
+    return last if last is not None and 0 < last - first <= OVERLAP_NS else None
+
+
+def run(chain: Chain, rows: Batch, has_trades: bool) -> list[dict[str, Array]]:
+    """Columns of late rows, row by row; without trades, for those of their time may have been seen."""
+    alone = dataclasses.replace(rows, trades=NO_TRADES if has_trades else None)
+    return [chain.run(chain.start(), cut(alone, i, i + 1)) for i in range(len(rows))]
+
+
+def cut(batch: Batch, begin: int, end: int) -> Batch:
+    """Some rows of a batch, with all of its trades."""
+    columns = {name: array[begin:end] for name, array in batch.columns.items()}
+    seq: NDArray[np.int64] | None = batch.seq[begin:end] if batch.seq is not None else None
+    return Batch(batch.ts[begin:end], columns, batch.trades, seq)

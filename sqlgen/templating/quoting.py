@@ -124,6 +124,11 @@ def _continued(text: str) -> frozenset[int]:
     return frozenset(inside)
 
 
+def opens_quote(sql: str) -> bool:
+    """True if something quoted begins in ``sql`` that does not end in it."""
+    return not {"'", '"'}.isdisjoint(_PIECE.sub("", sql))
+
+
 def bare(sql: str) -> str:
     """SQL without comments and layout; what it quotes stays as it is."""
     return _PIECE.sub(lambda piece: piece.group() if piece["quoted"] else " ", sql).strip()

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from sqlgen.errors import ConfigError, TemplateError, nearest
 from sqlgen.templating import quoting, yamlfile
+from sqlgen.templating.autoindent import AutoIndent
 from udfs.late import OVERLAP_NS
 from udfs.options import Option
 
@@ -162,6 +163,7 @@ class Library:
             lstrip_blocks=True,
             autoescape=False,
             bytecode_cache=_BYTECODE,
+            extensions=[AutoIndent],
         )
         filters = (quoting.ident, quoting.literal, quoting.quoted, quoting.exact_path, quoting.comment, quoting.indent)
         environment.filters.update({each.__name__: each for each in filters})

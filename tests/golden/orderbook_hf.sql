@@ -222,9 +222,9 @@ WITH orderbook AS (
                     AND bid_size_18 > 0
                     AND bid_size_19 > 0
                     AND bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
-                        + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
-                        + bid_size_10 + bid_size_11 + bid_size_12 + bid_size_13 + bid_size_14
-                        + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19 < 'infinity',
+                    + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
+                    + bid_size_10 + bid_size_11 + bid_size_12 + bid_size_13 + bid_size_14
+                    + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19 < 'infinity',
                     false
                 )
                 ELSE coalesce(
@@ -279,9 +279,9 @@ WITH orderbook AS (
                     AND ask_size_18 > 0
                     AND ask_size_19 > 0
                     AND ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
-                        + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
-                        + ask_size_10 + ask_size_11 + ask_size_12 + ask_size_13 + ask_size_14
-                        + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19 < 'infinity',
+                    + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
+                    + ask_size_10 + ask_size_11 + ask_size_12 + ask_size_13 + ask_size_14
+                    + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19 < 'infinity',
                     false
                 )
                 ELSE coalesce(

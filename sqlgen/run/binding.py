@@ -151,21 +151,22 @@ class Binder:
         for entry in model.inputs:
             if not (entry.spec.optional and entry.ref in self.compiler.empty):
                 inputs[entry.name] = self._read(entry.ref) if entry.source is None else self._source(model, entry)
-        feed, select = self._over(model, inputs)
+        rows = f"{KERNEL_ROWS}_{next(self._numbers)}"
+        feed, select = self._over(model, inputs, f"FROM {rows}")
         if _PIVOT.search(f"{feed} {select}"):
             raise _UnboundError  # what columns there are depends on the data
         if feed is not None:
-            self._kernel_rows(model, feed)
+            self._kernel_rows(model, feed, rows)
         columns = self._columns(model, select)
         self._keys(model, columns)
         selected = self._narrowed(model, select, columns)
         self._checks(("models", model.name, "checks"), self.compiler.checked(model, selected), model.config.checks)
         return selected
 
-    def _over(self, model: Model, inputs: Mapping[str, str]) -> tuple[str | None, str]:
+    def _over(self, model: Model, inputs: Mapping[str, str], kernels: str) -> tuple[str | None, str]:
         """The SELECT that goes into the kernels of a model, if any, and that of its table, over given SELECTs."""
         scope = Scope({entry.name: Scan(("",)) if entry.name in inputs else None for entry in model.inputs})
-        over, kernels = model.header.kernels_over, f"FROM {KERNEL_ROWS}"
+        over = model.header.kernels_over
         if model.chain is None:
             return None, self.compiler.template(model, scope, inputs)
         if over is None:
@@ -225,8 +226,8 @@ class Binder:
         self.connection.sql(select).limit(0).create(table)
         return f"FROM {table}"
 
-    def _kernel_rows(self, model: Model, feed: str) -> None:
-        """Give the rows of a model's kernels their columns."""
+    def _kernel_rows(self, model: Model, feed: str, name: str) -> None:
+        """Make an empty table ``name`` with the columns that a model's kernels give."""
         assert model.chain is not None
         unit = Partition.of(**_UNIT)
         try:
@@ -238,7 +239,7 @@ class Binder:
         except TaskError as error:
             self.problems.append(f"model '{model.name}': {error}")
             raise _UnboundError from None
-        self.connection.register(KERNEL_ROWS, pipe.reader().schema.empty_table())
+        self.connection.register(name, pipe.reader().schema.empty_table())
 
     def _columns(self, model: Model, select: str) -> Columns:
         try:

@@ -48,6 +48,17 @@ def test_a_typo_in_a_template(many: Scratch) -> None:
     assert len(many.run()) == 12
 
 
+def test_a_model_that_reads_one_of_several_with_kernels(many: Scratch) -> None:
+    """Each model with kernels has columns of its own, in whatever order they are bound."""
+    many.kernel(LEDGER)
+    many.model("costs", udfs="ledger")
+    many.template("pairs.sql.j2", PAIRS.replace("lag(cost)", "lag(before)"))
+    bars = {"sql": "trades/event_bars.sql.j2", "inputs": {"trades": "raw"}, "udfs": "tick_bars"}
+    many.model("ticks", **bars, options={"tick_bar_size": 1}, output={"path": "ticks"})
+    outcome = many.sqlgen("plan")
+    assert outcome.code == 0, outcome.err
+
+
 def test_a_typo_in_a_line_with_expressions(many: Scratch) -> None:
     many.template("costs.sql.j2", COSTS.replace("price * amount AS", "price * {{ 1 + 1 }} * amuont AS"))
     says(many, "costs.sql.j2:12: Binder Error: Referenced column")

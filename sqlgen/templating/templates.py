@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import itertools
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -171,6 +172,7 @@ class Library:
         environment.filters["changed"] = _changed
         environment.filters["apart"] = _apart
         environment.filters["regex"] = re.escape
+        environment.filters["product"] = itertools.product
         environment.globals["fail"] = _fail
         environment.globals["overlap_ns"] = OVERLAP_NS
         return environment

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from sqlgen.lake.partitions import Partition
 from sqlgen.live import LiveModel, open_model
 from sqlgen.project.model import Model, ModelInput
-from sqlgen.published.manifest import Record
+from sqlgen.published.records import Published
 from sqlgen.run.engine import Engine
 from sqlgen.sources.listing import list_source
 
@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def day_before(unit: Partition, records: dict[Partition, Record]) -> Partition:
+def day_before(unit: Partition, records: dict[Partition, Published]) -> Partition:
     """The partition after which this one goes on."""
     symbol = unit.project(("exchange", "symbol"))
     earlier = [other for other in records if other.project(("exchange", "symbol")) == symbol and other < unit]
@@ -119,7 +119,7 @@ def timed(table: pa.Table) -> Iterator[tuple[int, Row]]:
     yield from zip(times[order].astype(np.int64).tolist(), dicts(table, order), strict=True)
 
 
-def published(folder: Path, record: Record) -> Iterator[Row]:
+def published(folder: Path, record: Published) -> Iterator[Row]:
     """The rows of a published partition in time order; without ``seq`` where that is not the order of the files."""
     table = pa.concat_tables([pq.read_table(folder / name, partitioning=None) for name in sorted(record.files)])
     for number, field in enumerate(table.schema):

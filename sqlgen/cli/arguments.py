@@ -14,7 +14,7 @@ from sqlgen.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sqlgen.plan.plan import Selection
+    from sqlgen.plan.selection import Selection
     from sqlgen.project.project import Project
     from sqlgen.run.engine import Engine
 
@@ -54,7 +54,7 @@ def selection_of(
     end: dt.datetime | None,
 ) -> Selection:
     """What the options choose."""
-    from sqlgen.plan.plan import Selection
+    from sqlgen.plan.selection import Selection
 
     if start and end and end < start:
         raise UsageError(f"--end {end.date()} is before --start {start.date()}")

@@ -31,7 +31,7 @@ from sqlgen.cli.arguments import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sqlgen.plan.plan import Selection
+    from sqlgen.plan.selection import Selection
     from sqlgen.run.engine import Engine
     from sqlgen.run.report import Report
 

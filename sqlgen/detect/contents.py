@@ -173,7 +173,7 @@ def _untimed(bench: Bench) -> int:
 
 def _bad(bench: Bench) -> list[str]:
     """Lines that could not be read, each as a sentence."""
-    decoded = bench.landing.decoded.get(bench.entry.ref, {}) if bench.landing is not None else {}
+    decoded = bench.stager.decoded.get(bench.entry.ref, {}) if bench.stager is not None else {}
     return [
         f"{bench.lake / file.path} line {bad.line}: {first_line(bad.reason)}"
         for file, found in decoded.items()

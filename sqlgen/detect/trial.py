@@ -19,7 +19,7 @@ from sqlgen.project.config import Config, Source
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.sources.listing import Placed, SourceListing, list_source
-from sqlgen.sources.staged import Landed, Landing
+from sqlgen.sources.staged import InputStager, StagedInput
 from sqlgen.templating.templates import TEMPLATE_SUFFIX, Header, Library
 from sqlgen.templating.yamlfile import Document
 
@@ -40,8 +40,8 @@ class Bench:
     lake: Path
     source: Source
     connection: duckdb.DuckDBPyConnection | None = None
-    landed: Landed | None = None
-    landing: Landing | None = None
+    landed: StagedInput | None = None
+    stager: InputStager | None = None
     project: Project = field(init=False)
     model: Model = field(init=False)
 
@@ -76,9 +76,9 @@ class Bench:
 
     def mixture(self) -> str:
         """Why the rows that were selected are not of the one market that their paths name; empty where they are."""
-        assert self.landing is not None
+        assert self.stager is not None
         try:
-            self.landing.check_keys(self.model, self.entry, self.listing(), self.files())
+            self.stager.check_keys(self.model, self.entry, self.listing(), self.files())
         except TaskError as error:
             return str(error)
         return ""
@@ -97,8 +97,8 @@ class Bench:
         compiler = Compiler(self.project)
         if self.landed is None:
             listing, files = self.listing(), self.files()
-            self.landing = Landing(compiler, self.lake, self.lake / ".decoded", self.connection)
-            self.landed = self.landing.land(self.model, self.entry, listing, files)
+            self.stager = InputStager(compiler, self.lake, self.lake / ".decoded", self.connection)
+            self.landed = self.stager.stage(self.model, self.entry, listing, files)
         return compiler.input_select(self.model, self.entry, self.landed.scan(survey=survey))
 
 

@@ -13,7 +13,7 @@ from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan
 from sqlgen.lake import storage
 from sqlgen.project.model import Model
-from sqlgen.published.manifest import alike
+from sqlgen.published.records import alike
 from sqlgen.run.engine import Engine
 from sqlgen.templating.quoting import comment, exact_path, ident, quoted
 

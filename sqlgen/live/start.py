@@ -16,7 +16,7 @@ from sqlgen.errors import SqlgenError
 from sqlgen.lake.partitions import Partition
 from sqlgen.project.model import Model
 from sqlgen.published import states
-from sqlgen.published.manifest import Record
+from sqlgen.published.records import Published
 from sqlgen.published.states import Snapshot, StateError
 from sqlgen.run.engine import Engine
 from sqlgen.templating.quoting import exact_path, literal
@@ -114,7 +114,7 @@ def _published(engine: Engine, folder: Path, model: Model, where: Partition) -> 
     return Start(state, _place(rows, where) if files else Place())
 
 
-def _belongs(record: Record, where: Partition) -> bool:
+def _belongs(record: Published, where: Partition) -> bool:
     unit = record.partition
     return all(unit[key] == value for key, value in where.values if key in unit)
 

@@ -20,7 +20,8 @@ from sqlgen.modeltests.types import NULL_FOLDER, ROWS_FORMAT, Types
 from sqlgen.modeltests.values import Row, epoch_ns, iso, plain
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
-from sqlgen.published.manifest import Manifest, Record
+from sqlgen.published.manifest import Manifest
+from sqlgen.published.records import Published
 from sqlgen.templating.quoting import ident, literal, path_literal, quoted
 
 NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -95,7 +96,7 @@ class LakeWriter:
                 files[str(path.relative_to(unit))] = Stat.of(path.stat())
             types = {key: columns[key] for key in inner if key in columns}
             keys_of = upstream.output.partition_by
-            record = Record(where.path, keys_of, "given", "", "", {}, rows=len(inside), files=files, types=types)
+            record = Published(where.path, keys_of, "given", "", "", {}, rows=len(inside), files=files, types=types)
             manifest.add(upstream.name, record)
 
     def _copy(self, rows: list[Row], columns: Mapping[str, str], path: Path) -> None:

@@ -28,7 +28,7 @@ from sqlgen.modeltests.lake import LakeWriter, RowsError
 from sqlgen.modeltests.outcome import Outcome
 from sqlgen.modeltests.types import TypeBook
 from sqlgen.modeltests.values import Row
-from sqlgen.plan.plan import Selection
+from sqlgen.plan.selection import Selection
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.run.engine import Engine

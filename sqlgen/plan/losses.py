@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlgen.lake.partitions import Partition
-from sqlgen.plan.inventory import Inventory
-from sqlgen.plan.plan import Selection
+from sqlgen.plan.picture import Picture
+from sqlgen.plan.selection import Selection
+from sqlgen.plan.standing import Forecast
 from sqlgen.project.model import Model
-from sqlgen.published.manifest import Record
+from sqlgen.published.records import Published
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,17 @@ class Loss:
     """A file that is gone."""
 
 
-def refusal(inventory: Inventory, model: Model, selection: Selection) -> str:
+def refusal(picture: Picture, forecast: Forecast, model: Model, selection: Selection) -> str:
     """Why a full refresh of a model is refused; empty where nothing would be lost."""
-    found = sorted(_losses(inventory, model, selection), key=lambda loss: loss.unit) if selection.full_refresh else []
+    found = (
+        sorted(_losses(picture, forecast, model, selection), key=lambda loss: loss.unit)
+        if selection.full_refresh
+        else []
+    )
     if not found:
         return ""
     first = found[0]
-    root = inventory.project.lake / model.output.path
+    root = picture.project.lake / model.output.path
     return (
         f"model '{model.name}': --full-refresh would lose published rows whose raw files are gone: in"
         f" {len(found)} partition(s), which hold {sum(loss.rows for loss in found):,} rows, the first of them"
@@ -38,38 +43,38 @@ def refusal(inventory: Inventory, model: Model, selection: Selection) -> str:
     )
 
 
-def _losses(inventory: Inventory, model: Model, selection: Selection) -> Iterator[Loss]:
-    root = inventory.project.lake / model.output.path
-    units = inventory.index(model, model.primary)
-    for unit, record in inventory.records.get(model.name, {}).items():
+def _losses(picture: Picture, forecast: Forecast, model: Model, selection: Selection) -> Iterator[Loss]:
+    root = picture.project.lake / model.output.path
+    units = forecast.index(model, model.primary)
+    for unit, record in picture.records.get(model.name, {}).items():
         swapped = record.keys != model.output.partition_by
         if not record.rows or not (swapped or (selection.covers(unit) and unit in units)):
             continue
-        example = _gone(inventory, model, unit, record) or (
-            _left_out(inventory, model, unit) if swapped and not selection.prune else ""
+        example = _gone(picture, model, unit, record) or (
+            _left_out(forecast, model, unit) if swapped and not selection.prune else ""
         )
         if example and next((root / unit.path).rglob("*.parquet"), None) is not None:
             yield Loss(unit, record.rows, example)
 
 
-def _gone(inventory: Inventory, model: Model, unit: Partition, record: Record) -> str:
+def _gone(picture: Picture, model: Model, unit: Partition, record: Published) -> str:
     """A file that gave rows to a unit and is no longer listed; modes whose tables hold more than inputs give now."""
     if record.mode == "overwrite" or model.primary.source is None:
         return ""
-    there = {file.path for files in inventory.listings[model.primary.ref].partitions.values() for file in files}
+    there = {file.path for files in picture.listings[model.primary.ref].partitions.values() for file in files}
     if record.mode == "append":
         return next((f"{path} is gone" for path, *_ in record.contributed if path not in there), "")
-    if model.primary.ref in inventory.project.deleting:
+    if model.primary.ref in picture.project.deleting:
         return f"files of '{model.primary.ref}' are deleted after processing"
-    sources = inventory.tables[model.name].sources(unit)
+    sources = picture.tables[model.name].sources(unit)
     if not sources:
         return "its file is damaged, so that it is not known which files it was merged from"
     paths = (str(path) for path, *_ in sources.get(model.primary.name, []))
     return next((f"{path} is gone" for path in paths if path not in there), "")
 
 
-def _left_out(inventory: Inventory, model: Model, unit: Partition) -> str:
+def _left_out(forecast: Forecast, model: Model, unit: Partition) -> str:
     """A word on a unit that has no inputs any more, and so no place in a table that is built anew."""
     keys = [key for key, _ in unit.values]
-    inputs = inventory.available(model.primary)
+    inputs = (partition for found in forecast.index(model, model.primary).values() for partition in found)
     return "" if any(partition.project(keys) == unit for partition in inputs) else "all its inputs are gone"

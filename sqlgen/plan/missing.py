@@ -9,41 +9,42 @@ from pathlib import Path
 from sqlgen.errors import nearest
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import SUFFIXES
-from sqlgen.plan.inventory import Inventory
-from sqlgen.plan.plan import Selection
+from sqlgen.plan.picture import Picture
+from sqlgen.plan.selection import Selection
+from sqlgen.plan.standing import Forecast
 from sqlgen.sources.listing import SourceListing
 
 _SHOWN = 5
 _MEND = "Mend its path in models.yaml"
 
 
-def missing(inventory: Inventory, selection: Selection) -> Iterator[str]:
+def missing(picture: Picture, forecast: Forecast, selection: Selection) -> Iterator[str]:
     """Sources without files, values that no partition has, and models whose inputs were never built."""
     if not selection.models and not selection.recent:
         yield "no model is selected: models.yaml has none, or all of them are disabled"
-    for name, listing in inventory.listings.items():
-        if _is_empty(listing) and _is_needed(inventory, selection, name):
-            yield _no_files(inventory, name, listing)
-    yield from _parents(inventory, selection)
-    yield from _unmatched(inventory, selection)
+    for name, listing in picture.listings.items():
+        if _is_empty(listing) and _is_needed(picture, selection, name):
+            yield _no_files(picture, name, listing)
+    yield from _parents(picture, selection)
+    yield from _unmatched(picture, forecast, selection)
 
 
-def passed_over(inventory: Inventory, selection: Selection) -> Iterator[str]:
+def passed_over(picture: Picture, selection: Selection) -> Iterator[str]:
     """Notes on files that are not read, and on sources without files where that is no error."""
-    for name, listing in inventory.listings.items():
+    for name, listing in picture.listings.items():
         if not _is_empty(listing):
             yield from (f"source '{name}': {_unread(listing)}",) if listing.unread else ()
-        elif not _is_needed(inventory, selection, name):
-            yield _no_files(inventory, name, listing).removesuffix(f" {_MEND}")
+        elif not _is_needed(picture, selection, name):
+            yield _no_files(picture, name, listing).removesuffix(f" {_MEND}")
 
 
 def _is_empty(listing: SourceListing) -> bool:
     return not listing.partitions and not listing.unplaced
 
 
-def _no_files(inventory: Inventory, name: str, listing: SourceListing) -> str:
+def _no_files(picture: Picture, name: str, listing: SourceListing) -> str:
     """A word on a source without files, with what lies there instead."""
-    project = inventory.project
+    project = picture.project
     folder = project.lake / project.sources[name].path
     if not listing.folder_exists:
         return f"source '{name}': no folder {folder}.{_nearest_folder(folder)} {_MEND}"
@@ -66,36 +67,36 @@ def _nearest_folder(folder: Path) -> str:
     return f" Did you mean '{above / found[0]}'?" if found else ""
 
 
-def _is_needed(inventory: Inventory, selection: Selection, source: str) -> bool:
+def _is_needed(picture: Picture, selection: Selection, source: str) -> bool:
     """True for a source that a selected model cannot do without, and whose files did not go after processing."""
     readers = [
         name
         for name in selection.models
-        for entry in inventory.project.models[name].inputs
+        for entry in picture.project.models[name].inputs
         if entry.ref == source and not entry.spec.optional
     ]
-    processed = source in inventory.project.deleting and any(inventory.records.get(name) for name in readers)
+    processed = source in picture.project.deleting and any(picture.records.get(name) for name in readers)
     return bool(readers) and not processed
 
 
-def _parents(inventory: Inventory, selection: Selection) -> Iterator[str]:
+def _parents(picture: Picture, selection: Selection) -> Iterator[str]:
     for name in selection.models:
-        for entry in inventory.project.models[name].inputs:
+        for entry in picture.project.models[name].inputs:
             needed = entry.source is None and not entry.spec.optional and entry.ref not in selection.models
-            if needed and not inventory.versions.get(entry.ref):
+            if needed and not picture.records.get(entry.ref):
                 yield (
                     f"model '{name}' reads '{entry.ref}', of which nothing is published. Build it first:"
                     f" sqlgen run --select +{name}"
                 )
 
 
-def _unmatched(inventory: Inventory, selection: Selection) -> Iterator[str]:
+def _unmatched(picture: Picture, forecast: Forecast, selection: Selection) -> Iterator[str]:
     units = {
         unit
         for name in selection.models
         for found in (
-            inventory.index(inventory.project.models[name], inventory.project.models[name].primary),
-            inventory.records.get(name, {}),
+            forecast.index(picture.project.models[name], picture.project.models[name].primary),
+            picture.records.get(name, {}),
         )
         for unit in found
     }

@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
-from sqlgen.compile.compiler import CompiledModel, digest
 from sqlgen.compile.scope import Edge
-from sqlgen.lake.deletions import Deletions
 from sqlgen.lake.partitions import Partition
-from sqlgen.lake.storage import FileInfo
-from sqlgen.plan.inventory import Inventory
-from sqlgen.plan.plan import Plan, Selection, Slice, Task
-from sqlgen.plan.staleness import differences
+from sqlgen.plan.picture import Picture
+from sqlgen.plan.plan import Build, Plan, Removal, Slice, Task
+from sqlgen.plan.selection import Selection
+from sqlgen.plan.standing import Forecast
+from sqlgen.plan.units import Units
 from sqlgen.project.model import Model, ModelInput
-from sqlgen.published.manifest import Record
-from sqlgen.published.timeline import Histories
+from sqlgen.published.timeline import Timelines
 
 
 @dataclass
 class ModelPlanner:
     """Plans the units of one model."""
 
-    inventory: Inventory
+    picture: Picture
+    forecast: Forecast
     model: Model
-    selection: Selection
     plan: Plan
     waiting: dict[str, list[Partition]] = field(default_factory=dict)
     """Input -> units that cannot be built without it."""
 
-    def tasks(self) -> Iterable[Task]:
+    def __post_init__(self) -> None:
+        self.selection: Selection = self.plan.selection
+        self.units = Units(self.picture, self.forecast, self.model, self.selection, self.plan.notes, self.plan.refused)
+
+    def tasks(self) -> Iterator[Task]:
         model = self.model
-        index = self.inventory.index(model, model.primary)
+        index = self.forecast.index(model, model.primary)
         if index and not any(map(self.selection.covers, index)):
             self.plan.notes.append(f"{self.model.name}: none of its {len(index)} partition(s) matches the selection")
         units = {*index, *self._beside(index)}
-        histories = Histories.of(index)
+        timelines = Timelines.of(index)
         before = model.days_before if model.header.own_dates else 0
-        edges = {unit: histories.edges(unit, before, model.days_after) for unit in units}
+        edges = {unit: timelines.edges(unit, before, model.days_after) for unit in units}
         found = self.plan.fresh
         for unit in sorted(units):
             if self.selection.covers(unit) and self.selection.is_due(model.name, unit):
@@ -60,13 +62,13 @@ class ModelPlanner:
     def _beside(self, index: Mapping[Partition, object]) -> Iterator[Partition]:
         """Units of dates without a partition, next to one that may hold rows of them."""
         primary = self.model.primary
-        filed_by_time = primary.source is not None and not self.inventory.listings[primary.ref].keyed
+        filed_by_time = primary.source is not None and not self.picture.listings[primary.ref].keyed
         if self.model.header.own_dates and not filed_by_time:
             dated = [unit for unit in index if unit.date is not None]
             yield from (unit.shifted(days) for unit in dated for days in (-1, 1))
 
-    def _orphans(self, units: Set[Partition]) -> Iterable[Task]:
-        records = self.inventory.records.get(self.model.name, {})
+    def _orphans(self, units: Set[Partition]) -> Iterator[Task]:
+        records = self.picture.records.get(self.model.name, {})
         keys = self.model.output.partition_by  # units of another layout go with the table that is built anew
         known = [unit for unit, record in sorted(records.items()) if record.keys == keys]
         gone = [unit for unit in known if unit not in units and self.selection.covers(unit)]
@@ -75,7 +77,7 @@ class ModelPlanner:
             return
         if self.selection.prune and not self._inputs_are_deleted():
             for unit in gone:
-                yield Task(self.model.name, unit, "remove", "all its inputs are gone (--prune)")
+                yield Removal(self.model.name, unit, "all its inputs are gone (--prune)")
         elif gone and not self._inputs_are_deleted():
             self.plan.notes.append(
                 f"{self.model.name}: the inputs of {len(gone)} published partition(s) are gone, for example"
@@ -84,44 +86,44 @@ class ModelPlanner:
 
     def _source_is_away(self) -> bool:
         primary = self.model.primary
-        return primary.source is not None and not self.inventory.listings[primary.ref].folder_exists
+        return primary.source is not None and not self.picture.listings[primary.ref].folder_exists
 
     def _inputs_are_deleted(self) -> bool:
         """True if files of a source of this model, or of one before it, are deleted after processing."""
-        models = self.inventory.project.models
+        models = self.picture.project.models
         pending, refs = [self.model], set()
         while pending:
             for entry in pending.pop().inputs:
                 refs.add(entry.ref)
                 if entry.ref in models:
                     pending.append(models[entry.ref])
-        return bool(refs & self.inventory.project.deleting)
+        return bool(refs & self.picture.project.deleting)
 
-    def _build(self, unit: Partition, edges: Mapping[Partition, frozenset[Edge]]) -> Iterator[Task]:
+    def _build(self, unit: Partition, edges: Mapping[Partition, frozenset[Edge]]) -> Iterator[Build]:
         """The task of a unit, if it is not up to date, and before it those that mend the kernel state it needs."""
         slices = self._slices(unit)
         if slices is None:
             return
-        task = self.task(unit, slices, edges[unit])
+        task = self.units.build(unit, slices, edges[unit])
         if task.reason and task.previous is not None:
             for before, read, because in self._to_mend(task, edges):
                 self.plan.fresh -= 1
-                yield self.task(before, read, edges[before], because)
-            task = self.task(unit, slices, edges[unit])
+                yield self.units.build(before, read, edges[before], because)
+            task = self.units.build(unit, slices, edges[unit])
         if task.reason:
             yield task
         elif not task.only_beside:
             self.plan.fresh += 1
 
     def _to_mend(
-        self, task: Task, edges: Mapping[Partition, frozenset[Edge]]
+        self, task: Build, edges: Mapping[Partition, frozenset[Edge]]
     ) -> list[tuple[Partition, tuple[Slice, ...], str]]:
         """Units before a task, oldest first, that are up to date but for their kernel state, and what is wrong with it.
 
         One that cannot be built is a note.
         """
         found: list[tuple[Partition, tuple[Slice, ...], str]] = []
-        while task.previous is not None and (problem := self.inventory.check_state(self.model, task.previous)):
+        while task.previous is not None and (problem := self.forecast.check_state(self.model, task.previous)):
             before = task.previous
             slices = self._slices(before) if before in edges and self._may_build(before) else None
             if slices is None:
@@ -130,7 +132,7 @@ class ModelPlanner:
                 )
                 break
             found.append((before, slices, f"its kernel state cannot be used: {problem}"))
-            task = self.task(*found[-1][:2], edges[before], found[-1][2])
+            task = self.units.build(*found[-1][:2], edges[before], found[-1][2])
         return found[::-1]
 
     def _may_build(self, unit: Partition) -> bool:
@@ -152,19 +154,9 @@ class ModelPlanner:
             return None
         return tuple(slices)
 
-    def task(self, unit: Partition, slices: tuple[Slice, ...], edges: frozenset[Edge], because: str = "") -> Task:
-        """The task of a unit; without a reason if it is up to date and there is no other one, ``because``."""
-        compiled = self.inventory.compiler.compile(self.model.name)
-        previous = self.inventory.previous(self.model, unit, self.selection.prune)
-        want = self._want(unit, slices, compiled, tuple(sorted(edges & compiled.edges)), previous)
-        reason = self._reason(unit, want, slices) or because
-        old = self.inventory.records.get(self.model.name, {}).get(unit)
-        beside = not slices[0].current and (old is None or not old.rows)
-        return Task(self.model.name, unit, "build", reason, slices, want, edges, previous=previous, only_beside=beside)
-
     def _slice(self, unit: Partition, entry: ModelInput) -> Slice | None:
-        shared = unit.project(self.inventory.input_keys(entry))
-        index = self.inventory.index(self.model, entry)
+        shared = unit.project(self.picture.input_keys(entry))
+        index = self.forecast.index(self.model, entry)
         found = Slice(entry.name, entry.ref, tuple(index.get(shared, ())))
         if "date" in shared:
             back, ahead = range(-self.model.days_before, 0), range(1, self.model.days_after + 1)
@@ -175,109 +167,11 @@ class ModelPlanner:
         if not (found.partitions if self.model.header.own_dates else found.current):
             return None
         if entry is self.model.trades and entry is not self.model.primary and "date" in shared:
-            skipped = self.inventory.skipped(self.model, unit, self.selection.prune)
+            skipped = self.forecast.skipped(self.model, unit)
             before = tuple(part for part in found.before if part not in skipped)
             found = dataclasses.replace(found, before=before, skipped=skipped)
         if entry.source is None:
             return found
-        listing = self.inventory.listings[entry.ref].partitions
+        listing = self.picture.listings[entry.ref].partitions
         files = dict.fromkeys(file for part in found.partitions for file in listing[part])
         return dataclasses.replace(found, files=tuple(files))
-
-    def _want(
-        self,
-        unit: Partition,
-        slices: tuple[Slice, ...],
-        compiled: CompiledModel,
-        edges: tuple[str, ...],
-        previous: Partition | None,
-    ) -> Record:
-        entries = {entry.name: entry for entry in self.model.inputs}
-        inputs = {part.name: self.inventory.digest(entries[part.name], part.current) for part in slices}
-        for part in slices:
-            for what, partitions in (("before", part.before), ("skipped", part.skipped), ("after", part.after)):
-                if partitions:
-                    inputs[f"{part.name} {what}"] = self.inventory.digest(entries[part.name], partitions)
-        mode = self.model.output.mode
-        old = self.inventory.records.get(self.model.name, {}).get(unit)
-        contributed: tuple[tuple[str, int, int], ...] = ()
-        if mode == "append":
-            known = () if old is None or self.selection.full_refresh else old.contributed
-            files = new_files(slices[0].files, known, self.inventory.deletions)
-            contributed = (*known, *((file.path, file.size, file.mtime_ns) for file in files))
-        # What a merge gives depends on all that was merged before.
-        merged = old.version if mode == "merge" and old is not None else ""
-        state = self.inventory.state_before(self.model, previous)
-        return Record(
-            unit=unit.path,
-            keys=self.model.output.partition_by,
-            version=digest(compiled.fingerprint, inputs, edges, contributed, merged or state),
-            sql=compiled.fingerprint,
-            options=compiled.options_fingerprint,
-            kernels=compiled.kernels_fingerprint,
-            checks=compiled.checks_fingerprint,
-            before=state,
-            inputs=inputs,
-            edges=edges,
-            mode=mode,
-            contributed=contributed,
-            sources={part.name: [list(file) for file in part.files] for part in slices if part.files},
-        )
-
-    def _reason(self, unit: Partition, want: Record, slices: tuple[Slice, ...]) -> str:
-        old = self.inventory.records.get(self.model.name, {}).get(unit)
-        primary = self.model.primary
-        had_none = old is not None and old.inputs.get(primary.name) == self.inventory.digest(primary, ())
-        if old is None or (had_none and slices[0].current):
-            return "new"
-        if self.selection.full_refresh:
-            return "--full-refresh"
-        if not self.model.config.checkpoint_enabled and self.model.output.mode != "append":
-            return "checkpoint_enabled is false"
-        table = self.inventory.tables[self.model.name]
-        if unit not in table.present:
-            there = bool(table.files.get(unit))
-            return "published files are not as they were published" if there else "published files are missing"
-        if self.model.output.mode == "append":
-            return self._append_reason(old, want, slices)
-        return differences(self.model, old, want, lambda: self.inventory.tables[self.model.name].sources(unit))
-
-    def _append_reason(self, old: Record, want: Record, slices: tuple[Slice, ...]) -> str:
-        if old.sql != want.sql:
-            note = (
-                f"{self.model.name}: SQL or options changed; appended rows stay as they are (--full-refresh rebuilds)"
-            )
-            if note not in self.plan.notes:
-                self.plan.notes.append(note)
-        self._changed_files(old, slices)
-        new = len(want.contributed) - len(old.contributed)
-        if new:
-            return f"{new} new input file(s) ({slices[0].ref})"
-        return ""
-
-    def _changed_files(self, old: Record, slices: tuple[Slice, ...]) -> None:
-        """Tell of files that changed after they were appended."""
-        fresh = {*new_files(slices[0].files, old.contributed, self.inventory.deletions)}
-        for file in slices[0].files:
-            if tuple(file) in old.contributed or file in fresh:
-                continue
-            what = f"{self.model.name}: {file.path} changed after it was appended; its rows stay as they were"
-            if slices[0].ref in self.inventory.project.deleting:
-                self.plan.refused.append(
-                    f"{what}, and it is not deleted. If these are other rows, give the file another name"
-                )
-            else:
-                self.plan.notes.append(what)
-
-
-def new_files(
-    files: Iterable[FileInfo], contributed: Iterable[tuple[str, int, int]], deletions: Deletions
-) -> list[FileInfo]:
-    """Files whose rows are not appended yet.
-
-    A file that changed after it was appended is not new, unless what was appended under its name is known to be deleted
-    since: then it is another file.
-    """
-    done = set(contributed)
-    there = {path for path, size, mtime in done if (path, size, mtime) not in deletions}
-    return [file for file in files if tuple(file) not in done and file.path not in there]

@@ -1,73 +1,22 @@
-"""What a run may touch and what it will do: the values that pass between planner, runner and reports."""
+"""Plans: the units that a run builds or removes, what each reads, and in what order."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sqlgen.compile.scope import EDGES, Edge
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo
-from sqlgen.published.manifest import Record
+from sqlgen.plan.picture import Picture
+from sqlgen.plan.selection import Selection
+from sqlgen.published.records import Provenance
+from sqlgen.published.timeline import Timelines
 
+TaskId = tuple[str, Partition]
+"""Model and unit."""
 WHOLE_MODEL = Partition((("*", "*"),))
 """Stands for all tasks of a model, where a task waits for the model and not for a unit of it."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What a run may touch."""
-
-    models: tuple[str, ...]
-    """In dependency order."""
-    exchanges: tuple[str, ...] = ()
-    symbols: tuple[str, ...] = ()
-    start: dt.date | None = None
-    end: dt.date | None = None
-    """Inclusive."""
-    full_refresh: bool = False
-    prune: bool = False
-    only: frozenset[tuple[str, Partition]] | None = None
-    """Where given, no units but these (a retry)."""
-    allow_empty: bool = False
-    """It is no error where there is nothing of what is asked for."""
-    recent: Mapping[str, tuple[Coverage, ...]] = field(default_factory=dict)
-    """Model -> runs since its schedule last came up; what they covered is not due."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every partition of the models is meant."""
-        return not (self.exchanges or self.symbols or self.start or self.end or self.only is not None)
-
-    def covers(self, unit: Partition) -> bool:
-        if self.exchanges and "exchange" in unit and unit["exchange"] not in self.exchanges:
-            return False
-        if self.symbols and "symbol" in unit and unit["symbol"] not in self.symbols:
-            return False
-        date = unit.date
-        if date is None:
-            return True
-        return (self.start is None or date >= self.start) and (self.end is None or date <= self.end)
-
-    def is_due(self, model: str, unit: Partition) -> bool:
-        """True if no recent run covered a unit."""
-        return not any(run.covers(unit) for run in self.recent.get(model, ()))
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Units of one model that an earlier run dealt with."""
-
-    scope: Selection | None
-    """Scope of that run; ``None`` where it was to do nothing but ``done``."""
-    done: frozenset[Partition] = frozenset()
-    left: frozenset[Partition] = frozenset()
-    """Units that it could not finish."""
-
-    def covers(self, unit: Partition) -> bool:
-        return unit in self.done or (self.scope is not None and unit not in self.left and self.scope.covers(unit))
 
 
 @dataclass(frozen=True)
@@ -97,32 +46,53 @@ class Slice:
 class Task:
     """One unit to build or to remove."""
 
+    action: ClassVar[Literal["build", "remove"]]
     model: str
     unit: Partition
-    action: Literal["build", "remove"]
     reason: str
-    slices: tuple[Slice, ...] = ()
-    want: Record | None = None
-    """The record that publishing will write, as far as it is known before."""
-    edges: frozenset[Edge] = frozenset(EDGES)
-    """Where the unit lies in the history of its keys."""
-    needs: tuple[tuple[str, Partition], ...] = ()
+    slices: tuple[Slice, ...] = field(default=(), kw_only=True)
+    """What it reads."""
+    needs: tuple[TaskId, ...] = field(default=(), kw_only=True)
     """Tasks of this plan that must be done before."""
+
+    @property
+    def id(self) -> TaskId:
+        return self.model, self.unit
+
+
+@dataclass(frozen=True)
+class Removal(Task):
+    """A published unit to remove."""
+
+    action = "remove"
+
+
+@dataclass(frozen=True)
+class Build(Task):
+    """One unit to build."""
+
+    action = "build"
+    provenance: Provenance
+    """As it will be once the tasks that this one needs are done as planned."""
+    edges: frozenset[Edge] = frozenset(EDGES)
+    """Edges of the timeline of its keys at which the unit lies."""
     previous: Partition | None = None
     """Kernels: the unit whose state this one starts from."""
     only_beside: bool = False
     """The input has no partition of this date. Rows of it may be filed beside; mostly there are none."""
-
-    @property
-    def id(self) -> tuple[str, Partition]:
-        return self.model, self.unit
 
 
 @dataclass
 class Plan:
     """Tasks in dependency order, and what is not done and why."""
 
+    picture: Picture
+    selection: Selection
     tasks: list[Task] = field(default_factory=list)
+    timelines: dict[str, Timelines] = field(default_factory=dict)
+    """Model with kernels -> its units in time order: each starts from the state of one before it."""
+    unusable: set[TaskId] = field(default_factory=set)
+    """Units whose kernel state is not there, or damaged."""
     fresh: int = 0
     """Units that are up to date."""
     notes: list[str] = field(default_factory=list)
@@ -134,12 +104,12 @@ class Plan:
     @property
     def shown(self) -> list[Task]:
         """Tasks that are told: not those that look for rows of a date beside its partition."""
-        return [task for task in self.tasks if not task.only_beside]
+        return [task for task in self.tasks if not _is_beside(task)]
 
     @property
     def beside(self) -> frozenset[tuple[str, str]]:
         """The others: model and path of the unit."""
-        return frozenset((task.model, task.unit.path) for task in self.tasks if task.only_beside)
+        return frozenset((task.model, task.unit.path) for task in self.tasks if _is_beside(task))
 
     def to_dict(self) -> dict[str, object]:
         """For ``--json``."""
@@ -148,3 +118,7 @@ class Plan:
             for task in self.shown
         ]
         return {"tasks": tasks, "fresh": self.fresh, "errors": [*self.refused], "notes": [*self.notes]}
+
+
+def _is_beside(task: Task) -> bool:
+    return isinstance(task, Build) and task.only_beside

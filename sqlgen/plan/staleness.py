@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from sqlgen.plan.standing import PENDING
 from sqlgen.project.model import Model
-from sqlgen.published.manifest import Record
+from sqlgen.published.records import Provenance, Published
 
 Sources = Mapping[str, Sequence[Sequence[Any]]]
 """Input name -> [path, size, mtime_ns] of its files."""
-PENDING = "pending "
-"""Start of a kernel state that a task of the same plan will give."""
 
 _WHEN = {
     "": "",
@@ -23,7 +22,7 @@ _EDGE_LOST = {"first": "an earlier partition has come", "open": "a later partiti
 _EDGE_WON = {"first": "the earlier partitions are gone", "open": "the later partitions are gone"}
 
 
-def differences(model: Model, old: Record, want: Record, sources: Callable[[], Sources]) -> str:
+def differences(model: Model, old: Published, want: Provenance, sources: Callable[[], Sources]) -> str:
     """What differs between what is published and what would be; empty where nothing does.
 
     ``sources`` gives the input files that the published data was made of, as far as they are known.
@@ -53,7 +52,7 @@ def _state_reason(state: str) -> str:
     return "the kernel state before it changed" if state else "there is no kernel state before it any more"
 
 
-def _input_reason(model: Model, name: str, want: Record, sources: Callable[[], Sources]) -> str:
+def _input_reason(model: Model, name: str, want: Provenance, sources: Callable[[], Sources]) -> str:
     told, _, what = name.partition(" ")
     entry = next((entry for entry in model.inputs if entry.name == told), None)
     if entry is None:

@@ -17,11 +17,9 @@ from typing import Any
 
 from sqlgen.compile.statements import FOOTER_KEY
 from sqlgen.lake.storage import Stat
-from sqlgen.published.manifest import Record
+from sqlgen.published.records import Publication
 
 FORMAT = 1
-LATER = frozenset({"rows", "bytes", "files", "quarantine", "schema", "state"})
-"""Fields of a record that are known only once the file is written."""
 
 
 class ForeignFileError(Exception):
@@ -41,12 +39,12 @@ class Stamp:
     """The project: its state folder, relative to the lake."""
     stem: str
     """Start of the files' names."""
-    record: Record
-    """Record of the unit as far as it is known before; in mode append, ``contributed`` names what these files hold."""
+    record: Publication
+    """Of the unit; in mode append, ``contributed`` names what these files hold."""
 
     def to_json(self) -> str:
-        known = {name: value for name, value in dataclasses.asdict(self.record).items() if name not in LATER}
-        said = {"format": FORMAT, "model": self.model, "owner": self.owner, "stem": self.stem, "record": known}
+        record = dataclasses.asdict(self.record)
+        said = {"format": FORMAT, "model": self.model, "owner": self.owner, "stem": self.stem, "record": record}
         return json.dumps(said, separators=(",", ":"))  # ASCII: no line break and no other character of note
 
     @classmethod
@@ -56,7 +54,7 @@ class Stamp:
             said = json.loads(text)
             if said["format"] != FORMAT:
                 raise ForeignFileError("another version of sqlgen wrote it")
-            return cls(said["model"], said["owner"], said["stem"], Record.of(said["record"]))
+            return cls(said["model"], said["owner"], said["stem"], Publication.of(said["record"]))
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ForeignFileError("its footer is no record of sqlgen") from None
 

@@ -7,90 +7,12 @@ behind after a crash.
 
 from __future__ import annotations
 
-import dataclasses
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import Partition
-from sqlgen.lake.storage import Stat
-
-_TYPE = re.compile(r"[A-Z][A-Z_ 0-9]*(\(\d+(, ?\d+)?\))?")
-
-
-@dataclass(frozen=True)
-class Record:
-    """One published unit."""
-
-    unit: str
-    """Path of the partition, hive-encoded."""
-    keys: tuple[str, ...]
-    """Keys of the unit when it was published."""
-    version: str
-    """Changes whenever the rows may have changed; what readers of this table compare."""
-    sql: str
-    options: str
-    inputs: dict[str, str]
-    """Digest of each input's files or upstream versions."""
-    edges: tuple[str, ...] = ()
-    """Edges of the key's history at which the unit lay, where that made a difference."""
-    kernels: str = ""
-    """Digest of the kernels' names and versions; empty without kernels."""
-    before: str = ""
-    """Kernels: which state the unit started from; empty where it started from nothing."""
-    state: str = ""
-    """Kernels: the state after its last row."""
-    checks: str = ""
-    """Digest of the checks; empty without any."""
-    rows: int = 0
-    bytes: int = 0
-    files: dict[str, Stat] = field(default_factory=dict)
-    """Data file below the unit's folder -> what it was like when it was published."""
-    quarantine: dict[str, Stat] = field(default_factory=dict)
-    """File of quarantined rows -> the same."""
-    mode: str = "overwrite"
-    contributed: tuple[tuple[str, int, int], ...] = ()
-    """append: input files whose rows are in, as (path, size, mtime_ns)."""
-    sources: dict[str, list[list[Any]]] = field(default_factory=dict)
-    """Input name -> [path, size, mtime_ns] of its files; in the footers only."""
-    build: str = ""
-    """Identity of this publication of the unit."""
-    schema: str = ""
-    """Digest of the names and types of the columns; empty where the files differ in that."""
-    types: dict[str, str] = field(default_factory=dict)
-    """SQL types of the partition columns other than exchange, symbol and date."""
-    run_id: str = ""
-    published_at: str = ""
-
-    @property
-    def partition(self) -> Partition:
-        return Partition.from_path(self.unit)
-
-    def to_json(self) -> str:
-        data = dataclasses.asdict(self)
-        del data["sources"]
-        return sealed.dumps(data)
-
-    @classmethod
-    def of(cls, data: dict[str, Any]) -> Record:
-        """Raises ``ValueError`` or ``TypeError`` where ``data`` is not a record."""
-        files = {
-            kind: {name: Stat(*stat) for name, stat in data.get(kind, {}).items()} for kind in ("files", "quarantine")
-        }
-        if not all(_TYPE.fullmatch(kind) for kind in data.get("types", {}).values()):
-            raise ValueError("no SQL types")  # they become SQL
-        tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges")}
-        contributed = tuple(tuple(file) for file in data.get("contributed", ()))
-        return cls(**data | files | tuples | {"contributed": contributed})
-
-
-def alike(records: Iterable[Record]) -> bool:
-    """True if the files of all these units are known to have the same columns."""
-    schemas = {record.schema for record in records if record.files}
-    return len(schemas) <= 1 and "" not in schemas
+from sqlgen.published.records import Published
 
 
 class Manifest:
@@ -114,9 +36,9 @@ class Manifest:
         """Owner that stands for the project with this state folder."""
         return cls(state / "manifest")
 
-    def load(self, model: str) -> dict[Partition, Record]:
+    def load(self, model: str) -> dict[Partition, Published]:
         """Records of a model; a torn last line (a crash while writing) is left out."""
-        records: dict[str, Record] = {}
+        records: dict[str, Published] = {}
         path = self._path(model)
         if not path.exists():
             return {}
@@ -128,7 +50,7 @@ class Manifest:
                 if "removed" in data:
                     records.pop(data["removed"], None)
                 elif "build" in data:  # earlier versions wrote none
-                    record = Record.of(data)
+                    record = Published.of(data)
                     records[record.partition.path] = record
             except (ValueError, TypeError, KeyError, AttributeError):
                 damaged += 1
@@ -136,10 +58,10 @@ class Manifest:
             self.damaged[path] = damaged
         return {record.partition: record for record in records.values()}
 
-    def add(self, model: str, record: Record) -> None:
+    def add(self, model: str, record: Published) -> None:
         storage.append_line(self._path(model), record.to_json())
 
-    def correct(self, model: str, records: Iterable[Record], gone: Iterable[Partition]) -> None:
+    def correct(self, model: str, records: Iterable[Published], gone: Iterable[Partition]) -> None:
         """Write down what is published, and what is not any more."""
         lines = [sealed.dumps({"removed": unit.path}) for unit in gone] + [record.to_json() for record in records]
         if lines:

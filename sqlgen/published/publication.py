@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,23 @@ from sqlgen.lake import swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import Stat
 from sqlgen.project.model import Model
-from sqlgen.published import footers
+from sqlgen.published import footers, states
 from sqlgen.published.footers import Footer
-from sqlgen.published.manifest import Record
 from sqlgen.published.quarantine import Quarantine
+from sqlgen.published.records import Publication, Published
 from sqlgen.published.states import StateStore
 from sqlgen.published.tables import Table
+
+
+@dataclass(frozen=True)
+class StagedUnit:
+    """One unit as it is staged."""
+
+    publication: Publication
+    kept: Published | None = None
+    """Publication whose files stay, beside those that are staged."""
+    state: bytes | None = None
+    """Kernel state after the last row."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +40,29 @@ class Publisher:
     """Files there; ``None`` where the whole table is built aside."""
     states: StateStore
 
-    def publish(self, record: Record, staged: Path, quarantine: Quarantine, state: bytes | None, trash: Path) -> Record:
-        """Publish what is staged of a unit in place of what is there; the complete record.
-
-        Files that stay as they are need not be staged: those of ``record`` are added to, with mode append.
-        """
-        unit = record.partition
-        found = {str(path.relative_to(staged)): footers.read(path) for path in sorted(staged.rglob("*.parquet"))}
+    def publish(self, unit: StagedUnit, folder: Path, quarantine: Quarantine, trash: Path) -> Published:
+        """Publish the files of a unit that lie in ``folder`` in place of what is there; the record of it."""
+        found = {str(path.relative_to(folder)): footers.read(path) for path in sorted(folder.rglob("*.parquet"))}
         for name in [name for name, footer in found.items() if not footer.rows]:
-            (staged / name).unlink()
+            (folder / name).unlink()
             del found[name]
-        record = _completed(record, found, quarantine.files)
+        record = _record(unit, found, quarantine.files)
+        where = record.partition
         if self.table is not None:
-            self.table.verify(unit)
-        if state is not None:
-            self.states.write(self.model.name, unit, record.build, state)
+            self.table.verify(where)
+        if unit.state is not None:
+            self.states.write(self.model.name, where, record.build, unit.state)
         # Before the table: only what a published record says of its quarantine is there for certain.
         quarantine.publish()
-        folder = self.root / unit.path
+        target = self.root / where.path
         if not record.files:
-            swap.remove(folder, trash, self.root)
-        elif self._adds(unit, record.files, found):  # nothing, maybe
+            swap.remove(target, trash, self.root)
+        elif self._adds(where, record.files, found):  # nothing, maybe
             for name in found:
-                swap.publish_file(staged / name, folder / name)
+                swap.publish_file(folder / name, target / name)
         else:
-            swap.publish_folder(staged, folder)
-        self._published(unit, record)
+            swap.publish_folder(folder, target)
+        self._published(where, record)
         return record
 
     def remove(self, unit: Partition, quarantine: Quarantine, trash: Path) -> None:
@@ -71,21 +78,26 @@ class Publisher:
         there = set(self.table.files.get(unit, {})) if self.table is not None else set()
         return not there - {*files} and not (self.model.inner_keys and {*staged})
 
-    def _published(self, unit: Partition, record: Record | None) -> None:
+    def _published(self, unit: Partition, record: Published | None) -> None:
         if self.table is not None:
             self.table.replaced(unit, record)
             self.states.keep(self.model.name, unit, record.build if record is not None else "")
 
 
-def _completed(record: Record, found: dict[str, Footer], quarantine: dict[str, Stat]) -> Record:
-    """A record with what is known once the files are written; its own files stay."""
-    files = record.files | {name: footer.stat for name, footer in found.items()}
-    schemas = {footer.schema for footer in found.values()} | ({record.schema} if record.files else set())
-    return dataclasses.replace(
-        record,
-        rows=record.rows + sum(footer.rows for name, footer in found.items() if name not in record.files),
+def _record(unit: StagedUnit, found: dict[str, Footer], quarantine: dict[str, Stat]) -> Published:
+    kept = unit.kept.files if unit.kept is not None else {}
+    files = kept | {name: footer.stat for name, footer in found.items()}
+    schemas = {footer.schema for footer in found.values()}
+    rows = sum(footer.rows for name, footer in found.items() if name not in kept)
+    if unit.kept is not None:
+        rows += unit.kept.rows
+        schemas |= {unit.kept.schema} if kept else set()
+    return Published(
+        **vars(unit.publication),
+        rows=rows,
         bytes=sum(stat.size for stat in files.values()),
         files=files,
-        schema=schemas.pop() if len(schemas) == 1 else "",
         quarantine=quarantine,
+        schema=schemas.pop() if len(schemas) == 1 else "",
+        state=states.digest(unit.state) if unit.state is not None else "",
     )

@@ -22,9 +22,10 @@ from sqlgen.lake.storage import Stat, is_hidden
 from sqlgen.project.project import Project
 from sqlgen.published import footers
 from sqlgen.published.footers import DamagedFileError, Footer, ForeignFileError, Stamp
-from sqlgen.published.manifest import Manifest, Record
+from sqlgen.published.manifest import Manifest
+from sqlgen.published.records import Published
 from sqlgen.published.states import StateError, StateStore
-from sqlgen.published.timeline import Histories
+from sqlgen.published.timeline import Timelines
 
 LEGACY = "_sqlgen.json"
 """Beside the data of each partition that an earlier version of sqlgen published."""
@@ -66,7 +67,7 @@ class Table:
     beside: Path
     """Folder of its quarantined rows."""
     reader: Reader
-    records: dict[Partition, Record]
+    records: dict[Partition, Published]
     present: set[Partition] = field(default_factory=set)
     """Units that are there as they are recorded, with what was quarantined."""
     whole: set[Partition] = field(default_factory=set)
@@ -81,7 +82,7 @@ class Table:
     """Files that the model has not published, and why they are taken for that."""
 
     @classmethod
-    def of(cls, root: Path, beside: Path, reader: Reader, records: Mapping[Partition, Record]) -> Table:
+    def of(cls, root: Path, beside: Path, reader: Reader, records: Mapping[Partition, Published]) -> Table:
         """Files that ``records`` name, and those beside them."""
         table = cls(root, beside, reader, dict(records))
         table._compare(storage.list_all(root))
@@ -114,9 +115,13 @@ class Table:
                 return self.reader.read(self.root, _path(unit, name))[0].record.sources
         return {}
 
-    def replaced(self, unit: Partition, record: Record | None) -> None:
+    def replaced(self, unit: Partition, record: Published | None) -> None:
         """Take note of what was published, or removed."""
         self.files[unit] = dict(record.files) if record is not None else {}
+        if record is not None:
+            self.records[unit] = record
+        else:
+            self.records.pop(unit, None)
         self.present.add(unit)
         self.whole.add(unit)
 
@@ -242,8 +247,8 @@ class Table:
 
     def restore_states(self, state_of: Callable[[Partition, str], str]) -> None:
         """Tell the kernel states of adopted units: from ``state_of`` (unit and build), or from what came after it."""
-        for history in Histories.of(self.records if self.adopted else ()).lists.values():
-            following: Record | None = None
+        for history in Timelines.of(self.records if self.adopted else ()).lists.values():
+            following: Published | None = None
             for unit in reversed(history):
                 record = self.records[unit]
                 if record.kernels and not record.state and unit in self.adopted:
@@ -262,7 +267,7 @@ class Table:
                 self.gone.add(unit)
 
 
-def _assembled(inside: Stamped) -> Record | None:
+def _assembled(inside: Stamped) -> Published | None:
     """The record of files of one publication or, with mode append, of several; ``None`` where they are mixed."""
     records = [stamp.record for stamp, _ in inside.values()]
     newest = max(records, key=lambda record: record.build)
@@ -270,13 +275,15 @@ def _assembled(inside: Stamped) -> Record | None:
         return None
     found = [footer for _, footer in inside.values()]
     schemas = {footer.schema for footer in found}
-    return dataclasses.replace(
-        newest,
+    facts: dict[str, Any] = vars(newest) | {
+        "contributed": tuple(dict.fromkeys(file for record in records for file in record.contributed))
+    }
+    return Published(
+        **facts,
         rows=sum(footer.rows for footer in found),
         bytes=sum(footer.stat.size for footer in found),
         files={name: footer.stat for name, (_, footer) in inside.items()},
         schema=schemas.pop() if len(schemas) == 1 else "",
-        contributed=tuple(dict.fromkeys(file for record in records for file in record.contributed)),
     )
 
 

@@ -12,13 +12,13 @@ from sqlgen.lake.partitions import Partition
 
 
 @dataclass(frozen=True)
-class Histories:
+class Timelines:
     """Units by exchange and symbol, each list in time order."""
 
     lists: dict[Partition, list[Partition]]
 
     @classmethod
-    def of(cls, units: Iterable[Partition]) -> Histories:
+    def of(cls, units: Iterable[Partition]) -> Timelines:
         lists: dict[Partition, list[Partition]] = collections.defaultdict(list)
         for unit in sorted(units):
             lists[_key(unit)].append(unit)

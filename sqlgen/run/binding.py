@@ -36,7 +36,7 @@ from sqlgen.project.rowchecks import Check, unknown
 from sqlgen.published.states import Snapshot
 from sqlgen.sources.listing import SourceListing
 from sqlgen.sources.schemas import sql_schema
-from sqlgen.sources.staged import Landed
+from sqlgen.sources.staged import StagedInput
 from sqlgen.stream.pipe import Pipe
 from sqlgen.templating.sqllines import template_line
 from sqlgen.templating.yamlfile import KeyPath
@@ -212,13 +212,13 @@ class Binder:
         except TemplateError:  # an adapter that reads Parquet in its own way names no columns
             if not files or decoded:
                 raise _UnboundError from None
-            return Landed((str(self.project.lake / files[0].path),), "parquet", keys).scan()
+            return StagedInput((str(self.project.lake / files[0].path),), "parquet", keys).scan()
         path = self.folder.joinpath(str(next(self._numbers)), *(f"{key}={_FOLDERS[key]}" for key in keys), "x.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
         names = {} if decoded else self.compiler.spelled(model, entry, raw)
         # DuckDB would not write names that differ in case only.
         pq.write_table(sql_schema(columns).empty_table().rename_columns([names.get(n, n) for n in columns]), path)
-        return Landed((str(path),), "parquet", keys, decoded).scan()
+        return StagedInput((str(path),), "parquet", keys, decoded).scan()
 
     def _table(self, select: str) -> str:
         """A SELECT over a table that is made of an empty result."""

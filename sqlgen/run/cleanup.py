@@ -12,7 +12,8 @@ from sqlgen.lake import storage, swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.lake.storage import FileInfo
-from sqlgen.plan.planner import Planner
+from sqlgen.plan.picture import Picture
+from sqlgen.plan.standing import Facts
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.run.report import RUN_ID
@@ -44,24 +45,24 @@ class Cleaned:
     errors: list[str] = field(default_factory=list)
 
 
-def delete_processed(project: Project, planner: Planner, listing: Lister, reads: Reads) -> Cleaned:
+def delete_processed(picture: Picture, facts: Facts, listing: Lister, reads: Reads) -> Cleaned:
     """Delete the files that every model of every source which has them has published, as they were read."""
-    result = Cleaned()
-    if not project.deleting & planner.listings.keys():
+    result, project = Cleaned(), picture.project
+    if not project.deleting & picture.listings.keys():
         return result
     try:
-        listings = {name: planner.listings.get(name) or listing(name) for name in sorted(_read(project))}
+        listings = {name: picture.listings.get(name) or listing(name) for name in sorted(_read(project))}
     except ListingError as error:
         result.notes.append(f"nothing is deleted after processing, while a source cannot be listed: {error}")
         return result
-    planner = dataclasses.replace(planner, listings=listings)
+    picture = dataclasses.replace(picture, listings=listings)
     files = []
-    for file in _processed(project, planner, result.notes):
+    for file in _processed(picture, facts, result.notes):
         if reads.unchanged(file):
             files.append(file)
         else:
             result.notes.append(f"{file.path} changed since it was read, and is not deleted")
-    planner.deletions.add(files)
+    picture.deletions.add(files)
     stayed = []
     for file in files:
         path = project.lake / file.path
@@ -73,7 +74,7 @@ def delete_processed(project: Project, planner: Planner, listing: Lister, reads:
         except OSError as error:
             result.errors.append(f"{path} is processed and cannot be deleted: {error.strerror}")
         stayed.append(file)
-    planner.deletions.add(stayed, gone=False)
+    picture.deletions.add(stayed, gone=False)
     return result
 
 
@@ -82,28 +83,34 @@ def _read(project: Project) -> frozenset[str]:
     return project.deleting & {entry.ref for model in project.models.values() for entry in model.inputs}
 
 
-def _processed(project: Project, planner: Planner, notes: list[str]) -> list[FileInfo]:
+def _processed(picture: Picture, facts: Facts, notes: list[str]) -> list[FileInfo]:
     """Files that a model asks to delete and that no model needs any more."""
+    project = picture.project
     wanted: set[FileInfo] = set()
     needed: set[str] = set()
-    unplaced = [text for listing in planner.listings.values() for text in listing.unplaced]
+    unplaced = [text for listing in picture.listings.values() for text in listing.unplaced]
     for model in project.models.values():
         for entry in model.inputs:
             if entry.ref in project.deleting:
-                for partition, files in planner.listings[entry.ref].partitions.items():
-                    needed.update(file.path for file in _unread(planner, model, entry, partition, files))
+                index = {} if _rebuilds(model) else picture.source_index(model, entry)
+                for partition, files in picture.listings[entry.ref].partitions.items():
+                    current = index.get(partition.project(model.unit_keys), ())
+                    done = partition in current and _is_read(picture, facts, model, entry, tuple(current))
+                    left = _unread(facts, model, partition, files) if done else files
+                    needed.update(file.path for file in left)
                     wanted.update(files if model.config.delete_after_processing else ())
-    notes += _spared(project, planner, wanted)
+    notes += _spared(picture, wanted)
     needed.update(file.path for file in wanted if any(file.path in text for text in unplaced))
     return sorted(file for file in wanted if file.path not in needed)
 
 
-def _spared(project: Project, planner: Planner, wanted: set[FileInfo]) -> Iterator[str]:
+def _spared(picture: Picture, wanted: set[FileInfo]) -> Iterator[str]:
     """Notes on models that keep files from being deleted, however often they are published."""
+    project = picture.project
     for model in project.models.values():
         for entry in model.inputs:
             if entry.ref in project.deleting and _rebuilds(model):
-                count = len(wanted & {f for files in planner.listings[entry.ref].partitions.values() for f in files})
+                count = len(wanted & {f for files in picture.listings[entry.ref].partitions.values() for f in files})
                 if count:
                     yield f"{count} file(s) are not deleted: model '{model.name}' rebuilds partitions from them"
 
@@ -112,17 +119,16 @@ def _rebuilds(model: Model) -> bool:
     return model.output.mode == "overwrite" or model.lookback > 0
 
 
-def _unread(
-    planner: Planner, model: Model, entry: ModelInput, partition: Partition, files: tuple[FileInfo, ...]
-) -> tuple[FileInfo, ...]:
-    """Files of a partition that the model has not published as they are, or that it may read again."""
-    if _rebuilds(model):
-        return files
-    unit = partition.project(model.unit_keys)
-    current = tuple(planner.index(model, entry).get(unit, ()))
-    record = planner.records[model.name].get(unit)
-    if record is None or partition not in current:
-        return files
-    if model.output.mode == "append":
-        return tuple(file for file in files if tuple(file) not in record.contributed)
-    return () if record.inputs.get(entry.name) == planner.digest(entry, current) else files
+def _is_read(picture: Picture, facts: Facts, model: Model, entry: ModelInput, current: tuple[Partition, ...]) -> bool:
+    """True if the unit of some partitions is published, from all of their files or, with mode append, from some."""
+    record = facts.record(model.name, current[0].project(model.unit_keys))
+    if record is None or model.output.mode == "append":
+        return record is not None
+    return record.inputs.get(entry.name) == picture.files_digest(entry.ref, current)
+
+
+def _unread(facts: Facts, model: Model, partition: Partition, files: tuple[FileInfo, ...]) -> tuple[FileInfo, ...]:
+    """Files of a partition whose rows are not in its unit, which is published."""
+    record = facts.record(model.name, partition.project(model.unit_keys))
+    contributed = record.contributed if record is not None and model.output.mode == "append" else None
+    return () if contributed is None else tuple(file for file in files if tuple(file) not in contributed)

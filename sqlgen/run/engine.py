@@ -18,14 +18,16 @@ from sqlgen.lake.lock import run_lock
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.lake.storage import FileInfo
-from sqlgen.plan.missing import missing, passed_over
-from sqlgen.plan.plan import Coverage, Plan, Selection
-from sqlgen.plan.planner import Planner
+from sqlgen.plan.missing import passed_over
+from sqlgen.plan.picture import Picture
+from sqlgen.plan.plan import Plan
+from sqlgen.plan.planner import make_plan
+from sqlgen.plan.selection import Coverage, Selection
 from sqlgen.project import project as projects
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
-from sqlgen.published.manifest import Manifest, Record
-from sqlgen.published.states import StateError, StateStore
+from sqlgen.published.manifest import Manifest
+from sqlgen.published.states import StateStore
 from sqlgen.published.tables import Table, find_table
 from sqlgen.run.cleanup import Cleaned, clear_staging, delete_processed
 from sqlgen.run.report import Report, ReportStore
@@ -102,8 +104,8 @@ class Engine:
 
     def plan(self, selection: Selection) -> Plan:
         """What a run would do. Reads the lake, writes nothing."""
-        plan, planner = self._prepare(selection)
-        self._bind(planner.compiler, planner.listings, _built(plan), keep=False)
+        plan = self._prepare(selection)
+        self._bind(plan.picture.compiler, plan.picture.listings, _built(plan), keep=False)
         return plan
 
     def run(
@@ -115,30 +117,22 @@ class Engine:
             restored = clear_staging(self.project.lake)
             for name in selection.models:
                 self.manifest.compact(name)
-            plan, planner = self._prepare(selection)
+            plan = self._prepare(selection)
+            picture = plan.picture
             plan.notes[:0] = [f"{path}: a killed run had moved it aside; it is back" for path in restored]
             self.index.save()
-            for name, table in planner.tables.items():
+            for name, table in picture.tables.items():
                 self.manifest.correct(name, (table.records[unit] for unit in table.adopted), table.gone)
-            self._bind(planner.compiler, planner.listings, _built(plan), keep=True)
+            self._bind(picture.compiler, picture.listings, _built(plan), keep=True)
             report = Report.start(plan, selection)
             reads = Reads(self.project.lake)
-            runner = Runner(
-                self.project,
-                planner,
-                self.manifest,
-                self.states,
-                self.reports,
-                self.settings,
-                watcher or Quiet(),
-                reads,
-            )
+            runner = Runner(plan, self.manifest, self.reports, self.settings, watcher or Quiet(), reads)
             if plan.tasks:
-                runner.run(plan, report, selection.full_refresh)
+                runner.run(report)
             elif always_report:
                 report.ended_at = report.started_at
                 self.reports.finish(report)
-            self._delete_processed(planner, reads, report)
+            self._delete_processed(runner, report)
             return report
 
     def _bind(
@@ -150,11 +144,11 @@ class Engine:
 
             bind(self.project, compiler, listings, models, keep)
 
-    def _delete_processed(self, planner: Planner, reads: Reads, report: Report) -> None:
+    def _delete_processed(self, runner: Runner, report: Report) -> None:
         def listing(name: str) -> SourceListing:
             return list_source(self.project, name, self.index)
 
-        cleaned = delete_processed(self.project, planner, listing, reads)
+        cleaned = delete_processed(runner.picture, runner.facts, listing, runner.reads)
         report.notes += [*(f"deleted after processing: {path}" for path in cleaned.deleted), *cleaned.notes]
         report.errors = (*report.errors, *cleaned.errors)
         if report.ended_at and cleaned != Cleaned():
@@ -181,7 +175,7 @@ class Engine:
                 list_source(self.project, name, self.index)
             self.project.lake.mkdir(parents=True, exist_ok=True)
 
-    def _prepare(self, selection: Selection) -> tuple[Plan, Planner]:
+    def _prepare(self, selection: Selection) -> Plan:
         listings, errors = self._listings(selection)
         blocked = self._blocked(errors)
         selection = dataclasses.replace(
@@ -193,19 +187,19 @@ class Engine:
         tables = {name: self.table(name) for name in self._tables(selection.models)}
         records = {name: self.manifest.load(name) for name in self.project.models if name not in tables}
         deletions = Deletions(self.project.state / "deleted.ndjson")
-        planner = Planner(self.project, compiler, listings, records, tables, self._state_problem, deletions)
-        plan = planner.plan(selection)
-        plan.missing[:0] = missing(planner, selection)
+        records |= {name: table.records for name, table in tables.items()}
+        picture = Picture(self.project, compiler, listings, records, tables, self.states, deletions)
+        plan = make_plan(picture, selection)
         plan.refused[:0] = [
             *errors.values(),
             *itertools.chain.from_iterable(itertools.starmap(faults, listings.items())),
         ]
         (plan.notes if selection.allow_empty else plan.refused).extend(plan.missing)
         plan.notes[:0] = itertools.chain(
-            passed_over(planner, selection), itertools.chain.from_iterable(itertools.starmap(notes, listings.items()))
+            passed_over(picture, selection), itertools.chain.from_iterable(itertools.starmap(notes, listings.items()))
         )
         plan.notes += [*self.manifest.problems, *self.index.problems, *self.reports.problems]
-        return plan, planner
+        return plan
 
     def table(self, name: str) -> Table:
         """Published files of a model, as they lie in the lake."""
@@ -215,14 +209,6 @@ class Engine:
         """Some models, and those that they read."""
         refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is None}
         return refs | set(models)
-
-    def _state_problem(self, model: Model, record: Record) -> str:
-        assert model.chain is not None
-        try:
-            self.states.read(model.name, record.partition, record.build, record.state, model.chain.identity)
-        except StateError as error:
-            return str(error)
-        return ""
 
     def _listings(self, selection: Selection) -> tuple[dict[str, SourceListing], dict[str, str]]:
         """Listings of the sources, and what is wrong with those that cannot be listed.

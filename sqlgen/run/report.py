@@ -17,7 +17,8 @@ from typing import Any, Literal
 from sqlgen.errors import UsageError
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import Partition
-from sqlgen.plan.plan import Coverage, Plan, Selection, Task
+from sqlgen.plan.plan import Plan, Task
+from sqlgen.plan.selection import Coverage, Selection
 from sqlgen.project.rowchecks import Count
 
 Status = Literal["published", "unchanged", "empty", "removed", "failed", "skipped", "pending"]

@@ -17,21 +17,22 @@ from typing import Protocol
 
 import duckdb
 
+from sqlgen.builders.unit import Built, build, remove
+from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import SqlgenError, TaskError
 from sqlgen.lake import storage, swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
-from sqlgen.plan.plan import Plan, Task
-from sqlgen.plan.planner import Planner
+from sqlgen.plan.plan import Build, Plan, Removal, Task, TaskId
+from sqlgen.plan.standing import Facts
+from sqlgen.plan.units import Units
 from sqlgen.project.model import Model
-from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import CheckFailed
-from sqlgen.published.manifest import Manifest, Record
-from sqlgen.published.states import StateStore
-from sqlgen.run.build import Builder, Built
+from sqlgen.published.manifest import Manifest
+from sqlgen.published.records import Published
 from sqlgen.run.failures import explain
 from sqlgen.run.report import Report, ReportStore, Result, pending_result
-from sqlgen.run.schedule import Schedule, TaskId
+from sqlgen.run.schedule import Schedule
 from sqlgen.stream.kernel_copy import open_cursor
 
 
@@ -86,16 +87,18 @@ def duckdb_threads(threads: int, sizes: Sequence[int]) -> int:
 class Runner:
     """One run over a plan."""
 
-    project: Project
-    planner: Planner
-    """With what is listed and recorded; its records are kept up to date."""
+    plan: Plan
     manifest: Manifest
-    states: StateStore
     reports: ReportStore
     settings: Settings
     watcher: Watcher
     reads: Reads
     _cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.picture = self.plan.picture
+        self.project = self.picture.project
+        self.facts = Facts.of(self.plan)
 
     def interrupt(self) -> None:
         """Stop the statements that are running; interrupting their parent would not reach them."""
@@ -103,50 +106,48 @@ class Runner:
             with contextlib.suppress(duckdb.Error):  # it was closed this very moment
                 cursor.interrupt()
 
-    def run(self, plan: Plan, report: Report, full_refresh: bool = False) -> Report:
+    def run(self, report: Report) -> Report:
         """Execute every task; failures are in the report and stop only what depends on them."""
-        begun = time.monotonic()
-        builder = Builder(
-            self.project, self.planner, self.states, report.run_id, self.reads, full_refresh, self._cursors
-        )
-        builder.roots = self._new_layouts(plan, builder)
-        before = {name: self.planner.records[name] for name in builder.roots}
-        self.planner.records.update({name: {} for name in builder.roots})
+        begun, plan = time.monotonic(), self.plan
+        full_refresh = plan.selection.full_refresh
+        space = Workspace(self.picture, self.facts, report.run_id, self.reads, full_refresh, self._cursors)
+        space.roots = self._new_layouts(space)
+        before = {name: self.facts.records[name] for name in space.roots}
+        self.facts.records.update({name: {} for name in space.roots})
         self.reports.save(report)
         self.watcher.started(plan)
-        temp = builder.staging / "tmp"
+        temp = space.staging / "tmp"
         results: dict[TaskId, Result] = {}
         try:
             temp.mkdir(parents=True, exist_ok=True)  # DuckDB creates the last folder only
             with connect(self.settings, temp) as connection, _warming(self.project.models[t.model] for t in plan.tasks):
-                self._schedule(plan, builder, connection, report, results).go()
+                self._schedule(space, connection, report, results).go()
             for name, records in before.items():
                 mine = [results[task.id] for task in plan.tasks if task.model == name]
-                if problem := self._swap_table(name, records, builder, mine):
+                if problem := self._swap_table(name, records, space, mine):
                     report.errors = (*report.errors, problem)
         finally:
             done = (results.get(task.id, pending_result(task)) for task in plan.tasks)
             report.tasks = [result for result in done if result.is_told(plan.beside)]
             report.seconds = round(time.monotonic() - begun, 3)
             swap.sweep(at_once=True)
-            shutil.rmtree(builder.staging, ignore_errors=True)
+            shutil.rmtree(space.staging, ignore_errors=True)
         report.ended_at = _now()
         self.reports.finish(report)
         return report
 
     def _schedule(
         self,
-        plan: Plan,
-        builder: Builder,
+        space: Workspace,
         connection: duckdb.DuckDBPyConnection,
         report: Report,
         results: dict[TaskId, Result],
     ) -> Schedule:
         def execute(task: Task) -> Result:
             self.watcher.running(task)
-            return self.execute(task, builder, connection)
+            return self.execute(task, space, connection)
 
-        beside = plan.beside
+        beside = self.plan.beside
 
         def finished(result: Result) -> None:
             if result.is_told(beside):
@@ -155,7 +156,7 @@ class Runner:
 
         threads = _Threads(self.settings, connection)
         return Schedule(
-            plan,
+            self.plan,
             self.settings.threads,
             self.settings.fail_fast,
             execute=execute,
@@ -165,47 +166,47 @@ class Runner:
             results=results,
         )
 
-    def _new_layouts(self, plan: Plan, builder: Builder) -> dict[str, Path]:
+    def _new_layouts(self, space: Workspace) -> dict[str, Path]:
         """Models that are published by other keys than models.yaml says now -> where they are built."""
         changed = {
             task.model
-            for task in plan.tasks
-            for record in self.planner.records[task.model].values()
+            for task in self.plan.tasks
+            for record in self.facts.records[task.model].values()
             if record.keys != self.project.models[task.model].output.partition_by
         }
-        return {name: builder.staging / "tables" / name for name in changed}
+        return {name: space.staging / "tables" / name for name in changed}
 
-    def _swap_table(self, name: str, old: dict[Partition, Record], builder: Builder, results: list[Result]) -> str:
+    def _swap_table(self, name: str, old: dict[Partition, Published], space: Workspace, results: list[Result]) -> str:
         """Publish a table in its new layout, if every partition of it was built; else leave it as it was.
 
         Why it could not be, where that is no task's fault; otherwise empty.
         """
-        built = self.planner.records[name]
-        self.planner.records[name] = old
+        built = self.facts.records[name]
+        self.facts.records[name] = old
         if not all(result.ok for result in results):
             return ""
         model = self.project.models[name]
         try:
-            self.planner.tables[name].verify_whole()
+            self.picture.tables[name].verify_whole()
         except TaskError as error:
             return str(error)
         for staged, target in (
-            (builder.quarantine_root(name), self.project.lake / model.quarantine),
-            (builder.roots[name], self.project.lake / model.output.path),
+            (space.quarantine_root(name), self.project.lake / model.quarantine),
+            (space.roots[name], self.project.lake / model.output.path),
         ):
             if staged.exists():
                 swap.publish_folder(staged, target)
             else:
-                swap.remove(target, builder.staging / f"gone-{name}", self.project.lake)
+                swap.remove(target, space.staging / f"gone-{name}", self.project.lake)
         self.manifest.correct(name, built.values(), old)
         for unit in {*old, *built}:
-            self.states.keep(name, unit, built[unit].build if unit in built else "")
-        self.planner.records[name] = built
+            self.picture.states.keep(name, unit, built[unit].build if unit in built else "")
+        self.facts.records[name] = built
         return ""
 
     def record(self, task: Task, built: Built, final: bool) -> None:
         """Keep in mind what is published now, and write it down if it is ``final``."""
-        self.planner.published(task.model, task.unit, built.record)
+        self.facts.published(task.model, task.unit, built.record)
         if not final or built.status == "unchanged":
             return
         if built.record is None:
@@ -213,7 +214,7 @@ class Runner:
         else:
             self.manifest.add(task.model, built.record)
 
-    def execute(self, task: Task, builder: Builder, connection: duckdb.DuckDBPyConnection) -> Result:
+    def execute(self, task: Task, space: Workspace, connection: duckdb.DuckDBPyConnection) -> Result:
         """Run one task to its end; never raises for what a user can cause."""
         begun = time.monotonic()
         sql: list[str] = []
@@ -221,15 +222,14 @@ class Runner:
         result = pending_result(task)
         try:
             with open_cursor(connection, self._cursors) as cursor:
-                task = self.planner.refreshed(task)
-                built = self._do(task, builder, cursor, sql, notes)
-            self.record(task, built, final=task.model not in builder.roots)
+                built = self._do(task, space, cursor, sql, notes)
+            self.record(task, built, final=task.model not in space.roots)
         except Exception as error:  # whatever it is, it is this task's alone: the others go on
             template = self.project.models[task.model].config.sql
             failure = explain(error, task, template, sql[-1] if sql else None, self.project.lake)
             message = str(failure)
             if sql and isinstance(error, duckdb.Error):
-                message += f"\n  SQL: {self._keep_sql(builder.run_id, task, sql[-1])}"
+                message += f"\n  SQL: {self._keep_sql(space.run_id, task, sql[-1])}"
             counts = error.counts if isinstance(error, CheckFailed) else ()
             return dataclasses.replace(
                 result, status="failed", seconds=_since(begun), error=message, checks=counts, notes=tuple(notes)
@@ -248,13 +248,16 @@ class Runner:
         )
 
     def _do(
-        self, task: Task, builder: Builder, cursor: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
+        self, task: Task, space: Workspace, cursor: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
     ) -> Built:
-        if task.action == "remove":
-            return builder.remove(task)
+        if isinstance(task, Removal):
+            return remove(space, task)
+        assert isinstance(task, Build)
+        units = Units(self.picture, self.facts, self.project.models[task.model], self.plan.selection)
+        task = units.resolved(task, mends=task.id in self.plan.unusable)
         if not task.reason:
-            return Built("unchanged", self.planner.records[task.model][task.unit])
-        return builder.build(task, cursor, sql, notes)
+            return Built("unchanged", self.facts.record(task.model, task.unit))
+        return build(space, task, cursor, sql, notes)
 
     def _keep_sql(self, run_id: str, task: Task, sql: str) -> Path:
         path = self.project.state / "failed" / run_id / task.model / (task.unit.path.replace("/", "--")[:200] + ".sql")

@@ -11,10 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from sqlgen.lake.partitions import Partition
-from sqlgen.plan.plan import WHOLE_MODEL, Plan, Task
+from sqlgen.plan.plan import WHOLE_MODEL, Plan, Task, TaskId
 from sqlgen.run.report import Result, pending_result
-
-TaskId = tuple[str, Partition]
 
 
 @dataclass

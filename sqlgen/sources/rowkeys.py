@@ -21,7 +21,7 @@ from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.sources.decode import parquet_rows
 from sqlgen.sources.listing import ListingError, Placed, SourceListing
-from sqlgen.sources.staged import Landing
+from sqlgen.sources.staged import InputStager
 from sqlgen.sources.survey import first_row
 
 
@@ -84,8 +84,8 @@ class RowKeys:
         where = f"source '{entry.ref}': {self.project.lake / file.path}"
         try:
             with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
-                landing = Landing(self.compiler, self.project.lake, Path(folder), connection)
-                landed = landing.land(model, entry, SourceListing(layout, {}, keyed=False), [file])
+                stager = InputStager(self.compiler, self.project.lake, Path(folder), connection)
+                landed = stager.stage(model, entry, SourceListing(layout, {}, keyed=False), [file])
                 select = self.compiler.input_select(model, entry, landed.scan())
                 query = (
                     "SELECT exchange, symbol, strftime(date, '%Y-%m-%d'), count(DISTINCT seq)"

@@ -27,7 +27,7 @@ from sqlgen.templating.templates import Csv
 
 
 @dataclass(frozen=True)
-class Landed:
+class StagedInput:
     """Files of one source as they can be scanned."""
 
     paths: tuple[str, ...]
@@ -44,7 +44,7 @@ class Landed:
 
 
 @dataclass
-class Landing:
+class InputStager:
     """Decodes what is not Parquet, into a folder that goes when the task ends."""
 
     compiler: Compiler
@@ -61,7 +61,7 @@ class Landing:
     _checked: set[tuple[str, FileInfo]] = field(default_factory=set)
     """Parquet files of each source whose columns are known to be there."""
 
-    def land(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> Landed:
+    def stage(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> StagedInput:
         """Files of a source, ready to be scanned; each is decoded once."""
         layout = listing.layout
         assert entry.source is not None
@@ -69,7 +69,7 @@ class Landing:
         hint = advice(library, entry.source)
         scan = Scan(("",), layout.format, layout.hive_keys)
         if layout.format == "parquet" and not self._are_misleading(model, entry, scan, files, hint):
-            return Landed(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
+            return StagedInput(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
         columns = self.compiler.raw_columns(model, entry, scan)
         spelled = self.compiler.spelled(model, entry, scan)
         csv = self.compiler.csv(model, entry)
@@ -86,7 +86,7 @@ class Landing:
                 known[file] = decoder.decode(self.lake / file.path, place)
                 self._places[entry.ref, file] = place
         paths = tuple(str(self._places[entry.ref, file]) for file in files)
-        return Landed(paths, "parquet", keys, layout.format)
+        return StagedInput(paths, "parquet", keys, layout.format)
 
     def _are_misleading(
         self, model: Model, entry: ModelInput, scan: Scan, files: Sequence[FileInfo], hint: str

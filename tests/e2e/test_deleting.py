@@ -346,6 +346,6 @@ def test_the_engine_reports_what_it_deleted(deleting: Scratch) -> None:
 
 
 def _everything(project: Scratch) -> Any:
-    from sqlgen.plan.plan import Selection
+    from sqlgen.plan.selection import Selection
 
     return Selection(tuple(project.config["models"]))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sqlgen.builders.job import Job
 from sqlgen.lake.lock import run_lock
-from sqlgen.run.staging import Bench
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, ETH, Scratch
 
 AS_ROOT = os.geteuid() == 0
@@ -198,8 +198,8 @@ def test_a_full_disk(built: Scratch) -> None:
     """DuckDB writes to a device that is always full."""
     built.trades(BTC, DAY1, [200.0])
     with pytest.MonkeyPatch.context() as patch:
-        real = Bench.target
-        patch.setattr(Bench, "target", lambda *given: dataclasses.replace(real(*given), path="/dev/full"))
+        real = Job.target
+        patch.setattr(Job, "target", lambda *given: dataclasses.replace(real(*given), path="/dev/full"))
         fails(built, "The disk is full: free space and run again")
 
 

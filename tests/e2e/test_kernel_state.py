@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sqlgen.lake.partitions import Partition
-from sqlgen.plan.inventory import Inventory
-from sqlgen.plan.plan import Selection
+from sqlgen.plan.selection import Selection
+from sqlgen.plan.standing import Forecast
 from sqlgen.project.model import Model
 from sqlgen.run.engine import Engine
 from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
@@ -142,13 +142,13 @@ def test_planning_does_not_nest_deeper_the_further_back_it_goes(
     for date in days:
         state_file(scratch, BTC, date).unlink()
     scratch.trades(BTC, "2026-01-08", [2.0])
-    depths, check_state = [], Inventory.check_state
+    depths, check_state = [], Forecast.check_state
 
-    def checked(inventory: Inventory, model: Model, previous: Partition) -> str:
+    def checked(forecast: Forecast, model: Model, previous: Partition) -> str:
         depths.append(len(inspect.stack()))
-        return check_state(inventory, model, previous)
+        return check_state(forecast, model, previous)
 
-    monkeypatch.setattr(Inventory, "check_state", checked)
+    monkeypatch.setattr(Forecast, "check_state", checked)
     plan = Engine.open(scratch.file).plan(Selection(("costs",)))
     assert [str(task.unit.date) for task in plan.tasks] == [*days, "2026-01-08"]
     assert plan.fresh == 0

@@ -607,11 +607,11 @@ def test_a_day_at_a_time_is_all_days_at_once(tmp_path: Path) -> None:
 def test_rows_from_elsewhere_go_to_the_same_table(tmp_path: Path) -> None:
     """What else a task does not publish: columns by name, the others NULL."""
     from sqlgen.published.footers import Stamp
-    from sqlgen.published.manifest import Record
     from sqlgen.published.quarantine import Quarantine
+    from sqlgen.published.records import Published
     from sqlgen.templating.templates import Library
 
-    record = Record("date=2026-01-01", ("date",), "1", "", "", {})
+    record = Published("date=2026-01-01", ("date",), "1", "", "", {})
     unit = tmp_path / "lake/q" / record.unit
     shelf = Quarantine(Library(), tmp_path / "staged", unit, tmp_path / "lake", Stamp("m", ".sqlgen", "", record))
     with duckdb.connect() as connection:

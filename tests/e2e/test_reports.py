@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from sqlgen.run.build import Builder
+from sqlgen.run import runner
 from tests.support.scratch import BTC, DAY1, DAY2, Scratch
 
 
 @pytest.fixture
 def noting(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> Scratch:
     """A project whose tasks note that rows waited."""
-    real = Builder.build
+    real = runner.build
 
-    def build(self: Builder, task: Any, connection: Any, sql: list[str], notes: list[str]) -> Any:
+    def build(space: Any, task: Any, connection: Any, sql: list[str], notes: list[str]) -> Any:
         notes.append("20 changes waited for a snapshot")
-        return real(self, task, connection, sql, notes)
+        return real(space, task, connection, sql, notes)
 
-    monkeypatch.setattr(Builder, "build", build)
+    monkeypatch.setattr(runner, "build", build)
     del scratch.config["models"]["pairs"]
     scratch.save()
     scratch.trades(BTC, DAY1, [1.0])

@@ -13,12 +13,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from sqlgen.plan.plan import Selection, Task
-from sqlgen.published.manifest import Record
-from sqlgen.run.build import Builder
+from sqlgen.builders import unit as building
+from sqlgen.builders.job import Job
+from sqlgen.plan.selection import Selection
+from sqlgen.published.publication import StagedUnit
 from sqlgen.run.engine import Engine, Quiet
 from sqlgen.run.runner import Settings
-from sqlgen.run.staging import Bench
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
 
@@ -500,19 +500,19 @@ def test_ctrl_c_stops_a_running_statement(single: Scratch) -> None:
 def test_ctrl_c_reaches_a_task_between_two_statements(single: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     single.trades(BTC, DAY1, [1.0])
     single.trades(ETH, DAY1, [1.0])
-    copy_unit = Builder._copy
+    builder_of = building.builder_of
 
-    def late(self: Builder, task: Task, old: Record | None, bench: Bench) -> None:
-        if task.unit["symbol"] == ETH:
+    def late(job: Job) -> StagedUnit:
+        if job.task.unit["symbol"] == ETH:
             time.sleep(1)  # while the other one ends, and with it the run
-            bench.inspection.execute("SELECT max(a.range * b.range) FROM range(300000) AS a, range(300000) AS b")
-        copy_unit(self, task, old, bench)
+            job.checks.execute("SELECT max(a.range * b.range) FROM range(300000) AS a, range(300000) AS b")
+        return builder_of(job.model)(job)
 
     class Impatient(Quiet):
         def finished(self, result: object) -> None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Builder, "_copy", late)
+    monkeypatch.setattr(building, "builder_of", lambda model: late)
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         Engine.open(single.file, Settings(threads=2)).run(Selection(("costs",)), Impatient())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sqlgen.plan.plan import Selection
+from sqlgen.plan.selection import Selection
 from sqlgen.project import config
 from sqlgen.project.rowchecks import Check
 from sqlgen.project.selectors import select

@@ -18,7 +18,8 @@ from sqlgen.lake import storage, swap
 from sqlgen.lake.partitions import Partition, hive_pairs, partition_of
 from sqlgen.project import project
 from sqlgen.project.selectors import select
-from sqlgen.published.manifest import Manifest, Record
+from sqlgen.published.manifest import Manifest
+from sqlgen.published.records import Published
 from sqlgen.templating.quoting import RESERVED, ident, literal
 from tests.support.engine import ROOT
 
@@ -130,8 +131,8 @@ def test_listing_skips_hidden_and_foreign_files(tmp_path: Path) -> None:
     assert found == ["raw/a.parquet", "raw/b.ndjson", "raw/c.ndjson.gz"]
 
 
-def record(unit: str, version: str = "v") -> Record:
-    return Record(f"date={unit}", ("date",), version, "sql", "options", {"trades": "d"}, contributed=(("a", 1, 2),))
+def record(unit: str, version: str = "v") -> Published:
+    return Published(f"date={unit}", ("date",), version, "sql", "options", {"trades": "d"}, contributed=(("a", 1, 2),))
 
 
 def test_the_manifest_survives_a_torn_line(tmp_path: Path) -> None:
@@ -191,6 +192,7 @@ PACKAGES = [
     "sqlgen.sources",
     "sqlgen.plan",
     "sqlgen.stream",
+    "sqlgen.builders",
     "sqlgen.run",
     "sqlgen.live",
     "sqlgen.functions",

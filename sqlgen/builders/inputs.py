@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
+from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.predicates import input_predicate, partition_predicate
 from sqlgen.compile.scope import Scan, Scope
 from sqlgen.errors import TaskError
-from sqlgen.plan.plan import Slice, Task
-from sqlgen.plan.planner import Planner
+from sqlgen.plan.plan import Build, Slice
 from sqlgen.project.model import Model, ModelInput
-from sqlgen.project.project import Project
-from sqlgen.published.manifest import alike
-from sqlgen.sources.staged import Landing
+from sqlgen.published.records import alike
+from sqlgen.sources.staged import InputStager
 from sqlgen.templating.quoting import exact_path, ident, literal
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Finds the inputs of the tasks of one run."""
+    """Finds the inputs of one task."""
 
-    project: Project
-    planner: Planner
-    """With what is listed, and with what upstream models have published by now."""
-    root: Callable[[str], Path]
-    """Model -> where its table lies."""
+    workspace: Workspace
+    task: Build
+    model: Model
+    stager: InputStager
 
-    def scope(self, task: Task, landing: Landing) -> Scope | None:
+    def scope(self) -> Scope | None:
         """What the task's statement covers; ``None`` where its first input has no rows."""
-        model = self.project.models[task.model]
-        scans: dict[str, Scan | None] = {}
+        model, task = self.model, self.task
         slices = {part.name: part for part in task.slices}
-        for entry in model.inputs:
-            part = slices.get(entry.name)
-            scans[entry.name] = self.scan(model, task, entry, part, landing) if part is not None else None
+        scans = {
+            entry.name: self.scan(entry, slices[entry.name]) if entry.name in slices else None for entry in model.inputs
+        }
         if scans[model.primary.name] is None:
             return None
         missing = [entry.ref for entry in model.inputs if scans[entry.name] is None and not entry.spec.optional]
@@ -51,36 +47,37 @@ class Inputs:
         emit_trades = _any([emit, *map(partition_predicate, skipped)]) if emit else None
         return Scope(scans, task.edges, task.unit.date, emit, emit_trades)
 
-    def scan(self, model: Model, task: Task, entry: ModelInput, part: Slice, landing: Landing) -> Scan | None:
+    def scan(self, entry: ModelInput, part: Slice) -> Scan | None:
+        """The files of one input; ``None`` where there are none."""
         if entry.source is None:
             published = self._published(entry.ref, part)
-            chosen = self._predicate(model, task, entry, part, keyed=True)
+            chosen = self._predicate(entry, part, keyed=True)
             return dataclasses.replace(published, predicate=chosen) if published.files else None
-        listing = self.planner.listings[entry.ref]
-        landed = landing.land(model, entry, listing, part.files)
-        landing.check_keys(model, entry, listing, part.files)
-        if not landed.paths:
+        listing = self.workspace.picture.listings[entry.ref]
+        staged = self.stager.stage(self.model, entry, listing, part.files)
+        self.stager.check_keys(self.model, entry, listing, part.files)
+        if not staged.paths:
             return None
         single = listing.keyed and len(part.partitions) == 1
-        return landed.scan(single, self._predicate(model, task, entry, part, listing.keyed))
+        return staged.scan(single, self._predicate(entry, part, listing.keyed))
 
     def _published(self, model: str, part: Slice) -> Scan:
         """The published files of some partitions."""
-        root, records = self.root(model), self.planner.records[model]
+        root, records = self.workspace.root(model), self.workspace.facts.records[model]
         found = [records[where] for where in part.partitions if where in records]
         files = tuple(exact_path(root / record.unit / name) for record in found for name in record.files)
         types = {key: kind for record in found for key, kind in record.types.items()}
         return Scan(files, single_file=len(files) == 1, types=types, alike=alike(found))
 
-    def _predicate(self, model: Model, task: Task, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
+    def _predicate(self, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
+        model, date = self.model, self.task.unit.date
         terms = []
         if not keyed:
             terms.append(_any(map(partition_predicate, part.partitions)))
         elif entry.source is None and (chosen := input_predicate(entry)):
             terms.append(chosen)
-        date = task.unit.date
-        # Where the history ends inside of what is read, all of that is read: it tells how far the rows go.
-        edges = task.want.edges if task.want is not None and model.header.own_dates else ()
+        # Where the timeline ends inside of what is read, all of that is read: it tells how far the rows go.
+        edges = self.task.provenance.edges if model.header.own_dates else ()
         if part.before and date is not None and "first" not in edges:
             recent = f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(date, -model.lookback)}"
             terms.append(_any([recent, *map(partition_predicate, part.skipped)]))

@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from sqlgen.builders.ownfiles import Files, places
 from sqlgen.compile import checksql
 from sqlgen.compile.adapters import advice
 from sqlgen.compile.checksql import Checked, Place
@@ -25,7 +25,6 @@ from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.rowchecks import Check, CheckFailed, Count, unknown
 from sqlgen.published.quarantine import Quarantine
-from sqlgen.run.ownfiles import Files, places
 from sqlgen.sources.decode import Decoded
 from sqlgen.sources.survey import (
     NEAR,
@@ -51,7 +50,7 @@ _BAD_LINES = "bad_lines"
 
 
 @dataclass
-class Inspection:
+class RowChecks:
     """Runs the checks of one task."""
 
     compiler: Compiler
@@ -227,7 +226,7 @@ class Inspection:
 
     def _check_written(self, rows: str, stem: str) -> bool:
         """Check rows of the result; whether some of them do not stay."""
-        names = tuple(name for name, _ in self._columns(rows))
+        names = tuple(name for name, _ in self.columns(rows))
         found = self._check(self.compiler.checked(self.model, rows, names), list, stem)
         return any(count.rows and count.removes for count in found)
 
@@ -271,12 +270,13 @@ class Inspection:
         self.sql.append(sql)
         self.connection.execute(sql)
 
-    def _columns(self, rows: str) -> list[Any]:
-        return [row[:2] for row in self.connection.execute(f"DESCRIBE {rows}").fetchall()]
+    def columns(self, select: str) -> list[tuple[str, str]]:
+        """Names and types of the columns of a SELECT."""
+        return [row[:2] for row in self.connection.execute(f"DESCRIBE {select}").fetchall()]
 
     def _explain(self, checked: Checked) -> None:
         """Raise :class:`TaskError` where a check does not fit the rows."""
-        types = dict(self._columns(f"SELECT * FROM (\n{checked.rows}\n)"))
+        types = dict(self.columns(f"SELECT * FROM (\n{checked.rows}\n)"))
         has = f"Its rows have: {', '.join(types)}"
         for check in checked.checks:
             whose = f"check '{check.title}' of '{checked.of}'"

@@ -1,0 +1,1 @@
+"""Units built: their inputs staged, their rows copied, checked and published."""

@@ -1,0 +1,103 @@
+"""One build under way: its statements, its staged files, its notes."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlgen.builders.inputs import Inputs
+from sqlgen.builders.ownfiles import own_files
+from sqlgen.builders.rowchecks import RowChecks
+from sqlgen.builders.workspace import Workspace
+from sqlgen.compile.scope import Scan, Scope
+from sqlgen.compile.statements import Target
+from sqlgen.errors import TaskError
+from sqlgen.lake.reads import Looks
+from sqlgen.plan.plan import Build
+from sqlgen.project.model import Model
+from sqlgen.published.footers import Stamp
+from sqlgen.published.records import Publication, Published
+from sqlgen.sources.decode import parquet_rows
+from sqlgen.sources.staged import InputStager
+from sqlgen.templating.quoting import exact_path
+
+
+@dataclass(frozen=True)
+class Job:
+    """The build of one unit, as long as it lasts."""
+
+    workspace: Workspace
+    task: Build
+    model: Model
+    publication: Publication
+    old: Published | None
+    """Published before, where rows of it take part or stay."""
+    folder: Path
+    """Folder of what it will publish."""
+    stager: InputStager
+    checks: RowChecks
+    notes: list[str]
+    """For the user, in the order in which they came up; the report keeps them also where the task fails."""
+    looks: Looks
+    """Source files before they are read."""
+
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs(self.workspace, self.task, self.model, self.stager)
+
+    def target(self, stem: str, types: Mapping[str, str]) -> Target:
+        """Staged target of a COPY whose files' names begin with ``stem``."""
+        record = dataclasses.replace(self.publication, types=dict(types))
+        stamp = Stamp(self.task.model, self.workspace.owner(self.task.model), stem, record)
+        path = self.folder if self.model.inner_keys else self.folder / f"{stem}.parquet"
+        return Target(str(path), record.partition, stem, stamp.to_json(), types)
+
+    def types(self, scope: Scope) -> dict[str, str]:
+        """SQL types of the partition columns below the unit."""
+        if not self.model.inner_keys:
+            return {}
+        select = self.workspace.picture.compiler.rows(self.model, scope)
+        return self.inner_types(dict(self.checks.columns(select)))
+
+    def inner_types(self, columns: Mapping[str, str]) -> dict[str, str]:
+        """The same from the types of all columns."""
+        missing = [key for key in self.model.inner_keys if key not in columns]
+        if missing:
+            raise TaskError(f"the result has no column {', '.join(missing)}, by which the table is partitioned")
+        types = {name: "VARCHAR" if kind.startswith("ENUM") else kind for name, kind in columns.items()}
+        return {key: types[key] for key in self.model.inner_keys}
+
+    def check_sources(self, stem: str) -> None:
+        """Check the rows of the sources, those of the task's own partitions."""
+        for entry, part, files in own_files(self.model, self.task.slices, self.workspace.picture.listings):
+            scan = self.inputs.scan(entry, part)
+            assert scan is not None
+            self.checks.source(entry, scan, files, self.stager.decoded.get(entry.ref, {}), stem)
+
+    def published_scan(self) -> Scan | None:
+        """The files of :attr:`old`."""
+        if self.old is None or not self.old.files:
+            return None
+        folder = self.workspace.root(self.task.model) / self.task.unit.path
+        return Scan(tuple(exact_path(folder / name) for name in self.old.files), types=self.old.types)
+
+    def rows_in(self) -> int:
+        """Rows of the task's own partitions of its first input."""
+        part, picture = self.task.slices[0], self.workspace.picture
+        if self.model.primary.source is None:
+            records = self.workspace.facts.records[part.ref]
+            return sum(records[where].rows for where in part.current if where in records)
+        listing = picture.listings[part.ref]
+        current = dict.fromkeys(file for where in part.current for file in listing.partitions[where])
+        if listing.layout.format != "parquet":
+            decoded = self.stager.decoded.get(part.ref, {})
+            return sum(decoded[file].lines for file in current if file in decoded)
+        return parquet_rows(self.checks.connection, [str(picture.project.lake / file.path) for file in current])
+
+    def clear(self) -> None:
+        self.stager.clear()
+        self.checks.discard()
+        shutil.rmtree(self.folder, ignore_errors=True)

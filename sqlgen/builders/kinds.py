@@ -1,0 +1,131 @@
+"""Builders of units: stateless rows, rows through kernels, appended files. Each stages what is to be published."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.builders.job import Job
+from sqlgen.compile.statements import Target
+from sqlgen.errors import TaskError
+from sqlgen.lake import storage
+from sqlgen.lake.partitions import KEYS
+from sqlgen.plan.units import new_files
+from sqlgen.project.model import Model
+from sqlgen.published import states
+from sqlgen.published.publication import StagedUnit
+from sqlgen.published.states import Snapshot, StateError
+from sqlgen.stream.kernel_copy import KernelCopy, Statements
+from udfs.chain import Chain
+
+Builder = Callable[[Job], StagedUnit]
+
+
+def builder_of(model: Model) -> Builder:
+    """The builder of a model's units."""
+    if model.chain is not None:
+        return through_kernels
+    return append if model.output.mode == "append" else rows
+
+
+def rows(job: Job) -> StagedUnit:
+    """One COPY of the model's SELECT; in mode merge, published rows take part."""
+    scope = job.inputs.scope()
+    if scope is None:
+        kept, publication = job.old, job.publication
+        if kept is not None:
+            publication = dataclasses.replace(publication, build=kept.build, types=kept.types)
+        return StagedUnit(publication, kept)
+    stem = job.publication.build
+    job.check_sources(stem)
+    types = job.types(scope)
+    into, published = job.target(f"data_{stem}", types), job.published_scan()
+    compiler = job.workspace.picture.compiler
+    job.checks.execute(compiler.copy(job.model, scope, job.checks.first(into), published))
+    job.checks.settle(into, stem, published)
+    if not job.model.inner_keys and not Path(into.path).exists():
+        raise TaskError(f"the staged file {into.path} has vanished. Does another program clean up there?")
+    return StagedUnit(dataclasses.replace(job.publication, types=types))
+
+
+def through_kernels(job: Job) -> StagedUnit:
+    """Rows that pass through kernels, from the state of the unit before; and the state after them."""
+    chain, scope = job.model.chain, job.inputs.scope()
+    assert chain is not None
+    if scope is None:
+        return StagedUnit(job.publication)
+    start = _state_before(job, chain)
+    stem, checks = job.publication.build, job.checks
+    job.check_sources(stem)
+    compiler = job.workspace.picture.compiler
+    staged: list[Target] = []
+
+    def statement(connection: duckdb.DuckDBPyConnection) -> str:
+        described = connection.execute(f"DESCRIBE {compiler.rows(job.model, scope)}").fetchall()
+        staged.append(job.target(f"data_{stem}", job.inner_types({name: kind for name, kind, *_ in described})))
+        return compiler.copy(job.model, scope, checks.first(staged[-1]))
+
+    statements = Statements(compiler.feed(job.model, scope), compiler.trades(job.model, scope), statement)
+    constants = {key: job.task.unit.typed(key) for key in KEYS if key in job.task.unit}
+    kernels = KernelCopy(chain, statements, constants, checks.connection, job.workspace.cursors, checks.sql, job.notes)
+    content = states.encode(kernels.run(start), chain.identity)
+    if job.model.trades is not None:
+        side_is = job.model.trades.source.side_is if job.model.trades.source is not None else "auto"
+        note = kernels.audit.note(job.model.trades.ref, side_is)
+        job.notes.extend([note] if note else [])
+    checks.settle(staged[-1], stem)
+    publication = dataclasses.replace(job.publication, types=dict(staged[-1].types))
+    return StagedUnit(publication, state=content)
+
+
+def append(job: Job) -> StagedUnit:
+    """One file for each input file that has not contributed yet, beside those before."""
+    publication, old, checks = job.publication, job.old, job.checks
+    if old is not None:
+        if job.model.inner_keys:
+            _link(job)
+        checks.quarantine.keep(old.quarantine)
+        publication = dataclasses.replace(publication, types=old.types)
+    part = job.task.slices[0]
+    done = old.contributed if old is not None else ()
+    for number, file in enumerate(new_files(part.files, done, job.workspace.picture.deletions)):
+        task = dataclasses.replace(job.task, slices=(dataclasses.replace(part, files=(file,)),))
+        mine = dataclasses.replace(
+            publication, contributed=((file.path, file.size, file.mtime_ns),), sources={part.name: [list(file)]}
+        )
+        alone = dataclasses.replace(job, task=task, publication=mine)
+        scope = alone.inputs.scope()
+        assert scope is not None
+        stem, types = f"append_{publication.build}_{number}", alone.types(scope)
+        into = alone.target(stem, types)
+        alone.check_sources(stem)
+        checks.execute(job.workspace.picture.compiler.copy(job.model, scope, checks.first(into)))
+        checks.settle(into, stem)
+        publication = dataclasses.replace(publication, types=types)
+    return StagedUnit(publication, old)
+
+
+def _state_before(job: Job, chain: Chain) -> Snapshot:
+    """The state that a unit starts from: that of the unit before it, or nothing."""
+    task, picture = job.task, job.workspace.picture
+    if task.previous is None or not job.publication.before:
+        return Snapshot(chain.start())
+    before = job.workspace.facts.records[task.model][task.previous]
+    try:
+        return picture.states.read(task.model, task.previous, before.build, job.publication.before, chain.identity)
+    except StateError as error:
+        raise TaskError(
+            f"the kernel state of {task.previous} cannot be used: {error}. Run again to build it anew"
+        ) from None
+
+
+def _link(job: Job) -> None:
+    """Take over what is published, under a second name of the same files."""
+    assert job.old is not None
+    published = job.workspace.root(job.task.model) / job.task.unit.path
+    for name in job.old.files:
+        (job.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        storage.link_or_copy(published / name, job.folder / name)

@@ -1,0 +1,129 @@
+"""Units built and published, one at a time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+
+from sqlgen.builders.job import Job
+from sqlgen.builders.kinds import builder_of
+from sqlgen.builders.rowchecks import RowChecks
+from sqlgen.builders.workspace import Workspace
+from sqlgen.errors import TaskError
+from sqlgen.plan.plan import Build, Removal
+from sqlgen.project.rowchecks import Count
+from sqlgen.published.footers import Stamp, new_build
+from sqlgen.published.quarantine import Quarantine
+from sqlgen.published.records import Publication, Published
+from sqlgen.sources.staged import InputStager
+
+
+@dataclass(frozen=True)
+class Built:
+    """The outcome of a task."""
+
+    status: Literal["published", "unchanged", "empty", "removed"]
+    record: Published | None
+    rows_in: int = 0
+    checks: tuple[Count, ...] = ()
+
+
+def remove(workspace: Workspace, task: Removal) -> Built:
+    """Remove a published unit, with its quarantine and its kernel state."""
+    quarantine = _quarantine(workspace, task, workspace.facts.records[task.model][task.unit])
+    workspace.publisher(task.model).remove(task.unit, quarantine, workspace.aside(task, "gone"))
+    return Built("removed", None)
+
+
+def build(
+    workspace: Workspace, task: Build, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
+) -> Built:
+    """Build and publish one unit. The statements are appended to ``sql`` before they run, notes to ``notes``."""
+    job = _job(workspace, task, connection, sql, notes)
+    try:
+        staged = builder_of(job.model)(job)
+        rows_in = job.rows_in()
+        # What is appended is never read again.
+        notes.extend(workspace.reads.verify(job.looks, may_grow=task.provenance.mode != "append"))
+        publisher, trash = workspace.publisher(task.model), workspace.aside(task, "gone")
+        record = publisher.publish(staged, job.folder, job.checks.quarantine, trash)
+        return Built("published" if record.rows else "empty", record, rows_in, job.checks.counts)
+    finally:
+        job.clear()
+
+
+def _job(
+    workspace: Workspace, task: Build, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
+) -> Job:
+    model, compiler = workspace.project.models[task.model], workspace.picture.compiler
+    old = None if workspace.full_refresh else _published(workspace, task)
+    publication = _publication(workspace, task, old)
+    quarantine = _quarantine(workspace, task, publication)
+    return Job(
+        workspace=workspace,
+        task=task,
+        model=model,
+        publication=publication,
+        old=old,
+        folder=_empty_folder(workspace, task),
+        stager=InputStager(compiler, workspace.project.lake, workspace.aside(task, "inputs"), connection),
+        checks=RowChecks(compiler, model, task.unit, quarantine, connection, sql, notes),
+        notes=notes,
+        looks=workspace.reads.look(file for part in task.slices for file in part.files),
+    )
+
+
+def _publication(workspace: Workspace, task: Build, old: Published | None) -> Publication:
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    made: dict[str, Any] = vars(task.provenance)
+    if old is not None and task.provenance.mode == "merge":
+        made = made | {"sources": _merged_sources(workspace, task)}
+    return Publication(**made, build=new_build(), run_id=workspace.run_id, published_at=now)
+
+
+def _merged_sources(workspace: Workspace, task: Build) -> dict[str, list[list[Any]]]:
+    """All input files whose rows have been merged, also those that are gone."""
+    known = workspace.picture.tables[task.model].sources(task.unit)
+    now = {name: {file[0]: file for file in files} for name, files in task.provenance.sources.items()}
+    return {
+        name: list(({file[0]: list(file) for file in known.get(name, [])} | now.get(name, {})).values())
+        for name in {**known, **now}
+    }
+
+
+def _published(workspace: Workspace, task: Build) -> Published | None:
+    """The published unit, where rows of it stay; an error where it is not known and must not be lost."""
+    if task.provenance.mode == "overwrite":
+        return None
+    record = workspace.facts.record(task.model, task.unit)
+    if task.model in workspace.roots:
+        return record
+    table = workspace.picture.tables[task.model]
+    if task.unit in table.whole:
+        return record
+    if table.files.get(task.unit):
+        raise TaskError(
+            f"{workspace.root(task.model) / task.unit.path}: some published files are missing, damaged or not of one"
+            " publication, so that it is not known which rows are in. Restore them, or rebuild from the inputs that"
+            " are there with --full-refresh"
+        )
+    return None
+
+
+def _empty_folder(workspace: Workspace, task: Build) -> Path:
+    staged = workspace.aside(task)
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    return staged
+
+
+def _quarantine(workspace: Workspace, task: Build | Removal, record: Publication) -> Quarantine:
+    target = workspace.quarantine_root(task.model) / task.unit.path
+    stamp = Stamp(task.model, workspace.owner(task.model), "", record)
+    project = workspace.project
+    return Quarantine(project.library, workspace.aside(task, "quarantine"), target, project.lake, stamp)

@@ -1,0 +1,72 @@
+"""The lake as planning sees it: source files, published tables, and the project that is to be run on them."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sqlgen.compile.compiler import Compiler, digest
+from sqlgen.lake.deletions import Deletions
+from sqlgen.lake.partitions import KEYS, Partition
+from sqlgen.plan.selection import Selection
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.project.project import Project
+from sqlgen.published.records import Published
+from sqlgen.published.states import StateError, StateStore
+from sqlgen.published.tables import Table
+from sqlgen.sources.listing import SourceListing
+
+Index = Mapping[Partition, list[Partition]]
+"""Unit of a model -> partitions of an input with the same keys."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Project and lake at one moment."""
+
+    project: Project
+    compiler: Compiler
+    listings: Mapping[str, SourceListing]
+    records: Mapping[str, Mapping[Partition, Published]]
+    """Model -> its published units."""
+    tables: Mapping[str, Table]
+    """Model -> its table as it lies in the lake; of those that are planned, and those that they read."""
+    states: StateStore
+    deletions: Deletions = field(default_factory=Deletions)
+    """Source files that were deleted after processing."""
+
+    def input_keys(self, entry: ModelInput) -> tuple[str, ...]:
+        return KEYS if entry.source is not None else self.project.models[entry.ref].unit_keys
+
+    def source_index(self, model: Model, entry: ModelInput) -> Index:
+        """Partitions of a source that an input lets through, by the keys they share with the model's units."""
+        return indexed(chosen(self.listings[entry.ref].partitions, entry), model)
+
+    def files_digest(self, source: str, partitions: Iterable[Partition]) -> str:
+        listing = self.listings[source].partitions
+        return digest([tuple(file) for partition in partitions for file in listing[partition]])
+
+    def state_problem(self, model: Model, record: Published) -> str:
+        """Why the kernel state that a unit left cannot be used; empty where it can."""
+        assert model.chain is not None
+        try:
+            self.states.read(model.name, record.partition, record.build, record.state, model.chain.identity)
+        except StateError as error:
+            return str(error)
+        return ""
+
+
+def chosen(partitions: Iterable[Partition], entry: ModelInput) -> Iterable[Partition]:
+    """Partitions that the exchanges, symbols and dates of an input let through."""
+    spec = entry.spec
+    selection = Selection((), spec.exchange or (), spec.symbol or (), spec.date_start, spec.date_end)
+    return filter(selection.covers, partitions)
+
+
+def indexed(partitions: Iterable[Partition], model: Model) -> Index:
+    """Partitions in order, by the keys they share with a model's units."""
+    grouped: dict[Partition, list[Partition]] = collections.defaultdict(list)
+    for partition in sorted(partitions):
+        grouped[partition.project(model.unit_keys)].append(partition)
+    return dict(grouped)

@@ -1,0 +1,156 @@
+"""Units of one model: from what each is built, as things stand, and why it has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlgen.compile.compiler import digest
+from sqlgen.compile.scope import Edge
+from sqlgen.lake.deletions import Deletions
+from sqlgen.lake.partitions import Partition
+from sqlgen.lake.storage import FileInfo
+from sqlgen.plan.picture import Picture
+from sqlgen.plan.plan import Build, Slice
+from sqlgen.plan.selection import Selection
+from sqlgen.plan.staleness import differences
+from sqlgen.plan.standing import Standing
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.published.records import Provenance, Published
+
+
+@dataclass
+class Units:
+    """The units of one model, by what is published at the moment."""
+
+    picture: Picture
+    standing: Standing
+    model: Model
+    selection: Selection
+    notes: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Errors that keep no unit from being built."""
+
+    def build(self, unit: Partition, slices: tuple[Slice, ...], edges: frozenset[Edge], because: str = "") -> Build:
+        """The task of a unit; without a reason if it is up to date and there is no other one, ``because``."""
+        chained = self.model.chain is not None and unit.date is not None
+        previous = self.standing.previous(self.model, unit) if chained else None
+        provenance = self._provenance(unit, slices, edges, previous)
+        reason = self._reason(unit, provenance, slices) or because
+        old = self._record(unit)
+        beside = not slices[0].current and (old is None or not old.rows)
+        return Build(self.model.name, unit, reason, provenance, edges, previous, beside, slices=slices)
+
+    def resolved(self, task: Build, mends: bool) -> Build:
+        """The task as it stands now that all that it needs is done; without a reason if nothing is to be done."""
+        return self.build(task.unit, task.slices, task.edges, task.reason if mends else "")
+
+    def _record(self, unit: Partition) -> Published | None:
+        return self.standing.record(self.model.name, unit)
+
+    def _digest(self, entry: ModelInput, partitions: tuple[Partition, ...]) -> str:
+        if entry.source is not None:
+            return self.picture.files_digest(entry.ref, partitions)
+        return digest([(partition.path, self.standing.version(entry.ref, partition)) for partition in partitions])
+
+    def _inputs(self, slices: tuple[Slice, ...]) -> dict[str, str]:
+        entries = {entry.name: entry for entry in self.model.inputs}
+        inputs = {part.name: self._digest(entries[part.name], part.current) for part in slices}
+        for part in slices:
+            for what, partitions in (("before", part.before), ("skipped", part.skipped), ("after", part.after)):
+                if partitions:
+                    inputs[f"{part.name} {what}"] = self._digest(entries[part.name], partitions)
+        return inputs
+
+    def _contributed(self, unit: Partition, slices: tuple[Slice, ...]) -> tuple[tuple[str, int, int], ...]:
+        if self.model.output.mode != "append":
+            return ()
+        old = self._record(unit)
+        known = () if old is None or self.selection.full_refresh else old.contributed
+        files = new_files(slices[0].files, known, self.picture.deletions)
+        return (*known, *((file.path, file.size, file.mtime_ns) for file in files))
+
+    def _provenance(
+        self, unit: Partition, slices: tuple[Slice, ...], edges: frozenset[Edge], previous: Partition | None
+    ) -> Provenance:
+        compiled = self.picture.compiler.compile(self.model.name)
+        inputs, contributed = self._inputs(slices), self._contributed(unit, slices)
+        told = tuple(sorted(edges & compiled.edges))
+        mode = self.model.output.mode
+        old = self._record(unit)
+        # What a merge gives depends on all that was merged before.
+        merged = old.version if mode == "merge" and old is not None else ""
+        state = "" if previous is None else self.standing.state(self.model.name, previous)
+        return Provenance(
+            unit=unit.path,
+            keys=self.model.output.partition_by,
+            version=digest(compiled.fingerprint, inputs, told, contributed, merged or state),
+            sql=compiled.fingerprint,
+            options=compiled.options_fingerprint,
+            kernels=compiled.kernels_fingerprint,
+            checks=compiled.checks_fingerprint,
+            before=state,
+            inputs=inputs,
+            edges=told,
+            mode=mode,
+            contributed=contributed,
+            sources={part.name: [list(file) for file in part.files] for part in slices if part.files},
+        )
+
+    def _reason(self, unit: Partition, want: Provenance, slices: tuple[Slice, ...]) -> str:
+        old = self._record(unit)
+        primary = self.model.primary
+        had_none = old is not None and old.inputs.get(primary.name) == self._digest(primary, ())
+        if old is None or (had_none and slices[0].current):
+            return "new"
+        if self.selection.full_refresh:
+            return "--full-refresh"
+        if not self.model.config.checkpoint_enabled and self.model.output.mode != "append":
+            return "checkpoint_enabled is false"
+        table = self.picture.tables[self.model.name]
+        if unit not in table.present:
+            there = bool(table.files.get(unit))
+            return "published files are not as they were published" if there else "published files are missing"
+        if self.model.output.mode == "append":
+            return self._append_reason(old, want, slices)
+        return differences(self.model, old, want, lambda: table.sources(unit))
+
+    def _append_reason(self, old: Published, want: Provenance, slices: tuple[Slice, ...]) -> str:
+        if old.sql != want.sql:
+            note = (
+                f"{self.model.name}: SQL or options changed; appended rows stay as they are (--full-refresh rebuilds)"
+            )
+            if note not in self.notes:
+                self.notes.append(note)
+        self._changed_files(old, slices)
+        new = len(want.contributed) - len(old.contributed)
+        if new:
+            return f"{new} new input file(s) ({slices[0].ref})"
+        return ""
+
+    def _changed_files(self, old: Published, slices: tuple[Slice, ...]) -> None:
+        """Tell of files that changed after they were appended."""
+        fresh = {*new_files(slices[0].files, old.contributed, self.picture.deletions)}
+        for file in slices[0].files:
+            if tuple(file) in old.contributed or file in fresh:
+                continue
+            what = f"{self.model.name}: {file.path} changed after it was appended; its rows stay as they were"
+            if slices[0].ref in self.picture.project.deleting:
+                self.refused.append(
+                    f"{what}, and it is not deleted. If these are other rows, give the file another name"
+                )
+            else:
+                self.notes.append(what)
+
+
+def new_files(
+    files: Iterable[FileInfo], contributed: Iterable[tuple[str, int, int]], deletions: Deletions
+) -> list[FileInfo]:
+    """Files whose rows are not appended yet.
+
+    A file that changed after it was appended is not new, unless what was appended under its name is known to be deleted
+    since: then it is another file.
+    """
+    done = set(contributed)
+    there = {path for path, size, mtime in done if (path, size, mtime) not in deletions}
+    return [file for file in files if tuple(file) not in done and file.path not in there]

@@ -1,0 +1,104 @@
+"""Records of published partitions: what they are made from, which publication they are, what lies in the lake."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from sqlgen.lake import sealed
+from sqlgen.lake.partitions import Partition
+from sqlgen.lake.storage import Stat
+
+_TYPE = re.compile(r"[A-Z][A-Z_ 0-9]*(\(\d+(, ?\d+)?\))?")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Inputs, SQL, options and kernels that a unit is made from; a unit whose provenance has changed is stale."""
+
+    unit: str
+    """Path of the partition, hive-encoded."""
+    keys: tuple[str, ...]
+    """Keys by which the table is partitioned."""
+    version: str
+    """Changes whenever the rows may have changed; what readers of this table compare."""
+    sql: str
+    options: str
+    inputs: dict[str, str]
+    """Digest of each input's files or upstream versions."""
+    edges: tuple[str, ...] = ()
+    """Edges of the key's timeline at which the unit lies, where that makes a difference."""
+    kernels: str = ""
+    """Digest of the kernels' names and versions; empty without kernels."""
+    before: str = ""
+    """Kernels: digest of the state that the unit starts from; empty where it starts from nothing."""
+    checks: str = ""
+    """Digest of the checks; empty without any."""
+    mode: str = "overwrite"
+    contributed: tuple[tuple[str, int, int], ...] = ()
+    """append: input files whose rows are in, as (path, size, mtime_ns)."""
+    sources: dict[str, list[list[Any]]] = field(default_factory=dict)
+    """Input name -> [path, size, mtime_ns] of its files; in the footers only."""
+
+    @property
+    def partition(self) -> Partition:
+        return Partition.from_path(self.unit)
+
+
+@dataclass(frozen=True)
+class Publication(Provenance):
+    """One build of a unit, as the footers of its files tell it."""
+
+    build: str = ""
+    """Identity of the build; later ones sort after earlier ones."""
+    types: dict[str, str] = field(default_factory=dict)
+    """SQL types of the partition columns other than exchange, symbol and date."""
+    run_id: str = ""
+    published_at: str = ""
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Self:
+        """Raises ``ValueError`` or ``TypeError`` where ``data`` is not such a record."""
+        if not all(_TYPE.fullmatch(kind) for kind in data.get("types", {}).values()):
+            raise ValueError("no SQL types")  # they become SQL
+        tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges")}
+        contributed = tuple(tuple(file) for file in data.get("contributed", ()))
+        return cls(**data | tuples | {"contributed": contributed})
+
+
+@dataclass(frozen=True)
+class Published(Publication):
+    """One published unit, with its files in the lake."""
+
+    rows: int = 0
+    bytes: int = 0
+    files: dict[str, Stat] = field(default_factory=dict)
+    """Data file below the unit's folder -> what it was like when it was published."""
+    quarantine: dict[str, Stat] = field(default_factory=dict)
+    """File of quarantined rows -> the same."""
+    schema: str = ""
+    """Digest of the names and types of the columns; empty where the files differ in that."""
+    state: str = ""
+    """Kernels: digest of the state after the last row."""
+
+    def to_json(self) -> str:
+        data = dataclasses.asdict(self)
+        del data["sources"]
+        return sealed.dumps(data)
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Self:
+        """Raises ``ValueError`` or ``TypeError`` where ``data`` is not such a record."""
+        files = {
+            kind: {name: Stat(*stat) for name, stat in data.get(kind, {}).items()} for kind in ("files", "quarantine")
+        }
+        return super().of(data | files)
+
+
+def alike(records: Iterable[Published]) -> bool:
+    """True if the files of all these units are known to have the same columns."""
+    schemas = {record.schema for record in records if record.files}
+    return len(schemas) <= 1 and "" not in schemas

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from sqlgen.compile.sourcespec import KEYS_IN_ROWS
 from sqlgen.errors import TemplateError
 from sqlgen.project.config import Source
 from sqlgen.project.keys import given_keys
 from sqlgen.project.model import adapter_template
 from sqlgen.templating.quoting import ident
 from sqlgen.templating.templates import Library
-
-KEYS_IN_ROWS = ("exchange", "symbol")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def raw_columns(
 
 def check_turns(library: Library, name: str, source: Source, context: Mapping[str, Any]) -> None:
     """:class:`TemplateError` where it makes no difference to an adapter whose side the rows name."""
-    ways = [SimpleNamespace(**vars(context["source"]) | {"side_is": side}) for side in ("taker", "maker")]
+    ways = [dataclasses.replace(context["source"], side_is=side) for side in ("taker", "maker")]
     given = {**context, "options": SimpleNamespace(**context["options"])}
     texts = {library.render(adapter_template(source.adapter), **{**given, "source": way}) for way in ways}
     if len(texts) == 1:

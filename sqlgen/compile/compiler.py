@@ -18,13 +18,13 @@ from sqlgen.compile.adapters import Told, check_turns, raw_columns, spelled, tim
 from sqlgen.compile.checksql import Checked, kept
 from sqlgen.compile.predicates import input_predicate
 from sqlgen.compile.scope import EDGES, Edge, Layout, Scan, Scope
+from sqlgen.compile.sourcespec import SourceSpec
 from sqlgen.compile.statements import KERNEL_ROWS, Parts, Target, copy, copy_options, indent, whole_file
 from sqlgen.compile.unitsql import merged, narrowed, of_unit, only
-from sqlgen.lake.partitions import KEYS, odd_folders
+from sqlgen.lake.partitions import KEYS
 from sqlgen.lake.patterns import PathPattern
 from sqlgen.project.captured import captured_levels
 from sqlgen.project.config import Source
-from sqlgen.project.keys import Given, given_keys
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import KEPT, identity, removing
@@ -227,11 +227,7 @@ class Compiler:
 
     def _adapter_context(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, Any]:
         assert entry.source is not None
-        given = {} if scan.decoded else given_keys(entry.source)
-        source = _source(entry.ref, scan, given, self.csv(model, entry))
-        source.side_is = entry.source.side_is
-        source.date_tolerance = entry.source.date_tolerance
-        source.negative_prices = entry.source.negative_prices
+        source = SourceSpec.of_source(entry.ref, entry.source, scan, self.csv(model, entry))
         return {"source": source, "options": model.adapter_options[entry.name]}
 
     def csv(self, model: Model, entry: ModelInput) -> Csv:
@@ -267,7 +263,7 @@ class Compiler:
     def published_select(self, name: str, scan: Scan) -> str:
         """The SELECT over published files of a model, with the partition columns that their folders name."""
         keyed = dataclasses.replace(scan, hive_keys=self.project.models[name].output.partition_by)
-        return self._render(PUBLISHED_TEMPLATE, source=_source(name, keyed, {}, Csv()), options={})
+        return self._render(PUBLISHED_TEMPLATE, source=SourceSpec.of_scan(name, keyed), options={})
 
     def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:
         return self.project.library.render(template, options=SimpleNamespace(**options), **context)
@@ -314,24 +310,3 @@ def digest(*parts: Any) -> str:
 def _expected(source: Source) -> Layout:
     """How the files of a source lie that has none yet."""
     return Layout("parquet" if source.format == "auto" else source.format, () if source.pattern else KEYS)
-
-
-def _source(name: str, scan: Scan, given: Mapping[str, Given], csv: Csv) -> SimpleNamespace:
-    by_name = scan.by_name or any(odd_folders(file, scan.hive_keys) for file in scan.files if "*" not in file)
-    return SimpleNamespace(
-        name=name,
-        by_name=bool(scan.hive_keys) and by_name and scan.format != "table",
-        format=scan.format,
-        raw_format=scan.decoded or scan.format,
-        decoded=bool(scan.decoded),
-        spelled={},
-        given=given,
-        csv=csv,
-        survey=scan.survey,
-        files=list(scan.files),
-        hive_keys=scan.hive_keys,
-        single=scan.single,
-        single_file=scan.single_file,
-        types=dict(scan.types),
-        alike=scan.alike,
-    )

@@ -18,6 +18,8 @@ class Given:
     value: str | None = None
     regex: str = ""
     group: int = 0
+    encoded: bool = False
+    """The text is that of a hive folder, which stands for others where it has ``%``."""
 
 
 def fixed_keys(source: Source) -> dict[str, str]:

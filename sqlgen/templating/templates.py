@@ -169,7 +169,6 @@ class Library:
         filters = (quoting.ident, quoting.literal, quoting.quoted, quoting.exact_path, quoting.comment, quoting.indent)
         environment.filters.update({each.__name__: each for each in filters})
         environment.filters["only"] = _only
-        environment.filters["changed"] = _changed
         environment.filters["apart"] = _apart
         environment.filters["regex"] = re.escape
         environment.filters["product"] = itertools.product
@@ -274,23 +273,9 @@ def _fail(message: str) -> None:
     raise ValueError(message)
 
 
-def _only(source: SimpleNamespace, part: str, **changes: Any) -> SimpleNamespace:
+def _only(source: Any, part: str) -> Any:
     """Of an adapter's ``source`` the files whose names contain ``part``."""
-    if source.format == "table":
-        raise ValueError(f"rows of source '{source.name}' cannot be given one by one: its adapter reads whole files")
-    files = source.files
-    if source.format == "parquet":
-        files = [file for file in files if part in Path(file).name]
-        if not files and any(source.files):
-            names = ", ".join(Path(file).name.removesuffix(".parquet") for file in source.files)
-            raise ValueError(f"source '{source.name}': there is no file named *{part}* beside {names}. Fetch it too")
-    single = source.format == "parquet" and len(files) == 1
-    return _changed(source, files=files, single_file=single, named=part, **changes)
-
-
-def _changed(source: SimpleNamespace, **changes: Any) -> SimpleNamespace:
-    """An adapter's ``source`` with other values."""
-    return SimpleNamespace(**{**vars(source), **changes})
+    return source.only(part)
 
 
 def _apart(names: Iterable[str]) -> dict[str, str]:

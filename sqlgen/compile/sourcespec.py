@@ -1,0 +1,173 @@
+"""What an adapter's template knows of its source: the settings of models.yaml and one scan, resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
+from typing import Any
+
+from sqlgen.compile.scope import Scan
+from sqlgen.lake.partitions import odd_folders
+from sqlgen.project.config import Source
+from sqlgen.project.keys import Given, given_keys
+from sqlgen.templating.templates import Csv
+
+KEYS_IN_ROWS = ("exchange", "symbol")
+_DATE = frozenset({"year", "month", "day"})
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """The files of a source, and how they are read."""
+
+    name: str
+    files: tuple[str, ...]
+    """Patterns or names; of format ``table``, the one table."""
+    format: str = "parquet"
+    """``parquet``, ``csv``, ``ndjson``, ``dbn``, or ``table`` where rows are given one by one."""
+    raw_format: str = "parquet"
+    """The format before the files were decoded."""
+    decoded: bool = False
+    hive_keys: tuple[str, ...] = ()
+    """Keys that DuckDB reads from the names of folders."""
+    given: Mapping[str, Given] = field(default_factory=dict)
+    """Keys from names of files or from models.yaml."""
+    csv: Csv = field(default_factory=Csv)
+    spelled: Mapping[str, str] = field(default_factory=dict)
+    """Column in SQL -> its name in the files, where they differ."""
+    named: str = ""
+    """Part of the names of the files that are read."""
+    single: bool = False
+    single_file: bool = False
+    by_name: bool = False
+    """DuckDB would read other keys from the folders than there are."""
+    survey: bool = False
+    types: Mapping[str, str] = field(default_factory=dict)
+    alike: bool = False
+    side_is: str = "auto"
+    date_tolerance: float | None = None
+    negative_prices: bool = False
+
+    @classmethod
+    def of_scan(cls, name: str, scan: Scan, **settings: Any) -> SourceSpec:
+        """The files of a scan, of a source or of a model."""
+        odd = scan.by_name or any(odd_folders(file, scan.hive_keys) for file in scan.files if "*" not in file)
+        return cls(
+            name=name,
+            files=scan.files,
+            format=scan.format,
+            raw_format=scan.decoded or scan.format,
+            decoded=bool(scan.decoded),
+            hive_keys=scan.hive_keys,
+            single=scan.single,
+            single_file=scan.single_file,
+            by_name=bool(scan.hive_keys) and odd and scan.format != "table",
+            survey=scan.survey,
+            types=dict(scan.types),
+            alike=scan.alike,
+            **settings,
+        )
+
+    @classmethod
+    def of_source(cls, name: str, source: Source, scan: Scan, csv: Csv) -> SourceSpec:
+        """A source of models.yaml over a scan of its files."""
+        return cls.of_scan(
+            name,
+            scan,
+            given={} if scan.decoded else given_keys(source),
+            csv=csv,
+            side_is=source.side_is,
+            date_tolerance=source.date_tolerance,
+            negative_prices=source.negative_prices,
+        )
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Keys that paths or models.yaml give; others stand in the rows."""
+        return frozenset({*self.hive_keys, *self.given})
+
+    @property
+    def dated(self) -> bool:
+        """True if the date is among the keys, whole or in parts."""
+        return "date" in self.keys or self.keys >= _DATE
+
+    @property
+    def keyed(self) -> bool:
+        """True if no key stands in the rows."""
+        return self.dated and self.keys.issuperset(KEYS_IN_ROWS)
+
+    def only(self, part: str) -> SourceSpec:
+        """The files whose names contain ``part``."""
+        if self.format == "table":
+            raise ValueError(f"rows of source '{self.name}' cannot be given one by one: its adapter reads whole files")
+        if self.format != "parquet":
+            return replace(self, named=part, single_file=False)
+        files = tuple(file for file in self.files if part in PurePath(file).name)
+        if not files and any(self.files):
+            names = ", ".join(PurePath(file).name.removesuffix(".parquet") for file in self.files)
+            raise ValueError(f"source '{self.name}': there is no file named *{part}* beside {names}. Fetch it too")
+        return replace(self, named=part, files=files, single_file=len(files) == 1)
+
+    def without_times(self) -> SourceSpec:
+        """The same files where other files say the times of their rows: no row is left out for its own."""
+        return replace(self, survey=False, date_tolerance=None)
+
+    def spelling(self, spelled: Mapping[str, str]) -> SourceSpec:
+        """The same files, some of whose columns have other names in SQL."""
+        return replace(self, spelled=dict(spelled))
+
+    def reading(
+        self,
+        columns: Mapping[str, str],
+        named: Mapping[str, str] | None = None,
+        kept: Iterable[str] | None = None,
+        steps: Mapping[str, str] | None = None,
+        said: Mapping[str, str] | None = None,
+    ) -> Reading:
+        """These columns of the files, with the arguments of macro ``positioned``.
+
+        A column of the files hides behind a key of the folders that is called like it, and DuckDB may take such a key
+        for another: then all keys are taken from the names of the files.
+        """
+        source = self
+        if self.by_name or not {name.lower() for name in columns}.isdisjoint(self.hive_keys):
+            folders = {key: Given(None, f"(?s).*/{key}=([^/]*)/", 1, encoded=True) for key in self.hive_keys}
+            source = replace(self, hive_keys=(), given={**self.given, **folders})
+        return Reading(
+            source, dict(columns), dict(named or {}), tuple(columns if kept is None else kept), steps or {}, said or {}
+        )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Columns that an adapter reads from the files of a source."""
+
+    source: SourceSpec
+    columns: Mapping[str, str]
+    """Column -> SQL type."""
+    named: Mapping[str, str]
+    """Exchange or symbol -> the column that holds it."""
+    kept: Collection[str]
+    """Columns that come along."""
+    steps: Mapping[str, str]
+    """Name -> SQL of what the time is made of."""
+    said: Mapping[str, str]
+    """Exchange or symbol -> SQL by which a row says it."""
+
+    @property
+    def in_files(self) -> dict[str, str]:
+        """All columns that are read, with those of keys in the rows."""
+        missing = [key for key in KEYS_IN_ROWS if key not in self.source.keys and key not in self.said]
+        return {**self.columns, **{self.named.get(key, key): "VARCHAR" for key in missing}}
+
+    @property
+    def respells(self) -> bool:
+        """True if SQL cannot tell some columns of the files apart by their names."""
+        source = self.source
+        return bool(source.spelled) and not source.decoded and (source.format != "csv" or source.csv.header is True)
+
+    def as_written(self) -> Reading:
+        """All columns of the files by their own names; of NDJSON, whole lines."""
+        lines = {"message": "JSON"} if self.source.format == "ndjson" else {}
+        return Reading(replace(self.source, spelled={}), lines, {}, (), {}, dict.fromkeys(KEYS_IN_ROWS, ""))

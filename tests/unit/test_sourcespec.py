@@ -1,0 +1,79 @@
+"""What templates know of a source: keys, dates, and the files of one adapter among several."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from sqlgen.compile.scope import Scan
+from sqlgen.compile.sourcespec import SourceSpec
+from sqlgen.project.keys import Given
+from sqlgen.templating.templates import Csv
+
+FILES = ("lake/raw/s_message_1.parquet", "lake/raw/s_orderbook_1.parquet")
+
+
+def spec(*files: str, **settings: object) -> SourceSpec:
+    return dataclasses.replace(SourceSpec.of_scan("s", Scan(files or FILES, hive_keys=())), **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("hive", "given", "dated", "keyed"),
+    [
+        (("exchange", "symbol", "date"), {}, True, True),
+        (("exchange", "symbol", "year", "month", "day", "hour"), {}, True, True),
+        (("date",), {"exchange": Given("x")}, True, False),
+        ((), {"exchange": Given("x"), "symbol": Given("y")}, False, False),
+        (("year", "month"), {"day": Given(None, "d", 1), "exchange": Given("x"), "symbol": Given("y")}, True, True),
+    ],
+)
+def test_keys(hive: tuple[str, ...], given: dict[str, Given], dated: bool, keyed: bool) -> None:
+    found = spec(hive_keys=hive, given=given)
+    assert (found.dated, found.keyed, found.keys) == (dated, keyed, {*hive, *given})
+
+
+def test_keys_are_taken_from_names_where_a_column_hides_them() -> None:
+    found = spec(hive_keys=("exchange", "date"), given={"symbol": Given("x")})
+    assert found.reading({"price": "DOUBLE"}).source is found
+    source = found.reading({"Date": "VARCHAR"}).source
+    assert source.hive_keys == ()
+    assert source.given["date"] == Given(None, "(?s).*/date=([^/]*)/", 1, encoded=True)
+    assert source.keys == found.keys
+    odd = dataclasses.replace(found, by_name=True).reading({"price": "DOUBLE"}).source
+    assert not odd.hive_keys
+    assert odd.given["symbol"] == Given("x")
+
+
+def test_folders_that_duckdb_reads_otherwise_are_odd() -> None:
+    keys = ("exchange", "symbol", "date")
+    odd = "l/exchange=a/symbol=b=c/x=1/date=2026-01-01/f.parquet"
+    assert SourceSpec.of_scan("s", Scan((odd,), hive_keys=keys)).by_name
+    assert not SourceSpec.of_scan(
+        "s", Scan(("l/exchange=a/symbol=b/date=2026-01-01/f.parquet",), hive_keys=keys)
+    ).by_name
+    assert not SourceSpec.of_scan("s", Scan((odd,), "table", keys)).by_name
+
+
+def test_only_some_files() -> None:
+    assert spec().only("_message_").files == FILES[:1]
+    assert spec().only("_message_").single_file
+    assert spec(format="csv").only("_message_").files == FILES
+    assert spec(format="csv", single_file=True).only("_message_").single_file is False
+    assert spec("").only("_message_").files == ()  # of no file
+    with pytest.raises(ValueError, match="there is no file named \\*_x_\\* beside s_message_1, s_orderbook_1"):
+        spec().only("_x_")
+    with pytest.raises(ValueError, match="cannot be given one by one"):
+        spec(format="table").only("_message_")
+
+
+def test_what_is_read() -> None:
+    reading = spec(given={"exchange": Given("x")}).reading({"t": "BIGINT"}, {"symbol": "Ticker"})
+    assert reading.in_files == {"t": "BIGINT", "Ticker": "VARCHAR"}
+    assert spec().reading({"t": "BIGINT"}, said={"symbol": "a.s"}).in_files == {"t": "BIGINT", "exchange": "VARCHAR"}
+    assert spec().reading({"t": "BIGINT"}, kept=[]).kept == ()
+    respelled = spec(format="ndjson").spelling({"t (2)": "T"}).reading({"t": "BIGINT", "t (2)": "BIGINT"})
+    assert respelled.respells
+    assert respelled.as_written().in_files == {"message": "JSON"}
+    assert not respelled.as_written().respells
+    assert not spec(format="csv", csv=Csv(header=False)).spelling({"a": "A"}).reading({}).respells

@@ -70,12 +70,13 @@ class Job:
         types = {name: "VARCHAR" if kind.startswith("ENUM") else kind for name, kind in columns.items()}
         return {key: types[key] for key in self.model.inner_keys}
 
-    def check_sources(self, stem: str) -> None:
+    def check_sources(self, stem: str, scope: Scope) -> None:
         """Check the rows of the sources, those of the task's own partitions."""
         for entry, part, files in own_files(self.model, self.task.slices, self.workspace.picture.listings):
             scan = self.inputs.scan(entry, part)
             assert scan is not None
             self.checks.source(entry, scan, files, self.stager.decoded.get(entry.ref, {}), stem)
+            self.checks.signs(entry, scan, scope.inputs)
 
     def published_scan(self) -> Scan | None:
         """The files of :attr:`old`."""

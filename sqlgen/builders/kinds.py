@@ -15,6 +15,7 @@ from sqlgen.lake import storage
 from sqlgen.lake.partitions import KEYS
 from sqlgen.plan.units import new_files
 from sqlgen.project.model import Model
+from sqlgen.project.rowchecks import sign_audits
 from sqlgen.published import states
 from sqlgen.published.publication import StagedUnit
 from sqlgen.published.states import Snapshot, StateError
@@ -40,7 +41,7 @@ def rows(job: Job) -> StagedUnit:
             publication = dataclasses.replace(publication, build=kept.build, types=kept.types)
         return StagedUnit(publication, kept)
     stem = job.publication.build
-    job.check_sources(stem)
+    job.check_sources(stem, scope)
     types = job.types(scope)
     into, published = job.target(f"data_{stem}", types), job.published_scan()
     compiler = job.workspace.picture.compiler
@@ -59,7 +60,7 @@ def through_kernels(job: Job) -> StagedUnit:
         return StagedUnit(job.publication)
     start = _state_before(job, chain)
     stem, checks = job.publication.build, job.checks
-    job.check_sources(stem)
+    job.check_sources(stem, scope)
     compiler = job.workspace.picture.compiler
     staged: list[Target] = []
 
@@ -72,9 +73,9 @@ def through_kernels(job: Job) -> StagedUnit:
     constants = {key: job.task.unit.typed(key) for key in KEYS if key in job.task.unit}
     kernels = KernelCopy(chain, statements, constants, checks.connection, job.workspace.cursors, checks.sql, job.notes)
     content = states.encode(kernels.run(start), chain.identity)
-    if job.model.trades is not None:
-        side_is = job.model.trades.source.side_is if job.model.trades.source is not None else "auto"
-        note = kernels.audit.note(job.model.trades.ref, side_is)
+    trades = job.model.trades
+    if trades is not None and not (trades.source and sign_audits(trades.source.checks)):  # which tell the same
+        note = kernels.audit.note(trades.ref, trades.source.side_is if trades.source is not None else "auto")
         job.notes.extend([note] if note else [])
     checks.settle(staged[-1], stem)
     publication = dataclasses.replace(job.publication, types=dict(staged[-1].types))
@@ -101,7 +102,7 @@ def append(job: Job) -> StagedUnit:
         assert scope is not None
         stem, types = f"append_{publication.build}_{number}", alone.types(scope)
         into = alone.target(stem, types)
-        alone.check_sources(stem)
+        alone.check_sources(stem, scope)
         checks.execute(job.workspace.picture.compiler.copy(job.model, scope, checks.first(into)))
         checks.settle(into, stem)
         publication = dataclasses.replace(publication, types=types)

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from sqlgen.builders.ownfiles import Files, places
-from sqlgen.compile import checksql
+from sqlgen.compile import checksql, signsql
 from sqlgen.compile.adapters import advice
 from sqlgen.compile.checksql import Checked, Place
 from sqlgen.compile.compiler import Compiler
@@ -23,7 +23,7 @@ from sqlgen.lake import storage
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import Model, ModelInput
-from sqlgen.project.rowchecks import Check, CheckFailed, Count, unknown
+from sqlgen.project.rowchecks import Check, CheckFailed, Count, sign_audits, unknown
 from sqlgen.published.quarantine import Quarantine
 from sqlgen.sources.decode import Decoded
 from sqlgen.sources.survey import (
@@ -85,11 +85,24 @@ class RowChecks:
         told = [file for file in files.all if files.told_here(file)]
         if told:
             self._unreadable(entry, told, decoded, stem)
-        if not self.compiler.csv(self.model, entry).lines:  # of which each has a time, or cannot be read
-            self._survey(entry, scan, files, stem)
-        if entry.source.checks:
-            checked = self.compiler.checked_input(self.model, entry, scan)
+        self._survey(entry, scan, files, stem)
+        checked = self.compiler.checked_input(self.model, entry, scan)
+        if checked.checks:
             self._check(checked, lambda: places(files, decoded, self.connection, self.compiler.project.lake), stem)
+
+    def signs(self, entry: ModelInput, scan: Scan, beside: Mapping[str, Scan | None]) -> None:
+        """Compare the sides of a source's trades with the quotes among the other inputs of the model."""
+        assert entry.source is not None
+        for check in sign_audits(entry.source.checks):
+            for other in self.model.inputs:
+                quotes = beside.get(other.name) if other is not entry else None
+                select = self.compiler.input_rows(self.model, other, quotes) if quotes is not None else ""
+                columns = [name for name, _ in self.columns(f"SELECT * FROM (\n{select}\n)")] if select else []
+                trades = self.compiler.input_rows(self.model, entry, scan)
+                rows = signsql.beside(self.compiler.project.library, trades, select, columns, check)
+                if rows:
+                    self._check(Checked(entry.ref, rows, (check,)), list, "")
+                    break
 
     def _unreadable(
         self, entry: ModelInput, files: Sequence[FileInfo], decoded: Mapping[FileInfo, Decoded], stem: str
@@ -125,6 +138,25 @@ class RowChecks:
         survey = Survey.of(self.compiler.project.library, select, tolerance, paths)
         self.execute(survey.statement)
         stretches = [Stretch(*row) for row in self.connection.fetchall()]
+        if not self.compiler.csv(self.model, entry).lines:  # of which each has a time, or could not be read
+            self._lose(entry, scan, files, stem, survey, stretches)
+        mine = [each for each in stretches if files.has(each)]
+        notes = [order_note(mine, paths), "" if entry.source.negative_prices else price_note(mine, paths)]
+        together = overlapping(mine) if survey.has_ids else []
+        if together:
+            self.execute(survey.repeated(together))
+            count, first, one, other = self.connection.fetchall()[0]
+            if count:  # that is why times go back
+                notes[0] = repeated_note(count, first, paths[one], paths[other])
+        notes.append(self._lost_digits(entry, scan))
+        self.notes += [f"source '{entry.ref}': {note}" for note in notes if note]
+
+    def _lose(
+        self, entry: ModelInput, scan: Scan, files: Files, stem: str, survey: Survey, stretches: Sequence[Stretch]
+    ) -> None:
+        """Set aside the rows that their adapter leaves out because of their time."""
+        assert entry.source is not None
+        tolerance, paths = entry.source.date_tolerance, survey.paths
         told = [number for number, file in enumerate(files.all) if files.told_here(file)]
         here = [stretch for stretch in stretches if stretch.file in told]
         rows, lost = sum(each.rows for each in here), sum(each.lost for each in here)
@@ -138,16 +170,6 @@ class RowChecks:
         ):
             if number:
                 self._set_aside(entry, check, number, rows, said, survey.set_aside(told, said, check == NEAR), stem)
-        mine = [each for each in stretches if files.has(each)]
-        notes = [order_note(mine, paths), "" if entry.source.negative_prices else price_note(mine, paths)]
-        together = overlapping(mine) if survey.has_ids else []
-        if together:
-            self.execute(survey.repeated(together))
-            count, first, one, other = self.connection.fetchall()[0]
-            if count:  # that is why times go back
-                notes[0] = repeated_note(count, first, paths[one], paths[other])
-        notes.append(self._lost_digits(entry, scan))
-        self.notes += [f"source '{entry.ref}': {note}" for note in notes if note]
 
     def _lost_digits(self, entry: ModelInput, scan: Scan) -> str:
         """A note on times with more digits than are kept; empty where there are none."""
@@ -227,7 +249,11 @@ class RowChecks:
     def _check_written(self, rows: str, stem: str) -> bool:
         """Check rows of the result; whether some of them do not stay."""
         names = tuple(name for name, _ in self.columns(rows))
-        found = self._check(self.compiler.checked(self.model, rows, names), list, stem)
+        checked = self.compiler.checked(self.model, rows, names)
+        found = self._check(checked, list, stem) if checked.checks else []
+        for check in sign_audits(self.model.config.checks):
+            judged = signsql.judged(self.compiler.project.library, rows, check)
+            self._check(dataclasses.replace(checked, rows=judged, checks=(check,)), list, stem)
         return any(count.rows and count.removes for count in found)
 
     def _check(self, checked: Checked, places_of: Callable[[], list[Place]], stem: str) -> list[Count]:
@@ -236,7 +262,7 @@ class RowChecks:
         failing = any(rows for rows, _ in firsts)
         places = places_of() if failing else []
         found = [
-            Count(checked.of, check.title, check.on_fail, rows, total, _example(first, places))
+            signsql.counted(self.model, checked.of, check, rows, total, _example(first, places))
             for check, (rows, first) in zip(checked.checks, firsts, strict=True)
         ]
         for count in found:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from sqlgen.cli.console import count, plain, print_notes, size
 from sqlgen.detect.findings import Choice, Contents, Examination, Finding, Layout
-from sqlgen.stream import signaudit as signs
+from sqlgen.project import signs
 
 _BOOK = {"crossed": "crossed", "locked": "locked", "one_sided": "one-sided", "empty": "empty"}
 _COUNTS = {

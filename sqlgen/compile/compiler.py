@@ -27,7 +27,7 @@ from sqlgen.project.captured import captured_levels
 from sqlgen.project.config import Source
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
-from sqlgen.project.rowchecks import KEPT, identity, removing
+from sqlgen.project.rowchecks import KEPT, identity, of_rows, removing
 from sqlgen.project.sharedfeed import shares_feed
 from sqlgen.templating.quoting import bare, exact_path
 from sqlgen.templating.templates import Csv
@@ -153,7 +153,7 @@ class Compiler:
         """The rows of a model's result with its checks; ``names`` are its columns, as far as that matters."""
         columns = model.columns
         keys = tuple(key for key in KEYS if not columns or key in columns)
-        return Checked(model.name, rows, model.config.checks, keys, names=names)
+        return Checked(model.name, rows, of_rows(model.config.checks), keys, names=names)
 
     def rows(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope, before its own checks."""
@@ -169,7 +169,7 @@ class Compiler:
         if over is not None:
             scan = scope.inputs[over.name]
             assert scan is not None
-            return only(self._input(model, over, scan), scope.emit)
+            return only(self.input_rows(model, over, scan), scope.emit)
         return only(self.template(model, scope, {}), scope.emit)
 
     def trades(self, model: Model, scope: Scope) -> str | None:
@@ -177,13 +177,13 @@ class Compiler:
         scan = scope.inputs[model.trades.name] if model.trades is not None else None
         if scan is None or model.trades is None:
             return None
-        rows = indent(only(self._input(model, model.trades, scan), scope.emit_trades))
+        rows = indent(only(self.input_rows(model, model.trades, scan), scope.emit_trades))
         seq = ",\n    seq" if shares_feed(self.project, model) else ""
         return f"SELECT\n    ts,\n    price,\n    amount,\n    side{seq}\nFROM (\n{rows}\n)"
 
     def template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
         inputs = {
-            entry.name: given.get(entry.name) or self._input(model, entry, scan)
+            entry.name: given.get(entry.name) or self.input_rows(model, entry, scan)
             for entry in model.inputs
             if (scan := scope.inputs[entry.name]) is not None
         }
@@ -216,9 +216,9 @@ class Compiler:
         """The canonical rows of a source with its checks. They see whole partitions, also where less is read."""
         assert entry.source is not None
         rows = self.input_select(model, entry, dataclasses.replace(scan, predicate=None))
-        return Checked(entry.ref, rows, entry.source.checks, predicate=scan.predicate)
+        return Checked(entry.ref, rows, of_rows(entry.source.checks), predicate=scan.predicate)
 
-    def _input(self, model: Model, entry: ModelInput, scan: Scan) -> str:
+    def input_rows(self, model: Model, entry: ModelInput, scan: Scan) -> str:
         """The SELECT that yields the canonical rows of one input without those that its checks take away."""
         if entry.source is None or not removing(entry.source.checks):
             return self.input_select(model, entry, scan)

@@ -24,6 +24,8 @@ class SourceSpec:
     name: str
     files: tuple[str, ...]
     """Patterns or names; of format ``table``, the one table."""
+    all_files: tuple[str, ...] = ()
+    """The same before some of them were chosen: by their numbers there surveys tell files."""
     format: str = "parquet"
     """``parquet``, ``csv``, ``ndjson``, ``dbn``, or ``table`` where rows are given one by one."""
     raw_format: str = "parquet"
@@ -56,6 +58,7 @@ class SourceSpec:
         return cls(
             name=name,
             files=scan.files,
+            all_files=scan.files,
             format=scan.format,
             raw_format=scan.decoded or scan.format,
             decoded=bool(scan.decoded),
@@ -111,7 +114,7 @@ class SourceSpec:
 
     def without_times(self) -> SourceSpec:
         """The same files where other files say the times of their rows: no row is left out for its own."""
-        return replace(self, survey=False, date_tolerance=None)
+        return replace(self, date_tolerance=None)
 
     def spelling(self, spelled: Mapping[str, str]) -> SourceSpec:
         """The same files, some of whose columns have other names in SQL."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import duckdb
 
 from sqlgen.detect.findings import Contents, Finding
-from sqlgen.stream import signaudit as signs
+from sqlgen.project import signs
 from sqlgen.templating.templates import Library
 
 SIGNS_TEMPLATE = "inspect/signs.sql.j2"

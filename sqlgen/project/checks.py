@@ -16,6 +16,7 @@ from sqlgen.project.keys import fixed_keys
 from sqlgen.project.model import TRADES, Model, ModelInput, adapter_template, build_order
 from sqlgen.project.pathchecks import same_names, shared_folders, unreadable_lake
 from sqlgen.project.rowchecks import Check, twice, unknown
+from sqlgen.project.signs import without_quotes
 from sqlgen.templating.templates import Header, Library
 from sqlgen.templating.yamlfile import Document, KeyPath
 from udfs.chain import Chain
@@ -287,6 +288,11 @@ class Checker:
         for number, check in enumerate(checks):
             for problem in unknown(check, columns) if columns else ():
                 self.add((*at, number), f"{check.title}: {problem} The model keeps: {', '.join(columns)}")
+
+    def signs(self, models: Mapping[str, Model]) -> None:
+        """A sign audit of a source needs a model that reads quotes beside it."""
+        for at, message in without_quotes(self.config.sources, models.values()):
+            self.add(at, message)
 
     def paths(self) -> None:
         """No source or model has the name, or lies in the folder, of another."""

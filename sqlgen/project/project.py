@@ -85,6 +85,7 @@ def load(path: Path) -> Project:
     checker.paths()
     checker.deletions(models)
     checker.unit_keys(models)
+    checker.signs(models)
     if not checker.problems:
         checker.cycles(models)
     if checker.problems:

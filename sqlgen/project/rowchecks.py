@@ -10,9 +10,12 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from sqlgen.errors import TaskError, nearest
+from sqlgen.project import signs
 from sqlgen.project.nodes import Names, Node
 
-Kind = Literal["not_null", "positive", "range", "not_crossed", "predicate", "unique", "monotonic", "max_gap"]
+Kind = Literal[
+    "not_null", "positive", "range", "not_crossed", "predicate", "unique", "monotonic", "max_gap", "sign_audit"
+]
 OnFail = Literal["drop", "quarantine", "warn", "fail"]
 
 KEPT: OnFail = "quarantine"
@@ -46,6 +49,7 @@ _KINDS: dict[str, _Words] = {
     "unique": _Words(takes=("order_by",), order=("ts", "seq")),
     "monotonic": _Words((), ("columns", "order_by"), ("ts",), 1, ("seq",)),
     "max_gap": _Words(("seconds",), ("columns", "order_by"), ("ts",), 1, ("ts", "seq")),
+    "sign_audit": _Words((), ("columns", "share", "seconds"), ("side", "price", *signs.QUOTES), 4),
 }
 
 
@@ -58,9 +62,22 @@ class Check(Node):
     name: str | None = Field(None, min_length=1, description="What reports and the quarantine call it")
     min: int | float | None = Field(None, description="range: the smallest value that passes")
     max: int | float | None = Field(None, description="range: the largest value that passes")
-    seconds: float | None = Field(None, gt=0, description="max_gap: the longest time between two rows")
+    seconds: float | None = Field(
+        None, gt=0, description="max_gap: the longest time between two rows; sign_audit: the age of the oldest quote"
+    )
+    share: float = Field(
+        signs.SHARE, gt=0, lt=1, description="sign_audit: share of trades at the other side of the quote that passes"
+    )
     sql: str | None = Field(None, min_length=1, description="predicate: SQL over the columns of one row")
     order_by: Names = Field((), description="unique, monotonic, max_gap: the order in which rows are compared")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _warns_by_default(cls, said: Any) -> Any:
+        """A sign audit is about all rows together: it takes none away."""
+        if isinstance(said, dict) and said.get("check") == "sign_audit":
+            return {"on_fail": "warn"} | said
+        return said
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Check:
@@ -76,6 +93,8 @@ class Check(Node):
             problems.append("range needs min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
             problems.append("min is above max")
+        if self.is_sign_audit and self.removes:
+            problems.append("sign_audit is about all trades together and takes none away: on_fail is warn or fail")
         if problems:
             raise ValueError("; ".join(sorted(problems)))
         return self
@@ -84,6 +103,8 @@ class Check(Node):
     def title(self) -> str:
         """Its name, or what it says, in one line."""
         said = self.sql if self.sql is not None else ", ".join(self.tested)
+        if self.is_sign_audit:
+            said = f"share {self.share:g}"
         return " ".join((self.name or f"{self.check}({said})").split())
 
     @property
@@ -108,6 +129,16 @@ class Check(Node):
     def removes(self) -> bool:
         """Whether rows that fail do not stay."""
         return self.on_fail in REMOVING
+
+    @property
+    def is_sign_audit(self) -> bool:
+        """True if it compares the sides of trades with quotes."""
+        return self.check == "sign_audit"
+
+    @property
+    def quote_seconds(self) -> float:
+        """sign_audit: age up to which a quote counts."""
+        return self.seconds if self.seconds is not None else signs.QUOTE_SECONDS
 
     @property
     def nanoseconds(self) -> int:
@@ -167,6 +198,16 @@ class CheckFailed(TaskError):  # noqa: N818 - it is what a check says, in a repo
 def identity(checks: Iterable[Check]) -> list[dict[str, Any]]:
     """What tells checks apart."""
     return [check.model_dump() for check in checks]
+
+
+def of_rows(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Those that look at rows as they are; sign audits need the quotes beside them."""
+    return tuple(check for check in checks if not check.is_sign_audit)
+
+
+def sign_audits(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Those that compare the sides of trades with quotes."""
+    return tuple(check for check in checks if check.is_sign_audit)
 
 
 def removing(checks: Iterable[Check]) -> tuple[Check, ...]:

@@ -160,7 +160,11 @@ class Binder:
         columns = self._columns(model, select)
         self._keys(model, columns)
         selected = self._narrowed(model, select, columns)
-        self._checks(("models", model.name, "checks"), self.compiler.checked(model, selected), model.config.checks)
+        self._checks(
+            ("models", model.name, "checks"),
+            self.compiler.checked(model, selected),
+            dict(enumerate(model.config.checks)),
+        )
         return selected
 
     def _over(self, model: Model, inputs: Mapping[str, str], kernels: str) -> tuple[str | None, str]:
@@ -188,7 +192,8 @@ class Binder:
                 self._tell(f"source '{entry.ref}'", adapter_template(entry.source.adapter), error, select)
                 raise _UnboundError from None
             at: KeyPath = ("sources", entry.ref, "checks")
-            self._checks(at, Checked(entry.ref, self._tables[select], entry.source.checks), entry.source.checks)
+            checks = {number: check for number, check in enumerate(entry.source.checks) if not check.is_sign_audit}
+            self._checks(at, Checked(entry.ref, self._tables[select], tuple(checks.values())), checks)
         if not self._tables[select]:
             raise _UnboundError
         return self._tables[select]
@@ -279,10 +284,10 @@ class Binder:
             raise _UnboundError from None
         return selected
 
-    def _checks(self, at: KeyPath, checked: Checked, checks: tuple[Check, ...]) -> None:
+    def _checks(self, at: KeyPath, checked: Checked, checks: Mapping[int, Check]) -> None:
         """Bind each check of the rows by itself."""
         columns = self.connection.sql(checked.rows).columns if checks else []
-        for number, check in enumerate(checks):
+        for number, check in checks.items():
             for problem in self._problems(checked, check, columns):
                 message = f"check '{check.title}' of '{checked.of}'{problem} Its rows have: {', '.join(columns)}"
                 self.problems.append(str(self.project.document.problem((*at, number), message)))

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sqlgen.errors import TaskError
+from sqlgen.project.signs import QUOTES
 from sqlgen.published.states import Snapshot
 from sqlgen.stream import late as late_rows
-from sqlgen.stream.signaudit import QUOTES, SignAudit
+from sqlgen.stream.signaudit import SignAudit
 from udfs.chain import Chain
 from udfs.faults import FaultyKernelError
 from udfs.kernel import NO_INTEGER, NO_TRADES, Array, Batch, Column, Trades

@@ -1,8 +1,4 @@
-"""The sign audit: whether the sides of trades are those of the taker, by the quotes before them.
-
-A taker's buy is at the ask, his sell at the bid. Where most buys lie at or below the bid, and sells at or above the
-ask, the feed names the maker.
-"""
+"""The sign audit of trades beside rows that pass through kernels."""
 
 from __future__ import annotations
 
@@ -12,14 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs.kernel import Trades
-
-QUOTES = ("best_bid", "best_ask")
-"""Columns of rows that are quotes."""
-QUOTE_SECONDS = 300
-"""A quote that is older does not count."""
-FEWEST = 10
-"""Trades below which nothing is said."""
+from sqlgen.project.signs import QUOTE_SECONDS, QUOTES, advice, finding, is_turned
+from udfs.kernel import NANOSECONDS, Trades
 
 
 @dataclass
@@ -49,7 +39,7 @@ class SignAudit:
     ) -> None:
         at = np.searchsorted(times, trades.ts, side="left") - 1
         known = (at >= 0) & (trades.side != 0) & (trades.price > 0)
-        known &= trades.ts - times[at] <= QUOTE_SECONDS * 1_000_000_000
+        known &= trades.ts - times[at] <= QUOTE_SECONDS * NANOSECONDS
         at, side, price = at[known], trades.side[known], trades.price[known]
         against = ((side == 1) & (price <= bids[at])) | ((side == -1) & (price >= asks[at]))
         self.judged += len(side)
@@ -60,23 +50,3 @@ class SignAudit:
         if not is_turned(self.judged, self.against):
             return ""
         return f"trades of source '{source}': {finding(self.judged, self.against)}. {advice(side_is)}"
-
-
-def is_turned(judged: int, against: int) -> bool:
-    """True where more than half of enough trades lie at the other side of the quote."""
-    return judged >= FEWEST and 2 * against > judged
-
-
-def finding(judged: int, against: int) -> str:
-    """The counts, in words."""
-    return (
-        f"{against / judged:.0%} of {judged:,} buys and sells are at the other side of the quote before them"
-        " (buys at or below the bid, sells at or above the ask)"
-    )
-
-
-def advice(side_is: str) -> str:
-    """Advice on what to write into the source."""
-    if side_is == "maker":
-        return "They were turned by side_is: maker, and should not be: say side_is: taker"
-    return "The feed sends the maker's side: say side_is: maker"

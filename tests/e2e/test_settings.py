@@ -40,6 +40,12 @@ def source_check(**fields: Any) -> Change:
     return node("sources", "raw", checks=[{key: value for key, value in said.items() if value is not None}])
 
 
+def signs(share: float | None) -> Change:
+    """A sign audit of the model's rows, whose price is its own quote."""
+    check = {"check": "sign_audit", "columns": ["side", "price", "price", "price"]}
+    return model(checks=[check | ({"share": share} if share else {})])
+
+
 def top(**fields: Any) -> Change:
     def change(project: Scratch) -> None:
         project.config.update(fields)
@@ -108,6 +114,7 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.Model, "checks"): (model(), model(checks=[{"check": "not_null", "columns": "cost"}]), SQL),
     (Check, "check"): (source_check(), source_check(check="positive"), SQL),
     (Check, "columns"): (source_check(), source_check(columns=["price", "amount"]), SQL),
+    (Check, "share"): (signs(share=None), signs(share=0.4), SQL),
     (Check, "on_fail"): (source_check(), source_check(on_fail="warn"), SQL),
     (Check, "name"): (source_check(), source_check(name="priced"), RUN),
     (Check, "min"): (source_check(check="range", max=1e6), source_check(check="range", max=1e6, min=100.5), SQL),

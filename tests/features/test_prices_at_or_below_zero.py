@@ -10,6 +10,8 @@ import pytest
 
 from tests.support import updates
 from tests.support.adapters import SHELL, Project, rows_of
+from tests.support.engine import published
+from tests.support.vendors.lake import VendorLake
 
 HIVE = "exchange=x/symbol=A/date=2026-01-01"
 MS = 1_767_225_600_000
@@ -106,3 +108,68 @@ def test_updates(tmp_path: Path, negative: bool) -> None:
     assert ("2 row(s) with a price at or below 0" in " ".join(outcome.out.split())) != negative
     best = [(row["bid_price_00"], row["ask_price_00"], row["ask_size_00"]) for row in updates.book_rows(tmp_path)]
     assert best == ([(-1, 0, 3), (-2, 0, 5)] if negative else [(None, 1, 4)])
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_tickers(tmp_path: Path, negative: bool) -> None:
+    project = Project.of(tmp_path, "ccxt/ticker", negative_prices=negative)
+    (project.raw / HIVE).mkdir(parents=True)
+    prices = ("bid", "ask", "last", "open", "high", "low", "close", "vwap")
+    sent = [(1.0, 2.0, 1.5), (-3.0, -1.0, -2.0), (0.0, 0.5, None), (None, 1.0, 1.0)]
+    lines = [
+        {"timestamp": MS + number, "bid_volume": 1, "ask_volume": -1, "change": -5, "percentage": -1, "base_volume": 0}
+        | dict.fromkeys(prices)
+        | {"bid": bid, "ask": ask, "last": last, "quote_volume": -1}
+        for number, (bid, ask, last) in enumerate(sent)
+    ]
+    (project.raw / HIVE / "a.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows, notes = run(project)
+    for row, values in zip(rows, sent, strict=True):
+        expected = tuple(v if v is not None and (negative or v > 0) else None for v in values)
+        assert (row["bid"], row["ask"], row["last"]) == expected
+        assert (row["bid_volume"], row["ask_volume"], row["base_volume"], row["quote_volume"]) == (1, None, 0, None)
+        assert (row["change"], row["percentage"]) == (-5, -1)
+    assert len(notes) == (0 if negative else 1)
+    assert negative or notes[0].startswith(f"source 'raw': 2 row(s) with a price at or below 0 in raw/{HIVE}/a.ndjson")
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("kind", ["orderbook", "trades"])
+def test_lobster(tmp_path: Path, kind: str, negative: bool) -> None:
+    """Sizes of 0 and prices of 9999999999 stand for missing levels: these are no prices."""
+    lake = VendorLake(tmp_path)
+    lake.raw.mkdir(parents=True)
+    messages = [
+        "34200.1,1,1,10,-20000,1",
+        "34200.2,4,2,10,-15000,1",
+        "34200.3,5,3,10,0,1",
+        "x,y",
+        "34200.4,4,4,1,5000,1",
+    ]
+    books = [
+        "-10000,5,-20000,7,9999999999,0,-9999999999,0",
+        "10000,5,-9999999999,0,20000,1,-9999999999,0",
+        "10000,5,0,7,9999999999,0,-9999999999,0",
+        "10000,5,0,0,9999999999,0,-9999999999,0",
+        "10000,5,5000,1,9999999999,0,-9999999999,0",
+    ]
+    for name, lines in (("message", messages), ("orderbook", books)):
+        text = "".join(f"{line}\n" for line in lines)
+        (lake.raw / f"A_2012-06-21_34200000_57600000_{name}_2.csv").write_text(text)
+    source = {"pattern": "{symbol}_{date}_*.csv", "exchange": "nasdaq", "negative_prices": negative}
+    options = {"levels": 2, "max_levels": 2} if kind == "orderbook" else {}
+    outcome = lake.run(source | {"adapter": f"lobster/{kind}", "options": options}, "--json")
+    assert outcome.code == 0, outcome.out + outcome.err
+    task = outcome.json["tasks"][0]
+    name = "orderbook" if kind == "orderbook" else "message"
+    said = f"source 'it': 2 row(s) with a price at or below 0 in raw/A_2012-06-21_34200000_57600000_{name}_2.csv"
+    assert [note.split(": such")[0] for note in task["notes"]] == ([] if negative else [said])
+    assert [check["check"] for check in task["checks"]] == ["readable"]
+    rows = published(tmp_path / "lake/rows").to_pylist()
+    if kind == "trades":
+        assert [row["price"] for row in rows] == ([-1.5, 0.0, 0.5] if negative else [None, None, 0.5])
+    else:
+        best = [(row["bid_price_00"], row["ask_price_00"]) for row in rows]
+        assert best == (
+            [(-2, -1), (None, 1), (0, 1), (0.5, 1)] if negative else [(None, None), (None, 1), (None, 1), (0.5, 1)]
+        )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.engine import published, shipped_config, sqlgen
+from tests.support.engine import Outcome, published, shipped_config, sqlgen
 from tests.support.lakes import write_orderbook, write_trades
 from tests.support.vendors import binance
 from tests.support.vendors.files import save
@@ -114,6 +114,117 @@ def test_a_run_says_that_sides_are_the_makers(
     assert advice in notes
     said = "trades of source 'ccxt_trades': 100% of 29 buys and sells are at the other side of the quote before them"
     assert (said in notes) is bool(advice)
+
+
+BESIDE = """\
+{#-
+description: Trades, in a model that reads quotes too
+inputs: [trades, orderbook]
+-#}
+WITH trades AS (
+    {{ inputs.trades | indent(4) }}
+),
+orderbook AS (
+    {{ inputs.orderbook | indent(4) }}
+),
+counted AS (
+    SELECT count(*) AS books
+    FROM orderbook
+)
+SELECT exchange, symbol, date, ts, seq, price, side, 99.0 AS bid, 101.0 AS ask
+FROM trades, counted
+WHERE books > 0
+"""
+
+
+def audited(folder: Path, maker: bool, check: dict[str, Any], of: str = "source", kernels: bool = False) -> Outcome:
+    """A run of a model that reads trades and quotes; ``check`` is a check of the trades, or of the model."""
+    market(folder / "lake", "kraken", maker)
+    config = shipped_config(folder / "lake")
+    if kernels:
+        config["models"] = {"beside": config["models"]["orderbook_hf"] | {"udfs": ["tfi"], "options": {}}}
+    else:
+        (folder / "transforms_sql").mkdir()
+        (folder / "transforms_sql/beside.sql.j2").write_text(BESIDE)
+        inputs = {"trades": "ccxt_trades", "orderbook": "ccxt_orderbook"}
+        config["models"] = {"beside": {"sql": "beside.sql.j2", "inputs": inputs, "output": {"path": "beside"}}}
+    place = config["sources"]["ccxt_trades"] if of == "source" else config["models"]["beside"]
+    place["checks"] = [{"check": "sign_audit", **check}]
+    (folder / "models.yaml").write_text(yaml.safe_dump(config))
+    return sqlgen("run", folder / "models.yaml", "--json")
+
+
+SAID = (
+    "100% of 29 buys and sells are at the other side of the quote before them (buys at or below the bid, sells at or"
+    " above the ask). The feed sends the maker's side: say side_is: maker"
+)
+
+
+@pytest.mark.parametrize("kernels", [False, True], ids=["sql", "kernels"])
+@pytest.mark.parametrize("maker", [False, True], ids=["taker", "maker"])
+@pytest.mark.parametrize("on_fail", [None, "warn", "fail"])
+def test_a_check_of_a_source(tmp_path: Path, kernels: bool, maker: bool, on_fail: str | None) -> None:
+    outcome = audited(tmp_path, maker, {"on_fail": on_fail} if on_fail else {}, kernels=kernels)
+    [task] = outcome.json["tasks"]
+    assert (outcome.code != 0) is (maker and on_fail == "fail")
+    [count] = [each for each in task["checks"] if each["check"] == "sign_audit(share 0.5)"]
+    assert (count["of"], count["rows"], count["total"]) == ("ccxt_trades", 29 if maker else 0, 29)
+    assert count["on_fail"] == (on_fail or "warn")
+    assert (SAID in count["first"]) is maker
+    assert not any("other side" in note for note in task["notes"]), "the note is for those who declare no check"
+    if outcome.code:
+        assert SAID in task["error"]
+        assert not (tmp_path / "lake/beside").exists()
+
+
+@pytest.mark.parametrize(
+    ("maker", "fields", "rows", "total"),
+    [
+        (True, {}, 29, 29),
+        (False, {}, 0, 29),
+        (True, {"share": 0.99}, 29, 29),
+        (False, {"share": 0.01}, 0, 29),
+    ],
+)
+def test_a_check_of_a_model(tmp_path: Path, maker: bool, fields: dict[str, Any], rows: int, total: int) -> None:
+    columns = ["side", "price", "bid", "ask"]
+    outcome = audited(tmp_path, maker, {"columns": columns, **fields}, of="model")
+    assert outcome.code == 0, outcome.out
+    [count] = [each for each in outcome.json["tasks"][0]["checks"] if each["check"].startswith("sign_audit")]
+    assert (count["of"], count["rows"], count["total"], SAID in count["first"]) == ("beside", rows, total, maker)
+
+
+def test_old_quotes_do_not_count(tmp_path: Path) -> None:
+    outcome = audited(tmp_path, True, {"seconds": 0.4})
+    [count] = [each for each in outcome.json["tasks"][0]["checks"] if each["check"].startswith("sign_audit")]
+    assert (count["rows"], count["total"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("check", "of", "said"),
+    [
+        ({"on_fail": "drop"}, "source", "sign_audit is about all trades together and takes none away"),
+        ({"share": 1.0}, "source", "share"),
+        ({"columns": ["side", "price", "b", "a"]}, "source", "the trades of a source have side and price"),
+        ({"columns": ["side", "price"]}, "model", "sign_audit takes 4 column(s)"),
+        ({}, "model", "check 'sign_audit(share 0.5)' of 'beside': there is no column 'best_bid'."),
+    ],
+)
+def test_checks_that_cannot_be(tmp_path: Path, check: dict[str, Any], of: str, said: str) -> None:
+    outcome = audited(tmp_path, True, check, of=of)
+    assert outcome.code != 0
+    assert said in outcome.err + outcome.out
+    assert "models.yaml" in outcome.err + outcome.out
+
+
+def test_a_source_of_trades_alone_cannot_be_audited(tmp_path: Path) -> None:
+    config = shipped_config(tmp_path / "lake")
+    config["sources"]["ccxt_trades"]["checks"] = [{"check": "sign_audit"}]
+    config["models"] = {"trades_features": config["models"]["trades_features"]}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config))
+    outcome = sqlgen("plan", tmp_path / "models.yaml")
+    assert outcome.code != 0
+    assert "sources.ccxt_trades.checks.0: no model reads quotes beside the trades of 'ccxt_trades'" in outcome.err
 
 
 @pytest.mark.parametrize("maker", [True, False])

@@ -14,7 +14,7 @@
 --              trades_features: range(buy_trade_ratio_60s): fail
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: fb3f6c0b447ec89844e99f73
+-- fingerprint: c515d46d7e7e269622a99c5c
 --
 -- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
 -- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes

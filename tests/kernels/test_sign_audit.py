@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqlgen.stream.signaudit import FEWEST, SignAudit, is_turned
+from sqlgen.project.signs import FEWEST, is_turned
+from sqlgen.stream.signaudit import SignAudit
 from udfs.kernel import NANOSECONDS as S
 from udfs.kernel import Trades
 

@@ -1,0 +1,58 @@
+"""What the sign audit says: whether the sides of trades are those of the taker, by the quotes before them.
+
+A taker's buy is at the ask, his sell at the bid. Where most buys lie at or below the bid, and sells at or above the
+ask, the feed names the maker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from sqlgen.templating.yamlfile import KeyPath
+
+if TYPE_CHECKING:
+    from sqlgen.project.config import Source
+    from sqlgen.project.model import Model
+
+QUOTES = ("best_bid", "best_ask")
+"""Columns of rows that are quotes."""
+QUOTE_SECONDS = 300.0
+"""A quote that is older does not count."""
+SHARE = 0.5
+"""Share of trades at the other side of the quote above which the sides are not the taker's."""
+FEWEST = 10
+"""Trades below which nothing is said."""
+
+
+def is_turned(judged: int, against: int, share: float = SHARE) -> bool:
+    """True where more than this share of enough trades lie at the other side of the quote."""
+    return judged >= FEWEST and against > share * judged
+
+
+def finding(judged: int, against: int) -> str:
+    """The counts, in words."""
+    return (
+        f"{against / judged:.0%} of {judged:,} buys and sells are at the other side of the quote before them"
+        " (buys at or below the bid, sells at or above the ask)"
+    )
+
+
+def advice(side_is: str) -> str:
+    """Advice on what to write into the source."""
+    if side_is == "maker":
+        return "They were turned by side_is: maker, and should not be: say side_is: taker"
+    return "The feed sends the maker's side: say side_is: maker"
+
+
+def without_quotes(sources: Mapping[str, Source], models: Iterable[Model]) -> Iterator[tuple[KeyPath, str]]:
+    """Keys and messages of sign audits that cannot be."""
+    known = [*models]
+    for name, source in sources.items():
+        readers = [model for model in known if any(entry.ref == name for entry in model.inputs)]
+        for number, check in enumerate(source.checks):
+            at: KeyPath = ("sources", name, "checks", number)
+            if check.is_sign_audit and check.columns:
+                yield (*at, "columns"), "the trades of a source have side and price, and its quotes are other rows"
+            elif check.is_sign_audit and readers and all(len(model.inputs) == 1 for model in readers):
+                yield at, f"no model reads quotes beside the trades of '{name}': a sign audit needs both in one model"

@@ -49,6 +49,9 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome], seconds: float
     for outcome in failed:
         _print_failure(console, outcome)
         console.print()
+    for outcome in outcomes:
+        if outcome.note:
+            plain_line(console, f"note: {outcome.name} ({outcome.model}): {outcome.note}")
     console.print(f"{_counts(outcomes)} in {seconds:.1f} s", highlight=False)
 
 

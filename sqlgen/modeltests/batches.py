@@ -85,18 +85,29 @@ def _tried(model: Model, chain: Chain) -> Outcome:
     kernel = _own(chain)[0]
     where = f"{inspect.getsourcefile(type(kernel))}:{inspect.getsourcelines(type(kernel))[1]}"
     outcome = Outcome(f"batches_of_{kernel.name}", model.name, where)
-    for holes in (True, False):
+    refused: dict[str, str] = {}
+    for what, holes in (("rows with NULLs", True), ("rows", False)):
         rows = _generated(chain, holes)
         try:
             chain.run(chain.start(), rows)
-        except FaultyKernelError:
-            continue  # They may be no rows for it; those of tests are.
+        except FaultyKernelError as error:
+            refused[what] = str(error)  # They may be no rows for it; those of tests are.
+            continue
         try:
             SplitChain(chain.kernels).run(chain.start(), rows)
         except FaultyKernelError as error:
             outcome = dataclasses.replace(outcome, error=f"{error} (generated rows)")
             break
-    return dataclasses.replace(outcome, seconds=round(time.monotonic() - begun, 4))
+    return dataclasses.replace(outcome, note=_note(refused), seconds=round(time.monotonic() - begun, 4))
+
+
+def _note(refused: dict[str, str]) -> str:
+    """What was not tried, because a kernel refuses it."""
+    if not refused:
+        return ""
+    rest = "only the rows of tests in model_tests are tried" if len(refused) == 2 else "those without NULLs were tried"
+    what, error = next(reversed(refused.items()))
+    return f"generated {what} are refused, so that {rest}: {error}"
 
 
 def _own(chain: Chain) -> list[Kernel]:

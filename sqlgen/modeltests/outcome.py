@@ -22,6 +22,8 @@ class Outcome:
     seconds: float = 0.0
     problems: tuple[Problem, ...] = ()
     """Fault of the test itself."""
+    note: str = ""
+    """What the test could not try."""
 
     @property
     def ok(self) -> bool:
@@ -37,4 +39,5 @@ class Outcome:
             "seconds": self.seconds,
             "differences": [difference.to_dict() for difference in self.differences],
             "error": self.error or "; ".join(map(str, self.problems)) or None,
+            "note": self.note or None,
         }

@@ -101,6 +101,35 @@ def test_batches_must_not_matter(costs: Scratch, kernel: str, given: str, genera
         assert generated in on_generated["error"]
 
 
+@pytest.mark.parametrize(
+    ("refuses", "said"),
+    [
+        ("True", "generated rows are refused, so that only the rows of tests in model_tests are tried: kernel ledger"),
+        (
+            "np.isnan(values).any()",
+            "generated rows with NULLs are refused, so that those without NULLs were tried: kernel",
+        ),
+    ],
+)
+def test_rows_that_a_kernel_refuses_are_told(costs: Scratch, refuses: str, said: str) -> None:
+    values = "values = np.concatenate([np.zeros(1), *(batch[name] for name in self.inputs())])"
+    check = (
+        f"        {values}\n        if len(values) > 100 and {refuses}:\n            raise ValueError('no such rows')\n"
+    )
+    body = LEDGER.index("\n", LEDGER.index("def run(")) + 1
+    costs.kernel(LEDGER[:body] + check + LEDGER[body:])
+    (costs.folder / "model_tests").mkdir()
+    (costs.folder / "model_tests/costs.yaml").write_text(GIVEN)
+    outcome = costs.sqlgen("test", "--json")
+    assert outcome.code == 0, outcome.out
+    on_given, on_generated = outcome.json["tests"]
+    assert on_given["note"] is None
+    assert on_generated["note"].startswith(said)
+    assert "no such rows" in on_generated["note"]
+    printed = " ".join(costs.sqlgen("test").out.split())
+    assert f"note: batches_of_ledger (costs): {said[:40]}" in printed
+
+
 HELPER = "def twice(x):\n    return {} * x\n"
 USES_HELPER = LEDGER.replace("from udfs.kernel import", "from .helper import twice\nfrom udfs.kernel import").replace(
     '[self.given["factor"] *', '[twice(self.given["factor"]) *'

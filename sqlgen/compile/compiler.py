@@ -85,7 +85,10 @@ class Compiler:
         parts = self._parts(model, self.whole_lake(model))
         # Where the lake lies, and how its folders are called, is no part of what the table is. The types of partition
         # columns are known only once there are files.
-        plain = {name: dataclasses.replace(layout, odd=False) for name, layout in self.layouts.items()}
+        plain = {
+            name: dataclasses.replace(layout, odd=False, twins=frozenset(), shuffled=False)
+            for name, layout in self.layouts.items()
+        }
         scope = Compiler(self.project, plain, self.empty).whole_lake(model)
         same = plain == self.layouts and not any(self.types.values())
         select = _joined(parts if same else self._parts(model, scope))
@@ -143,7 +146,9 @@ class Compiler:
         else:
             files = "**/[!_.]*." + ("parquet" if layout.format == "parquet" else layout.format + "*")
         files = f"{lake}/{exact_path(entry.source.path)}/{files}"
-        return Scan((files,), layout.format, layout.hive_keys, predicate=predicate, by_name=layout.odd)
+        return Scan(
+            (files,), layout.format, layout.hive_keys, predicate=predicate, by_name=layout.odd, twins=layout.twins
+        )
 
     def select(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope: its rows without those that its checks take away."""

@@ -36,6 +36,8 @@ class Scan:
     """SQL types of published partition columns other than exchange, symbol and date, where known."""
     alike: bool = False
     """All files are known to have the same columns."""
+    twins: frozenset[str] = frozenset()
+    """See :class:`Layout`."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,14 @@ class Layout:
     zipped: bool = False
     odd: bool = False
     """DuckDB reads other keys from the folders of some file than there are."""
+    twins: frozenset[str] = frozenset()
+    """Names, in lower case, of columns of some file that differ in upper and lower case only; known to ``compile``."""
+    shuffled: bool = False
+    """Such columns come in another order in some files."""
 
     @property
     def foreign(self) -> str:
         """What the files are, where DuckDB alone cannot read them; otherwise empty."""
+        if self.shuffled:
+            return "columns that differ in case only, in different orders"
         return "zip archives" if self.zipped else "DBN files" if self.format == "dbn" else ""

@@ -38,6 +38,8 @@ class SourceSpec:
     csv: Csv = field(default_factory=Csv)
     spelled: Mapping[str, str] = field(default_factory=dict)
     """Column in SQL -> its name in the files, where they differ."""
+    twins: frozenset[str] = frozenset()
+    """Names, in lower case, that several columns of the files have."""
     named: str = ""
     """Part of the names of the files that are read."""
     single: bool = False
@@ -67,6 +69,7 @@ class SourceSpec:
             single_file=scan.single_file,
             by_name=bool(scan.hive_keys) and odd and scan.format != "table",
             survey=scan.survey,
+            twins=scan.twins,
             types=dict(scan.types),
             alike=scan.alike,
             **settings,
@@ -168,9 +171,16 @@ class Reading:
     def respells(self) -> bool:
         """True if SQL cannot tell some columns of the files apart by their names."""
         source = self.source
-        return bool(source.spelled) and not source.decoded and (source.format != "csv" or source.csv.header is True)
+        twins = not source.twins.isdisjoint(name.lower() for name in self.in_files)
+        return (
+            (bool(source.spelled) or twins)
+            and not source.decoded
+            and (source.format != "csv" or source.csv.header is True)
+        )
 
     def as_written(self) -> Reading:
         """All columns of the files by their own names; of NDJSON, whole lines."""
         lines = {"message": "JSON"} if self.source.format == "ndjson" else {}
-        return Reading(replace(self.source, spelled={}), lines, {}, (), {}, dict.fromkeys(KEYS_IN_ROWS, ""))
+        return Reading(
+            replace(self.source, spelled={}, twins=frozenset()), lines, {}, (), {}, dict.fromkeys(KEYS_IN_ROWS, "")
+        )

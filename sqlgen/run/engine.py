@@ -32,8 +32,12 @@ from sqlgen.published.tables import Table, find_table
 from sqlgen.run.cleanup import Cleaned, clear_staging, delete_processed
 from sqlgen.run.report import Report, ReportStore
 from sqlgen.run.runner import Runner, Settings, Watcher
+from sqlgen.sources import schemas
 from sqlgen.sources.listing import ListingError, Placed, SourceListing, faults, list_source, notes
 from sqlgen.sources.rowkeys import RowKeys
+
+HEADERS = 100
+"""Files of a source whose columns `compile` looks at."""
 
 
 class Quiet:
@@ -80,7 +84,16 @@ class Engine:
             return Compiler(self.project)
         # Only the paths count here: which partitions the rows belong to need not be looked up in the files.
         listings = {name: list_source(self.project, name, _some_partition) for name in self._sources(models)}
-        return _compiler(self.project, listings, self._types())
+        exact = {name: self._told_apart(listing) for name, listing in listings.items()}
+        return _compiler(self.project, exact, self._types())
+
+    def _told_apart(self, listing: SourceListing) -> SourceListing:
+        """The listing, with the names of columns that differ in case only, by its first files."""
+        layout = listing.layout
+        files = dict.fromkeys(file for found in listing.partitions.values() for file in found)
+        paths = [self.project.lake / file.path for file in itertools.islice(files, HEADERS)]
+        twins, shuffled = schemas.twins(schemas.header_of(path, layout.format) for path in paths)
+        return dataclasses.replace(listing, layout=dataclasses.replace(layout, twins=twins, shuffled=shuffled))
 
     def _types(self) -> dict[str, dict[str, str]]:
         """Model -> SQL types of its partition columns other than exchange, symbol and date, as they were published."""

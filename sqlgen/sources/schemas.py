@@ -6,8 +6,9 @@ one of empty objects: both would be NULLs that nobody sent.
 
 from __future__ import annotations
 
+import csv
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sqlgen.errors import TaskError
+from sqlgen.sources import rawfile
+from sqlgen.sources.dialect import DELIMITERS
 from sqlgen.templating.quoting import ident
 
 
@@ -77,6 +80,31 @@ def misleading(paths: Iterable[Path], names: Iterable[str]) -> bool:
         if len(read) > len({column.path.lower() for column in read}) or any(c.physical_type == "INT96" for c in read):
             return True
     return False
+
+
+def twins(headers: Iterable[Sequence[str]]) -> tuple[frozenset[str], bool]:
+    """Names, in lower case, of columns that differ in case only; and whether files have them in different orders."""
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for header in headers:
+        alike: dict[str, list[str]] = {}
+        for name in header:
+            alike.setdefault(name.lower(), []).append(name)
+        for name, names in alike.items():
+            if len(names) > 1:
+                found.setdefault(name, set()).add(tuple(names))
+    return frozenset(found), any(len(orders) > 1 for orders in found.values())
+
+
+def header_of(path: Path, form: str) -> Sequence[str]:
+    """Names of the columns of a Parquet or CSV file; none where it has none, or cannot be read."""
+    try:
+        if form == "parquet":
+            return list(pq.read_schema(path).names)
+        line = rawfile.first_line(path) if form == "csv" else ""
+        rows = [next(csv.reader([line], delimiter=mark, skipinitialspace=True), []) for mark in DELIMITERS]
+        return max(rows, key=len)
+    except (OSError, EOFError, ValueError, csv.Error, pa.ArrowException, TaskError):
+        return ()
 
 
 def _problems(field: pa.Field, schema: pa.Schema) -> Iterator[str]:

@@ -92,8 +92,10 @@ class Compiler:
         scope = Compiler(self.project, plain, self.empty).whole_lake(model)
         same = plain == self.layouts and not any(self.types.values())
         select = _joined(parts if same else self._parts(model, scope))
-        inner = {edge: _joined(self._parts(model, Scope(scope.inputs, frozenset(EDGES) - {edge}))) for edge in EDGES}
-        texts = [bare(text).replace(self._lake, "") for text in (select, *inner.values())]
+        whole = bare(select)
+        scopes = {edge: Scope(scope.inputs, frozenset(EDGES) - {edge}) for edge in EDGES}
+        inner = {edge: bare(_joined(self._parts(model, within))) for edge, within in scopes.items()}
+        texts = [text.replace(self._lake, "") for text in (whole, *inner.values())]
         kernels = model.chain.identity if model.chain is not None else []
         known: list[Any] = [texts, *model.reach, copy_options(model), model.output.mode]
         added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
@@ -109,7 +111,7 @@ class Compiler:
             options_fingerprint=digest(sorted(model.told_options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
             checks_fingerprint=digest(checks) if checks else "",
-            edges=frozenset(edge for edge in EDGES if bare(select) != bare(inner[edge])),
+            edges=frozenset(edge for edge, text in inner.items() if text != whole),
         )
 
     def _parts(self, model: Model, scope: Scope) -> Parts:

@@ -48,6 +48,10 @@ TYPOS = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException
 _PIVOT = re.compile(r"\b(un)?pivot\b", re.IGNORECASE)
 
 
+_BOUND: set[str] = set()
+"""Digests of SQL bound by this process, which may run many projects of the same models: tests of models do."""
+
+
 class BindError(SqlgenError):
     """The SQL of a model cannot run, whatever its data."""
 
@@ -63,12 +67,13 @@ def bind(
     known = _known(path)
     keys = {name: _key(project, compiler, name) for name in models}
     new = [name for name, key in keys.items() if known.get(name) != key]
-    if not new:
-        return
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute("PRAGMA disable_optimizer")  # what is empty need not be quick
-        Binder(project, compiler, listings, Path(folder), connection).bind(new)
-    if keep:
+    unbound = [name for name in new if keys[name] not in _BOUND]
+    if unbound:
+        with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
+            connection.execute("PRAGMA disable_optimizer")  # what is empty need not be quick
+            Binder(project, compiler, listings, Path(folder), connection).bind(unbound)
+        _BOUND.update(keys[name] for name in unbound)
+    if new and keep:
         kept = {name: key for name, key in (known | keys).items() if name in project.models}
         storage.replace_text(path, json.dumps(kept, indent=1) + "\n")
 
@@ -82,9 +87,21 @@ def _known(path: Path) -> dict[str, str]:
 
 
 def _key(project: Project, compiler: Compiler, name: str) -> str:
-    """Digest of the SQL of a model and of its inputs."""
+    """Digest of the SQL of a model and of its inputs, and of the columns that models.yaml names."""
     before = [_key(project, compiler, ref) for ref in sorted(project.upstream(name))]
-    return digest(__version__, duckdb.__version__, compiler.compile(name).fingerprint, before)
+    columns = [*_named(project.models[name]).values()]
+    return digest(__version__, duckdb.__version__, compiler.compile(name).fingerprint, columns, before)
+
+
+def _named(model: Model) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Columns of a model's rows that its entry names, by where it does."""
+    output = model.output
+    return {
+        ("columns",): model.config.columns,
+        ("output", "partition_by"): output.partition_by,
+        ("output", "key"): output.key,
+        ("output", "order_by"): output.order_by,
+    }
 
 
 class _UnboundError(Exception):
@@ -255,16 +272,9 @@ class Binder:
             raise _UnboundError from None
 
     def _keys(self, model: Model, columns: Columns) -> None:
-        output = model.output
-        given = {
-            ("columns",): model.config.columns,
-            ("output", "partition_by"): output.partition_by,
-            ("output", "key"): output.key,
-            ("output", "order_by"): output.order_by,
-        }
         known = {name.lower() for name in columns}
         before = len(self.problems)
-        for path, names in given.items():
+        for path, names in _named(model).items():
             for name in names:
                 if name.lower() not in known:
                     has = f"The rows have: {', '.join(columns)}"

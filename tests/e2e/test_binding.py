@@ -181,6 +181,13 @@ def test_what_was_bound_is_not_bound_again(many: Scratch, monkeypatch: pytest.Mo
     assert many.sqlgen("run").code == 2
 
 
+def test_columns_that_models_yaml_names_later_are_looked_for(many: Scratch) -> None:
+    many.run()
+    many.model("costs", output={"partition_by": ["exchange", "symbol", "date", "venue"]})
+    outcome = many.sqlgen("plan", "--full-refresh")
+    assert (outcome.code, "no column 'venue'" in outcome.err) == (2, True), outcome.out + outcome.err
+
+
 def test_a_run_with_nothing_to_do_imports_no_binder(many: Scratch) -> None:
     many.run()
     code = "import sys; from sqlgen.cli import app as cli; sys.argv[1:] = ['run', sys.argv[1]]\n"

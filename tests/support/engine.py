@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,38 @@ import typer.main
 import yaml
 
 from sqlgen.cli import app as cli
+from sqlgen.run import runner
 
 HIVE = ("exchange", "symbol", "date")
 ROOT = Path(__file__).resolve().parents[2]
 
 # The commands' parameters are worked out once, not for each command that a test gives.
 typer.main.get_command = functools.cache(typer.main.get_command)
+
+
+@functools.cache
+def _instance() -> duckdb.DuckDBPyConnection:
+    """One DuckDB instance for all that reads and runs here: opening one takes longer than a small run.
+
+    It keeps nothing of files, which tests write anew within the resolution of their times.
+    """
+    return duckdb.connect(config={"enable_external_file_cache": False, "temp_directory": ""})
+
+
+def _connect(settings: runner.Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A cursor of the instance above for a run that asks for nothing but threads; otherwise an instance of its own."""
+    alone = threading.current_thread() is threading.main_thread()
+    if settings.instance is not None or settings.memory_limit is not None or not alone:
+        return _open(settings, temp)
+    connection = _instance().cursor()
+    try:
+        connection.execute(f"SET threads = {settings.threads}")
+    except duckdb.Error:
+        return _open(settings, temp)
+    return connection
+
+
+_open, runner.connect = runner.connect, _connect
 
 
 @dataclass(frozen=True)
@@ -92,15 +119,9 @@ def run_model(lake: Path, model: str, **options: Any) -> pa.Table:
     return published(lake / shipped["models"][model]["output"]["path"])
 
 
-@functools.cache
-def _reader() -> duckdb.DuckDBPyConnection:
-    """One DuckDB instance for all tables that tests read: opening one takes ten times as long as reading a table."""
-    return duckdb.connect(config={"enable_external_file_cache": False})
-
-
 def published(folder: Path) -> pa.Table:
     """A published table, ordered by its keys and its time; the columns that its folders name come first."""
-    with _reader().cursor() as connection:
+    with _instance().cursor() as connection:
         table = published_sql(folder)
         columns = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
         keys = ("exchange", "symbol", "date", "ts", "seq", "bar_id", "bar_seconds", "bar_start")
@@ -110,7 +131,7 @@ def published(folder: Path) -> pa.Table:
 
 def published_file(file: Path) -> pa.Table:
     """The rows of one published file in their order, with the columns that its folders name."""
-    with _reader().cursor() as connection:
+    with _instance().cursor() as connection:
         return connection.sql(published_sql(file)).to_arrow_table()
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.oracles.kernels import book_features
-from udfs.chain import Chain
-from udfs.kernel import Batch, Trades
+from udfs import Batch, Pipeline, Trades
 
 Line = tuple[str, str, str]
 EVERY = ("returns", "ofi", "mlofi", "tfi", "vpin", "kyle_lambda", "ofi_impact", "rolling", "spread_regime")
@@ -43,7 +42,7 @@ def market(rows: int, per_second: float = 4.6) -> Batch:
 
 def seconds_of(names: tuple[str, ...], batch: Batch, options: Mapping[str, Any]) -> float:
     """Time of one pass, the best of three."""
-    chain = Chain.of(names, options)
+    chain = Pipeline.of(names, options)
     taken = []
     for _ in range(3):
         state = chain.start()

@@ -1,1 +1,48 @@
-"""Numba kernels of sqlgen: path-dependent features, by subject."""
+"""Numba kernels, by subject, and the public face of what a kernel declares.
+
+``udfs.jit`` (which loads Numba) and ``udfs.windows`` are public too; all else is reached through :func:`registry`.
+"""
+
+from udfs.faults import FaultyKernelError
+from udfs.kernel import (
+    NANOSECONDS,
+    NO_INTEGER,
+    NO_TRADES,
+    SEGMENT_START,
+    Array,
+    Batch,
+    Column,
+    Kernel,
+    State,
+    Trades,
+    dtype_of,
+    layout_of,
+    record,
+)
+from udfs.options import Option
+from udfs.pipeline import Pipeline, PipelineState
+from udfs.registry import KernelError, Registry, is_own, registry
+
+__all__ = [
+    "NANOSECONDS",
+    "NO_INTEGER",
+    "NO_TRADES",
+    "SEGMENT_START",
+    "Array",
+    "Batch",
+    "Column",
+    "FaultyKernelError",
+    "Kernel",
+    "KernelError",
+    "Option",
+    "Pipeline",
+    "PipelineState",
+    "Registry",
+    "State",
+    "Trades",
+    "dtype_of",
+    "is_own",
+    "layout_of",
+    "record",
+    "registry",
+]

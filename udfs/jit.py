@@ -45,7 +45,7 @@ def _folder(sources: Path) -> Path:
     """Cache folder of the kernels below ``sources``, which may call those of this package."""
     own = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted({*own.glob("*.py"), *sources.glob("*.py")}):
+    for path in sorted({*own.rglob("*.py"), *sources.glob("*.py")}):
         digest.update(path.read_bytes())
     digest.update(f"{numba.__version__} {_config.BOUNDSCHECK}".encode())
     base = _config.CACHE_DIR or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sqlgen"

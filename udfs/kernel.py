@@ -1,4 +1,4 @@
-"""What a kernel declares and how it is called.
+"""Declaration of a kernel: its options, inputs, outputs and state, and the batches it is called with.
 
 A kernel turns the rows of one symbol, in time order, into new columns. It sees them batch by batch and keeps what
 it needs to remember in its state. However the rows are split into batches, the columns and the final state are the
@@ -22,6 +22,40 @@ from udfs.options import Option
 Array = NDArray[Any]
 State = dict[str, Array]
 """Named arrays of fixed dtype, in a form that does not depend on how the rows came in batches."""
+
+
+Record = Any
+"""One record of a state: an object whose attributes are its fields."""
+
+
+def record(**fields: float) -> Array:
+    """State of named fields with their first values: one record, ``state["clock"][0].last``.
+
+    Compiled functions and Python read and write its fields alike. A field has the type of its first value: bool, int
+    or float. Names that a NumPy record has for itself (``size``, ``sum``) are refused.
+    """
+    if taken := [name for name in fields if hasattr(np.record, name)]:
+        raise ValueError(f"a record cannot have a field '{taken[0]}': NumPy's records have an attribute of this name")
+    kinds = {bool: np.bool_, int: np.int64, float: np.float64}
+    layout: Any = [(name, kinds[type(value)]) for name, value in fields.items()]
+    return np.array([tuple(fields.values())], np.dtype((np.record, layout)))
+
+
+Layout = str | list[Any]
+"""dtype of an array as JSON: its code, or the names and codes of its fields."""
+
+
+def layout_of(array: Array) -> Layout:
+    """Layout of an array of a state."""
+    return array.dtype.descr if array.dtype.names else array.dtype.str
+
+
+def dtype_of(layout: Layout) -> np.dtype[Any]:
+    """Dtype of a layout."""
+    if isinstance(layout, str):
+        return np.dtype(layout)
+    return np.dtype((np.record, [(name, code) for name, code in layout]))
+
 
 NANOSECONDS = 1_000_000_000
 NO_INTEGER = -(2**63)
@@ -85,7 +119,7 @@ class Batch:
 
     @cached_property
     def trades_before(self) -> NDArray[np.int64]:
-        """Per row, the number of trades of the batch that come before it: those of its time too.
+        """Number of the batch's trades that come before each row, trades at its time included.
 
         Where rows and trades share a feed, ``(ts, seq)`` decides among those of one time.
         """
@@ -121,7 +155,7 @@ class Kernel(ABC):
     version: ClassVar[int]
     """Raise it whenever the numbers change: what was computed with another version is built again."""
     sources: ClassVar[str] = ""
-    """Digest of the files of a kernel of a user's own: what was computed with others is built again, too."""
+    """Digest of the files of a user's own kernel: what was computed with other files is built again."""
     doc: ClassVar[str]
     options: ClassVar[Mapping[str, Option]] = {}
     """Options that models.yaml may give, in the same namespace as the template's."""
@@ -133,14 +167,19 @@ class Kernel(ABC):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Take ``options``: all of them, checked; those of other kernels too."""
-        self.given = options
+        self.params = options
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """Former name of ``params``."""
+        return self.params
 
     @abstractmethod
     def inputs(self) -> Sequence[str]:
         """Columns of the template or of other kernels that ``run`` reads, ``ts`` left out."""
 
     def integers(self) -> Sequence[str]:
-        """Those of the template's columns that come as int64, ``NO_INTEGER`` for NULL.
+        """Columns of the template that come as int64, ``NO_INTEGER`` for NULL.
 
         For ids, which may have more digits than a float64. Unsigned ones from 2**63 on come as negative numbers.
         """
@@ -159,14 +198,14 @@ class Kernel(ABC):
         """One array per output; ``state`` is brought to where it stands after the batch (arrays may be replaced)."""
 
     def notes(self, state: State) -> Sequence[str]:
-        """Remarks for the user on the rows of a partition, at its end: those of which nothing came, say."""
+        """Remarks for the user on the rows of a partition, at its end: rows that gave nothing, say."""
         return ()
 
     def waiting(self, state: State) -> Sequence[Array]:
-        """Where rows are replaced: those that wait in ``state`` for rows to come, one array per output.
+        """Rows that are pending in ``state`` at the end of a partition, one array per output (``replaces_rows``).
 
-        Asked for at the end of a partition. Rows that are left in ``state`` come again in the next one; those that end
-        with their partition are taken out of it.
+        Rows that are left in ``state`` come again in the next partition; those that end with their partition are taken
+        out of it.
         """
         raise NotImplementedError(f"kernel {self.name} replaces rows and does not say which ones wait")
 

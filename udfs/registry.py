@@ -39,7 +39,7 @@ def _kernels_in(folder: Path) -> Registry:
     found: Registry = {}
     if folder is not PACKAGED:
         _forget(_package(folder))
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(folder.rglob("*.py") if folder is PACKAGED else folder.glob("*.py")):
         if path.stem == "__init__":
             continue
         module = _load(path, packaged=folder is PACKAGED)
@@ -60,7 +60,7 @@ def _kernels_in(folder: Path) -> Registry:
 
 def _load(path: Path, packaged: bool) -> ModuleType:
     if packaged:
-        return importlib.import_module(f"udfs.{path.stem}")
+        return importlib.import_module(".".join(("udfs", *path.relative_to(PACKAGED).with_suffix("").parts)))
     # A package, so that Numba can find again what a cached function refers to, and kernels can share helpers.
     name = _package(path.parent)
     package = sys.modules.setdefault(name, ModuleType(name))

@@ -20,7 +20,7 @@ from sqlgen.published import states
 from sqlgen.published.publication import StagedUnit
 from sqlgen.published.states import Snapshot, StateError
 from sqlgen.stream.kernel_copy import KernelCopy, Statements
-from udfs.chain import Chain
+from udfs import Pipeline
 
 Builder = Callable[[Job], StagedUnit]
 
@@ -72,7 +72,7 @@ def through_kernels(job: Job) -> StagedUnit:
     statements = Statements(compiler.feed(job.model, scope), compiler.trades(job.model, scope), statement)
     constants = {key: job.task.unit.typed(key) for key in KEYS if key in job.task.unit}
     kernels = KernelCopy(chain, statements, constants, checks.connection, job.workspace.cursors, checks.sql, job.notes)
-    content = states.encode(kernels.run(start), chain.identity)
+    content = states.encode(kernels.run(start), chain.state_identity)
     trades = job.model.trades
     if trades is not None and not (trades.source and sign_audits(trades.source.checks)):  # which tell the same
         note = kernels.audit.note(trades.ref, trades.source.side_is if trades.source is not None else "auto")
@@ -109,14 +109,16 @@ def append(job: Job) -> StagedUnit:
     return StagedUnit(publication, old)
 
 
-def _state_before(job: Job, chain: Chain) -> Snapshot:
+def _state_before(job: Job, chain: Pipeline) -> Snapshot:
     """The state that a unit starts from: that of the unit before it, or nothing."""
     task, picture = job.task, job.workspace.picture
     if task.previous is None or not job.publication.before:
         return Snapshot(chain.start())
     before = job.workspace.facts.records[task.model][task.previous]
     try:
-        return picture.states.read(task.model, task.previous, before.build, job.publication.before, chain.identity)
+        return picture.states.read(
+            task.model, task.previous, before.build, job.publication.before, chain.state_identity
+        )
     except StateError as error:
         raise TaskError(
             f"the kernel state of {task.previous} cannot be used: {error}. Run again to build it anew"

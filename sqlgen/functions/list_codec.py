@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sqlgen.errors import UsageError
 from sqlgen.stream.pipe import arrow
-from udfs.kernel import Array, Column
+from udfs import Array, Column
 
 Floats = NDArray[np.float64]
 

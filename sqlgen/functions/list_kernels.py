@@ -11,8 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from udfs.kernel import SEGMENT_START, Array, Batch, Column, Kernel, State
-from udfs.options import Option
+from udfs import SEGMENT_START, Array, Batch, Column, Kernel, Option, State
 from udfs.windows import Windows, moments, sums
 
 
@@ -32,7 +31,7 @@ class RollingSums(Kernel):
 
     @cached_property
     def windows(self) -> Windows:
-        return sums("x", [self.given["seconds"]])
+        return sums("x", [self.params["seconds"]])
 
     def start(self) -> State:
         return self.windows.start()
@@ -52,10 +51,10 @@ class RollingMoments(RollingSums):
 
     @cached_property
     def windows(self) -> Windows:
-        return moments("x", [self.given["seconds"]])
+        return moments("x", [self.params["seconds"]])
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
-        return (np.sqrt(self.windows.run(state, batch, batch["x"], True)[2, 0]),)
+        return (np.sqrt(self.windows.run(state, batch, batch["x"])[2, 0]),)
 
 
 class RollingSquares(RollingMoments):
@@ -67,8 +66,12 @@ class RollingSquares(RollingMoments):
     def outputs(self) -> Sequence[Column]:
         return (Column("root", "square root of the sum of squares of the values in the window"),)
 
+    @cached_property
+    def windows(self) -> Windows:
+        return moments("x", [self.params["seconds"]], centred=False)
+
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
-        return (np.sqrt(self.windows.run(state, batch, batch["x"], False)[1, 0]),)
+        return (np.sqrt(self.windows.run(state, batch, batch["x"])[1, 0]),)
 
 
 class RollingImbalance(Kernel):
@@ -87,7 +90,7 @@ class RollingImbalance(Kernel):
 
     @cached_property
     def windows(self) -> tuple[Windows, Windows]:
-        span = [self.given["seconds"]]
+        span = [self.params["seconds"]]
         return sums("net", span), sums("signed", span)
 
     def start(self) -> State:

@@ -16,15 +16,11 @@ from sqlgen.functions.list_codec import Floats
 from sqlgen.functions.list_kernels import RollingImbalance, RollingMoments, RollingSquares, RollingSums
 from sqlgen.functions.sqlfunction import PREFIX, Function, Given, Options
 from sqlgen.templating.quoting import literal, quoted
-from udfs.bars import DollarBars, TickBars, VolumeBars
-from udfs.flow import MultiLevelOfi, Ofi, level_columns
-from udfs.impact import OfiImpact
-from udfs.kernel import Array, Batch, Trades
-from udfs.kyle import KyleLambda
-from udfs.regime import SpreadRegime
-from udfs.returns import Returns
-from udfs.segments import Segments
-from udfs.toxicity import DAILY, Vpin
+from udfs import Array, Batch, Trades, registry
+
+_KERNELS = registry()
+_SEGMENTS = _KERNELS["segments"]
+_DAILY = _KERNELS["vpin"].options["vpin_bucket_volume"].default
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
@@ -55,8 +51,8 @@ def _sides(given: Given) -> NDArray[np.int8]:
 
 def _tape(given: Given, options: Options) -> Batch:
     """Trades that are rows themselves."""
-    if given["ts"] is None and (options["vpin_bucket_volume"] == DAILY or options["vpin_classification"] == "bulk"):
-        raise ValueError(f"ts is needed for vpin_bucket_volume := '{DAILY}' and vpin_classification := 'bulk'")
+    if given["ts"] is None and (options["vpin_bucket_volume"] == _DAILY or options["vpin_classification"] == "bulk"):
+        raise ValueError(f"ts is needed for vpin_bucket_volume := '{_DAILY}' and vpin_classification := 'bulk'")
     ts = _times(given, "prices")
     # A trade sees none of the same time that follow it: to the kernel these come a nanosecond later.
     ranks = np.arange(len(ts))
@@ -88,10 +84,14 @@ def _mid(bid: Floats, ask: Floats) -> Floats:
     return np.where(ask >= bid, (bid + ask) / 2, np.nan)
 
 
+def _level_columns(level: int) -> list[str]:
+    return [f"{side}_{field}_{level:02}" for side in ("bid", "ask") for field in ("price", "size")]
+
+
 def _touch(given: Given, options: Options) -> Batch:
     """The best level of books."""
     levels = [given[name] for name in _TOUCH]
-    columns = dict(zip(level_columns(0), levels, strict=True))
+    columns = dict(zip(_level_columns(0), levels, strict=True))
     return Batch(_times(given, "bid_prices"), {**columns, "mid_price": _mid(levels[0], levels[2])})
 
 
@@ -99,7 +99,7 @@ def _books(given: Given, options: Options) -> Batch:
     """All levels of books."""
     columns: dict[str, Array] = {}
     for i in range(options["ofi_levels"]):
-        columns |= zip(level_columns(i), (*given["bids"].level(i), *given["asks"].level(i)), strict=True)
+        columns |= zip(_level_columns(i), (*given["bids"].level(i), *given["asks"].level(i)), strict=True)
     mid = _mid(columns["bid_price_00"], columns["ask_price_00"])
     return Batch(_times(given, "bids"), {**columns, "mid_price": mid})
 
@@ -132,7 +132,7 @@ FUNCTIONS = (
         "vpin",
         "VPIN after each trade, 0 to 1; NULL until there are enough buckets. Without ts no gap ends a bucket",
         _TRADES,
-        (Segments, Vpin),
+        (_SEGMENTS, _KERNELS["vpin"]),
         _tape,
         {
             "bucket_volume": "vpin_bucket_volume",
@@ -147,7 +147,7 @@ FUNCTIONS = (
         "tfi",
         "Trade flow imbalance at each trade: (bought - sold) / (bought + sold) of the last seconds, -1 to 1",
         ("ts", "amounts", "sides"),
-        (Segments, RollingImbalance),
+        (_SEGMENTS, RollingImbalance),
         _signed,
         _SECONDS,
         defaults=_SILENT,
@@ -156,7 +156,7 @@ FUNCTIONS = (
         "kyle_lambda",
         "Kyle's lambda at each mid: its change per signed volume, by regression over steps of one second, q/u",
         ("ts", "mids"),
-        (Segments, KyleLambda),
+        (_SEGMENTS, _KERNELS["kyle_lambda"]),
         _mids_and_trades,
         {"seconds": "kyle_window"} | _GAP,
         trades=("trade_ts", "amounts", "sides"),
@@ -165,7 +165,7 @@ FUNCTIONS = (
         "ofi",
         "Order flow imbalance of the best level since the snapshot before, u",
         _TOUCH,
-        (Segments, Ofi),
+        (_SEGMENTS, _KERNELS["ofi"]),
         _touch,
         _GAP,
         gives="ofi",
@@ -176,7 +176,7 @@ FUNCTIONS = (
         "mlofi",
         "Order flow imbalance of several levels, with weight exp(-decay i), u. Books are lists of {price, size}",
         ("bids", "asks"),
-        (Segments, MultiLevelOfi),
+        (_SEGMENTS, _KERNELS["mlofi"]),
         _books,
         {"levels": "ofi_levels", "decay": "mlofi_decay"} | _GAP,
         gives="mlofi",
@@ -187,7 +187,7 @@ FUNCTIONS = (
         "log_return",
         "Log return since the mid before",
         ("mids",),
-        (Segments, Returns),
+        (_SEGMENTS, _KERNELS["returns"]),
         _mids,
         _GAP,
         gives="log_return",
@@ -197,7 +197,7 @@ FUNCTIONS = (
         "rolling_sum",
         "Sum of the values of the last seconds, this row's too",
         ("ts", "x"),
-        (Segments, RollingSums),
+        (_SEGMENTS, RollingSums),
         _x("x"),
         _SECONDS,
         gives="sum",
@@ -206,7 +206,7 @@ FUNCTIONS = (
         "rolling_mean",
         "Mean of the values of the last seconds",
         ("ts", "x"),
-        (Segments, RollingSums),
+        (_SEGMENTS, RollingSums),
         _x("x"),
         _SECONDS,
         gives="mean",
@@ -215,7 +215,7 @@ FUNCTIONS = (
         "rolling_std",
         "Sample standard deviation of the values of the last seconds",
         ("ts", "x"),
-        (Segments, RollingMoments),
+        (_SEGMENTS, RollingMoments),
         _x("x"),
         _SECONDS,
     ),
@@ -223,7 +223,7 @@ FUNCTIONS = (
         "realized_volatility",
         "Square root of the sum of squared log returns of the last seconds",
         ("ts", "log_returns"),
-        (Segments, RollingSquares),
+        (_SEGMENTS, RollingSquares),
         _x("log_returns"),
         _SECONDS,
     ),
@@ -231,7 +231,7 @@ FUNCTIONS = (
         "ofi_impact",
         "Slope of log returns on order flow imbalance over the last seconds, 1/u",
         ("ts", "log_returns", "ofis"),
-        (Segments, OfiImpact),
+        (_SEGMENTS, _KERNELS["ofi_impact"]),
         _impact,
         {"seconds": "impact_window"} | _GAP,
         gives="ofi_impact",
@@ -240,7 +240,7 @@ FUNCTIONS = (
         "ofi_impact_r2",
         "Share of the variance of log returns that ofi_impact explains",
         ("ts", "log_returns", "ofis"),
-        (Segments, OfiImpact),
+        (_SEGMENTS, _KERNELS["ofi_impact"]),
         _impact,
         {"seconds": "impact_window"} | _GAP,
         gives="ofi_impact_r2",
@@ -249,7 +249,7 @@ FUNCTIONS = (
         "spread_percentile",
         "Share of the spreads of the last seconds below this one, equal ones counted half, 0 to 1",
         _BEST,
-        (Segments, SpreadRegime),
+        (_SEGMENTS, _KERNELS["spread_regime"]),
         _spreads,
         _REGIME | _GAP,
         gives="spread_percentile",
@@ -258,7 +258,7 @@ FUNCTIONS = (
         "spread_regime",
         "'tight', 'normal' or 'wide', by spread_percentile",
         _BEST,
-        (Segments, SpreadRegime),
+        (_SEGMENTS, _KERNELS["spread_regime"]),
         _spreads,
         _REGIME | {"tight": "tight_percentile", "wide": "wide_percentile"} | _GAP,
         gives="spread_regime",
@@ -268,14 +268,14 @@ FUNCTIONS = (
             name,
             f"Parts of trades with the number of their bar; bars are of equal {measure}",
             ("ts", *_TRADES),
-            (kernel,),
+            (_KERNELS[name],),
             _parts,
             options | _GAP,
         )
-        for name, measure, kernel, options in (
-            ("volume_bars", "volume", VolumeBars, {"size": "volume_bar_size", "split": "split_trades"}),
-            ("tick_bars", "numbers of trades", TickBars, {"size": "tick_bar_size"}),
-            ("dollar_bars", "value", DollarBars, {"size": "dollar_bar_size", "split": "split_trades"}),
+        for name, measure, options in (
+            ("volume_bars", "volume", {"size": "volume_bar_size", "split": "split_trades"}),
+            ("tick_bars", "numbers of trades", {"size": "tick_bar_size"}),
+            ("dollar_bars", "value", {"size": "dollar_bar_size", "split": "split_trades"}),
         )
     ),
 )

@@ -16,10 +16,7 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from sqlgen.errors import UsageError
 from sqlgen.functions.list_codec import LEVELS, Lists, encode
 from sqlgen.templating.quoting import literal
-from udfs.chain import Chain
-from udfs.faults import FaultyKernelError
-from udfs.kernel import Array, Batch, Column, Kernel
-from udfs.options import Option
+from udfs import Array, Batch, Column, FaultyKernelError, Kernel, Option, Pipeline
 
 Given = Mapping[str, Any]
 """The lists of one group by argument: ns, float64 with NaN for NULL, sides of books; ``ts`` may be ``None``."""
@@ -135,7 +132,7 @@ class Function:
     def _with_defaults(self, given: Options) -> dict[str, Any]:
         return {name: option.default for name, option in self.known.items()} | dict(self.fixed) | dict(given)
 
-    def chain(self, values: tuple[Any, ...]) -> tuple[Chain, Options]:
+    def chain(self, values: tuple[Any, ...]) -> tuple[Pipeline, Options]:
         """The kernels with these values of the parameters, and all options."""
         given = {}
         for (parameter, name), value in zip(self.options.items(), values, strict=True):
@@ -147,7 +144,7 @@ class Function:
             except ValueError as error:
                 raise UsageError(f"{parameter}: {error}") from None
         options = self._with_defaults(given)
-        return Chain(tuple(kernel(options) for kernel in self.kernels)), options
+        return Pipeline(tuple(kernel(options) for kernel in self.kernels)), options
 
     def __call__(self, *columns: pa.ChunkedArray) -> pa.Array:
         """The results for a chunk of groups."""
@@ -189,7 +186,7 @@ class Function:
 
 
 @lru_cache(maxsize=1024)
-def _chain(function: Function, values: tuple[Any, ...]) -> tuple[Chain, Options]:
+def _chain(function: Function, values: tuple[Any, ...]) -> tuple[Pipeline, Options]:
     return function.chain(values)
 
 

@@ -30,8 +30,7 @@ from sqlgen.published import states
 from sqlgen.published.states import Snapshot
 from sqlgen.run.engine import Engine
 from sqlgen.stream.pipe import Pipe, TradeFeed, pending_trades
-from udfs.chain import Chain
-from udfs.kernel import NANOSECONDS
+from udfs import NANOSECONDS, Pipeline
 
 _ROWS, _TRADES = "live_rows", "live_trades"
 _A_TRADE: states.Arrays = {
@@ -83,7 +82,7 @@ class _Trades(TradeFeed):
 class _Pass:
     """A pass through kernels that does not end."""
 
-    def __init__(self, chain: Chain, state: Snapshot, schema: pa.Schema, trades: bool) -> None:
+    def __init__(self, chain: Pipeline, state: Snapshot, schema: pa.Schema, trades: bool) -> None:
         self.trades = _Trades(None, pending_trades(state)) if trades else None
         self._schema = schema
         self._waiting: deque[pa.RecordBatch] = deque()
@@ -185,7 +184,7 @@ class LiveModel:
     def state(self) -> bytes:
         """What a run whose partition ends here would leave as its state file."""
         self._check_whole()
-        return states.encode(self._pass.state, self._chain.identity)
+        return states.encode(self._pass.state, self._chain.state_identity)
 
     def save(self, path: Path | str) -> None:
         """Write a file from which ``open_model`` goes on, in the middle of a day too."""

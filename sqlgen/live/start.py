@@ -20,9 +20,9 @@ from sqlgen.published.records import Published
 from sqlgen.published.states import Snapshot, StateError
 from sqlgen.run.engine import Engine
 from sqlgen.templating.quoting import exact_path, literal
-from udfs.chain import Chain
+from udfs import Pipeline
 
-NO_KERNELS = Chain(())
+NO_KERNELS = Pipeline(())
 
 _DAY = 86_400_000_000_000
 _PLACE = "place in the feed"
@@ -61,7 +61,9 @@ def save(path: Path, model: Model, where: Partition, start: Start) -> None:
     numbers = np.array([place.last is not None, place.last or 0, date, place.seq], np.int64)
     whose = np.frombuffer(where.path.encode(), np.uint8)
     kernels = start.state.kernels | {_PLACE: {"numbers": numbers, "whose": whose}}
-    content = states.encode(dataclasses.replace(start.state, kernels=kernels), (model.chain or NO_KERNELS).identity)
+    content = states.encode(
+        dataclasses.replace(start.state, kernels=kernels), (model.chain or NO_KERNELS).state_identity
+    )
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_bytes(content)
     draft.replace(path)
@@ -108,7 +110,7 @@ def _published(engine: Engine, folder: Path, model: Model, where: Partition) -> 
         raise SqlgenError(f"{folder} holds another symbol than {where}")
     state = Snapshot({})
     if model.chain is not None:
-        state = engine.states.read(model.name, unit, record.build, record.state, model.chain.identity)
+        state = engine.states.read(model.name, unit, record.build, record.state, model.chain.state_identity)
     files = tuple(exact_path(folder / name) for name in record.files)
     rows = engine.compiler(()).published_select(model.name, Scan(files, types=record.types))
     return Start(state, _place(rows, where) if files else Place())
@@ -137,7 +139,7 @@ def _place(rows: str, where: Partition) -> Place:
 
 
 def _saved(path: Path, model: Model, where: Partition) -> Start:
-    snapshot = states.decode(path.read_bytes(), (model.chain or NO_KERNELS).identity)
+    snapshot = states.decode(path.read_bytes(), (model.chain or NO_KERNELS).state_identity)
     kernels = dict(snapshot.kernels)
     place = kernels.pop(_PLACE, None)
     if place is None:

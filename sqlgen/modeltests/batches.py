@@ -16,20 +16,17 @@ import numpy as np
 
 from sqlgen.modeltests.outcome import Outcome
 from sqlgen.project.model import Model
-from udfs.chain import Chain, ChainState
-from udfs.faults import FaultyKernelError
-from udfs.kernel import NANOSECONDS, Array, Batch, Kernel, Trades
-from udfs.registry import is_own
+from udfs import NANOSECONDS, Array, Batch, FaultyKernelError, Kernel, Pipeline, PipelineState, Trades, is_own
 
 _ROWS, _TRADES = 160, 120
 _STEPS = np.array([0, 1, NANOSECONDS // 10, NANOSECONDS, 60 * NANOSECONDS, 400 * NANOSECONDS])
 
 
 @dataclass(frozen=True)
-class SplitChain(Chain):
+class SplitPipeline(Pipeline):
     """Kernels whose results are compared with those of the same rows in smaller batches."""
 
-    def run(self, state: ChainState, batch: Batch) -> dict[str, Array]:
+    def run(self, state: PipelineState, batch: Batch) -> dict[str, Array]:
         begin = _copied(state)
         given = super().run(state, batch)
         for how, cuts in _splits(len(batch)):
@@ -38,8 +35,10 @@ class SplitChain(Chain):
             self._compare_states(state, end, how)
         return given
 
-    def _in_parts(self, state: ChainState, batch: Batch, cuts: Sequence[int]) -> tuple[dict[str, Array], ChainState]:
-        parts = [super(SplitChain, self).run(state, part) for part in _cut(batch, cuts)]
+    def _in_parts(
+        self, state: PipelineState, batch: Batch, cuts: Sequence[int]
+    ) -> tuple[dict[str, Array], PipelineState]:
+        parts = [super(SplitPipeline, self).run(state, part) for part in _cut(batch, cuts)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, state
 
     def _compare(self, batch: Batch, whole: dict[str, Array], parts: dict[str, Array], how: str) -> None:
@@ -59,7 +58,7 @@ class SplitChain(Chain):
                 f" one batch, and {other[at]} where they come {how}. What run needs of earlier rows belongs in state",
             )
 
-    def _compare_states(self, whole: ChainState, parts: ChainState, how: str) -> None:
+    def _compare_states(self, whole: PipelineState, parts: PipelineState, how: str) -> None:
         for kernel in self.kernels:
             one, other = whole[kernel.name], parts[kernel.name]
             for name in one.keys() | other.keys():
@@ -72,7 +71,7 @@ def checked(model: Model) -> Model:
     """The model with kernels that are compared, if any of them is a user's own."""
     if model.chain is None or not _own(model.chain):
         return model
-    return dataclasses.replace(model, chain=SplitChain(model.chain.kernels))
+    return dataclasses.replace(model, chain=SplitPipeline(model.chain.kernels))
 
 
 def on_generated_rows(models: Iterable[Model]) -> list[Outcome]:
@@ -80,7 +79,7 @@ def on_generated_rows(models: Iterable[Model]) -> list[Outcome]:
     return [_tried(model, model.chain) for model in models if model.chain is not None and _own(model.chain)]
 
 
-def _tried(model: Model, chain: Chain) -> Outcome:
+def _tried(model: Model, chain: Pipeline) -> Outcome:
     begun = time.monotonic()
     kernel = _own(chain)[0]
     where = f"{inspect.getsourcefile(type(kernel))}:{inspect.getsourcelines(type(kernel))[1]}"
@@ -94,7 +93,7 @@ def _tried(model: Model, chain: Chain) -> Outcome:
             refused[what] = str(error)  # They may be no rows for it; those of tests are.
             continue
         try:
-            SplitChain(chain.kernels).run(chain.start(), rows)
+            SplitPipeline(chain.kernels).run(chain.start(), rows)
         except FaultyKernelError as error:
             outcome = dataclasses.replace(outcome, error=f"{error} (generated rows)")
             break
@@ -110,11 +109,11 @@ def _note(refused: dict[str, str]) -> str:
     return f"generated {what} are refused, so that {rest}: {error}"
 
 
-def _own(chain: Chain) -> list[Kernel]:
+def _own(chain: Pipeline) -> list[Kernel]:
     return [kernel for kernel in chain.kernels if is_own(type(kernel))]
 
 
-def _generated(chain: Chain, holes: bool) -> Batch:
+def _generated(chain: Pipeline, holes: bool) -> Batch:
     """Rows of any numbers, the same at each call; with ``holes`` some are NULL."""
     rng = np.random.default_rng(1)
     ts = 1_767_312_000 * NANOSECONDS + np.cumsum(rng.choice(_STEPS, _ROWS, p=[0.2, 0.1, 0.3, 0.3, 0.08, 0.02]))
@@ -153,7 +152,7 @@ def _cut(batch: Batch, cuts: Sequence[int]) -> Iterator[Batch]:
         yield Batch(batch.ts[begin:end], columns, trades, batch.seq[begin:end] if batch.seq is not None else None)
 
 
-def _copied(state: ChainState) -> ChainState:
+def _copied(state: PipelineState) -> PipelineState:
     return {kernel: {name: array.copy() for name, array in arrays.items()} for kernel, arrays in state.items()}
 
 

@@ -51,7 +51,7 @@ class Picture:
         """Why the kernel state that a unit left cannot be used; empty where it can."""
         assert model.chain is not None
         try:
-            self.states.read(model.name, record.partition, record.build, record.state, model.chain.identity)
+            self.states.read(model.name, record.partition, record.build, record.state, model.chain.state_identity)
         except StateError as error:
             return str(error)
         return ""

@@ -19,9 +19,7 @@ from sqlgen.project.rowchecks import Check, twice, unknown
 from sqlgen.project.signs import without_quotes
 from sqlgen.templating.templates import Header, Library
 from sqlgen.templating.yamlfile import Document, KeyPath
-from udfs.chain import Chain
-from udfs.options import Option
-from udfs.registry import KernelError, Registry, registry
+from udfs import KernelError, Option, Pipeline, Registry, registry
 
 
 class Checker:
@@ -92,7 +90,7 @@ class Checker:
     def _registry(self) -> Registry:
         return registry(self.kernels)
 
-    def _kernels(self, at: KeyPath, spec: configuration.Model, header: Header | None) -> Chain | None:
+    def _kernels(self, at: KeyPath, spec: configuration.Model, header: Header | None) -> Pipeline | None:
         """The kernels with the defaults of their options: enough to know which they are and what they read."""
         if header and header.kernels_over and not spec.udfs:
             self.add((*at, "udfs"), f"missing. Template '{spec.sql}' works on what a kernel gives")
@@ -106,17 +104,17 @@ class Checker:
                         (*at, "udfs"),
                         f"unknown kernel '{name}'.{nearest(name, known)} Known: {', '.join(sorted(known))}",
                     )
-            return Chain.of((name for name in spec.udfs if name in known), {}, known)
+            return Pipeline.of((name for name in spec.udfs if name in known), {}, known)
         except KernelError as error:
             self.add((*at, "udfs"), str(error))
             return None
 
-    def _chain(self, at: KeyPath, spec: configuration.Model, options: Mapping[str, Any]) -> Chain | None:
+    def _chain(self, at: KeyPath, spec: configuration.Model, options: Mapping[str, Any]) -> Pipeline | None:
         """The kernels with the options of the model."""
         if not spec.udfs:
             return None
         try:
-            chain = Chain.of(spec.udfs, options, self._registry())
+            chain = Pipeline.of(spec.udfs, options, self._registry())
         except KernelError as error:
             self.add((*at, "udfs"), str(error))
             return None
@@ -171,7 +169,7 @@ class Checker:
         return seconds
 
     def _inputs(
-        self, at: KeyPath, spec: configuration.Model, header: Header | None, kernels: Chain | None
+        self, at: KeyPath, spec: configuration.Model, header: Header | None, kernels: Pipeline | None
     ) -> tuple[ModelInput, ...]:
         known = [*self.config.sources, *self.config.models]
         extra = {TRADES} if kernels is not None and kernels.reads_trades else set()
@@ -227,7 +225,7 @@ class Checker:
         spec: configuration.Model,
         header: Header,
         inputs: tuple[ModelInput, ...],
-        kernels: Chain | None,
+        kernels: Pipeline | None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]:
         """All options, those of them that say what the model is, and those of each adapter."""
         adapters = {}

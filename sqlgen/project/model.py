@@ -13,7 +13,7 @@ from sqlgen.project import config as configuration
 from sqlgen.project.config import Input, Output, Source
 from sqlgen.project.rowchecks import Check
 from sqlgen.templating.templates import TEMPLATE_SUFFIX, Header
-from udfs.chain import Chain
+from udfs import Pipeline
 
 TRADES = "trades"
 """Name of the input whose rows kernels see as trades."""
@@ -47,7 +47,7 @@ class Model:
     lookback: float
     lookahead: float
     inputs: tuple[ModelInput, ...]
-    chain: Chain | None = None
+    chain: Pipeline | None = None
     """The kernels, if there are any."""
 
     @property

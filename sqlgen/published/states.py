@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import Partition
+from udfs import dtype_of, layout_of
 
 SUFFIX = ".state"
-_MAGIC = b"sqlgen kernel state 1\n"
+_MAGIC = b"sqlgen kernel state 2\n"
 _DIGEST = 16
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -44,13 +45,13 @@ class Snapshot:
 
 
 def encode(snapshot: Snapshot, identity: object) -> bytes:
-    """The content of a state file. ``identity`` says which kernels wrote it, with versions and options."""
+    """The content of a state file. ``identity``: kernels that wrote it, versions, options, layout of their state."""
     arrays = [
         (group, name, np.ascontiguousarray(array))
         for group, members in sorted(({"": snapshot.trades} | snapshot.kernels).items())
         for name, array in sorted(members.items())
     ]
-    index = [(group, name, array.dtype.str, array.shape) for group, name, array in arrays]
+    index = [(group, name, layout_of(array), array.shape) for group, name, array in arrays]
     head = (
         json.dumps(
             {"identity": identity, "arrays": index, "kernels": sorted(snapshot.kernels), "last": snapshot.last}
@@ -83,8 +84,9 @@ def decode(content: bytes, identity: object) -> Snapshot:
     kernels: dict[str, dict[str, NDArray[Any]]] = {name: {} for name in index["kernels"]}
     trades: dict[str, NDArray[Any]] = {}
     at = 0
-    for group, name, dtype, shape in index["arrays"]:
-        size = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
+    for group, name, layout, shape in index["arrays"]:
+        dtype = dtype_of(layout)
+        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
         members = kernels[group] if group else trades
         members[name] = np.frombuffer(data[at : at + size], dtype).reshape(shape).copy()
         at += size

@@ -16,7 +16,7 @@ from sqlgen.errors import TaskError
 from sqlgen.published.states import Snapshot
 from sqlgen.stream.pipe import BATCH_ROWS, NotInOrder, Pipe, TradeFeed, pending_trades
 from sqlgen.stream.signaudit import SignAudit
-from udfs.chain import Chain
+from udfs import Pipeline
 
 COPY_MB = 600
 """What a COPY may hold on to. A thread of DuckDB that leaves it for another statement keeps its place in the rows, and
@@ -54,7 +54,7 @@ class Statements:
 class KernelCopy:
     """Runs the statements of one unit."""
 
-    chain: Chain
+    chain: Pipeline
     statements: Statements
     constants: Mapping[str, Any]
     """Values of the unit's keys."""

@@ -7,8 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs.chain import Chain
-from udfs.kernel import NO_TRADES, Array, Batch
+from udfs import NO_TRADES, Array, Batch, Pipeline
 from udfs.late import OVERLAP_NS
 
 
@@ -17,7 +16,7 @@ def late_until(last: int | None, first: int) -> int | None:
     return last if last is not None and 0 < last - first <= OVERLAP_NS else None
 
 
-def run(chain: Chain, rows: Batch, has_trades: bool) -> list[dict[str, Array]]:
+def run(chain: Pipeline, rows: Batch, has_trades: bool) -> list[dict[str, Array]]:
     """Columns of late rows, row by row; without trades, for those of their time may have been seen."""
     alone = dataclasses.replace(rows, trades=NO_TRADES if has_trades else None)
     return [chain.run(chain.start(), cut(alone, i, i + 1)) for i in range(len(rows))]

@@ -21,9 +21,7 @@ from sqlgen.project.signs import QUOTES
 from sqlgen.published.states import Snapshot
 from sqlgen.stream import late as late_rows
 from sqlgen.stream.signaudit import SignAudit
-from udfs.chain import Chain
-from udfs.faults import FaultyKernelError
-from udfs.kernel import NO_INTEGER, NO_TRADES, Array, Batch, Column, Trades
+from udfs import NO_INTEGER, NO_TRADES, Array, Batch, Column, FaultyKernelError, Pipeline, Trades
 
 BATCH_ROWS = 8_192
 """Rows that pass through the kernels at once; what comes out does not depend on it."""
@@ -101,7 +99,7 @@ class TradeFeed:
 class Pipe:
     """One pass of one symbol's rows through a chain of kernels."""
 
-    chain: Chain
+    chain: Pipeline
     state: Snapshot
     """Where the pass starts; afterwards, where it ended."""
     rows: pa.RecordBatchReader
@@ -273,7 +271,7 @@ def pending_trades(snapshot: Snapshot) -> Trades:
     return Trades(*(snapshot.trades[name] for name in TRADE_COLUMNS if name in snapshot.trades))
 
 
-def _check(chain: Chain, schema: pa.Schema) -> None:
+def _check(chain: Pipeline, schema: pa.Schema) -> None:
     names = set(schema.names)
     missing = [name for name in ("ts", *chain.inputs) if name not in names]
     if missing:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlgen.project.signs import QUOTE_SECONDS, QUOTES, advice, finding, is_turned
-from udfs.kernel import NANOSECONDS, Trades
+from udfs import NANOSECONDS, Trades
 
 
 @dataclass

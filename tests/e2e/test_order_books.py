@@ -365,11 +365,9 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_every_column_of_updates_is_told() -> None:
-    from udfs.book import Book
-    from udfs.book_mbo import BookMbo
-    from udfs.snapshots import OPTIONS
+    from udfs import registry
 
-    every = {name: option.default for name, option in OPTIONS.items()}
-    for kernel in (Book(every), BookMbo(every)):
+    for kind in (registry()["book"], registry()["book_mbo"]):
+        kernel = kind({name: option.default for name, option in kind.options.items()})
         for name in (*kernel.inputs(), *kernel.options):
             assert f"`{name}`" in TEXT, name

@@ -1396,7 +1396,7 @@ FROM (
 --   gives ofi_impact: double; 1/u: slope of log_return on ofi over 300 s
 --   gives ofi_impact_r2: double; 1: share of the variance of log_return that ofi_impact explains over 300 s
 -- kernel rolling, version 2: Rolling means and standard deviations of returns, spreads, slopes and depths
---   options horizons = [5, 15, 60, 300, 900]
+--   options horizons = [5, 15, 60, 300, 900], slope_window = 60, depth_window = 300
 --   reads ts, segment_start, log_return, relative_spread, bid_slope_regression, ask_slope_regression, cog_vs_mid,
 --         depth_0_5bps, bid_size_00, ask_size_00
 --   gives mean_return_5s: double; 1: mean of log_return over 5 s

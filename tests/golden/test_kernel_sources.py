@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
 import json
 import os
 from pathlib import Path
@@ -19,24 +18,31 @@ from udfs.kernel import Kernel
 from udfs.registry import registry
 
 FILE = Path(__file__).with_name("kernels.json")
-NOT_NUMBERS = ("registry", "faults", "jit", "options")
-"""Modules of ``udfs`` that compute nothing."""
+NOT_NUMBERS = ("udfs.registry", "udfs.faults", "udfs.jit", "udfs.options")
+"""Modules that compute nothing."""
+
+
+def path_of(name: str) -> Path:
+    """File of a module or a package of ``udfs``."""
+    path = ROOT / name.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def imported(name: str, found: set[str]) -> set[str]:
     """A module of ``udfs`` and those that it imports."""
-    if name in found or name in NOT_NUMBERS or not (ROOT / f"udfs/{name}.py").exists():
+    if name in found or name in NOT_NUMBERS or not path_of(name).exists():
         return found
     found.add(name)
-    for node in ast.walk(ast.parse((ROOT / f"udfs/{name}.py").read_text())):
+    for node in ast.walk(ast.parse(path_of(name).read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("udfs."):
-            imported((node.module or "").removeprefix("udfs."), found)
+            for module in (node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)):
+                imported(module, found)
     return found
 
 
 def code(name: str) -> str:
     """The code of a module, without comments and docstrings."""
-    tree = ast.parse((ROOT / f"udfs/{name}.py").read_text())
+    tree = ast.parse(path_of(name).read_text())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
@@ -50,7 +56,7 @@ def _is_text(node: ast.AST) -> bool:
 
 def source(kernel: type[Kernel]) -> dict[str, object]:
     """Version of a kernel and digest of its code."""
-    names = sorted(imported(Path(inspect.getfile(kernel)).stem, set()))
+    names = sorted(imported(kernel.__module__, set()))
     digest = hashlib.blake2b("\n".join(code(name) for name in names).encode(), digest_size=8)
     return {"version": kernel.version, "code": digest.hexdigest()}
 
@@ -68,10 +74,10 @@ def test_version_and_source_change_together() -> None:
 
 
 def test_only_code_counts() -> None:
-    text = (ROOT / "udfs/segments.py").read_text()
+    text = (ROOT / "udfs/quotes/segments.py").read_text()
     assert '"""' in text
     assert "#" in text
-    assert not {'"""', "#"} & {*code("segments").split()}
-    assert "find_starts" in code("segments")
-    assert {"segments", "kernel"} <= imported("segments", set())
-    assert "jit" not in imported("segments", set())
+    assert not {'"""', "#"} & {*code("udfs.quotes.segments").split()}
+    assert "find_starts" in code("udfs.quotes.segments")
+    assert {"udfs.quotes.segments", "udfs.kernel"} <= imported("udfs.quotes.segments", set())
+    assert "udfs.jit" not in imported("udfs.quotes.segments", set())

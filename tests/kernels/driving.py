@@ -12,8 +12,8 @@ import numpy as np
 
 from tests.oracles.compare import same
 from tests.oracles.near import Near, slack_of
-from udfs.chain import Chain, ChainState
 from udfs.kernel import Batch, Column, Trades
+from udfs.pipeline import Pipeline, PipelineState
 
 Row = dict[str, Any]
 SHOWN = 15
@@ -30,12 +30,12 @@ def run(
 
     The trades of a batch are those up to its last row that were in none before.
     """
-    chain = Chain.of(names, options)
+    chain = Pipeline.of(names, options)
     return _run(chain, chain.start(), rows, trades, cuts)
 
 
 def _run(
-    chain: Chain, state: ChainState, rows: Sequence[Row], trades: Sequence[Row] | None, cuts: Iterable[int]
+    chain: Pipeline, state: PipelineState, rows: Sequence[Row], trades: Sequence[Row] | None, cuts: Iterable[int]
 ) -> list[Row]:
     out: list[Row] = []
     taken = 0
@@ -54,7 +54,7 @@ def _run(
 def run_bars(name: str, trades: Sequence[Row], cuts: Iterable[int] = (), **options: Any) -> tuple[list[Row], list[Row]]:
     """Parts of bars that the kernel ``name`` makes of trades: those of full bars, and those that wait."""
     rows = [{**trade, "side": float(trade["side"]) if trade["side"] else None} for trade in trades]
-    chain = Chain.of([name], options)
+    chain = Pipeline.of([name], options)
     state = chain.start()
     closed = _run(chain, state, rows, None, cuts)
     waiting = chain.kernels[0].waiting(state[name])

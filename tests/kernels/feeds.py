@@ -11,8 +11,8 @@ import numpy as np
 
 from tests.kernels.driving import Row, to_python
 from tests.oracles.books import Event, Message
-from udfs.chain import Chain, ChainState
 from udfs.kernel import NO_INTEGER, Batch
+from udfs.pipeline import Pipeline, PipelineState
 
 NAN = float("nan")
 IDS = ("first_id", "last_id", "prev_id")
@@ -60,9 +60,9 @@ class Builder:
     """A kernel with its state, fed batch by batch."""
 
     def __init__(self, name: str, **options: Any) -> None:
-        self.chain = Chain.of([name], options)
+        self.chain = Pipeline.of([name], options)
         self.kernel = self.chain.kernels[0]
-        self.state: ChainState = self.chain.start()
+        self.state: PipelineState = self.chain.start()
 
     def batch(self, rows: Sequence[Row]) -> Batch:
         columns: dict[str, Any] = {}
@@ -87,7 +87,7 @@ class Builder:
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def books(name: str, rows: Sequence[Row], cuts: Iterable[int] = (), **options: Any) -> tuple[list[Row], ChainState]:
+def books(name: str, rows: Sequence[Row], cuts: Iterable[int] = (), **options: Any) -> tuple[list[Row], PipelineState]:
     """Rows of a whole feed, in batches that end before the rows ``cuts``, and the state after them."""
     builder = Builder(name, **options)
     ends = [0, *sorted({cut for cut in cuts if 0 < cut < len(rows)}), len(rows)]
@@ -96,7 +96,7 @@ def books(name: str, rows: Sequence[Row], cuts: Iterable[int] = (), **options: A
     return out + builder.end(), state
 
 
-def same_state(left: ChainState, right: ChainState) -> bool:
+def same_state(left: PipelineState, right: PipelineState) -> bool:
     """Bit by bit."""
     return left.keys() == right.keys() and all(
         left[name].keys() == right[name].keys()

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from udfs.chain import Chain, ChainState
 from udfs.kernel import NANOSECONDS, Array, Batch
+from udfs.pipeline import Pipeline, PipelineState
 
 KERNELS = ("returns", "ofi", "mlofi", "rolling", "ofi_impact", "spread_regime")
 LEVELS = 3
@@ -63,9 +63,9 @@ def market(seed: int, rows: int, faults: float = 0.1, backwards: bool = False) -
 
 def run(
     ts: Array, columns: dict[str, Array], names: Iterable[str] = KERNELS, cuts: Iterable[int] = (), **options: Any
-) -> tuple[dict[str, Array], ChainState]:
+) -> tuple[dict[str, Array], PipelineState]:
     """All columns of the kernels, and the state at the end; batches end before the rows ``cuts``."""
-    chain = Chain.of(names, OPTIONS | options)
+    chain = Pipeline.of(names, OPTIONS | options)
     state = chain.start()
     parts = [
         chain.run(state, Batch(ts[begin:end], {name: columns[name][begin:end] for name in chain.inputs}))

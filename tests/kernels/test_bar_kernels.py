@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.modes import examples
-from udfs.bars import DollarBars, TickBars, VolumeBars
 from udfs.kernel import NANOSECONDS, Array, Batch, Kernel
+from udfs.trades.bars import DollarBars, TickBars, VolumeBars
 
 S = NANOSECONDS
 BUY, SELL, UNKNOWN = 1.0, -1.0, math.nan
@@ -78,7 +78,7 @@ def test_volume_bars() -> None:
     ]
     assert bars.waiting() == []
     assert bars() == []
-    assert bars.state["clock"].tolist() == [4, 0, 1, 5]
+    assert (bars.state["open"][0].id, bars.state["open"][0].filled, bars.state["open"][0].last_ts) == (4, 0, 5)
 
 
 def test_whole_trades() -> None:
@@ -222,7 +222,7 @@ def test_batches_do_not_matter(name: str, data: st.DataObject) -> None:
     assert list(whole.state) == list(parts.state)
     assert stored(list(whole.state.values())) == stored(list(parts.state.values()))
     # All parts, also those that wait, are those of a longer history; only the last bar is not full.
-    assert [row["bar_id"] for row in whole.waiting()] == [int(whole.state["clock"][0])] * len(whole.waiting())
+    assert [row["bar_id"] for row in whole.waiting()] == [int(whole.state["open"][0].id)] * len(whole.waiting())
 
 
 @pytest.mark.parametrize("name", CASES)

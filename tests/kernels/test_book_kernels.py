@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.kernels.markets import NAN, OPTIONS, market, run, seconds
-from udfs.chain import Chain
 from udfs.kernel import Array
+from udfs.pipeline import Pipeline
 
 # --- golden numbers (features.md, section 4) ---
 
@@ -106,7 +106,7 @@ def test_flow_of_a_level(before: Sequence[float], now: Sequence[float], flow: fl
 
 
 def rolled(ts: Array, **given: Sequence[float]) -> dict[str, Array]:
-    chain = Chain.of(["rolling"], OPTIONS)
+    chain = Pipeline.of(["rolling"], OPTIONS)
     columns = {name: np.full(len(ts), NAN) for name in chain.inputs}
     return run(ts, columns | {name: np.array(values, float) for name, values in given.items()}, ["rolling"])[0]
 
@@ -258,7 +258,7 @@ def test_fixed_limits() -> None:
 def test_limits_in_the_wrong_order(unit: str) -> None:
     limits = {f"tight_{unit}": 0.7, f"wide_{unit}": 0.6}
     with pytest.raises(ValueError, match=f"tight_{unit} must be less than wide_{unit}, found 0.7 and 0.6"):
-        Chain.of(["spread_regime"], limits)
+        Pipeline.of(["spread_regime"], limits)
 
 
 def test_prices_at_or_below_zero_have_no_logs() -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.kernels.markets import KERNELS, LEVELS, OPTIONS, assert_identical, market, picture, run
 from tests.support.modes import examples
-from udfs.chain import Chain
 from udfs.kernel import NANOSECONDS, Array, Batch
+from udfs.pipeline import Pipeline
 
 seeds = st.integers(0, 2**32)
 
@@ -43,7 +43,7 @@ def test_a_state_keeps_nothing_of_a_batch() -> None:
     """What a batch's arrays are used for afterwards, and whether they may be written, does not matter."""
     ts, columns = market(5, 150)
     expected, expected_state = run(ts, columns)
-    chain = Chain.of(KERNELS, OPTIONS)
+    chain = Pipeline.of(KERNELS, OPTIONS)
     state = chain.start()
     for begin, end in ((0, 70), (70, 90), (90, 150)):
         batch = Batch(ts[begin:end].copy(), {name: columns[name][begin:end].copy() for name in chain.inputs})
@@ -60,7 +60,7 @@ def test_a_state_keeps_nothing_of_a_batch() -> None:
 
 def test_states_keep_their_form() -> None:
     """The arrays of a state have the dtype and the dimensions with which they started, at whatever length."""
-    chain = Chain.of(KERNELS, OPTIONS)
+    chain = Pipeline.of(KERNELS, OPTIONS)
     forms = {(kernel, name): (a.dtype, a.ndim) for kernel, state in chain.start().items() for name, a in state.items()}
     for rows in (1, 3, 150):
         _, state = run(*market(6, rows))
@@ -90,7 +90,7 @@ def test_a_segment_knows_nothing_of_the_one_before(seed: int) -> None:
 def test_symbols_do_not_meet() -> None:
     """Two symbols, batch by batch in turn with the kernels of one chain, give what each gives alone."""
     markets = [market(7, 150), market(8, 150)]
-    chain = Chain.of(KERNELS, OPTIONS)
+    chain = Pipeline.of(KERNELS, OPTIONS)
     states = [chain.start(), chain.start()]
     found: list[list[dict[str, Array]]] = [[], []]
     for begin in range(0, 150, 10):
@@ -139,7 +139,7 @@ def test_scaled_prices(seed: int, scale: float) -> None:
 
 
 def test_columns_are_described_and_no_number_is_infinite() -> None:
-    chain = Chain.of(KERNELS, OPTIONS)
+    chain = Pipeline.of(KERNELS, OPTIONS)
     got, _ = run(*market(9, 3000))
     assert [column.name for column in chain.outputs] == [name for name in got if name != "segment_start"]
     for column in chain.outputs:

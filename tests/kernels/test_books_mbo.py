@@ -14,8 +14,8 @@ from tests.kernels.driving import Row
 from tests.kernels.feeds import Builder, books, records, same_state
 from tests.oracles.books import BAD, LAST, SNAPSHOT, TOP_OF_BOOK, Event, order_books
 from tests.support.modes import examples
-from udfs import orders as tables
 from udfs.kernel import NANOSECONDS as S
+from udfs.orderbook import orders as tables
 
 BID, ASK = 1, -1
 DEPTH = 3

@@ -54,7 +54,8 @@ def test_plain_python_gives_the_same_numbers(tmp_path: Path) -> None:
 
 def test_a_wrong_index_is_seen() -> None:
     """The second mode checks what it says it checks."""
-    code = "import numpy; from udfs.held import roll_held as loop; a = numpy.zeros(1)"
-    code += "; i = numpy.zeros(1, 'i8'); loop(i, i.astype('i1'), a, i, 5, i, a.reshape(1, 1), i, a, a.reshape(1, 1, 1))"
+    code = "import numpy; from udfs.quotes.returns import find_returns as loop; from udfs.kernel import record"
+    code += "; a = numpy.zeros(1); i = numpy.full(1, 5); state = record(mid=1.0, velocity=0.0, elapsed=1.0)"
+    code += "; loop(a, i, a, state, a, a, a)"
     done = python("NUMBA_BOUNDSCHECK", "-c", code)
     assert "IndexError" in done.stderr, done.stderr

@@ -8,16 +8,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from udfs.held import held
-from udfs.impact import pairs
 from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, State
-from udfs.windows import Windows, moments, sums
+from udfs.windows import Windows, comoments, moments, sums, time_weighted
 
 UPDATES, BATCH = 10_000_000, 100_000
 HORIZONS = 5, 300
 STEP = NANOSECONDS // 5
 EXACT = 1e-9
-MAKERS = sums, moments, held, pairs
+MAKERS = sums, moments, time_weighted, comoments
 
 
 class Feed:
@@ -39,7 +37,7 @@ class Feed:
         self.x = self.last + np.cumsum(self.rng.normal(scale=1e-2, size=BATCH))
         self.y = 1e5 + (self.x - 1e5) / 3 + self.rng.normal(scale=1e-2, size=BATCH)
         self.now, self.last = int(ts[-1]) + STEP, float(self.x[-1])
-        given = {sums: (self.x,), moments: (self.x, True), held: (self.x,), pairs: (self.x, self.y)}
+        given = {sums: (self.x,), moments: (self.x,), time_weighted: (self.x,), comoments: (self.x, self.y)}
         for make in MAKERS:
             windows = make(make.__name__, HORIZONS)
             self.out[windows.name] = windows.run(self.state, Batch(ts, {SEGMENT_START: starts}), *given[make])
@@ -79,15 +77,16 @@ def test_nothing_is_left_of_a_window_that_emptied(make: Callable[..., Windows], 
     windows = make("series", [3])
     ts, small = np.arange(50) * NANOSECONDS, np.random.default_rng(2).normal(size=50)
     small[:4] = np.nan
-    series = (small, small[::-1].copy()) if make is pairs else (small,)
+    series = (small, small[::-1].copy()) if make is comoments else (small,)
     huge = [1e20 * values for values in series]
-    rest = (True,) if make is moments else ()
     first = np.eye(1, 50, dtype=np.int8)[0]
-    again = first if new_segment or make is held else 0 * first  # What is held has no end but that of a segment.
-    expected = windows.run(windows.start(), Batch(ts, {SEGMENT_START: first}), *series, *rest)
+    again = (
+        first if new_segment or make is time_weighted else 0 * first
+    )  # A value holds, and has no end but that of a segment.
+    expected = windows.run(windows.start(), Batch(ts, {SEGMENT_START: first}), *series)
     state = windows.start()
-    windows.run(state, Batch(ts - 50 * NANOSECONDS, {SEGMENT_START: first}), *huge, *rest)
-    got = windows.run(state, Batch(ts, {SEGMENT_START: again}), *series, *rest)
+    windows.run(state, Batch(ts - 50 * NANOSECONDS, {SEGMENT_START: first}), *huge)
+    got = windows.run(state, Batch(ts, {SEGMENT_START: again}), *series)
     np.testing.assert_array_equal(got[:, :, 4:], expected[:, :, 4:])
 
 
@@ -104,7 +103,7 @@ SPIKES = {
 
 
 @pytest.mark.parametrize("shape", SPIKES)
-@pytest.mark.parametrize("make", [sums, moments, pairs])
+@pytest.mark.parametrize("make", [sums, moments, comoments])
 @pytest.mark.parametrize("level", [0.0, 88000.0])
 def test_a_spike_leaves_nothing_behind(make: Callable[..., Windows], shape: str, level: float) -> None:
     """Each window is what an exact computation over its own rows gives, once the spike has left it."""
@@ -114,20 +113,20 @@ def test_a_spike_leaves_nothing_behind(make: Callable[..., Windows], shape: str,
     x = SPIKES[shape](level + np.round(rng.normal(scale=1e-3, size=count), 6))
     y = SPIKES[shape](np.round(rng.normal(scale=1e-4, size=count), 7))[::-1].copy()
     x[150:160] = y[150:160] = 0.25  # equal for a while
-    windows = make("series", horizons)
+    windows = moments("series", horizons, level != 0.0) if make is moments else make("series", horizons)
     first = np.eye(1, count, dtype=np.int8)[0]
-    rest = (y,) if make is pairs else (level != 0.0,) if make is moments else ()
+    rest = (y,) if make is comoments else ()
     got = windows.run(windows.start(), Batch(ts, {SEGMENT_START: first}), x, *rest)
     state, parts = windows.start(), []
     for begin, end in ((0, 101), (101, 102), (102, 107), (107, 230), (230, count)):
-        cut = (part[begin:end] if isinstance(part, np.ndarray) else part for part in rest)
+        cut = (part[begin:end] for part in rest)
         batch = Batch(ts[begin:end], {SEGMENT_START: first[begin:end]})
         parts.append(windows.run(state, batch, x[begin:end], *cut))
     np.testing.assert_array_equal(np.concatenate(parts, axis=2), got)
     for k, horizon in enumerate(horizons):
         for i in range(count):
             at = [j for j in range(max(i - horizon + 1, 0), i + 1) if make is sums or abs(x[j]) < 1e140]
-            at = [j for j in at if make is not pairs or abs(y[j]) < 1e140]
+            at = [j for j in at if make is not comoments or abs(y[j]) < 1e140]
             xs, ys = [Fraction(x[j]) for j in at], [Fraction(y[j]) for j in at]
             if len(at) < 2 or max(map(abs, xs + ys)) > 1e9:
                 continue
@@ -160,13 +159,13 @@ def test_ten_million_updates(feed: Feed) -> None:
         mean, _, variance = feed.last_values("moments")[k]
         assert close(mean, sum(xs) / n, 1e-15)
         assert close(variance, covariance(xs, xs))
-        count, cov, var_x, var_y, square = feed.last_values("pairs")[k]
+        count, cov, var_x, var_y, square = feed.last_values("comoments")[k]
         assert count == n
         assert close(cov, covariance(xs, ys))
         assert close(var_x, covariance(xs, xs))
         assert close(var_y, covariance(ys, ys))
         assert close(square, sum(x * x for x in xs) / n, 1e-15)
         # Equal steps: each value but the last holds for one; the one before the window ends where it begins.
-        (mean,) = feed.last_values("held")[k]
+        (mean,) = feed.last_values("time_weighted")[k]
         before = Fraction(float(feed.x[-n - 1]))
         assert close(mean, (before + sum(xs[:-1])) / n, 1e-15)

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.modes import examples
-from udfs.chain import Chain
 from udfs.kernel import NANOSECONDS, Batch, Trades
-from udfs.toxicity import Vpin
+from udfs.pipeline import Pipeline
+from udfs.trades.vpin import Vpin
 
 S = NANOSECONDS
 DAY = 86_400 * S
@@ -42,7 +42,7 @@ class Feed:
     """A chain with its state, fed batch by batch."""
 
     def __init__(self, *kernels: str, **options: Any) -> None:
-        self.chain = Chain.of(kernels, {"vpin_bucket_volume": "1.0"} | options)
+        self.chain = Pipeline.of(kernels, {"vpin_bucket_volume": "1.0"} | options)
         self.state = self.chain.start()
 
     def __call__(self, rows: Sequence[Row], trades: Sequence[Trade] | None) -> dict[str, list[float]]:
@@ -58,15 +58,15 @@ class Feed:
     def buckets(self) -> Mapping[str, Any]:
         """The state of VPIN's buckets, volumes in units."""
         state = self.state["vpin"]
-        filled, size, closed, _ = state["bucket"]
-        n = min(closed, len(state["sizes"]))
+        now = state["buckets.open"][0]
+        n = min(now.closed, len(state["buckets.sizes"]))
         return {
-            "filled": filled / 1e8,
-            "net": state["bucket_sums"][0] / 1e8,
-            "size": size / 1e8,
-            "closed": closed,
-            "imbalances": (state["imbalances"][:n] / 1e8).tolist(),
-            "sizes": (state["sizes"][:n] / 1e8).tolist(),
+            "filled": now.filled / 1e8,
+            "net": now.net / 1e8,
+            "size": now.capacity / 1e8,
+            "closed": now.closed,
+            "imbalances": (state["buckets.imbalances"][:n] / 1e8).tolist(),
+            "sizes": (state["buckets.sizes"][:n] / 1e8).tolist(),
         }
 
 
@@ -293,14 +293,15 @@ def test_daily_volume_of_the_last_twenty_days() -> None:
     volumes = [5000, *range(100, 2101, 100)]
     feed.vpin(*[(day * DAY, 100.0, float(volume), BUY) for day, volume in enumerate(volumes)])
     feed.vpin((len(volumes) * DAY, 100, 100, BUY))
-    assert feed.state["vpin"]["day"][4] == round(Fraction(sum(volumes[-20:]), 20 * 50)) == 23
+    assert feed.state["vpin"]["days.today"][0].bucket_size == round(Fraction(sum(volumes[-20:]), 20 * 50)) == 23
 
 
 def test_a_daily_volume_of_less_than_a_lot_per_bucket_gives_buckets_of_one_lot() -> None:
     feed = Feed("vpin", vpin_bucket_volume="adv/50", vpin_window_buckets=3, lot_size=1)
     feed.vpin((0, 100, 24, BUY))
     assert feed.vpin((DAY, 100, 3, BUY)) == 1.0
-    assert feed.state["vpin"]["bucket"][:3].tolist() == [0, 1, 3]
+    now = feed.state["vpin"]["buckets.open"][0]
+    assert (now.filled, now.capacity, now.closed) == (0, 1, 3)
 
 
 def test_vpin_can_be_switched_off() -> None:
@@ -372,7 +373,7 @@ def test_the_lot_of_a_symbol_follows_its_days() -> None:
         ]
         trades += todays
         found.append(feed.vpin(*todays))
-        exponents.append(int(feed.state["vpin"]["day"][5]))
+        exponents.append(int(feed.state["vpin"]["days.today"][0].exponent))
     assert exponents[:6] == [0] * 6
     assert all(exponent > 0 for exponent in exponents[6:26])
     # The same in one batch, row by row.
@@ -678,11 +679,11 @@ def test_volume_is_conserved_and_vpin_bounded(classification: str, market: Any, 
     found = feed(rows, trades)["vpin"]
     assert all(math.isnan(value) or 0 <= value <= 1 for value in found)
     state = feed.state["vpin"]
-    filled, size, closed, _ = state["bucket"].tolist()
-    assert closed * size + filled + state["bar"][1] == sum(
+    now = state["buckets.open"][0]
+    assert now.closed * now.capacity + now.filled + state["bars.open"][0].lots == sum(
         round(amount * 1e8) for _, price, amount, _ in trades if price == price and amount >= 1e-8
     )
-    assert (np.abs(state["imbalances"]) <= state["sizes"]).all()
+    assert (np.abs(state["buckets.imbalances"]) <= state["buckets.sizes"]).all()
 
 
 @examples(60)

@@ -13,7 +13,7 @@ COUNT = """
 import json, sys
 import numba
 import numpy as np
-from udfs.chain import Chain
+from udfs.pipeline import Pipeline
 from udfs.kernel import Batch, Trades
 
 def loaded():
@@ -30,7 +30,7 @@ def batch(start):
     trades = Trades(ts, np.ones(5), np.ones(5), np.array([1, -1, 0, 1, 1], np.int8))
     return Batch(ts, columns, trades if chain.reads_trades else None)
 
-chain = Chain.of(sys.argv[1:], {})
+chain = Pipeline.of(sys.argv[1:], {})
 before = loaded()
 chain.warm()
 warm = loaded()

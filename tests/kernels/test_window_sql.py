@@ -8,8 +8,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from udfs.chain import Chain
 from udfs.kernel import Batch, Trades
+from udfs.pipeline import Pipeline
 
 ROWS, TRADES = 20_000, 30_000
 HORIZONS = (5, 60, 900)
@@ -128,7 +128,7 @@ def in_duckdb(query: str, **tables: Arrays) -> Arrays:
 
 
 def by_kernels(names: list[str], rows: Arrays, trades: Trades | None = None) -> Arrays:
-    chain = Chain.of(names, {"horizons": list(HORIZONS)})
+    chain = Pipeline.of(names, {"horizons": list(HORIZONS)})
     missing = np.full(ROWS, np.nan)
     columns = {name: rows.get(name, missing) for name in chain.inputs}
     return chain.run(chain.start(), Batch(rows["ts"], columns, trades))

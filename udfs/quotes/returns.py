@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State
-from udfs.lags import NONE, lag, new_clock
+from udfs.kernel import MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State, record
+from udfs.quotes import lags
 
 
 @jit
@@ -18,22 +18,23 @@ def find_returns(
     mid: NDArray[np.float64],
     previous: NDArray[np.int64],
     elapsed: NDArray[np.float64],
-    carried: NDArray[np.float64],
+    state: Array,
     log_return: NDArray[np.float64],
     velocity: NDArray[np.float64],
     accel: NDArray[np.float64],
 ) -> None:
-    """``carried``: mid (q), velocity (q/s) and seconds since the row before, of the last valid row before the batch.
+    """Write log return, velocity (q/s) and acceleration of each row. ``state``: last valid row before the batch.
 
     ``log1p`` of the change keeps all digits of small returns; the logarithm of a ratio near 1 loses half of them. A
     mid that is not positive has none.
     """
+    carried = state[0]
     for i in range(len(mid)):
         log_return[i] = velocity[i] = accel[i] = np.nan
         row = previous[i]
-        if row == NONE:
+        if row == lags.NONE:
             continue
-        price, speed, seconds = carried[0], carried[1], carried[2]
+        price, speed, seconds = carried.mid, carried.velocity, carried.elapsed
         if row >= 0:
             price, speed, seconds = mid[row], velocity[row], elapsed[row]
         change = mid[i] - price
@@ -63,13 +64,14 @@ class Returns(Kernel):
         )
 
     def start(self) -> State:
-        return {"clock": new_clock(), "carried": np.full(3, np.nan)}
+        return {**lags.start(), "carried": record(mid=math.nan, velocity=math.nan, elapsed=math.nan)}
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
-        previous, elapsed, last = lag(state, batch, self.given["max_gap"])
+        previous, elapsed, last = lags.lag(state, batch, self.params["max_gap"])
         log_return, velocity, accel = (np.empty(len(batch)) for _ in range(3))
         mid = batch["mid_price"]
-        find_returns(mid, previous, elapsed, state["carried"].copy(), log_return, velocity, accel)
+        find_returns(mid, previous, elapsed, state["carried"], log_return, velocity, accel)
         if last >= 0:
-            state["carried"] = np.array([mid[last], velocity[last], elapsed[last]])
+            state["carried"] = state["carried"].copy()
+            state["carried"][0] = mid[last], velocity[last], elapsed[last]
         return log_return, velocity, accel

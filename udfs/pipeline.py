@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from udfs.faults import check, faults
-from udfs.kernel import Array, Batch, Column, Kernel, State, Trades
+from udfs.kernel import Array, Batch, Column, Kernel, State, Trades, layout_of
 from udfs.registry import KernelError, Registry, registry
 
-ChainState = dict[str, State]
+PipelineState = dict[str, State]
 """Kernel name -> its state."""
 
 
 @dataclass(frozen=True)
-class Chain:
+class Pipeline:
     """Kernels in the order in which they run."""
 
     kernels: tuple[Kernel, ...]
 
     @classmethod
-    def of(cls, names: Iterable[str], options: Mapping[str, Any], known: Registry | None = None) -> Chain:
+    def of(cls, names: Iterable[str], options: Mapping[str, Any], known: Registry | None = None) -> Pipeline:
         """The kernels ``names``, with those whose columns they need.
 
         Options that are not given have their defaults. Raises :class:`KernelError`.
@@ -44,7 +44,7 @@ class Chain:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Columns that the template must give, ``ts`` left out."""
-        own = _givers(self.kernels)
+        own = _sources(self.kernels)
         wanted = dict.fromkeys(column for kernel in self.kernels for column in kernel.inputs())
         return tuple(column for column in wanted if column not in own)
 
@@ -68,10 +68,19 @@ class Chain:
 
     @property
     def identity(self) -> list[tuple[str, int | str, dict[str, Any]]]:
-        """What a state must have come from, to be used: name, version and options of every kernel."""
-        return [(k.name, _version(k), {name: k.given[name] for name in k.options}) for k in self.kernels]
+        """Name, version and options of every kernel; quiet options only where they have not their default."""
+        return [(k.name, _version(k), _identifying(k)) for k in self.kernels]
 
-    def start(self) -> ChainState:
+    @property
+    def state_identity(self) -> dict[str, Any]:
+        """Identity of the kernels and layout of their state: a stored state with another one is not used."""
+        layout = {
+            name: {part: (layout_of(array), array.ndim) for part, array in state.items()}
+            for name, state in self.start().items()
+        }
+        return {"kernels": self.identity, "layout": layout}
+
+    def start(self) -> PipelineState:
         """The state before the first row of a history."""
         return {kernel.name: kernel.start() for kernel in self.kernels}
 
@@ -81,14 +90,14 @@ class Chain:
         trade = Trades(np.zeros(1, np.int64), np.ones(1), np.ones(1), np.ones(1, np.int8))
         self.run(self.start(), Batch(np.zeros(1, np.int64), columns, trade if self.reads_trades else None))
 
-    def run(self, state: ChainState, batch: Batch) -> dict[str, Array]:
+    def run(self, state: PipelineState, batch: Batch) -> dict[str, Array]:
         """The output columns of a batch, hidden ones too; ``state`` moves to the end of the batch."""
         ts, trades = _plain(batch.ts), batch.trades
         if trades is not None:
             ts_of_trades, price, amount = (_plain(array) for array in (trades.ts, trades.price, trades.amount))
             trades = Trades(ts_of_trades, price, amount, _plain(trades.side), trades.seq)
         columns = {name: _plain(array) for name, array in batch.columns.items()}
-        given: dict[str, Array] = {}
+        added: dict[str, Array] = {}
         whole = Batch(ts, columns, trades, batch.seq)
         for kernel in self.kernels:
             seen = whole.narrowed({name: columns[name] for name in kernel.inputs()})
@@ -96,12 +105,17 @@ class Chain:
                 arrays = kernel.run(state[kernel.name], seen)
                 check(kernel, arrays, len(batch))
             for column, array in zip(kernel.outputs(), arrays, strict=True):
-                columns[column.name] = given[column.name] = array
-        return given
+                columns[column.name] = added[column.name] = array
+        return added
 
 
 def _version(kernel: Kernel) -> int | str:
     return f"{kernel.version} {kernel.sources}" if kernel.sources else kernel.version
+
+
+def _identifying(kernel: Kernel) -> dict[str, Any]:
+    values = {name: (option, kernel.params[name]) for name, option in kernel.options.items()}
+    return {name: value for name, (option, value) in values.items() if not (option.quiet and value == option.default)}
 
 
 def _plain(array: Array) -> Array:
@@ -116,14 +130,14 @@ def _defaults(kind: type[Kernel]) -> dict[str, Any]:
     return {name: option.default for name, option in kind.options.items()}
 
 
-def _givers(kernels: Iterable[Kernel]) -> dict[str, str]:
+def _sources(kernels: Iterable[Kernel]) -> dict[str, str]:
     """Column -> the kernel from which others may read it."""
     return {column.name: kernel.name for kernel in kernels if not kernel.replaces_rows for column in kernel.outputs()}
 
 
 def _in_order(names: Iterable[str], known: Mapping[str, Kernel]) -> list[Kernel]:
     """The kernels of these names as they come, each after those that give what it reads."""
-    givers = _givers(known.values())
+    sources = _sources(known.values())
     chosen: dict[str, Kernel] = {}
 
     def add(name: str, waiting: tuple[str, ...]) -> None:
@@ -135,8 +149,8 @@ def _in_order(names: Iterable[str], known: Mapping[str, Kernel]) -> list[Kernel]
             raise KernelError(f"unknown kernel '{name}'. Known: {', '.join(sorted(known))}")
         if not known[name].replaces_rows:
             for column in known[name].inputs():
-                if column in givers:
-                    add(givers[column], (*waiting, name))
+                if column in sources:
+                    add(sources[column], (*waiting, name))
         chosen[name] = known[name]
 
     for name in names:

@@ -1,4 +1,4 @@
-"""Where the spread stands among the spreads of the last minutes, and how long it was tight or wide."""
+"""Percentile of the spread among those of the last minutes, and the time that it was tight or wide."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs.held import held
 from udfs.jit import jit
 from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, Column, Kernel, State
 from udfs.options import Option
-from udfs.windows import Floats, Ints, Windows
+from udfs.windows import Windows, time_weighted
+from udfs.windows.frames import Floats, Frames, Ints, find_frames, rows_as_items
 
 FEWEST = 30
 """Observations that a percentile needs."""
@@ -27,7 +27,7 @@ _TIGHT, _NORMAL, _WIDE = range(3)
 
 @jit
 def change(tree: Ints, code: int, by: int) -> None:
-    """Count a value in (1) or out (-1). Row 0 of ``tree``: Fenwick's sums (1994); row 1: how often each value is in."""
+    """Count a value in (1) or out (-1). Row 0 of ``tree``: Fenwick's sums (1994); row 1: the count of each value."""
     tree[1, code] += by
     at = code + 1
     while at < tree.shape[1]:
@@ -37,7 +37,7 @@ def change(tree: Ints, code: int, by: int) -> None:
 
 @jit
 def below(tree: Ints, code: int) -> int:
-    """How many values are less."""
+    """Number of values that are less."""
     total, at = 0, code
     while at > 0:
         total += tree[0, at]
@@ -46,32 +46,20 @@ def below(tree: Ints, code: int) -> int:
 
 
 @jit
-def mid_ranks(
-    ts: Ints,
-    starts: NDArray[np.int8],
-    known: NDArray[np.bool_],
-    span: int,
-    count: int,
-    times: Ints,
-    codes: Ints,
-    tree: Ints,
-    out: Floats,
-) -> tuple[int, int]:
+def mid_ranks(frames: Frames, count: int, known: NDArray[np.bool_], codes: Ints, tree: Ints, out: Floats) -> None:
     """Share of the window's values below each ``known`` row's, equal ones counted half.
 
-    ``times``, ``codes``: the history and then the known rows of the batch; codes compare as the values do, and are
-    0, 1, ... where there is a ``tree``; an empty one means to compare value by value. ``count``: length of the
-    history. Gives the first row of the last window, and the row behind it.
+    ``codes`` of the history's values compare as the values do, and are 0, 1, ... where there is a ``tree``; an empty
+    one means to compare value by value. ``count``: values that are not new.
     """
     head, planted = 0, tree.shape[1] > 0
     if planted:
         for j in range(count):
             change(tree, codes[j], 1)
-    for i in range(len(ts)):
-        while head < count and (starts[i] or times[head] <= ts[i] - span):
-            if planted:
-                change(tree, codes[head], -1)
-            head += 1
+    for i in range(len(frames.end)):
+        for j in range(head, frames.first[i, 0] if planted else head):
+            change(tree, codes[j], -1)
+        head = frames.first[i, 0]
         out[i] = np.nan
         if not known[i]:
             continue
@@ -88,7 +76,6 @@ def mid_ranks(
         if planted:
             change(tree, code, 1)
         count += 1
-    return head, count
 
 
 class SpreadRegime(Kernel):
@@ -122,7 +109,7 @@ class SpreadRegime(Kernel):
         return SEGMENT_START, "spread", "spread_bps", "mid_price"
 
     def outputs(self) -> Sequence[Column]:
-        h = self.given["regime_window"]
+        h = self.params["regime_window"]
         return (
             Column("spread_percentile", f"1: share of the spreads of {h} s before this row below its own, ties half"),
             Column("spread_regime", f"name: {', '.join(REGIMES)}", "varchar", REGIMES),
@@ -132,8 +119,8 @@ class SpreadRegime(Kernel):
 
     @cached_property
     def shares(self) -> dict[int, Windows]:
-        span = [self.given["regime_window"]]
-        return {_TIGHT: held("tight", span), _WIDE: held("wide", span)}
+        span = [self.params["regime_window"]]
+        return {_TIGHT: time_weighted("tight", span), _WIDE: time_weighted("wide", span)}
 
     def start(self) -> State:
         empty = {"times": np.empty(0, np.int64), "ticks": np.empty(0, np.int64), "scale": np.zeros(1)}
@@ -151,21 +138,20 @@ class SpreadRegime(Kernel):
 
     def _percentiles(self, state: State, batch: Batch) -> Floats:
         known, ticks = self._ticks(state, batch)
-        times, ticks = np.concatenate((state["times"], batch.ts[known])), np.concatenate((state["ticks"], ticks))
+        ticks = np.concatenate((state["ticks"], ticks))
         codes, tree = ticks, np.zeros((2, 0), np.int64)
-        tail = len(state["times"])
         if len(batch) >= _SMALL:
             values = np.unique(ticks)
             codes, tree = np.searchsorted(values, ticks), np.zeros((2, len(values) + 1), np.int64)
-        out = np.empty(len(batch))
-        span = self.given["regime_window"] * NANOSECONDS
-        starts = batch[SEGMENT_START]
-        head, count = mid_ranks(batch.ts, starts, known, span, tail, times, codes, tree, out)
-        state |= {"times": times[head:count].copy(), "ticks": ticks[head:count].copy()}
+        out, head = np.empty(len(batch)), np.zeros(1, np.int64)
+        span = np.array([self.params["regime_window"] * NANOSECONDS])
+        frames = find_frames(rows_as_items(batch, known), state["times"], span, head)
+        mid_ranks(frames, len(state["times"]), known, codes, tree, out)
+        state |= {"times": frames.times[head[0] :].copy(), "ticks": ticks[head[0] :].copy()}
         return out
 
     def _ticks(self, state: State, batch: Batch) -> tuple[NDArray[np.bool_], Ints]:
-        """Which rows have a spread, and these spreads as integers: 12 digits below the first mid's leading one."""
+        """Mask of the rows with a spread; spreads as integers, to 12 digits below the first mid's leading one."""
         mid, spread = batch["mid_price"], batch["spread"]
         valid = ~np.isnan(mid)
         if state["scale"][0] == 0 and (large := np.abs(mid[valid & (mid != 0)])).size:
@@ -174,8 +160,8 @@ class SpreadRegime(Kernel):
         return known, np.rint(np.clip(spread[known] * state["scale"], -_MOST, _MOST)).astype(np.int64)
 
     def _regimes(self, percentile: Floats, batch: Batch) -> NDArray[np.int8]:
-        unit = "bps" if self.given["regime_mode"] == "static" else "percentile"
+        unit = "bps" if self.params["regime_mode"] == "static" else "percentile"
         measure = np.where(np.isnan(batch["mid_price"]), np.nan, batch["spread_bps"]) if unit == "bps" else percentile
-        tight, wide = self.given[f"tight_{unit}"], self.given[f"wide_{unit}"]
+        tight, wide = self.params[f"tight_{unit}"], self.params[f"wide_{unit}"]
         conditions = [np.isnan(measure), measure <= tight, measure >= wide]
         return np.select(conditions, [-1, _TIGHT, _WIDE], _NORMAL).astype(np.int8)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State, gap_ns
+from udfs.kernel import MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State, gap_ns, record
 
 
 @jit
@@ -16,27 +16,25 @@ def find_starts(
     ts: NDArray[np.int64],
     max_gap: int,
     resets: NDArray[np.bool_],
-    clock: NDArray[np.int64],
+    state: Array,
     starts: NDArray[np.int8],
     age: NDArray[np.float64],
 ) -> None:
-    """``clock``: whether there was a row before (0 or 1), its time, the start of its segment (ns).
-
-    ``resets``: whether the feed broke before a row.
-    """
+    """Write where segments start, and seconds since then. ``resets``: rows before which the feed broke."""
+    last = state[0]
     for i in range(len(ts)):
         # A date whose clock is ahead is later than the next: no row may be computed from a later one (see udfs.late).
-        begins = clock[0] == 0 or ts[i] < clock[1] or ts[i] - clock[1] > max_gap or resets[i]
+        begins = not last.seen or ts[i] < last.ts or ts[i] - last.ts > max_gap or resets[i]
         if begins:
-            clock[2] = ts[i]
-        clock[0] = 1
-        clock[1] = ts[i]
+            last.start = ts[i]
+        last.seen = True
+        last.ts = ts[i]
         starts[i] = begins
-        age[i] = (ts[i] - clock[2]) / 1e9
+        age[i] = (ts[i] - last.start) / 1e9
 
 
 class Segments(Kernel):
-    """Where segments start, and how old they are."""
+    """Start and age of segments."""
 
     name = "segments"
     version = 3
@@ -45,7 +43,7 @@ class Segments(Kernel):
 
     def inputs(self) -> Sequence[str]:
         # An option of templates whose rows have the column.
-        return ("feed_reset",) if self.given.get("feed_resets") else ()
+        return ("feed_reset",) if self.params.get("feed_resets") else ()
 
     def outputs(self) -> Sequence[Column]:
         return (
@@ -54,13 +52,13 @@ class Segments(Kernel):
         )
 
     def start(self) -> State:
-        return {"clock": np.zeros(3, np.int64)}
+        return {"last_row": record(ts=0, start=0, seen=False)}
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         starts, age = np.empty(len(batch), np.int8), np.empty(len(batch))
-        clock = state["clock"] = state["clock"].copy()
+        last_row = state["last_row"] = state["last_row"].copy()
         resets = np.zeros(len(batch), np.bool_)
         for column in self.inputs():
             resets |= batch[column] == 1.0
-        find_starts(batch.ts, gap_ns(self.given["max_gap"]), resets, clock, starts, age)
+        find_starts(batch.ts, gap_ns(self.params["max_gap"]), resets, last_row, starts, age)
         return starts, age

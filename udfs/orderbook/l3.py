@@ -12,20 +12,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs import levels as books
-from udfs import orders as tables
-from udfs import snapshots
 from udfs.jit import jit
-from udfs.kernel import NO_INTEGER, Array, Batch, Column, Kernel, State
-from udfs.levels import Levels, change_size, is_price, set_size, side_row
-from udfs.orders import Orders
-from udfs.snapshots import PLACE, Rows, Rules, break_off, give, let_go
+from udfs.kernel import NO_INTEGER, Array, Batch, Column, Kernel, Record, State, record
+from udfs.orderbook import levels as books
+from udfs.orderbook import orders as tables
+from udfs.orderbook import rows
+from udfs.orderbook.levels import Levels, change_size, is_price, set_size, side_row
+from udfs.orderbook.orders import Orders
+from udfs.orderbook.rows import Output, break_off, emit, flush_interval
 
 _ADD, _CANCEL, _MODIFY, _CLEAR = ord("A"), ord("C"), ord("M"), ord("R")
 _LAST, _TOP_OF_BOOK, _SNAPSHOT, _MAYBE_BAD_BOOK = 128, 64, 32, 4
-_SYNCED, _TOUCHED, _WAITED, _LOST = 0, 1, 2, 3
-"""Of ``place``: whether the book is known; whether the event changed it; of this partition, records that have waited
-for a clear since the book was last known, and those before them that no book came of."""
 
 
 class Events(NamedTuple):
@@ -53,12 +50,12 @@ def _clear(orders: Orders, levels: Levels) -> None:
 
 
 @jit
-def _lose(place: NDArray[np.int64], orders: Orders, levels: Levels, watch: NDArray[np.int64]) -> None:
+def _lose(at: Record, orders: Orders, levels: Levels, output: Output) -> None:
     """Something is missing: the book is not known until the feed clears it."""
-    if place[_SYNCED]:
-        break_off(levels, watch)
+    if at.synced:
+        break_off(levels, output)
     _clear(orders, levels)
-    place[_SYNCED] = 0
+    at.synced = False
 
 
 @jit
@@ -108,29 +105,29 @@ def _replace_side(levels: Levels, side: float, price: float, size: float) -> Non
 def _apply(
     events: Events,
     i: int,
-    place: NDArray[np.int64],
+    at: Record,
     orders: Orders,
     levels: Levels,
-    watch: NDArray[np.int64],
+    output: Output,
 ) -> None:
     """One record."""
     action, flags = events.action[i], events.flags[i]
     side, number, price, size = events.side[i], events.number[i], events.price[i], events.size[i]
     if flags & _MAYBE_BAD_BOOK and not flags & _SNAPSHOT:
-        _lose(place, orders, levels, watch)
+        _lose(at, orders, levels, output)
     if action == _CLEAR:
-        if place[_SYNCED] and not flags & _SNAPSHOT:
-            break_off(levels, watch)
+        if at.synced and not flags & _SNAPSHOT:
+            break_off(levels, output)
         _clear(orders, levels)
-        place[_SYNCED] = 1
-        place[_LOST] += place[_WAITED]
-        place[_WAITED] = 0
+        at.synced = True
+        at.lost += at.waited
+        at.waited = 0
     elif flags & _TOP_OF_BOOK and action == _ADD:
         _replace_side(levels, side, price, size)
-        place[_SYNCED] = 1
-    elif place[_SYNCED] == 0:
+        at.synced = True
+    elif not at.synced:
         if action in (_ADD, _CANCEL, _MODIFY):
-            place[_WAITED] += 1
+            at.waited += 1
         return
     elif action == _ADD:
         _add(orders, levels, side, number, price, size)
@@ -140,39 +137,27 @@ def _apply(
         _modify(orders, levels, side, number, price, size)
     else:
         return
-    place[_TOUCHED] = 1
+    at.touched = True
 
 
 @jit
-def rebuild(
-    events: Events,
-    begin: int,
-    place: NDArray[np.int64],
-    orders: Orders,
-    levels: Levels,
-    rules: Rules,
-    watch: NDArray[np.int64],
-    waiting: Rows,
-    rows: Rows,
-    n: int,
-) -> tuple[int, int]:
-    """Apply the records from ``begin`` on and write rows from ``n`` on, until the end or until ``orders`` is full.
+def rebuild(events: Events, begin: int, state: Array, orders: Orders, levels: Levels, output: Output) -> int:
+    """Apply the records from ``begin`` on and emit rows, until the end or until ``orders`` is full.
 
-    The index of the first record that is left, and the number of rows.
+    Gives the index of the first record that is left.
     """
+    at, now = state[0], output.now[0]
     for i in range(begin, len(events.ts)):
         if tables.is_full(orders):
-            return i, n
-        _apply(events, i, place, orders, levels, watch)
+            return i
+        _apply(events, i, at, orders, levels, output)
         if events.flags[i] & _LAST:
-            n = let_go(events.ts[i], rules, watch, waiting, rows, n)
-            watch[PLACE] = events.seq[i]
-            if place[_TOUCHED] and place[_SYNCED]:
-                n, broken = give(levels, events.ts[i], rules, watch, waiting, rows, n)
-                if broken:
-                    _lose(place, orders, levels, watch)
-            place[_TOUCHED] = 0
-    return len(events.ts), n
+            flush_interval(events.ts[i], output)
+            now.seq = events.seq[i]
+            if at.touched and at.synced and emit(levels, events.ts[i], output):
+                _lose(at, orders, levels, output)
+            at.touched = False
+    return len(events.ts)
 
 
 class BookMbo(Kernel):
@@ -183,7 +168,7 @@ class BookMbo(Kernel):
     doc = "Order books from single orders (L3, market by order)"
     replaces_rows = True
     keeps_seq = True
-    options = snapshots.OPTIONS
+    options = rows.OPTIONS
 
     def inputs(self) -> Sequence[str]:
         return ("publisher_id", "action", "side", "order_id", "price", "size", "flags")
@@ -192,42 +177,40 @@ class BookMbo(Kernel):
         return ("publisher_id", "action", "order_id", "flags")
 
     def outputs(self) -> Sequence[Column]:
-        return snapshots.columns(self.given["max_levels"], placed=True)
+        return rows.columns(self.params["max_levels"], placed=True)
 
     def start(self) -> State:
-        own = {"place": np.zeros(4, np.int64), "publisher": np.empty(0, np.int64)}
+        own = {"at": record(waited=0, lost=0, synced=False, touched=False), "publisher": np.empty(0, np.int64)}
         orders = tables.as_state(tables.empty(tables.FEWEST))
-        return own | books.empty_levels() | orders | snapshots.start(self.given["max_levels"])
+        return own | books.empty_levels() | orders | rows.start(self.params["max_levels"])
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         self._check(state, batch)
         names = ("action", "side", "order_id", "price", "size", "flags")
         seq = batch.seq if batch.seq is not None else np.zeros(len(batch), np.int64)
         events = Events(*(batch.ts, *(batch[name] for name in names), seq))
-        levels = books.with_room(state, len(batch))
-        rows = snapshots.room(self.given["max_levels"], int(((events.flags & _LAST) != 0).sum()))
-        watch, waiting = state["watch"].copy(), Rows(state["waiting_levels"].copy(), state["waiting_facts"].copy())
-        place, orders, rules = state["place"].copy(), tables.of(state), snapshots.rules_of(self.given)
-        done = count = 0
+        levels, at, orders = books.with_room(state, len(batch)), state["at"].copy(), tables.of(state)
+        output = rows.output_of(state, self.params, int(((events.flags & _LAST) != 0).sum()))
+        done = 0
         while done < len(batch):
             if tables.is_full(orders):
                 larger = tables.empty(2 * len(orders.ids))
                 tables.move(orders, larger)
                 orders = larger
-            done, count = rebuild(events, done, place, orders, levels, rules, watch, waiting, rows, count)
-        state |= books.without_room(levels) | tables.as_state(orders) | {"place": place, "watch": watch}
-        state |= {"waiting_levels": waiting.levels, "waiting_facts": waiting.facts}
-        return snapshots.arrays(rows, count, placed=True)
+            done = rebuild(events, done, at, orders, levels, output)
+        state |= books.without_room(levels) | tables.as_state(orders) | rows.state_of(output) | {"at": at}
+        return rows.arrays(output.rows, int(output.emitted[0]), placed=True)
 
     def notes(self, state: State) -> Sequence[str]:
-        return snapshots.waited(int(state["place"][_WAITED]), int(state["place"][_LOST]), "record", "clear (action R)")
+        at = state["at"][0]
+        return rows.waiting_notes(int(at.waited), int(at.lost), "record", "clear (action R)")
 
     def waiting(self, state: State) -> Sequence[Array]:
-        state["place"] = state["place"].copy()
-        state["place"][_WAITED] = state["place"][_LOST] = 0
+        at = state["at"] = state["at"].copy()
+        at[0].waited = at[0].lost = 0
         # Not before: when a table grows or shrinks must not depend on how the records come in batches.
         state |= tables.as_state(tables.fitted(tables.of(state)))
-        return snapshots.take_waiting(state, self.given["max_levels"], placed=True)
+        return rows.take_pending(state, self.params["max_levels"], placed=True)
 
     def _check(self, state: State, batch: Batch) -> None:
         """Refuse what would give a wrong book: orders of several venues, and sizes whose sums are not exact."""

@@ -46,3 +46,19 @@ def multiply(high: float, low: float, other_high: float, other_low: float) -> tu
     """Product of two pairs."""
     product, rest = two_product(high, other_high)
     return two_sum(product, rest + (high * other_low + low * other_high))
+
+
+@jit
+def difference(high: float, low: float, high_before: float, low_before: float) -> tuple[float, float]:
+    """A pair less an earlier one of the same sum."""
+    total, rest = two_sum(high, -high_before)
+    return two_sum(total, rest + (low - low_before))
+
+
+@jit
+def deviations(n: int, x: float, x_low: float, y: float, y_low: float, xy: float, xy_low: float) -> float:
+    """Sum of the products of the deviations of x and y from their means, from the sums of x, y and x y (pairs)."""
+    high, low = multiply(xy, xy_low, float(n), 0.0)
+    product, rest = multiply(x, x_low, y, y_low)
+    value, _ = add(high, low, -product, -rest)
+    return value / n

@@ -115,7 +115,7 @@ def change_size(levels: Levels, side: float, price: float, change: float) -> Non
 
 @jit
 def is_crossed(levels: Levels) -> bool:
-    """Whether the best bid is above the best ask."""
+    """True if the best bid is above the best ask."""
     bids, asks = levels.counts[BID], levels.counts[ASK]
     return bids > 0 and asks > 0 and bool(levels.keys[BID, bids - 1] > -levels.keys[ASK, asks - 1])
 

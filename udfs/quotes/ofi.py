@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import HORIZONS, MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State
-from udfs.lags import NONE, lag, new_clock
+from udfs.kernel import HORIZONS, MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State, record
 from udfs.options import Option
+from udfs.quotes import lags
 from udfs.windows import Windows, sums
 
 _FIELDS = "bid_price", "bid_size", "ask_price", "ask_size"
@@ -20,7 +20,7 @@ _FIELDS = "bid_price", "bid_size", "ask_price", "ask_size"
 
 @jit
 def side_flow(towards: float, size: float, size_before: float) -> float:
-    """Size that came to one side's level; ``towards``: how far its price moved towards the other side (q)."""
+    """Size that came to one side's level; ``towards``: move of its price towards the other side (q)."""
     if towards > 0:
         return size
     if towards < 0:
@@ -35,7 +35,7 @@ def level_flow(
     ask_price: NDArray[np.float64],
     ask_size: NDArray[np.float64],
     previous: NDArray[np.int64],
-    carried: NDArray[np.float64],
+    carried: Array,
     weight: float,
     flow: NDArray[np.float64],
     weighted: NDArray[np.float64],
@@ -43,14 +43,15 @@ def level_flow(
 ) -> None:
     """Flow of one level (u), also added to the sums over levels ``weighted`` and ``plain``, which start as NaN.
 
-    ``carried``: the four fields of the last valid row before the batch.
+    ``carried``: the level on the last valid row before the batch.
     """
+    valid = carried[0]
     for i in range(len(previous)):
         flow[i] = np.nan
         row = previous[i]
-        if row == NONE:
+        if row == lags.NONE:
             continue
-        bid, bid_before, ask, ask_before = carried[0], carried[1], carried[2], carried[3]
+        bid, bid_before, ask, ask_before = valid.bid_price, valid.bid_size, valid.ask_price, valid.ask_size
         if row >= 0:
             bid, bid_before, ask, ask_before = bid_price[row], bid_size[row], ask_price[row], ask_size[row]
         bought, sold = bid_price[i] - bid, ask - ask_price[i]
@@ -67,19 +68,24 @@ def level_flow(
 def flows(
     state: State, batch: Batch, max_gap: float | None, weights: Sequence[float]
 ) -> tuple[list[Array], NDArray[np.float64], NDArray[np.float64]]:
-    """Flow per level, their sum with ``weights`` and their plain sum. Moves ``clock`` and ``carried`` of ``state``."""
-    previous, _, last = lag(state, batch, max_gap)
+    """Flow per level, their sum with ``weights`` and their plain sum. Moves ``state``."""
+    previous, _, last = lags.lag(state, batch, max_gap)
     carried = state["carried"] = state["carried"].copy()
     weighted, plain = np.full(len(batch), np.nan), np.full(len(batch), np.nan)
     levels = []
     for i, weight in enumerate(weights):
         bid, bid_size, ask, ask_size = fields = [batch[column] for column in level_columns(i)]
         flow = np.empty(len(batch))
-        level_flow(bid, bid_size, ask, ask_size, previous, carried[i], weight, flow, weighted, plain)
+        level_flow(bid, bid_size, ask, ask_size, previous, carried[i : i + 1], weight, flow, weighted, plain)
         levels.append(flow)
         if last >= 0:
-            carried[i] = [field[last] for field in fields]
+            carried[i] = tuple(field[last] for field in fields)
     return levels, weighted, plain
+
+
+def _start(levels: int) -> State:
+    """Lags and levels before the first row of a history."""
+    return {**lags.start(), "carried": np.repeat(record(**dict.fromkeys(_FIELDS, math.nan)), levels)}
 
 
 def level_columns(level: int) -> list[str]:
@@ -99,18 +105,18 @@ class Ofi(Kernel):
         return SEGMENT_START, "mid_price", *level_columns(0)
 
     def outputs(self) -> Sequence[Column]:
-        sums = (Column(f"ofi_sum_{h}s", f"u: sum of ofi over {h} s") for h in self.given["horizons"])
+        sums = (Column(f"ofi_sum_{h}s", f"u: sum of ofi over {h} s") for h in self.params["horizons"])
         return Column("ofi", "u: order flow imbalance of the best level since the valid row before"), *sums
 
     @cached_property
     def sums(self) -> Windows:
-        return sums("sums", self.given["horizons"])
+        return sums("sums", self.params["horizons"])
 
     def start(self) -> State:
-        return {"clock": new_clock(), "carried": np.full((1, 4), np.nan), **self.sums.start()}
+        return {**_start(1), **self.sums.start()}
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
-        (flow,), _, _ = flows(state, batch, self.given["max_gap"], [1.0])
+        (flow,), _, _ = flows(state, batch, self.params["max_gap"], [1.0])
         return flow, *self.sums.run(state, batch, flow)[0]
 
 
@@ -128,27 +134,26 @@ class MultiLevelOfi(Kernel):
     }
 
     def inputs(self) -> Sequence[str]:
-        levels = range(self.given["ofi_levels"])
+        levels = range(self.params["ofi_levels"])
         return SEGMENT_START, "mid_price", *(column for i in levels for column in level_columns(i))
 
     def outputs(self) -> Sequence[Column]:
-        count, decay = self.given["ofi_levels"], self.given["mlofi_decay"]
+        count, decay = self.params["ofi_levels"], self.params["mlofi_decay"]
         return (
             *(Column(f"ofi_{i:02}", f"u: order flow imbalance of level {i}") for i in range(1, count)),
             Column("mlofi", f"u: sum of exp(-{decay:g} i) times the order flow imbalance of level i < {count}"),
             Column("ofi_multi", f"u: sum of the order flow imbalance of {count} levels"),
-            *(Column(f"mlofi_sum_{h}s", f"u: sum of mlofi over {h} s") for h in self.given["horizons"]),
+            *(Column(f"mlofi_sum_{h}s", f"u: sum of mlofi over {h} s") for h in self.params["horizons"]),
         )
 
     @cached_property
     def sums(self) -> Windows:
-        return sums("sums", self.given["horizons"])
+        return sums("sums", self.params["horizons"])
 
     def start(self) -> State:
-        carried = np.full((self.given["ofi_levels"], 4), np.nan)
-        return {"clock": new_clock(), "carried": carried, **self.sums.start()}
+        return {**_start(self.params["ofi_levels"]), **self.sums.start()}
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
-        weights = [math.exp(-self.given["mlofi_decay"] * i) for i in range(self.given["ofi_levels"])]
-        levels, weighted, plain = flows(state, batch, self.given["max_gap"], weights)
+        weights = [math.exp(-self.params["mlofi_decay"] * i) for i in range(self.params["ofi_levels"])]
+        levels, weighted, plain = flows(state, batch, self.params["max_gap"], weights)
         return *levels[1:], weighted, plain, *self.sums.run(state, batch, weighted)[0]

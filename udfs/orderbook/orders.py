@@ -84,7 +84,7 @@ def remove(orders: Orders, at: int) -> None:
 
 @jit
 def is_full(orders: Orders) -> bool:
-    """Whether the next order needs a larger table."""
+    """True if the next order needs a larger table."""
     return bool(2 * orders.used[0] >= len(orders.ids))
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import Array, Batch, Column, Kernel, State, gap_ns
-from udfs.lots import LOT_SIZE, coarser, count, size_in_lots
+from udfs.kernel import Array, Batch, Column, Kernel, State, gap_ns, record
 from udfs.options import Option
+from udfs.trades.lots import LOT_SIZE, coarser, count, size_in_lots
 
 SPLIT_TRADES = Option(
     type="bool", default=True, doc="cut the trade that fills a bar; false: the whole trade belongs to that bar"
@@ -27,7 +28,6 @@ TRADE_GAP = Option(
     nullable=True,
     doc="seconds without a trade of which has_gap tells; null: a tape may be silent",
 )
-_ID, _FILLED, _SEEN, _LAST_TS = 0, 1, 2, 3
 _MOST_PARTS = 50_000_000
 """Of one batch. More would fill the memory; nobody wants such bars."""
 _MOST_LOTS = 1e13
@@ -58,33 +58,30 @@ def cut(
     lots: NDArray[np.int64],
     size: int,
     split: bool,
-    clock: NDArray[np.int64],
+    state: Array,
     trade: NDArray[np.int64],
     bar: NDArray[np.int64],
     part: NDArray[np.int64],
 ) -> None:
-    """Give each part the index of its trade, the number of its bar and its lots.
-
-    ``clock``: number of the open bar, and the lots in it.
-    """
-    n = 0
+    """Give each part the index of its trade, the number of its bar and its lots."""
+    n, now = 0, state[0]
     for i in range(len(lots)):
         left = lots[i]
         while left > 0:
-            taken = min(left, size - clock[_FILLED]) if split else left
+            taken = min(left, size - now.filled) if split else left
             trade[n] = i
-            bar[n] = clock[_ID]
+            bar[n] = now.id
             part[n] = taken
             n += 1
             left -= taken
-            clock[_FILLED] += taken
-            if clock[_FILLED] >= size:
-                clock[_ID] += 1
-                clock[_FILLED] = 0
+            now.filled += taken
+            if now.filled >= size:
+                now.id += 1
+                now.filled = 0
 
 
 class _Bars(Kernel):
-    """What the kinds of bars have in common. The rows that come in are trades."""
+    """Base of bar kernels. The rows that come in are trades."""
 
     version = 2
     replaces_rows = True
@@ -100,24 +97,24 @@ class _Bars(Kernel):
 
     def exponent(self) -> int:
         """The power of ten by which lots are coarser than ``lot_size``."""
-        return coarser(self.given[self.sized_by], self.given["lot_size"], _MOST_LOTS)
+        return coarser(self.params[self.sized_by], self.params["lot_size"], _MOST_LOTS)
 
     def size(self) -> int:
         """Lots of a full bar."""
-        return size_in_lots(self.given[self.sized_by], self.given["lot_size"], self.exponent(), self.sized_by)
+        return size_in_lots(self.params[self.sized_by], self.params["lot_size"], self.exponent(), self.sized_by)
 
     def lots_per_unit(self) -> float:
         """Lots of a volume, or value, of 1."""
         # 1 / lot_size is a whole number for 1e-8 and the like: divided by it, lots give the double that is nearest to
         # the decimal.
-        return float(1 / self.given["lot_size"] / 10.0 ** self.exponent())
+        return float(1 / self.params["lot_size"] / 10.0 ** self.exponent())
 
     def counted(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
         """Lots that each trade adds to a bar; 0 for a trade that does not count."""
         measured, lots = self.measure(price, amount), np.empty(len(price), np.int64)
-        large = count(measured, self.given["lot_size"] * 10.0 ** self.exponent(), lots)
+        large = count(measured, self.params["lot_size"] * 10.0 ** self.exponent(), lots)
         if large >= 0:
-            bars = measured[large] / self.given[self.sized_by]
+            bars = measured[large] / self.params[self.sized_by]
             raise ValueError(f"one trade would fill {bars:.3g} bars. Make them larger ({self.sized_by})")
         return lots
 
@@ -147,36 +144,37 @@ class _Bars(Kernel):
 
     def start(self) -> State:
         self.size()
-        return {"clock": np.zeros(4, np.int64)} | {name: np.empty(0, kind) for name, kind in _PARTS.items()}
+        parts: State = {name: np.empty(0, kind) for name, kind in _PARTS.items()}
+        return {"open": record(id=0, filled=0, last_ts=0, seen=False)} | parts
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
-        clock = state["clock"].copy()
-        new, bars = self._parts(batch, clock)
+        bar = state["open"].copy()
+        new, bars = self._parts(batch, bar)
         parts = {name: np.concatenate((state[name], new[name])) for name in _PARTS}
-        bars = np.concatenate((np.full(len(state["ts"]), state["clock"][_ID]), bars))
-        full = int(np.searchsorted(bars, clock[_ID]))
-        state |= {"clock": clock} | {name: array[full:].copy() for name, array in parts.items()}
+        bars = np.concatenate((np.full(len(state["ts"]), state["open"][0].id), bars))
+        full = int(np.searchsorted(bars, bar[0].id))
+        state |= {"open": bar} | {name: array[full:].copy() for name, array in parts.items()}
         return self._rows(bars[:full], {name: array[:full] for name, array in parts.items()}, is_closed=True)
 
     def waiting(self, state: State) -> Sequence[Array]:
         """The parts of the open bar."""
-        bars = np.full(len(state["ts"]), state["clock"][_ID])
+        bars = np.full(len(state["ts"]), state["open"][0].id)
         return self._rows(bars, {name: state[name].copy() for name in _PARTS}, is_closed=False)
 
-    def _parts(self, batch: Batch, clock: NDArray[np.int64]) -> tuple[State, NDArray[np.int64]]:
+    def _parts(self, batch: Batch, bar: Array) -> tuple[State, NDArray[np.int64]]:
         """The parts of the batch's trades, and their bars."""
         lots = self.counted(batch["price"], batch["amount"])
         counts = np.flatnonzero(lots)
         lots, ts = lots[counts], batch.ts[counts]
-        gap = self._gaps(ts, clock)
-        size, split = self.size(), bool(self.given.get("split_trades", True))
-        parts = count_parts(lots, size, clock[_FILLED]) if split else len(lots)
+        gap = self._gaps(ts, bar[0])
+        size, split = self.size(), bool(self.params.get("split_trades", True))
+        parts = count_parts(lots, size, bar[0].filled) if split else len(lots)
         if parts > _MOST_PARTS:
             raise ValueError(
                 f"{len(lots)} trades would be cut into {parts} parts. Make the bars larger ({self.sized_by})"
             )
         trade, bars, part = np.empty(parts, np.int64), np.empty(parts, np.int64), np.empty(parts, np.int64)
-        cut(lots, size, split, clock, trade, bars, part)
+        cut(lots, size, split, bar, trade, bars, part)
         row = counts[trade]
         is_rest = np.zeros(parts, np.bool_)
         is_rest[1:] = trade[1:] == trade[:-1]
@@ -191,13 +189,13 @@ class _Bars(Kernel):
             "gap": gap[trade] & ~is_rest,
         }, bars
 
-    def _gaps(self, ts: NDArray[np.int64], clock: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which trades came more than max_gap after the one before; the clock goes to the last."""
+    def _gaps(self, ts: NDArray[np.int64], bar: Any) -> NDArray[np.bool_]:
+        """Mask of the trades that came more than max_gap after the one before; ``bar`` goes to the last."""
         gap = np.zeros(len(ts), np.bool_)
         if len(ts) > 0:
-            before = clock[_LAST_TS] if clock[_SEEN] else ts[0]
-            gap = np.diff(ts, prepend=before) > gap_ns(self.given["max_gap"])
-            clock[_SEEN], clock[_LAST_TS] = 1, ts[-1]
+            before = bar.last_ts if bar.seen else ts[0]
+            gap = np.diff(ts, prepend=before) > gap_ns(self.params["max_gap"])
+            bar.seen, bar.last_ts = True, ts[-1]
         return gap
 
     def _rows(self, bars: NDArray[np.int64], parts: State, is_closed: bool) -> Sequence[Array]:
@@ -265,7 +263,7 @@ class TickBars(_Bars):
         return 0
 
     def size(self) -> int:
-        return int(self.given["tick_bar_size"])
+        return int(self.params["tick_bar_size"])
 
     def lots_per_unit(self) -> float:
         return 1.0

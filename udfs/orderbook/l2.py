@@ -1,0 +1,96 @@
+"""Order books from a feed of level updates (L2): the best levels after each message.
+
+The rows that come in are the updates of docs/order-books.md, in order of arrival; those that come out are books.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udfs.jit import jit
+from udfs.kernel import Array, Batch, Column, Kernel, State
+from udfs.orderbook import levels as books
+from udfs.orderbook import rows, sync
+from udfs.orderbook.levels import Levels
+from udfs.orderbook.rows import Output, emit, flush_interval
+from udfs.orderbook.sync import Feed, Ids
+
+_IDS = ("first_id", "last_id", "prev_id")
+
+
+class Updates(NamedTuple):
+    """Rows of a feed, in a form that compiled functions take."""
+
+    ts: NDArray[np.int64]
+    side: NDArray[np.float64]
+    price: NDArray[np.float64]
+    size: NDArray[np.float64]
+    is_snapshot: NDArray[np.bool_]
+    feed_break: NDArray[np.bool_]
+    ends: NDArray[np.bool_]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    before: NDArray[np.int64]
+
+
+@jit
+def rebuild(updates: Updates, feed: Feed, levels: Levels, output: Output) -> None:
+    """Apply the updates and emit the rows that they give."""
+    for i in range(len(updates.ts)):
+        ids = Ids(updates.first[i], updates.last[i], updates.before[i])
+        if feed.at[0].mode == sync.BETWEEN:
+            sync.begin(feed, levels, output, ids, updates.is_snapshot[i], updates.feed_break[i])
+        side, price, size = updates.side[i], updates.price[i], updates.size[i]
+        sync.take(feed, levels, output, ids, side, price, size, updates.ends[i])
+        if updates.ends[i]:
+            flush_interval(updates.ts[i], output)
+            if sync.end(feed, levels, ids.last) and emit(levels, updates.ts[i], output):
+                sync.lose(feed, levels, output)
+
+
+class Book(Kernel):
+    """Books from level updates."""
+
+    name = "book"
+    version = 5
+    doc = "Order books from level updates (L2)"
+    replaces_rows = True
+    options = rows.OPTIONS
+
+    def inputs(self) -> Sequence[str]:
+        return ("side", "price", "size", "is_snapshot", "feed_break", "message_end", *_IDS)
+
+    def integers(self) -> Sequence[str]:
+        return _IDS
+
+    def outputs(self) -> Sequence[Column]:
+        return rows.columns(self.params["max_levels"])
+
+    def start(self) -> State:
+        return books.empty_levels() | sync.start() | rows.start(self.params["max_levels"])
+
+    def run(self, state: State, batch: Batch) -> Sequence[Array]:
+        flags = (batch[name] == 1.0 for name in ("is_snapshot", "feed_break", "message_end"))
+        columns = (batch[name] for name in ("side", "price", "size"))
+        updates = Updates(batch.ts, *columns, *flags, *(batch[name] for name in _IDS))
+        feed = sync.with_room(state, len(batch))
+        levels = books.with_room(state, len(feed.standby) + len(state["log"]))
+        output = rows.output_of(state, self.params, int(updates.ends.sum()))
+        rebuild(updates, feed, levels, output)
+        state |= books.without_room(levels) | sync.without_room(feed) | rows.state_of(output)
+        return rows.arrays(output.rows, int(output.emitted[0]))
+
+    def notes(self, state: State) -> Sequence[str]:
+        feed = state["at"][0]
+        return rows.waiting_notes(int(feed.waited), int(feed.lost), "change", "snapshot")
+
+    def waiting(self, state: State) -> Sequence[Array]:
+        at = state["at"] = state["at"].copy()
+        # A message whose last row is missing does not go on in the next partition.
+        at[0].mode = sync.BETWEEN
+        at[0].waited = at[0].lost = 0
+        return rows.take_pending(state, self.params["max_levels"])

@@ -1,0 +1,236 @@
+"""Rows of books: the best levels after a message, or after the last message of an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from udfs.jit import jit
+from udfs.kernel import NANOSECONDS, Array, Column, Record, State, record
+from udfs.options import Option
+from udfs.orderbook.levels import ASK, BID, Levels, is_crossed
+from udfs.windows.frames import Floats, Ints
+
+MAX_LEVELS = Option(type="int", default=20, ge=1, le=100, doc="levels given per side")
+EMIT_INTERVAL = Option(
+    type="float",
+    default=0.0,
+    ge=0,
+    doc="seconds: one row per interval in which the book changed, its state after the last message; 0: after every one",
+)
+CROSSED_BOOKS = Option(
+    type="str",
+    default="hold",
+    choices=["hold", "emit"],
+    doc="hold: no rows while the best bid is above the best ask; emit: rows as they come",
+)
+MAX_CROSSED = Option(
+    type="float", default=10.0, ge=0, doc="seconds after which a book that is held back as crossed counts as broken"
+)
+OPTIONS = {
+    "max_levels": MAX_LEVELS,
+    "emit_interval": EMIT_INTERVAL,
+    "crossed_books": CROSSED_BOOKS,
+    "max_crossed": MAX_CROSSED,
+}
+
+_DAY = 86_400 * NANOSECONDS
+_PADDING = 24
+
+
+class Rules(NamedTuple):
+    """Options as numbers."""
+
+    interval: int
+    """ns; 0: after every message."""
+    hold: bool
+    """Not while the book is crossed."""
+    max_crossed: int
+    """ns: longer means that it is broken."""
+
+
+class Rows(NamedTuple):
+    """Rows of books."""
+
+    levels: Floats
+    """Price and size of bids and asks by level, as the columns are; NaN where there is none."""
+    facts: Array
+    """Time; numbers of levels; whether it is the first row after a break (``reset``); messages ``held`` back before
+    it; ``seq``, the place in the feed."""
+
+
+class Output(NamedTuple):
+    """Rows that are made, and the one that waits for its interval to end."""
+
+    rules: Rules
+    now: Array
+    """Whether the feed broke since the last row (``reset``); messages ``held`` back since then; whether the book
+    ``is_crossed``, and since when (ns); whether a row is ``pending``; ``seq`` of the message at hand."""
+    pending: Rows
+    rows: Rows
+    emitted: Ints
+    """Number of rows, one element."""
+
+
+@jit
+def _write(levels: Levels, ts: int, now: Record, rows: Rows, n: int) -> None:
+    """Write the book as row ``n``."""
+    depth, fact = len(rows.levels) // 4, rows.facts[n]
+    for side in (BID, ASK):
+        count = levels.counts[side]
+        for i in range(depth):
+            price = size = np.nan
+            if i < count:
+                key = levels.keys[side, count - 1 - i]
+                price = key if side == BID else -key
+                size = levels.sizes[side, count - 1 - i]
+            rows.levels[4 * i + 2 * side, n] = price
+            rows.levels[4 * i + 2 * side + 1, n] = size
+    fact.ts = ts
+    fact.bid_levels, fact.ask_levels = min(levels.counts[BID], depth), min(levels.counts[ASK], depth)
+    fact.reset, fact.held, fact.seq = now.reset, now.held, now.seq
+    now.reset = False
+    now.held = 0
+
+
+@jit
+def _interval(ts: int, length: int) -> int:
+    """Number of an interval, counted from midnight UTC: none reaches into the next date."""
+    return (ts // _DAY) * (_DAY // length + 1) + ts % _DAY // length
+
+
+@jit
+def flush_interval(ts: int, output: Output) -> None:
+    """Emit the pending row if a message at ``ts`` is of a later interval."""
+    now, pending, rows, length = output.now[0], output.pending, output.rows, output.rules.interval
+    if not now.pending or _interval(pending.facts[0].ts, length) == _interval(ts, length):
+        return
+    n = output.emitted[0]
+    # A loop: assigning slices takes Numba four seconds more to compile.
+    for k in range(len(rows.levels)):
+        rows.levels[k, n] = pending.levels[k, 0]
+    rows.facts[n] = pending.facts[0]
+    now.pending = False
+    output.emitted[0] += 1
+
+
+@jit
+def emit(levels: Levels, ts: int, output: Output) -> bool:
+    """Emit the book after a whole message, unless it is crossed; True if it has been crossed for too long."""
+    now, rules = output.now[0], output.rules
+    if rules.hold and is_crossed(levels):
+        if not now.is_crossed:
+            now.crossed_since = ts
+        now.is_crossed = True
+        now.held += 1
+        return bool(ts - now.crossed_since > rules.max_crossed)
+    now.is_crossed = False
+    now.crossed_since = 0
+    if rules.interval == 0:
+        _write(levels, ts, now, output.rows, output.emitted[0])
+        output.emitted[0] += 1
+        return False
+    if now.pending:
+        now.reset |= output.pending.facts[0].reset
+        now.held += output.pending.facts[0].held
+    _write(levels, ts, now, output.pending, 0)
+    now.pending = True
+    return False
+
+
+@jit
+def break_off(levels: Levels, output: Output) -> None:
+    """Empty the book, because the feed broke."""
+    now = output.now[0]
+    levels.counts[:] = 0
+    now.reset = True
+    now.is_crossed = False
+    now.crossed_since = 0
+
+
+def start(depth: int) -> State:
+    """State of the output before the first message."""
+    now = record(held=0, crossed_since=0, seq=0, reset=False, is_crossed=False, pending=False)
+    return {"output": now, "pending_levels": np.zeros((4 * depth, 1)), "pending_facts": _facts(1)}
+
+
+def _facts(count: int) -> Array:
+    return np.repeat(record(ts=0, bid_levels=0, ask_levels=0, held=0, seq=0, reset=False), count)
+
+
+def output_of(state: State, params: Mapping[str, Any], count: int) -> Output:
+    """Output to work on, with room for ``count`` rows."""
+    interval, crossed = round(params["emit_interval"] * NANOSECONDS), round(params["max_crossed"] * NANOSECONDS)
+    # Columns a power of two apart would fall on the same lines of the cache.
+    rows = Rows(np.zeros((4 * params["max_levels"], count + _PADDING)), _facts(count))
+    pending = Rows(state["pending_levels"].copy(), state["pending_facts"].copy())
+    rules = Rules(interval, params["crossed_books"] == "hold", crossed)
+    return Output(rules, state["output"].copy(), pending, rows, np.zeros(1, np.int64))
+
+
+def state_of(output: Output) -> State:
+    """State of the output."""
+    levels, facts = output.pending
+    return {"output": output.now, "pending_levels": levels, "pending_facts": facts}
+
+
+def columns(depth: int, placed: bool = False) -> Sequence[Column]:
+    """Output columns, in the order of :func:`arrays`; with ``placed`` the place in the feed too."""
+    levels = (
+        Column(f"{side}_{field}_{i:02}", f"{unit}: {field} of {side} level {i}")
+        for i in range(depth)
+        for side in ("bid", "ask")
+        for field, unit in (("price", "q"), ("size", "u"))
+    )
+    return (
+        Column("ts", "time of the message", "timestamp"),
+        Column("bid_levels", f"1: bid levels, at most {depth}", "smallint"),
+        Column("ask_levels", f"1: ask levels, at most {depth}", "smallint"),
+        *levels,
+        Column("feed_reset", "1: the feed broke between the row before and this one", "boolean"),
+        Column("held_messages", "1: messages held back since the row before, the book being crossed", "bigint"),
+        *((Column("seq", "1: place in the feed of the last record of the message", "bigint"),) if placed else ()),
+    )
+
+
+def arrays(rows: Rows, count: int, placed: bool = False) -> Sequence[Array]:
+    """Columns of the first ``count`` rows."""
+    facts = rows.facts[:count]
+    return (
+        facts["ts"].copy(),
+        facts["bid_levels"].astype(np.int16),
+        facts["ask_levels"].astype(np.int16),
+        *(level[:count].copy() for level in rows.levels),
+        facts["reset"].copy(),
+        facts["held"].copy(),
+        *((facts["seq"].copy(),) if placed else ()),
+    )
+
+
+def waiting_notes(waiting: int, lost: int, what: str, wanted: str) -> Sequence[str]:
+    """Notes on messages of a partition that gave no rows, for want of a ``wanted``."""
+    notes = []
+    if lost:
+        notes.append(f"{_counted(lost, what)} came before a {wanted}, and no book is made of them")
+    if waiting:
+        notes.append(
+            f"no {wanted}: {_counted(waiting, what)} waited for one. Put one into the files, or begin with files that"
+            " have one (docs/order-books.md says what it is for each feed)"
+        )
+    return notes
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
+
+
+def take_pending(state: State, depth: int, placed: bool = False) -> Sequence[Array]:
+    """Pending row, which is taken out of ``state``: its interval ends with the partition."""
+    pending = Rows(state["pending_levels"], state["pending_facts"])
+    now = state["output"].copy()
+    emitted = arrays(pending, int(now[0].pending), placed)
+    now[0].pending, now[0].seq = False, 0
+    state |= start(depth) | {"output": now}
+    return emitted

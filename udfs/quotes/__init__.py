@@ -1,0 +1,1 @@
+"""Kernels over quotes: segments, returns, order flow and its impact, rolling statistics, spread regimes."""

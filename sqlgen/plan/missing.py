@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from sqlgen.errors import nearest
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import SUFFIXES
-from sqlgen.plan.picture import Picture
+from sqlgen.plan.picture import Picture, part_of
 from sqlgen.plan.selection import Selection
 from sqlgen.plan.standing import Forecast
 from sqlgen.sources.listing import SourceListing
@@ -21,11 +21,12 @@ _MEND = "Mend its path in models.yaml"
 def missing(picture: Picture, forecast: Forecast, selection: Selection) -> Iterator[str]:
     """Sources without files, values that no partition has, and models whose inputs were never built."""
     if not selection.models and not selection.recent:
-        yield "no model is selected: models.yaml has none, or all of them are disabled"
+        yield "no model is selected: models.yaml has none, or all of them are disabled or excluded"
     for name, listing in picture.listings.items():
         if _is_empty(listing) and _is_needed(picture, selection, name):
             yield _no_files(picture, name, listing)
     yield from _parents(picture, selection)
+    yield from (text for text, is_empty in _parts(picture, forecast, selection) if is_empty)
     yield from _unmatched(picture, forecast, selection)
 
 
@@ -50,7 +51,13 @@ def _no_files(picture: Picture, name: str, listing: SourceListing) -> str:
         return f"source '{name}': no folder {folder}.{_nearest_folder(folder)} {_MEND}"
     if not listing.unread:
         return f"source '{name}': no files in {folder}"
-    return f"source '{name}': no files in {folder} that it can read: {_unread(listing)}. It reads {', '.join(SUFFIXES)}"
+    wanted = project.sources[name].format
+    reads = [suffix for suffix, kind in SUFFIXES.items() if wanted in ("auto", kind)]
+    said = "" if wanted == "auto" else f" (its format is {wanted})"
+    return (
+        f"source '{name}': no files in {folder} that it can read: {_unread(listing)}. It reads"
+        f" {', '.join(reads)}{said}"
+    )
 
 
 def _unread(listing: SourceListing) -> str:
@@ -90,6 +97,27 @@ def _parents(picture: Picture, selection: Selection) -> Iterator[str]:
                 )
 
 
+def partly_missing(picture: Picture, forecast: Forecast, selection: Selection) -> Iterator[str]:
+    """Notes on exchanges and symbols of inputs that no partition has, where some have the others."""
+    yield from (text for text, is_empty in _parts(picture, forecast, selection) if not is_empty)
+
+
+def _parts(picture: Picture, forecast: Forecast, selection: Selection) -> Iterator[tuple[str, bool]]:
+    """What inputs ask for and no partition has, each with whether nothing is left of the input."""
+    for name in selection.models:
+        for entry in picture.project.models[name].inputs:
+            if entry.spec.optional:
+                continue
+            source = entry.source is not None
+            there = {*(picture.listings[entry.ref].partitions if source else forecast.versions.get(entry.ref, ()))}
+            if entry.ref in picture.project.deleting:
+                there |= set(picture.records.get(name, {}))
+            asked = part_of(entry)
+            is_empty = not any(map(asked.covers, there))
+            for problem in _problems(there, asked):
+                yield f"model '{name}', input '{entry.name}' ({entry.ref}): {problem}", is_empty
+
+
 def _unmatched(picture: Picture, forecast: Forecast, selection: Selection) -> Iterator[str]:
     units = {
         unit
@@ -100,6 +128,10 @@ def _unmatched(picture: Picture, forecast: Forecast, selection: Selection) -> It
         )
         for unit in found
     }
+    yield from _problems(units, selection)
+
+
+def _problems(units: Collection[Partition], selection: Selection) -> Iterator[str]:
     problems = [
         *_values(units, "exchange", selection.exchanges),
         *_values(units, "symbol", selection.symbols),

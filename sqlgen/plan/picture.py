@@ -59,9 +59,13 @@ class Picture:
 
 def chosen(partitions: Iterable[Partition], entry: ModelInput) -> Iterable[Partition]:
     """Partitions that the exchanges, symbols and dates of an input let through."""
+    return filter(part_of(entry).covers, partitions)
+
+
+def part_of(entry: ModelInput) -> Selection:
+    """The part of a source or a model that an input asks for."""
     spec = entry.spec
-    selection = Selection((), spec.exchange or (), spec.symbol or (), spec.date_start, spec.date_end)
-    return filter(selection.covers, partitions)
+    return Selection((), spec.exchange or (), spec.symbol or (), spec.date_start, spec.date_end)
 
 
 def indexed(partitions: Iterable[Partition], model: Model) -> Index:

@@ -6,7 +6,7 @@ import dataclasses
 
 from sqlgen.lake.partitions import KEYS
 from sqlgen.plan import losses
-from sqlgen.plan.missing import missing
+from sqlgen.plan.missing import missing, partly_missing
 from sqlgen.plan.model_planner import ModelPlanner
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import WHOLE_MODEL, Build, Plan, Task, TaskId
@@ -34,6 +34,7 @@ def make_plan(picture: Picture, selection: Selection) -> Plan:
             planned.add(task.id)
     plan.timelines, plan.unusable = forecast.timelines, forecast.unusable
     plan.missing[:0] = missing(picture, forecast, selection)
+    plan.notes[:0] = partly_missing(picture, forecast, selection)
     return plan
 
 

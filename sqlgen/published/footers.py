@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import secrets
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,9 @@ def read(path: Path) -> Footer:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    stat = Stat.of(path.stat())
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # to open a pipe is to wait for who writes to it
+        raise ForeignFileError("it is no regular file")
     try:
         metadata: Any = pq.read_metadata(path)
     except pa.ArrowInvalid:
@@ -97,7 +100,7 @@ def read(path: Path) -> Footer:
     text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
     columns = str(metadata.schema).partition("\n")[2]  # the first line is a place in memory
     schema = hashlib.blake2b(columns.encode(), digest_size=8).hexdigest()
-    return Footer(metadata.num_rows, schema, stat, text.decode(errors="replace") if text is not None else None)
+    return Footer(metadata.num_rows, schema, Stat.of(found), text.decode(errors="replace") if text is not None else None)
 
 
 def new_build() -> str:

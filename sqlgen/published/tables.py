@@ -10,7 +10,7 @@ import collections
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Reader:
         try:
             footer = footers.read(root / path)
         except OSError as error:
-            raise ForeignFileError(f"it cannot be read ({error.strerror})") from None
+            raise ForeignFileError(f"it cannot be read ({error.strerror or error})") from None
         stamp = footer.stamp
         if (stamp.owner, stamp.model) != (self.owner, self.model) and self.exists(stamp.owner, stamp.model):
             project = f" of the project with the state folder '{stamp.owner}'" if stamp.owner != self.owner else ""
@@ -220,25 +220,26 @@ class Table:
             there = folders.pop(unit.path, {})
             if not (there or record.quarantine) or _sizes(there) == _sizes(record.quarantine):
                 continue
-            builds = self._builds(unit.path, there)
+            builds = self._builds(unit.path, there, record.quarantine)
             if unit in self.adopted and builds and not record.quarantine and builds <= self._published(unit):
                 self.records[unit] = dataclasses.replace(record, quarantine=there)
             else:
                 self.present.discard(unit)
         for folder, inside in folders.items():
-            self._builds(folder, inside)
+            self._builds(folder, inside, ())
 
-    def _builds(self, folder: str, names: Iterable[str]) -> set[str]:
-        """The publications to which files of quarantined rows belong; others are strangers."""
+    def _builds(self, folder: str, names: Iterable[str], recorded: Container[str]) -> set[str]:
+        """The publications to which files of quarantined rows belong; others are strangers, as for :meth:`_look`."""
         builds = set()
         for name in names:
             path = f"{folder}/{name}" if folder else name
             try:
                 builds.add(self.reader.read(self.beside, path)[0].record.build)
-            except DamagedFileError:
-                builds.add("")
             except ForeignFileError as error:
-                self.strangers[self.beside / path] = str(error)
+                if name in recorded and isinstance(error, DamagedFileError):
+                    builds.add("")
+                else:
+                    self.strangers[self.beside / path] = str(error)
         return builds
 
     def _published(self, unit: Partition) -> set[str]:

@@ -85,6 +85,49 @@ def test_a_symbol_that_one_of_the_models_has(two: Scratch) -> None:
     two.run("--symbol", ETH)
 
 
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ({"symbol": "btc-usdt"}, f"no partition has symbol 'btc-usdt'. There are: {BTC}, {ETH}"),
+        ({"symbol": ["BTC/USDT", "ADA"]}, f"no partition has symbol 'BTC/USDT'. Did you mean '{BTC}'?"),
+        ({"exchange": "Binance"}, "no partition has exchange 'Binance'. Did you mean 'binance'? There are: binance"),
+        ({"date_start": "2027-01-01"}, "no partition has a date from 2027-01-01. There are dates from"),
+        ({"symbol": BTC, "date_start": DAY2}, "none of the 2 partition(s) has all that is selected"),
+    ],
+)
+@pytest.mark.parametrize("ref", ["raw", "costs"])
+def test_a_part_of_an_input_that_no_partition_has(two: Scratch, ref: str, asked: dict[str, object], text: str) -> None:
+    name = "costs" if ref == "raw" else "pairs"
+    entry = next(iter(two.config["models"][name]["inputs"]))
+    two.config["models"][name]["inputs"] = {entry: {"ref": ref, **asked}}
+    two.save()
+    says(two, text=f"model '{name}', input '{entry}' ({ref}): {text}")
+
+
+def test_one_of_the_symbols_of_an_input_is_not_there_yet(two: Scratch) -> None:
+    two.model("costs", inputs={"trades": {"ref": "raw", "symbol": [BTC, "ADA"]}})
+    outcome = two.sqlgen("run")
+    assert (outcome.code, "(raw): no partition has symbol 'ADA'. There are: " in outcome.out) == (0, True)
+
+
+def test_a_symbol_whose_files_are_gone_after_processing(two: Scratch) -> None:
+    del two.config["models"]["pairs"]
+    two.model(
+        "costs", inputs={"trades": {"ref": "raw", "symbol": BTC}}, output={"mode": "append"}, delete_after_processing=True
+    )
+    two.run()
+    assert not list(two.raw(BTC, DAY1).glob("*.parquet"))
+    outcome = two.sqlgen("run")
+    assert (outcome.code, "Nothing to do: 0 partition(s) are up to date" in outcome.out) == (0, True), outcome.out
+
+
+def test_the_suffixes_of_the_format_are_told(two: Scratch) -> None:
+    two.config["sources"]["raw"]["format"] = "csv"
+    two.save()
+    outcome = two.sqlgen("run")
+    assert "It reads .csv, .csv.gz, .csv.zst, .csv.zip, .zip (its format is csv)" in outcome.out, outcome.out
+
+
 def test_a_model_whose_parent_was_never_built(two: Scratch) -> None:
     text = "model 'pairs' reads 'costs', of which nothing is published. Build it first: sqlgen run --select +pairs"
     says(two, "--select", "pairs", text=text)

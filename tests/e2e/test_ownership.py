@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import urllib.parse
 from pathlib import Path
@@ -177,6 +178,31 @@ def test_files_beside_quarantined_rows(single: Scratch) -> None:
     copy("SELECT 1 AS price", theirs)
     refused(single, str(theirs))
     assert theirs.exists()
+
+
+@pytest.mark.parametrize("place", ["mine.txt", f"{UNIT}/mine.csv", "exchange=x/data_0.parquet"])
+def test_plan_tells_of_files_in_the_folder_of_the_quarantine(single: Scratch, place: str) -> None:
+    theirs = single.lake / "out/costs_quarantine" / place
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+    refused(single, f"{theirs} (it is damaged, or no Parquet file)")
+    assert theirs.read_text() == "mine"
+
+
+@pytest.mark.parametrize("folder", ["costs", f"costs/{UNIT}", f"costs_quarantine/{UNIT}"])
+def test_what_is_no_regular_file_in_a_table(single: Scratch, folder: str) -> None:
+    """A pipe is never opened, which would wait for ever; links that lead anywhere are told."""
+    place = single.lake / "out" / folder
+    place.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(place / "pipe.parquet")
+    (place / "zero.parquet").symlink_to("/dev/zero")
+    (place / "folder.parquet").symlink_to(single.lake)
+    refused(single, *(f"{place / name} (it is no regular file)" for name in ("pipe.parquet", "zero.parquet")))
+    assert "folder.parquet (it is no regular file)" in single.sqlgen("plan", "--select", "costs").out
+    for path in place.glob("[pzf]*.parquet"):
+        path.unlink()
+    (place / "gone.parquet").symlink_to("nowhere")
+    assert "gone.parquet (it cannot be read (No such file or directory))" in single.sqlgen("run").out
 
 
 # Without the state folder

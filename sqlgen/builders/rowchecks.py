@@ -28,16 +28,17 @@ from sqlgen.published.quarantine import Quarantine
 from sqlgen.sources.decode import Decoded
 from sqlgen.sources.survey import (
     NEAR,
-    TIMED,
     Stretch,
     Survey,
     digits_note,
     first_row,
     lost_digits,
+    lost_rows,
     order_note,
     overlapping,
     price_note,
     repeated_note,
+    told_row,
 )
 from sqlgen.templating.quoting import exact_path, ident, literal
 
@@ -85,7 +86,7 @@ class RowChecks:
         told = [file for file in files.all if files.told_here(file)]
         if told:
             self._unreadable(entry, told, decoded, stem)
-        self._survey(entry, scan, files, stem)
+        self._survey(entry, scan, files, decoded, stem)
         checked = self.compiler.checked_input(self.model, entry, scan)
         if checked.checks:
             self._check(checked, lambda: places(files, decoded, self.connection, self.compiler.project.lake), stem)
@@ -128,14 +129,17 @@ class RowChecks:
         finally:
             self.connection.unregister(_BAD_LINES)
 
-    def _survey(self, entry: ModelInput, scan: Scan, files: Files, stem: str) -> None:
+    def _survey(
+        self, entry: ModelInput, scan: Scan, files: Files, decoded: Mapping[FileInfo, Decoded], stem: str
+    ) -> None:
         """Set aside the rows that their adapter leaves out because of their time; note times that go back."""
         assert entry.source is not None
         tolerance = entry.source.date_tolerance
         scan = dataclasses.replace(scan, predicate=None, survey=True)
         select = self.compiler.input_select(self.model, entry, scan)
         paths = [file.path for file in files.all]
-        survey = Survey.of(self.compiler.project.library, select, tolerance, paths)
+        whole = [number for number, file in enumerate(files.all) if file not in decoded or not decoded[file].bad]
+        survey = Survey.of(self.compiler.project.library, select, tolerance, paths, whole)
         self.execute(survey.statement)
         stretches = [Stretch(*row) for row in self.connection.fetchall()]
         if not self.compiler.csv(self.model, entry).lines:  # of which each has a time, or could not be read
@@ -159,17 +163,14 @@ class RowChecks:
         tolerance, paths = entry.source.date_tolerance, survey.paths
         told = [number for number, file in enumerate(files.all) if files.told_here(file)]
         here = [stretch for stretch in stretches if stretch.file in told]
-        rows, lost = sum(each.rows for each in here), sum(each.lost for each in here)
-        if rows and rows == lost and set(told) == set(range(len(paths))):
+        rows = sum(each.rows for each in here)
+        if rows and rows == sum(each.lost for each in here) and set(told) == set(range(len(paths))):
             self._refuse(entry, paths, scan.files, here)
-        reason = "no time, or none between 1990 and 2100"
-        far = f"its time is more than {tolerance:g} day(s) before or after its date" if tolerance is not None else ""
-        for check, said, number in (
-            (TIMED, reason, sum(each.untimed for each in here)),
-            (NEAR, f"{far} (date_tolerance)", sum(each.far for each in here)),
-        ):
-            if number:
-                self._set_aside(entry, check, number, rows, said, survey.set_aside(told, said, check == NEAR), stem)
+        for lost in lost_rows(here, tolerance):
+            row = told_row(self.connection, scan.files[lost.file], lost.place)
+            first = f"in {paths[lost.file]}: {lost.reason}: {row}"
+            aside = survey.set_aside(told, lost.reason, lost.check == NEAR)
+            self._set_aside(entry, lost.check, lost.rows, rows, first, aside, stem)
 
     def _lost_digits(self, entry: ModelInput, scan: Scan) -> str:
         """A note on times with more digits than are kept; empty where there are none."""

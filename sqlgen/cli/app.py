@@ -51,6 +51,9 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
+    except BrokenPipeError:
+        signals.mute()
+        sys.exit(signals.NOT_READ)
     except OSError as error:
         if debug:
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from sqlgen.cli.alike import Kind, Told, kind_of, reason_of, times_told
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.plan import Plan, Task
 from sqlgen.project.rowchecks import Count
@@ -28,7 +28,6 @@ MARKS = {
     "pending": "[yellow]…[/]",
 }
 
-_PARTITION = re.compile(r"\w+=\S+")
 BECAME = {"drop": "dropped", "quarantine": "quarantined", "warn": "kept with a warning", "fail": "not allowed"}
 """What became of rows that fail a check, by its ``on_fail``."""
 
@@ -57,27 +56,18 @@ class Output(Console):
 
 def plain(console: Console, text: str) -> None:
     """A line as it is: not wrapped, tabs kept, brackets not taken for markup."""
-    print(text, file=console.file, flush=True)
-
-
-def kind_of(result: Result) -> tuple[str, str, str]:
-    """Equal for tasks of a model that did not succeed for the same reason."""
-    first = (result.error or "").partition("\n")[0]
-    if result.status == "failed":  # a file that it names is a reason of its own
-        return (
-            result.model,
-            result.status,
-            first.removeprefix(f"{result.model}: {Partition.from_path(result.partition)}: "),
-        )
-    return result.model, result.status, _PARTITION.sub("...", first)
+    try:
+        print(text, file=console.file, flush=True)
+    except BrokenPipeError:
+        raise BrokenPipeError from None  # without its number, by which typer would end the process
 
 
 class LineWatcher:
-    """One plain line per finished task; of those that fail alike, one for the first."""
+    """One plain line per finished task; of those that fail alike, one for the first, or for the first few files."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.told: set[tuple[str, str, str]] = set()
+        self.told = Told()
         self.total = 0
         self.done = 0
 
@@ -94,9 +84,8 @@ class LineWatcher:
 
     def finished(self, result: Result) -> None:
         self.done += 1
-        if not result.ok and kind_of(result) in self.told:
+        if not result.ok and self.told.is_enough(result):
             return  # the end of the run says how many
-        self.told.add(kind_of(result))
         self._print(f"[{self.done}/{self.total}] {result_line(result)}")
         for note in result.notes:
             self._print(f"  note: {note}")
@@ -110,7 +99,7 @@ class BarWatcher:
 
     def __init__(self, console: Console) -> None:
         self.rows = 0
-        self.told: set[tuple[str, str, str]] = set()
+        self.told = Told()
         self.begun = time.monotonic()
         self.progress = Progress(
             TextColumn(
@@ -147,8 +136,7 @@ class BarWatcher:
         self.rows += result.rows_in
         speed = self.rows / max(time.monotonic() - self.begun, 1e-3)
         self.progress.update(self.bar, advance=1, speed=f"{speed / 1000:,.0f}k rows/s")
-        if not result.ok and kind_of(result) not in self.told:
-            self.told.add(kind_of(result))
+        if not result.ok and not self.told.is_enough(result):
             self.progress.console.print(f"{MARKS[result.status]} ", end="")
             self.progress.console.print(result.error or "", markup=False, highlight=False, soft_wrap=True)
 
@@ -199,14 +187,14 @@ def _print_checks(console: Console, report: Report) -> None:
 
 def _print_failures(console: Console, report: Report) -> None:
     """Each reason for which several tasks did not succeed, once."""
-    found: dict[tuple[str, str, str], list[Result]] = {}
+    found: dict[Kind, list[Result]] = {}
     for result in report.tasks:
         if not result.ok:
             found.setdefault(kind_of(result), []).append(result)
-    for (model, status, reason), results in found.items():
-        if len(results) > 1:
+    for (model, status, _), results in found.items():
+        if len(results) > times_told(results[0]):
             text = f"{status}: {model}: {count(len(results))} partitions for one reason, the first"
-            plain(console, f"{text} {Partition.from_path(results[0].partition)}: {reason}")
+            plain(console, f"{text} {Partition.from_path(results[0].partition)}: {reason_of(results[0])}")
 
 
 def _print_task_notes(console: Console, report: Report) -> None:

@@ -55,8 +55,7 @@ def _no_files(picture: Picture, name: str, listing: SourceListing) -> str:
     reads = [suffix for suffix, kind in SUFFIXES.items() if wanted in ("auto", kind)]
     said = "" if wanted == "auto" else f" (its format is {wanted})"
     return (
-        f"source '{name}': no files in {folder} that it can read: {_unread(listing)}. It reads"
-        f" {', '.join(reads)}{said}"
+        f"source '{name}': no files in {folder} that it can read: {_unread(listing)}. It reads {', '.join(reads)}{said}"
     )
 
 

@@ -100,7 +100,9 @@ def read(path: Path) -> Footer:
     text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
     columns = str(metadata.schema).partition("\n")[2]  # the first line is a place in memory
     schema = hashlib.blake2b(columns.encode(), digest_size=8).hexdigest()
-    return Footer(metadata.num_rows, schema, Stat.of(found), text.decode(errors="replace") if text is not None else None)
+    return Footer(
+        metadata.num_rows, schema, Stat.of(found), text.decode(errors="replace") if text is not None else None
+    )
 
 
 def new_build() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -39,10 +39,36 @@ class Stretch(NamedTuple):
     latest: int | None
     not_positive: int
     """Rows with a price at or below zero."""
+    untimed_at: int | None
+    """Place in the file of the first row without a time."""
+    far_at: int | None
 
     @property
     def lost(self) -> int:
         return self.untimed + self.far
+
+
+class LostRows(NamedTuple):
+    """Rows that reach no model because of their time."""
+
+    check: str
+    rows: int
+    reason: str
+    file: int
+    place: int
+    """Of the first of them, in its file."""
+
+
+def lost_rows(stretches: Sequence[Stretch], tolerance: float | None) -> Iterator[LostRows]:
+    """Rows without a time, and those that are more than ``tolerance`` days from their date."""
+    untimed = [(each.file, each.untimed_at) for each in stretches if each.untimed_at is not None]
+    far = [(each.file, each.far_at) for each in stretches if each.far_at is not None]
+    if untimed:
+        reason = "no time, or none between 1990 and 2100"
+        yield LostRows(TIMED, sum(each.untimed for each in stretches), reason, *min(untimed))
+    if far:
+        reason = f"its time is more than {tolerance:g} day(s) before or after its date (date_tolerance)"
+        yield LostRows(NEAR, sum(each.far for each in stretches), reason, *min(far))
 
 
 @dataclass(frozen=True)
@@ -53,11 +79,16 @@ class Survey:
     rows: str
     """SELECT of the rows with file, line and is_far."""
     paths: Sequence[str]
+    whole: Sequence[int]
+    """Files of which no line was left out, so that the place of a row is that of its line."""
 
     @classmethod
-    def of(cls, library: Library, select: str, tolerance: float | None, paths: Sequence[str]) -> Survey:
+    def of(
+        cls, library: Library, select: str, tolerance: float | None, paths: Sequence[str], whole: Sequence[int]
+    ) -> Survey:
         """``select``: canonical rows by a scan that is a survey of the files ``paths``."""
-        return cls(library, library.render("publish/surveyed.sql.j2", select=select, tolerance=tolerance), paths)
+        rows = library.render("publish/surveyed.sql.j2", select=select, tolerance=tolerance)
+        return cls(library, rows, paths, whole)
 
     @property
     def statement(self) -> str:
@@ -75,7 +106,7 @@ class Survey:
 
     def set_aside(self, files: Iterable[int], reason: str, far: bool) -> str:
         """The rows without a time, or those far from their date, as they go to the quarantine."""
-        given: dict[str, Any] = {"rows": self.rows, "paths": list(self.paths), "told": list(files)}
+        given: dict[str, Any] = {"rows": self.rows, "paths": [*self.paths], "told": [*files], "whole": [*self.whole]}
         return self.library.render("publish/set_aside.sql.j2", reason=reason, far=far, **given)
 
 
@@ -159,8 +190,13 @@ def moment(nanoseconds: int | None) -> str:
 
 
 def first_row(connection: duckdb.DuckDBPyConnection, path: str) -> str:
-    """The first row of a Parquet file, column by column, for messages."""
-    rows = connection.from_parquet(path).limit(1)
+    """The first row of a Parquet file, for messages."""
+    return f"In the first row {told_row(connection, path, 0)}"
+
+
+def told_row(connection: duckdb.DuckDBPyConnection, path: str, place: int) -> str:
+    """A row of a Parquet file, column by column."""
+    rows = connection.from_parquet(path).limit(1, place)
     found = rows.project("CAST(to_json(COLUMNS(*)) AS VARCHAR)").fetchall()
     told = ", ".join(f"{name} is {value}" for name, value in zip(rows.columns, found[0] if found else (), strict=False))
-    return f"In the first row {told[:_ROW]}"
+    return told[:_ROW]

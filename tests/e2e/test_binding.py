@@ -234,6 +234,24 @@ def test_identical_failures_are_one_message(many: Scratch) -> None:
     assert all("Could not convert" in result["error"] for name, result in results.items() if name.startswith("costs"))
 
 
+def test_failures_that_differ_in_their_file_alone(many: Scratch) -> None:
+    """A column that no file has is one mistake: a few files are named, the rest are counted."""
+    del many.config["models"]["pairs"]
+    many.config["sources"]["raw"] |= {
+        "adapter": "generic/trades",
+        "options": {"columns": {"ts": "timestamp", "price": "prise"}},
+    }
+    many.save()
+    outcome = many.sqlgen("run", "--threads", "1")
+    assert outcome.code == 1
+    assert outcome.out.count("FAILED costs") == 3, outcome.out
+    assert f"failed: costs: 6 partitions for one reason, the first exchange=binance/symbol={BTC}/date={DAY1}: " in (
+        outcome.out
+    )
+    assert outcome.out.count("prise") == 4
+    assert all("prise" in result["error"] for result in many.run(code=1).values())
+
+
 def test_failures_that_differ_are_each_told(many: Scratch) -> None:
     for date in (DAY1, DAY2):
         (many.raw(BTC, date) / "data.parquet").write_bytes(b"PAR1")

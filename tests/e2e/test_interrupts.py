@@ -110,6 +110,21 @@ def test_a_reader_of_the_output_that_goes_away(wide: Scratch) -> None:
     assert run.returncode == 141
 
 
+@pytest.mark.parametrize("command", [("plan",), ("run", "--dry-run")], ids=str)
+def test_a_plan_that_nobody_reads(wide: Scratch, command: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "sqlgen", *command, str(wide.file)],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+            timeout=LIMIT,
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 @pytest.mark.parametrize(
     ("target", "name", "statement", "code", "message"),
     [

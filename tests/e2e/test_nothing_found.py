@@ -113,7 +113,10 @@ def test_one_of_the_symbols_of_an_input_is_not_there_yet(two: Scratch) -> None:
 def test_a_symbol_whose_files_are_gone_after_processing(two: Scratch) -> None:
     del two.config["models"]["pairs"]
     two.model(
-        "costs", inputs={"trades": {"ref": "raw", "symbol": BTC}}, output={"mode": "append"}, delete_after_processing=True
+        "costs",
+        inputs={"trades": {"ref": "raw", "symbol": BTC}},
+        output={"mode": "append"},
+        delete_after_processing=True,
     )
     two.run()
     assert not list(two.raw(BTC, DAY1).glob("*.parquet"))

@@ -189,6 +189,25 @@ def test_an_answer_that_names_no_symbol_belongs_to_the_only_one_of_its_file(tmp_
     assert rows_of(published(tmp_path / "lake/book/exchange=x/symbol=BTCUSDT")) == level_books(messages, depth=DEPTH)
 
 
+@pytest.mark.parametrize("adapter", ["binance/depth_spot", "binance/depth_futures", "bybit/orderbook"])
+def test_answers_by_rest_are_not_rows_without_a_time(tmp_path: Path, adapter: str) -> None:
+    """They have the time of their collector only, and so that of the message before; nothing of them is set aside."""
+    messages = feed(60_000, NOON, True)
+    lines = lines_of("binance/depth_spot", "BTCUSDT", messages)
+    if adapter.startswith("bybit"):
+        lines = [bybit_line(message) for message in messages]
+    elif adapter.endswith("futures"):
+        lines = [line["data"] | {"pu": line["data"]["U"] - 1} if "data" in line else line for line in lines]
+    path = tmp_path / "lake/raw/updates/rec.ndjson"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    config = change(write_project(tmp_path, adapter, {"max_levels": DEPTH}), exchange="x", unreadable="fail")
+    outcome = sqlgen("run", config, "--select", "book", "--json")
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert [task["checks"] for task in outcome.json["tasks"]] == [[]]
+    assert rows_of(published(tmp_path / "lake/book/exchange=x/symbol=BTCUSDT")) == level_books(messages, depth=DEPTH)
+
+
 def test_an_answer_that_names_no_symbol_among_several(tmp_path: Path) -> None:
     config, _ = recording(tmp_path, "binance/depth_spot")
     path = tmp_path / "lake/raw/updates/rec.ndjson"

@@ -160,3 +160,22 @@ def test_ids_that_one_file_repeats_are_its_own(tmp_path: Path) -> None:
     with_ids(project, "b.ndjson", [3, 3])
     with_ids(project, "a.ndjson", [1, 2], HIVE.replace("symbol=A", "symbol=B"))
     assert [task["notes"] for task in run(project)] == [[], []]
+
+
+def test_what_is_set_aside_is_told_with_its_file_and_row(tmp_path: Path) -> None:
+    project = trades(tmp_path, [HOUR, 9 * DAY, -MIDNIGHT], name="a.ndjson")
+    add(project, [2 * HOUR, -MIDNIGHT], HIVE, "b.ndjson")
+    untimed, far = run(project)[0]["checks"]
+    assert (untimed["check"], untimed["rows"]) == ("not_null(ts)", 2)
+    assert untimed["first"].startswith(f"in raw/{HIVE}/a.ndjson: no time, or none between 1990 and 2100: ts is 0.")
+    assert (far["check"], far["rows"]) == ("near_date(ts)", 1)
+    assert f"in raw/{HIVE}/a.ndjson: its time is more than 1 day(s)" in far["first"]
+    assert f"ts is {MIDNIGHT + 9 * DAY}." in far["first"]
+    found = duckdb.sql(
+        f"SELECT file, line, check_name FROM read_parquet('{tmp_path}/lake/*_quarantine/**/*.parquet') ORDER BY ALL"
+    ).fetchall()
+    assert [(file.rpartition("/")[2], line, check) for file, line, check in found] == [
+        ("a.ndjson", 2, "near_date(ts)"),
+        ("a.ndjson", 3, "not_null(ts)"),
+        ("b.ndjson", 2, "not_null(ts)"),
+    ]

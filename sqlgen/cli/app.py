@@ -85,7 +85,7 @@ def compile_models(
     output: Annotated[Path | None, typer.Option(help="Folder to write to. [default: target/compiled]")] = None,
 ) -> None:
     """Write every model's SQL to target/compiled/MODEL.sql."""
-    from sqlgen.compile.statements import WHOLE_TABLES
+    from sqlgen.compile.compiledfile import WHOLE_TABLES
     from sqlgen.lake.storage import replace_text
 
     engine = open_engine(file)

@@ -16,10 +16,11 @@ from typing import Any
 
 from sqlgen.compile.adapters import Told, check_turns, raw_columns, spelled, times, told
 from sqlgen.compile.checksql import Checked, kept
+from sqlgen.compile.compiledfile import Shown, compiled_file, named_stages
 from sqlgen.compile.predicates import input_predicate
 from sqlgen.compile.scope import EDGES, Edge, Layout, Scan, Scope
 from sqlgen.compile.sourcespec import SourceSpec
-from sqlgen.compile.statements import KERNEL_ROWS, Parts, Target, copy, copy_options, indent, whole_file
+from sqlgen.compile.statements import KERNEL_ROWS, Parts, Target, copy, copy_options, indent
 from sqlgen.compile.unitsql import merged, narrowed, of_unit, only
 from sqlgen.lake.partitions import KEYS
 from sqlgen.lake.patterns import PathPattern
@@ -106,7 +107,7 @@ class Compiler:
         return CompiledModel(
             model=model,
             select=_joined(parts),
-            sql=whole_file(model, parts, fingerprint, self._foreign(model)),
+            sql=compiled_file(model, self._shown(model), fingerprint, self._foreign(model)),
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.told_options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
@@ -120,6 +121,16 @@ class Compiler:
         if model.chain is None:
             return None, None, select
         return self.feed(model, scope), self.trades(model, scope), select
+
+    def _shown(self, model: Model) -> Shown:
+        """The same over the whole lake, stage by stage."""
+        scope = self.whole_lake(model)
+        if model.chain is not None:
+            rows = named_stages(model, self.feed(model, scope))
+            return Shown(rows, self.trades(model, scope), self._merged(model, self.select(model, scope)))
+        rows = named_stages(model, self.template(model, scope, {}))
+        selected = narrowed(f"SELECT *\nFROM {rows[-1].name}", model, scope.emit)
+        return Shown(rows, None, self._merged(model, kept(self.project.library, self.checked(model, selected))))
 
     def _foreign(self, model: Model) -> list[str]:
         found = {entry.ref: self.layouts[entry.ref].foreign for entry in model.inputs if entry.ref in self.layouts}

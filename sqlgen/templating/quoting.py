@@ -124,6 +124,21 @@ def _continued(text: str) -> frozenset[int]:
     return frozenset(inside)
 
 
+def outdent(text: str) -> str:
+    """SQL at the left edge, but for what is quoted in it."""
+    inside = _continued(text)
+    lines = list(enumerate(text.split("\n")))
+    margin = min(
+        (len(line) - len(line.lstrip(" ")) for n, line in lines if line.strip() and n not in inside), default=0
+    )
+    return "\n".join(line if number in inside else line[margin:] for number, line in lines)
+
+
+def masked(sql: str) -> str:
+    """SQL of the same length without comments, and with letters for what is quoted, to look for words and brackets."""
+    return _PIECE.sub(lambda piece: ("x" if piece["quoted"] else " ") * len(piece.group()), sql)
+
+
 def opens_quote(sql: str) -> bool:
     """True if something quoted begins in ``sql`` that does not end in it."""
     return not {"'", '"'}.isdisjoint(_PIECE.sub("", sql))

@@ -9,117 +9,130 @@
 -- lookback:    0 s
 -- publishes:   processed/bybit/book (overwrite), by exchange, symbol, date
 -- fingerprint: 7d2af7ff2046720fb9fa7cf4
+-- stages:      kernel_input, line 135
+--              updates, line 128
+--              in_time, line 118
+--              messages, line 97
+--              books, line 90
+--              positioned, line 85
+--              numbered, line 76
+--              located, line 30
 --
--- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
+-- Kernels run before the last statement, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
 -- and calls what they give kernel_rows. A DuckDB shell runs the views as they are, and not the COPY.
+-- Each stage is a view in a database in memory, so that you can stop at any and look:
+-- FROM compiled_bybit_book.kernel_input LIMIT 10, or just FROM kernel_input where you have no table of that name.
 
-CREATE OR REPLACE TEMPORARY VIEW kernel_input AS
-WITH located AS (
-    SELECT
-        exchange,
-        symbol,
-        date,
-        CASE
-            WHEN coalesce(cts, ts, result.cts, result.ts) BETWEEN 631152000000 AND 4102444800000
-            THEN make_timestamp_ns(1000000 * coalesce(cts, ts, result.cts, result.ts))
-            WHEN coalesce(cts, ts, result.cts, result.ts) BETWEEN 631152000 AND 4102444800
-              OR coalesce(cts, ts, result.cts, result.ts) BETWEEN 631152000000000 AND 4102444800000000
-              OR coalesce(cts, ts, result.cts, result.ts) BETWEEN 631152000000000000 AND 4102444800000000000
-            THEN CAST(error(
-                'time ' || coalesce(cts, ts, result.cts, result.ts) || ' is not in ms since 1970 but in '
-                || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(cts, ts, result.cts, result.ts) AS VARCHAR)) // 3 - 2]
-            ) AS TIMESTAMP_NS)
-        END AS ts,
-        filename,
-        regexp_replace(
-            regexp_replace(filename, '([0-9]+)', '00000000000000000000\1', 'g'),
-            '0*([0-9]{20})', '\1', 'g'
-        ) AS file_order,
-        row_number() OVER () AS line,
-        CAST(topic AS VARCHAR) AS topic,
-        CAST(type AS VARCHAR) AS type,
-        CAST(ts AS BIGINT) AS raw_ts,
-        CAST(cts AS BIGINT) AS cts,
-        CAST(data AS STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)) AS data,
-        CAST(result AS STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)) AS result
-    FROM read_json(
-        [
-            'lake/raw/bybit/orderbook/**/[!_.]*.ndjson*'
-        ],
-        format = 'newline_delimited',
-        columns = {
-            'topic': 'VARCHAR',
-            'type': 'VARCHAR',
-            'ts': 'BIGINT',
-            'cts': 'BIGINT',
-            'data': 'STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)',
-            'result': 'STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)'
-        },
-        ignore_errors = true,
-        hive_partitioning = true,
-        hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
-    )
-),
-numbered AS (
-    SELECT
-        *,
-        row_number() OVER (
-            PARTITION BY exchange, symbol, date
-            ORDER BY file_order, filename, line
-        ) - 1 AS seq
-    FROM located
-),
-positioned AS (
-    SELECT *
-    FROM numbered
-    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
-),
-books AS (
-    SELECT
-        *,
-        coalesce(data, result) AS book
-    FROM positioned
-    WHERE (data IS NOT NULL OR result IS NOT NULL) AND coalesce(topic, 'orderbook.') LIKE 'orderbook.%'
-),
-messages AS (
-    SELECT
-        exchange,
-        symbol,
-        date,
-        seq,
-        CASE WHEN data IS NOT NULL THEN ts END AS sent,
-        list_transform(coalesce(book.b, []), lambda x: {'side': 1, 'price': x[1], 'size': x[2]})
-        || list_transform(coalesce(book.a, []), lambda x: {'side': -1, 'price': x[1], 'size': x[2]})
-        || CASE
-            WHEN book.b IS NULL OR book.a IS NULL OR book.u IS NULL
-            THEN [{'side': 0, 'price': CAST(NULL AS DOUBLE), 'size': CAST(NULL AS DOUBLE)}]
-            ELSE []
-        END AS levels,
-        coalesce(type = 'snapshot', false) OR data IS NULL OR book.u = 1 AS is_snapshot,
-        false AS feed_break,
-        CASE WHEN data IS NOT NULL THEN book.u END AS first_id,
-        book.u AS last_id,
-        CAST(NULL AS BIGINT) AS prev_id
-    FROM books
-),
-in_time AS (
-    SELECT
-        *,
-        coalesce(
-            max(sent) OVER (PARTITION BY exchange, symbol, date ORDER BY seq ROWS UNBOUNDED PRECEDING),
-            CAST(date AS TIMESTAMP_NS)
-        ) AS ts,
-        CASE WHEN len(levels) > 0 THEN levels ELSE [NULL] END AS present
-    FROM messages
-),
-updates AS (
-    SELECT
-        *,
-        unnest(present) AS level,
-        generate_subscripts(present, 1) AS place
-    FROM in_time
-)
+ATTACH IF NOT EXISTS ':memory:' AS compiled_bybit_book;
+SET search_path = '"' || current_database() || '"."' || current_schema() || '",' || '"compiled_bybit_book".main';
+
+CREATE OR REPLACE VIEW compiled_bybit_book.located AS
+SELECT
+    exchange,
+    symbol,
+    date,
+    CASE
+        WHEN coalesce(cts, ts, result.cts, result.ts) BETWEEN 631152000000 AND 4102444800000
+        THEN make_timestamp_ns(1000000 * coalesce(cts, ts, result.cts, result.ts))
+        WHEN coalesce(cts, ts, result.cts, result.ts) BETWEEN 631152000 AND 4102444800
+          OR coalesce(cts, ts, result.cts, result.ts) BETWEEN 631152000000000 AND 4102444800000000
+          OR coalesce(cts, ts, result.cts, result.ts) BETWEEN 631152000000000000 AND 4102444800000000000
+        THEN CAST(error(
+            'time ' || coalesce(cts, ts, result.cts, result.ts) || ' is not in ms since 1970 but in '
+            || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(cts, ts, result.cts, result.ts) AS VARCHAR)) // 3 - 2]
+        ) AS TIMESTAMP_NS)
+    END AS ts,
+    filename,
+    regexp_replace(
+        regexp_replace(filename, '([0-9]+)', '00000000000000000000\1', 'g'),
+        '0*([0-9]{20})', '\1', 'g'
+    ) AS file_order,
+    row_number() OVER () AS line,
+    CAST(topic AS VARCHAR) AS topic,
+    CAST(type AS VARCHAR) AS type,
+    CAST(ts AS BIGINT) AS raw_ts,
+    CAST(cts AS BIGINT) AS cts,
+    CAST(data AS STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)) AS data,
+    CAST(result AS STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)) AS result
+FROM read_json(
+    [
+        'lake/raw/bybit/orderbook/**/[!_.]*.ndjson*'
+    ],
+    format = 'newline_delimited',
+    columns = {
+        'topic': 'VARCHAR',
+        'type': 'VARCHAR',
+        'ts': 'BIGINT',
+        'cts': 'BIGINT',
+        'data': 'STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)',
+        'result': 'STRUCT(s VARCHAR, b DOUBLE[][], a DOUBLE[][], u BIGINT, ts BIGINT, cts BIGINT)'
+    },
+    ignore_errors = true,
+    hive_partitioning = true,
+    hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+);
+
+CREATE OR REPLACE VIEW compiled_bybit_book.numbered AS
+SELECT
+    *,
+    row_number() OVER (
+        PARTITION BY exchange, symbol, date
+        ORDER BY file_order, filename, line
+    ) - 1 AS seq
+FROM located;
+
+CREATE OR REPLACE VIEW compiled_bybit_book.positioned AS
+SELECT *
+FROM numbered
+WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS;
+
+CREATE OR REPLACE VIEW compiled_bybit_book.books AS
+SELECT
+    *,
+    coalesce(data, result) AS book
+FROM positioned
+WHERE (data IS NOT NULL OR result IS NOT NULL) AND coalesce(topic, 'orderbook.') LIKE 'orderbook.%';
+
+CREATE OR REPLACE VIEW compiled_bybit_book.messages AS
+SELECT
+    exchange,
+    symbol,
+    date,
+    seq,
+    CASE WHEN data IS NOT NULL THEN ts END AS sent,
+    list_transform(coalesce(book.b, []), lambda x: {'side': 1, 'price': x[1], 'size': x[2]})
+    || list_transform(coalesce(book.a, []), lambda x: {'side': -1, 'price': x[1], 'size': x[2]})
+    || CASE
+        WHEN book.b IS NULL OR book.a IS NULL OR book.u IS NULL
+        THEN [{'side': 0, 'price': CAST(NULL AS DOUBLE), 'size': CAST(NULL AS DOUBLE)}]
+        ELSE []
+    END AS levels,
+    coalesce(type = 'snapshot', false) OR data IS NULL OR book.u = 1 AS is_snapshot,
+    false AS feed_break,
+    CASE WHEN data IS NOT NULL THEN book.u END AS first_id,
+    book.u AS last_id,
+    CAST(NULL AS BIGINT) AS prev_id
+FROM books;
+
+CREATE OR REPLACE VIEW compiled_bybit_book.in_time AS
+SELECT
+    *,
+    coalesce(
+        max(sent) OVER (PARTITION BY exchange, symbol, date ORDER BY seq ROWS UNBOUNDED PRECEDING),
+        CAST(date AS TIMESTAMP_NS)
+    ) AS ts,
+    CASE WHEN len(levels) > 0 THEN levels ELSE [NULL] END AS present
+FROM messages;
+
+CREATE OR REPLACE VIEW compiled_bybit_book.updates AS
+SELECT
+    *,
+    unnest(present) AS level,
+    generate_subscripts(present, 1) AS place
+FROM in_time;
+
+CREATE OR REPLACE VIEW compiled_bybit_book.kernel_input AS
 SELECT
     exchange,
     symbol,

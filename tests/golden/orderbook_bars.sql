@@ -12,152 +12,169 @@
 -- lookahead:   3600 s
 -- publishes:   processed/ccxt/orderbook/bars (overwrite), by exchange, symbol, date
 -- fingerprint: 6c0e964b06a43e177f6ba4e5
+-- stages:      orderbook_bars, line 140
+--              bars, line 134
+--              seen, line 104
+--              binned, line 97
+--              steps, line 85
+--              segments, line 77
+--              gaps, line 68
+--              snapshots, line 47
+--              hf, line 34
 --
--- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
--- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
--- to target/tables/orderbook_bars, so that nothing published is touched.
+-- `run` executes these stages partition by partition, as one statement with a WITH, and publishes each atomically.
+-- This file computes the same table in one go: run it from the folder of models.yaml, in a DuckDB shell. It
+-- writes to target/tables/orderbook_bars, so that nothing published is touched.
+-- Each stage is a view in a database in memory, so that you can stop at any and look:
+-- FROM compiled_orderbook_bars.orderbook_bars LIMIT 10, or just FROM orderbook_bars where you have no table of that name.
+
+ATTACH IF NOT EXISTS ':memory:' AS compiled_orderbook_bars;
+SET search_path = '"' || current_database() || '"."' || current_schema() || '",' || '"compiled_orderbook_bars".main';
+
+CREATE OR REPLACE VIEW compiled_orderbook_bars.hf AS
+SELECT
+    exchange, symbol, date,
+    * EXCLUDE (exchange, symbol, date)
+FROM read_parquet(
+    [
+        'lake/processed/ccxt/orderbook/hf/**/*.parquet'
+    ],
+    union_by_name = true,
+    hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE},
+    hive_partitioning = TRUE
+);
+
+CREATE OR REPLACE VIEW compiled_orderbook_bars.snapshots AS
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    mid_price,
+    spread,
+    relative_spread,
+    imbalance_top1,
+    total_imbalance,
+    microprice,
+    micro_minus_mid,
+    total_bid_depth,
+    total_ask_depth,
+    smart_depth_imbalance,
+    ofi,
+    mlofi
+FROM hf;
+
+CREATE OR REPLACE VIEW compiled_orderbook_bars.gaps AS
+SELECT
+    *,
+    epoch_ns(ts) AS ns,
+    row_number() OVER in_order AS place,
+    coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
+FROM snapshots
+WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq);
+
+CREATE OR REPLACE VIEW compiled_orderbook_bars.segments AS
+SELECT
+    *,
+    sum(CAST(after_gap AS BIGINT)) OVER (
+        PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
+    ) AS segment
+FROM gaps;
+
+CREATE OR REPLACE VIEW compiled_orderbook_bars.steps AS
+SELECT
+    *,
+    CASE
+        WHEN ns - lag(CASE WHEN mid_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
+            AND mid_price > 0
+            AND lag(mid_price IGNORE NULLS) OVER in_order > 0
+        THEN ln(mid_price / lag(mid_price IGNORE NULLS) OVER in_order)
+    END AS step_return
+FROM segments
+WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place);
+
+CREATE OR REPLACE VIEW compiled_orderbook_bars.binned AS
+SELECT
+    *,
+    ns - ns % (bar_seconds * 1000000000) AS start_ns
+FROM steps
+CROSS JOIN (SELECT unnest([60, 300, 900, 3600]::BIGINT[]) AS bar_seconds) AS durations;
+
+CREATE OR REPLACE VIEW compiled_orderbook_bars.seen AS
+SELECT
+    exchange,
+    symbol,
+    bar_seconds,
+    start_ns,
+    arg_min(mid_price, place) AS open,
+    max(mid_price) AS high,
+    min(mid_price) AS low,
+    arg_max(mid_price, place) AS close,
+    sum(step_return * step_return) AS realized_variance,
+    bool_or(after_gap) AS has_gap,
+    max(ns) AS last_ns,
+    count(*) AS snapshot_count,
+    avg(spread) AS mean_spread,
+    min(spread) AS min_spread,
+    max(spread) AS max_spread,
+    sum(ofi) AS sum_ofi,
+    sum(mlofi) AS sum_mlofi,
+    avg(relative_spread) AS mean_relative_spread,
+    avg(imbalance_top1) AS mean_imbalance_top1,
+    avg(total_imbalance) AS mean_total_imbalance,
+    avg(microprice) AS mean_microprice,
+    avg(micro_minus_mid) AS mean_micro_minus_mid,
+    avg(total_bid_depth) AS mean_total_bid_depth,
+    avg(total_ask_depth) AS mean_total_ask_depth,
+    avg(smart_depth_imbalance) AS mean_smart_depth_imbalance
+FROM binned
+GROUP BY exchange, symbol, bar_seconds, start_ns;
+
+CREATE OR REPLACE VIEW compiled_orderbook_bars.bars AS
+SELECT
+    *,
+    CAST(make_timestamp_ns(start_ns) AS DATE) AS date
+FROM seen;
+
+CREATE OR REPLACE VIEW compiled_orderbook_bars.orderbook_bars AS
+SELECT
+    exchange,
+    symbol,
+    date, -- UTC date of bar_start
+    bar_seconds, -- s: length of the bar
+    make_timestamp_ns(start_ns) AS bar_start, -- UTC, ns: start of the bar, inclusive
+    make_timestamp_ns(start_ns + bar_seconds * 1000000000) AS bar_end, -- UTC, ns: end, exclusive; known from then on
+    open, -- q: first mid
+    high, -- q: highest mid
+    low, -- q: lowest mid
+    close, -- q: last mid
+    coalesce(snapshot_count, 0) AS snapshot_count, -- 1: snapshots
+    mean_spread, -- q: mean of best ask - best bid
+    min_spread, -- q: smallest best ask - best bid
+    max_spread, -- q: largest best ask - best bid
+    mean_relative_spread, -- 1: mean of spread over mid
+    mean_imbalance_top1, -- -1 to 1: mean of bid against ask size at the best level
+    mean_total_imbalance, -- -1 to 1: mean of bid against ask depth of all levels
+    mean_microprice, -- q: mean of the microprice
+    mean_micro_minus_mid, -- q: mean of microprice - mid
+    mean_total_bid_depth, -- u: mean of the depth of all bid levels
+    mean_total_ask_depth, -- u: mean of the depth of all ask levels
+    mean_smart_depth_imbalance, -- -1 to 1: mean of smart bid against smart ask depth
+    sum_ofi, -- u: sum of the order flow imbalance of the best level, each credited to the later row
+    sum_mlofi, -- u: sum of the order flow imbalance over levels
+    realized_variance, -- 1: sum of squared log returns, each credited to the later row
+    CASE WHEN open > 0 THEN (close - open) / open END AS "return", -- 1: close over open - 1
+    CASE WHEN close > 0 AND open > 0 THEN ln(close / open) END AS log_return, -- 1: of close over open
+    CASE WHEN open > 0 THEN (high - low) / open END AS "range", -- 1: high - low over open
+    sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: per square root of a year
+    has_gap -- a row of the bar comes more than max_gap after the row before it
+FROM bars
+QUALIFY start_ns + bar_seconds * 1000000000 <= max(last_ns) OVER (PARTITION BY exchange, symbol)
+ORDER BY exchange, symbol, bar_seconds, bar_start;
 
 COPY (
-    WITH hf AS (
-        SELECT
-            exchange, symbol, date,
-            * EXCLUDE (exchange, symbol, date)
-        FROM read_parquet(
-            [
-                'lake/processed/ccxt/orderbook/hf/**/*.parquet'
-            ],
-            union_by_name = true,
-            hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE},
-            hive_partitioning = TRUE
-        )
-    ),
-    snapshots AS (
-        SELECT
-            exchange,
-            symbol,
-            date,
-            ts,
-            seq,
-            mid_price,
-            spread,
-            relative_spread,
-            imbalance_top1,
-            total_imbalance,
-            microprice,
-            micro_minus_mid,
-            total_bid_depth,
-            total_ask_depth,
-            smart_depth_imbalance,
-            ofi,
-            mlofi
-        FROM hf
-    ),
-    gaps AS (
-        SELECT
-            *,
-            epoch_ns(ts) AS ns,
-            row_number() OVER in_order AS place,
-            coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
-        FROM snapshots
-        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq)
-    ),
-    segments AS (
-        SELECT
-            *,
-            sum(CAST(after_gap AS BIGINT)) OVER (
-                PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
-            ) AS segment
-        FROM gaps
-    ),
-    steps AS (
-        SELECT
-            *,
-            CASE
-                WHEN ns - lag(CASE WHEN mid_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order <= 300000000000
-                    AND mid_price > 0
-                    AND lag(mid_price IGNORE NULLS) OVER in_order > 0
-                THEN ln(mid_price / lag(mid_price IGNORE NULLS) OVER in_order)
-            END AS step_return
-        FROM segments
-        WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
-    ),
-    binned AS (
-        SELECT
-            *,
-            ns - ns % (bar_seconds * 1000000000) AS start_ns
-        FROM steps
-        CROSS JOIN (SELECT unnest([60, 300, 900, 3600]::BIGINT[]) AS bar_seconds) AS durations
-    ),
-    seen AS (
-        SELECT
-            exchange,
-            symbol,
-            bar_seconds,
-            start_ns,
-            arg_min(mid_price, place) AS open,
-            max(mid_price) AS high,
-            min(mid_price) AS low,
-            arg_max(mid_price, place) AS close,
-            sum(step_return * step_return) AS realized_variance,
-            bool_or(after_gap) AS has_gap,
-            max(ns) AS last_ns,
-            count(*) AS snapshot_count,
-            avg(spread) AS mean_spread,
-            min(spread) AS min_spread,
-            max(spread) AS max_spread,
-            sum(ofi) AS sum_ofi,
-            sum(mlofi) AS sum_mlofi,
-            avg(relative_spread) AS mean_relative_spread,
-            avg(imbalance_top1) AS mean_imbalance_top1,
-            avg(total_imbalance) AS mean_total_imbalance,
-            avg(microprice) AS mean_microprice,
-            avg(micro_minus_mid) AS mean_micro_minus_mid,
-            avg(total_bid_depth) AS mean_total_bid_depth,
-            avg(total_ask_depth) AS mean_total_ask_depth,
-            avg(smart_depth_imbalance) AS mean_smart_depth_imbalance
-        FROM binned
-        GROUP BY exchange, symbol, bar_seconds, start_ns
-    ),
-    bars AS (
-        SELECT
-            *,
-            CAST(make_timestamp_ns(start_ns) AS DATE) AS date
-        FROM seen
-    )
-    SELECT
-        exchange,
-        symbol,
-        date, -- UTC date of bar_start
-        bar_seconds, -- s: length of the bar
-        make_timestamp_ns(start_ns) AS bar_start, -- UTC, ns: start of the bar, inclusive
-        make_timestamp_ns(start_ns + bar_seconds * 1000000000) AS bar_end, -- UTC, ns: end, exclusive; known from then on
-        open, -- q: first mid
-        high, -- q: highest mid
-        low, -- q: lowest mid
-        close, -- q: last mid
-        coalesce(snapshot_count, 0) AS snapshot_count, -- 1: snapshots
-        mean_spread, -- q: mean of best ask - best bid
-        min_spread, -- q: smallest best ask - best bid
-        max_spread, -- q: largest best ask - best bid
-        mean_relative_spread, -- 1: mean of spread over mid
-        mean_imbalance_top1, -- -1 to 1: mean of bid against ask size at the best level
-        mean_total_imbalance, -- -1 to 1: mean of bid against ask depth of all levels
-        mean_microprice, -- q: mean of the microprice
-        mean_micro_minus_mid, -- q: mean of microprice - mid
-        mean_total_bid_depth, -- u: mean of the depth of all bid levels
-        mean_total_ask_depth, -- u: mean of the depth of all ask levels
-        mean_smart_depth_imbalance, -- -1 to 1: mean of smart bid against smart ask depth
-        sum_ofi, -- u: sum of the order flow imbalance of the best level, each credited to the later row
-        sum_mlofi, -- u: sum of the order flow imbalance over levels
-        realized_variance, -- 1: sum of squared log returns, each credited to the later row
-        CASE WHEN open > 0 THEN (close - open) / open END AS "return", -- 1: close over open - 1
-        CASE WHEN close > 0 AND open > 0 THEN ln(close / open) END AS log_return, -- 1: of close over open
-        CASE WHEN open > 0 THEN (high - low) / open END AS "range", -- 1: high - low over open
-        sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: per square root of a year
-        has_gap -- a row of the bar comes more than max_gap after the row before it
-    FROM bars
-    QUALIFY start_ns + bar_seconds * 1000000000 <= max(last_ns) OVER (PARTITION BY exchange, symbol)
-    ORDER BY exchange, symbol, bar_seconds, bar_start
+    FROM compiled_orderbook_bars.orderbook_bars
 ) TO 'target/tables/orderbook_bars' (
     FORMAT parquet,
     COMPRESSION zstd,

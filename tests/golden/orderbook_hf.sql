@@ -32,907 +32,917 @@
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
 -- fingerprint: 1fd81eba81e588af16fe3877
+-- stages:      kernel_input, line 973
+--              centred, line 945
+--              sums, line 568
+--              levels, line 482
+--              quotes, line 422
+--              orderbook, line 51
 --
--- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
+-- Kernels run before the last statement, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
 -- and calls what they give kernel_rows. A DuckDB shell runs the views as they are, and not the COPY.
+-- Each stage is a view in a database in memory, so that you can stop at any and look:
+-- FROM compiled_orderbook_hf.kernel_input LIMIT 10, or just FROM kernel_input where you have no table of that name.
 
-CREATE OR REPLACE TEMPORARY VIEW kernel_input AS
-WITH orderbook AS (
-    WITH files_before AS (
-        SELECT
-            file_name AS filename,
-            CAST(coalesce(sum(num_rows) OVER (
-                PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-                ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
-                    regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
-                    '0*([0-9]{20})', '\1', 'g'
-                ), file_name
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-            ), 0) AS BIGINT) AS rows_before
-        FROM parquet_file_metadata([
-            'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
-        ])
-    ),
-    numbered AS (
-        SELECT
-            exchange,
-            symbol,
-            date,
-            CASE
-                WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
-                THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
-                WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
-                  OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
-                  OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
-                THEN CAST(error(
-                    'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
-                    || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
-                ) AS TIMESTAMP_NS)
-            END AS ts,
-            file_row_number + rows_before AS seq,
-            CAST(timestamp AS BIGINT) AS timestamp,
-            CAST(collected_at AS BIGINT) AS collected_at,
-            CAST(bids AS STRUCT(price DOUBLE, size DOUBLE)[]) AS bids,
-            CAST(asks AS STRUCT(price DOUBLE, size DOUBLE)[]) AS asks
-        FROM read_parquet(
-            [
-                'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
-            ],
-            union_by_name = true,
-            hive_partitioning = true,
-            hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
-        )
-        JOIN files_before USING (filename)
-    ),
-    positioned AS (
-        SELECT *
-        FROM numbered
-        WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
-    ),
-    as_sent AS (
-        SELECT
-            *,
-            bids[1].price AS bid_price_00,
-            bids[1].size AS bid_size_00,
-            asks[1].price AS ask_price_00,
-            asks[1].size AS ask_size_00,
-            bids[2].price AS bid_price_01,
-            bids[2].size AS bid_size_01,
-            asks[2].price AS ask_price_01,
-            asks[2].size AS ask_size_01,
-            bids[3].price AS bid_price_02,
-            bids[3].size AS bid_size_02,
-            asks[3].price AS ask_price_02,
-            asks[3].size AS ask_size_02,
-            bids[4].price AS bid_price_03,
-            bids[4].size AS bid_size_03,
-            asks[4].price AS ask_price_03,
-            asks[4].size AS ask_size_03,
-            bids[5].price AS bid_price_04,
-            bids[5].size AS bid_size_04,
-            asks[5].price AS ask_price_04,
-            asks[5].size AS ask_size_04,
-            bids[6].price AS bid_price_05,
-            bids[6].size AS bid_size_05,
-            asks[6].price AS ask_price_05,
-            asks[6].size AS ask_size_05,
-            bids[7].price AS bid_price_06,
-            bids[7].size AS bid_size_06,
-            asks[7].price AS ask_price_06,
-            asks[7].size AS ask_size_06,
-            bids[8].price AS bid_price_07,
-            bids[8].size AS bid_size_07,
-            asks[8].price AS ask_price_07,
-            asks[8].size AS ask_size_07,
-            bids[9].price AS bid_price_08,
-            bids[9].size AS bid_size_08,
-            asks[9].price AS ask_price_08,
-            asks[9].size AS ask_size_08,
-            bids[10].price AS bid_price_09,
-            bids[10].size AS bid_size_09,
-            asks[10].price AS ask_price_09,
-            asks[10].size AS ask_size_09,
-            bids[11].price AS bid_price_10,
-            bids[11].size AS bid_size_10,
-            asks[11].price AS ask_price_10,
-            asks[11].size AS ask_size_10,
-            bids[12].price AS bid_price_11,
-            bids[12].size AS bid_size_11,
-            asks[12].price AS ask_price_11,
-            asks[12].size AS ask_size_11,
-            bids[13].price AS bid_price_12,
-            bids[13].size AS bid_size_12,
-            asks[13].price AS ask_price_12,
-            asks[13].size AS ask_size_12,
-            bids[14].price AS bid_price_13,
-            bids[14].size AS bid_size_13,
-            asks[14].price AS ask_price_13,
-            asks[14].size AS ask_size_13,
-            bids[15].price AS bid_price_14,
-            bids[15].size AS bid_size_14,
-            asks[15].price AS ask_price_14,
-            asks[15].size AS ask_size_14,
-            bids[16].price AS bid_price_15,
-            bids[16].size AS bid_size_15,
-            asks[16].price AS ask_price_15,
-            asks[16].size AS ask_size_15,
-            bids[17].price AS bid_price_16,
-            bids[17].size AS bid_size_16,
-            asks[17].price AS ask_price_16,
-            asks[17].size AS ask_size_16,
-            bids[18].price AS bid_price_17,
-            bids[18].size AS bid_size_17,
-            asks[18].price AS ask_price_17,
-            asks[18].size AS ask_size_17,
-            bids[19].price AS bid_price_18,
-            bids[19].size AS bid_size_18,
-            asks[19].price AS ask_price_18,
-            asks[19].size AS ask_size_18,
-            bids[20].price AS bid_price_19,
-            bids[20].size AS bid_size_19,
-            asks[20].price AS ask_price_19,
-            asks[20].size AS ask_size_19
-        FROM positioned
-    ),
-    checked AS (
-        SELECT
-            *,
-            CASE
-                WHEN len(bids) = 20 THEN coalesce(
-                    bid_price_00 < 'infinity'
-                    AND bid_price_19 > 0
-                    AND bid_price_01 < bid_price_00
-                    AND bid_price_02 < bid_price_01
-                    AND bid_price_03 < bid_price_02
-                    AND bid_price_04 < bid_price_03
-                    AND bid_price_05 < bid_price_04
-                    AND bid_price_06 < bid_price_05
-                    AND bid_price_07 < bid_price_06
-                    AND bid_price_08 < bid_price_07
-                    AND bid_price_09 < bid_price_08
-                    AND bid_price_10 < bid_price_09
-                    AND bid_price_11 < bid_price_10
-                    AND bid_price_12 < bid_price_11
-                    AND bid_price_13 < bid_price_12
-                    AND bid_price_14 < bid_price_13
-                    AND bid_price_15 < bid_price_14
-                    AND bid_price_16 < bid_price_15
-                    AND bid_price_17 < bid_price_16
-                    AND bid_price_18 < bid_price_17
-                    AND bid_price_19 < bid_price_18
-                    AND bid_size_00 > 0
-                    AND bid_size_01 > 0
-                    AND bid_size_02 > 0
-                    AND bid_size_03 > 0
-                    AND bid_size_04 > 0
-                    AND bid_size_05 > 0
-                    AND bid_size_06 > 0
-                    AND bid_size_07 > 0
-                    AND bid_size_08 > 0
-                    AND bid_size_09 > 0
-                    AND bid_size_10 > 0
-                    AND bid_size_11 > 0
-                    AND bid_size_12 > 0
-                    AND bid_size_13 > 0
-                    AND bid_size_14 > 0
-                    AND bid_size_15 > 0
-                    AND bid_size_16 > 0
-                    AND bid_size_17 > 0
-                    AND bid_size_18 > 0
-                    AND bid_size_19 > 0
-                    AND bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
-                    + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
-                    + bid_size_10 + bid_size_11 + bid_size_12 + bid_size_13 + bid_size_14
-                    + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19 < 'infinity',
-                    false
-                )
-                ELSE coalesce(
-                    len(list_filter(bids, lambda x, i:
-                        x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
-                        AND (i = 1 OR x.price < bids[i - 1].price)
-                    )) = len(bids),
-                    false
-                )
-            END AS bids_in_order,
-            CASE
-                WHEN len(asks) = 20 THEN coalesce(
-                    ask_price_19 < 'infinity'
-                    AND ask_price_00 > 0
-                    AND ask_price_01 > ask_price_00
-                    AND ask_price_02 > ask_price_01
-                    AND ask_price_03 > ask_price_02
-                    AND ask_price_04 > ask_price_03
-                    AND ask_price_05 > ask_price_04
-                    AND ask_price_06 > ask_price_05
-                    AND ask_price_07 > ask_price_06
-                    AND ask_price_08 > ask_price_07
-                    AND ask_price_09 > ask_price_08
-                    AND ask_price_10 > ask_price_09
-                    AND ask_price_11 > ask_price_10
-                    AND ask_price_12 > ask_price_11
-                    AND ask_price_13 > ask_price_12
-                    AND ask_price_14 > ask_price_13
-                    AND ask_price_15 > ask_price_14
-                    AND ask_price_16 > ask_price_15
-                    AND ask_price_17 > ask_price_16
-                    AND ask_price_18 > ask_price_17
-                    AND ask_price_19 > ask_price_18
-                    AND ask_size_00 > 0
-                    AND ask_size_01 > 0
-                    AND ask_size_02 > 0
-                    AND ask_size_03 > 0
-                    AND ask_size_04 > 0
-                    AND ask_size_05 > 0
-                    AND ask_size_06 > 0
-                    AND ask_size_07 > 0
-                    AND ask_size_08 > 0
-                    AND ask_size_09 > 0
-                    AND ask_size_10 > 0
-                    AND ask_size_11 > 0
-                    AND ask_size_12 > 0
-                    AND ask_size_13 > 0
-                    AND ask_size_14 > 0
-                    AND ask_size_15 > 0
-                    AND ask_size_16 > 0
-                    AND ask_size_17 > 0
-                    AND ask_size_18 > 0
-                    AND ask_size_19 > 0
-                    AND ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
-                    + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
-                    + ask_size_10 + ask_size_11 + ask_size_12 + ask_size_13 + ask_size_14
-                    + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19 < 'infinity',
-                    false
-                )
-                ELSE coalesce(
-                    len(list_filter(asks, lambda x, i:
-                        x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
-                        AND (i = 1 OR x.price > asks[i - 1].price)
-                    )) = len(asks),
-                    false
-                )
-            END AS asks_in_order
-        FROM as_sent
-    ),
-    cleaned AS (
-        SELECT
-            *,
-            CASE WHEN NOT bids_in_order THEN list_transform(
-                list_reverse_sort(list_distinct([
-                    x.price FOR x IN bids
-                    IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
-                ]))[:20],
-                lambda p: {
-                    'price': p,
-                    'size': list_sum([x.size FOR x IN bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
-                }
-            ) END AS clean_bids,
-            CASE WHEN NOT asks_in_order THEN list_transform(
-                list_sort(list_distinct([
-                    x.price FOR x IN asks
-                    IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
-                ]))[:20],
-                lambda p: {
-                    'price': p,
-                    'size': list_sum([x.size FOR x IN asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
-                }
-            ) END AS clean_asks
-        FROM checked
-    )
+ATTACH IF NOT EXISTS ':memory:' AS compiled_orderbook_hf;
+SET search_path = '"' || current_database() || '"."' || current_schema() || '",' || '"compiled_orderbook_hf".main';
+
+CREATE OR REPLACE VIEW compiled_orderbook_hf.orderbook AS
+WITH files_before AS (
+    SELECT
+        file_name AS filename,
+        CAST(coalesce(sum(num_rows) OVER (
+            PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                '0*([0-9]{20})', '\1', 'g'
+            ), file_name
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS BIGINT) AS rows_before
+    FROM parquet_file_metadata([
+        'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
+    ])
+),
+numbered AS (
     SELECT
         exchange,
         symbol,
         date,
-        ts,
-        seq,
-        CAST(CASE WHEN bids_in_order THEN least(len(bids), 20) ELSE len(clean_bids) END AS SMALLINT) AS bid_levels,
-        CAST(CASE WHEN asks_in_order THEN least(len(asks), 20) ELSE len(clean_asks) END AS SMALLINT) AS ask_levels,
-        CASE WHEN bids_in_order THEN bid_price_00 ELSE clean_bids[1].price END AS bid_price_00,
-        CASE WHEN bids_in_order THEN bid_size_00 ELSE clean_bids[1].size END AS bid_size_00,
-        CASE WHEN asks_in_order THEN ask_price_00 ELSE clean_asks[1].price END AS ask_price_00,
-        CASE WHEN asks_in_order THEN ask_size_00 ELSE clean_asks[1].size END AS ask_size_00,
-        CASE WHEN bids_in_order THEN bid_price_01 ELSE clean_bids[2].price END AS bid_price_01,
-        CASE WHEN bids_in_order THEN bid_size_01 ELSE clean_bids[2].size END AS bid_size_01,
-        CASE WHEN asks_in_order THEN ask_price_01 ELSE clean_asks[2].price END AS ask_price_01,
-        CASE WHEN asks_in_order THEN ask_size_01 ELSE clean_asks[2].size END AS ask_size_01,
-        CASE WHEN bids_in_order THEN bid_price_02 ELSE clean_bids[3].price END AS bid_price_02,
-        CASE WHEN bids_in_order THEN bid_size_02 ELSE clean_bids[3].size END AS bid_size_02,
-        CASE WHEN asks_in_order THEN ask_price_02 ELSE clean_asks[3].price END AS ask_price_02,
-        CASE WHEN asks_in_order THEN ask_size_02 ELSE clean_asks[3].size END AS ask_size_02,
-        CASE WHEN bids_in_order THEN bid_price_03 ELSE clean_bids[4].price END AS bid_price_03,
-        CASE WHEN bids_in_order THEN bid_size_03 ELSE clean_bids[4].size END AS bid_size_03,
-        CASE WHEN asks_in_order THEN ask_price_03 ELSE clean_asks[4].price END AS ask_price_03,
-        CASE WHEN asks_in_order THEN ask_size_03 ELSE clean_asks[4].size END AS ask_size_03,
-        CASE WHEN bids_in_order THEN bid_price_04 ELSE clean_bids[5].price END AS bid_price_04,
-        CASE WHEN bids_in_order THEN bid_size_04 ELSE clean_bids[5].size END AS bid_size_04,
-        CASE WHEN asks_in_order THEN ask_price_04 ELSE clean_asks[5].price END AS ask_price_04,
-        CASE WHEN asks_in_order THEN ask_size_04 ELSE clean_asks[5].size END AS ask_size_04,
-        CASE WHEN bids_in_order THEN bid_price_05 ELSE clean_bids[6].price END AS bid_price_05,
-        CASE WHEN bids_in_order THEN bid_size_05 ELSE clean_bids[6].size END AS bid_size_05,
-        CASE WHEN asks_in_order THEN ask_price_05 ELSE clean_asks[6].price END AS ask_price_05,
-        CASE WHEN asks_in_order THEN ask_size_05 ELSE clean_asks[6].size END AS ask_size_05,
-        CASE WHEN bids_in_order THEN bid_price_06 ELSE clean_bids[7].price END AS bid_price_06,
-        CASE WHEN bids_in_order THEN bid_size_06 ELSE clean_bids[7].size END AS bid_size_06,
-        CASE WHEN asks_in_order THEN ask_price_06 ELSE clean_asks[7].price END AS ask_price_06,
-        CASE WHEN asks_in_order THEN ask_size_06 ELSE clean_asks[7].size END AS ask_size_06,
-        CASE WHEN bids_in_order THEN bid_price_07 ELSE clean_bids[8].price END AS bid_price_07,
-        CASE WHEN bids_in_order THEN bid_size_07 ELSE clean_bids[8].size END AS bid_size_07,
-        CASE WHEN asks_in_order THEN ask_price_07 ELSE clean_asks[8].price END AS ask_price_07,
-        CASE WHEN asks_in_order THEN ask_size_07 ELSE clean_asks[8].size END AS ask_size_07,
-        CASE WHEN bids_in_order THEN bid_price_08 ELSE clean_bids[9].price END AS bid_price_08,
-        CASE WHEN bids_in_order THEN bid_size_08 ELSE clean_bids[9].size END AS bid_size_08,
-        CASE WHEN asks_in_order THEN ask_price_08 ELSE clean_asks[9].price END AS ask_price_08,
-        CASE WHEN asks_in_order THEN ask_size_08 ELSE clean_asks[9].size END AS ask_size_08,
-        CASE WHEN bids_in_order THEN bid_price_09 ELSE clean_bids[10].price END AS bid_price_09,
-        CASE WHEN bids_in_order THEN bid_size_09 ELSE clean_bids[10].size END AS bid_size_09,
-        CASE WHEN asks_in_order THEN ask_price_09 ELSE clean_asks[10].price END AS ask_price_09,
-        CASE WHEN asks_in_order THEN ask_size_09 ELSE clean_asks[10].size END AS ask_size_09,
-        CASE WHEN bids_in_order THEN bid_price_10 ELSE clean_bids[11].price END AS bid_price_10,
-        CASE WHEN bids_in_order THEN bid_size_10 ELSE clean_bids[11].size END AS bid_size_10,
-        CASE WHEN asks_in_order THEN ask_price_10 ELSE clean_asks[11].price END AS ask_price_10,
-        CASE WHEN asks_in_order THEN ask_size_10 ELSE clean_asks[11].size END AS ask_size_10,
-        CASE WHEN bids_in_order THEN bid_price_11 ELSE clean_bids[12].price END AS bid_price_11,
-        CASE WHEN bids_in_order THEN bid_size_11 ELSE clean_bids[12].size END AS bid_size_11,
-        CASE WHEN asks_in_order THEN ask_price_11 ELSE clean_asks[12].price END AS ask_price_11,
-        CASE WHEN asks_in_order THEN ask_size_11 ELSE clean_asks[12].size END AS ask_size_11,
-        CASE WHEN bids_in_order THEN bid_price_12 ELSE clean_bids[13].price END AS bid_price_12,
-        CASE WHEN bids_in_order THEN bid_size_12 ELSE clean_bids[13].size END AS bid_size_12,
-        CASE WHEN asks_in_order THEN ask_price_12 ELSE clean_asks[13].price END AS ask_price_12,
-        CASE WHEN asks_in_order THEN ask_size_12 ELSE clean_asks[13].size END AS ask_size_12,
-        CASE WHEN bids_in_order THEN bid_price_13 ELSE clean_bids[14].price END AS bid_price_13,
-        CASE WHEN bids_in_order THEN bid_size_13 ELSE clean_bids[14].size END AS bid_size_13,
-        CASE WHEN asks_in_order THEN ask_price_13 ELSE clean_asks[14].price END AS ask_price_13,
-        CASE WHEN asks_in_order THEN ask_size_13 ELSE clean_asks[14].size END AS ask_size_13,
-        CASE WHEN bids_in_order THEN bid_price_14 ELSE clean_bids[15].price END AS bid_price_14,
-        CASE WHEN bids_in_order THEN bid_size_14 ELSE clean_bids[15].size END AS bid_size_14,
-        CASE WHEN asks_in_order THEN ask_price_14 ELSE clean_asks[15].price END AS ask_price_14,
-        CASE WHEN asks_in_order THEN ask_size_14 ELSE clean_asks[15].size END AS ask_size_14,
-        CASE WHEN bids_in_order THEN bid_price_15 ELSE clean_bids[16].price END AS bid_price_15,
-        CASE WHEN bids_in_order THEN bid_size_15 ELSE clean_bids[16].size END AS bid_size_15,
-        CASE WHEN asks_in_order THEN ask_price_15 ELSE clean_asks[16].price END AS ask_price_15,
-        CASE WHEN asks_in_order THEN ask_size_15 ELSE clean_asks[16].size END AS ask_size_15,
-        CASE WHEN bids_in_order THEN bid_price_16 ELSE clean_bids[17].price END AS bid_price_16,
-        CASE WHEN bids_in_order THEN bid_size_16 ELSE clean_bids[17].size END AS bid_size_16,
-        CASE WHEN asks_in_order THEN ask_price_16 ELSE clean_asks[17].price END AS ask_price_16,
-        CASE WHEN asks_in_order THEN ask_size_16 ELSE clean_asks[17].size END AS ask_size_16,
-        CASE WHEN bids_in_order THEN bid_price_17 ELSE clean_bids[18].price END AS bid_price_17,
-        CASE WHEN bids_in_order THEN bid_size_17 ELSE clean_bids[18].size END AS bid_size_17,
-        CASE WHEN asks_in_order THEN ask_price_17 ELSE clean_asks[18].price END AS ask_price_17,
-        CASE WHEN asks_in_order THEN ask_size_17 ELSE clean_asks[18].size END AS ask_size_17,
-        CASE WHEN bids_in_order THEN bid_price_18 ELSE clean_bids[19].price END AS bid_price_18,
-        CASE WHEN bids_in_order THEN bid_size_18 ELSE clean_bids[19].size END AS bid_size_18,
-        CASE WHEN asks_in_order THEN ask_price_18 ELSE clean_asks[19].price END AS ask_price_18,
-        CASE WHEN asks_in_order THEN ask_size_18 ELSE clean_asks[19].size END AS ask_size_18,
-        CASE WHEN bids_in_order THEN bid_price_19 ELSE clean_bids[20].price END AS bid_price_19,
-        CASE WHEN bids_in_order THEN bid_size_19 ELSE clean_bids[20].size END AS bid_size_19,
-        CASE WHEN asks_in_order THEN ask_price_19 ELSE clean_asks[20].price END AS ask_price_19,
-        CASE WHEN asks_in_order THEN ask_size_19 ELSE clean_asks[20].size END AS ask_size_19
-    FROM cleaned
+        CASE
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+            THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+            THEN CAST(error(
+                'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+            ) AS TIMESTAMP_NS)
+        END AS ts,
+        file_row_number + rows_before AS seq,
+        CAST(timestamp AS BIGINT) AS timestamp,
+        CAST(collected_at AS BIGINT) AS collected_at,
+        CAST(bids AS STRUCT(price DOUBLE, size DOUBLE)[]) AS bids,
+        CAST(asks AS STRUCT(price DOUBLE, size DOUBLE)[]) AS asks
+    FROM read_parquet(
+        [
+            'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
+        ],
+        union_by_name = true,
+        hive_partitioning = true,
+        hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+    )
+    JOIN files_before USING (filename)
 ),
-quotes AS (
+positioned AS (
+    SELECT *
+    FROM numbered
+    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
+),
+as_sent AS (
     SELECT
         *,
-        bid_price_00 AS best_bid,
-        ask_price_00 AS best_ask,
-        CASE
-            WHEN best_bid IS NULL AND best_ask IS NULL THEN 'empty'
-            WHEN best_bid IS NULL OR best_ask IS NULL THEN 'one_sided'
-            WHEN best_ask < best_bid THEN 'crossed'
-            WHEN best_ask = best_bid THEN 'locked'
-            ELSE 'ok'
-        END AS book_state,
-        CASE WHEN best_ask >= best_bid THEN (best_bid + best_ask) / 2 END AS mid_price,
-        CASE WHEN mid_price > 0 THEN mid_price END AS positive_mid, -- of ratios
-        best_ask - best_bid AS spread,
-        least(bid_levels, ask_levels, 10) AS shared_levels,
-        CASE WHEN positive_mid IS NOT NULL AND shared_levels >= 3 THEN shared_levels END AS fit_levels,
-        bid_size_00 AS bid_amount_00,
-        CASE WHEN bid_levels > 1 THEN bid_size_01 ELSE 0 END AS bid_amount_01,
-        CASE WHEN bid_levels > 2 THEN bid_size_02 ELSE 0 END AS bid_amount_02,
-        CASE WHEN bid_levels > 3 THEN bid_size_03 ELSE 0 END AS bid_amount_03,
-        CASE WHEN bid_levels > 4 THEN bid_size_04 ELSE 0 END AS bid_amount_04,
-        CASE WHEN bid_levels > 5 THEN bid_size_05 ELSE 0 END AS bid_amount_05,
-        CASE WHEN bid_levels > 6 THEN bid_size_06 ELSE 0 END AS bid_amount_06,
-        CASE WHEN bid_levels > 7 THEN bid_size_07 ELSE 0 END AS bid_amount_07,
-        CASE WHEN bid_levels > 8 THEN bid_size_08 ELSE 0 END AS bid_amount_08,
-        CASE WHEN bid_levels > 9 THEN bid_size_09 ELSE 0 END AS bid_amount_09,
-        CASE WHEN bid_levels > 10 THEN bid_size_10 ELSE 0 END AS bid_amount_10,
-        CASE WHEN bid_levels > 11 THEN bid_size_11 ELSE 0 END AS bid_amount_11,
-        CASE WHEN bid_levels > 12 THEN bid_size_12 ELSE 0 END AS bid_amount_12,
-        CASE WHEN bid_levels > 13 THEN bid_size_13 ELSE 0 END AS bid_amount_13,
-        CASE WHEN bid_levels > 14 THEN bid_size_14 ELSE 0 END AS bid_amount_14,
-        CASE WHEN bid_levels > 15 THEN bid_size_15 ELSE 0 END AS bid_amount_15,
-        CASE WHEN bid_levels > 16 THEN bid_size_16 ELSE 0 END AS bid_amount_16,
-        CASE WHEN bid_levels > 17 THEN bid_size_17 ELSE 0 END AS bid_amount_17,
-        CASE WHEN bid_levels > 18 THEN bid_size_18 ELSE 0 END AS bid_amount_18,
-        CASE WHEN bid_levels > 19 THEN bid_size_19 ELSE 0 END AS bid_amount_19,
-        ask_size_00 AS ask_amount_00,
-        CASE WHEN ask_levels > 1 THEN ask_size_01 ELSE 0 END AS ask_amount_01,
-        CASE WHEN ask_levels > 2 THEN ask_size_02 ELSE 0 END AS ask_amount_02,
-        CASE WHEN ask_levels > 3 THEN ask_size_03 ELSE 0 END AS ask_amount_03,
-        CASE WHEN ask_levels > 4 THEN ask_size_04 ELSE 0 END AS ask_amount_04,
-        CASE WHEN ask_levels > 5 THEN ask_size_05 ELSE 0 END AS ask_amount_05,
-        CASE WHEN ask_levels > 6 THEN ask_size_06 ELSE 0 END AS ask_amount_06,
-        CASE WHEN ask_levels > 7 THEN ask_size_07 ELSE 0 END AS ask_amount_07,
-        CASE WHEN ask_levels > 8 THEN ask_size_08 ELSE 0 END AS ask_amount_08,
-        CASE WHEN ask_levels > 9 THEN ask_size_09 ELSE 0 END AS ask_amount_09,
-        CASE WHEN ask_levels > 10 THEN ask_size_10 ELSE 0 END AS ask_amount_10,
-        CASE WHEN ask_levels > 11 THEN ask_size_11 ELSE 0 END AS ask_amount_11,
-        CASE WHEN ask_levels > 12 THEN ask_size_12 ELSE 0 END AS ask_amount_12,
-        CASE WHEN ask_levels > 13 THEN ask_size_13 ELSE 0 END AS ask_amount_13,
-        CASE WHEN ask_levels > 14 THEN ask_size_14 ELSE 0 END AS ask_amount_14,
-        CASE WHEN ask_levels > 15 THEN ask_size_15 ELSE 0 END AS ask_amount_15,
-        CASE WHEN ask_levels > 16 THEN ask_size_16 ELSE 0 END AS ask_amount_16,
-        CASE WHEN ask_levels > 17 THEN ask_size_17 ELSE 0 END AS ask_amount_17,
-        CASE WHEN ask_levels > 18 THEN ask_size_18 ELSE 0 END AS ask_amount_18,
-        CASE WHEN ask_levels > 19 THEN ask_size_19 ELSE 0 END AS ask_amount_19
-    FROM orderbook
+        bids[1].price AS bid_price_00,
+        bids[1].size AS bid_size_00,
+        asks[1].price AS ask_price_00,
+        asks[1].size AS ask_size_00,
+        bids[2].price AS bid_price_01,
+        bids[2].size AS bid_size_01,
+        asks[2].price AS ask_price_01,
+        asks[2].size AS ask_size_01,
+        bids[3].price AS bid_price_02,
+        bids[3].size AS bid_size_02,
+        asks[3].price AS ask_price_02,
+        asks[3].size AS ask_size_02,
+        bids[4].price AS bid_price_03,
+        bids[4].size AS bid_size_03,
+        asks[4].price AS ask_price_03,
+        asks[4].size AS ask_size_03,
+        bids[5].price AS bid_price_04,
+        bids[5].size AS bid_size_04,
+        asks[5].price AS ask_price_04,
+        asks[5].size AS ask_size_04,
+        bids[6].price AS bid_price_05,
+        bids[6].size AS bid_size_05,
+        asks[6].price AS ask_price_05,
+        asks[6].size AS ask_size_05,
+        bids[7].price AS bid_price_06,
+        bids[7].size AS bid_size_06,
+        asks[7].price AS ask_price_06,
+        asks[7].size AS ask_size_06,
+        bids[8].price AS bid_price_07,
+        bids[8].size AS bid_size_07,
+        asks[8].price AS ask_price_07,
+        asks[8].size AS ask_size_07,
+        bids[9].price AS bid_price_08,
+        bids[9].size AS bid_size_08,
+        asks[9].price AS ask_price_08,
+        asks[9].size AS ask_size_08,
+        bids[10].price AS bid_price_09,
+        bids[10].size AS bid_size_09,
+        asks[10].price AS ask_price_09,
+        asks[10].size AS ask_size_09,
+        bids[11].price AS bid_price_10,
+        bids[11].size AS bid_size_10,
+        asks[11].price AS ask_price_10,
+        asks[11].size AS ask_size_10,
+        bids[12].price AS bid_price_11,
+        bids[12].size AS bid_size_11,
+        asks[12].price AS ask_price_11,
+        asks[12].size AS ask_size_11,
+        bids[13].price AS bid_price_12,
+        bids[13].size AS bid_size_12,
+        asks[13].price AS ask_price_12,
+        asks[13].size AS ask_size_12,
+        bids[14].price AS bid_price_13,
+        bids[14].size AS bid_size_13,
+        asks[14].price AS ask_price_13,
+        asks[14].size AS ask_size_13,
+        bids[15].price AS bid_price_14,
+        bids[15].size AS bid_size_14,
+        asks[15].price AS ask_price_14,
+        asks[15].size AS ask_size_14,
+        bids[16].price AS bid_price_15,
+        bids[16].size AS bid_size_15,
+        asks[16].price AS ask_price_15,
+        asks[16].size AS ask_size_15,
+        bids[17].price AS bid_price_16,
+        bids[17].size AS bid_size_16,
+        asks[17].price AS ask_price_16,
+        asks[17].size AS ask_size_16,
+        bids[18].price AS bid_price_17,
+        bids[18].size AS bid_size_17,
+        asks[18].price AS ask_price_17,
+        asks[18].size AS ask_size_17,
+        bids[19].price AS bid_price_18,
+        bids[19].size AS bid_size_18,
+        asks[19].price AS ask_price_18,
+        asks[19].size AS ask_size_18,
+        bids[20].price AS bid_price_19,
+        bids[20].size AS bid_size_19,
+        asks[20].price AS ask_price_19,
+        asks[20].size AS ask_size_19
+    FROM positioned
 ),
+checked AS (
+    SELECT
+        *,
+        CASE
+            WHEN len(bids) = 20 THEN coalesce(
+                bid_price_00 < 'infinity'
+                AND bid_price_19 > 0
+                AND bid_price_01 < bid_price_00
+                AND bid_price_02 < bid_price_01
+                AND bid_price_03 < bid_price_02
+                AND bid_price_04 < bid_price_03
+                AND bid_price_05 < bid_price_04
+                AND bid_price_06 < bid_price_05
+                AND bid_price_07 < bid_price_06
+                AND bid_price_08 < bid_price_07
+                AND bid_price_09 < bid_price_08
+                AND bid_price_10 < bid_price_09
+                AND bid_price_11 < bid_price_10
+                AND bid_price_12 < bid_price_11
+                AND bid_price_13 < bid_price_12
+                AND bid_price_14 < bid_price_13
+                AND bid_price_15 < bid_price_14
+                AND bid_price_16 < bid_price_15
+                AND bid_price_17 < bid_price_16
+                AND bid_price_18 < bid_price_17
+                AND bid_price_19 < bid_price_18
+                AND bid_size_00 > 0
+                AND bid_size_01 > 0
+                AND bid_size_02 > 0
+                AND bid_size_03 > 0
+                AND bid_size_04 > 0
+                AND bid_size_05 > 0
+                AND bid_size_06 > 0
+                AND bid_size_07 > 0
+                AND bid_size_08 > 0
+                AND bid_size_09 > 0
+                AND bid_size_10 > 0
+                AND bid_size_11 > 0
+                AND bid_size_12 > 0
+                AND bid_size_13 > 0
+                AND bid_size_14 > 0
+                AND bid_size_15 > 0
+                AND bid_size_16 > 0
+                AND bid_size_17 > 0
+                AND bid_size_18 > 0
+                AND bid_size_19 > 0
+                AND bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
+                + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
+                + bid_size_10 + bid_size_11 + bid_size_12 + bid_size_13 + bid_size_14
+                + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19 < 'infinity',
+                false
+            )
+            ELSE coalesce(
+                len(list_filter(bids, lambda x, i:
+                    x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                    AND (i = 1 OR x.price < bids[i - 1].price)
+                )) = len(bids),
+                false
+            )
+        END AS bids_in_order,
+        CASE
+            WHEN len(asks) = 20 THEN coalesce(
+                ask_price_19 < 'infinity'
+                AND ask_price_00 > 0
+                AND ask_price_01 > ask_price_00
+                AND ask_price_02 > ask_price_01
+                AND ask_price_03 > ask_price_02
+                AND ask_price_04 > ask_price_03
+                AND ask_price_05 > ask_price_04
+                AND ask_price_06 > ask_price_05
+                AND ask_price_07 > ask_price_06
+                AND ask_price_08 > ask_price_07
+                AND ask_price_09 > ask_price_08
+                AND ask_price_10 > ask_price_09
+                AND ask_price_11 > ask_price_10
+                AND ask_price_12 > ask_price_11
+                AND ask_price_13 > ask_price_12
+                AND ask_price_14 > ask_price_13
+                AND ask_price_15 > ask_price_14
+                AND ask_price_16 > ask_price_15
+                AND ask_price_17 > ask_price_16
+                AND ask_price_18 > ask_price_17
+                AND ask_price_19 > ask_price_18
+                AND ask_size_00 > 0
+                AND ask_size_01 > 0
+                AND ask_size_02 > 0
+                AND ask_size_03 > 0
+                AND ask_size_04 > 0
+                AND ask_size_05 > 0
+                AND ask_size_06 > 0
+                AND ask_size_07 > 0
+                AND ask_size_08 > 0
+                AND ask_size_09 > 0
+                AND ask_size_10 > 0
+                AND ask_size_11 > 0
+                AND ask_size_12 > 0
+                AND ask_size_13 > 0
+                AND ask_size_14 > 0
+                AND ask_size_15 > 0
+                AND ask_size_16 > 0
+                AND ask_size_17 > 0
+                AND ask_size_18 > 0
+                AND ask_size_19 > 0
+                AND ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
+                + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
+                + ask_size_10 + ask_size_11 + ask_size_12 + ask_size_13 + ask_size_14
+                + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19 < 'infinity',
+                false
+            )
+            ELSE coalesce(
+                len(list_filter(asks, lambda x, i:
+                    x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                    AND (i = 1 OR x.price > asks[i - 1].price)
+                )) = len(asks),
+                false
+            )
+        END AS asks_in_order
+    FROM as_sent
+),
+cleaned AS (
+    SELECT
+        *,
+        CASE WHEN NOT bids_in_order THEN list_transform(
+            list_reverse_sort(list_distinct([
+                x.price FOR x IN bids
+                IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+            ]))[:20],
+            lambda p: {
+                'price': p,
+                'size': list_sum([x.size FOR x IN bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+            }
+        ) END AS clean_bids,
+        CASE WHEN NOT asks_in_order THEN list_transform(
+            list_sort(list_distinct([
+                x.price FOR x IN asks
+                IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+            ]))[:20],
+            lambda p: {
+                'price': p,
+                'size': list_sum([x.size FOR x IN asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+            }
+        ) END AS clean_asks
+    FROM checked
+)
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    CAST(CASE WHEN bids_in_order THEN least(len(bids), 20) ELSE len(clean_bids) END AS SMALLINT) AS bid_levels,
+    CAST(CASE WHEN asks_in_order THEN least(len(asks), 20) ELSE len(clean_asks) END AS SMALLINT) AS ask_levels,
+    CASE WHEN bids_in_order THEN bid_price_00 ELSE clean_bids[1].price END AS bid_price_00,
+    CASE WHEN bids_in_order THEN bid_size_00 ELSE clean_bids[1].size END AS bid_size_00,
+    CASE WHEN asks_in_order THEN ask_price_00 ELSE clean_asks[1].price END AS ask_price_00,
+    CASE WHEN asks_in_order THEN ask_size_00 ELSE clean_asks[1].size END AS ask_size_00,
+    CASE WHEN bids_in_order THEN bid_price_01 ELSE clean_bids[2].price END AS bid_price_01,
+    CASE WHEN bids_in_order THEN bid_size_01 ELSE clean_bids[2].size END AS bid_size_01,
+    CASE WHEN asks_in_order THEN ask_price_01 ELSE clean_asks[2].price END AS ask_price_01,
+    CASE WHEN asks_in_order THEN ask_size_01 ELSE clean_asks[2].size END AS ask_size_01,
+    CASE WHEN bids_in_order THEN bid_price_02 ELSE clean_bids[3].price END AS bid_price_02,
+    CASE WHEN bids_in_order THEN bid_size_02 ELSE clean_bids[3].size END AS bid_size_02,
+    CASE WHEN asks_in_order THEN ask_price_02 ELSE clean_asks[3].price END AS ask_price_02,
+    CASE WHEN asks_in_order THEN ask_size_02 ELSE clean_asks[3].size END AS ask_size_02,
+    CASE WHEN bids_in_order THEN bid_price_03 ELSE clean_bids[4].price END AS bid_price_03,
+    CASE WHEN bids_in_order THEN bid_size_03 ELSE clean_bids[4].size END AS bid_size_03,
+    CASE WHEN asks_in_order THEN ask_price_03 ELSE clean_asks[4].price END AS ask_price_03,
+    CASE WHEN asks_in_order THEN ask_size_03 ELSE clean_asks[4].size END AS ask_size_03,
+    CASE WHEN bids_in_order THEN bid_price_04 ELSE clean_bids[5].price END AS bid_price_04,
+    CASE WHEN bids_in_order THEN bid_size_04 ELSE clean_bids[5].size END AS bid_size_04,
+    CASE WHEN asks_in_order THEN ask_price_04 ELSE clean_asks[5].price END AS ask_price_04,
+    CASE WHEN asks_in_order THEN ask_size_04 ELSE clean_asks[5].size END AS ask_size_04,
+    CASE WHEN bids_in_order THEN bid_price_05 ELSE clean_bids[6].price END AS bid_price_05,
+    CASE WHEN bids_in_order THEN bid_size_05 ELSE clean_bids[6].size END AS bid_size_05,
+    CASE WHEN asks_in_order THEN ask_price_05 ELSE clean_asks[6].price END AS ask_price_05,
+    CASE WHEN asks_in_order THEN ask_size_05 ELSE clean_asks[6].size END AS ask_size_05,
+    CASE WHEN bids_in_order THEN bid_price_06 ELSE clean_bids[7].price END AS bid_price_06,
+    CASE WHEN bids_in_order THEN bid_size_06 ELSE clean_bids[7].size END AS bid_size_06,
+    CASE WHEN asks_in_order THEN ask_price_06 ELSE clean_asks[7].price END AS ask_price_06,
+    CASE WHEN asks_in_order THEN ask_size_06 ELSE clean_asks[7].size END AS ask_size_06,
+    CASE WHEN bids_in_order THEN bid_price_07 ELSE clean_bids[8].price END AS bid_price_07,
+    CASE WHEN bids_in_order THEN bid_size_07 ELSE clean_bids[8].size END AS bid_size_07,
+    CASE WHEN asks_in_order THEN ask_price_07 ELSE clean_asks[8].price END AS ask_price_07,
+    CASE WHEN asks_in_order THEN ask_size_07 ELSE clean_asks[8].size END AS ask_size_07,
+    CASE WHEN bids_in_order THEN bid_price_08 ELSE clean_bids[9].price END AS bid_price_08,
+    CASE WHEN bids_in_order THEN bid_size_08 ELSE clean_bids[9].size END AS bid_size_08,
+    CASE WHEN asks_in_order THEN ask_price_08 ELSE clean_asks[9].price END AS ask_price_08,
+    CASE WHEN asks_in_order THEN ask_size_08 ELSE clean_asks[9].size END AS ask_size_08,
+    CASE WHEN bids_in_order THEN bid_price_09 ELSE clean_bids[10].price END AS bid_price_09,
+    CASE WHEN bids_in_order THEN bid_size_09 ELSE clean_bids[10].size END AS bid_size_09,
+    CASE WHEN asks_in_order THEN ask_price_09 ELSE clean_asks[10].price END AS ask_price_09,
+    CASE WHEN asks_in_order THEN ask_size_09 ELSE clean_asks[10].size END AS ask_size_09,
+    CASE WHEN bids_in_order THEN bid_price_10 ELSE clean_bids[11].price END AS bid_price_10,
+    CASE WHEN bids_in_order THEN bid_size_10 ELSE clean_bids[11].size END AS bid_size_10,
+    CASE WHEN asks_in_order THEN ask_price_10 ELSE clean_asks[11].price END AS ask_price_10,
+    CASE WHEN asks_in_order THEN ask_size_10 ELSE clean_asks[11].size END AS ask_size_10,
+    CASE WHEN bids_in_order THEN bid_price_11 ELSE clean_bids[12].price END AS bid_price_11,
+    CASE WHEN bids_in_order THEN bid_size_11 ELSE clean_bids[12].size END AS bid_size_11,
+    CASE WHEN asks_in_order THEN ask_price_11 ELSE clean_asks[12].price END AS ask_price_11,
+    CASE WHEN asks_in_order THEN ask_size_11 ELSE clean_asks[12].size END AS ask_size_11,
+    CASE WHEN bids_in_order THEN bid_price_12 ELSE clean_bids[13].price END AS bid_price_12,
+    CASE WHEN bids_in_order THEN bid_size_12 ELSE clean_bids[13].size END AS bid_size_12,
+    CASE WHEN asks_in_order THEN ask_price_12 ELSE clean_asks[13].price END AS ask_price_12,
+    CASE WHEN asks_in_order THEN ask_size_12 ELSE clean_asks[13].size END AS ask_size_12,
+    CASE WHEN bids_in_order THEN bid_price_13 ELSE clean_bids[14].price END AS bid_price_13,
+    CASE WHEN bids_in_order THEN bid_size_13 ELSE clean_bids[14].size END AS bid_size_13,
+    CASE WHEN asks_in_order THEN ask_price_13 ELSE clean_asks[14].price END AS ask_price_13,
+    CASE WHEN asks_in_order THEN ask_size_13 ELSE clean_asks[14].size END AS ask_size_13,
+    CASE WHEN bids_in_order THEN bid_price_14 ELSE clean_bids[15].price END AS bid_price_14,
+    CASE WHEN bids_in_order THEN bid_size_14 ELSE clean_bids[15].size END AS bid_size_14,
+    CASE WHEN asks_in_order THEN ask_price_14 ELSE clean_asks[15].price END AS ask_price_14,
+    CASE WHEN asks_in_order THEN ask_size_14 ELSE clean_asks[15].size END AS ask_size_14,
+    CASE WHEN bids_in_order THEN bid_price_15 ELSE clean_bids[16].price END AS bid_price_15,
+    CASE WHEN bids_in_order THEN bid_size_15 ELSE clean_bids[16].size END AS bid_size_15,
+    CASE WHEN asks_in_order THEN ask_price_15 ELSE clean_asks[16].price END AS ask_price_15,
+    CASE WHEN asks_in_order THEN ask_size_15 ELSE clean_asks[16].size END AS ask_size_15,
+    CASE WHEN bids_in_order THEN bid_price_16 ELSE clean_bids[17].price END AS bid_price_16,
+    CASE WHEN bids_in_order THEN bid_size_16 ELSE clean_bids[17].size END AS bid_size_16,
+    CASE WHEN asks_in_order THEN ask_price_16 ELSE clean_asks[17].price END AS ask_price_16,
+    CASE WHEN asks_in_order THEN ask_size_16 ELSE clean_asks[17].size END AS ask_size_16,
+    CASE WHEN bids_in_order THEN bid_price_17 ELSE clean_bids[18].price END AS bid_price_17,
+    CASE WHEN bids_in_order THEN bid_size_17 ELSE clean_bids[18].size END AS bid_size_17,
+    CASE WHEN asks_in_order THEN ask_price_17 ELSE clean_asks[18].price END AS ask_price_17,
+    CASE WHEN asks_in_order THEN ask_size_17 ELSE clean_asks[18].size END AS ask_size_17,
+    CASE WHEN bids_in_order THEN bid_price_18 ELSE clean_bids[19].price END AS bid_price_18,
+    CASE WHEN bids_in_order THEN bid_size_18 ELSE clean_bids[19].size END AS bid_size_18,
+    CASE WHEN asks_in_order THEN ask_price_18 ELSE clean_asks[19].price END AS ask_price_18,
+    CASE WHEN asks_in_order THEN ask_size_18 ELSE clean_asks[19].size END AS ask_size_18,
+    CASE WHEN bids_in_order THEN bid_price_19 ELSE clean_bids[20].price END AS bid_price_19,
+    CASE WHEN bids_in_order THEN bid_size_19 ELSE clean_bids[20].size END AS bid_size_19,
+    CASE WHEN asks_in_order THEN ask_price_19 ELSE clean_asks[20].price END AS ask_price_19,
+    CASE WHEN asks_in_order THEN ask_size_19 ELSE clean_asks[20].size END AS ask_size_19
+FROM cleaned;
+
+CREATE OR REPLACE VIEW compiled_orderbook_hf.quotes AS
+SELECT
+    *,
+    bid_price_00 AS best_bid,
+    ask_price_00 AS best_ask,
+    CASE
+        WHEN best_bid IS NULL AND best_ask IS NULL THEN 'empty'
+        WHEN best_bid IS NULL OR best_ask IS NULL THEN 'one_sided'
+        WHEN best_ask < best_bid THEN 'crossed'
+        WHEN best_ask = best_bid THEN 'locked'
+        ELSE 'ok'
+    END AS book_state,
+    CASE WHEN best_ask >= best_bid THEN (best_bid + best_ask) / 2 END AS mid_price,
+    CASE WHEN mid_price > 0 THEN mid_price END AS positive_mid, -- of ratios
+    best_ask - best_bid AS spread,
+    least(bid_levels, ask_levels, 10) AS shared_levels,
+    CASE WHEN positive_mid IS NOT NULL AND shared_levels >= 3 THEN shared_levels END AS fit_levels,
+    bid_size_00 AS bid_amount_00,
+    CASE WHEN bid_levels > 1 THEN bid_size_01 ELSE 0 END AS bid_amount_01,
+    CASE WHEN bid_levels > 2 THEN bid_size_02 ELSE 0 END AS bid_amount_02,
+    CASE WHEN bid_levels > 3 THEN bid_size_03 ELSE 0 END AS bid_amount_03,
+    CASE WHEN bid_levels > 4 THEN bid_size_04 ELSE 0 END AS bid_amount_04,
+    CASE WHEN bid_levels > 5 THEN bid_size_05 ELSE 0 END AS bid_amount_05,
+    CASE WHEN bid_levels > 6 THEN bid_size_06 ELSE 0 END AS bid_amount_06,
+    CASE WHEN bid_levels > 7 THEN bid_size_07 ELSE 0 END AS bid_amount_07,
+    CASE WHEN bid_levels > 8 THEN bid_size_08 ELSE 0 END AS bid_amount_08,
+    CASE WHEN bid_levels > 9 THEN bid_size_09 ELSE 0 END AS bid_amount_09,
+    CASE WHEN bid_levels > 10 THEN bid_size_10 ELSE 0 END AS bid_amount_10,
+    CASE WHEN bid_levels > 11 THEN bid_size_11 ELSE 0 END AS bid_amount_11,
+    CASE WHEN bid_levels > 12 THEN bid_size_12 ELSE 0 END AS bid_amount_12,
+    CASE WHEN bid_levels > 13 THEN bid_size_13 ELSE 0 END AS bid_amount_13,
+    CASE WHEN bid_levels > 14 THEN bid_size_14 ELSE 0 END AS bid_amount_14,
+    CASE WHEN bid_levels > 15 THEN bid_size_15 ELSE 0 END AS bid_amount_15,
+    CASE WHEN bid_levels > 16 THEN bid_size_16 ELSE 0 END AS bid_amount_16,
+    CASE WHEN bid_levels > 17 THEN bid_size_17 ELSE 0 END AS bid_amount_17,
+    CASE WHEN bid_levels > 18 THEN bid_size_18 ELSE 0 END AS bid_amount_18,
+    CASE WHEN bid_levels > 19 THEN bid_size_19 ELSE 0 END AS bid_amount_19,
+    ask_size_00 AS ask_amount_00,
+    CASE WHEN ask_levels > 1 THEN ask_size_01 ELSE 0 END AS ask_amount_01,
+    CASE WHEN ask_levels > 2 THEN ask_size_02 ELSE 0 END AS ask_amount_02,
+    CASE WHEN ask_levels > 3 THEN ask_size_03 ELSE 0 END AS ask_amount_03,
+    CASE WHEN ask_levels > 4 THEN ask_size_04 ELSE 0 END AS ask_amount_04,
+    CASE WHEN ask_levels > 5 THEN ask_size_05 ELSE 0 END AS ask_amount_05,
+    CASE WHEN ask_levels > 6 THEN ask_size_06 ELSE 0 END AS ask_amount_06,
+    CASE WHEN ask_levels > 7 THEN ask_size_07 ELSE 0 END AS ask_amount_07,
+    CASE WHEN ask_levels > 8 THEN ask_size_08 ELSE 0 END AS ask_amount_08,
+    CASE WHEN ask_levels > 9 THEN ask_size_09 ELSE 0 END AS ask_amount_09,
+    CASE WHEN ask_levels > 10 THEN ask_size_10 ELSE 0 END AS ask_amount_10,
+    CASE WHEN ask_levels > 11 THEN ask_size_11 ELSE 0 END AS ask_amount_11,
+    CASE WHEN ask_levels > 12 THEN ask_size_12 ELSE 0 END AS ask_amount_12,
+    CASE WHEN ask_levels > 13 THEN ask_size_13 ELSE 0 END AS ask_amount_13,
+    CASE WHEN ask_levels > 14 THEN ask_size_14 ELSE 0 END AS ask_amount_14,
+    CASE WHEN ask_levels > 15 THEN ask_size_15 ELSE 0 END AS ask_amount_15,
+    CASE WHEN ask_levels > 16 THEN ask_size_16 ELSE 0 END AS ask_amount_16,
+    CASE WHEN ask_levels > 17 THEN ask_size_17 ELSE 0 END AS ask_amount_17,
+    CASE WHEN ask_levels > 18 THEN ask_size_18 ELSE 0 END AS ask_amount_18,
+    CASE WHEN ask_levels > 19 THEN ask_size_19 ELSE 0 END AS ask_amount_19
+FROM orderbook;
+
 -- Per level: distance from mid in bps, infinite where the level is missing, and depth of the levels up to it.
-levels AS (
-    SELECT
-        *,
-        CASE WHEN bid_levels > 0 THEN 1e4 * (positive_mid - bid_price_00) / positive_mid ELSE 'infinity' END AS bid_bps_00,
-        CASE WHEN ask_levels > 0 THEN 1e4 * (ask_price_00 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_00,
-        CASE WHEN bid_levels > 1 THEN 1e4 * (positive_mid - bid_price_01) / positive_mid ELSE 'infinity' END AS bid_bps_01,
-        CASE WHEN ask_levels > 1 THEN 1e4 * (ask_price_01 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_01,
-        CASE WHEN bid_levels > 2 THEN 1e4 * (positive_mid - bid_price_02) / positive_mid ELSE 'infinity' END AS bid_bps_02,
-        CASE WHEN ask_levels > 2 THEN 1e4 * (ask_price_02 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_02,
-        CASE WHEN bid_levels > 3 THEN 1e4 * (positive_mid - bid_price_03) / positive_mid ELSE 'infinity' END AS bid_bps_03,
-        CASE WHEN ask_levels > 3 THEN 1e4 * (ask_price_03 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_03,
-        CASE WHEN bid_levels > 4 THEN 1e4 * (positive_mid - bid_price_04) / positive_mid ELSE 'infinity' END AS bid_bps_04,
-        CASE WHEN ask_levels > 4 THEN 1e4 * (ask_price_04 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_04,
-        CASE WHEN bid_levels > 5 THEN 1e4 * (positive_mid - bid_price_05) / positive_mid ELSE 'infinity' END AS bid_bps_05,
-        CASE WHEN ask_levels > 5 THEN 1e4 * (ask_price_05 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_05,
-        CASE WHEN bid_levels > 6 THEN 1e4 * (positive_mid - bid_price_06) / positive_mid ELSE 'infinity' END AS bid_bps_06,
-        CASE WHEN ask_levels > 6 THEN 1e4 * (ask_price_06 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_06,
-        CASE WHEN bid_levels > 7 THEN 1e4 * (positive_mid - bid_price_07) / positive_mid ELSE 'infinity' END AS bid_bps_07,
-        CASE WHEN ask_levels > 7 THEN 1e4 * (ask_price_07 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_07,
-        CASE WHEN bid_levels > 8 THEN 1e4 * (positive_mid - bid_price_08) / positive_mid ELSE 'infinity' END AS bid_bps_08,
-        CASE WHEN ask_levels > 8 THEN 1e4 * (ask_price_08 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_08,
-        CASE WHEN bid_levels > 9 THEN 1e4 * (positive_mid - bid_price_09) / positive_mid ELSE 'infinity' END AS bid_bps_09,
-        CASE WHEN ask_levels > 9 THEN 1e4 * (ask_price_09 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_09,
-        CASE WHEN bid_levels > 10 THEN 1e4 * (positive_mid - bid_price_10) / positive_mid ELSE 'infinity' END AS bid_bps_10,
-        CASE WHEN ask_levels > 10 THEN 1e4 * (ask_price_10 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_10,
-        CASE WHEN bid_levels > 11 THEN 1e4 * (positive_mid - bid_price_11) / positive_mid ELSE 'infinity' END AS bid_bps_11,
-        CASE WHEN ask_levels > 11 THEN 1e4 * (ask_price_11 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_11,
-        CASE WHEN bid_levels > 12 THEN 1e4 * (positive_mid - bid_price_12) / positive_mid ELSE 'infinity' END AS bid_bps_12,
-        CASE WHEN ask_levels > 12 THEN 1e4 * (ask_price_12 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_12,
-        CASE WHEN bid_levels > 13 THEN 1e4 * (positive_mid - bid_price_13) / positive_mid ELSE 'infinity' END AS bid_bps_13,
-        CASE WHEN ask_levels > 13 THEN 1e4 * (ask_price_13 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_13,
-        CASE WHEN bid_levels > 14 THEN 1e4 * (positive_mid - bid_price_14) / positive_mid ELSE 'infinity' END AS bid_bps_14,
-        CASE WHEN ask_levels > 14 THEN 1e4 * (ask_price_14 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_14,
-        CASE WHEN bid_levels > 15 THEN 1e4 * (positive_mid - bid_price_15) / positive_mid ELSE 'infinity' END AS bid_bps_15,
-        CASE WHEN ask_levels > 15 THEN 1e4 * (ask_price_15 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_15,
-        CASE WHEN bid_levels > 16 THEN 1e4 * (positive_mid - bid_price_16) / positive_mid ELSE 'infinity' END AS bid_bps_16,
-        CASE WHEN ask_levels > 16 THEN 1e4 * (ask_price_16 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_16,
-        CASE WHEN bid_levels > 17 THEN 1e4 * (positive_mid - bid_price_17) / positive_mid ELSE 'infinity' END AS bid_bps_17,
-        CASE WHEN ask_levels > 17 THEN 1e4 * (ask_price_17 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_17,
-        CASE WHEN bid_levels > 18 THEN 1e4 * (positive_mid - bid_price_18) / positive_mid ELSE 'infinity' END AS bid_bps_18,
-        CASE WHEN ask_levels > 18 THEN 1e4 * (ask_price_18 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_18,
-        CASE WHEN bid_levels > 19 THEN 1e4 * (positive_mid - bid_price_19) / positive_mid ELSE 'infinity' END AS bid_bps_19,
-        CASE WHEN ask_levels > 19 THEN 1e4 * (ask_price_19 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_19,
-        bid_amount_00 AS bid_depth_00,
-        bid_depth_00 + bid_amount_01 AS bid_depth_01,
-        bid_depth_01 + bid_amount_02 AS bid_depth_02,
-        bid_depth_02 + bid_amount_03 AS bid_depth_03,
-        bid_depth_03 + bid_amount_04 AS bid_depth_04,
-        bid_depth_04 + bid_amount_05 AS bid_depth_05,
-        bid_depth_05 + bid_amount_06 AS bid_depth_06,
-        bid_depth_06 + bid_amount_07 AS bid_depth_07,
-        bid_depth_07 + bid_amount_08 AS bid_depth_08,
-        bid_depth_08 + bid_amount_09 AS bid_depth_09,
-        bid_depth_09 + bid_amount_10 AS bid_depth_10,
-        bid_depth_10 + bid_amount_11 AS bid_depth_11,
-        bid_depth_11 + bid_amount_12 AS bid_depth_12,
-        bid_depth_12 + bid_amount_13 AS bid_depth_13,
-        bid_depth_13 + bid_amount_14 AS bid_depth_14,
-        bid_depth_14 + bid_amount_15 AS bid_depth_15,
-        bid_depth_15 + bid_amount_16 AS bid_depth_16,
-        bid_depth_16 + bid_amount_17 AS bid_depth_17,
-        bid_depth_17 + bid_amount_18 AS bid_depth_18,
-        bid_depth_18 + bid_amount_19 AS bid_depth_19,
-        ask_amount_00 AS ask_depth_00,
-        ask_depth_00 + ask_amount_01 AS ask_depth_01,
-        ask_depth_01 + ask_amount_02 AS ask_depth_02,
-        ask_depth_02 + ask_amount_03 AS ask_depth_03,
-        ask_depth_03 + ask_amount_04 AS ask_depth_04,
-        ask_depth_04 + ask_amount_05 AS ask_depth_05,
-        ask_depth_05 + ask_amount_06 AS ask_depth_06,
-        ask_depth_06 + ask_amount_07 AS ask_depth_07,
-        ask_depth_07 + ask_amount_08 AS ask_depth_08,
-        ask_depth_08 + ask_amount_09 AS ask_depth_09,
-        ask_depth_09 + ask_amount_10 AS ask_depth_10,
-        ask_depth_10 + ask_amount_11 AS ask_depth_11,
-        ask_depth_11 + ask_amount_12 AS ask_depth_12,
-        ask_depth_12 + ask_amount_13 AS ask_depth_13,
-        ask_depth_13 + ask_amount_14 AS ask_depth_14,
-        ask_depth_14 + ask_amount_15 AS ask_depth_15,
-        ask_depth_15 + ask_amount_16 AS ask_depth_16,
-        ask_depth_16 + ask_amount_17 AS ask_depth_17,
-        ask_depth_17 + ask_amount_18 AS ask_depth_18,
-        ask_depth_18 + ask_amount_19 AS ask_depth_19
-    FROM quotes
-),
+CREATE OR REPLACE VIEW compiled_orderbook_hf.levels AS
+SELECT
+    *,
+    CASE WHEN bid_levels > 0 THEN 1e4 * (positive_mid - bid_price_00) / positive_mid ELSE 'infinity' END AS bid_bps_00,
+    CASE WHEN ask_levels > 0 THEN 1e4 * (ask_price_00 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_00,
+    CASE WHEN bid_levels > 1 THEN 1e4 * (positive_mid - bid_price_01) / positive_mid ELSE 'infinity' END AS bid_bps_01,
+    CASE WHEN ask_levels > 1 THEN 1e4 * (ask_price_01 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_01,
+    CASE WHEN bid_levels > 2 THEN 1e4 * (positive_mid - bid_price_02) / positive_mid ELSE 'infinity' END AS bid_bps_02,
+    CASE WHEN ask_levels > 2 THEN 1e4 * (ask_price_02 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_02,
+    CASE WHEN bid_levels > 3 THEN 1e4 * (positive_mid - bid_price_03) / positive_mid ELSE 'infinity' END AS bid_bps_03,
+    CASE WHEN ask_levels > 3 THEN 1e4 * (ask_price_03 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_03,
+    CASE WHEN bid_levels > 4 THEN 1e4 * (positive_mid - bid_price_04) / positive_mid ELSE 'infinity' END AS bid_bps_04,
+    CASE WHEN ask_levels > 4 THEN 1e4 * (ask_price_04 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_04,
+    CASE WHEN bid_levels > 5 THEN 1e4 * (positive_mid - bid_price_05) / positive_mid ELSE 'infinity' END AS bid_bps_05,
+    CASE WHEN ask_levels > 5 THEN 1e4 * (ask_price_05 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_05,
+    CASE WHEN bid_levels > 6 THEN 1e4 * (positive_mid - bid_price_06) / positive_mid ELSE 'infinity' END AS bid_bps_06,
+    CASE WHEN ask_levels > 6 THEN 1e4 * (ask_price_06 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_06,
+    CASE WHEN bid_levels > 7 THEN 1e4 * (positive_mid - bid_price_07) / positive_mid ELSE 'infinity' END AS bid_bps_07,
+    CASE WHEN ask_levels > 7 THEN 1e4 * (ask_price_07 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_07,
+    CASE WHEN bid_levels > 8 THEN 1e4 * (positive_mid - bid_price_08) / positive_mid ELSE 'infinity' END AS bid_bps_08,
+    CASE WHEN ask_levels > 8 THEN 1e4 * (ask_price_08 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_08,
+    CASE WHEN bid_levels > 9 THEN 1e4 * (positive_mid - bid_price_09) / positive_mid ELSE 'infinity' END AS bid_bps_09,
+    CASE WHEN ask_levels > 9 THEN 1e4 * (ask_price_09 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_09,
+    CASE WHEN bid_levels > 10 THEN 1e4 * (positive_mid - bid_price_10) / positive_mid ELSE 'infinity' END AS bid_bps_10,
+    CASE WHEN ask_levels > 10 THEN 1e4 * (ask_price_10 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_10,
+    CASE WHEN bid_levels > 11 THEN 1e4 * (positive_mid - bid_price_11) / positive_mid ELSE 'infinity' END AS bid_bps_11,
+    CASE WHEN ask_levels > 11 THEN 1e4 * (ask_price_11 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_11,
+    CASE WHEN bid_levels > 12 THEN 1e4 * (positive_mid - bid_price_12) / positive_mid ELSE 'infinity' END AS bid_bps_12,
+    CASE WHEN ask_levels > 12 THEN 1e4 * (ask_price_12 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_12,
+    CASE WHEN bid_levels > 13 THEN 1e4 * (positive_mid - bid_price_13) / positive_mid ELSE 'infinity' END AS bid_bps_13,
+    CASE WHEN ask_levels > 13 THEN 1e4 * (ask_price_13 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_13,
+    CASE WHEN bid_levels > 14 THEN 1e4 * (positive_mid - bid_price_14) / positive_mid ELSE 'infinity' END AS bid_bps_14,
+    CASE WHEN ask_levels > 14 THEN 1e4 * (ask_price_14 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_14,
+    CASE WHEN bid_levels > 15 THEN 1e4 * (positive_mid - bid_price_15) / positive_mid ELSE 'infinity' END AS bid_bps_15,
+    CASE WHEN ask_levels > 15 THEN 1e4 * (ask_price_15 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_15,
+    CASE WHEN bid_levels > 16 THEN 1e4 * (positive_mid - bid_price_16) / positive_mid ELSE 'infinity' END AS bid_bps_16,
+    CASE WHEN ask_levels > 16 THEN 1e4 * (ask_price_16 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_16,
+    CASE WHEN bid_levels > 17 THEN 1e4 * (positive_mid - bid_price_17) / positive_mid ELSE 'infinity' END AS bid_bps_17,
+    CASE WHEN ask_levels > 17 THEN 1e4 * (ask_price_17 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_17,
+    CASE WHEN bid_levels > 18 THEN 1e4 * (positive_mid - bid_price_18) / positive_mid ELSE 'infinity' END AS bid_bps_18,
+    CASE WHEN ask_levels > 18 THEN 1e4 * (ask_price_18 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_18,
+    CASE WHEN bid_levels > 19 THEN 1e4 * (positive_mid - bid_price_19) / positive_mid ELSE 'infinity' END AS bid_bps_19,
+    CASE WHEN ask_levels > 19 THEN 1e4 * (ask_price_19 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_19,
+    bid_amount_00 AS bid_depth_00,
+    bid_depth_00 + bid_amount_01 AS bid_depth_01,
+    bid_depth_01 + bid_amount_02 AS bid_depth_02,
+    bid_depth_02 + bid_amount_03 AS bid_depth_03,
+    bid_depth_03 + bid_amount_04 AS bid_depth_04,
+    bid_depth_04 + bid_amount_05 AS bid_depth_05,
+    bid_depth_05 + bid_amount_06 AS bid_depth_06,
+    bid_depth_06 + bid_amount_07 AS bid_depth_07,
+    bid_depth_07 + bid_amount_08 AS bid_depth_08,
+    bid_depth_08 + bid_amount_09 AS bid_depth_09,
+    bid_depth_09 + bid_amount_10 AS bid_depth_10,
+    bid_depth_10 + bid_amount_11 AS bid_depth_11,
+    bid_depth_11 + bid_amount_12 AS bid_depth_12,
+    bid_depth_12 + bid_amount_13 AS bid_depth_13,
+    bid_depth_13 + bid_amount_14 AS bid_depth_14,
+    bid_depth_14 + bid_amount_15 AS bid_depth_15,
+    bid_depth_15 + bid_amount_16 AS bid_depth_16,
+    bid_depth_16 + bid_amount_17 AS bid_depth_17,
+    bid_depth_17 + bid_amount_18 AS bid_depth_18,
+    bid_depth_18 + bid_amount_19 AS bid_depth_19,
+    ask_amount_00 AS ask_depth_00,
+    ask_depth_00 + ask_amount_01 AS ask_depth_01,
+    ask_depth_01 + ask_amount_02 AS ask_depth_02,
+    ask_depth_02 + ask_amount_03 AS ask_depth_03,
+    ask_depth_03 + ask_amount_04 AS ask_depth_04,
+    ask_depth_04 + ask_amount_05 AS ask_depth_05,
+    ask_depth_05 + ask_amount_06 AS ask_depth_06,
+    ask_depth_06 + ask_amount_07 AS ask_depth_07,
+    ask_depth_07 + ask_amount_08 AS ask_depth_08,
+    ask_depth_08 + ask_amount_09 AS ask_depth_09,
+    ask_depth_09 + ask_amount_10 AS ask_depth_10,
+    ask_depth_10 + ask_amount_11 AS ask_depth_11,
+    ask_depth_11 + ask_amount_12 AS ask_depth_12,
+    ask_depth_12 + ask_amount_13 AS ask_depth_13,
+    ask_depth_13 + ask_amount_14 AS ask_depth_14,
+    ask_depth_14 + ask_amount_15 AS ask_depth_15,
+    ask_depth_15 + ask_amount_16 AS ask_depth_16,
+    ask_depth_16 + ask_amount_17 AS ask_depth_17,
+    ask_depth_17 + ask_amount_18 AS ask_depth_18,
+    ask_depth_18 + ask_amount_19 AS ask_depth_19
+FROM quotes;
+
 -- Sums over levels that more than one feature is made of, and the means of the regressions.
-sums AS (
-    SELECT
-        *,
-        bid_price_00 * bid_size_00
-        + CASE WHEN bid_levels > 1 THEN bid_price_01 * bid_size_01 ELSE 0 END
-        + CASE WHEN bid_levels > 2 THEN bid_price_02 * bid_size_02 ELSE 0 END
-        + CASE WHEN bid_levels > 3 THEN bid_price_03 * bid_size_03 ELSE 0 END
-        + CASE WHEN bid_levels > 4 THEN bid_price_04 * bid_size_04 ELSE 0 END AS bid_best_notional,
-        bid_best_notional + CASE WHEN bid_levels > 5 THEN bid_price_05 * bid_size_05 ELSE 0 END
-        + CASE WHEN bid_levels > 6 THEN bid_price_06 * bid_size_06 ELSE 0 END
-        + CASE WHEN bid_levels > 7 THEN bid_price_07 * bid_size_07 ELSE 0 END
-        + CASE WHEN bid_levels > 8 THEN bid_price_08 * bid_size_08 ELSE 0 END
-        + CASE WHEN bid_levels > 9 THEN bid_price_09 * bid_size_09 ELSE 0 END
-        + CASE WHEN bid_levels > 10 THEN bid_price_10 * bid_size_10 ELSE 0 END
-        + CASE WHEN bid_levels > 11 THEN bid_price_11 * bid_size_11 ELSE 0 END
-        + CASE WHEN bid_levels > 12 THEN bid_price_12 * bid_size_12 ELSE 0 END
-        + CASE WHEN bid_levels > 13 THEN bid_price_13 * bid_size_13 ELSE 0 END
-        + CASE WHEN bid_levels > 14 THEN bid_price_14 * bid_size_14 ELSE 0 END
-        + CASE WHEN bid_levels > 15 THEN bid_price_15 * bid_size_15 ELSE 0 END
-        + CASE WHEN bid_levels > 16 THEN bid_price_16 * bid_size_16 ELSE 0 END
-        + CASE WHEN bid_levels > 17 THEN bid_price_17 * bid_size_17 ELSE 0 END
-        + CASE WHEN bid_levels > 18 THEN bid_price_18 * bid_size_18 ELSE 0 END
-        + CASE WHEN bid_levels > 19 THEN bid_price_19 * bid_size_19 ELSE 0 END AS bid_notional,
-        bid_amount_00 * exp(-0.01 * bid_bps_00) + bid_amount_01 * exp(-0.01 * bid_bps_01)
-        + bid_amount_02 * exp(-0.01 * bid_bps_02) + bid_amount_03 * exp(-0.01 * bid_bps_03)
-        + bid_amount_04 * exp(-0.01 * bid_bps_04) + bid_amount_05 * exp(-0.01 * bid_bps_05)
-        + bid_amount_06 * exp(-0.01 * bid_bps_06) + bid_amount_07 * exp(-0.01 * bid_bps_07)
-        + bid_amount_08 * exp(-0.01 * bid_bps_08) + bid_amount_09 * exp(-0.01 * bid_bps_09)
-        + bid_amount_10 * exp(-0.01 * bid_bps_10) + bid_amount_11 * exp(-0.01 * bid_bps_11)
-        + bid_amount_12 * exp(-0.01 * bid_bps_12) + bid_amount_13 * exp(-0.01 * bid_bps_13)
-        + bid_amount_14 * exp(-0.01 * bid_bps_14) + bid_amount_15 * exp(-0.01 * bid_bps_15)
-        + bid_amount_16 * exp(-0.01 * bid_bps_16) + bid_amount_17 * exp(-0.01 * bid_bps_17)
-        + bid_amount_18 * exp(-0.01 * bid_bps_18) + bid_amount_19 * exp(-0.01 * bid_bps_19) AS smart_bid_depth,
-        0.49999999999995 * bid_depth_19 AS bid_half_depth,
-        CASE
-            WHEN bid_levels > 19 THEN bid_bps_19
-            WHEN bid_levels = 19 THEN bid_bps_18
-            WHEN bid_levels = 18 THEN bid_bps_17
-            WHEN bid_levels = 17 THEN bid_bps_16
-            WHEN bid_levels = 16 THEN bid_bps_15
-            WHEN bid_levels = 15 THEN bid_bps_14
-            WHEN bid_levels = 14 THEN bid_bps_13
-            WHEN bid_levels = 13 THEN bid_bps_12
-            WHEN bid_levels = 12 THEN bid_bps_11
-            WHEN bid_levels = 11 THEN bid_bps_10
-            WHEN bid_levels = 10 THEN bid_bps_09
-            WHEN bid_levels = 9 THEN bid_bps_08
-            WHEN bid_levels = 8 THEN bid_bps_07
-            WHEN bid_levels = 7 THEN bid_bps_06
-            WHEN bid_levels = 6 THEN bid_bps_05
-            WHEN bid_levels = 5 THEN bid_bps_04
-            WHEN bid_levels = 4 THEN bid_bps_03
-            WHEN bid_levels = 3 THEN bid_bps_02
-            WHEN bid_levels = 2 THEN bid_bps_01
-            WHEN bid_levels = 1 THEN bid_bps_00
-            ELSE 'infinity'
-        END AS bid_seen_bps,
-        CASE
-            WHEN positive_mid IS NULL OR bid_seen_bps < 4.999999 THEN NULL
-            WHEN bid_bps_19 < 4.999999 THEN bid_depth_19
-            WHEN bid_bps_18 < 4.999999 THEN bid_depth_18
-            WHEN bid_bps_17 < 4.999999 THEN bid_depth_17
-            WHEN bid_bps_16 < 4.999999 THEN bid_depth_16
-            WHEN bid_bps_15 < 4.999999 THEN bid_depth_15
-            WHEN bid_bps_14 < 4.999999 THEN bid_depth_14
-            WHEN bid_bps_13 < 4.999999 THEN bid_depth_13
-            WHEN bid_bps_12 < 4.999999 THEN bid_depth_12
-            WHEN bid_bps_11 < 4.999999 THEN bid_depth_11
-            WHEN bid_bps_10 < 4.999999 THEN bid_depth_10
-            WHEN bid_bps_09 < 4.999999 THEN bid_depth_09
-            WHEN bid_bps_08 < 4.999999 THEN bid_depth_08
-            WHEN bid_bps_07 < 4.999999 THEN bid_depth_07
-            WHEN bid_bps_06 < 4.999999 THEN bid_depth_06
-            WHEN bid_bps_05 < 4.999999 THEN bid_depth_05
-            WHEN bid_bps_04 < 4.999999 THEN bid_depth_04
-            WHEN bid_bps_03 < 4.999999 THEN bid_depth_03
-            WHEN bid_bps_02 < 4.999999 THEN bid_depth_02
-            WHEN bid_bps_01 < 4.999999 THEN bid_depth_01
-            WHEN bid_bps_00 < 4.999999 THEN bid_depth_00
-            ELSE 0
-        END AS bid_within_5bps,
-        CASE
-            WHEN positive_mid IS NULL OR bid_seen_bps < 9.999999 THEN NULL
-            WHEN bid_bps_19 < 9.999999 THEN bid_depth_19
-            WHEN bid_bps_18 < 9.999999 THEN bid_depth_18
-            WHEN bid_bps_17 < 9.999999 THEN bid_depth_17
-            WHEN bid_bps_16 < 9.999999 THEN bid_depth_16
-            WHEN bid_bps_15 < 9.999999 THEN bid_depth_15
-            WHEN bid_bps_14 < 9.999999 THEN bid_depth_14
-            WHEN bid_bps_13 < 9.999999 THEN bid_depth_13
-            WHEN bid_bps_12 < 9.999999 THEN bid_depth_12
-            WHEN bid_bps_11 < 9.999999 THEN bid_depth_11
-            WHEN bid_bps_10 < 9.999999 THEN bid_depth_10
-            WHEN bid_bps_09 < 9.999999 THEN bid_depth_09
-            WHEN bid_bps_08 < 9.999999 THEN bid_depth_08
-            WHEN bid_bps_07 < 9.999999 THEN bid_depth_07
-            WHEN bid_bps_06 < 9.999999 THEN bid_depth_06
-            WHEN bid_bps_05 < 9.999999 THEN bid_depth_05
-            WHEN bid_bps_04 < 9.999999 THEN bid_depth_04
-            WHEN bid_bps_03 < 9.999999 THEN bid_depth_03
-            WHEN bid_bps_02 < 9.999999 THEN bid_depth_02
-            WHEN bid_bps_01 < 9.999999 THEN bid_depth_01
-            WHEN bid_bps_00 < 9.999999 THEN bid_depth_00
-            ELSE 0
-        END AS bid_within_10bps,
-        CASE
-            WHEN positive_mid IS NULL OR bid_seen_bps < 24.999999 THEN NULL
-            WHEN bid_bps_19 < 24.999999 THEN bid_depth_19
-            WHEN bid_bps_18 < 24.999999 THEN bid_depth_18
-            WHEN bid_bps_17 < 24.999999 THEN bid_depth_17
-            WHEN bid_bps_16 < 24.999999 THEN bid_depth_16
-            WHEN bid_bps_15 < 24.999999 THEN bid_depth_15
-            WHEN bid_bps_14 < 24.999999 THEN bid_depth_14
-            WHEN bid_bps_13 < 24.999999 THEN bid_depth_13
-            WHEN bid_bps_12 < 24.999999 THEN bid_depth_12
-            WHEN bid_bps_11 < 24.999999 THEN bid_depth_11
-            WHEN bid_bps_10 < 24.999999 THEN bid_depth_10
-            WHEN bid_bps_09 < 24.999999 THEN bid_depth_09
-            WHEN bid_bps_08 < 24.999999 THEN bid_depth_08
-            WHEN bid_bps_07 < 24.999999 THEN bid_depth_07
-            WHEN bid_bps_06 < 24.999999 THEN bid_depth_06
-            WHEN bid_bps_05 < 24.999999 THEN bid_depth_05
-            WHEN bid_bps_04 < 24.999999 THEN bid_depth_04
-            WHEN bid_bps_03 < 24.999999 THEN bid_depth_03
-            WHEN bid_bps_02 < 24.999999 THEN bid_depth_02
-            WHEN bid_bps_01 < 24.999999 THEN bid_depth_01
-            WHEN bid_bps_00 < 24.999999 THEN bid_depth_00
-            ELSE 0
-        END AS bid_within_25bps,
-        CASE
-            WHEN positive_mid IS NULL OR bid_seen_bps < 49.999999 THEN NULL
-            WHEN bid_bps_19 < 49.999999 THEN bid_depth_19
-            WHEN bid_bps_18 < 49.999999 THEN bid_depth_18
-            WHEN bid_bps_17 < 49.999999 THEN bid_depth_17
-            WHEN bid_bps_16 < 49.999999 THEN bid_depth_16
-            WHEN bid_bps_15 < 49.999999 THEN bid_depth_15
-            WHEN bid_bps_14 < 49.999999 THEN bid_depth_14
-            WHEN bid_bps_13 < 49.999999 THEN bid_depth_13
-            WHEN bid_bps_12 < 49.999999 THEN bid_depth_12
-            WHEN bid_bps_11 < 49.999999 THEN bid_depth_11
-            WHEN bid_bps_10 < 49.999999 THEN bid_depth_10
-            WHEN bid_bps_09 < 49.999999 THEN bid_depth_09
-            WHEN bid_bps_08 < 49.999999 THEN bid_depth_08
-            WHEN bid_bps_07 < 49.999999 THEN bid_depth_07
-            WHEN bid_bps_06 < 49.999999 THEN bid_depth_06
-            WHEN bid_bps_05 < 49.999999 THEN bid_depth_05
-            WHEN bid_bps_04 < 49.999999 THEN bid_depth_04
-            WHEN bid_bps_03 < 49.999999 THEN bid_depth_03
-            WHEN bid_bps_02 < 49.999999 THEN bid_depth_02
-            WHEN bid_bps_01 < 49.999999 THEN bid_depth_01
-            WHEN bid_bps_00 < 49.999999 THEN bid_depth_00
-            ELSE 0
-        END AS bid_within_50bps,
-        CASE
-            WHEN positive_mid IS NULL OR bid_seen_bps < 99.999999 THEN NULL
-            WHEN bid_bps_19 < 99.999999 THEN bid_depth_19
-            WHEN bid_bps_18 < 99.999999 THEN bid_depth_18
-            WHEN bid_bps_17 < 99.999999 THEN bid_depth_17
-            WHEN bid_bps_16 < 99.999999 THEN bid_depth_16
-            WHEN bid_bps_15 < 99.999999 THEN bid_depth_15
-            WHEN bid_bps_14 < 99.999999 THEN bid_depth_14
-            WHEN bid_bps_13 < 99.999999 THEN bid_depth_13
-            WHEN bid_bps_12 < 99.999999 THEN bid_depth_12
-            WHEN bid_bps_11 < 99.999999 THEN bid_depth_11
-            WHEN bid_bps_10 < 99.999999 THEN bid_depth_10
-            WHEN bid_bps_09 < 99.999999 THEN bid_depth_09
-            WHEN bid_bps_08 < 99.999999 THEN bid_depth_08
-            WHEN bid_bps_07 < 99.999999 THEN bid_depth_07
-            WHEN bid_bps_06 < 99.999999 THEN bid_depth_06
-            WHEN bid_bps_05 < 99.999999 THEN bid_depth_05
-            WHEN bid_bps_04 < 99.999999 THEN bid_depth_04
-            WHEN bid_bps_03 < 99.999999 THEN bid_depth_03
-            WHEN bid_bps_02 < 99.999999 THEN bid_depth_02
-            WHEN bid_bps_01 < 99.999999 THEN bid_depth_01
-            WHEN bid_bps_00 < 99.999999 THEN bid_depth_00
-            ELSE 0
-        END AS bid_within_100bps,
-        (
-            CASE WHEN fit_levels > 0 THEN bid_bps_00 ELSE 0 END
-            + CASE WHEN fit_levels > 1 THEN bid_bps_01 ELSE 0 END
-            + CASE WHEN fit_levels > 2 THEN bid_bps_02 ELSE 0 END
-            + CASE WHEN fit_levels > 3 THEN bid_bps_03 ELSE 0 END
-            + CASE WHEN fit_levels > 4 THEN bid_bps_04 ELSE 0 END
-            + CASE WHEN fit_levels > 5 THEN bid_bps_05 ELSE 0 END
-            + CASE WHEN fit_levels > 6 THEN bid_bps_06 ELSE 0 END
-            + CASE WHEN fit_levels > 7 THEN bid_bps_07 ELSE 0 END
-            + CASE WHEN fit_levels > 8 THEN bid_bps_08 ELSE 0 END
-            + CASE WHEN fit_levels > 9 THEN bid_bps_09 ELSE 0 END
-        ) / fit_levels AS bid_x_mean,
-        ask_price_00 * ask_size_00
-        + CASE WHEN ask_levels > 1 THEN ask_price_01 * ask_size_01 ELSE 0 END
-        + CASE WHEN ask_levels > 2 THEN ask_price_02 * ask_size_02 ELSE 0 END
-        + CASE WHEN ask_levels > 3 THEN ask_price_03 * ask_size_03 ELSE 0 END
-        + CASE WHEN ask_levels > 4 THEN ask_price_04 * ask_size_04 ELSE 0 END AS ask_best_notional,
-        ask_best_notional + CASE WHEN ask_levels > 5 THEN ask_price_05 * ask_size_05 ELSE 0 END
-        + CASE WHEN ask_levels > 6 THEN ask_price_06 * ask_size_06 ELSE 0 END
-        + CASE WHEN ask_levels > 7 THEN ask_price_07 * ask_size_07 ELSE 0 END
-        + CASE WHEN ask_levels > 8 THEN ask_price_08 * ask_size_08 ELSE 0 END
-        + CASE WHEN ask_levels > 9 THEN ask_price_09 * ask_size_09 ELSE 0 END
-        + CASE WHEN ask_levels > 10 THEN ask_price_10 * ask_size_10 ELSE 0 END
-        + CASE WHEN ask_levels > 11 THEN ask_price_11 * ask_size_11 ELSE 0 END
-        + CASE WHEN ask_levels > 12 THEN ask_price_12 * ask_size_12 ELSE 0 END
-        + CASE WHEN ask_levels > 13 THEN ask_price_13 * ask_size_13 ELSE 0 END
-        + CASE WHEN ask_levels > 14 THEN ask_price_14 * ask_size_14 ELSE 0 END
-        + CASE WHEN ask_levels > 15 THEN ask_price_15 * ask_size_15 ELSE 0 END
-        + CASE WHEN ask_levels > 16 THEN ask_price_16 * ask_size_16 ELSE 0 END
-        + CASE WHEN ask_levels > 17 THEN ask_price_17 * ask_size_17 ELSE 0 END
-        + CASE WHEN ask_levels > 18 THEN ask_price_18 * ask_size_18 ELSE 0 END
-        + CASE WHEN ask_levels > 19 THEN ask_price_19 * ask_size_19 ELSE 0 END AS ask_notional,
-        ask_amount_00 * exp(-0.01 * ask_bps_00) + ask_amount_01 * exp(-0.01 * ask_bps_01)
-        + ask_amount_02 * exp(-0.01 * ask_bps_02) + ask_amount_03 * exp(-0.01 * ask_bps_03)
-        + ask_amount_04 * exp(-0.01 * ask_bps_04) + ask_amount_05 * exp(-0.01 * ask_bps_05)
-        + ask_amount_06 * exp(-0.01 * ask_bps_06) + ask_amount_07 * exp(-0.01 * ask_bps_07)
-        + ask_amount_08 * exp(-0.01 * ask_bps_08) + ask_amount_09 * exp(-0.01 * ask_bps_09)
-        + ask_amount_10 * exp(-0.01 * ask_bps_10) + ask_amount_11 * exp(-0.01 * ask_bps_11)
-        + ask_amount_12 * exp(-0.01 * ask_bps_12) + ask_amount_13 * exp(-0.01 * ask_bps_13)
-        + ask_amount_14 * exp(-0.01 * ask_bps_14) + ask_amount_15 * exp(-0.01 * ask_bps_15)
-        + ask_amount_16 * exp(-0.01 * ask_bps_16) + ask_amount_17 * exp(-0.01 * ask_bps_17)
-        + ask_amount_18 * exp(-0.01 * ask_bps_18) + ask_amount_19 * exp(-0.01 * ask_bps_19) AS smart_ask_depth,
-        0.49999999999995 * ask_depth_19 AS ask_half_depth,
-        CASE
-            WHEN ask_levels > 19 THEN ask_bps_19
-            WHEN ask_levels = 19 THEN ask_bps_18
-            WHEN ask_levels = 18 THEN ask_bps_17
-            WHEN ask_levels = 17 THEN ask_bps_16
-            WHEN ask_levels = 16 THEN ask_bps_15
-            WHEN ask_levels = 15 THEN ask_bps_14
-            WHEN ask_levels = 14 THEN ask_bps_13
-            WHEN ask_levels = 13 THEN ask_bps_12
-            WHEN ask_levels = 12 THEN ask_bps_11
-            WHEN ask_levels = 11 THEN ask_bps_10
-            WHEN ask_levels = 10 THEN ask_bps_09
-            WHEN ask_levels = 9 THEN ask_bps_08
-            WHEN ask_levels = 8 THEN ask_bps_07
-            WHEN ask_levels = 7 THEN ask_bps_06
-            WHEN ask_levels = 6 THEN ask_bps_05
-            WHEN ask_levels = 5 THEN ask_bps_04
-            WHEN ask_levels = 4 THEN ask_bps_03
-            WHEN ask_levels = 3 THEN ask_bps_02
-            WHEN ask_levels = 2 THEN ask_bps_01
-            WHEN ask_levels = 1 THEN ask_bps_00
-            ELSE 'infinity'
-        END AS ask_seen_bps,
-        CASE
-            WHEN positive_mid IS NULL OR ask_seen_bps < 4.999999 THEN NULL
-            WHEN ask_bps_19 < 4.999999 THEN ask_depth_19
-            WHEN ask_bps_18 < 4.999999 THEN ask_depth_18
-            WHEN ask_bps_17 < 4.999999 THEN ask_depth_17
-            WHEN ask_bps_16 < 4.999999 THEN ask_depth_16
-            WHEN ask_bps_15 < 4.999999 THEN ask_depth_15
-            WHEN ask_bps_14 < 4.999999 THEN ask_depth_14
-            WHEN ask_bps_13 < 4.999999 THEN ask_depth_13
-            WHEN ask_bps_12 < 4.999999 THEN ask_depth_12
-            WHEN ask_bps_11 < 4.999999 THEN ask_depth_11
-            WHEN ask_bps_10 < 4.999999 THEN ask_depth_10
-            WHEN ask_bps_09 < 4.999999 THEN ask_depth_09
-            WHEN ask_bps_08 < 4.999999 THEN ask_depth_08
-            WHEN ask_bps_07 < 4.999999 THEN ask_depth_07
-            WHEN ask_bps_06 < 4.999999 THEN ask_depth_06
-            WHEN ask_bps_05 < 4.999999 THEN ask_depth_05
-            WHEN ask_bps_04 < 4.999999 THEN ask_depth_04
-            WHEN ask_bps_03 < 4.999999 THEN ask_depth_03
-            WHEN ask_bps_02 < 4.999999 THEN ask_depth_02
-            WHEN ask_bps_01 < 4.999999 THEN ask_depth_01
-            WHEN ask_bps_00 < 4.999999 THEN ask_depth_00
-            ELSE 0
-        END AS ask_within_5bps,
-        CASE
-            WHEN positive_mid IS NULL OR ask_seen_bps < 9.999999 THEN NULL
-            WHEN ask_bps_19 < 9.999999 THEN ask_depth_19
-            WHEN ask_bps_18 < 9.999999 THEN ask_depth_18
-            WHEN ask_bps_17 < 9.999999 THEN ask_depth_17
-            WHEN ask_bps_16 < 9.999999 THEN ask_depth_16
-            WHEN ask_bps_15 < 9.999999 THEN ask_depth_15
-            WHEN ask_bps_14 < 9.999999 THEN ask_depth_14
-            WHEN ask_bps_13 < 9.999999 THEN ask_depth_13
-            WHEN ask_bps_12 < 9.999999 THEN ask_depth_12
-            WHEN ask_bps_11 < 9.999999 THEN ask_depth_11
-            WHEN ask_bps_10 < 9.999999 THEN ask_depth_10
-            WHEN ask_bps_09 < 9.999999 THEN ask_depth_09
-            WHEN ask_bps_08 < 9.999999 THEN ask_depth_08
-            WHEN ask_bps_07 < 9.999999 THEN ask_depth_07
-            WHEN ask_bps_06 < 9.999999 THEN ask_depth_06
-            WHEN ask_bps_05 < 9.999999 THEN ask_depth_05
-            WHEN ask_bps_04 < 9.999999 THEN ask_depth_04
-            WHEN ask_bps_03 < 9.999999 THEN ask_depth_03
-            WHEN ask_bps_02 < 9.999999 THEN ask_depth_02
-            WHEN ask_bps_01 < 9.999999 THEN ask_depth_01
-            WHEN ask_bps_00 < 9.999999 THEN ask_depth_00
-            ELSE 0
-        END AS ask_within_10bps,
-        CASE
-            WHEN positive_mid IS NULL OR ask_seen_bps < 24.999999 THEN NULL
-            WHEN ask_bps_19 < 24.999999 THEN ask_depth_19
-            WHEN ask_bps_18 < 24.999999 THEN ask_depth_18
-            WHEN ask_bps_17 < 24.999999 THEN ask_depth_17
-            WHEN ask_bps_16 < 24.999999 THEN ask_depth_16
-            WHEN ask_bps_15 < 24.999999 THEN ask_depth_15
-            WHEN ask_bps_14 < 24.999999 THEN ask_depth_14
-            WHEN ask_bps_13 < 24.999999 THEN ask_depth_13
-            WHEN ask_bps_12 < 24.999999 THEN ask_depth_12
-            WHEN ask_bps_11 < 24.999999 THEN ask_depth_11
-            WHEN ask_bps_10 < 24.999999 THEN ask_depth_10
-            WHEN ask_bps_09 < 24.999999 THEN ask_depth_09
-            WHEN ask_bps_08 < 24.999999 THEN ask_depth_08
-            WHEN ask_bps_07 < 24.999999 THEN ask_depth_07
-            WHEN ask_bps_06 < 24.999999 THEN ask_depth_06
-            WHEN ask_bps_05 < 24.999999 THEN ask_depth_05
-            WHEN ask_bps_04 < 24.999999 THEN ask_depth_04
-            WHEN ask_bps_03 < 24.999999 THEN ask_depth_03
-            WHEN ask_bps_02 < 24.999999 THEN ask_depth_02
-            WHEN ask_bps_01 < 24.999999 THEN ask_depth_01
-            WHEN ask_bps_00 < 24.999999 THEN ask_depth_00
-            ELSE 0
-        END AS ask_within_25bps,
-        CASE
-            WHEN positive_mid IS NULL OR ask_seen_bps < 49.999999 THEN NULL
-            WHEN ask_bps_19 < 49.999999 THEN ask_depth_19
-            WHEN ask_bps_18 < 49.999999 THEN ask_depth_18
-            WHEN ask_bps_17 < 49.999999 THEN ask_depth_17
-            WHEN ask_bps_16 < 49.999999 THEN ask_depth_16
-            WHEN ask_bps_15 < 49.999999 THEN ask_depth_15
-            WHEN ask_bps_14 < 49.999999 THEN ask_depth_14
-            WHEN ask_bps_13 < 49.999999 THEN ask_depth_13
-            WHEN ask_bps_12 < 49.999999 THEN ask_depth_12
-            WHEN ask_bps_11 < 49.999999 THEN ask_depth_11
-            WHEN ask_bps_10 < 49.999999 THEN ask_depth_10
-            WHEN ask_bps_09 < 49.999999 THEN ask_depth_09
-            WHEN ask_bps_08 < 49.999999 THEN ask_depth_08
-            WHEN ask_bps_07 < 49.999999 THEN ask_depth_07
-            WHEN ask_bps_06 < 49.999999 THEN ask_depth_06
-            WHEN ask_bps_05 < 49.999999 THEN ask_depth_05
-            WHEN ask_bps_04 < 49.999999 THEN ask_depth_04
-            WHEN ask_bps_03 < 49.999999 THEN ask_depth_03
-            WHEN ask_bps_02 < 49.999999 THEN ask_depth_02
-            WHEN ask_bps_01 < 49.999999 THEN ask_depth_01
-            WHEN ask_bps_00 < 49.999999 THEN ask_depth_00
-            ELSE 0
-        END AS ask_within_50bps,
-        CASE
-            WHEN positive_mid IS NULL OR ask_seen_bps < 99.999999 THEN NULL
-            WHEN ask_bps_19 < 99.999999 THEN ask_depth_19
-            WHEN ask_bps_18 < 99.999999 THEN ask_depth_18
-            WHEN ask_bps_17 < 99.999999 THEN ask_depth_17
-            WHEN ask_bps_16 < 99.999999 THEN ask_depth_16
-            WHEN ask_bps_15 < 99.999999 THEN ask_depth_15
-            WHEN ask_bps_14 < 99.999999 THEN ask_depth_14
-            WHEN ask_bps_13 < 99.999999 THEN ask_depth_13
-            WHEN ask_bps_12 < 99.999999 THEN ask_depth_12
-            WHEN ask_bps_11 < 99.999999 THEN ask_depth_11
-            WHEN ask_bps_10 < 99.999999 THEN ask_depth_10
-            WHEN ask_bps_09 < 99.999999 THEN ask_depth_09
-            WHEN ask_bps_08 < 99.999999 THEN ask_depth_08
-            WHEN ask_bps_07 < 99.999999 THEN ask_depth_07
-            WHEN ask_bps_06 < 99.999999 THEN ask_depth_06
-            WHEN ask_bps_05 < 99.999999 THEN ask_depth_05
-            WHEN ask_bps_04 < 99.999999 THEN ask_depth_04
-            WHEN ask_bps_03 < 99.999999 THEN ask_depth_03
-            WHEN ask_bps_02 < 99.999999 THEN ask_depth_02
-            WHEN ask_bps_01 < 99.999999 THEN ask_depth_01
-            WHEN ask_bps_00 < 99.999999 THEN ask_depth_00
-            ELSE 0
-        END AS ask_within_100bps,
-        (
-            CASE WHEN fit_levels > 0 THEN ask_bps_00 ELSE 0 END
-            + CASE WHEN fit_levels > 1 THEN ask_bps_01 ELSE 0 END
-            + CASE WHEN fit_levels > 2 THEN ask_bps_02 ELSE 0 END
-            + CASE WHEN fit_levels > 3 THEN ask_bps_03 ELSE 0 END
-            + CASE WHEN fit_levels > 4 THEN ask_bps_04 ELSE 0 END
-            + CASE WHEN fit_levels > 5 THEN ask_bps_05 ELSE 0 END
-            + CASE WHEN fit_levels > 6 THEN ask_bps_06 ELSE 0 END
-            + CASE WHEN fit_levels > 7 THEN ask_bps_07 ELSE 0 END
-            + CASE WHEN fit_levels > 8 THEN ask_bps_08 ELSE 0 END
-            + CASE WHEN fit_levels > 9 THEN ask_bps_09 ELSE 0 END
-        ) / fit_levels AS ask_x_mean
-    FROM levels
-),
-centred AS (
+CREATE OR REPLACE VIEW compiled_orderbook_hf.sums AS
+SELECT
+    *,
+    bid_price_00 * bid_size_00
+    + CASE WHEN bid_levels > 1 THEN bid_price_01 * bid_size_01 ELSE 0 END
+    + CASE WHEN bid_levels > 2 THEN bid_price_02 * bid_size_02 ELSE 0 END
+    + CASE WHEN bid_levels > 3 THEN bid_price_03 * bid_size_03 ELSE 0 END
+    + CASE WHEN bid_levels > 4 THEN bid_price_04 * bid_size_04 ELSE 0 END AS bid_best_notional,
+    bid_best_notional + CASE WHEN bid_levels > 5 THEN bid_price_05 * bid_size_05 ELSE 0 END
+    + CASE WHEN bid_levels > 6 THEN bid_price_06 * bid_size_06 ELSE 0 END
+    + CASE WHEN bid_levels > 7 THEN bid_price_07 * bid_size_07 ELSE 0 END
+    + CASE WHEN bid_levels > 8 THEN bid_price_08 * bid_size_08 ELSE 0 END
+    + CASE WHEN bid_levels > 9 THEN bid_price_09 * bid_size_09 ELSE 0 END
+    + CASE WHEN bid_levels > 10 THEN bid_price_10 * bid_size_10 ELSE 0 END
+    + CASE WHEN bid_levels > 11 THEN bid_price_11 * bid_size_11 ELSE 0 END
+    + CASE WHEN bid_levels > 12 THEN bid_price_12 * bid_size_12 ELSE 0 END
+    + CASE WHEN bid_levels > 13 THEN bid_price_13 * bid_size_13 ELSE 0 END
+    + CASE WHEN bid_levels > 14 THEN bid_price_14 * bid_size_14 ELSE 0 END
+    + CASE WHEN bid_levels > 15 THEN bid_price_15 * bid_size_15 ELSE 0 END
+    + CASE WHEN bid_levels > 16 THEN bid_price_16 * bid_size_16 ELSE 0 END
+    + CASE WHEN bid_levels > 17 THEN bid_price_17 * bid_size_17 ELSE 0 END
+    + CASE WHEN bid_levels > 18 THEN bid_price_18 * bid_size_18 ELSE 0 END
+    + CASE WHEN bid_levels > 19 THEN bid_price_19 * bid_size_19 ELSE 0 END AS bid_notional,
+    bid_amount_00 * exp(-0.01 * bid_bps_00) + bid_amount_01 * exp(-0.01 * bid_bps_01)
+    + bid_amount_02 * exp(-0.01 * bid_bps_02) + bid_amount_03 * exp(-0.01 * bid_bps_03)
+    + bid_amount_04 * exp(-0.01 * bid_bps_04) + bid_amount_05 * exp(-0.01 * bid_bps_05)
+    + bid_amount_06 * exp(-0.01 * bid_bps_06) + bid_amount_07 * exp(-0.01 * bid_bps_07)
+    + bid_amount_08 * exp(-0.01 * bid_bps_08) + bid_amount_09 * exp(-0.01 * bid_bps_09)
+    + bid_amount_10 * exp(-0.01 * bid_bps_10) + bid_amount_11 * exp(-0.01 * bid_bps_11)
+    + bid_amount_12 * exp(-0.01 * bid_bps_12) + bid_amount_13 * exp(-0.01 * bid_bps_13)
+    + bid_amount_14 * exp(-0.01 * bid_bps_14) + bid_amount_15 * exp(-0.01 * bid_bps_15)
+    + bid_amount_16 * exp(-0.01 * bid_bps_16) + bid_amount_17 * exp(-0.01 * bid_bps_17)
+    + bid_amount_18 * exp(-0.01 * bid_bps_18) + bid_amount_19 * exp(-0.01 * bid_bps_19) AS smart_bid_depth,
+    0.49999999999995 * bid_depth_19 AS bid_half_depth,
+    CASE
+        WHEN bid_levels > 19 THEN bid_bps_19
+        WHEN bid_levels = 19 THEN bid_bps_18
+        WHEN bid_levels = 18 THEN bid_bps_17
+        WHEN bid_levels = 17 THEN bid_bps_16
+        WHEN bid_levels = 16 THEN bid_bps_15
+        WHEN bid_levels = 15 THEN bid_bps_14
+        WHEN bid_levels = 14 THEN bid_bps_13
+        WHEN bid_levels = 13 THEN bid_bps_12
+        WHEN bid_levels = 12 THEN bid_bps_11
+        WHEN bid_levels = 11 THEN bid_bps_10
+        WHEN bid_levels = 10 THEN bid_bps_09
+        WHEN bid_levels = 9 THEN bid_bps_08
+        WHEN bid_levels = 8 THEN bid_bps_07
+        WHEN bid_levels = 7 THEN bid_bps_06
+        WHEN bid_levels = 6 THEN bid_bps_05
+        WHEN bid_levels = 5 THEN bid_bps_04
+        WHEN bid_levels = 4 THEN bid_bps_03
+        WHEN bid_levels = 3 THEN bid_bps_02
+        WHEN bid_levels = 2 THEN bid_bps_01
+        WHEN bid_levels = 1 THEN bid_bps_00
+        ELSE 'infinity'
+    END AS bid_seen_bps,
+    CASE
+        WHEN positive_mid IS NULL OR bid_seen_bps < 4.999999 THEN NULL
+        WHEN bid_bps_19 < 4.999999 THEN bid_depth_19
+        WHEN bid_bps_18 < 4.999999 THEN bid_depth_18
+        WHEN bid_bps_17 < 4.999999 THEN bid_depth_17
+        WHEN bid_bps_16 < 4.999999 THEN bid_depth_16
+        WHEN bid_bps_15 < 4.999999 THEN bid_depth_15
+        WHEN bid_bps_14 < 4.999999 THEN bid_depth_14
+        WHEN bid_bps_13 < 4.999999 THEN bid_depth_13
+        WHEN bid_bps_12 < 4.999999 THEN bid_depth_12
+        WHEN bid_bps_11 < 4.999999 THEN bid_depth_11
+        WHEN bid_bps_10 < 4.999999 THEN bid_depth_10
+        WHEN bid_bps_09 < 4.999999 THEN bid_depth_09
+        WHEN bid_bps_08 < 4.999999 THEN bid_depth_08
+        WHEN bid_bps_07 < 4.999999 THEN bid_depth_07
+        WHEN bid_bps_06 < 4.999999 THEN bid_depth_06
+        WHEN bid_bps_05 < 4.999999 THEN bid_depth_05
+        WHEN bid_bps_04 < 4.999999 THEN bid_depth_04
+        WHEN bid_bps_03 < 4.999999 THEN bid_depth_03
+        WHEN bid_bps_02 < 4.999999 THEN bid_depth_02
+        WHEN bid_bps_01 < 4.999999 THEN bid_depth_01
+        WHEN bid_bps_00 < 4.999999 THEN bid_depth_00
+        ELSE 0
+    END AS bid_within_5bps,
+    CASE
+        WHEN positive_mid IS NULL OR bid_seen_bps < 9.999999 THEN NULL
+        WHEN bid_bps_19 < 9.999999 THEN bid_depth_19
+        WHEN bid_bps_18 < 9.999999 THEN bid_depth_18
+        WHEN bid_bps_17 < 9.999999 THEN bid_depth_17
+        WHEN bid_bps_16 < 9.999999 THEN bid_depth_16
+        WHEN bid_bps_15 < 9.999999 THEN bid_depth_15
+        WHEN bid_bps_14 < 9.999999 THEN bid_depth_14
+        WHEN bid_bps_13 < 9.999999 THEN bid_depth_13
+        WHEN bid_bps_12 < 9.999999 THEN bid_depth_12
+        WHEN bid_bps_11 < 9.999999 THEN bid_depth_11
+        WHEN bid_bps_10 < 9.999999 THEN bid_depth_10
+        WHEN bid_bps_09 < 9.999999 THEN bid_depth_09
+        WHEN bid_bps_08 < 9.999999 THEN bid_depth_08
+        WHEN bid_bps_07 < 9.999999 THEN bid_depth_07
+        WHEN bid_bps_06 < 9.999999 THEN bid_depth_06
+        WHEN bid_bps_05 < 9.999999 THEN bid_depth_05
+        WHEN bid_bps_04 < 9.999999 THEN bid_depth_04
+        WHEN bid_bps_03 < 9.999999 THEN bid_depth_03
+        WHEN bid_bps_02 < 9.999999 THEN bid_depth_02
+        WHEN bid_bps_01 < 9.999999 THEN bid_depth_01
+        WHEN bid_bps_00 < 9.999999 THEN bid_depth_00
+        ELSE 0
+    END AS bid_within_10bps,
+    CASE
+        WHEN positive_mid IS NULL OR bid_seen_bps < 24.999999 THEN NULL
+        WHEN bid_bps_19 < 24.999999 THEN bid_depth_19
+        WHEN bid_bps_18 < 24.999999 THEN bid_depth_18
+        WHEN bid_bps_17 < 24.999999 THEN bid_depth_17
+        WHEN bid_bps_16 < 24.999999 THEN bid_depth_16
+        WHEN bid_bps_15 < 24.999999 THEN bid_depth_15
+        WHEN bid_bps_14 < 24.999999 THEN bid_depth_14
+        WHEN bid_bps_13 < 24.999999 THEN bid_depth_13
+        WHEN bid_bps_12 < 24.999999 THEN bid_depth_12
+        WHEN bid_bps_11 < 24.999999 THEN bid_depth_11
+        WHEN bid_bps_10 < 24.999999 THEN bid_depth_10
+        WHEN bid_bps_09 < 24.999999 THEN bid_depth_09
+        WHEN bid_bps_08 < 24.999999 THEN bid_depth_08
+        WHEN bid_bps_07 < 24.999999 THEN bid_depth_07
+        WHEN bid_bps_06 < 24.999999 THEN bid_depth_06
+        WHEN bid_bps_05 < 24.999999 THEN bid_depth_05
+        WHEN bid_bps_04 < 24.999999 THEN bid_depth_04
+        WHEN bid_bps_03 < 24.999999 THEN bid_depth_03
+        WHEN bid_bps_02 < 24.999999 THEN bid_depth_02
+        WHEN bid_bps_01 < 24.999999 THEN bid_depth_01
+        WHEN bid_bps_00 < 24.999999 THEN bid_depth_00
+        ELSE 0
+    END AS bid_within_25bps,
+    CASE
+        WHEN positive_mid IS NULL OR bid_seen_bps < 49.999999 THEN NULL
+        WHEN bid_bps_19 < 49.999999 THEN bid_depth_19
+        WHEN bid_bps_18 < 49.999999 THEN bid_depth_18
+        WHEN bid_bps_17 < 49.999999 THEN bid_depth_17
+        WHEN bid_bps_16 < 49.999999 THEN bid_depth_16
+        WHEN bid_bps_15 < 49.999999 THEN bid_depth_15
+        WHEN bid_bps_14 < 49.999999 THEN bid_depth_14
+        WHEN bid_bps_13 < 49.999999 THEN bid_depth_13
+        WHEN bid_bps_12 < 49.999999 THEN bid_depth_12
+        WHEN bid_bps_11 < 49.999999 THEN bid_depth_11
+        WHEN bid_bps_10 < 49.999999 THEN bid_depth_10
+        WHEN bid_bps_09 < 49.999999 THEN bid_depth_09
+        WHEN bid_bps_08 < 49.999999 THEN bid_depth_08
+        WHEN bid_bps_07 < 49.999999 THEN bid_depth_07
+        WHEN bid_bps_06 < 49.999999 THEN bid_depth_06
+        WHEN bid_bps_05 < 49.999999 THEN bid_depth_05
+        WHEN bid_bps_04 < 49.999999 THEN bid_depth_04
+        WHEN bid_bps_03 < 49.999999 THEN bid_depth_03
+        WHEN bid_bps_02 < 49.999999 THEN bid_depth_02
+        WHEN bid_bps_01 < 49.999999 THEN bid_depth_01
+        WHEN bid_bps_00 < 49.999999 THEN bid_depth_00
+        ELSE 0
+    END AS bid_within_50bps,
+    CASE
+        WHEN positive_mid IS NULL OR bid_seen_bps < 99.999999 THEN NULL
+        WHEN bid_bps_19 < 99.999999 THEN bid_depth_19
+        WHEN bid_bps_18 < 99.999999 THEN bid_depth_18
+        WHEN bid_bps_17 < 99.999999 THEN bid_depth_17
+        WHEN bid_bps_16 < 99.999999 THEN bid_depth_16
+        WHEN bid_bps_15 < 99.999999 THEN bid_depth_15
+        WHEN bid_bps_14 < 99.999999 THEN bid_depth_14
+        WHEN bid_bps_13 < 99.999999 THEN bid_depth_13
+        WHEN bid_bps_12 < 99.999999 THEN bid_depth_12
+        WHEN bid_bps_11 < 99.999999 THEN bid_depth_11
+        WHEN bid_bps_10 < 99.999999 THEN bid_depth_10
+        WHEN bid_bps_09 < 99.999999 THEN bid_depth_09
+        WHEN bid_bps_08 < 99.999999 THEN bid_depth_08
+        WHEN bid_bps_07 < 99.999999 THEN bid_depth_07
+        WHEN bid_bps_06 < 99.999999 THEN bid_depth_06
+        WHEN bid_bps_05 < 99.999999 THEN bid_depth_05
+        WHEN bid_bps_04 < 99.999999 THEN bid_depth_04
+        WHEN bid_bps_03 < 99.999999 THEN bid_depth_03
+        WHEN bid_bps_02 < 99.999999 THEN bid_depth_02
+        WHEN bid_bps_01 < 99.999999 THEN bid_depth_01
+        WHEN bid_bps_00 < 99.999999 THEN bid_depth_00
+        ELSE 0
+    END AS bid_within_100bps,
+    (
+        CASE WHEN fit_levels > 0 THEN bid_bps_00 ELSE 0 END
+        + CASE WHEN fit_levels > 1 THEN bid_bps_01 ELSE 0 END
+        + CASE WHEN fit_levels > 2 THEN bid_bps_02 ELSE 0 END
+        + CASE WHEN fit_levels > 3 THEN bid_bps_03 ELSE 0 END
+        + CASE WHEN fit_levels > 4 THEN bid_bps_04 ELSE 0 END
+        + CASE WHEN fit_levels > 5 THEN bid_bps_05 ELSE 0 END
+        + CASE WHEN fit_levels > 6 THEN bid_bps_06 ELSE 0 END
+        + CASE WHEN fit_levels > 7 THEN bid_bps_07 ELSE 0 END
+        + CASE WHEN fit_levels > 8 THEN bid_bps_08 ELSE 0 END
+        + CASE WHEN fit_levels > 9 THEN bid_bps_09 ELSE 0 END
+    ) / fit_levels AS bid_x_mean,
+    ask_price_00 * ask_size_00
+    + CASE WHEN ask_levels > 1 THEN ask_price_01 * ask_size_01 ELSE 0 END
+    + CASE WHEN ask_levels > 2 THEN ask_price_02 * ask_size_02 ELSE 0 END
+    + CASE WHEN ask_levels > 3 THEN ask_price_03 * ask_size_03 ELSE 0 END
+    + CASE WHEN ask_levels > 4 THEN ask_price_04 * ask_size_04 ELSE 0 END AS ask_best_notional,
+    ask_best_notional + CASE WHEN ask_levels > 5 THEN ask_price_05 * ask_size_05 ELSE 0 END
+    + CASE WHEN ask_levels > 6 THEN ask_price_06 * ask_size_06 ELSE 0 END
+    + CASE WHEN ask_levels > 7 THEN ask_price_07 * ask_size_07 ELSE 0 END
+    + CASE WHEN ask_levels > 8 THEN ask_price_08 * ask_size_08 ELSE 0 END
+    + CASE WHEN ask_levels > 9 THEN ask_price_09 * ask_size_09 ELSE 0 END
+    + CASE WHEN ask_levels > 10 THEN ask_price_10 * ask_size_10 ELSE 0 END
+    + CASE WHEN ask_levels > 11 THEN ask_price_11 * ask_size_11 ELSE 0 END
+    + CASE WHEN ask_levels > 12 THEN ask_price_12 * ask_size_12 ELSE 0 END
+    + CASE WHEN ask_levels > 13 THEN ask_price_13 * ask_size_13 ELSE 0 END
+    + CASE WHEN ask_levels > 14 THEN ask_price_14 * ask_size_14 ELSE 0 END
+    + CASE WHEN ask_levels > 15 THEN ask_price_15 * ask_size_15 ELSE 0 END
+    + CASE WHEN ask_levels > 16 THEN ask_price_16 * ask_size_16 ELSE 0 END
+    + CASE WHEN ask_levels > 17 THEN ask_price_17 * ask_size_17 ELSE 0 END
+    + CASE WHEN ask_levels > 18 THEN ask_price_18 * ask_size_18 ELSE 0 END
+    + CASE WHEN ask_levels > 19 THEN ask_price_19 * ask_size_19 ELSE 0 END AS ask_notional,
+    ask_amount_00 * exp(-0.01 * ask_bps_00) + ask_amount_01 * exp(-0.01 * ask_bps_01)
+    + ask_amount_02 * exp(-0.01 * ask_bps_02) + ask_amount_03 * exp(-0.01 * ask_bps_03)
+    + ask_amount_04 * exp(-0.01 * ask_bps_04) + ask_amount_05 * exp(-0.01 * ask_bps_05)
+    + ask_amount_06 * exp(-0.01 * ask_bps_06) + ask_amount_07 * exp(-0.01 * ask_bps_07)
+    + ask_amount_08 * exp(-0.01 * ask_bps_08) + ask_amount_09 * exp(-0.01 * ask_bps_09)
+    + ask_amount_10 * exp(-0.01 * ask_bps_10) + ask_amount_11 * exp(-0.01 * ask_bps_11)
+    + ask_amount_12 * exp(-0.01 * ask_bps_12) + ask_amount_13 * exp(-0.01 * ask_bps_13)
+    + ask_amount_14 * exp(-0.01 * ask_bps_14) + ask_amount_15 * exp(-0.01 * ask_bps_15)
+    + ask_amount_16 * exp(-0.01 * ask_bps_16) + ask_amount_17 * exp(-0.01 * ask_bps_17)
+    + ask_amount_18 * exp(-0.01 * ask_bps_18) + ask_amount_19 * exp(-0.01 * ask_bps_19) AS smart_ask_depth,
+    0.49999999999995 * ask_depth_19 AS ask_half_depth,
+    CASE
+        WHEN ask_levels > 19 THEN ask_bps_19
+        WHEN ask_levels = 19 THEN ask_bps_18
+        WHEN ask_levels = 18 THEN ask_bps_17
+        WHEN ask_levels = 17 THEN ask_bps_16
+        WHEN ask_levels = 16 THEN ask_bps_15
+        WHEN ask_levels = 15 THEN ask_bps_14
+        WHEN ask_levels = 14 THEN ask_bps_13
+        WHEN ask_levels = 13 THEN ask_bps_12
+        WHEN ask_levels = 12 THEN ask_bps_11
+        WHEN ask_levels = 11 THEN ask_bps_10
+        WHEN ask_levels = 10 THEN ask_bps_09
+        WHEN ask_levels = 9 THEN ask_bps_08
+        WHEN ask_levels = 8 THEN ask_bps_07
+        WHEN ask_levels = 7 THEN ask_bps_06
+        WHEN ask_levels = 6 THEN ask_bps_05
+        WHEN ask_levels = 5 THEN ask_bps_04
+        WHEN ask_levels = 4 THEN ask_bps_03
+        WHEN ask_levels = 3 THEN ask_bps_02
+        WHEN ask_levels = 2 THEN ask_bps_01
+        WHEN ask_levels = 1 THEN ask_bps_00
+        ELSE 'infinity'
+    END AS ask_seen_bps,
+    CASE
+        WHEN positive_mid IS NULL OR ask_seen_bps < 4.999999 THEN NULL
+        WHEN ask_bps_19 < 4.999999 THEN ask_depth_19
+        WHEN ask_bps_18 < 4.999999 THEN ask_depth_18
+        WHEN ask_bps_17 < 4.999999 THEN ask_depth_17
+        WHEN ask_bps_16 < 4.999999 THEN ask_depth_16
+        WHEN ask_bps_15 < 4.999999 THEN ask_depth_15
+        WHEN ask_bps_14 < 4.999999 THEN ask_depth_14
+        WHEN ask_bps_13 < 4.999999 THEN ask_depth_13
+        WHEN ask_bps_12 < 4.999999 THEN ask_depth_12
+        WHEN ask_bps_11 < 4.999999 THEN ask_depth_11
+        WHEN ask_bps_10 < 4.999999 THEN ask_depth_10
+        WHEN ask_bps_09 < 4.999999 THEN ask_depth_09
+        WHEN ask_bps_08 < 4.999999 THEN ask_depth_08
+        WHEN ask_bps_07 < 4.999999 THEN ask_depth_07
+        WHEN ask_bps_06 < 4.999999 THEN ask_depth_06
+        WHEN ask_bps_05 < 4.999999 THEN ask_depth_05
+        WHEN ask_bps_04 < 4.999999 THEN ask_depth_04
+        WHEN ask_bps_03 < 4.999999 THEN ask_depth_03
+        WHEN ask_bps_02 < 4.999999 THEN ask_depth_02
+        WHEN ask_bps_01 < 4.999999 THEN ask_depth_01
+        WHEN ask_bps_00 < 4.999999 THEN ask_depth_00
+        ELSE 0
+    END AS ask_within_5bps,
+    CASE
+        WHEN positive_mid IS NULL OR ask_seen_bps < 9.999999 THEN NULL
+        WHEN ask_bps_19 < 9.999999 THEN ask_depth_19
+        WHEN ask_bps_18 < 9.999999 THEN ask_depth_18
+        WHEN ask_bps_17 < 9.999999 THEN ask_depth_17
+        WHEN ask_bps_16 < 9.999999 THEN ask_depth_16
+        WHEN ask_bps_15 < 9.999999 THEN ask_depth_15
+        WHEN ask_bps_14 < 9.999999 THEN ask_depth_14
+        WHEN ask_bps_13 < 9.999999 THEN ask_depth_13
+        WHEN ask_bps_12 < 9.999999 THEN ask_depth_12
+        WHEN ask_bps_11 < 9.999999 THEN ask_depth_11
+        WHEN ask_bps_10 < 9.999999 THEN ask_depth_10
+        WHEN ask_bps_09 < 9.999999 THEN ask_depth_09
+        WHEN ask_bps_08 < 9.999999 THEN ask_depth_08
+        WHEN ask_bps_07 < 9.999999 THEN ask_depth_07
+        WHEN ask_bps_06 < 9.999999 THEN ask_depth_06
+        WHEN ask_bps_05 < 9.999999 THEN ask_depth_05
+        WHEN ask_bps_04 < 9.999999 THEN ask_depth_04
+        WHEN ask_bps_03 < 9.999999 THEN ask_depth_03
+        WHEN ask_bps_02 < 9.999999 THEN ask_depth_02
+        WHEN ask_bps_01 < 9.999999 THEN ask_depth_01
+        WHEN ask_bps_00 < 9.999999 THEN ask_depth_00
+        ELSE 0
+    END AS ask_within_10bps,
+    CASE
+        WHEN positive_mid IS NULL OR ask_seen_bps < 24.999999 THEN NULL
+        WHEN ask_bps_19 < 24.999999 THEN ask_depth_19
+        WHEN ask_bps_18 < 24.999999 THEN ask_depth_18
+        WHEN ask_bps_17 < 24.999999 THEN ask_depth_17
+        WHEN ask_bps_16 < 24.999999 THEN ask_depth_16
+        WHEN ask_bps_15 < 24.999999 THEN ask_depth_15
+        WHEN ask_bps_14 < 24.999999 THEN ask_depth_14
+        WHEN ask_bps_13 < 24.999999 THEN ask_depth_13
+        WHEN ask_bps_12 < 24.999999 THEN ask_depth_12
+        WHEN ask_bps_11 < 24.999999 THEN ask_depth_11
+        WHEN ask_bps_10 < 24.999999 THEN ask_depth_10
+        WHEN ask_bps_09 < 24.999999 THEN ask_depth_09
+        WHEN ask_bps_08 < 24.999999 THEN ask_depth_08
+        WHEN ask_bps_07 < 24.999999 THEN ask_depth_07
+        WHEN ask_bps_06 < 24.999999 THEN ask_depth_06
+        WHEN ask_bps_05 < 24.999999 THEN ask_depth_05
+        WHEN ask_bps_04 < 24.999999 THEN ask_depth_04
+        WHEN ask_bps_03 < 24.999999 THEN ask_depth_03
+        WHEN ask_bps_02 < 24.999999 THEN ask_depth_02
+        WHEN ask_bps_01 < 24.999999 THEN ask_depth_01
+        WHEN ask_bps_00 < 24.999999 THEN ask_depth_00
+        ELSE 0
+    END AS ask_within_25bps,
+    CASE
+        WHEN positive_mid IS NULL OR ask_seen_bps < 49.999999 THEN NULL
+        WHEN ask_bps_19 < 49.999999 THEN ask_depth_19
+        WHEN ask_bps_18 < 49.999999 THEN ask_depth_18
+        WHEN ask_bps_17 < 49.999999 THEN ask_depth_17
+        WHEN ask_bps_16 < 49.999999 THEN ask_depth_16
+        WHEN ask_bps_15 < 49.999999 THEN ask_depth_15
+        WHEN ask_bps_14 < 49.999999 THEN ask_depth_14
+        WHEN ask_bps_13 < 49.999999 THEN ask_depth_13
+        WHEN ask_bps_12 < 49.999999 THEN ask_depth_12
+        WHEN ask_bps_11 < 49.999999 THEN ask_depth_11
+        WHEN ask_bps_10 < 49.999999 THEN ask_depth_10
+        WHEN ask_bps_09 < 49.999999 THEN ask_depth_09
+        WHEN ask_bps_08 < 49.999999 THEN ask_depth_08
+        WHEN ask_bps_07 < 49.999999 THEN ask_depth_07
+        WHEN ask_bps_06 < 49.999999 THEN ask_depth_06
+        WHEN ask_bps_05 < 49.999999 THEN ask_depth_05
+        WHEN ask_bps_04 < 49.999999 THEN ask_depth_04
+        WHEN ask_bps_03 < 49.999999 THEN ask_depth_03
+        WHEN ask_bps_02 < 49.999999 THEN ask_depth_02
+        WHEN ask_bps_01 < 49.999999 THEN ask_depth_01
+        WHEN ask_bps_00 < 49.999999 THEN ask_depth_00
+        ELSE 0
+    END AS ask_within_50bps,
+    CASE
+        WHEN positive_mid IS NULL OR ask_seen_bps < 99.999999 THEN NULL
+        WHEN ask_bps_19 < 99.999999 THEN ask_depth_19
+        WHEN ask_bps_18 < 99.999999 THEN ask_depth_18
+        WHEN ask_bps_17 < 99.999999 THEN ask_depth_17
+        WHEN ask_bps_16 < 99.999999 THEN ask_depth_16
+        WHEN ask_bps_15 < 99.999999 THEN ask_depth_15
+        WHEN ask_bps_14 < 99.999999 THEN ask_depth_14
+        WHEN ask_bps_13 < 99.999999 THEN ask_depth_13
+        WHEN ask_bps_12 < 99.999999 THEN ask_depth_12
+        WHEN ask_bps_11 < 99.999999 THEN ask_depth_11
+        WHEN ask_bps_10 < 99.999999 THEN ask_depth_10
+        WHEN ask_bps_09 < 99.999999 THEN ask_depth_09
+        WHEN ask_bps_08 < 99.999999 THEN ask_depth_08
+        WHEN ask_bps_07 < 99.999999 THEN ask_depth_07
+        WHEN ask_bps_06 < 99.999999 THEN ask_depth_06
+        WHEN ask_bps_05 < 99.999999 THEN ask_depth_05
+        WHEN ask_bps_04 < 99.999999 THEN ask_depth_04
+        WHEN ask_bps_03 < 99.999999 THEN ask_depth_03
+        WHEN ask_bps_02 < 99.999999 THEN ask_depth_02
+        WHEN ask_bps_01 < 99.999999 THEN ask_depth_01
+        WHEN ask_bps_00 < 99.999999 THEN ask_depth_00
+        ELSE 0
+    END AS ask_within_100bps,
+    (
+        CASE WHEN fit_levels > 0 THEN ask_bps_00 ELSE 0 END
+        + CASE WHEN fit_levels > 1 THEN ask_bps_01 ELSE 0 END
+        + CASE WHEN fit_levels > 2 THEN ask_bps_02 ELSE 0 END
+        + CASE WHEN fit_levels > 3 THEN ask_bps_03 ELSE 0 END
+        + CASE WHEN fit_levels > 4 THEN ask_bps_04 ELSE 0 END
+        + CASE WHEN fit_levels > 5 THEN ask_bps_05 ELSE 0 END
+        + CASE WHEN fit_levels > 6 THEN ask_bps_06 ELSE 0 END
+        + CASE WHEN fit_levels > 7 THEN ask_bps_07 ELSE 0 END
+        + CASE WHEN fit_levels > 8 THEN ask_bps_08 ELSE 0 END
+        + CASE WHEN fit_levels > 9 THEN ask_bps_09 ELSE 0 END
+    ) / fit_levels AS ask_x_mean
+FROM levels;
+
+CREATE OR REPLACE VIEW compiled_orderbook_hf.centred AS
     SELECT
         *,
         CASE WHEN fit_levels > 0 THEN bid_bps_00 - bid_x_mean ELSE 0 END AS bid_x_00,
@@ -958,8 +968,9 @@ centred AS (
         CASE WHEN fit_levels > 9 THEN ask_bps_09 - ask_x_mean ELSE 0 END AS ask_x_09
 ,
         (bid_notional + ask_notional) / nullif(bid_depth_19 + ask_depth_19, 0) AS center_of_gravity
-    FROM sums
-)
+    FROM sums;
+
+CREATE OR REPLACE VIEW compiled_orderbook_hf.kernel_input AS
 SELECT
     exchange,
     symbol,
@@ -1244,7 +1255,7 @@ SELECT
 FROM centred;
 
 -- Kernels see each of these before the first row that is not earlier.
-CREATE OR REPLACE TEMPORARY VIEW kernel_trades AS
+CREATE OR REPLACE VIEW compiled_orderbook_hf.kernel_trades AS
 SELECT
     ts,
     price,

@@ -101,6 +101,7 @@ def test_the_files_are_tidy(name: str) -> None:
 def test_duckdb_parses_every_file() -> None:
     for path in sorted(HERE.glob("*.sql")):
         statements = duckdb.extract_statements(path.read_text(encoding="utf-8"))
-        *views, last = [statement.type for statement in statements]
+        attach, use, *views, last = [statement.type for statement in statements]
+        assert (attach, use) == (duckdb.StatementType.ATTACH, duckdb.StatementType.SET), path.name
         assert last == duckdb.StatementType.COPY, path.name
-        assert set(views) <= {duckdb.StatementType.CREATE}, path.name
+        assert set(views) == {duckdb.StatementType.CREATE}, path.name

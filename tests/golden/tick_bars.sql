@@ -8,65 +8,74 @@
 -- lookback:    0 s
 -- publishes:   processed/ccxt/trades/tick_bars (overwrite), by exchange, symbol, date
 -- fingerprint: 5c1694eba8106cf56d50ed45
+-- stages:      kernel_input, line 78
+--              positioned, line 73
+--              numbered, line 40
+--              files_before, line 25
 --
--- Kernels run between the statements below, where order and state matter: `run` gives them the rows of
+-- Kernels run before the last statement, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
 -- and calls what they give kernel_rows. A DuckDB shell runs the views as they are, and not the COPY.
+-- Each stage is a view in a database in memory, so that you can stop at any and look:
+-- FROM compiled_tick_bars.kernel_input LIMIT 10, or just FROM kernel_input where you have no table of that name.
 
-CREATE OR REPLACE TEMPORARY VIEW kernel_input AS
-WITH files_before AS (
-    SELECT
-        file_name AS filename,
-        CAST(coalesce(sum(num_rows) OVER (
-            PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
-                regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
-                '0*([0-9]{20})', '\1', 'g'
-            ), file_name
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ), 0) AS BIGINT) AS rows_before
-    FROM parquet_file_metadata([
+ATTACH IF NOT EXISTS ':memory:' AS compiled_tick_bars;
+SET search_path = '"' || current_database() || '"."' || current_schema() || '",' || '"compiled_tick_bars".main';
+
+CREATE OR REPLACE VIEW compiled_tick_bars.files_before AS
+SELECT
+    file_name AS filename,
+    CAST(coalesce(sum(num_rows) OVER (
+        PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+        ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+            regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+            '0*([0-9]{20})', '\1', 'g'
+        ), file_name
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    ), 0) AS BIGINT) AS rows_before
+FROM parquet_file_metadata([
+    'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+]);
+
+CREATE OR REPLACE VIEW compiled_tick_bars.numbered AS
+SELECT
+    exchange,
+    symbol,
+    date,
+    CASE
+        WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+        THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+        WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+          OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+          OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+        THEN CAST(error(
+            'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+            || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+        ) AS TIMESTAMP_NS)
+    END AS ts,
+    file_row_number + rows_before AS seq,
+    CAST(timestamp AS BIGINT) AS timestamp,
+    CAST(collected_at AS BIGINT) AS collected_at,
+    CAST(trade_id AS VARCHAR) AS trade_id,
+    CAST(price AS DOUBLE) AS price,
+    CAST(amount AS DOUBLE) AS amount,
+    CAST(side AS VARCHAR) AS side
+FROM read_parquet(
+    [
         'lake/raw/ccxt/trades/**/[!_.]*.parquet'
-    ])
-),
-numbered AS (
-    SELECT
-        exchange,
-        symbol,
-        date,
-        CASE
-            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
-            THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
-            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
-              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
-              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
-            THEN CAST(error(
-                'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
-                || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
-            ) AS TIMESTAMP_NS)
-        END AS ts,
-        file_row_number + rows_before AS seq,
-        CAST(timestamp AS BIGINT) AS timestamp,
-        CAST(collected_at AS BIGINT) AS collected_at,
-        CAST(trade_id AS VARCHAR) AS trade_id,
-        CAST(price AS DOUBLE) AS price,
-        CAST(amount AS DOUBLE) AS amount,
-        CAST(side AS VARCHAR) AS side
-    FROM read_parquet(
-        [
-            'lake/raw/ccxt/trades/**/[!_.]*.parquet'
-        ],
-        union_by_name = true,
-        hive_partitioning = true,
-        hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
-    )
-    JOIN files_before USING (filename)
-),
-positioned AS (
-    SELECT *
-    FROM numbered
-    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
+    ],
+    union_by_name = true,
+    hive_partitioning = true,
+    hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
 )
+JOIN files_before USING (filename);
+
+CREATE OR REPLACE VIEW compiled_tick_bars.positioned AS
+SELECT *
+FROM numbered
+WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS;
+
+CREATE OR REPLACE VIEW compiled_tick_bars.kernel_input AS
 SELECT
     exchange,
     symbol,

@@ -15,219 +15,242 @@
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
 -- fingerprint: c515d46d7e7e269622a99c5c
+-- stages:      published, line 248
+--              kept_1, line 241
+--              given, line 237
+--              trades_features, line 199
+--              frames, line 190
+--              returns, line 174
+--              segments, line 166
+--              gaps, line 157
+--              ordered, line 148
+--              priced, line 142
+--              trades, line 39
 --
--- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
--- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
--- to target/tables/trades_features, so that nothing published is touched.
+-- `run` executes these stages partition by partition, as one statement with a WITH, and publishes each atomically.
+-- This file computes the same table in one go: run it from the folder of models.yaml, in a DuckDB shell. It
+-- writes to target/tables/trades_features, so that nothing published is touched.
+-- Each stage is a view in a database in memory, so that you can stop at any and look:
+-- FROM compiled_trades_features.trades_features LIMIT 10, or just FROM trades_features where you have no table of that name.
 
-COPY (
-    -- Checks, each over the rows that those before it left.
-    WITH given AS (
-        WITH trades AS (
-            -- Checks, each over the rows that those before it left.
-            WITH given AS (
-                WITH files_before AS (
-                    SELECT
-                        file_name AS filename,
-                        CAST(coalesce(sum(num_rows) OVER (
-                            PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
-                            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
-                                regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
-                                '0*([0-9]{20})', '\1', 'g'
-                            ), file_name
-                            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                        ), 0) AS BIGINT) AS rows_before
-                    FROM parquet_file_metadata([
-                        'lake/raw/ccxt/trades/**/[!_.]*.parquet'
-                    ])
-                ),
-                numbered AS (
-                    SELECT
-                        exchange,
-                        symbol,
-                        date,
-                        CASE
-                            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
-                            THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
-                            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
-                              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
-                              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
-                            THEN CAST(error(
-                                'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
-                                || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
-                            ) AS TIMESTAMP_NS)
-                        END AS ts,
-                        file_row_number + rows_before AS seq,
-                        CAST(timestamp AS BIGINT) AS timestamp,
-                        CAST(collected_at AS BIGINT) AS collected_at,
-                        CAST(trade_id AS VARCHAR) AS trade_id,
-                        CAST(price AS DOUBLE) AS price,
-                        CAST(amount AS DOUBLE) AS amount,
-                        CAST(side AS VARCHAR) AS side
-                    FROM read_parquet(
-                        [
-                            'lake/raw/ccxt/trades/**/[!_.]*.parquet'
-                        ],
-                        union_by_name = true,
-                        hive_partitioning = true,
-                        hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
-                    )
-                    JOIN files_before USING (filename)
-                ),
-                positioned AS (
-                    SELECT *
-                    FROM numbered
-                    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
-                )
-                SELECT
-                    exchange,
-                    symbol,
-                    date,
-                    ts,
-                    seq,
-                    trade_id,
-                    CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
-                    CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-                    CAST(
-                        CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
-                        * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
-                    ) AS side -- of the taker
-                FROM positioned
-            ),
-            kept_1 AS (
-                SELECT *
-                FROM given
-                WHERE
-                    -- not_null(price, amount): quarantine
-                    (price IS NOT NULL AND amount IS NOT NULL)
-                    -- range(price): drop
-                    AND (price BETWEEN CAST('-inf' AS DOUBLE) AND 1000000) IS NOT FALSE
-                QUALIFY
-                    -- unique(trade_id): drop
-                    (trade_id IS NULL OR row_number() OVER (PARTITION BY exchange, symbol, date, trade_id ORDER BY ts, seq) = 1)
-            ),
-            kept_2 AS (
-                SELECT *
-                FROM kept_1
-                QUALIFY
-                    -- monotonic(ts): quarantine
-                    (ts >= lag(ts) OVER (PARTITION BY exchange, symbol, date ORDER BY seq)) IS NOT FALSE
-            ),
-            kept_3 AS (
-                SELECT *
-                FROM kept_2
-                WHERE
-                    -- plausible_value: quarantine
-                    (
-                        price * amount < 1e9
-                    ) IS NOT FALSE
-            )
-            SELECT *
-            FROM kept_3
-            ORDER BY exchange, symbol, date, seq
-        ),
-        priced AS (
-            SELECT
-                *,
-                CASE WHEN amount IS NOT NULL THEN price END AS traded_price
-            FROM trades
-        ),
-        ordered AS (
-            SELECT
-                *,
-                epoch_ns(ts) AS ns,
-                row_number() OVER in_order AS row_place,
-                lag(ns) OVER in_order AS before_ns
-            FROM priced
-            WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
-        ),
-        gaps AS (
-            SELECT
-                *,
-                max(CASE WHEN before_ns - ns BETWEEN 1 AND 1000000000 THEN before_ns END)
-                    OVER (PARTITION BY exchange, symbol, date) AS late_until,
-                coalesce(ns < late_until, false) AS is_late,
-                NOT is_late AND coalesce(before_ns - ns > 1000000000, false) AS after_gap
-            FROM ordered
-        ),
-        segments AS (
-            SELECT
-                *,
-                sum(CAST(NOT is_late AS BIGINT)) OVER so_far AS place,
-                CASE WHEN is_late THEN -row_place ELSE sum(CAST(after_gap AS BIGINT)) OVER so_far END AS segment
-            FROM gaps
-            WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDED PRECEDING)
-        ),
-        returns AS (
-            SELECT
-                *,
-                (ns - first_value(ns) OVER in_order) / 1e9 AS age_s,
-                price * amount AS dollar_volume, -- not NULL: price and amount are both valid
-                CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
-                CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
-                CASE
-                    WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order
-                        AND traded_price > 0
-                        AND lag(traded_price IGNORE NULLS) OVER in_order > 0
-                    THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)
-                END AS log_return
-            FROM segments
-            WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
-        ),
-        frames AS (
-            SELECT
-                *,
-                place - min(place) OVER (
-                    PARTITION BY exchange, symbol, segment ORDER BY ns
-                    RANGE BETWEEN 60000000000 - 1 PRECEDING AND CURRENT ROW
-                ) AS rows_60s
-            FROM returns
-        )
+ATTACH IF NOT EXISTS ':memory:' AS compiled_trades_features;
+SET search_path = '"' || current_database() || '"."' || current_schema() || '",' || '"compiled_trades_features".main';
+
+CREATE OR REPLACE VIEW compiled_trades_features.trades AS
+-- Checks, each over the rows that those before it left.
+WITH given AS (
+    WITH files_before AS (
+        SELECT
+            file_name AS filename,
+            CAST(coalesce(sum(num_rows) OVER (
+                PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+                ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                    regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                    '0*([0-9]{20})', '\1', 'g'
+                ), file_name
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ), 0) AS BIGINT) AS rows_before
+        FROM parquet_file_metadata([
+            'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+        ])
+    ),
+    numbered AS (
         SELECT
             exchange,
             symbol,
             date,
-            ts, -- UTC, ns: exchange time, else time of collection
-            seq, -- position of the row in its partition, in file order
-            least(age_s, 60) AS segment_age_s, -- s: since the last gap, at most the longest window
-            CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
-            CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
-            CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
-            isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
-            trade_id, -- as the venue names the trade
-            price, -- q: price
-            amount, -- u: size
-            side, -- 1 where the taker bought, -1 where the taker sold, NULL where unknown
-            CAST(side = 1 AS SMALLINT) AS is_buy, -- 1 where the taker bought, 0 where the taker sold, NULL where unknown
-            coalesce(side, 0) AS trade_sign, -- 1 buy, -1 sell, 0 unknown
-            dollar_volume, -- q*u: price times size
-            trade_sign * amount AS signed_volume, -- u: size with the sign of the taker, 0 where unknown
-            log_return, -- 1: from the valid trade before, of the same date or the one before it
-            sum(dollar_volume) OVER last_60s / nullif(sum(volume) OVER last_60s, 0)
-                AS vwap_60s, -- q: mean price by size over the last 60 s
-            sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s
-            sum(dollar_volume) OVER last_60s AS dollar_volume_60s, -- q*u: over the last 60 s
-            count(dollar_volume) OVER last_60s AS trade_count_60s, -- 1: valid trades in the last 60 s
-            avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s AS buy_trade_ratio_60s, -- 0 to 1: buys among the sided trades
-            sum(log_return * log_return) OVER last_60s
-                AS realized_var_60s -- 1: sum of squared returns over the last 60 s
-        FROM frames
-        WINDOW
-            last_60s AS (
-                PARTITION BY exchange, symbol, segment ORDER BY place
-                ROWS BETWEEN rows_60s PRECEDING AND CURRENT ROW
-            )
-        ORDER BY exchange, symbol, ts, seq
+            CASE
+                WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+                THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+                WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+                  OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+                  OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+                THEN CAST(error(
+                    'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                    || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+                ) AS TIMESTAMP_NS)
+            END AS ts,
+            file_row_number + rows_before AS seq,
+            CAST(timestamp AS BIGINT) AS timestamp,
+            CAST(collected_at AS BIGINT) AS collected_at,
+            CAST(trade_id AS VARCHAR) AS trade_id,
+            CAST(price AS DOUBLE) AS price,
+            CAST(amount AS DOUBLE) AS amount,
+            CAST(side AS VARCHAR) AS side
+        FROM read_parquet(
+            [
+                'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+            ],
+            union_by_name = true,
+            hive_partitioning = true,
+            hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+        )
+        JOIN files_before USING (filename)
     ),
-    kept_1 AS (
+    positioned AS (
         SELECT *
-        FROM given
-        WHERE
-            -- positive(vwap_60s, volume_60s): quarantine
-            (vwap_60s > 0 AND vwap_60s < CAST('inf' AS DOUBLE) AND volume_60s > 0 AND volume_60s < CAST('inf' AS DOUBLE)) IS NOT FALSE
+        FROM numbered
+        WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
     )
+    SELECT
+        exchange,
+        symbol,
+        date,
+        ts,
+        seq,
+        trade_id,
+        CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
+        CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
+        CAST(
+            CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+            * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+        ) AS side -- of the taker
+    FROM positioned
+),
+kept_1 AS (
+    SELECT *
+    FROM given
+    WHERE
+        -- not_null(price, amount): quarantine
+        (price IS NOT NULL AND amount IS NOT NULL)
+        -- range(price): drop
+        AND (price BETWEEN CAST('-inf' AS DOUBLE) AND 1000000) IS NOT FALSE
+    QUALIFY
+        -- unique(trade_id): drop
+        (trade_id IS NULL OR row_number() OVER (PARTITION BY exchange, symbol, date, trade_id ORDER BY ts, seq) = 1)
+),
+kept_2 AS (
     SELECT *
     FROM kept_1
+    QUALIFY
+        -- monotonic(ts): quarantine
+        (ts >= lag(ts) OVER (PARTITION BY exchange, symbol, date ORDER BY seq)) IS NOT FALSE
+),
+kept_3 AS (
+    SELECT *
+    FROM kept_2
+    WHERE
+        -- plausible_value: quarantine
+        (
+            price * amount < 1e9
+        ) IS NOT FALSE
+)
+SELECT *
+FROM kept_3
+ORDER BY exchange, symbol, date, seq;
+
+CREATE OR REPLACE VIEW compiled_trades_features.priced AS
+SELECT
+    *,
+    CASE WHEN amount IS NOT NULL THEN price END AS traded_price
+FROM trades;
+
+CREATE OR REPLACE VIEW compiled_trades_features.ordered AS
+SELECT
+    *,
+    epoch_ns(ts) AS ns,
+    row_number() OVER in_order AS row_place,
+    lag(ns) OVER in_order AS before_ns
+FROM priced
+WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq);
+
+CREATE OR REPLACE VIEW compiled_trades_features.gaps AS
+SELECT
+    *,
+    max(CASE WHEN before_ns - ns BETWEEN 1 AND 1000000000 THEN before_ns END)
+        OVER (PARTITION BY exchange, symbol, date) AS late_until,
+    coalesce(ns < late_until, false) AS is_late,
+    NOT is_late AND coalesce(before_ns - ns > 1000000000, false) AS after_gap
+FROM ordered;
+
+CREATE OR REPLACE VIEW compiled_trades_features.segments AS
+SELECT
+    *,
+    sum(CAST(NOT is_late AS BIGINT)) OVER so_far AS place,
+    CASE WHEN is_late THEN -row_place ELSE sum(CAST(after_gap AS BIGINT)) OVER so_far END AS segment
+FROM gaps
+WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDED PRECEDING);
+
+CREATE OR REPLACE VIEW compiled_trades_features.returns AS
+SELECT
+    *,
+    (ns - first_value(ns) OVER in_order) / 1e9 AS age_s,
+    price * amount AS dollar_volume, -- not NULL: price and amount are both valid
+    CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
+    CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
+    CASE
+        WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order
+            AND traded_price > 0
+            AND lag(traded_price IGNORE NULLS) OVER in_order > 0
+        THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)
+    END AS log_return
+FROM segments
+WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place);
+
+CREATE OR REPLACE VIEW compiled_trades_features.frames AS
+SELECT
+    *,
+    place - min(place) OVER (
+        PARTITION BY exchange, symbol, segment ORDER BY ns
+        RANGE BETWEEN 60000000000 - 1 PRECEDING AND CURRENT ROW
+    ) AS rows_60s
+FROM returns;
+
+CREATE OR REPLACE VIEW compiled_trades_features.trades_features AS
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts, -- UTC, ns: exchange time, else time of collection
+    seq, -- position of the row in its partition, in file order
+    least(age_s, 60) AS segment_age_s, -- s: since the last gap, at most the longest window
+    CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
+    CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
+    CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
+    isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
+    trade_id, -- as the venue names the trade
+    price, -- q: price
+    amount, -- u: size
+    side, -- 1 where the taker bought, -1 where the taker sold, NULL where unknown
+    CAST(side = 1 AS SMALLINT) AS is_buy, -- 1 where the taker bought, 0 where the taker sold, NULL where unknown
+    coalesce(side, 0) AS trade_sign, -- 1 buy, -1 sell, 0 unknown
+    dollar_volume, -- q*u: price times size
+    trade_sign * amount AS signed_volume, -- u: size with the sign of the taker, 0 where unknown
+    log_return, -- 1: from the valid trade before, of the same date or the one before it
+    sum(dollar_volume) OVER last_60s / nullif(sum(volume) OVER last_60s, 0)
+        AS vwap_60s, -- q: mean price by size over the last 60 s
+    sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s
+    sum(dollar_volume) OVER last_60s AS dollar_volume_60s, -- q*u: over the last 60 s
+    count(dollar_volume) OVER last_60s AS trade_count_60s, -- 1: valid trades in the last 60 s
+    avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s AS buy_trade_ratio_60s, -- 0 to 1: buys among the sided trades
+    sum(log_return * log_return) OVER last_60s
+        AS realized_var_60s -- 1: sum of squared returns over the last 60 s
+FROM frames
+WINDOW
+    last_60s AS (
+        PARTITION BY exchange, symbol, segment ORDER BY place
+        ROWS BETWEEN rows_60s PRECEDING AND CURRENT ROW
+    )
+ORDER BY exchange, symbol, ts, seq;
+
+-- Checks, each over the rows that those before it left.
+CREATE OR REPLACE VIEW compiled_trades_features.given AS
+SELECT *
+FROM trades_features;
+
+CREATE OR REPLACE VIEW compiled_trades_features.kept_1 AS
+SELECT *
+FROM given
+WHERE
+    -- positive(vwap_60s, volume_60s): quarantine
+    (vwap_60s > 0 AND vwap_60s < CAST('inf' AS DOUBLE) AND volume_60s > 0 AND volume_60s < CAST('inf' AS DOUBLE)) IS NOT FALSE;
+
+CREATE OR REPLACE VIEW compiled_trades_features.published AS
+SELECT *
+FROM kept_1;
+
+COPY (
+    FROM compiled_trades_features.published
 ) TO 'target/tables/trades_features' (
     FORMAT parquet,
     COMPRESSION zstd,

@@ -7,213 +7,229 @@
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
 -- fingerprint: 5c4a2d93533eb71708ea84b1
+-- stages:      trades_features, line 170
+--              frames, line 153
+--              returns, line 137
+--              segments, line 129
+--              gaps, line 120
+--              ordered, line 111
+--              priced, line 105
+--              trades, line 28
 --
--- `run` executes this SELECT partition by partition and publishes each atomically. This file computes
--- the same table in one statement: run it from the folder of models.yaml, in a DuckDB shell. It writes
--- to target/tables/trades_features, so that nothing published is touched.
+-- `run` executes these stages partition by partition, as one statement with a WITH, and publishes each atomically.
+-- This file computes the same table in one go: run it from the folder of models.yaml, in a DuckDB shell. It
+-- writes to target/tables/trades_features, so that nothing published is touched.
+-- Each stage is a view in a database in memory, so that you can stop at any and look:
+-- FROM compiled_trades_features.trades_features LIMIT 10, or just FROM trades_features where you have no table of that name.
 
-COPY (
-    WITH trades AS (
-        WITH located AS (
-            SELECT
-                exchange,
-                symbol,
-                make_date(year, month, day) AS date,
-                CASE
-                    WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
-                    THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
-                    WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
-                      OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
-                      OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
-                    THEN CAST(error(
-                        'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
-                        || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
-                    ) AS TIMESTAMP_NS)
-                END AS ts,
-                filename,
-                regexp_replace(
-                    regexp_replace(filename, '([0-9]+)', '00000000000000000000\1', 'g'),
-                    '0*([0-9]{20})', '\1', 'g'
-                ) AS file_order,
-                row_number() OVER () AS line,
-                hour,
-                CAST(timestamp AS BIGINT) AS timestamp,
-                CAST(collected_at AS BIGINT) AS collected_at,
-                CAST(trade_id AS VARCHAR) AS trade_id,
-                CAST(price AS DOUBLE) AS price,
-                CAST(amount AS DOUBLE) AS amount,
-                CAST(side AS VARCHAR) AS side
-            FROM read_json(
-                [
-                    'lake/raw/ccxt/trades/**/[!_.]*.ndjson*'
-                ],
-                format = 'newline_delimited',
-                columns = {
-                    'timestamp': 'BIGINT',
-                    'collected_at': 'BIGINT',
-                    'trade_id': 'VARCHAR',
-                    'price': 'DOUBLE',
-                    'amount': 'DOUBLE',
-                    'side': 'VARCHAR'
-                },
-                ignore_errors = true,
-                hive_partitioning = true,
-                hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'year': INTEGER, 'month': INTEGER, 'day': INTEGER, 'hour': INTEGER}
-            )
-        ),
-        numbered AS (
-            SELECT
-                *,
-                row_number() OVER (
-                    PARTITION BY exchange, symbol, date
-                    ORDER BY hour, file_order, filename, line
-                ) - 1 AS seq
-            FROM located
-        ),
-        positioned AS (
-            SELECT *
-            FROM numbered
-            WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
-        )
-        SELECT
-            exchange,
-            symbol,
-            date,
-            ts,
-            seq,
-            trade_id,
-            CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
-            CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
-            CAST(
-                CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
-                * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
-            ) AS side -- of the taker
-        FROM positioned
-    ),
-    priced AS (
-        SELECT
-            *,
-            CASE WHEN amount IS NOT NULL THEN price END AS traded_price
-        FROM trades
-    ),
-    ordered AS (
-        SELECT
-            *,
-            epoch_ns(ts) AS ns,
-            row_number() OVER in_order AS row_place,
-            lag(ns) OVER in_order AS before_ns
-        FROM priced
-        WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq)
-    ),
-    gaps AS (
-        SELECT
-            *,
-            max(CASE WHEN before_ns - ns BETWEEN 1 AND 1000000000 THEN before_ns END)
-                OVER (PARTITION BY exchange, symbol, date) AS late_until,
-            coalesce(ns < late_until, false) AS is_late,
-            NOT is_late AND coalesce(before_ns - ns > 1000000000, false) AS after_gap
-        FROM ordered
-    ),
-    segments AS (
-        SELECT
-            *,
-            sum(CAST(NOT is_late AS BIGINT)) OVER so_far AS place,
-            CASE WHEN is_late THEN -row_place ELSE sum(CAST(after_gap AS BIGINT)) OVER so_far END AS segment
-        FROM gaps
-        WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDED PRECEDING)
-    ),
-    returns AS (
-        SELECT
-            *,
-            (ns - first_value(ns) OVER in_order) / 1e9 AS age_s,
-            price * amount AS dollar_volume, -- not NULL: price and amount are both valid
-            CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
-            CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
-            CASE
-                WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order
-                    AND traded_price > 0
-                    AND lag(traded_price IGNORE NULLS) OVER in_order > 0
-                THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)
-            END AS log_return
-        FROM segments
-        WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place)
-    ),
-    frames AS (
-        SELECT
-            *,
-            place - min(place) OVER (
-                PARTITION BY exchange, symbol, segment ORDER BY ns
-                RANGE BETWEEN 60000000000 - 1 PRECEDING AND CURRENT ROW
-            ) AS rows_60s,
-            place - min(place) OVER (
-                PARTITION BY exchange, symbol, segment ORDER BY ns
-                RANGE BETWEEN 300000000000 - 1 PRECEDING AND CURRENT ROW
-            ) AS rows_300s,
-            place - min(place) OVER (
-                PARTITION BY exchange, symbol, segment ORDER BY ns
-                RANGE BETWEEN 900000000000 - 1 PRECEDING AND CURRENT ROW
-            ) AS rows_900s
-        FROM returns
-    )
+ATTACH IF NOT EXISTS ':memory:' AS compiled_trades_features;
+SET search_path = '"' || current_database() || '"."' || current_schema() || '",' || '"compiled_trades_features".main';
+
+CREATE OR REPLACE VIEW compiled_trades_features.trades AS
+WITH located AS (
     SELECT
         exchange,
         symbol,
-        date,
-        ts, -- UTC, ns: exchange time, else time of collection
-        seq, -- position of the row in its partition, in file order
-        least(age_s, 900) AS segment_age_s, -- s: since the last gap, at most the longest window
-        CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
-        CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
-        CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
-        isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
-        trade_id, -- as the venue names the trade
-        price, -- q: price
-        amount, -- u: size
-        side, -- 1 where the taker bought, -1 where the taker sold, NULL where unknown
-        CAST(side = 1 AS SMALLINT) AS is_buy, -- 1 where the taker bought, 0 where the taker sold, NULL where unknown
-        coalesce(side, 0) AS trade_sign, -- 1 buy, -1 sell, 0 unknown
-        dollar_volume, -- q*u: price times size
-        trade_sign * amount AS signed_volume, -- u: size with the sign of the taker, 0 where unknown
-        log_return, -- 1: from the valid trade before, of the same date or the one before it
-        sum(dollar_volume) OVER last_60s / nullif(sum(volume) OVER last_60s, 0)
-            AS vwap_60s, -- q: mean price by size over the last 60 s
-        sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s
-        sum(dollar_volume) OVER last_60s AS dollar_volume_60s, -- q*u: over the last 60 s
-        count(dollar_volume) OVER last_60s AS trade_count_60s, -- 1: valid trades in the last 60 s
-        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s AS buy_trade_ratio_60s, -- 0 to 1: buys among the sided trades
-        sum(log_return * log_return) OVER last_60s
-            AS realized_var_60s, -- 1: sum of squared returns over the last 60 s
-        sum(dollar_volume) OVER last_300s / nullif(sum(volume) OVER last_300s, 0)
-            AS vwap_300s, -- q: mean price by size over the last 300 s
-        sum(volume) OVER last_300s AS volume_300s, -- u: over the last 300 s
-        sum(dollar_volume) OVER last_300s AS dollar_volume_300s, -- q*u: over the last 300 s
-        count(dollar_volume) OVER last_300s AS trade_count_300s, -- 1: valid trades in the last 300 s
-        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_300s AS buy_trade_ratio_300s, -- 0 to 1: buys among the sided trades
-        sum(log_return * log_return) OVER last_300s
-            AS realized_var_300s, -- 1: sum of squared returns over the last 300 s
-        sum(dollar_volume) OVER last_900s / nullif(sum(volume) OVER last_900s, 0)
-            AS vwap_900s, -- q: mean price by size over the last 900 s
-        sum(volume) OVER last_900s AS volume_900s, -- u: over the last 900 s
-        sum(dollar_volume) OVER last_900s AS dollar_volume_900s, -- q*u: over the last 900 s
-        count(dollar_volume) OVER last_900s AS trade_count_900s, -- 1: valid trades in the last 900 s
-        avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_900s AS buy_trade_ratio_900s, -- 0 to 1: buys among the sided trades
-        sum(log_return * log_return) OVER last_900s
-            AS realized_var_900s -- 1: sum of squared returns over the last 900 s
-    FROM frames
-    WINDOW
-        last_60s AS (
-            PARTITION BY exchange, symbol, segment ORDER BY place
-            ROWS BETWEEN rows_60s PRECEDING AND CURRENT ROW
-        ),
-        last_300s AS (
-            PARTITION BY exchange, symbol, segment ORDER BY place
-            ROWS BETWEEN rows_300s PRECEDING AND CURRENT ROW
-        ),
-        last_900s AS (
-            PARTITION BY exchange, symbol, segment ORDER BY place
-            ROWS BETWEEN rows_900s PRECEDING AND CURRENT ROW
-        )
-    ORDER BY exchange, symbol, ts, seq
+        make_date(year, month, day) AS date,
+        CASE
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+            THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+            THEN CAST(error(
+                'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+            ) AS TIMESTAMP_NS)
+        END AS ts,
+        filename,
+        regexp_replace(
+            regexp_replace(filename, '([0-9]+)', '00000000000000000000\1', 'g'),
+            '0*([0-9]{20})', '\1', 'g'
+        ) AS file_order,
+        row_number() OVER () AS line,
+        hour,
+        CAST(timestamp AS BIGINT) AS timestamp,
+        CAST(collected_at AS BIGINT) AS collected_at,
+        CAST(trade_id AS VARCHAR) AS trade_id,
+        CAST(price AS DOUBLE) AS price,
+        CAST(amount AS DOUBLE) AS amount,
+        CAST(side AS VARCHAR) AS side
+    FROM read_json(
+        [
+            'lake/raw/ccxt/trades/**/[!_.]*.ndjson*'
+        ],
+        format = 'newline_delimited',
+        columns = {
+            'timestamp': 'BIGINT',
+            'collected_at': 'BIGINT',
+            'trade_id': 'VARCHAR',
+            'price': 'DOUBLE',
+            'amount': 'DOUBLE',
+            'side': 'VARCHAR'
+        },
+        ignore_errors = true,
+        hive_partitioning = true,
+        hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'year': INTEGER, 'month': INTEGER, 'day': INTEGER, 'hour': INTEGER}
+    )
+),
+numbered AS (
+    SELECT
+        *,
+        row_number() OVER (
+            PARTITION BY exchange, symbol, date
+            ORDER BY hour, file_order, filename, line
+        ) - 1 AS seq
+    FROM located
+),
+positioned AS (
+    SELECT *
+    FROM numbered
+    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
+)
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    trade_id,
+    CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
+    CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
+    CAST(
+        CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+        * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+    ) AS side -- of the taker
+FROM positioned;
+
+CREATE OR REPLACE VIEW compiled_trades_features.priced AS
+SELECT
+    *,
+    CASE WHEN amount IS NOT NULL THEN price END AS traded_price
+FROM trades;
+
+CREATE OR REPLACE VIEW compiled_trades_features.ordered AS
+SELECT
+    *,
+    epoch_ns(ts) AS ns,
+    row_number() OVER in_order AS row_place,
+    lag(ns) OVER in_order AS before_ns
+FROM priced
+WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY date, ts, seq);
+
+CREATE OR REPLACE VIEW compiled_trades_features.gaps AS
+SELECT
+    *,
+    max(CASE WHEN before_ns - ns BETWEEN 1 AND 1000000000 THEN before_ns END)
+        OVER (PARTITION BY exchange, symbol, date) AS late_until,
+    coalesce(ns < late_until, false) AS is_late,
+    NOT is_late AND coalesce(before_ns - ns > 1000000000, false) AS after_gap
+FROM ordered;
+
+CREATE OR REPLACE VIEW compiled_trades_features.segments AS
+SELECT
+    *,
+    sum(CAST(NOT is_late AS BIGINT)) OVER so_far AS place,
+    CASE WHEN is_late THEN -row_place ELSE sum(CAST(after_gap AS BIGINT)) OVER so_far END AS segment
+FROM gaps
+WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDED PRECEDING);
+
+CREATE OR REPLACE VIEW compiled_trades_features.returns AS
+SELECT
+    *,
+    (ns - first_value(ns) OVER in_order) / 1e9 AS age_s,
+    price * amount AS dollar_volume, -- not NULL: price and amount are both valid
+    CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
+    CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
+    CASE
+        WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order
+            AND traded_price > 0
+            AND lag(traded_price IGNORE NULLS) OVER in_order > 0
+        THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)
+    END AS log_return
+FROM segments
+WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place);
+
+CREATE OR REPLACE VIEW compiled_trades_features.frames AS
+SELECT
+    *,
+    place - min(place) OVER (
+        PARTITION BY exchange, symbol, segment ORDER BY ns
+        RANGE BETWEEN 60000000000 - 1 PRECEDING AND CURRENT ROW
+    ) AS rows_60s,
+    place - min(place) OVER (
+        PARTITION BY exchange, symbol, segment ORDER BY ns
+        RANGE BETWEEN 300000000000 - 1 PRECEDING AND CURRENT ROW
+    ) AS rows_300s,
+    place - min(place) OVER (
+        PARTITION BY exchange, symbol, segment ORDER BY ns
+        RANGE BETWEEN 900000000000 - 1 PRECEDING AND CURRENT ROW
+    ) AS rows_900s
+FROM returns;
+
+CREATE OR REPLACE VIEW compiled_trades_features.trades_features AS
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts, -- UTC, ns: exchange time, else time of collection
+    seq, -- position of the row in its partition, in file order
+    least(age_s, 900) AS segment_age_s, -- s: since the last gap, at most the longest window
+    CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
+    CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
+    CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
+    isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
+    trade_id, -- as the venue names the trade
+    price, -- q: price
+    amount, -- u: size
+    side, -- 1 where the taker bought, -1 where the taker sold, NULL where unknown
+    CAST(side = 1 AS SMALLINT) AS is_buy, -- 1 where the taker bought, 0 where the taker sold, NULL where unknown
+    coalesce(side, 0) AS trade_sign, -- 1 buy, -1 sell, 0 unknown
+    dollar_volume, -- q*u: price times size
+    trade_sign * amount AS signed_volume, -- u: size with the sign of the taker, 0 where unknown
+    log_return, -- 1: from the valid trade before, of the same date or the one before it
+    sum(dollar_volume) OVER last_60s / nullif(sum(volume) OVER last_60s, 0)
+        AS vwap_60s, -- q: mean price by size over the last 60 s
+    sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s
+    sum(dollar_volume) OVER last_60s AS dollar_volume_60s, -- q*u: over the last 60 s
+    count(dollar_volume) OVER last_60s AS trade_count_60s, -- 1: valid trades in the last 60 s
+    avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s AS buy_trade_ratio_60s, -- 0 to 1: buys among the sided trades
+    sum(log_return * log_return) OVER last_60s
+        AS realized_var_60s, -- 1: sum of squared returns over the last 60 s
+    sum(dollar_volume) OVER last_300s / nullif(sum(volume) OVER last_300s, 0)
+        AS vwap_300s, -- q: mean price by size over the last 300 s
+    sum(volume) OVER last_300s AS volume_300s, -- u: over the last 300 s
+    sum(dollar_volume) OVER last_300s AS dollar_volume_300s, -- q*u: over the last 300 s
+    count(dollar_volume) OVER last_300s AS trade_count_300s, -- 1: valid trades in the last 300 s
+    avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_300s AS buy_trade_ratio_300s, -- 0 to 1: buys among the sided trades
+    sum(log_return * log_return) OVER last_300s
+        AS realized_var_300s, -- 1: sum of squared returns over the last 300 s
+    sum(dollar_volume) OVER last_900s / nullif(sum(volume) OVER last_900s, 0)
+        AS vwap_900s, -- q: mean price by size over the last 900 s
+    sum(volume) OVER last_900s AS volume_900s, -- u: over the last 900 s
+    sum(dollar_volume) OVER last_900s AS dollar_volume_900s, -- q*u: over the last 900 s
+    count(dollar_volume) OVER last_900s AS trade_count_900s, -- 1: valid trades in the last 900 s
+    avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_900s AS buy_trade_ratio_900s, -- 0 to 1: buys among the sided trades
+    sum(log_return * log_return) OVER last_900s
+        AS realized_var_900s -- 1: sum of squared returns over the last 900 s
+FROM frames
+WINDOW
+    last_60s AS (
+        PARTITION BY exchange, symbol, segment ORDER BY place
+        ROWS BETWEEN rows_60s PRECEDING AND CURRENT ROW
+    ),
+    last_300s AS (
+        PARTITION BY exchange, symbol, segment ORDER BY place
+        ROWS BETWEEN rows_300s PRECEDING AND CURRENT ROW
+    ),
+    last_900s AS (
+        PARTITION BY exchange, symbol, segment ORDER BY place
+        ROWS BETWEEN rows_900s PRECEDING AND CURRENT ROW
+    )
+ORDER BY exchange, symbol, ts, seq;
+
+COPY (
+    FROM compiled_trades_features.trades_features
 ) TO 'target/tables/trades_features' (
     FORMAT parquet,
     COMPRESSION zstd,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet
 
 from sqlgen.builders.job import Job
 from sqlgen.compile.statements import Target
@@ -20,6 +21,7 @@ from sqlgen.published import states
 from sqlgen.published.publication import StagedUnit
 from sqlgen.published.states import Snapshot, StateError
 from sqlgen.stream.kernel_copy import KernelCopy, Statements
+from sqlgen.templating.quoting import exact_path
 from udfs import Pipeline
 
 Builder = Callable[[Job], StagedUnit]
@@ -106,7 +108,28 @@ def append(job: Job) -> StagedUnit:
         checks.execute(job.workspace.picture.compiler.copy(job.model, scope, checks.first(into)))
         checks.settle(into, stem)
         publication = dataclasses.replace(publication, types=types)
+    _note_repeated(job)
     return StagedUnit(publication, old)
+
+
+def _note_repeated(job: Job) -> None:
+    """Note trades that several of the appended files have, of this build or of earlier ones."""
+    new = sorted(job.folder.rglob("*.parquet"))
+    columns = pyarrow.parquet.read_schema(new[0]).names if new else []
+    if "trade_id" not in columns:
+        return
+    before = job.published_scan() if not job.model.inner_keys else None  # else they are linked beside the new ones
+    files = [*(before.files if before is not None else ()), *map(exact_path, new)]
+    keys = [key for key in (*KEYS, "ts") if key in columns]
+    library = job.workspace.picture.project.library
+    job.checks.execute(library.render("publish/repeated_ids.sql.j2", files=files, keys=keys))
+    count, first = job.checks.connection.fetchall()[0]
+    if count:
+        job.notes.append(
+            f"{count} trade(s), the one with id {first} for example, are in several of the files that were appended."
+            " If these hold the same rows (a month beside its days), they count twice: move one away, and rebuild with"
+            " --full-refresh"
+        )
 
 
 def _state_before(job: Job, chain: Pipeline) -> Snapshot:

@@ -45,6 +45,10 @@ def shared_folders(config: Config, lake: Path) -> Iterator[tuple[KeyPath, str]]:
     if os.path.realpath(lake / config.state) == os.path.realpath(lake):
         yield ("state",), f"found '{config.state}': this is the lake itself. Give a folder of its own, like {STATE}"
         return
+    taken_by_runs = [_resolved(f"{STATE}/{name}", lake) for name in ("lock", "staging")]
+    if any(_resolved(config.state, lake)[: len(own)] == own for own in taken_by_runs):
+        yield ("state",), f"found '{config.state}': the lock, and what a run stages, lie there. Give another folder"
+        return
     held = _places(states, lake)
     taken = {"state": held}
     for name, source in config.sources.items():

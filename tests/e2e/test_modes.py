@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
+from tests.support.lakes import write_trades
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
 
 IDS = """\
@@ -43,6 +46,34 @@ def test_append_takes_each_file_once(append: Scratch) -> None:
     append.run()
     assert append.plan() == {}
     assert sorted(append.costs()) == [(BTC, DAY1, 100.0), (BTC, DAY1, 101.0), (BTC, DAY1, 102.0)]
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_append_tells_trades_that_several_files_have(append: Scratch, inner: bool) -> None:
+    """In one run, and where one of the files came with an earlier one; its raw file may be gone by now."""
+    append.template("costs.sql.j2", "SELECT * FROM (\n    {{ inputs.trades }}\n)")
+    if inner:
+        append.model("costs", output={"mode": "append", "partition_by": ["exchange", "symbol", "date", "side"]})
+
+    def write(name: str, numbers: list[int], day: str = DAY1) -> None:
+        noon = int(dt.datetime.fromisoformat(f"{day}T12:00:00+00:00").timestamp() * 1000)
+        sides = ("buy", "sell")
+        rows = [
+            {"timestamp": noon + n, "trade_id": str(n), "side": sides[n % 2], "price": 1.0, "amount": 1.0}
+            for n in numbers
+        ]
+        write_trades(append.lake, "binance", BTC, day, rows, name=name)
+
+    write("a", [0, 1, 1, 2])  # what one file repeats is its own
+    write("later", [7])
+    write("a", [0, 1], DAY2)
+    assert [result["notes"] for result in append.run().values()] == [[], []]
+    (append.raw(BTC, DAY1) / "a.parquet").unlink()
+    write("b", [1, 2, 3])
+    write("c", [3, 4])
+    [result] = append.run().values()
+    [note] = result["notes"]
+    assert note.startswith("3 trade(s), the one with id 1 for example, are in several of the files that were appended.")
 
 
 def test_append_keeps_rows_of_deleted_files_and_says_when_one_changed(append: Scratch) -> None:

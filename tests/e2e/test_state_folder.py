@@ -47,6 +47,15 @@ def test_the_state_is_not_the_lake(single: Scratch, state: str) -> None:
     assert single.snapshot() == before
 
 
+@pytest.mark.parametrize("state", [".sqlgen/staging", ".sqlgen/staging/x", ".sqlgen/lock"])
+def test_the_state_is_not_where_runs_stage(single: Scratch, state: str) -> None:
+    single.config["state"] = state
+    single.save()
+    outcome = single.sqlgen("run")
+    assert outcome.code == 2
+    assert f"state: found '{state}': the lock, and what a run stages, lie there. Give another folder" in outcome.err
+
+
 @pytest.mark.parametrize(
     "state", ["raw", "raw/ccxt/trades", "raw/ccxt/trades/deep", "out", "out/costs/x", "out/costs_quarantine", ".."]
 )

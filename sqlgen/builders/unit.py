@@ -35,7 +35,7 @@ class Built:
 
 def remove(workspace: Workspace, task: Removal) -> Built:
     """Remove a published unit, with its quarantine and its kernel state."""
-    quarantine = _quarantine(workspace, task, workspace.facts.records[task.model][task.unit])
+    quarantine = quarantine_of(workspace, task, workspace.facts.records[task.model][task.unit])
     workspace.publisher(task.model).remove(task.unit, quarantine, workspace.aside(task, "gone"))
     return Built("removed", None)
 
@@ -62,8 +62,8 @@ def _job(
 ) -> Job:
     model, compiler = workspace.project.models[task.model], workspace.picture.compiler
     old = None if workspace.full_refresh else _published(workspace, task)
-    publication = _publication(workspace, task, old)
-    quarantine = _quarantine(workspace, task, publication)
+    publication = publication_of(workspace, task, old)
+    quarantine = quarantine_of(workspace, task, publication)
     return Job(
         workspace=workspace,
         task=task,
@@ -78,7 +78,8 @@ def _job(
     )
 
 
-def _publication(workspace: Workspace, task: Build, old: Published | None) -> Publication:
+def publication_of(workspace: Workspace, task: Build, old: Published | None) -> Publication:
+    """The publication that a task begins; in mode merge, ``old`` takes part."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     made: dict[str, Any] = vars(task.provenance)
     if old is not None and task.provenance.mode == "merge":
@@ -122,7 +123,8 @@ def _empty_folder(workspace: Workspace, task: Build) -> Path:
     return staged
 
 
-def _quarantine(workspace: Workspace, task: Build | Removal, record: Publication) -> Quarantine:
+def quarantine_of(workspace: Workspace, task: Build | Removal, record: Publication) -> Quarantine:
+    """The quarantined rows of a task."""
     target = workspace.quarantine_root(task.model) / task.unit.path
     stamp = Stamp(task.model, workspace.owner(task.model), "", record)
     project = workspace.project

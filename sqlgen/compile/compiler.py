@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +20,9 @@ from sqlgen.compile.compiledfile import Shown, compiled_file, named_stages
 from sqlgen.compile.predicates import input_predicate
 from sqlgen.compile.scope import EDGES, Edge, Layout, Scan, Scope
 from sqlgen.compile.sourcespec import SourceSpec
-from sqlgen.compile.statements import KERNEL_ROWS, Parts, Target, copy, copy_options, indent
-from sqlgen.compile.unitsql import merged, narrowed, of_unit, only
-from sqlgen.lake.partitions import KEYS
+from sqlgen.compile.statements import FOOTER_KEY, KERNEL_ROWS, Parts, Target, copy, copy_options, indent
+from sqlgen.compile.unitsql import UNIT, batch, merged, narrowed, of_unit, only
+from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.lake.patterns import PathPattern
 from sqlgen.project.captured import captured_levels
 from sqlgen.project.config import Source
@@ -30,7 +30,7 @@ from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import KEPT, identity, of_rows, removing
 from sqlgen.project.sharedfeed import shares_feed
-from sqlgen.templating.quoting import bare, exact_path
+from sqlgen.templating.quoting import bare, exact_path, ident, literal
 from sqlgen.templating.templates import Csv
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
@@ -302,6 +302,13 @@ class Compiler:
         """
         rows = self.rows(model, scope)
         return self._copy(model, rows if model.config.checks else self._merged(model, rows, old), into)
+
+    def copy_batch(self, model: Model, scope: Scope, units: Sequence[Partition], folder: str, stamp: str) -> str:
+        """The statement of several units, each copied to a folder with its number below ``folder``."""
+        rows = batch(self.project.library, model, self.rows(model, scope), units)
+        order = ", ".join(map(ident, model.file_order))
+        options = [f"ORDER_BY ({order})", f"KV_METADATA {{{FOOTER_KEY}: {literal(stamp)}}}"]
+        return copy(model, rows, folder, (UNIT,), options)
 
     def copy_checked(self, model: Model, rows: str, into: Target, old: Scan | None = None) -> str:
         """The second statement of a task whose model has checks: ``rows`` without those that are taken away."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlgen.compile.predicates import partition_predicate
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.statements import indent, order
@@ -12,6 +14,9 @@ from sqlgen.templating.templates import Library
 
 MERGE_TEMPLATE = "publish/merge.sql.j2"
 UNIT_TEMPLATE = "publish/unit.sql.j2"
+BATCH_TEMPLATE = "publish/batch.sql.j2"
+UNIT = "_unit"
+"""Column of the number of a unit in its batch."""
 
 
 def merged(library: Library, model: Model, select: str, old: Scan | None = None) -> str:
@@ -40,6 +45,17 @@ def of_unit(library: Library, model: Model, select: str, unit: Partition) -> str
         keys=list(model.unit_keys),
         predicate=partition_predicate(unit),
         order_by=list(order(model)),
+    )
+
+
+def batch(library: Library, model: Model, select: str, units: Sequence[Partition]) -> str:
+    """The rows of several units as their files hold them, with the number of their unit."""
+    return library.render(
+        BATCH_TEMPLATE,
+        rows=select,
+        keys=list(model.unit_keys),
+        units=[[unit.typed(key) for key in model.unit_keys] for unit in units],
+        reads_others=model.header.own_dates or model.days_before > 0 or model.days_after > 0,
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -84,15 +87,16 @@ def is_hidden(path: str) -> bool:
     return any(part.startswith((".", "_")) for part in path.split("/"))
 
 
-def make_folders(folder: Path) -> None:
-    """Make a folder and those above it, and flush the entry of each new one."""
+def make_folders(folder: Path, flushed: bool = False) -> None:
+    """Make a folder and those above it, and flush the entry of each new one, unless whoever calls does."""
     missing = []
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
         new.mkdir(exist_ok=True)
-        sync(new.parent)
+        if not flushed:
+            sync(new.parent)
 
 
 def move(files: Iterable[Path], source: Path, target: Path) -> None:
@@ -117,6 +121,28 @@ def sync_tree(folder: Path) -> None:
         for name in names:
             sync(Path(path, name))
         sync(Path(path))
+
+
+def sync_all(folder: Path) -> None:
+    """Flush the whole file system of a folder to disk: for many files in one call."""
+    syncfs = _load_syncfs()
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if syncfs is None:
+            os.sync()
+        elif syncfs(handle):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(handle)
+
+
+@functools.cache
+def _load_syncfs() -> ctypes._NamedFuncPointer | None:
+    function = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if sys.platform != "win32" else None
+    if function is not None:
+        function.argtypes = [ctypes.c_int]
+    return function
 
 
 def sync(path: Path) -> None:

@@ -44,19 +44,24 @@ def publish_file(staged: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def publish_folder(staged: Path, target: Path) -> None:
-    """Make ``staged`` the content of ``target`` in one step; what stood there is removed after it, but hidden files."""
+def publish_folder(staged: Path, target: Path, flushed: bool = False) -> None:
+    """Make ``staged`` the content of ``target`` in one step; what stood there is removed after it, but hidden files.
+
+    ``flushed``: what is staged is on disk, and whoever calls flushes the folders that change.
+    """
     for name in filter(is_hidden, list_all(target)):
         (staged / name).parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(target / name, staged / name)
-    sync_tree(staged)
+    if not flushed:
+        sync_tree(staged)
     with FOLDERS:
-        make_folders(target.parent)
+        make_folders(target.parent, flushed)
         if not target.exists():
             staged.rename(target)
         else:
             _exchange(staged, target)
-    sync(target.parent)
+    if not flushed:
+        sync(target.parent)
     _retire(staged)
 
 

@@ -83,7 +83,8 @@ class Checker:
         if lookback is None:
             lookback = self._seconds(at, spec, "lookback", self.library.lookback, options)
         lookahead = self._seconds(at, spec, "lookahead", self.library.lookahead, options)
-        model = Model(name, spec, header, options, told, adapter_options, lookback, lookahead, inputs, chain)
+        batches = self._batches(at, spec, options)
+        model = Model(name, spec, header, options, told, adapter_options, lookback, lookahead, inputs, chain, batches)
         self._mode(at, model)
         return model
 
@@ -167,6 +168,13 @@ class Checker:
             self.add((*at, "options"), f"with these options it {verb} {seconds:g} s; {limit}")
             return 0.0
         return seconds
+
+    def _batches(self, at: KeyPath, spec: configuration.Model, options: Mapping[str, Any]) -> bool:
+        try:
+            return self.library.batches(spec.sql, options)
+        except Exception as error:  # as above
+            self.add((*at, "sql"), f"template '{spec.sql}': batches in its header fails: {error}")
+            return False
 
     def _inputs(
         self, at: KeyPath, spec: configuration.Model, header: Header | None, kernels: Pipeline | None

@@ -49,6 +49,8 @@ class Model:
     inputs: tuple[ModelInput, ...]
     chain: Pipeline | None = None
     """The kernels, if there are any."""
+    batches: bool = False
+    """The template gives the same for many partitions as for each of them."""
 
     @property
     def trades(self) -> ModelInput | None:
@@ -91,6 +93,19 @@ class Model:
     def quarantine(self) -> str:
         """Folder of the rows that checks quarantine, under the lake: beside the table, outside of its globs."""
         return quarantine_of(self.output.path)
+
+    @property
+    def file_order(self) -> tuple[str, ...]:
+        """Columns that give the order of the rows of a file; none where only the template knows."""
+        return self.output.order_by or tuple(self.header.order_by)
+
+    @property
+    def batched(self) -> bool:
+        """True if one statement may build several units, each file by itself as if it had been built alone."""
+        plain = self.chain is None and self.output.mode == "overwrite" and not self.checks
+        whole = self.unit_keys == KEYS == self.output.partition_by
+        ordered = self.file_order and set(self.file_order) <= set(self.columns or self.file_order)
+        return bool(self.batches and plain and whole and ordered)
 
     @property
     def days_before(self) -> int:

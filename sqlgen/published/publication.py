@@ -40,8 +40,13 @@ class Publisher:
     """Files there; ``None`` where the whole table is built aside."""
     states: StateStore
 
-    def publish(self, unit: StagedUnit, folder: Path, quarantine: Quarantine, trash: Path) -> Published:
-        """Publish the files of a unit that lie in ``folder`` in place of what is there; the record of it."""
+    def publish(
+        self, unit: StagedUnit, folder: Path, quarantine: Quarantine, trash: Path, flushed: bool = False
+    ) -> Published:
+        """Publish the files of a unit that lie in ``folder`` in place of what is there; the record of it.
+
+        ``flushed``: they are on disk, and whoever calls flushes the folders that change.
+        """
         found = {str(path.relative_to(folder)): footers.read(path) for path in sorted(folder.rglob("*.parquet"))}
         for name in [name for name, footer in found.items() if not footer.rows]:
             (folder / name).unlink()
@@ -61,7 +66,7 @@ class Publisher:
             for name in found:
                 swap.publish_file(folder / name, target / name)
         else:
-            swap.publish_folder(folder, target)
+            swap.publish_folder(folder, target, flushed)
         self._published(where, record)
         return record
 

@@ -9,7 +9,7 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,14 @@ from typing import Protocol
 
 import duckdb
 
+from sqlgen.builders.batch import Batch, Outcome
 from sqlgen.builders.unit import Built, build, remove
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import SqlgenError, TaskError
 from sqlgen.lake import storage, swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
+from sqlgen.plan.batches import batches
 from sqlgen.plan.plan import Build, Plan, Removal, Task, TaskId
 from sqlgen.plan.standing import Facts
 from sqlgen.plan.units import Units
@@ -99,9 +101,11 @@ class Runner:
         self.picture = self.plan.picture
         self.project = self.picture.project
         self.facts = Facts.of(self.plan)
+        self._stopping = False
 
     def interrupt(self) -> None:
         """Stop the statements that are running; interrupting their parent would not reach them."""
+        self._stopping = True
         for cursor in list(self._cursors):
             with contextlib.suppress(duckdb.Error):  # it was closed this very moment
                 cursor.interrupt()
@@ -143,9 +147,17 @@ class Runner:
         report: Report,
         results: dict[TaskId, Result],
     ) -> Schedule:
-        def execute(task: Task) -> Result:
-            self.watcher.running(task)
-            return self.execute(task, space, connection)
+        def execute(batch: Sequence[Task]) -> list[Result]:
+            for task in batch:
+                self.watcher.running(task)
+            return self.execute_batch(batch, space, connection)
+
+        def in_batches(tasks: Iterable[Task]) -> Iterator[Sequence[Task]]:
+            found = [*tasks]
+            yield from ([task] for task in found if task.model in space.roots)
+            yield from batches(
+                (task for task in found if task.model not in space.roots), self.picture, self.settings.threads
+            )
 
         beside = self.plan.beside
 
@@ -159,6 +171,7 @@ class Runner:
             self.plan,
             self.settings.threads,
             self.settings.fail_fast,
+            batches=in_batches,
             execute=execute,
             finished=finished,
             interrupt=self.interrupt,
@@ -204,47 +217,81 @@ class Runner:
         self.facts.records[name] = built
         return ""
 
-    def record(self, task: Task, built: Built, final: bool) -> None:
+    def execute_batch(
+        self, batch: Sequence[Task], space: Workspace, connection: duckdb.DuckDBPyConnection
+    ) -> list[Result]:
+        """Run tasks by one statement or, where that does not do, in smaller batches, in the end one by one."""
+        if len(batch) == 1:
+            return [self.execute(batch[0], space, connection)]
+        begun = time.monotonic()
+        builds = [self._resolved(task) for task in batch if isinstance(task, Build)]
+        stale = [task for task in builds if task.reason]
+        outcomes: dict[TaskId, Outcome] = {
+            task.id: Built("unchanged", self.facts.record(task.model, task.unit)) for task in builds
+        }
+        try:
+            with open_cursor(connection, self._cursors) as cursor:
+                found = Batch(space, stale, cursor).build() if stale else []
+        except Exception as error:  # whose fault it is, and what is to be said of it, shows where they are built alone
+            if self._stopping:
+                return [self._result(task, error, _since(begun) / len(batch), space) for task in batch]
+            parts = (batch[: len(batch) // 2], batch[len(batch) // 2 :])
+            return [result for part in parts for result in self.execute_batch(part, space, connection)]
+        outcomes |= zip((task.id for task in stale), found, strict=True)
+        built = {task.unit: told.record for task, told in zip(stale, found, strict=True) if isinstance(told, Built)}
+        self._record(batch[0].model, built)
+        seconds = _since(begun) / len(batch)
+        return [self._result(task, outcomes[task.id], seconds, space) for task in builds]
+
+    def _record(self, model: str, built: Mapping[Partition, Published | None], final: bool = True) -> None:
         """Keep in mind what is published now, and write it down if it is ``final``."""
-        self.facts.published(task.model, task.unit, built.record)
-        if not final or built.status == "unchanged":
-            return
-        if built.record is None:
-            self.manifest.drop(task.model, task.unit)
-        else:
-            self.manifest.add(task.model, built.record)
+        for unit, record in built.items():
+            self.facts.published(model, unit, record)
+        if final:
+            gone = [unit for unit, record in built.items() if record is None]
+            self.manifest.correct(model, filter(None, built.values()), gone)
 
     def execute(self, task: Task, space: Workspace, connection: duckdb.DuckDBPyConnection) -> Result:
         """Run one task to its end; never raises for what a user can cause."""
         begun = time.monotonic()
         sql: list[str] = []
         notes: list[str] = []
-        result = pending_result(task)
         try:
             with open_cursor(connection, self._cursors) as cursor:
                 built = self._do(task, space, cursor, sql, notes)
-            self.record(task, built, final=task.model not in space.roots)
+            if built.status != "unchanged":
+                self._record(task.model, {task.unit: built.record}, final=task.model not in space.roots)
         except Exception as error:  # whatever it is, it is this task's alone: the others go on
+            return self._result(task, error, _since(begun), space, sql, notes)
+        return self._result(task, built, _since(begun), space, sql, notes)
+
+    def _result(
+        self,
+        task: Task,
+        outcome: Outcome,
+        seconds: float,
+        space: Workspace,
+        sql: Sequence[str] = (),
+        notes: Sequence[str] = (),
+    ) -> Result:
+        result = dataclasses.replace(pending_result(task), seconds=seconds, notes=tuple(notes))
+        if isinstance(outcome, Exception):
             template = self.project.models[task.model].config.sql
-            failure = explain(error, task, template, sql[-1] if sql else None, self.project.lake)
+            failure = explain(outcome, task, template, sql[-1] if sql else None, self.project.lake)
             message = str(failure)
-            if sql and isinstance(error, duckdb.Error):
+            if sql and isinstance(outcome, duckdb.Error):
                 message += f"\n  SQL: {self._keep_sql(space.run_id, task, sql[-1])}"
-            counts = error.counts if isinstance(error, CheckFailed) else ()
-            return dataclasses.replace(
-                result, status="failed", seconds=_since(begun), error=message, checks=counts, notes=tuple(notes)
-            )
-        written = built.record if built.status != "unchanged" else None
+            counts = outcome.counts if isinstance(outcome, CheckFailed) else ()
+            return dataclasses.replace(result, status="failed", error=message, checks=counts)
+        written = outcome.record if outcome.status != "unchanged" else None
         rows, size = (written.rows, written.bytes) if written is not None else (0, 0)
         return dataclasses.replace(
             result,
-            status=built.status,
-            rows_in=built.rows_in,
+            status=outcome.status,
+            rows_in=outcome.rows_in,
             rows_out=rows,
             bytes=size,
-            seconds=_since(begun),
-            checks=built.checks,
-            notes=tuple(notes),
+            checks=outcome.checks,
         )
 
     def _do(
@@ -253,11 +300,15 @@ class Runner:
         if isinstance(task, Removal):
             return remove(space, task)
         assert isinstance(task, Build)
-        units = Units(self.picture, self.facts, self.project.models[task.model], self.plan.selection)
-        task = units.resolved(task, mends=task.id in self.plan.unusable)
+        task = self._resolved(task)
         if not task.reason:
             return Built("unchanged", self.facts.record(task.model, task.unit))
         return build(space, task, cursor, sql, notes)
+
+    def _resolved(self, task: Build) -> Build:
+        """The task as it stands now that all that it needs is done; without a reason if nothing is to be done."""
+        units = Units(self.picture, self.facts, self.project.models[task.model], self.plan.selection)
+        return units.resolved(task, mends=task.id in self.plan.unusable)
 
     def _keep_sql(self, run_id: str, task: Task, sql: str) -> Path:
         path = self.project.state / "failed" / run_id / task.model / (task.unit.path.replace("/", "--")[:200] + ".sql")

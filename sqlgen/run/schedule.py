@@ -6,7 +6,7 @@ import concurrent.futures
 import dataclasses
 import graphlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -22,8 +22,10 @@ class Schedule:
     plan: Plan
     threads: int
     fail_fast: bool
-    execute: Callable[[Task], Result]
-    """Runs one task, in a thread of its own."""
+    batches: Callable[[Iterable[Task]], Iterable[Sequence[Task]]]
+    """Tasks that may run now, by those that run together."""
+    execute: Callable[[Sequence[Task]], Sequence[Result]]
+    """Runs the tasks of one batch, in a thread of its own."""
     finished: Callable[[Result], None]
     """Is told of each result, in the main thread."""
     interrupt: Callable[[], None]
@@ -31,7 +33,7 @@ class Schedule:
     share: Callable[[Iterator[Task], bool], None]
     """Is told of the tasks that run and come next, and whether any runs."""
     results: dict[TaskId, Result] = field(default_factory=dict)
-    _running: dict[Future[Result], TaskId] = field(default_factory=dict)
+    _running: dict[Future[Sequence[Result]], Sequence[TaskId]] = field(default_factory=dict)
     _stopped: bool = False
 
     def __post_init__(self) -> None:
@@ -53,27 +55,30 @@ class Schedule:
     def _start(self, sorter: graphlib.TopologicalSorter[TaskId], pool: ThreadPoolExecutor) -> None:
         ready = sorter.get_ready()
         if ready:
-            known = itertools.chain(self._running.values(), ready)
+            known = itertools.chain(*self._running.values(), ready)
             self.share((self._tasks[key] for key in known if key in self._tasks), bool(self._running))
+        free: list[Task] = []
         for key in ready:
             task = self._tasks.get(key)
             reason = None if task is None else self._blocked(task)
             if task is not None and reason is None:
-                self._running[pool.submit(self.execute, task)] = key
+                free.append(task)
                 continue
             if task is not None:
                 self._done(key, dataclasses.replace(pending_result(task), status="skipped", error=reason))
             sorter.done(key)
+        for batch in self.batches(free):
+            self._running[pool.submit(self.execute, batch)] = [task.id for task in batch]
 
     def _collect(self, sorter: graphlib.TopologicalSorter[TaskId]) -> None:
         if not self._running:
             return
         done, _ = concurrent.futures.wait(self._running, return_when=concurrent.futures.FIRST_COMPLETED)
         for future in done:
-            key = self._running.pop(future)
-            self._done(key, future.result())
-            self._stopped = self._stopped or (self.fail_fast and not self.results[key].ok)
-            sorter.done(key)
+            for key, result in zip(self._running.pop(future), future.result(), strict=True):
+                self._done(key, result)
+                self._stopped = self._stopped or (self.fail_fast and not result.ok)
+                sorter.done(key)
 
     def _done(self, key: TaskId, result: Result) -> None:
         self.results[key] = result
@@ -87,9 +92,9 @@ class Schedule:
         while going := [future for future in self._running if not future.done()]:
             self.interrupt()
             concurrent.futures.wait(going, timeout=0.2)
-        for future, key in self._running.items():
+        for future, keys in self._running.items():
             if not future.cancelled() and future.exception() is None:
-                self.results[key] = future.result()
+                self.results |= zip(keys, future.result(), strict=True)
 
     def _blocked(self, task: Task) -> str | None:
         if self._stopped:

@@ -237,6 +237,13 @@ def parquet_rows(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) ->
     return int(connection.execute(query, [[exact_path(path) for path in paths]]).fetchall()[0][0] or 0) if paths else 0
 
 
+def rows_by_file(library: Library, connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[str, int]:
+    """Rows of each of some Parquet files, by their footers."""
+    files = [exact_path(path) for path in paths]
+    found = connection.execute(library.render("publish/file_rows.sql.j2", files=files)).fetchall() if paths else []
+    return dict(found)
+
+
 def _advice(error: duckdb.Error) -> str:
     text = str(error)
     if "GZIP" in text or "zstd" in text.lower() or "end of" in text.lower():

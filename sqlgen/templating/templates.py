@@ -93,6 +93,11 @@ class Header(BaseModel):
     """Jinja expression over the options, in seconds."""
     own_dates: bool = False
     """The date of a row of the result is that of its time, whatever partition the rows lie in that it is made of."""
+    batches: str = "false"
+    """Jinja expression over the options: true if the SELECT over the rows of many partitions gives, for each of them,
+    what it gives over its rows alone (with those of its lookback and lookahead)."""
+    order_by: list[str] = []
+    """Columns by which rows of one partition come in the order in which the template gives them."""
     time: str = "ts"
     """Time column of the inputs, by which lookback and lookahead are cut."""
     csv: Csv = Csv()
@@ -224,6 +229,10 @@ class Library:
     def lookahead(self, name: str, options: Mapping[str, Any]) -> float:
         """Seconds of later rows that a template needs, from its header."""
         return float(self._value(self.header(name).lookahead, options))
+
+    def batches(self, name: str, options: Mapping[str, Any]) -> bool:
+        """True if one statement may build several partitions of a template."""
+        return bool(self._value(self.header(name).batches, options))
 
     def csv(self, name: str, options: Mapping[str, Any]) -> Csv:
         """How the CSV files of an adapter are written, with these options."""

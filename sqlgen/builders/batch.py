@@ -1,0 +1,177 @@
+"""Several units of one model, built by one statement and published one by one.
+
+A batch is for units of which there is nothing to say: where a row is set aside, a check fails or anything else goes
+wrong, nothing of it is published, and its units are built in smaller batches, in the end one by one, which tells whose
+fault it is.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.builders.inputs import Inputs
+from sqlgen.builders.ownfiles import own_files
+from sqlgen.builders.rowchecks import RowChecks
+from sqlgen.builders.unit import Built, publication_of, quarantine_of
+from sqlgen.builders.workspace import Workspace
+from sqlgen.compile.unitsql import UNIT
+from sqlgen.lake import storage
+from sqlgen.lake.partitions import Partition
+from sqlgen.plan.plan import Build, Slice
+from sqlgen.project.model import Model
+from sqlgen.published.batchfooters import overwrite, placeholder
+from sqlgen.published.footers import Stamp
+from sqlgen.published.publication import StagedUnit
+from sqlgen.published.records import Publication
+from sqlgen.sources.decode import rows_by_file
+from sqlgen.sources.staged import InputStager
+
+Outcome = Built | Exception
+
+
+class NotAsOneError(Exception):
+    """Units that cannot be built by one statement."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The build of several units of one model, as long as it lasts."""
+
+    workspace: Workspace
+    tasks: Sequence[Build]
+    connection: duckdb.DuckDBPyConnection
+    sql: list[str] = field(default_factory=list)
+    """Statements that have run."""
+
+    @property
+    def model(self) -> Model:
+        return self.workspace.project.models[self.tasks[0].model]
+
+    @property
+    def whole(self) -> Build:
+        """The same as one task."""
+        return dataclasses.replace(self.tasks[0], unit=Partition(), slices=_together(self.tasks))
+
+    def build(self) -> list[Outcome]:
+        """Build all units, then publish each; what became of it, or why it could not be published.
+
+        Raises :class:`NotAsOneError`, before anything is published, where a unit needs more than that.
+        """
+        space, model, whole = self.workspace, self.model, self.whole
+        folder = space.aside(self.tasks[0], "batch")
+        stager = InputStager(
+            space.picture.compiler, space.project.lake, space.aside(self.tasks[0], "batch inputs"), self.connection
+        )
+        looks = space.reads.look(file for part in whole.slices for file in part.files)
+        try:
+            folder.mkdir(parents=True)
+            inputs = Inputs(space, whole, model, stager)
+            scope = inputs.scope()
+            if scope is None:
+                raise NotAsOneError
+            self._check_sources(whole, inputs, stager, folder)
+            publications = [publication_of(space, task, None) for task in self.tasks]
+            stamps = [self._stamp(publication).to_json() for publication in publications]
+            blank = placeholder(stamps)
+            units = [task.unit for task in self.tasks]
+            scope = dataclasses.replace(scope, emit=None)
+            target = folder / "units"
+            self._execute(space.picture.compiler.copy_batch(model, scope, units, str(target), blank))
+            rows_in = self._rows_in(stager)
+            space.reads.verify(looks, may_grow=True)
+            staged = [
+                _stamped(target / f"{UNIT}={number}", publication, stamp, blank)
+                for number, (publication, stamp) in enumerate(zip(publications, stamps, strict=True))
+            ]
+            storage.sync_all(folder)
+            published = [
+                self._publish(task, publication, place, rows)
+                for task, publication, place, rows in zip(self.tasks, publications, staged, rows_in, strict=True)
+            ]
+            storage.sync_all(space.project.lake)
+            return published
+        finally:
+            stager.clear()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _execute(self, sql: str) -> None:
+        self.sql.append(sql)
+        self.connection.execute(sql)
+
+    def _check_sources(self, whole: Build, inputs: Inputs, stager: InputStager, folder: Path) -> None:
+        """Look at the rows of the sources; :class:`NotAsOneError` where there is something to tell of them."""
+        space, notes = self.workspace, list[str]()
+        quarantine = quarantine_of(space, whole, publication_of(space, whole, None))
+        checks = RowChecks(space.picture.compiler, self.model, whole.unit, quarantine, self.connection, self.sql, notes)
+        try:
+            for entry, part, files in own_files(self.model, whole.slices, space.picture.listings):
+                scan = inputs.scan(entry, part)
+                assert scan is not None
+                checks.source(entry, scan, files, stager.decoded.get(entry.ref, {}), "batch")
+        finally:
+            checks.discard()
+        if notes or any(count.rows for count in checks.counts):
+            raise NotAsOneError
+
+    def _stamp(self, publication: Publication) -> Stamp:
+        stem = f"data_{publication.build}"
+        return Stamp(self.model.name, self.workspace.owner(self.model.name), stem, publication)
+
+    def _rows_in(self, stager: InputStager) -> list[int]:
+        """Rows of the first input, by unit."""
+        name, picture = self.model.primary.ref, self.workspace.picture
+        parts = [task.slices[0].current for task in self.tasks]
+        if self.model.primary.source is None:
+            records = self.workspace.facts.records[name]
+            return [sum(records[where].rows for where in part if where in records) for part in parts]
+        listing = picture.listings[name]
+        files = [dict.fromkeys(file for where in part for file in listing.partitions[where]) for part in parts]
+        if listing.layout.format != "parquet":
+            decoded = stager.decoded.get(name, {})
+            return [sum(decoded[file].lines for file in found if file in decoded) for found in files]
+        paths = {file: str(picture.project.lake / file.path) for found in files for file in found}
+        rows = rows_by_file(picture.project.library, self.connection, list(paths.values()))
+        return [sum(rows[paths[file]] for file in found) for found in files]
+
+    def _publish(self, task: Build, publication: Publication, folder: Path, rows_in: int) -> Outcome:
+        space = self.workspace
+        try:
+            quarantine, trash = quarantine_of(space, task, publication), space.aside(task, "gone")
+            publisher = space.publisher(task.model)
+            record = publisher.publish(StagedUnit(publication), folder, quarantine, trash, flushed=True)
+            return Built("published" if record.rows else "empty", record, rows_in)
+        except Exception as error:  # whatever it is, it is this unit's alone: the others go on
+            return error
+
+
+def _stamped(folder: Path, publication: Publication, stamp: str, blank: str) -> Path:
+    """A folder of one unit whose files have its record in their footers, and names of their own."""
+    files = sorted(folder.glob("*.parquet"))
+    stem = f"data_{publication.build}"
+    for number, path in enumerate(files):
+        overwrite(path, blank, stamp)
+        path.rename(folder / (f"{stem}.parquet" if len(files) == 1 else f"{stem}_{number}.parquet"))
+    return folder
+
+
+def _together(tasks: Iterable[Build]) -> tuple[Slice, ...]:
+    """Slices that read what those of several tasks read."""
+    slices: dict[str, list[Slice]] = collections.defaultdict(list)
+    for task in tasks:
+        for part in task.slices:
+            slices[part.name].append(part)
+    return tuple(_union(parts) for parts in slices.values())
+
+
+def _union(parts: Sequence[Slice]) -> Slice:
+    current = dict.fromkeys(where for part in parts for where in part.current)
+    beside = dict.fromkeys(where for part in parts for where in part.partitions if where not in current)
+    files = dict.fromkeys(file for part in parts for file in part.files)
+    return Slice(parts[0].name, parts[0].ref, tuple(sorted(current)), tuple(sorted(beside)), files=tuple(files))

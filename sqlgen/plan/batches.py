@@ -1,0 +1,50 @@
+"""Batches: tasks that one statement builds."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable, Iterator, Sequence
+
+from sqlgen.plan.picture import Picture
+from sqlgen.plan.plan import Build, Task
+
+MAX_UNITS = 256
+MAX_BYTES = 32_000_000
+"""Of source files that the units of a batch read as their own."""
+LARGE = 4_000_000
+"""Bytes of a unit that gains nothing from others beside it."""
+
+
+def batches(tasks: Iterable[Task], picture: Picture, threads: int) -> Iterator[Sequence[Task]]:
+    """Tasks that may run now, by the statements that build them: enough of these to keep every thread busy."""
+    groups: dict[object, list[Task]] = collections.defaultdict(list)
+    for task in tasks:
+        if isinstance(task, Build) and picture.project.models[task.model].batched and _is_small(task, picture):
+            names = tuple(part.name for part in task.slices)
+            groups[task.model, task.provenance.edges, names].append(task)
+        else:
+            yield [task]
+    for group in groups.values():
+        yield from _cut(sorted(group, key=lambda task: task.unit), threads)
+
+
+def _is_small(task: Build, picture: Picture) -> bool:
+    """True for a unit of files that belong to it, and of few bytes."""
+    sources = [picture.listings[part.ref] for part in task.slices if part.ref in picture.listings]
+    return all(listing.keyed for listing in sources) and _bytes(task) <= LARGE
+
+
+def _bytes(task: Task) -> int:
+    return sum(file.size for part in task.slices for file in part.files)
+
+
+def _cut(tasks: Sequence[Task], threads: int) -> Iterator[Sequence[Task]]:
+    units = min(MAX_UNITS, -(-len(tasks) // threads))
+    size = min(MAX_BYTES, -(-sum(map(_bytes, tasks)) // threads))
+    batch: list[Task] = []
+    for task in tasks:
+        if batch and (len(batch) >= units or sum(map(_bytes, batch)) + _bytes(task) > size):
+            yield batch
+            batch = []
+        batch.append(task)
+    yield batch

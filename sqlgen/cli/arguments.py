@@ -72,7 +72,7 @@ def open_engine(
 ) -> Engine:
     """A project opened on its lake, with the settings that are given."""
     from sqlgen.run.engine import Engine
-    from sqlgen.run.runner import Settings
+    from sqlgen.run.machine import Settings
 
     given: dict[str, Any] = {"threads": threads} if threads is not None else {}
     return Engine.open(file, Settings(memory_limit=memory_limit, fail_fast=fail_fast, **given))

@@ -24,12 +24,11 @@ from sqlgen.compile.statements import FOOTER_KEY, KERNEL_ROWS, Parts, Target, co
 from sqlgen.compile.unitsql import UNIT, batch, merged, narrowed, of_unit, only
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.lake.patterns import PathPattern
-from sqlgen.project.captured import captured_levels
 from sqlgen.project.config import Source
+from sqlgen.project.feeds import captured_levels, shares_feed
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import KEPT, identity, of_rows, removing
-from sqlgen.project.sharedfeed import shares_feed
 from sqlgen.templating.quoting import bare, exact_path, ident, literal
 from sqlgen.templating.templates import Csv
 

@@ -30,7 +30,7 @@ class Deletions:
         assert self.path is not None
         if files:
             lines = (json.dumps([*file, gone], separators=(",", ":")) for file in files)
-            storage.append_line(self.path, "\n".join(lines))
+            storage.append_lines(self.path, lines)
             self._added |= dict.fromkeys(files, gone)
 
     @cached_property

@@ -154,11 +154,6 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def append_line(path: Path, line: str) -> None:
-    """Append one line and flush it to disk."""
-    append_lines(path, [line])
-
-
 def append_lines(path: Path, lines: Iterable[str]) -> None:
     """Append lines and flush them to disk."""
     new = not path.exists()

@@ -22,10 +22,10 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.live import start as resume
 from sqlgen.live.rowwise import RawRows, RowError, RowStatement
 from sqlgen.live.start import NO_KERNELS, Place, Start
+from sqlgen.project.feeds import shares_feed
 from sqlgen.project.model import TRADES, Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import removing
-from sqlgen.project.sharedfeed import shares_feed
 from sqlgen.published import states
 from sqlgen.published.states import Snapshot
 from sqlgen.run.engine import Engine

@@ -97,7 +97,7 @@ class LakeWriter:
             types = {key: columns[key] for key in inner if key in columns}
             keys_of = upstream.output.partition_by
             record = Published(where.path, keys_of, "given", "", "", {}, rows=len(inside), files=files, types=types)
-            manifest.add(upstream.name, record)
+            manifest.note(upstream.name, [record])
 
     def _copy(self, rows: list[Row], columns: Mapping[str, str], path: Path) -> None:
         """Write rows in the types of their columns, or as DuckDB understands them where those are not known."""

@@ -32,7 +32,7 @@ from sqlgen.plan.selection import Selection
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.run.engine import Engine
-from sqlgen.run.runner import Settings
+from sqlgen.run.machine import Settings
 from sqlgen.templating.quoting import exact_path
 
 

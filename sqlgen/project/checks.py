@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import graphlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,14 @@ from sqlgen.lake.patterns import PathPattern
 from sqlgen.project import config as configuration
 from sqlgen.project.config import LONGEST_LOOKBACK, Config, Source
 from sqlgen.project.keys import fixed_keys
-from sqlgen.project.model import TRADES, Model, ModelInput, adapter_template, build_order
+from sqlgen.project.model import TRADES, Model, ModelInput, adapter_template
+from sqlgen.project.modelchecks import (
+    append_problems,
+    cycle_problems,
+    deletion_problems,
+    output_problems,
+    unit_problems,
+)
 from sqlgen.project.pathchecks import same_names, shared_folders, unreadable_lake
 from sqlgen.project.rowchecks import Check, twice, unknown
 from sqlgen.project.signs import without_quotes
@@ -36,6 +42,10 @@ class Checker:
 
     def add(self, keys: KeyPath, message: str) -> None:
         self.problems.append(self.document.problem(keys, message))
+
+    def _tell(self, problems: Iterable[tuple[KeyPath, str]]) -> None:
+        for at, message in problems:
+            self.add(at, message)
 
     def source(self, name: str, spec: Source) -> None:
         """The adapter of a source, its options, and where its keys come from."""
@@ -70,7 +80,7 @@ class Checker:
         kernels = self._kernels(at, spec, header)
         inputs = self._inputs(at, spec, header, kernels)
         self._references(at, spec)
-        self._output(at, spec)
+        self._tell(output_problems(at, spec))
         kept = dict.fromkeys((*spec.columns, *spec.output.partition_by)) if spec.columns else ()
         self.rows((*at, "checks"), spec.checks, tuple(kept))
         if header is None or len(self.problems) > before:
@@ -85,7 +95,7 @@ class Checker:
         lookahead = self._seconds(at, spec, "lookahead", self.library.lookahead, options)
         batches = self._batches(at, spec, options)
         model = Model(name, spec, header, options, told, adapter_options, lookback, lookahead, inputs, chain, batches)
-        self._mode(at, model)
+        self._tell(append_problems(at, model))
         return model
 
     def _registry(self) -> Registry:
@@ -212,21 +222,6 @@ class Checker:
                     (*at, "depends_on"), f"unknown model '{name}'.{nearest(name, self.config.models)} Known: {known}"
                 )
 
-    def _output(self, at: KeyPath, spec: configuration.Model) -> None:
-        keys = spec.output.partition_by
-        unit = [key for key in keys if key in KEYS]
-        at_partition: KeyPath = (*at, "output", "partition_by")
-        if len(set(keys)) != len(keys):
-            self.add(at_partition, f"a column stands twice: {', '.join(keys)}")
-        if list(keys[: len(unit)]) != unit or unit != [key for key in KEYS if key in unit]:
-            self.add(at_partition, f"found {', '.join(keys)}: {', '.join(KEYS)} come first and in this order")
-        if spec.columns and not set(spec.columns) - set(keys):
-            self.add((*at, "columns"), f"found {', '.join(spec.columns)}: paths hold these; name one that files hold")
-        if spec.output.mode == "merge" and not (spec.output.key and spec.output.order_by):
-            self.add((*at, "output"), "mode merge needs key (what identifies a row) and order_by (the newest row wins)")
-        if spec.output.mode != "merge" and spec.output.key:
-            self.add((*at, "output", "key"), f"only mode merge has a key; the mode is {spec.output.mode}")
-
     def _options(
         self,
         at: KeyPath,
@@ -264,29 +259,6 @@ class Checker:
         told = {name: value for name, value in options.items() if name not in quiet}
         return options, told, resolved
 
-    def _mode(self, at: KeyPath, model: Model) -> None:
-        if model.output.mode != "append":
-            return
-        if model.lookback > 0:
-            self.add(
-                (*at, "output", "mode"),
-                f"append adds file by file and cannot look back {model.lookback:g} s. Use overwrite",
-            )
-        elif model.days_after:
-            self.add(
-                (*at, "output", "mode"),
-                f"append adds file by file, and template '{model.config.sql}' reads those of the next date too."
-                " Use overwrite",
-            )
-        for entry in model.inputs:
-            if entry.source is None:
-                self.add(
-                    (*at, "output", "mode"),
-                    f"append needs sources; input '{entry.name}' is a model, whose files are replaced",
-                )
-        if len(model.inputs) > 1:
-            self.add((*at, "output", "mode"), "append takes one input: each of its files contributes once")
-
     def rows(self, at: KeyPath, checks: Sequence[Check], columns: Sequence[str] = ()) -> None:
         """Checks of rows: each has a title of its own, and names columns that the rows have, where they are known."""
         for title in twice(checks):
@@ -295,59 +267,15 @@ class Checker:
             for problem in unknown(check, columns) if columns else ():
                 self.add((*at, number), f"{check.title}: {problem} The model keeps: {', '.join(columns)}")
 
-    def signs(self, models: Mapping[str, Model]) -> None:
-        """A sign audit of a source needs a model that reads quotes beside it."""
-        for at, message in without_quotes(self.config.sources, models.values()):
-            self.add(at, message)
+    def models(self, models: Mapping[str, Model]) -> None:
+        """Models that do not fit each other."""
+        self._tell(deletion_problems(self.config.sources, models))
+        self._tell(unit_problems(models))
+        self._tell(without_quotes(self.config.sources, models.values()))
+        if not self.problems:
+            self._tell(cycle_problems(models))
 
     def paths(self) -> None:
         """No source or model has the name, or lies in the folder, of another."""
         lake = self.document.path.parent / self.config.lake
-        for at, message in (*unreadable_lake(lake), *same_names(self.config), *shared_folders(self.config, lake)):
-            self.add(at, message)
-
-    def deletions(self, models: Mapping[str, Model]) -> None:
-        """Deleting inputs is safe only where nothing will ever want to read them again."""
-        doomed = {
-            other
-            for model in models.values()
-            if model.config.delete_after_processing
-            for entry in model.inputs
-            if entry.source is not None
-            for other, source in self.config.sources.items()
-            if (source.path, source.pattern) == (entry.source.path, entry.source.pattern)
-        }
-        for model in models.values():
-            for entry in model.inputs:
-                if entry.ref in doomed and (model.output.mode == "overwrite" or model.days_before or model.days_after):
-                    self.add(
-                        ("models", model.name, "output"),
-                        f"files of '{entry.ref}' are deleted after processing, but this model"
-                        " rebuilds partitions from them. Use mode append or merge, without lookback",
-                    )
-                elif entry.ref in doomed and model.output.mode == "merge" and model.quarantines:
-                    self.add(
-                        ("models", model.name, "output", "mode"),
-                        f"files of '{entry.ref}' are deleted after processing, and the next merge would lose the rows"
-                        " that its checks quarantined from them. Use mode append, or another on_fail",
-                    )
-
-    def unit_keys(self, models: Mapping[str, Model]) -> None:
-        """The first input must tell the partitions of its model apart."""
-        for model in models.values():
-            upstream = models.get(model.primary.ref)
-            missing = [key for key in model.unit_keys if upstream is not None and key not in upstream.unit_keys]
-            if upstream is not None and missing:
-                self.add(
-                    ("models", model.name, "output", "partition_by"),
-                    f"'{upstream.name}', its first input, is not partitioned by {', '.join(missing)}. Leave that out"
-                    f" here, or add it to the partition_by of '{upstream.name}'",
-                )
-
-    def cycles(self, models: Mapping[str, Model]) -> None:
-        """No model may need itself, not even through others."""
-        try:
-            build_order(models)
-        except graphlib.CycleError as error:
-            cycle = error.args[1]
-            self.add(("models", cycle[0]), f"models need each other: {' -> '.join(reversed(cycle))}. Break the circle")
+        self._tell((*unreadable_lake(lake), *same_names(self.config), *shared_folders(self.config, lake)))

@@ -83,11 +83,7 @@ def load(path: Path) -> Project:
     for name, source in config.sources.items():
         checker.rows(("sources", name, "checks"), source.checks)
     checker.paths()
-    checker.deletions(models)
-    checker.unit_keys(models)
-    checker.signs(models)
-    if not checker.problems:
-        checker.cycles(models)
+    checker.models(models)
     if checker.problems:
         raise ConfigError(checker.problems)
     return Project(path, config, checker.library, models, document)

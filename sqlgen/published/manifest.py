@@ -58,17 +58,11 @@ class Manifest:
             self.damaged[path] = damaged
         return {record.partition: record for record in records.values()}
 
-    def add(self, model: str, record: Published) -> None:
-        storage.append_line(self._path(model), record.to_json())
-
-    def correct(self, model: str, records: Iterable[Published], gone: Iterable[Partition]) -> None:
+    def note(self, model: str, records: Iterable[Published], gone: Iterable[Partition] = ()) -> None:
         """Write down what is published, and what is not any more."""
         lines = [sealed.dumps({"removed": unit.path}) for unit in gone] + [record.to_json() for record in records]
         if lines:
             storage.append_lines(self._path(model), lines)
-
-    def drop(self, model: str, unit: Partition) -> None:
-        storage.append_line(self._path(model), sealed.dumps({"removed": unit.path}))
 
     def knows(self, model: str) -> bool:
         """True if there is a journal of the model."""

@@ -30,8 +30,9 @@ from sqlgen.published.manifest import Manifest
 from sqlgen.published.states import StateStore
 from sqlgen.published.tables import Table, find_table
 from sqlgen.run.cleanup import Cleaned, clear_staging, delete_processed
+from sqlgen.run.machine import Settings
 from sqlgen.run.report import Report, ReportStore
-from sqlgen.run.runner import Runner, Settings, Watcher
+from sqlgen.run.runner import Runner, Watcher
 from sqlgen.sources import schemas
 from sqlgen.sources.listing import ListingError, Placed, SourceListing, faults, list_source, notes
 from sqlgen.sources.rowkeys import RowKeys
@@ -135,7 +136,7 @@ class Engine:
             plan.notes[:0] = [f"{path}: a killed run had moved it aside; it is back" for path in restored]
             self.index.save()
             for name, table in picture.tables.items():
-                self.manifest.correct(name, (table.records[unit] for unit in table.adopted), table.gone)
+                self.manifest.note(name, (table.records[unit] for unit in table.adopted), table.gone)
             self._bind(picture.compiler, picture.listings, _built(plan), keep=True)
             report = Report.start(plan, selection)
             reads = Reads(self.project.lake)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import itertools
-import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +17,7 @@ import duckdb
 from sqlgen.builders.batch import Batch, Outcome
 from sqlgen.builders.unit import Built, build, remove
 from sqlgen.builders.workspace import Workspace
-from sqlgen.errors import SqlgenError, TaskError
+from sqlgen.errors import TaskError
 from sqlgen.lake import storage, swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
@@ -28,11 +25,11 @@ from sqlgen.plan.batches import batches
 from sqlgen.plan.plan import Build, Plan, Removal, Task, TaskId
 from sqlgen.plan.standing import Facts
 from sqlgen.plan.units import Units
-from sqlgen.project.model import Model
 from sqlgen.project.rowchecks import CheckFailed
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.records import Published
 from sqlgen.run.failures import explain
+from sqlgen.run.machine import Settings, Threads, connect, warming
 from sqlgen.run.report import Report, ReportStore, Result, pending_result
 from sqlgen.run.schedule import Schedule
 from sqlgen.stream.kernel_copy import open_cursor
@@ -44,45 +41,6 @@ class Watcher(Protocol):
     def started(self, plan: Plan) -> None: ...
     def running(self, task: Task) -> None: ...
     def finished(self, result: Result) -> None: ...
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run uses the machine."""
-
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    memory_limit: str | None = None
-    fail_fast: bool = False
-    instance: duckdb.DuckDBPyConnection | None = None
-    """A DuckDB instance that is open already, with settings of its own: opening one takes longer than a small run."""
-
-
-def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB instance for one run; :class:`SqlgenError` where a setting is not valid."""
-    if settings.instance is not None:
-        return settings.instance.cursor()
-    config: dict[str, str | bool | int | float | list[str]] = {"threads": settings.threads}
-    if settings.memory_limit is not None:
-        config["memory_limit"] = settings.memory_limit
-    if temp is not None:
-        config["temp_directory"] = str(temp)
-    try:
-        return duckdb.connect(config=config)
-    except duckdb.Error as error:
-        raise SqlgenError(f"DuckDB does not take these settings: {error}") from error
-
-
-def duckdb_threads(threads: int, sizes: Sequence[int]) -> int:
-    """Threads of the DuckDB instance while tasks that read ``sizes`` bytes are to be done, on ``threads`` in all.
-
-    A statement runs on the thread of its task and on those that the instance has beyond its first. Tasks enough to keep
-    every thread busy are quicker, in half of the memory, where each has one thread alone; but one that is far larger
-    than the others would be the last by itself.
-    """
-    width = min(threads, len(sizes))
-    if width == 0 or max(sizes) * width > 1.5 * sum(sizes):
-        return threads
-    return threads - width + 1
 
 
 @dataclass
@@ -124,7 +82,7 @@ class Runner:
         results: dict[TaskId, Result] = {}
         try:
             temp.mkdir(parents=True, exist_ok=True)  # DuckDB creates the last folder only
-            with connect(self.settings, temp) as connection, _warming(self.project.models[t.model] for t in plan.tasks):
+            with connect(self.settings, temp) as connection, warming(self.project.models[t.model] for t in plan.tasks):
                 self._schedule(space, connection, report, results).go()
             for name, records in before.items():
                 mine = [results[task.id] for task in plan.tasks if task.model == name]
@@ -166,7 +124,7 @@ class Runner:
                 self.reports.note(report, result)
                 self.watcher.finished(result)
 
-        threads = _Threads(self.settings, connection)
+        threads = Threads(self.settings, connection)
         return Schedule(
             self.plan,
             self.settings.threads,
@@ -211,7 +169,7 @@ class Runner:
                 swap.publish_folder(staged, target)
             else:
                 swap.remove(target, space.staging / f"gone-{name}", self.project.lake)
-        self.manifest.correct(name, built.values(), old)
+        self.manifest.note(name, built.values(), old)
         for unit in {*old, *built}:
             self.picture.states.keep(name, unit, built[unit].build if unit in built else "")
         self.facts.records[name] = built
@@ -249,7 +207,7 @@ class Runner:
             self.facts.published(model, unit, record)
         if final:
             gone = [unit for unit, record in built.items() if record is None]
-            self.manifest.correct(model, filter(None, built.values()), gone)
+            self.manifest.note(model, filter(None, built.values()), gone)
 
     def execute(self, task: Task, space: Workspace, connection: duckdb.DuckDBPyConnection) -> Result:
         """Run one task to its end; never raises for what a user can cause."""
@@ -319,48 +277,9 @@ class Runner:
         return path
 
 
-@dataclass
-class _Threads:
-    """Number of threads of a run's DuckDB instance."""
-
-    settings: Settings
-    connection: duckdb.DuckDBPyConnection
-
-    def __post_init__(self) -> None:
-        self._now = self.settings.threads
-
-    def share(self, tasks: Iterator[Task], busy: bool) -> None:
-        """Give DuckDB the threads that ``tasks`` leave. Taking some away would wait for statements that run."""
-        if self.settings.instance is not None:
-            return
-        next_ones = itertools.islice(tasks, 8 * self.settings.threads)
-        wanted = duckdb_threads(self.settings.threads, [_bytes(task) for task in next_ones])
-        if wanted > self._now or (wanted < self._now and not busy):
-            self.connection.execute(f"SET threads = {wanted}")
-            self._now = wanted
-
-
-@contextlib.contextmanager
-def _warming(models: Iterable[Model]) -> Iterator[None]:
-    """Load the kernels of ``models`` meanwhile: tasks would all wait for the first, just when its rows have come."""
-    chains = {model.name: model.chain for model in models if model.chain is not None}
-    pool = ThreadPoolExecutor(1)
-    try:
-        for chain in chains.values():
-            pool.submit(chain.warm)  # a kernel that fails will do so in a task, which says what failed
-        yield
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _since(begun: float) -> float:
     return round(time.monotonic() - begun, 4)
 
 
 def _now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-
-
-def _bytes(task: Task) -> int:
-    """What a task reads of sources; 1 where it reads models, whose files may not be there yet."""
-    return sum(file.size for part in task.slices for file in part.files) or 1

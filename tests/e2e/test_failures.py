@@ -254,7 +254,7 @@ with mock.patch.object({module}, "{name}", kill), mock.patch.object(sys, "argv",
     [
         ("swap", "publish", True),
         ("swap", "publish", False),
-        ("storage", "append_line", True),
+        ("storage", "append_lines", True),
         ("storage", "sync", True),
     ],
 )

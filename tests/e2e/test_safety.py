@@ -18,7 +18,7 @@ from sqlgen.builders.job import Job
 from sqlgen.plan.selection import Selection
 from sqlgen.published.publication import StagedUnit
 from sqlgen.run.engine import Engine, Quiet
-from sqlgen.run.runner import Settings
+from sqlgen.run.machine import Settings
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
 

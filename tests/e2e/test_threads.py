@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import duckdb
 import pytest
 
-from sqlgen.run.runner import duckdb_threads
+from sqlgen.run.machine import duckdb_threads
 from sqlgen.stream import kernel_copy
 from tests.support.scratch import BTC, COSTS, DAY1, ETH, LEDGER, Scratch
 

@@ -119,7 +119,11 @@ models:
         ("{path: out}", "{path: out}\n    options: {bar_durations: []}", "List should have at least 1 item"),
         ("{path: out}", "{path: out}\n    options: {fill: maybe}", "found 'maybe'"),
         ("{path: out}", "{path: out}\n    depends_on: barz", "depends_on: unknown model 'barz'. Did you mean 'bars'?"),
-        ("{path: out}", "{path: out}\n    depends_on: bars", "models need each other: bars -> bars. Break the circle"),
+        (
+            "{path: out}",
+            "{path: out}\n    depends_on: bars",
+            "dependency cycle: bars -> bars. Remove one of these inputs",
+        ),
         (
             "trades: raw",
             "trades: {ref: raw, optional: true}",
@@ -149,8 +153,8 @@ def test_cyclic_models(tmp_path: Path) -> None:
     )
     assert problems(tmp_path, text)[0].endswith(
         (
-            "models need each other: a -> b -> a. Break the circle",
-            "models need each other: b -> a -> b. Break the circle",
+            "dependency cycle: a -> b -> a. Remove one of these inputs",
+            "dependency cycle: b -> a -> b. Remove one of these inputs",
         )
     )
 

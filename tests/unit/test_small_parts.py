@@ -137,22 +137,22 @@ def record(unit: str, version: str = "v") -> Published:
 
 def test_the_manifest_survives_a_torn_line(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path)
-    manifest.add("m", record("2026-01-01"))
-    manifest.add("m", record("2026-01-02"))
-    manifest.add("m", record("2026-01-02", "w"))
-    manifest.drop("m", Partition.of(date="2026-01-01"))
+    manifest.note("m", [record("2026-01-01")])
+    manifest.note("m", [record("2026-01-02")])
+    manifest.note("m", [record("2026-01-02", "w")])
+    manifest.note("m", [], [Partition.of(date="2026-01-01")])
     with (tmp_path / "m.ndjson").open("a") as file:
         file.write('{"unit": "date=2026-')
     assert manifest.load("m") == {Partition.of(date="2026-01-02"): record("2026-01-02", "w")}
     manifest.compact("m")
-    manifest.add("m", record("2026-01-03"))
+    manifest.note("m", [record("2026-01-03")])
     assert sorted(unit["date"] for unit in manifest.load("m")) == ["2026-01-02", "2026-01-03"]
 
 
 def test_compacting_keeps_what_counts(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path)
     for version in range(200):
-        manifest.add("m", record("2026-01-01", str(version)))
+        manifest.note("m", [record("2026-01-01", str(version))])
     manifest.compact("m")
     assert len((tmp_path / "m.ndjson").read_text().splitlines()) == 1
     assert manifest.load("m")[Partition.of(date="2026-01-01")].version == "199"

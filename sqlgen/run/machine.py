@@ -1,0 +1,95 @@
+"""The machine that a run uses: its DuckDB instance, threads, and kernels loaded ahead."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.errors import SqlgenError
+from sqlgen.plan.plan import Task
+from sqlgen.project.model import Model
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run uses the machine."""
+
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    memory_limit: str | None = None
+    fail_fast: bool = False
+    instance: duckdb.DuckDBPyConnection | None = None
+    """A DuckDB instance that is open already, with settings of its own: opening one takes longer than a small run."""
+
+
+def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB instance for one run; :class:`SqlgenError` where a setting is not valid."""
+    if settings.instance is not None:
+        return settings.instance.cursor()
+    config: dict[str, str | bool | int | float | list[str]] = {"threads": settings.threads}
+    if settings.memory_limit is not None:
+        config["memory_limit"] = settings.memory_limit
+    if temp is not None:
+        config["temp_directory"] = str(temp)
+    try:
+        return duckdb.connect(config=config)
+    except duckdb.Error as error:
+        raise SqlgenError(f"DuckDB does not take these settings: {error}") from error
+
+
+def duckdb_threads(threads: int, sizes: Sequence[int]) -> int:
+    """Threads of the DuckDB instance while tasks that read ``sizes`` bytes are to be done, on ``threads`` in all.
+
+    A statement runs on the thread of its task and on those that the instance has beyond its first. Tasks enough to keep
+    every thread busy are quicker, in half of the memory, where each has one thread alone; but one that is far larger
+    than the others would be the last by itself.
+    """
+    width = min(threads, len(sizes))
+    if width == 0 or max(sizes) * width > 1.5 * sum(sizes):
+        return threads
+    return threads - width + 1
+
+
+@dataclass
+class Threads:
+    """Number of threads of a run's DuckDB instance."""
+
+    settings: Settings
+    connection: duckdb.DuckDBPyConnection
+
+    def __post_init__(self) -> None:
+        self._now = self.settings.threads
+
+    def share(self, tasks: Iterator[Task], busy: bool) -> None:
+        """Give DuckDB the threads that ``tasks`` leave. Taking some away would wait for statements that run."""
+        if self.settings.instance is not None:
+            return
+        next_ones = itertools.islice(tasks, 8 * self.settings.threads)
+        wanted = duckdb_threads(self.settings.threads, [_bytes(task) for task in next_ones])
+        if wanted > self._now or (wanted < self._now and not busy):
+            self.connection.execute(f"SET threads = {wanted}")
+            self._now = wanted
+
+
+@contextlib.contextmanager
+def warming(models: Iterable[Model]) -> Iterator[None]:
+    """Load the kernels of ``models`` meanwhile: tasks would all wait for the first, just when its rows have come."""
+    chains = {model.name: model.chain for model in models if model.chain is not None}
+    pool = ThreadPoolExecutor(1)
+    try:
+        for chain in chains.values():
+            pool.submit(chain.warm)  # a kernel that fails will do so in a task, which says what failed
+        yield
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _bytes(task: Task) -> int:
+    """What a task reads of sources; 1 where it reads models, whose files may not be there yet."""
+    return sum(file.size for part in task.slices for file in part.files) or 1

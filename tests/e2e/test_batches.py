@@ -1,0 +1,141 @@
+"""Batches: several units built by one statement are what they would be alone, and one bad unit costs itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from sqlgen.builders import batch as batch_module
+from sqlgen.plan import batches
+from sqlgen.published import batchfooters, footers
+from tests.support.scratch import BTC, ETH, Scratch
+
+DAYS = [f"2026-01-{day:02}" for day in range(1, 8)]
+BARS = "trades/bars.sql.j2"
+
+
+@pytest.fixture
+def bars(scratch: Scratch) -> Scratch:
+    """Bars of seven days of two symbols, and one day apart from the others."""
+    scratch.config["models"] = {}
+    options = {"bar_durations": [1, 60]}
+    scratch.model("bars", sql=BARS, inputs={"trades": "raw"}, options=options, output={"path": "out/bars"})
+    for symbol, price in ((BTC, 100.0), (ETH, 10.0)):
+        for number, date in enumerate([*DAYS, "2026-01-20"]):
+            scratch.trades(symbol, date, [price + number, price + number / 3, price])
+    return scratch
+
+
+def published(scratch: Scratch) -> list[tuple[object, ...]]:
+    """All rows with their places in their files."""
+    files = f"{scratch.lake}/out/bars/**/*.parquet"
+    query = f"""
+        SELECT * EXCLUDE (filename), file_row_number
+        FROM read_parquet('{files}', hive_partitioning = true, file_row_number = true, filename = true)
+        ORDER BY exchange, symbol, date, file_row_number
+    """
+    return duckdb.sql(query).fetchall()
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the batches that are tried."""
+    sizes: list[int] = []
+    build: Callable[..., object] = batch_module.Batch.build
+
+    def noting(self: batch_module.Batch) -> object:
+        sizes.append(len(self.tasks))
+        return build(self)
+
+    monkeypatch.setattr(batch_module.Batch, "build", noting)
+    return sizes
+
+
+def test_units_of_a_batch_are_what_they_are_alone(
+    bars: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    bars.run("--threads", "1")
+    together = published(bars)
+    assert len(together) == 92
+    assert sorted(counted) == [6, 18]  # the last of each symbol know less of what follows
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    counted.clear()
+    bars.run("--full-refresh", "--threads", "1")
+    assert (published(bars), counted) == (together, [])
+
+
+def test_each_file_tells_its_own_unit(bars: Scratch) -> None:
+    bars.run()
+    builds = set()
+    for path in sorted(bars.lake.glob("out/bars/**/*.parquet")):
+        record = footers.read(path).stamp.record
+        assert record.unit == str(path.parent.relative_to(bars.lake / "out/bars"))
+        assert path.name == f"data_{record.build}.parquet"
+        assert list(record.sources) == ["trades"]
+        builds.add(record.build)
+    assert len(builds) == 16
+
+
+def test_a_table_of_batches_is_known_again_without_its_journal(bars: Scratch) -> None:
+    bars.run()
+    (bars.lake / ".sqlgen/manifest/bars.ndjson").unlink()
+    assert bars.plan() == {}
+    bars.trades(BTC, DAYS[3], [7.0], name="late")
+    stale = {unit.split()[-1] for unit in bars.plan()}
+    assert stale == {*DAYS[2:6]}  # bars read a date after their own, and two before
+
+
+def test_one_bad_file_costs_its_own_units_alone(bars: Scratch, counted: list[int]) -> None:
+    bad = next((bars.lake / "raw").rglob(f"*symbol={ETH}/date={DAYS[2]}/*.parquet"))
+    bad.write_bytes(bad.read_bytes()[:-9])
+    outcome = bars.sqlgen("run", "--json")
+    tasks = json.loads(outcome.out)["tasks"]
+    failed = {
+        (task["partition"].split("=")[2].split("/")[0], task["partition"][-10:]) for task in tasks if task["error"]
+    }
+    assert failed == {(ETH, date) for date in DAYS[1:5]}
+    assert all(str(bad) in task["error"] for task in tasks if task["error"])
+    assert sum(task["status"] == "published" for task in tasks) == 12
+    assert max(counted) > 1
+
+
+def test_what_is_said_of_rows_is_said_of_their_unit(bars: Scratch) -> None:
+    bars.trades(BTC, DAYS[4], [-1.0], name="odd")
+    report = bars.run()
+    notes = {task: found["notes"] for task, found in report.items() if found["notes"]}
+    assert list(notes) == [f"bars {BTC} {DAYS[4]}"]
+    assert any("negative_prices" in note for note in notes[f"bars {BTC} {DAYS[4]}"]), notes
+
+
+def test_a_file_of_others_stops_its_unit_alone(bars: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes after planning."""
+    build: Callable[..., object] = batch_module.Batch.build
+    theirs = bars.lake / f"out/bars/exchange=binance/symbol={BTC}/date={DAYS[3]}/theirs.csv"
+
+    def late(self: batch_module.Batch) -> object:
+        theirs.parent.mkdir(parents=True, exist_ok=True)
+        theirs.write_text("1")
+        return build(self)
+
+    monkeypatch.setattr(batch_module.Batch, "build", late)
+    tasks = json.loads(bars.sqlgen("run", "--json").out)["tasks"]
+    failed = [task for task in tasks if task["error"]]
+    assert [task["partition"][-10:] for task in failed] == [DAYS[3]]
+    assert "theirs.csv" in failed[0]["error"]
+    assert theirs.read_text() == "1"
+
+
+def test_a_placeholder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    duckdb.sql(f"COPY (SELECT 1 AS a) TO '{path}' (FORMAT parquet, KV_METADATA {{sqlgen: 'aXbX'}})")
+    for blank in ("c", "X"):  # not there; twice
+        with pytest.raises(ValueError, match="does not hold the placeholder once"):
+            batchfooters.overwrite(path, blank, "")
+    batchfooters.overwrite(path, "aXbX", "{}")
+    assert pq.read_metadata(path).metadata[b"sqlgen"] == b"{}  "
+    assert pq.read_table(path).to_pylist() == [{"a": 1}]

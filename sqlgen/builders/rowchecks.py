@@ -18,13 +18,14 @@ from sqlgen.compile.checksql import Checked, Place
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.statements import Target, indent
-from sqlgen.errors import TaskError, first_line
+from sqlgen.errors import TaskError, TemplateError, first_line
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.rowchecks import Check, CheckFailed, Count, sign_audits, unknown
 from sqlgen.published.quarantine import Quarantine
+from sqlgen.sources import digits
 from sqlgen.sources.decode import Decoded
 from sqlgen.sources.survey import (
     NEAR,
@@ -32,7 +33,6 @@ from sqlgen.sources.survey import (
     Survey,
     digits_note,
     first_row,
-    lost_digits,
     lost_rows,
     order_note,
     overlapping,
@@ -87,6 +87,7 @@ class RowChecks:
         if told:
             self._unreadable(entry, told, decoded, stem)
         self._survey(entry, scan, files, decoded, stem)
+        self.notes += [f"source '{entry.ref}': {note}" for note in self._lost_digits(entry, scan, told, decoded)]
         checked = self.compiler.checked_input(self.model, entry, scan)
         if checked.checks:
             self._check(checked, lambda: places(files, decoded, self.connection, self.compiler.project.lake), stem)
@@ -129,6 +130,27 @@ class RowChecks:
         finally:
             self.connection.unregister(_BAD_LINES)
 
+    def _lost_digits(
+        self, entry: ModelInput, scan: Scan, files: Sequence[FileInfo], decoded: Mapping[FileInfo, Decoded]
+    ) -> list[str]:
+        """Notes on values with more digits than are kept, by the first file that has them in a column."""
+        found: dict[str, str] = {}
+        for file in files:
+            lossy = decoded[file].lossy if file in decoded else self._lossy(entry, scan, file)
+            for each in lossy:
+                found.setdefault(each.column, digits_note(each, file.path))
+        return list(found.values())
+
+    def _lossy(self, entry: ModelInput, scan: Scan, file: FileInfo) -> tuple[digits.Lossy, ...]:
+        """Of a Parquet file that is read as it is."""
+        try:
+            types = self.compiler.raw_columns(self.model, entry, scan)
+        except TemplateError:  # an adapter that reads Parquet in its own way names no columns
+            return ()
+        spelled = self.compiler.spelled(self.model, entry, scan)
+        columns = digits.Columns(types, spelled, *self.compiler.times(self.model, entry, scan))
+        return digits.of_parquet(self.compiler.project.lake / file.path, columns)
+
     def _survey(
         self, entry: ModelInput, scan: Scan, files: Files, decoded: Mapping[FileInfo, Decoded], stem: str
     ) -> None:
@@ -152,7 +174,6 @@ class RowChecks:
             count, first, one, other = self.connection.fetchall()[0]
             if count:  # that is why times go back
                 notes[0] = repeated_note(count, first, paths[one], paths[other])
-        notes.append(self._lost_digits(entry, scan))
         self.notes += [f"source '{entry.ref}': {note}" for note in notes if note]
 
     def _lose(
@@ -171,17 +192,6 @@ class RowChecks:
             first = f"in {paths[lost.file]}: {lost.reason}: {row}"
             aside = survey.set_aside(told, lost.reason, lost.check == NEAR)
             self._set_aside(entry, lost.check, lost.rows, rows, first, aside, stem)
-
-    def _lost_digits(self, entry: ModelInput, scan: Scan) -> str:
-        """A note on times with more digits than are kept; empty where there are none."""
-        times = self.compiler.times(self.model, entry, scan)
-        if not times:
-            return ""
-        unit = self.model.adapter_options[entry.name].get("time_unit", "")
-        statement = lost_digits(self.compiler.project.library, times, str(unit), scan.files)
-        self.execute(statement)
-        count, first = self.connection.fetchall()[0]
-        return digits_note(count, first) if count else ""
 
     def _refuse(
         self, entry: ModelInput, paths: Sequence[str], scanned: Sequence[str], found: Sequence[Stretch]

@@ -39,7 +39,7 @@ def spelled(library: Library, source: Source, context: Mapping[str, Any]) -> dic
 
 
 def times(library: Library, source: Source, context: Mapping[str, Any]) -> list[str]:
-    """Columns of times whose form models.yaml says."""
+    """Columns of times, as far as an adapter says which they are."""
     given = {**context, "options": SimpleNamespace(**context["options"])}
     found = library.variables(adapter_template(source.adapter), **given).get("times", [])
     return [name for each in found for name in ([each] if isinstance(each, str) else each)]

@@ -266,10 +266,11 @@ class Compiler:
         assert entry.source is not None
         return spelled(self.project.library, entry.source, self._adapter_context(model, entry, scan))
 
-    def times(self, model: Model, entry: ModelInput, scan: Scan) -> list[str]:
-        """Columns of times whose form models.yaml says."""
+    def times(self, model: Model, entry: ModelInput, scan: Scan) -> tuple[tuple[str, ...], str]:
+        """Columns of times, and their unit where models.yaml says it."""
         assert entry.source is not None
-        return times(self.project.library, entry.source, self._adapter_context(model, entry, scan))
+        found = times(self.project.library, entry.source, self._adapter_context(model, entry, scan))
+        return tuple(found), str(model.adapter_options[entry.name].get("time_unit", ""))
 
     def told(self, model: Model, entry: ModelInput, scan: Scan) -> Told:
         """Keys that the rows of an input name; see :func:`adapters.told`."""

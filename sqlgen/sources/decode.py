@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from sqlgen.errors import TaskError, disk_full, first_line
-from sqlgen.sources import dbn, ndjson, rawfile, schemas
+from sqlgen.sources import dbn, digits, ndjson, rawfile, schemas
 from sqlgen.sources.dialect import Dialect, dialect_of
 from sqlgen.templating.quoting import exact_path
 from sqlgen.templating.templates import Csv, Library
@@ -48,6 +48,8 @@ class Decoded:
     rows: int = 0
     """Those of the Parquet file: the lines that could be read; where places are kept, all, those
     that could not be read as rows of NULLs; of an adapter that takes lines apart itself, all."""
+    lossy: tuple[digits.Lossy, ...] = ()
+    """Values among the first rows that lose digits."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,13 @@ class Decoder:
     """More columns, of text, which some files have; NULL in those that do not."""
     spelled: Mapping[str, str] = field(default_factory=dict)
     """Column -> its name in the files, where they differ."""
+    times: tuple[str, ...] = ()
+    """Columns of times."""
+    time_unit: str = ""
+
+    @property
+    def _read(self) -> digits.Columns:
+        return digits.Columns(self.columns, self.spelled, self.times, self.time_unit)
 
     @property
     def _all(self) -> dict[str, str]:
@@ -79,7 +88,7 @@ class Decoder:
             return Decoded(rows, (), rows)
         if self.format == "parquet":
             rows = schemas.copy_columns(path, target, {name: self.spelled.get(name, name) for name in self.columns})
-            return Decoded(rows, (), rows)
+            return Decoded(rows, (), rows, digits.of_parquet(path, self._read))
         try:
             with rawfile.readable(path, target, unmark=self.format == "ndjson") as readable:
                 if self.csv.lines:
@@ -116,7 +125,8 @@ class Decoder:
         except TaskError as error:
             message = f"{path}: {error}. Is it another schema version, or another adapter's?{self.advice}"
             raise TaskError(message) from None
-        return Decoded(lines, tuple(bad), lines if keep else lines - len(bad))
+        lossy = digits.of_ndjson(readable, self._read)
+        return Decoded(lines, tuple(bad), lines if keep else lines - len(bad), lossy)
 
     def _table(self, path: Path, readable: Path, target: Path) -> Decoded:
         csv = self.csv.model_copy(update={"optional": (*self.csv.optional, *self.extra)})
@@ -127,11 +137,13 @@ class Decoder:
         dialect = dataclasses.replace(dialect, found=found)
         plain = target.with_suffix(".plain")
         try:
-            return self._read(path, self._scan(readable, plain, target, dialect), target, dialect)
+            decoded = self._read_table(path, self._scan(readable, plain, target, dialect), target, dialect)
         finally:
             plain.unlink(missing_ok=True)
+        lossy = digits.of_csv(readable, self._read, list(dialect.found), dialect.header, dialect.csv.delimiter)
+        return dataclasses.replace(decoded, lossy=lossy)
 
-    def _read(self, path: Path, scanned: Path, target: Path, dialect: Dialect) -> Decoded:
+    def _read_table(self, path: Path, scanned: Path, target: Path, dialect: Dialect) -> Decoded:
         """What a scan gave, and what it could not read."""
         rows = parquet_rows(self.connection, [str(target)])
         count = "SELECT count(DISTINCT line), min(line) FROM reject_errors"

@@ -74,7 +74,8 @@ class InputStager:
         spelled = self.compiler.spelled(model, entry, scan)
         csv = self.compiler.csv(model, entry)
         extra = _extra(self.compiler.told(model, entry, scan), columns, layout.format, csv)
-        decoder = Decoder(library, layout.format, columns, csv, self.connection, hint, extra, spelled)
+        times, unit = self.compiler.times(model, entry, scan)
+        decoder = Decoder(library, layout.format, columns, csv, self.connection, hint, extra, spelled, times, unit)
         known = self.decoded.setdefault(entry.ref, {})
         keys: tuple[str, ...] = ()
         for number, file in enumerate(files):

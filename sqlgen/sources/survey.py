@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from sqlgen.sources.digits import Lossy
 from sqlgen.templating.templates import Library
 
 TIMED = "not_null(ts)"
@@ -168,17 +169,11 @@ def price_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
     )
 
 
-def lost_digits(library: Library, times: Sequence[str], unit: str, files: Sequence[str]) -> str:
-    """The statement whose row is what :func:`digits_note` takes."""
-    factor = {"s": 10**9, "ms": 10**6, "us": 10**3}.get(unit, 0)
-    return library.render("publish/lost_digits.sql.j2", times=times, factor=factor, files=list(files))
-
-
-def digits_note(count: int, first: str) -> str:
-    """A note on times with more digits than are kept."""
+def digits_note(lossy: Lossy, path: str) -> str:
+    """A note on values with more digits than are kept."""
     return (
-        f"{count} time(s) lose digits, {first} for example: a floating point number (as all are in JSON) holds none"
-        " below a microsecond, and of a text nine count. Write times as whole numbers, or as text with nine digits"
+        f"{lossy.count} value(s) of column {lossy.column} lose digits, {lossy.example} for example, among the first"
+        f" rows of {path}: {lossy.why}"
     )
 
 

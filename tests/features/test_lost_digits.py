@@ -43,6 +43,10 @@ def trades(folder: Path, times: list[Any], name: str, unit: str, kind: pa.DataTy
         ([SECOND + 0.123456789, SECOND + 64.0], "t.parquet", "s", pa.float64(), 1),
         ([SECOND + 64.0], "t.parquet", "s", pa.float32(), 1),
         ([SECOND * 1000 + 1], "t.parquet", "ms", pa.int64(), 0),
+        ([f"{SECOND}.1234567891", f"{SECOND}.1234567890"], "t.csv", "s", None, 1),
+        ([f"{SECOND}123.1234567", f"{SECOND}123.123456"], "t.csv", "ms", None, 1),
+        ([SECOND + 0.123456], "t.parquet", "s", pa.float64(), 0),
+        ([SECOND * 10**9 + 123_456_789.0], "t.parquet", "ns", pa.float64(), 1),
         (["2026-01-01 00:00:00.1234567891", "2026-01-01 00:00:00.1234567890"], "t.csv", "text", None, 1),
     ],
 )
@@ -52,7 +56,69 @@ def test_lost_digits_are_told(
     outcome = trades(tmp_path, times, name, unit, kind).sqlgen("run", "--json")
     assert outcome.code == 0, outcome.out
     notes = [note.split(",")[0] for note in outcome.json["tasks"][0]["notes"]]
-    assert notes == ([f"source 'raw': {lost} time(s) lose digits"] if lost else [])
+    assert notes == ([f"source 'raw': {lost} value(s) of column ts lose digits"] if lost else [])
+
+
+def told(project: Project, text: str, suffix: str = "ndjson") -> list[str]:
+    """Notes of a run over one file."""
+    (project.raw / HIVE).mkdir(parents=True)
+    (project.raw / HIVE / f"t.{suffix}").write_text(text)
+    outcome = project.sqlgen("run", "--json")
+    assert outcome.code == 0, outcome.out
+    return [note for note in outcome.json["tasks"][0]["notes"] if "lose digits" in note]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "ndjson"])
+def test_whole_numbers_of_any_adapter(tmp_path: Path, suffix: str) -> None:
+    """ccxt's times are whole milliseconds: a fraction would be rounded away."""
+    project = Project.of(tmp_path, "ccxt/trades")
+    rows = [(f"{SECOND}000.5", 1), (f"{SECOND}001", 2), (f"{SECOND}002.0", 3)]
+    if suffix == "csv":
+        text = "timestamp,trade_id,price,amount,side\n" + "".join(f"{ts},{k},1,1,buy\n" for ts, k in rows)
+    else:
+        lines = [f'{{"timestamp": {ts}, "trade_id": "{k}", "price": 1, "amount": 1, "side": "buy"}}' for ts, k in rows]
+        text = "\n".join(lines) + "\n"
+    [note] = told(project, text, suffix)
+    said = (
+        f"source 'raw': 1 value(s) of column timestamp lose digits, {SECOND}000.5 for example, among the first rows of"
+    )
+    assert note.startswith(said)
+    assert note.endswith(f"t.{suffix}: it is read as whole numbers (BIGINT)")
+
+
+@pytest.mark.parametrize(
+    "amount", ['"1.234567890123456789"', '"1.23456789012345678"', '"1.2345678901234567"', "0.1000"]
+)
+def test_prices_and_sizes(tmp_path: Path, amount: str) -> None:
+    digits = len(amount.strip('"').replace(".", ""))
+    line = f'{{"timestamp": {SECOND}000, "trade_id": "1", "price": 1, "amount": {amount}, "side": "buy"}}\n'
+    notes = told(Project.of(tmp_path / "trades", "ccxt/trades"), line)
+    assert len(notes) == (digits > 17)
+    assert all("of column amount lose digits" in note and "holds 17 digits at most" in note for note in notes)
+    line = f'{{"timestamp": {SECOND}000, "bids": [["1.0", {amount}]], "asks": [["2.0", "1"]]}}\n'
+    book = Project.of(tmp_path / "book", "ccxt/orderbook", options={"levels": "pairs", "max_levels": 1})
+    assert (len(told(book, line)) > 0) == (digits > 17)
+
+
+def test_ids_and_sizes_in_parquet(tmp_path: Path) -> None:
+    project = Project.of(tmp_path, "generic/trades", options={"columns": {"trade_id": "id"}})
+    (project.raw / HIVE).mkdir(parents=True)
+    table = pa.table(
+        {
+            "ts": pa.array([SECOND * 1000]),
+            "price": pa.array(["1.5"]).cast(pa.decimal128(38, 20)),
+            "amount": pa.array(["1.234567890123456789"]).cast(pa.decimal128(38, 20)),
+            "id": pa.array([2.0**60]),
+        }
+    )
+    pq.write_table(table, project.raw / HIVE / "t.parquet")
+    outcome = project.sqlgen("run", "--json")
+    assert outcome.code == 0, outcome.out
+    notes = outcome.json["tasks"][0]["notes"]
+    assert sorted(note.split(" lose digits")[0] for note in notes) == [
+        "source 'raw': 1 value(s) of column amount",
+        "source 'raw': 1 value(s) of column id",
+    ]
 
 
 def test_int96(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def faults(kernel: Kernel) -> Iterator[None]:
         yield
     except FaultyKernelError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         file = inspect.getsourcefile(type(kernel))
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         told = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"

@@ -82,7 +82,11 @@ class Pipeline:
 
     def start(self) -> PipelineState:
         """The state before the first row of a history."""
-        return {kernel.name: kernel.start() for kernel in self.kernels}
+        states = {}
+        for kernel in self.kernels:
+            with faults(kernel):
+                states[kernel.name] = kernel.start()
+        return states
 
     def warm(self) -> None:
         """Load what is compiled, by a pass over one row and one trade of which nothing is kept."""

@@ -69,7 +69,7 @@ def _load(path: Path, packaged: bool) -> ModuleType:
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return importlib.import_module(f"{name}.{path.stem}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise KernelError(f"{path}: {type(error).__name__}: {error}") from error
     finally:
         sys.dont_write_bytecode = before

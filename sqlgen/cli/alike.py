@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Sequence
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.run.report import Result
@@ -29,18 +29,21 @@ def kind_of(result: Result) -> Kind:
     return result.model, result.status, _PATH.sub("...", reason_of(result))
 
 
-def times_told(result: Result) -> int:
-    """How many tasks that fail for this reason are told: one, or a few where each names a file."""
-    return _FILES if result.status == "failed" and kind_of(result)[2] != reason_of(result) else 1
-
-
 class Told:
-    """Reasons for which tasks did not succeed, as often as they were told."""
+    """Reasons for which tasks did not succeed: each is told once, and those that differ in their file alone, a few."""
 
     def __init__(self) -> None:
-        self.times: Counter[Kind] = Counter()
+        self.reasons: dict[Kind, set[str]] = {}
 
     def is_enough(self, result: Result) -> bool:
-        """True for a reason that was told as often as :func:`times_told` says; else it counts as told now."""
-        self.times[kind_of(result)] += 1
-        return self.times[kind_of(result)] > times_told(result)
+        """True for a reason that need not be told again; else it counts as told now."""
+        told = self.reasons.setdefault(kind_of(result), set())
+        if reason_of(result) in told or len(told) == _FILES:
+            return True
+        told.add(reason_of(result))
+        return False
+
+
+def are_all_told(results: Sequence[Result]) -> bool:
+    """True if each of the tasks of one kind was told."""
+    return len({reason_of(result) for result in results}) == len(results) <= _FILES

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from sqlgen.cli.alike import Kind, Told, kind_of, reason_of, times_told
+from sqlgen.cli.alike import Kind, Told, are_all_told, kind_of, reason_of
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.plan import Plan, Task
 from sqlgen.project.rowchecks import Count
@@ -192,7 +192,7 @@ def _print_failures(console: Console, report: Report) -> None:
         if not result.ok:
             found.setdefault(kind_of(result), []).append(result)
     for (model, status, _), results in found.items():
-        if len(results) > times_told(results[0]):
+        if not are_all_told(results):
             text = f"{status}: {model}: {count(len(results))} partitions for one reason, the first"
             plain(console, f"{text} {Partition.from_path(results[0].partition)}: {reason_of(results[0])}")
 

@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from sqlgen.errors import SqlgenError, disk_full, system_hint
 from sqlgen.plan.plan import Task
+from udfs.faults import FaultyKernelError
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 _NAMED_COLUMN = re.compile(r'[Cc]olumn (?:named )?"([^"]+)"')
@@ -36,7 +37,7 @@ def explain(error: BaseException, task: Task, template: str, sql: str | None, la
     where = f"{task.model}: {task.unit}"
     if isinstance(error, OSError) and not isinstance(error, duckdb.Error):
         return Failure(f"{where}: {error.strerror or error}: {error.filename or lake}. {system_hint(error.errno)}")
-    if isinstance(error, SqlgenError):
+    if isinstance(error, SqlgenError | FaultyKernelError):
         return Failure(f"{where}: {error}")
     if not isinstance(error, duckdb.Error):
         return Failure(f"{where}: {type(error).__name__}: {error}")

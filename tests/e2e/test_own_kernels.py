@@ -29,6 +29,7 @@ def costs(scratch: Scratch) -> Scratch:
     [
         ("x = 1\nreturn [batch['cost'] / {}[x]]", LINE + 1, "KeyError: 1"),
         ("raise ValueError('cost 7 is too low')", LINE, "cost 7 is too low"),
+        ("raise SystemExit(0)", LINE, "SystemExit: 0"),
         ("return [batch['cost'][:2]]", LINE - 1, "column before has the shape (2,), and not (3,)"),
         ("return []", LINE - 1, "run gives 0 arrays, and outputs declares 1: before"),
         ("return [batch['cost'].astype(str)]", LINE - 1, "column before is <U32, and type double is float64"),
@@ -46,6 +47,21 @@ def test_a_faulty_kernel_is_named(costs: Scratch, body: str, line: int, message:
         "symbol=", ""
     ).replace("date=", "").replace("\n", " "), outcome.out + outcome.err
     assert not list((costs.lake / "out").rglob("*.parquet"))
+
+
+def test_a_kernel_without_a_start_is_named(costs: Scratch) -> None:
+    body = with_run("return [batch['cost']]")
+    costs.kernel(body.replace('return {"last": np.full(1, np.nan)}', "raise OSError('no')"))
+    outcome = costs.sqlgen("run")
+    assert outcome.code == 1
+    assert f"date={DAY1}: kernel ledger ({costs.folder}/udfs/mine.py:" in outcome.out
+    assert "OSError: no" in outcome.out
+
+
+def test_a_file_of_kernels_that_ends_the_process_is_named(costs: Scratch) -> None:
+    costs.kernel("raise SystemExit(0)")
+    outcome = costs.sqlgen("run")
+    assert (outcome.code, f"{costs.folder}/udfs/mine.py: SystemExit: 0" in outcome.err) == (2, True)
 
 
 def test_inf_is_no_value(costs: Scratch) -> None:

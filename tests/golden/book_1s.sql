@@ -152,15 +152,15 @@ CREATE OR REPLACE VIEW compiled_book_1s.book_1s AS
 SELECT
     aged.exchange,
     aged.symbol,
-    aged.date, -- UTC date of ts
+    aged.date, -- UTC: date of ts
     make_timestamp_ns(aged.grid_ns) AS ts, -- UTC, ns: the grid point
     row_number() OVER (PARTITION BY aged.exchange, aged.symbol, aged.date ORDER BY aged.grid_ns) - 1
-        AS seq, -- position of the point in its partition
+        AS seq, -- 1: position of the point in its partition
     CASE WHEN aged.data_staleness IS NOT NULL THEN make_timestamp_ns(aged.last_ns) END
         AS original_timestamp, -- UTC, ns: time of the last row, NULL over a gap
     aged.data_staleness, -- s: from the last row to the grid point, NULL over a gap
     CASE WHEN aged.has_row THEN aged.snapshot_count ELSE 0 END AS snapshot_count, -- 1: rows in the interval
-    aged.is_stale, -- the last row is more than 5 s old, or lies before a gap
+    aged.is_stale, -- flag: the last row is more than 5 s old, or lies before a gap
     input.best_bid, -- of the last row
     input.best_ask, -- of the last row
     input.mid_price, -- of the last row

@@ -246,7 +246,7 @@ COPY (
         symbol,
         date,
         ts, -- UTC, ns: of the message after which the book was so
-        row_number() OVER () - 1 AS seq, -- position of the row in its partition
+        row_number() OVER () - 1 AS seq, -- 1: position of the row in its partition
         bid_levels, -- 1: bid levels given, at most 20
         ask_levels, -- 1: ask levels given, at most 20
         bid_price_00, -- q: price of bid level 0
@@ -329,7 +329,7 @@ COPY (
         bid_size_19, -- u: size of bid level 19
         ask_price_19, -- q: price of ask level 19
         ask_size_19, -- u: size of ask level 19
-        feed_reset, -- the feed broke between the row before and this one
+        feed_reset, -- flag: the feed broke between the row before and this one
         held_messages -- 1: messages held back since the row before, because the book was crossed
     FROM (
         SELECT *

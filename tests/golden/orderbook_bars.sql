@@ -141,34 +141,34 @@ CREATE OR REPLACE VIEW compiled_orderbook_bars.orderbook_bars AS
 SELECT
     exchange,
     symbol,
-    date, -- UTC date of bar_start
+    date, -- UTC: date of bar_start
     bar_seconds, -- s: length of the bar
     make_timestamp_ns(start_ns) AS bar_start, -- UTC, ns: start of the bar, inclusive
     make_timestamp_ns(start_ns + bar_seconds * 1000000000) AS bar_end, -- UTC, ns: end, exclusive; known from then on
-    open, -- q: first mid
-    high, -- q: highest mid
-    low, -- q: lowest mid
-    close, -- q: last mid
-    coalesce(snapshot_count, 0) AS snapshot_count, -- 1: snapshots
-    mean_spread, -- q: mean of best ask - best bid
-    min_spread, -- q: smallest best ask - best bid
-    max_spread, -- q: largest best ask - best bid
-    mean_relative_spread, -- 1: mean of spread over mid
-    mean_imbalance_top1, -- -1 to 1: mean of bid against ask size at the best level
-    mean_total_imbalance, -- -1 to 1: mean of bid against ask depth of all levels
-    mean_microprice, -- q: mean of the microprice
-    mean_micro_minus_mid, -- q: mean of microprice - mid
-    mean_total_bid_depth, -- u: mean of the depth of all bid levels
-    mean_total_ask_depth, -- u: mean of the depth of all ask levels
-    mean_smart_depth_imbalance, -- -1 to 1: mean of smart bid against smart ask depth
-    sum_ofi, -- u: sum of the order flow imbalance of the best level, each credited to the later row
-    sum_mlofi, -- u: sum of the order flow imbalance over levels
+    open, -- q: first mid_price
+    high, -- q: highest mid_price
+    low, -- q: lowest mid_price
+    close, -- q: last mid_price
+    coalesce(snapshot_count, 0) AS snapshot_count, -- 1: snapshots in the bar
+    mean_spread, -- q: mean of spread
+    min_spread, -- q: least spread
+    max_spread, -- q: greatest spread
+    mean_relative_spread, -- 1: mean of relative_spread
+    mean_imbalance_top1, -- 1: mean of imbalance_top1
+    mean_total_imbalance, -- 1: mean of total_imbalance
+    mean_microprice, -- q: mean of microprice
+    mean_micro_minus_mid, -- q: mean of micro_minus_mid
+    mean_total_bid_depth, -- u: mean of total_bid_depth
+    mean_total_ask_depth, -- u: mean of total_ask_depth
+    mean_smart_depth_imbalance, -- 1: mean of smart_depth_imbalance
+    sum_ofi, -- u: sum of ofi, each credited to the later row [Cont 2014]
+    sum_mlofi, -- u: sum of mlofi, each credited to the later row [cf. Xu 2019]
     realized_variance, -- 1: sum of squared log returns, each credited to the later row
-    CASE WHEN open > 0 THEN (close - open) / open END AS "return", -- 1: close over open - 1
-    CASE WHEN close > 0 AND open > 0 THEN ln(close / open) END AS log_return, -- 1: of close over open
-    CASE WHEN open > 0 THEN (high - low) / open END AS "range", -- 1: high - low over open
-    sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: per square root of a year
-    has_gap -- a row of the bar comes more than max_gap after the row before it
+    CASE WHEN open > 0 THEN (close - open) / open END AS "return", -- 1: (close - open) / open
+    CASE WHEN close > 0 AND open > 0 THEN ln(close / open) END AS log_return, -- 1: ln(close / open)
+    CASE WHEN open > 0 THEN (high - low) / open END AS "range", -- 1: (high - low) / open
+    sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: sqrt(realized_variance * seconds_per_year / bar_seconds)
+    has_gap -- flag: a row of the bar comes more than max_gap after the row before it
 FROM bars
 QUALIFY start_ns + bar_seconds * 1000000000 <= max(last_ns) OVER (PARTITION BY exchange, symbol)
 ORDER BY exchange, symbol, bar_seconds, bar_start;

@@ -976,14 +976,14 @@ SELECT
     symbol,
     date,
     ts, -- UTC, ns: exchange time, else time of collection
-    seq, -- position of the row in its partition, in file order
+    seq, -- 1: position of the row in its partition, in file order
     CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
-    CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
-    CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
-    isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
-    book_state, -- empty, one_sided, locked (ask = bid), crossed (ask < bid) or ok
-    bid_levels, -- levels after cleaning, at most 20; NULL without a list
-    ask_levels, -- levels after cleaning, at most 20; NULL without a list
+    CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59, UTC
+    CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 1: 0 is Monday, 6 is Sunday, UTC
+    isodow(ts) >= 6 AS is_weekend, -- flag: Saturday or Sunday, UTC
+    book_state, -- name: empty, one_sided, locked (ask = bid), crossed (ask < bid) or ok
+    bid_levels, -- 1: bid levels after cleaning, at most 20; NULL without a list
+    ask_levels, -- 1: ask levels after cleaning, at most 20; NULL without a list
     bid_price_00, -- q: price of bid level 0
     bid_size_00, -- u: size of bid level 0
     ask_price_00, -- q: price of ask level 0
@@ -1064,46 +1064,46 @@ SELECT
     bid_size_19, -- u: size of bid level 19
     ask_price_19, -- q: price of ask level 19
     ask_size_19, -- u: size of ask level 19
-    best_bid, -- q: highest bid
-    best_ask, -- q: lowest ask
-    mid_price, -- q: mean of best bid and best ask, NULL where crossed
-    spread, -- q: best ask - best bid, negative where crossed
-    spread / positive_mid AS relative_spread, -- 1: spread over mid
-    1e4 * spread / positive_mid AS spread_bps, -- bps: spread over mid
+    best_bid, -- q: highest bid, bid_price_00
+    best_ask, -- q: lowest ask, ask_price_00
+    mid_price, -- q: (best_bid + best_ask) / 2, NULL where crossed
+    spread, -- q: best_ask - best_bid, negative where crossed
+    spread / positive_mid AS relative_spread, -- 1: spread / mid_price
+    1e4 * spread / positive_mid AS spread_bps, -- bps: 1e4 * spread / mid_price
     (best_bid * ask_size_00 + best_ask * bid_size_00) / nullif(bid_size_00 + ask_size_00, 0)
-        AS microprice, -- q: best prices, each weighted by the size on the other side
+        AS microprice, -- q: (best_bid * ask_size_00 + best_ask * bid_size_00) / (bid_size_00 + ask_size_00) [Gatheral 2010]
     -- The same as microprice - mid_price, which would cancel.
     CASE WHEN mid_price IS NOT NULL THEN spread / 2 * (bid_size_00 - ask_size_00) / nullif((bid_size_00 + ask_size_00), 0) END
-        AS micro_minus_mid, -- q: lean of the best sizes
+        AS micro_minus_mid, -- q: spread / 2 * (bid_size_00 - ask_size_00) / (bid_size_00 + ask_size_00) [Gatheral 2010]
     (bid_depth_00 - ask_depth_00) / nullif(bid_depth_00 + ask_depth_00, 0)
-        AS imbalance_top1, -- -1 to 1: bid against ask depth of the best 1 levels
+        AS imbalance_top1, -- 1: (bid depth - ask depth) / (bid depth + ask depth) of the best 1 levels, -1 to 1
     (bid_depth_02 - ask_depth_02) / nullif(bid_depth_02 + ask_depth_02, 0)
-        AS imbalance_top3, -- -1 to 1: bid against ask depth of the best 3 levels
+        AS imbalance_top3, -- 1: (bid depth - ask depth) / (bid depth + ask depth) of the best 3 levels, -1 to 1
     (bid_depth_04 - ask_depth_04) / nullif(bid_depth_04 + ask_depth_04, 0)
-        AS imbalance_top5, -- -1 to 1: bid against ask depth of the best 5 levels
+        AS imbalance_top5, -- 1: (bid depth - ask depth) / (bid depth + ask depth) of the best 5 levels, -1 to 1
     (bid_depth_09 - ask_depth_09) / nullif(bid_depth_09 + ask_depth_09, 0)
-        AS imbalance_top10, -- -1 to 1: bid against ask depth of the best 10 levels
+        AS imbalance_top10, -- 1: (bid depth - ask depth) / (bid depth + ask depth) of the best 10 levels, -1 to 1
     CASE WHEN bid_levels = 0 THEN 0 ELSE bid_depth_19 END
-        AS total_bid_depth, -- u: depth of all bid levels, 0 where the list is empty
+        AS total_bid_depth, -- u: sum of the sizes of all bid levels, 0 where the list is empty
     CASE WHEN ask_levels = 0 THEN 0 ELSE ask_depth_19 END
-        AS total_ask_depth, -- u: depth of all ask levels, 0 where the list is empty
+        AS total_ask_depth, -- u: sum of the sizes of all ask levels, 0 where the list is empty
     (bid_depth_19 - ask_depth_19) / nullif(bid_depth_19 + ask_depth_19, 0)
-        AS total_imbalance, -- -1 to 1: bid against ask depth of all levels
+        AS total_imbalance, -- 1: (total_bid_depth - total_ask_depth) / (total_bid_depth + total_ask_depth), -1 to 1
     bid_best_notional / nullif(bid_depth_04, 0)
-        AS vwap_bid_top5, -- q: mean price by size of the best 5 bid levels
+        AS vwap_bid_top5, -- q: sum of price * size / sum of size of the best 5 bid levels
     ask_best_notional / nullif(ask_depth_04, 0)
-        AS vwap_ask_top5, -- q: mean price by size of the best 5 ask levels
-    vwap_ask_top5 - vwap_bid_top5 AS vwap_spread_top5, -- q: between the two
-    smart_bid_depth, -- u: bid depth, decaying with distance from mid
-    smart_ask_depth, -- u: ask depth, decaying with distance from mid
+        AS vwap_ask_top5, -- q: sum of price * size / sum of size of the best 5 ask levels
+    vwap_ask_top5 - vwap_bid_top5 AS vwap_spread_top5, -- q: vwap_ask_top5 - vwap_bid_top5
+    smart_bid_depth, -- u: sum of size * exp(-100 * abs(price / mid_price - 1)) of the best 20 bid levels
+    smart_ask_depth, -- u: sum of size * exp(-100 * abs(price / mid_price - 1)) of the best 20 ask levels
     (smart_bid_depth - smart_ask_depth) / nullif(smart_bid_depth + smart_ask_depth, 0)
-        AS smart_depth_imbalance, -- -1 to 1: smart bid against smart ask depth
+        AS smart_depth_imbalance, -- 1: (smart_bid_depth - smart_ask_depth) / (smart_bid_depth + smart_ask_depth), -1 to 1
     abs(bid_price_00 - bid_price_04) / nullif(bid_depth_04, 0)
-        AS bid_slope_top5, -- q/u: price range over depth of the best 5 levels
+        AS bid_slope_top5, -- q/u: abs(price of level 4 - bid_price_00) / depth of the best 5 bid levels [cf. Naes 2006]
     abs(ask_price_00 - ask_price_04) / nullif(ask_depth_04, 0)
-        AS ask_slope_top5, -- q/u: price range over depth of the best 5 levels
+        AS ask_slope_top5, -- q/u: abs(price of level 4 - ask_price_00) / depth of the best 5 ask levels [cf. Naes 2006]
     bid_slope_top5 / nullif(ask_slope_top5, 0)
-        AS slope_asymmetry_top5, -- 1: bid slope over ask slope
+        AS slope_asymmetry_top5, -- 1: bid_slope_top5 / ask_slope_top5
     (
         bid_x_00 * bid_depth_00 + bid_x_01 * bid_depth_01
         + bid_x_02 * bid_depth_02 + bid_x_03 * bid_depth_03
@@ -1118,7 +1118,7 @@ SELECT
         + bid_x_08 * bid_x_08 + bid_x_09 * bid_x_09,
         0
     )
-        AS bid_slope_regression, -- u/bps: least squares of depth on distance from mid
+        AS bid_slope_regression, -- u/bps: least squares slope of depth up to a level on its distance from mid_price, 3 to 10 bid levels
     (
         ask_x_00 * ask_depth_00 + ask_x_01 * ask_depth_01
         + ask_x_02 * ask_depth_02 + ask_x_03 * ask_depth_03
@@ -1133,15 +1133,15 @@ SELECT
         + ask_x_08 * ask_x_08 + ask_x_09 * ask_x_09,
         0
     )
-        AS ask_slope_regression, -- u/bps: least squares of depth on distance from mid
-    center_of_gravity, -- q: mean price by size of both sides
-    1e4 * (center_of_gravity - positive_mid) / positive_mid AS cog_vs_mid, -- bps: center of gravity from mid
+        AS ask_slope_regression, -- u/bps: least squares slope of depth up to a level on its distance from mid_price, 3 to 10 ask levels
+    center_of_gravity, -- q: sum of price * size / sum of size of the best 20 levels of both sides
+    1e4 * (center_of_gravity - positive_mid) / positive_mid AS cog_vs_mid, -- bps: 1e4 * (center_of_gravity - mid_price) / mid_price
     bid_size_04 / nullif(bid_size_00, 0)
-        AS bid_depth_decay_top5, -- 1: size of level 4 over size of level 0
+        AS bid_depth_decay_top5, -- 1: size of bid level 4 / bid_size_00
     ask_size_04 / nullif(ask_size_00, 0)
-        AS ask_depth_decay_top5, -- 1: size of level 4 over size of level 0
+        AS ask_depth_decay_top5, -- 1: size of ask level 4 / ask_size_00
     (bid_depth_decay_top5 + ask_depth_decay_top5) / 2
-        AS avg_depth_decay_top5, -- 1: mean of both sides
+        AS avg_depth_decay_top5, -- 1: mean of bid_depth_decay_top5 and ask_depth_decay_top5
     (
         bid_amount_00 * bid_amount_00 + bid_amount_01 * bid_amount_01
         + bid_amount_02 * bid_amount_02 + bid_amount_03 * bid_amount_03
@@ -1154,7 +1154,7 @@ SELECT
         + bid_amount_16 * bid_amount_16 + bid_amount_17 * bid_amount_17
         + bid_amount_18 * bid_amount_18 + bid_amount_19 * bid_amount_19
     ) / bid_depth_19 / bid_depth_19
-        AS bid_concentration, -- 0 to 1: Herfindahl index of the bid sizes
+        AS bid_concentration, -- 1: sum of (size / total_bid_depth)^2, up to 1: Herfindahl index of the bid sizes
     (
         ask_amount_00 * ask_amount_00 + ask_amount_01 * ask_amount_01
         + ask_amount_02 * ask_amount_02 + ask_amount_03 * ask_amount_03
@@ -1167,45 +1167,45 @@ SELECT
         + ask_amount_16 * ask_amount_16 + ask_amount_17 * ask_amount_17
         + ask_amount_18 * ask_amount_18 + ask_amount_19 * ask_amount_19
     ) / ask_depth_19 / ask_depth_19
-        AS ask_concentration, -- 0 to 1: Herfindahl index of the ask sizes
+        AS ask_concentration, -- 1: sum of (size / total_ask_depth)^2, up to 1: Herfindahl index of the ask sizes
     bid_within_5bps
-        AS bid_vol_band_0_5bps, -- u: bid depth from 0 to 5 bps, NULL if cut off
+        AS bid_vol_band_0_5bps, -- u: bid depth from 0 to 5 bps from mid_price, NULL if cut off
     ask_within_5bps
-        AS ask_vol_band_0_5bps, -- u: ask depth from 0 to 5 bps, NULL if cut off
+        AS ask_vol_band_0_5bps, -- u: ask depth from 0 to 5 bps from mid_price, NULL if cut off
     (bid_vol_band_0_5bps - ask_vol_band_0_5bps) / nullif(bid_vol_band_0_5bps + ask_vol_band_0_5bps, 0)
-        AS imb_band_0_5bps, -- -1 to 1: bid against ask depth of the band
+        AS imb_band_0_5bps, -- 1: (bid - ask) / (bid + ask) of the depths from 0 to 5 bps, -1 to 1
     bid_within_10bps - bid_within_5bps
-        AS bid_vol_band_5_10bps, -- u: bid depth from 5 to 10 bps, NULL if cut off
+        AS bid_vol_band_5_10bps, -- u: bid depth from 5 to 10 bps from mid_price, NULL if cut off
     ask_within_10bps - ask_within_5bps
-        AS ask_vol_band_5_10bps, -- u: ask depth from 5 to 10 bps, NULL if cut off
+        AS ask_vol_band_5_10bps, -- u: ask depth from 5 to 10 bps from mid_price, NULL if cut off
     (bid_vol_band_5_10bps - ask_vol_band_5_10bps) / nullif(bid_vol_band_5_10bps + ask_vol_band_5_10bps, 0)
-        AS imb_band_5_10bps, -- -1 to 1: bid against ask depth of the band
+        AS imb_band_5_10bps, -- 1: (bid - ask) / (bid + ask) of the depths from 5 to 10 bps, -1 to 1
     bid_within_25bps - bid_within_10bps
-        AS bid_vol_band_10_25bps, -- u: bid depth from 10 to 25 bps, NULL if cut off
+        AS bid_vol_band_10_25bps, -- u: bid depth from 10 to 25 bps from mid_price, NULL if cut off
     ask_within_25bps - ask_within_10bps
-        AS ask_vol_band_10_25bps, -- u: ask depth from 10 to 25 bps, NULL if cut off
+        AS ask_vol_band_10_25bps, -- u: ask depth from 10 to 25 bps from mid_price, NULL if cut off
     (bid_vol_band_10_25bps - ask_vol_band_10_25bps) / nullif(bid_vol_band_10_25bps + ask_vol_band_10_25bps, 0)
-        AS imb_band_10_25bps, -- -1 to 1: bid against ask depth of the band
+        AS imb_band_10_25bps, -- 1: (bid - ask) / (bid + ask) of the depths from 10 to 25 bps, -1 to 1
     bid_within_50bps - bid_within_25bps
-        AS bid_vol_band_25_50bps, -- u: bid depth from 25 to 50 bps, NULL if cut off
+        AS bid_vol_band_25_50bps, -- u: bid depth from 25 to 50 bps from mid_price, NULL if cut off
     ask_within_50bps - ask_within_25bps
-        AS ask_vol_band_25_50bps, -- u: ask depth from 25 to 50 bps, NULL if cut off
+        AS ask_vol_band_25_50bps, -- u: ask depth from 25 to 50 bps from mid_price, NULL if cut off
     (bid_vol_band_25_50bps - ask_vol_band_25_50bps) / nullif(bid_vol_band_25_50bps + ask_vol_band_25_50bps, 0)
-        AS imb_band_25_50bps, -- -1 to 1: bid against ask depth of the band
+        AS imb_band_25_50bps, -- 1: (bid - ask) / (bid + ask) of the depths from 25 to 50 bps, -1 to 1
     bid_within_100bps - bid_within_50bps
-        AS bid_vol_band_50_100bps, -- u: bid depth from 50 to 100 bps, NULL if cut off
+        AS bid_vol_band_50_100bps, -- u: bid depth from 50 to 100 bps from mid_price, NULL if cut off
     ask_within_100bps - ask_within_50bps
-        AS ask_vol_band_50_100bps, -- u: ask depth from 50 to 100 bps, NULL if cut off
+        AS ask_vol_band_50_100bps, -- u: ask depth from 50 to 100 bps from mid_price, NULL if cut off
     (bid_vol_band_50_100bps - ask_vol_band_50_100bps) / nullif(bid_vol_band_50_100bps + ask_vol_band_50_100bps, 0)
-        AS imb_band_50_100bps, -- -1 to 1: bid against ask depth of the band
+        AS imb_band_50_100bps, -- 1: (bid - ask) / (bid + ask) of the depths from 50 to 100 bps, -1 to 1
     (bid_within_5bps + ask_within_5bps)
-        AS depth_0_5bps, -- u: depth of both sides within 5 bps, NULL if cut off
+        AS depth_0_5bps, -- u: depth of both sides within 5 bps of mid_price, NULL if cut off
     spread / nullif(depth_0_5bps, 0)
-        AS lambda_like, -- q/u: spread over depth within 5 bps
+        AS lambda_like, -- q/u: spread / depth_0_5bps: a proxy of price impact
     spread / nullif((bid_within_10bps + ask_within_10bps), 0)
-        AS amihud_like, -- q/u: spread over depth within 10 bps
+        AS amihud_like, -- q/u: spread / depth of both sides within 10 bps: a proxy of illiquidity
     depth_0_5bps / nullif((bid_within_50bps + ask_within_50bps), 0)
-        AS book_convexity, -- 0 to 1: depth within 5 bps over depth within 50 bps
+        AS book_convexity, -- 1: depth_0_5bps / depth of both sides within 50 bps, 0 to 1
     CAST(CASE
         WHEN bid_depth_00 >= bid_half_depth THEN 0
         WHEN bid_depth_01 >= bid_half_depth THEN 1
@@ -1228,7 +1228,7 @@ SELECT
         WHEN bid_depth_18 >= bid_half_depth THEN 18
         WHEN bid_depth_19 >= bid_half_depth THEN 19
     END AS SMALLINT)
-        AS bid_50pct_depth_levels, -- index of the level that reaches half of the depth
+        AS bid_50pct_depth_levels, -- 1: index of the first level at which half of total_bid_depth is reached
     CAST(CASE
         WHEN ask_depth_00 >= ask_half_depth THEN 0
         WHEN ask_depth_01 >= ask_half_depth THEN 1
@@ -1251,7 +1251,7 @@ SELECT
         WHEN ask_depth_18 >= ask_half_depth THEN 18
         WHEN ask_depth_19 >= ask_half_depth THEN 19
     END AS SMALLINT)
-        AS ask_50pct_depth_levels -- index of the level that reaches half of the depth
+        AS ask_50pct_depth_levels -- 1: index of the first level at which half of total_ask_depth is reached
 FROM centred;
 
 -- Kernels see each of these before the first row that is not earlier.
@@ -1345,12 +1345,12 @@ FROM (
 -- kernel ofi, version 2: Order flow imbalance of the best level and its rolling sums (Cont, Kukanov, Stoikov 2014)
 --   options horizons = [5, 15, 60, 300, 900], max_gap = 300
 --   reads ts, segment_start, mid_price, bid_price_00, bid_size_00, ask_price_00, ask_size_00
---   gives ofi: double; u: order flow imbalance of the best level since the valid row before
---   gives ofi_sum_5s: double; u: sum of ofi over 5 s
---   gives ofi_sum_15s: double; u: sum of ofi over 15 s
---   gives ofi_sum_60s: double; u: sum of ofi over 60 s
---   gives ofi_sum_300s: double; u: sum of ofi over 300 s
---   gives ofi_sum_900s: double; u: sum of ofi over 900 s
+--   gives ofi: double; u: order flow imbalance: B if b > b', B - B' if b = b', -B' if b < b', less the ask's mirror image [Cont 2014]
+--   gives ofi_sum_5s: double; u: sum of ofi over 5 s [Cont 2014]
+--   gives ofi_sum_15s: double; u: sum of ofi over 15 s [Cont 2014]
+--   gives ofi_sum_60s: double; u: sum of ofi over 60 s [Cont 2014]
+--   gives ofi_sum_300s: double; u: sum of ofi over 300 s [Cont 2014]
+--   gives ofi_sum_900s: double; u: sum of ofi over 900 s [Cont 2014]
 -- kernel mlofi, version 2: Order flow imbalance per level, and summed over levels (Xu, Gould, Howison 2019)
 --   options ofi_levels = 10, mlofi_decay = 0.5, horizons = [5, 15, 60, 300, 900], max_gap = 300
 --   reads ts, segment_start, mid_price, bid_price_00, bid_size_00, ask_price_00, ask_size_00, bid_price_01,
@@ -1359,27 +1359,27 @@ FROM (
 --         ask_size_04, bid_price_05, bid_size_05, ask_price_05, ask_size_05, bid_price_06, bid_size_06,
 --         ask_price_06, ask_size_06, bid_price_07, bid_size_07, ask_price_07, ask_size_07, bid_price_08,
 --         bid_size_08, ask_price_08, ask_size_08, bid_price_09, bid_size_09, ask_price_09, ask_size_09
---   gives ofi_01: double; u: order flow imbalance of level 1
---   gives ofi_02: double; u: order flow imbalance of level 2
---   gives ofi_03: double; u: order flow imbalance of level 3
---   gives ofi_04: double; u: order flow imbalance of level 4
---   gives ofi_05: double; u: order flow imbalance of level 5
---   gives ofi_06: double; u: order flow imbalance of level 6
---   gives ofi_07: double; u: order flow imbalance of level 7
---   gives ofi_08: double; u: order flow imbalance of level 8
---   gives ofi_09: double; u: order flow imbalance of level 9
---   gives mlofi: double; u: sum of exp(-0.5 i) times the order flow imbalance of level i < 10
---   gives ofi_multi: double; u: sum of the order flow imbalance of 10 levels
---   gives mlofi_sum_5s: double; u: sum of mlofi over 5 s
---   gives mlofi_sum_15s: double; u: sum of mlofi over 15 s
---   gives mlofi_sum_60s: double; u: sum of mlofi over 60 s
---   gives mlofi_sum_300s: double; u: sum of mlofi over 300 s
---   gives mlofi_sum_900s: double; u: sum of mlofi over 900 s
+--   gives ofi_01: double; u: order flow imbalance of level 1, as ofi of level 0 [Xu 2019]
+--   gives ofi_02: double; u: order flow imbalance of level 2, as ofi of level 0 [Xu 2019]
+--   gives ofi_03: double; u: order flow imbalance of level 3, as ofi of level 0 [Xu 2019]
+--   gives ofi_04: double; u: order flow imbalance of level 4, as ofi of level 0 [Xu 2019]
+--   gives ofi_05: double; u: order flow imbalance of level 5, as ofi of level 0 [Xu 2019]
+--   gives ofi_06: double; u: order flow imbalance of level 6, as ofi of level 0 [Xu 2019]
+--   gives ofi_07: double; u: order flow imbalance of level 7, as ofi of level 0 [Xu 2019]
+--   gives ofi_08: double; u: order flow imbalance of level 8, as ofi of level 0 [Xu 2019]
+--   gives ofi_09: double; u: order flow imbalance of level 9, as ofi of level 0 [Xu 2019]
+--   gives mlofi: double; u: sum of exp(-0.5 i) * order flow imbalance of level i < 10 [cf. Xu 2019]
+--   gives ofi_multi: double; u: sum of the order flow imbalance of 10 levels [cf. Xu 2019]
+--   gives mlofi_sum_5s: double; u: sum of mlofi over 5 s [cf. Xu 2019]
+--   gives mlofi_sum_15s: double; u: sum of mlofi over 15 s [cf. Xu 2019]
+--   gives mlofi_sum_60s: double; u: sum of mlofi over 60 s [cf. Xu 2019]
+--   gives mlofi_sum_300s: double; u: sum of mlofi over 300 s [cf. Xu 2019]
+--   gives mlofi_sum_900s: double; u: sum of mlofi over 900 s [cf. Xu 2019]
 -- kernel tfi, version 2: Trade flow imbalance (TFI) by row and over windows
 --   options horizons = [5, 15, 60, 300, 900]
 --   reads ts, segment_start, kernel_trades
---   gives buy_volume: double; u: bought by takers since the row before
---   gives sell_volume: double; u: sold by takers since the row before
+--   gives buy_volume: double; u: volume that takers bought since the row before
+--   gives sell_volume: double; u: volume that takers sold since the row before
 --   gives trade_volume: double; u: traded since the row before, unknown sides too
 --   gives tfi: double; 1: (buy_volume - sell_volume) / (buy_volume + sell_volume), -1 to 1
 --   gives tfi_5s: double; 1: (bought - sold) / (bought + sold) over 5 s, -1 to 1
@@ -1396,16 +1396,16 @@ FROM (
 --   options enable_vpin = True, vpin_bucket_volume = 'adv/50', vpin_window_buckets = 50, vpin_classification =
 --           'aggressor', vpin_bulk_seconds = 60, vpin_bulk_bars = 50, lot_size = 1e-08, max_gap = 300
 --   reads ts, segment_start, kernel_trades
---   gives vpin: double; 1: order flow toxicity, 0 to 1
+--   gives vpin: double; 1: mean of abs(bought - sold) / volume over the last 50 full buckets, 0 to 1 [Easley 2012]
 -- kernel kyle_lambda, version 2: Kyle's lambda: price impact of signed trade volume
 --   options kyle_window = 300
 --   reads ts, segment_start, mid_price, kernel_trades
---   gives kyle_lambda: double; q/u: mid price change per signed volume, by regression over seconds
+--   gives kyle_lambda: double; q/u: Cov(mid_price change, signed volume) / Var(signed volume) of steps of 1 s over 300 s [Kyle 1985]
 -- kernel ofi_impact, version 2: Rolling regression of log_return on ofi (Cont, Kukanov, Stoikov 2014)
 --   options impact_window = 300
 --   reads ts, segment_start, log_return, ofi
---   gives ofi_impact: double; 1/u: slope of log_return on ofi over 300 s
---   gives ofi_impact_r2: double; 1: share of the variance of log_return that ofi_impact explains over 300 s
+--   gives ofi_impact: double; 1/u: Cov(log_return, ofi) / Var(ofi) over 300 s [Cont 2014]
+--   gives ofi_impact_r2: double; 1: squared correlation of log_return and ofi over 300 s, 0 to 1 [Cont 2014]
 -- kernel rolling, version 2: Rolling means and standard deviations of returns, spreads, slopes and depths
 --   options horizons = [5, 15, 60, 300, 900], slope_window = 60, depth_window = 300
 --   reads ts, segment_start, log_return, relative_spread, bid_slope_regression, ask_slope_regression, cog_vs_mid,
@@ -1430,18 +1430,18 @@ FROM (
 --   gives mean_relative_spread_60s: double; 1: mean of relative_spread over 60 s
 --   gives mean_relative_spread_300s: double; 1: mean of relative_spread over 300 s
 --   gives mean_relative_spread_900s: double; 1: mean of relative_spread over 900 s
---   gives mean_relative_spread_tw_5s: double; 1: mean of relative_spread over 5 s by time
---   gives mean_relative_spread_tw_15s: double; 1: mean of relative_spread over 15 s by time
---   gives mean_relative_spread_tw_60s: double; 1: mean of relative_spread over 60 s by time
---   gives mean_relative_spread_tw_300s: double; 1: mean of relative_spread over 300 s by time
---   gives mean_relative_spread_tw_900s: double; 1: mean of relative_spread over 900 s by time
+--   gives mean_relative_spread_tw_5s: double; 1: mean of relative_spread over 5 s, by time
+--   gives mean_relative_spread_tw_15s: double; 1: mean of relative_spread over 15 s, by time
+--   gives mean_relative_spread_tw_60s: double; 1: mean of relative_spread over 60 s, by time
+--   gives mean_relative_spread_tw_300s: double; 1: mean of relative_spread over 300 s, by time
+--   gives mean_relative_spread_tw_900s: double; 1: mean of relative_spread over 900 s, by time
 --   gives bid_slope_mean_60s: double; u/bps: mean of bid_slope_regression over 60 s
 --   gives bid_slope_std_60s: double; u/bps: sample standard deviation of bid_slope_regression over 60 s
 --   gives ask_slope_mean_60s: double; u/bps: mean of ask_slope_regression over 60 s
 --   gives ask_slope_std_60s: double; u/bps: sample standard deviation of ask_slope_regression over 60 s
 --   gives cog_momentum_mean_60s: double; bps: mean of cog_vs_mid over 60 s
 --   gives cog_momentum_std_60s: double; bps: sample standard deviation of cog_vs_mid over 60 s
---   gives depth_0_5bps_sigma: double; u: sample standard deviation of the depth within 5 bps over 300 s
+--   gives depth_0_5bps_sigma: double; u: sample standard deviation of depth_0_5bps over 300 s
 --   gives depth_variance_300s: double; u2: sample variance of bid_size_00 + ask_size_00 over 300 s
 --   gives depth_sigma_300s: double; u: sample standard deviation of bid_size_00 + ask_size_00 over 300 s
 -- kernel spread_regime, version 1: Percentile of the spread in a rolling window, its regime and the time spent in each

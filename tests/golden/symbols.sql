@@ -102,17 +102,17 @@ GROUP BY exchange, symbol;
 CREATE OR REPLACE VIEW compiled_symbols.symbols AS
 SELECT
     exchange,
-    symbol, -- as the venue names it: the key of all tables
-    base, -- what is traded, in upper case; NULL where the symbol does not say
-    quote, -- what it is paid with, in upper case; NULL where the symbol does not say
+    symbol, -- name: as the venue names it: the key of all tables
+    base, -- name: what is traded, in upper case; NULL where the symbol does not say
+    quote, -- name: what it is paid with, in upper case; NULL where the symbol does not say
     CASE
         WHEN regexp_full_match(quote, 'USD|USDC|USDT|BUSD|DAI|TUSD|GUSD|USDP|PYUSD|FRAX|LUSD|FDUSD') THEN 'USD'
         WHEN quote = 'UST' AND last_date < DATE '2022-06-01' THEN 'USD'
         ELSE quote
-    END AS quote_class, -- USD for dollars and stablecoins of it, else the quote
-    base || '-' || quote_class AS symbol_norm, -- base and class of the quote: to join by, no key
-    first_date, -- UTC date of the first rows
-    last_date -- UTC date of the last rows
+    END AS quote_class, -- name: USD for dollars and stablecoins of it, else the quote
+    base || '-' || quote_class AS symbol_norm, -- name: base and class of the quote: to join by, no key
+    first_date, -- UTC: date of the first rows
+    last_date -- UTC: date of the last rows
 FROM pairs
 ORDER BY exchange, symbol;
 

@@ -144,8 +144,8 @@ COPY (
     SELECT
         exchange,
         symbol,
-        date, -- the day in which the bar closes
-        bar_id, -- position of the bar in the history of its symbol
+        date, -- UTC: date on which the bar closes
+        bar_id, -- 1: number of the bar in the history of its symbol, from 0 [Lopez de Prado 2018]
         start_time, -- UTC, ns: first trade of the bar
         end_time, -- UTC, ns: trade that fills the bar; known from then on
         (epoch_ns(end_time) - epoch_ns(start_time)) / 1e9 AS duration, -- s: from the first trade to the last
@@ -153,16 +153,16 @@ COPY (
         high, -- q: highest price
         low, -- q: lowest price
         close, -- q: last price
-        volume, -- u: size
-        dollar_volume, -- q*u: price times size
-        buy_volume, -- u: where the taker bought
-        sell_volume, -- u: where the taker sold
-        unknown_volume, -- u: where the taker's side is not known
-        dollar_volume / nullif(volume, 0) AS vwap, -- q: mean price by size
-        buy_volume / nullif(buy_volume + sell_volume, 0) AS buy_ratio, -- 0 to 1: bought of what has a side
+        volume, -- u: sum of the sizes of its trades
+        dollar_volume, -- q*u: sum of price * size
+        buy_volume, -- u: volume that takers bought
+        sell_volume, -- u: volume that takers sold
+        unknown_volume, -- u: volume of unknown side
+        dollar_volume / nullif(volume, 0) AS vwap, -- q: dollar_volume / volume
+        buy_volume / nullif(buy_volume + sell_volume, 0) AS buy_ratio, -- 1: buy_volume / (buy_volume + sell_volume), 0 to 1
         trade_count, -- 1: trades that touch the bar
-        has_gap, -- a trade of the bar comes more than max_gap after the trade before it
-        is_closed -- false for the bar that is not full yet
+        has_gap, -- flag: a trade of the bar comes more than max_gap after the trade before it
+        is_closed -- flag: false for the bar that is not full yet
     FROM bars
     ORDER BY bar_id
 ) TO 'target/tables/tick_bars' (

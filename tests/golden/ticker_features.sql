@@ -175,35 +175,38 @@ SELECT
     symbol,
     date,
     ts, -- UTC, ns: exchange time, else time of collection
-    seq, -- position of the row in its partition, in file order
+    seq, -- 1: position of the row in its partition, in file order
     least(age_s, 900) AS segment_age_s, -- s: since the last gap, at most the longest window
     CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
-    CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
-    CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
-    isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
+    CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59, UTC
+    CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 1: 0 is Monday, 6 is Sunday, UTC
+    isodow(ts) >= 6 AS is_weekend, -- flag: Saturday or Sunday, UTC
     bid, -- q: best bid
     ask, -- q: best ask
     bid_volume, -- u: size at the best bid
     ask_volume, -- u: size at the best ask
     last, -- q: price of the last trade
-    mid_price, -- q: mean of bid and ask, NULL where crossed
+    mid_price, -- q: (bid + ask) / 2, NULL where crossed
     spread, -- q: ask - bid, negative where crossed
-    CASE WHEN mid_price > 0 THEN spread / mid_price END AS relative_spread, -- 1: spread over mid
-    volume_imbalance, -- -1 to 1: bid against ask volume
+    CASE WHEN mid_price > 0 THEN spread / mid_price END AS relative_spread, -- 1: spread / mid_price
+    volume_imbalance, -- 1: (bid_volume - ask_volume) / (bid_volume + ask_volume), -1 to 1
     high - low AS range_24h, -- q: high - low of the last 24 h
-    CASE WHEN low > 0 THEN 100 * (high - low) / low END AS range_24h_pct, -- %: range over low
-    avg(mid_price) OVER last_60s AS mid_price_mean_60s, -- q: mean over the last 60 s
-    stddev_samp(mid_price) OVER last_60s AS mid_price_std_60s, -- q: sample deviation over the last 60 s
-    avg(spread) OVER last_60s AS spread_mean_60s, -- q: mean over the last 60 s
-    avg(volume_imbalance) OVER last_60s AS vol_imbalance_mean_60s, -- -1 to 1: mean over the last 60 s
-    avg(mid_price) OVER last_300s AS mid_price_mean_300s, -- q: mean over the last 300 s
-    stddev_samp(mid_price) OVER last_300s AS mid_price_std_300s, -- q: sample deviation over the last 300 s
-    avg(spread) OVER last_300s AS spread_mean_300s, -- q: mean over the last 300 s
-    avg(volume_imbalance) OVER last_300s AS vol_imbalance_mean_300s, -- -1 to 1: mean over the last 300 s
-    avg(mid_price) OVER last_900s AS mid_price_mean_900s, -- q: mean over the last 900 s
-    stddev_samp(mid_price) OVER last_900s AS mid_price_std_900s, -- q: sample deviation over the last 900 s
-    avg(spread) OVER last_900s AS spread_mean_900s, -- q: mean over the last 900 s
-    avg(volume_imbalance) OVER last_900s AS vol_imbalance_mean_900s -- -1 to 1: mean over the last 900 s
+    CASE WHEN low > 0 THEN 100 * (high - low) / low END AS range_24h_pct, -- %: 100 * range_24h / low of the last 24 h
+    avg(mid_price) OVER last_60s AS mid_price_mean_60s, -- q: mean of mid_price over 60 s
+    stddev_samp(mid_price) OVER last_60s AS mid_price_std_60s, -- q: sample standard deviation of mid_price over 60 s
+    avg(spread) OVER last_60s AS spread_mean_60s, -- q: mean of spread over 60 s
+    avg(volume_imbalance) OVER last_60s
+        AS vol_imbalance_mean_60s, -- 1: mean of volume_imbalance over 60 s, -1 to 1
+    avg(mid_price) OVER last_300s AS mid_price_mean_300s, -- q: mean of mid_price over 300 s
+    stddev_samp(mid_price) OVER last_300s AS mid_price_std_300s, -- q: sample standard deviation of mid_price over 300 s
+    avg(spread) OVER last_300s AS spread_mean_300s, -- q: mean of spread over 300 s
+    avg(volume_imbalance) OVER last_300s
+        AS vol_imbalance_mean_300s, -- 1: mean of volume_imbalance over 300 s, -1 to 1
+    avg(mid_price) OVER last_900s AS mid_price_mean_900s, -- q: mean of mid_price over 900 s
+    stddev_samp(mid_price) OVER last_900s AS mid_price_std_900s, -- q: sample standard deviation of mid_price over 900 s
+    avg(spread) OVER last_900s AS spread_mean_900s, -- q: mean of spread over 900 s
+    avg(volume_imbalance) OVER last_900s
+        AS vol_imbalance_mean_900s -- 1: mean of volume_imbalance over 900 s, -1 to 1
 FROM frames
 WINDOW
     last_60s AS (

@@ -160,14 +160,14 @@ CREATE OR REPLACE VIEW compiled_trades_100ms.trades_100ms AS
 SELECT
     aged.exchange,
     aged.symbol,
-    aged.date, -- UTC date of ts
+    aged.date, -- UTC: date of ts
     make_timestamp_ns(aged.grid_ns) AS ts, -- UTC, ns: the grid point
     row_number() OVER (PARTITION BY aged.exchange, aged.symbol, aged.date ORDER BY aged.grid_ns) - 1
-        AS seq, -- position of the point in its partition
+        AS seq, -- 1: position of the point in its partition
     make_timestamp_ns(aged.last_ns) AS original_timestamp, -- UTC, ns: time of the last row
     aged.data_staleness, -- s: from the last row to the grid point
     aged.snapshot_count, -- 1: rows in the interval
-    aged.is_stale, -- the last row is more than 60 s old
+    aged.is_stale, -- flag: the last row is more than 60 s old
     input.* EXCLUDE (exchange, symbol, date, ts, seq, input_row),
     aged.sum_amount, -- sum of amount in the interval
     aged.count_price -- number of values of price in the interval

@@ -170,7 +170,7 @@ CREATE OR REPLACE VIEW compiled_trades_bars.trades_bars AS
 SELECT
     exchange,
     symbol,
-    date, -- UTC date of bar_start
+    date, -- UTC: date of bar_start
     bar_seconds, -- s: length of the bar
     make_timestamp_ns(start_ns) AS bar_start, -- UTC, ns: start of the bar, inclusive
     make_timestamp_ns(start_ns + bar_seconds * 1000000000) AS bar_end, -- UTC, ns: end, exclusive; known from then on
@@ -178,21 +178,21 @@ SELECT
     high, -- q: highest price
     low, -- q: lowest price
     close, -- q: last price
-    coalesce(volume, 0) AS volume, -- u: traded
-    coalesce(dollar_volume, 0) AS dollar_volume, -- q*u: sum of price times size
+    coalesce(volume, 0) AS volume, -- u: sum of the sizes of the trades
+    coalesce(dollar_volume, 0) AS dollar_volume, -- q*u: sum of price * size
     coalesce(trade_count, 0) AS trade_count, -- 1: trades with a valid price and size
-    coalesce(buy_volume, 0) AS buy_volume, -- u: bought by takers
-    coalesce(sell_volume, 0) AS sell_volume, -- u: sold by takers
-    coalesce(unknown_volume, 0) AS unknown_volume, -- u: of unknown side
-    bars.dollar_volume / nullif(bars.volume, 0) AS vwap, -- q: mean price by size
+    coalesce(buy_volume, 0) AS buy_volume, -- u: volume that takers bought
+    coalesce(sell_volume, 0) AS sell_volume, -- u: volume that takers sold
+    coalesce(unknown_volume, 0) AS unknown_volume, -- u: volume of unknown side
+    bars.dollar_volume / nullif(bars.volume, 0) AS vwap, -- q: dollar_volume / volume
     (bars.buy_volume - bars.sell_volume) / nullif(bars.buy_volume + bars.sell_volume, 0)
-        AS tfi, -- -1 to 1: buys against sells
+        AS tfi, -- 1: (buy_volume - sell_volume) / (buy_volume + sell_volume), -1 to 1
     realized_variance, -- 1: sum of squared log returns, each credited to the later row
-    CASE WHEN open > 0 THEN (close - open) / open END AS "return", -- 1: close over open - 1
-    CASE WHEN close > 0 AND open > 0 THEN ln(close / open) END AS log_return, -- 1: of close over open
-    CASE WHEN open > 0 THEN (high - low) / open END AS "range", -- 1: high - low over open
-    sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: per square root of a year
-    has_gap -- a row of the bar comes more than max_gap after the row before it
+    CASE WHEN open > 0 THEN (close - open) / open END AS "return", -- 1: (close - open) / open
+    CASE WHEN close > 0 AND open > 0 THEN ln(close / open) END AS log_return, -- 1: ln(close / open)
+    CASE WHEN open > 0 THEN (high - low) / open END AS "range", -- 1: (high - low) / open
+    sqrt(realized_variance * 31536000 / bar_seconds) AS annualized_vol, -- 1: sqrt(realized_variance * seconds_per_year / bar_seconds)
+    has_gap -- flag: a row of the bar comes more than max_gap after the row before it
 FROM bars
 QUALIFY start_ns + bar_seconds * 1000000000 <= max(last_ns) OVER (PARTITION BY exchange, symbol)
 ORDER BY exchange, symbol, bar_seconds, bar_start;

@@ -166,55 +166,58 @@ SELECT
     symbol,
     date,
     ts, -- UTC, ns: exchange time, else time of collection
-    seq, -- position of the row in its partition, in file order
+    seq, -- 1: position of the row in its partition, in file order
     nullif(regexp_extract(upper(symbol), '^([^-/_:]+)[-/_]([A-Z][^-/_:]*)', ['base', 'quote']).base, '')
-        AS base, -- what is traded, in upper case; NULL where the symbol does not say
+        AS base, -- name: what is traded, in upper case; NULL where the symbol does not say
     nullif(regexp_extract(upper(symbol), '^([^-/_:]+)[-/_]([A-Z][^-/_:]*)', ['base', 'quote']).quote, '')
-        AS quote, -- what it is paid with, in upper case; NULL where the symbol does not say
+        AS quote, -- name: what it is paid with, in upper case; NULL where the symbol does not say
     CASE
         WHEN regexp_full_match(quote, 'USD|USDC|USDT|BUSD|DAI|TUSD|GUSD|USDP|PYUSD|FRAX|LUSD|FDUSD') THEN 'USD'
         WHEN quote = 'UST' AND date < DATE '2022-06-01' THEN 'USD'
         ELSE quote
-    END AS quote_class, -- USD for dollars and stablecoins of it, else the quote
-    base || '-' || quote_class AS symbol_norm, -- base and class of the quote: to join by, no key
+    END AS quote_class, -- name: USD for dollars and stablecoins of it, else the quote
+    base || '-' || quote_class AS symbol_norm, -- name: base and class of the quote: to join by, no key
     least(age_s, 900) AS segment_age_s, -- s: since the last gap, at most the longest window
     CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
-    CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59
-    CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 0 is Monday, 6 is Sunday, UTC
-    isodow(ts) >= 6 AS is_weekend, -- Saturday or Sunday, UTC
-    trade_id, -- as the venue names the trade
-    price, -- q: price
-    amount, -- u: size
-    side, -- 1 where the taker bought, -1 where the taker sold, NULL where unknown
-    CAST(side = 1 AS SMALLINT) AS is_buy, -- 1 where the taker bought, 0 where the taker sold, NULL where unknown
-    coalesce(side, 0) AS trade_sign, -- 1 buy, -1 sell, 0 unknown
-    dollar_volume, -- q*u: price times size
-    trade_sign * amount AS signed_volume, -- u: size with the sign of the taker, 0 where unknown
-    log_return, -- 1: from the valid trade before, of the same date or the one before it
+    CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59, UTC
+    CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 1: 0 is Monday, 6 is Sunday, UTC
+    isodow(ts) >= 6 AS is_weekend, -- flag: Saturday or Sunday, UTC
+    trade_id, -- name: as the venue names the trade
+    price, -- q: of the trade
+    amount, -- u: size of the trade
+    side, -- 1: 1 where the taker bought, -1 where the taker sold, NULL where unknown
+    CAST(side = 1 AS SMALLINT) AS is_buy, -- 1: 1 where the taker bought, 0 where the taker sold, NULL where unknown
+    coalesce(side, 0) AS trade_sign, -- 1: 1 buy, -1 sell, 0 unknown
+    dollar_volume, -- q*u: price * amount
+    trade_sign * amount AS signed_volume, -- u: trade_sign * amount
+    log_return, -- 1: ln(price / price of the valid trade before), of the same date or the one before it
     sum(dollar_volume) OVER last_60s / nullif(sum(volume) OVER last_60s, 0)
-        AS vwap_60s, -- q: mean price by size over the last 60 s
-    sum(volume) OVER last_60s AS volume_60s, -- u: over the last 60 s
-    sum(dollar_volume) OVER last_60s AS dollar_volume_60s, -- q*u: over the last 60 s
-    count(dollar_volume) OVER last_60s AS trade_count_60s, -- 1: valid trades in the last 60 s
-    avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s AS buy_trade_ratio_60s, -- 0 to 1: buys among the sided trades
+        AS vwap_60s, -- q: sum of price * amount / sum of amount over 60 s
+    sum(volume) OVER last_60s AS volume_60s, -- u: sum of amount over 60 s
+    sum(dollar_volume) OVER last_60s AS dollar_volume_60s, -- q*u: sum of dollar_volume over 60 s
+    count(dollar_volume) OVER last_60s AS trade_count_60s, -- 1: trades with a valid price and size in 60 s
+    avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_60s
+        AS buy_trade_ratio_60s, -- 1: buys / trades with a side over 60 s, 0 to 1
     sum(log_return * log_return) OVER last_60s
-        AS realized_var_60s, -- 1: sum of squared returns over the last 60 s
+        AS realized_var_60s, -- 1: sum of squares of log_return over 60 s
     sum(dollar_volume) OVER last_300s / nullif(sum(volume) OVER last_300s, 0)
-        AS vwap_300s, -- q: mean price by size over the last 300 s
-    sum(volume) OVER last_300s AS volume_300s, -- u: over the last 300 s
-    sum(dollar_volume) OVER last_300s AS dollar_volume_300s, -- q*u: over the last 300 s
-    count(dollar_volume) OVER last_300s AS trade_count_300s, -- 1: valid trades in the last 300 s
-    avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_300s AS buy_trade_ratio_300s, -- 0 to 1: buys among the sided trades
+        AS vwap_300s, -- q: sum of price * amount / sum of amount over 300 s
+    sum(volume) OVER last_300s AS volume_300s, -- u: sum of amount over 300 s
+    sum(dollar_volume) OVER last_300s AS dollar_volume_300s, -- q*u: sum of dollar_volume over 300 s
+    count(dollar_volume) OVER last_300s AS trade_count_300s, -- 1: trades with a valid price and size in 300 s
+    avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_300s
+        AS buy_trade_ratio_300s, -- 1: buys / trades with a side over 300 s, 0 to 1
     sum(log_return * log_return) OVER last_300s
-        AS realized_var_300s, -- 1: sum of squared returns over the last 300 s
+        AS realized_var_300s, -- 1: sum of squares of log_return over 300 s
     sum(dollar_volume) OVER last_900s / nullif(sum(volume) OVER last_900s, 0)
-        AS vwap_900s, -- q: mean price by size over the last 900 s
-    sum(volume) OVER last_900s AS volume_900s, -- u: over the last 900 s
-    sum(dollar_volume) OVER last_900s AS dollar_volume_900s, -- q*u: over the last 900 s
-    count(dollar_volume) OVER last_900s AS trade_count_900s, -- 1: valid trades in the last 900 s
-    avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_900s AS buy_trade_ratio_900s, -- 0 to 1: buys among the sided trades
+        AS vwap_900s, -- q: sum of price * amount / sum of amount over 900 s
+    sum(volume) OVER last_900s AS volume_900s, -- u: sum of amount over 900 s
+    sum(dollar_volume) OVER last_900s AS dollar_volume_900s, -- q*u: sum of dollar_volume over 900 s
+    count(dollar_volume) OVER last_900s AS trade_count_900s, -- 1: trades with a valid price and size in 900 s
+    avg(CAST(valid_side = 1 AS SMALLINT)) OVER last_900s
+        AS buy_trade_ratio_900s, -- 1: buys / trades with a side over 900 s, 0 to 1
     sum(log_return * log_return) OVER last_900s
-        AS realized_var_900s -- 1: sum of squared returns over the last 900 s
+        AS realized_var_900s -- 1: sum of squares of log_return over 900 s
 FROM frames
 WINDOW
     last_60s AS (

@@ -35,8 +35,8 @@ class OfiImpact(Kernel):
     def outputs(self) -> Sequence[Column]:
         h = self.params["impact_window"]
         return (
-            Column("ofi_impact", f"1/u: slope of log_return on ofi over {h} s"),
-            Column("ofi_impact_r2", f"1: share of the variance of log_return that ofi_impact explains over {h} s"),
+            Column("ofi_impact", f"1/u: Cov(log_return, ofi) / Var(ofi) over {h} s [Cont 2014]"),
+            Column("ofi_impact_r2", f"1: squared correlation of log_return and ofi over {h} s, 0 to 1 [Cont 2014]"),
         )
 
     @cached_property

@@ -93,6 +93,10 @@ def level_columns(level: int) -> list[str]:
     return [f"{field}_{level:02}" for field in _FIELDS]
 
 
+_FLOW = "order flow imbalance: B if b > b', B - B' if b = b', -B' if b < b', less the ask's mirror image"
+"""With b and B, price and size of the best bid, and b' and B' of the valid row before."""
+
+
 class Ofi(Kernel):
     """Order flow imbalance of the best level."""
 
@@ -105,8 +109,8 @@ class Ofi(Kernel):
         return SEGMENT_START, "mid_price", *level_columns(0)
 
     def outputs(self) -> Sequence[Column]:
-        sums = (Column(f"ofi_sum_{h}s", f"u: sum of ofi over {h} s") for h in self.params["horizons"])
-        return Column("ofi", "u: order flow imbalance of the best level since the valid row before"), *sums
+        sums = (Column(f"ofi_sum_{h}s", f"u: sum of ofi over {h} s [Cont 2014]") for h in self.params["horizons"])
+        return Column("ofi", f"u: {_FLOW} [Cont 2014]"), *sums
 
     @cached_property
     def sums(self) -> Windows:
@@ -140,10 +144,13 @@ class MultiLevelOfi(Kernel):
     def outputs(self) -> Sequence[Column]:
         count, decay = self.params["ofi_levels"], self.params["mlofi_decay"]
         return (
-            *(Column(f"ofi_{i:02}", f"u: order flow imbalance of level {i}") for i in range(1, count)),
-            Column("mlofi", f"u: sum of exp(-{decay:g} i) times the order flow imbalance of level i < {count}"),
-            Column("ofi_multi", f"u: sum of the order flow imbalance of {count} levels"),
-            *(Column(f"mlofi_sum_{h}s", f"u: sum of mlofi over {h} s") for h in self.params["horizons"]),
+            *(
+                Column(f"ofi_{i:02}", f"u: order flow imbalance of level {i}, as ofi of level 0 [Xu 2019]")
+                for i in range(1, count)
+            ),
+            Column("mlofi", f"u: sum of exp(-{decay:g} i) * order flow imbalance of level i < {count} [cf. Xu 2019]"),
+            Column("ofi_multi", f"u: sum of the order flow imbalance of {count} levels [cf. Xu 2019]"),
+            *(Column(f"mlofi_sum_{h}s", f"u: sum of mlofi over {h} s [cf. Xu 2019]") for h in self.params["horizons"]),
         )
 
     @cached_property

@@ -49,9 +49,9 @@ class Rolling(Kernel):
             *self._per_window("ret_std_{h}s", "1: sample standard deviation of log_return over {h} s"),
             *self._per_window("rv_{h}s", "1: square root of the sum of squares of log_return over {h} s"),
             *self._per_window("mean_relative_spread_{h}s", "1: mean of relative_spread over {h} s"),
-            *self._per_window("mean_relative_spread_tw_{h}s", "1: mean of relative_spread over {h} s by time"),
+            *self._per_window("mean_relative_spread_tw_{h}s", "1: mean of relative_spread over {h} s, by time"),
             *(column for name, (source, unit) in _SLOPES.items() for column in self._of_slope(name, source, unit)),
-            Column(f"{_DEPTH}_sigma", f"u: sample standard deviation of the depth within 5 bps over {h} s"),
+            Column(f"{_DEPTH}_sigma", f"u: sample standard deviation of {_DEPTH} over {h} s"),
             Column(f"depth_variance_{h}s", f"u2: sample variance of {touch} over {h} s"),
             Column(f"depth_sigma_{h}s", f"u: sample standard deviation of {touch} over {h} s"),
         )

@@ -152,7 +152,9 @@ class KyleLambda(TradeKernel):
         return (*super().inputs(), "mid_price")
 
     def outputs(self) -> Sequence[Column]:
-        return (Column("kyle_lambda", "q/u: mid price change per signed volume, by regression over seconds"),)
+        h = self.params["kyle_window"]
+        doc = f"q/u: Cov(mid_price change, signed volume) / Var(signed volume) of steps of 1 s over {h} s [Kyle 1985]"
+        return (Column("kyle_lambda", doc),)
 
     def start(self) -> State:
         mids = dict.fromkeys(("mid", "mid_at_grid", "mid_before", "slope"), math.nan)

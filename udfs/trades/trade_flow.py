@@ -32,8 +32,8 @@ class TradeFlow(TradeKernel):
             for h in self.params["horizons"]
         ]
         return (
-            Column("buy_volume", "u: bought by takers since the row before"),
-            Column("sell_volume", "u: sold by takers since the row before"),
+            Column("buy_volume", "u: volume that takers bought since the row before"),
+            Column("sell_volume", "u: volume that takers sold since the row before"),
             Column("trade_volume", "u: traded since the row before, unknown sides too"),
             Column("tfi", "1: (buy_volume - sell_volume) / (buy_volume + sell_volume), -1 to 1"),
             *(column for pair in windows for column in pair),

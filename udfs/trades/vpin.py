@@ -161,7 +161,9 @@ class Vpin(TradeKernel):
         return super().inputs() if self.params["enable_vpin"] else ()
 
     def outputs(self) -> Sequence[Column]:
-        return (Column("vpin", "1: order flow toxicity, 0 to 1"),) if self.params["enable_vpin"] else ()
+        count = self.params["vpin_window_buckets"]
+        doc = f"1: mean of abs(bought - sold) / volume over the last {count} full buckets, 0 to 1 [Easley 2012]"
+        return (Column("vpin", doc),) if self.params["enable_vpin"] else ()
 
     def start(self) -> State:
         if not self.params["enable_vpin"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from sqlgen.builders.kinds import builder_of
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError
+from sqlgen.lake.partitions import NULL_FOLDER
 from sqlgen.plan.plan import Build, Removal
 from sqlgen.project.rowchecks import Count
 from sqlgen.published.footers import Stamp, new_build
@@ -47,6 +49,7 @@ def build(
     job = _job(workspace, task, connection, sql, notes)
     try:
         staged = builder_of(job.model)(job)
+        notes.extend(nameless(job.folder))
         rows_in = job.rows_in()
         # What is appended is never read again.
         notes.extend(workspace.reads.verify(job.looks, may_grow=task.provenance.mode != "append"))
@@ -55,6 +58,16 @@ def build(
         return Built("published" if record.rows else "empty", record, rows_in, job.checks.counts)
     finally:
         job.clear()
+
+
+def nameless(folder: Path) -> Iterator[str]:
+    """A note on each column in the paths of staged files that has rows without a value."""
+    for column in sorted({path.name.removesuffix(NULL_FOLDER) for path in folder.rglob(f"*={NULL_FOLDER}")}):
+        yield (
+            f"rows without a value of {column.removesuffix('=')}, by which the table is partitioned, lie under"
+            f" {column}{NULL_FOLDER}: pandas cannot open such a table by its name. Give them a value in the template,"
+            " or leave them out (filter)"
+        )
 
 
 def _job(

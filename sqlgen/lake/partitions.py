@@ -15,6 +15,8 @@ KEYS = ("exchange", "symbol", "date")
 
 DATED = range(1990, 2101)
 """Years that rows can be of."""
+NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+"""The value that stands for NULL in the name of a folder."""
 HIVE_KEYS = (*KEYS, "year", "month", "day", "hour")
 """Keys that mean something in a path."""
 
@@ -94,7 +96,7 @@ def partition_of(pairs: Mapping[str, str]) -> Partition | None:
     Raises ``ValueError`` where a value cannot be one of its key.
     """
     for key, value in pairs.items():
-        if value in ("", "__HIVE_DEFAULT_PARTITION__") or "\ufffd" in value:
+        if value in ("", NULL_FOLDER) or "\ufffd" in value:
             raise ValueError(f"{key}={value} names no {key}")
     hour = pairs.get("hour", "0")
     if not re.fullmatch("[0-9]{1,2}", hour) or int(hour) > 23:

@@ -13,10 +13,10 @@ from urllib.parse import quote
 import duckdb
 
 from sqlgen.errors import SqlgenError, first_line
-from sqlgen.lake.partitions import KEYS, Partition
+from sqlgen.lake.partitions import KEYS, NULL_FOLDER, Partition
 from sqlgen.lake.storage import Stat
 from sqlgen.live.rowwise import CLOCK
-from sqlgen.modeltests.types import NULL_FOLDER, ROWS_FORMAT, Types
+from sqlgen.modeltests.types import ROWS_FORMAT, Types
 from sqlgen.modeltests.values import Row, epoch_ns, iso, plain
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project

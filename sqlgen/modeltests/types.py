@@ -12,6 +12,7 @@ from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan, Scope
 from sqlgen.compile.statements import KERNEL_ROWS
 from sqlgen.errors import SqlgenError
+from sqlgen.lake.partitions import NULL_FOLDER
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.published import states
@@ -20,8 +21,6 @@ from sqlgen.templating.quoting import exact_path, ident, quoted
 
 Types = Mapping[str, str]
 """Column -> SQL type."""
-NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
-"""The value that stands for NULL in the name of a folder."""
 ROWS_FORMAT = "ndjson"
 """Of the files to which given rows of a source are written, whatever its own files are."""
 

@@ -158,7 +158,7 @@ class Model(Node):
         description="Seconds of earlier rows that are read and not emitted; default: what the template needs",
     )
     columns: Names = Field((), description="Keep only these columns of the result")
-    filter: str | None = Field(None, min_length=1, description="SQL predicate over the result")
+    filter: str | None = Field(None, min_length=1, pattern=r"\S", description="SQL predicate over the result")
     checks: tuple[Check, ...] = Field((), description="What the rows of the result must be like")
     batch_size: int | None = Field(
         None, ge=2048, description="Rows that are processed and written together (row group size where none is given)"

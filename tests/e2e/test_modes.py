@@ -76,6 +76,20 @@ def test_append_tells_trades_that_several_files_have(append: Scratch, inner: boo
     assert note.startswith("3 trade(s), the one with id 1 for example, are in several of the files that were appended.")
 
 
+@pytest.mark.parametrize("mode", ["overwrite", "append"])
+def test_rows_without_a_value_of_an_inner_partition_column_are_told(single: Scratch, mode: str) -> None:
+    single.template("costs.sql.j2", "SELECT * FROM (\n    {{ inputs.trades }}\n)")
+    keys = ["exchange", "symbol", "date", "side"]
+    single.model("costs", output={"mode": mode, "partition_by": keys})
+    row = {"timestamp": 1767268800000, "trade_id": "1", "price": 1.0, "amount": 1.0}
+    write_trades(single.lake, "binance", BTC, DAY1, [row | {"side": "buy"}, row | {"side": None}])
+    write_trades(single.lake, "binance", ETH, DAY1, [row | {"side": "buy"}])
+    notes = {result["partition"].split("/")[1]: result["notes"] for result in single.run().values()}
+    assert notes[f"symbol={ETH}"] == []
+    [note] = notes[f"symbol={BTC}"]
+    assert note.startswith("rows without a value of side, by which the table is partitioned, lie under side=__HIVE_")
+
+
 def test_append_keeps_rows_of_deleted_files_and_says_when_one_changed(append: Scratch) -> None:
     append.trades(BTC, DAY1, [100.0], name="a")
     append.trades(BTC, DAY1, [101.0], name="b")

@@ -12,7 +12,7 @@ import pyarrow.parquet
 
 from sqlgen.errors import SqlgenError, disk_full, system_hint
 from sqlgen.plan.plan import Task
-from udfs.faults import FaultyKernelError
+from udfs import FaultyKernelError
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 _NAMED_COLUMN = re.compile(r'[Cc]olumn (?:named )?"([^"]+)"')

@@ -1,4 +1,4 @@
-"""Rows that come late (see :mod:`udfs.late`) in a pass through kernels: each sees nothing but itself."""
+"""Rows that come late (see ``OVERLAP_NS``) in a pass through kernels: each sees nothing but itself."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs import NO_TRADES, Array, Batch, Pipeline
-from udfs.late import OVERLAP_NS
+from udfs import NO_TRADES, OVERLAP_NS, Array, Batch, Pipeline
 
 
 def late_until(last: int | None, first: int) -> int | None:

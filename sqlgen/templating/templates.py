@@ -27,8 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from sqlgen.errors import ConfigError, TemplateError, nearest
 from sqlgen.templating import quoting, yamlfile
 from sqlgen.templating.autoindent import AutoIndent
-from udfs import Option
-from udfs.late import OVERLAP_NS
+from udfs import OVERLAP_NS, Option
 
 TEMPLATE_SUFFIX = ".sql.j2"
 PACKAGED = Path(__file__).resolve().parents[2] / "transforms_sql"

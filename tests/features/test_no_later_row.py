@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from tests.support.engine import published, sqlgen
+from tests.support.kernels import shipped
 from tests.support.lakes import write_rows
 
 MIDNIGHT = dt.datetime(2026, 1, 2)
-UDFS = ["returns", "ofi", "mlofi", "tfi", "vpin", "kyle_lambda", "ofi_impact", "rolling", "spread_regime"]
 MODELS: dict[str, dict[str, Any]] = {
-    "hf": {"sql": "orderbook/hf.sql.j2", "inputs": {"orderbook": "books", "trades": "trades"}, "udfs": UDFS},
+    "hf": {"sql": "orderbook/hf.sql.j2", "inputs": {"orderbook": "books", "trades": "trades"}, "udfs": list(shipped())},
     "features": {"sql": "trades/features.sql.j2", "inputs": {"trades": "trades"}},
     "bars": {"sql": "trades/bars.sql.j2", "inputs": {"trades": "trades"}, "options": {"bar_durations": [60]}},
     "book_bars": {"sql": "orderbook/bars.sql.j2", "inputs": {"hf": "hf"}, "options": {"bar_durations": [60]}},

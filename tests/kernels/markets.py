@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tests.support.kernels import over_books
 from udfs.kernel import NANOSECONDS, Array, Batch
 from udfs.pipeline import Pipeline, PipelineState
 
-KERNELS = ("returns", "ofi", "mlofi", "rolling", "ofi_impact", "spread_regime")
+KERNELS = over_books()
 LEVELS = 3
 OPTIONS: dict[str, Any] = {
     "horizons": [2, 7, 40],
@@ -66,6 +67,7 @@ def run(
 ) -> tuple[dict[str, Array], PipelineState]:
     """All columns of the kernels, and the state at the end; batches end before the rows ``cuts``."""
     chain = Pipeline.of(names, OPTIONS | options)
+    columns = {name: columns.get(name, columns["mid_price"]) for name in chain.inputs}
     state = chain.start()
     parts = [
         chain.run(state, Batch(ts[begin:end], {name: columns[name][begin:end] for name in chain.inputs}))

@@ -15,10 +15,11 @@ from tests.oracles import orderbook
 from tests.oracles.kernels import book_features
 from tests.oracles.rows import NS
 from tests.support import realdata
+from tests.support.kernels import over_books
 
 Row = dict[str, Any]
 
-KERNELS = ("segments", "returns", "ofi", "mlofi", "rolling", "ofi_impact", "spread_regime")
+KERNELS = ("segments", *over_books())
 OPTIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "short": {
@@ -27,6 +28,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "horizons": [7],
         "max_gap": 60,
         "impact_window": 500,
+        "slope_window": 11,
+        "depth_window": 90,
         "regime_window": 700,
         "tight_percentile": 0.45,
         "wide_percentile": 0.55,

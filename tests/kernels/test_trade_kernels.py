@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.kernels import over_trades
 from tests.support.modes import examples
 from udfs.kernel import NANOSECONDS, Batch, Trades
 from udfs.pipeline import Pipeline
@@ -579,7 +580,7 @@ def test_lambda_without_variation_of_volume() -> None:
 
 # --- Invariants and batches -----------------------------------------------------------------------------------------
 
-KERNELS = ("vpin", "tfi", "kyle_lambda")
+KERNELS = over_trades()
 OPTIONS: dict[str, dict[str, Any]] = {
     "aggressor": {"vpin_window_buckets": 3, "vpin_bucket_volume": "0.7"},
     "tick": {"vpin_window_buckets": 2, "vpin_classification": "tick", "max_gap": 40},

@@ -9,6 +9,9 @@ import sys
 import numba
 import pytest
 
+from tests.support.kernels import shipped
+from udfs import registry
+
 COUNT = """
 import json, sys
 import numba
@@ -40,11 +43,11 @@ for start in (100, 200):
 print(json.dumps([before, warm, loaded()]))
 """
 
-BOOK = ("returns", "ofi", "mlofi", "tfi", "vpin", "kyle_lambda", "ofi_impact", "rolling", "spread_regime")
+SINGLE = [(name,) for name, kind in registry().items() if kind.replaces_rows]
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
-@pytest.mark.parametrize("names", [BOOK, ("volume_bars",), ("dollar_bars",), ("book",), ("book_mbo",)])
+@pytest.mark.parametrize("names", [shipped(), *SINGLE])
 def test_a_warm_chain_has_nothing_left_to_load(names: tuple[str, ...]) -> None:
     out = subprocess.run([sys.executable, "-c", COUNT, *names], capture_output=True, text=True, check=True)
     before, warm, after = json.loads(out.stdout)

@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.oracles.near import Near, near_total, regression
 from tests.oracles.rows import NS, Row
-from tests.oracles.segments import gap_before
+from tests.oracles.segments import gap_before, segment_starts
 
 LEAST_STEPS = 30
 KNOWN_DAYS = 20
@@ -28,6 +28,16 @@ DAY = 86_400 * NS
 def valid_trades(trades: Sequence[Row]) -> list[Row]:
     """Those with a price and an amount."""
     return [trade for trade in trades if trade["price"] is not None and trade["amount"] is not None]
+
+
+def columns(rows: Sequence[Row], trades: Sequence[Row] | None, **options: Any) -> dict[str, Any]:
+    """Expected columns of the kernels over trades."""
+    starts = segment_starts(rows, options.get("max_gap", 300))
+    return {
+        **trade_flow(rows, starts, trades, options.get("horizons", (5, 15, 60, 300, 900))),
+        "kyle_lambda": kyle_lambda(rows, starts, trades, options.get("kyle_window", 300)),
+        **vpin(rows, trades, **options),
+    }
 
 
 # Trade flow

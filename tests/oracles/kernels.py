@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
-from tests.oracles.kernel_trades import kyle_lambda, trade_flow, vpin
 from tests.oracles.near import Near, near_mean, near_std, near_total, near_variance, regression, root_of_squares
 from tests.oracles.rows import NS, Row
 from tests.oracles.segments import segment_starts, window
@@ -21,7 +22,7 @@ LEAST_POINTS = 30
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the kernels over books with their defaults; those of ``vpin`` go there as they are."""
+    """Options of the kernels over books with their defaults; others have oracles in ``kernel_*.py``."""
 
     max_gap: float = 300
     horizons: Sequence[int] = (5, 15, 60, 300, 900)
@@ -34,7 +35,8 @@ class Options:
     wide_percentile: float = 0.8
     tight_bps: float = 2.0
     wide_bps: float = 10.0
-    kyle_window: int = 300
+    slope_window: int = 60
+    depth_window: int = 300
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,9 @@ def book_features(rows: Sequence[Row], trades: Sequence[Row] | None = None, **op
         **_rolling(history, returns),
         **_impact(history, returns, flows[0]),
         **_regimes(history),
-        **trade_flow(rows, starts, trades, chosen.horizons),
-        "kyle_lambda": kyle_lambda(rows, starts, trades, chosen.kyle_window),
-        **vpin(rows, trades, **options),
     }
+    for path in sorted(Path(__file__).parent.glob("kernel_*.py")):
+        columns |= importlib.import_module(f"tests.oracles.{path.stem}").columns(rows, trades, **options)
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
@@ -201,12 +202,14 @@ def _rolling(history: History, returns: Sequence[float | None]) -> dict[str, Ser
         }
     named = {f"{side}_slope": column(f"{side}_slope_regression") for side in SIDES}
     for name, values in {**named, "cog_momentum": column("cog_vs_mid")}.items():
-        columns[f"{name}_mean_60s"] = _over(history, near_mean, values, 60)
-        columns[f"{name}_std_60s"] = _over(history, near_std, values, 60)
-    columns["depth_0_5bps_sigma"] = _over(history, near_std, column("depth_0_5bps"), 300)
+        h = history.options.slope_window
+        columns[f"{name}_mean_{h}s"] = _over(history, near_mean, values, h)
+        columns[f"{name}_std_{h}s"] = _over(history, near_std, values, h)
+    h = history.options.depth_window
+    columns["depth_0_5bps_sigma"] = _over(history, near_std, column("depth_0_5bps"), h)
     best = [_sum_or_none(row["bid_size_00"], row["ask_size_00"]) for row in history.rows]
-    columns["depth_variance_300s"] = _over(history, near_variance, best, 300)
-    columns["depth_sigma_300s"] = _over(history, near_std, best, 300)
+    columns[f"depth_variance_{h}s"] = _over(history, near_variance, best, h)
+    columns[f"depth_sigma_{h}s"] = _over(history, near_std, best, h)
     return columns
 
 

@@ -184,6 +184,10 @@ def test_a_selector_without_match() -> None:
 PACKAGES = [
     "sqlgen.errors",
     "udfs",
+    "udfs.windows",
+    "udfs.quotes",
+    "udfs.trades",
+    "udfs.orderbook",
     "sqlgen.lake",
     "sqlgen.templating",
     "sqlgen.project",
@@ -233,13 +237,26 @@ def test_imports_point_one_way() -> None:
 
 def test_packages_are_small() -> None:
     assert len(list((ROOT / "sqlgen").glob("*.py"))) <= 6
-    for folder in (ROOT / "sqlgen").rglob("*/"):
+    for folder in [ROOT / "udfs", *(ROOT / "sqlgen").rglob("*/"), *(ROOT / "udfs").rglob("*/")]:
         assert len([path for path in folder.glob("*.py") if path.stem != "__init__"]) <= 12, folder
 
 
 def test_modules_are_small() -> None:
     for path in (ROOT / "sqlgen").rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 350, path
+    for path in (ROOT / "udfs").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_kernels_are_reached_through_their_public_face() -> None:
+    """sqlgen knows what ``udfs`` exports, and rolling windows; a kernel it gets from the registry."""
+    import udfs
+
+    known = {f"udfs.{name}" for name in udfs.__all__}
+    for path in (ROOT / "sqlgen").rglob("*.py"):
+        for imported in imports(path):
+            if package(imported) in ("udfs", "udfs.windows", "udfs.quotes", "udfs.trades", "udfs.orderbook"):
+                assert imported in known or imported.startswith("udfs.windows."), f"{path}: {imported}"
 
 
 def test_the_lock_is_released_with_the_process(tmp_path: Path) -> None:

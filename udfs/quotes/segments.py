@@ -23,7 +23,7 @@ def find_starts(
     """Write where segments start, and seconds since then. ``resets``: rows before which the feed broke."""
     last = state[0]
     for i in range(len(ts)):
-        # A date whose clock is ahead is later than the next: no row may be computed from a later one (see udfs.late).
+        # A date whose clock is ahead is later than the next: no row may be computed from a later one (see OVERLAP_NS).
         begins = not last.seen or ts[i] < last.ts or ts[i] - last.ts > max_gap or resets[i]
         if begins:
             last.start = ts[i]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.kernel import SEGMENT_START, Array, Batch, Kernel, State, record
-from udfs.windows.frames import Floats, Ints, Items
+from udfs.windows.frames import Floats, Ints, Items, copy_from
 
 
 class Tape(NamedTuple):
@@ -73,7 +73,7 @@ class TradeKernel(Kernel):
         out = np.full((len(self.outputs()), len(batch)), math.nan)
         if out.size == 0:
             return list(out)
-        moved = {name: array.copy() for name, array in state.items()}
+        moved = {name: copy_from(array) for name, array in state.items()}
         if batch.trades is None:
             self.skip(moved, batch)
         else:

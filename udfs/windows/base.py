@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.kernel import NANOSECONDS, Batch, State, record
-from udfs.windows.frames import Floats, Items, find_frames, rows_as_items
+from udfs.windows.frames import Floats, Items, copy_from, find_frames, rows_as_items, with_room
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,17 @@ class Windows:
     def run(self, state: State, batch: Batch, *series: Floats) -> Floats:
         """Statistic, window, row of series with a value per row. Moves these windows in ``state``."""
         known = self.known(*series)
-        return self.over(state, rows_as_items(batch, known), *(values[known] for values in series))
+        items = rows_as_items(batch, known)
+        return self.over(state, items, *(series if known.all() else [values[known] for values in series]))
 
     def over(self, state: State, items: Items, *series: Floats) -> Floats:
         """Statistic, window, row of series with a value per item. Moves these windows in ``state``."""
-        times, history, heads, totals = (state[f"{self.name}.{part}"].copy() for part in _PARTS)
+        times, history, heads, totals = (state[f"{self.name}.{part}"] for part in _PARTS)
+        heads, totals, history = heads.copy(), totals.copy(), with_room(history, len(items.times))
         frames = find_frames(items, times, np.array(self.horizons, np.int64) * NANOSECONDS, heads)
-        history = np.concatenate((history, np.empty(len(items.times), history.dtype)))
         out = np.empty((self.statistics, len(self.horizons), len(items.rows)))
         low = self.loop(frames, len(times), *series, *self.flags, history, totals, out)
-        moved = frames.times[low:].copy(), history[low:].copy(), heads - low, totals
+        moved = copy_from(frames.times, low), copy_from(history, low), heads - low, totals
         state |= {f"{self.name}.{part}": array for part, array in zip(_PARTS, moved, strict=True)}
         return out
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import SEGMENT_START, Batch
+from udfs.kernel import SEGMENT_START, Array, Batch
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,8 +34,24 @@ class Items(NamedTuple):
 
 def rows_as_items(batch: Batch, known: NDArray[np.bool_]) -> Items:
     """Rows of a batch as items of their own windows; those that are not ``known`` are no items."""
+    if known.all():
+        begin = np.arange(len(known))
+        return Items(batch.ts, batch[SEGMENT_START], batch.ts, begin, begin + 1)
     end = np.cumsum(known, dtype=np.int64)
     return Items(batch.ts, batch[SEGMENT_START], batch.ts[known], end - known, end)
+
+
+def with_room(array: Array, more: int) -> Array:
+    """Array with room for ``more`` items behind it."""
+    wide = np.empty(len(array) + more, array.dtype)
+    # As bytes: NumPy copies records field by field, which takes ten times as long.
+    wide.view(np.uint8)[: array.nbytes] = array.view(np.uint8)
+    return wide
+
+
+def copy_from(array: Array, begin: int = 0) -> Array:
+    """Copy of the items from ``begin`` on."""
+    return array[begin:].view(np.uint8).copy().view(array.dtype)
 
 
 class Frames(NamedTuple):
@@ -57,7 +73,8 @@ class Frames(NamedTuple):
 
 def find_frames(items: Items, history: Ints, spans: Ints, heads: Ints) -> Frames:
     """Windows of ``spans`` (ns) over a history's times and new items; ``heads`` carries them from batch to batch."""
-    times, end = np.concatenate((history, items.times)), items.end + len(history)
+    times, end = with_room(history, len(items.times)), items.end + len(history)
+    times[len(history) :] = items.times
     first = np.empty((len(items.rows), len(spans)), np.int64)
     _find_first(items.rows, items.starts, times, items.begin + len(history), end, spans, heads, first)
     return Frames(items.rows, items.starts, times, end, spans, first, first.min(axis=1, initial=len(times)))

@@ -20,6 +20,7 @@ from sqlgen.project.rowchecks import sign_audits
 from sqlgen.published import states
 from sqlgen.published.publication import StagedUnit
 from sqlgen.published.states import Snapshot, StateError
+from sqlgen.sources.schemas import columns_of
 from sqlgen.stream.kernel_copy import KernelCopy, Statements
 from sqlgen.templating.quoting import exact_path
 from udfs import Pipeline
@@ -67,8 +68,8 @@ def through_kernels(job: Job) -> StagedUnit:
     staged: list[Target] = []
 
     def statement(connection: duckdb.DuckDBPyConnection) -> str:
-        described = connection.execute(f"DESCRIBE {compiler.rows(job.model, scope)}").fetchall()
-        staged.append(job.target(f"data_{stem}", job.inner_types({name: kind for name, kind, *_ in described})))
+        columns = columns_of(connection, compiler.rows(job.model, scope))
+        staged.append(job.target(f"data_{stem}", job.inner_types(columns)))
         return compiler.copy(job.model, scope, checks.first(staged[-1]))
 
     statements = Statements(compiler.feed(job.model, scope), compiler.trades(job.model, scope), statement)

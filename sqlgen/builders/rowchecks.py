@@ -17,7 +17,8 @@ from sqlgen.compile.adapters import advice
 from sqlgen.compile.checksql import Checked, Place
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan
-from sqlgen.compile.statements import Target, indent
+from sqlgen.compile.statements import Target
+from sqlgen.compile.unitsql import everything
 from sqlgen.errors import TaskError, TemplateError, first_line
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import KEYS, Partition
@@ -27,6 +28,7 @@ from sqlgen.project.rowchecks import Check, CheckFailed, Count, sign_audits, unk
 from sqlgen.published.quarantine import Quarantine
 from sqlgen.sources import digits
 from sqlgen.sources.decode import Decoded
+from sqlgen.sources.schemas import columns_of
 from sqlgen.sources.survey import (
     NEAR,
     Stretch,
@@ -40,7 +42,7 @@ from sqlgen.sources.survey import (
     repeated_note,
     told_row,
 )
-from sqlgen.templating.quoting import exact_path, ident, literal
+from sqlgen.templating.quoting import exact_path
 
 First = Mapping[str, str]
 """A row that fails: what :func:`checksql.counts` tells of it."""
@@ -99,7 +101,7 @@ class RowChecks:
             for other in self.model.inputs:
                 quotes = beside.get(other.name) if other is not entry else None
                 select = self.compiler.input_rows(self.model, other, quotes) if quotes is not None else ""
-                columns = [name for name, _ in self.columns(f"SELECT * FROM (\n{select}\n)")] if select else []
+                columns = list(self.columns(select)) if select else []
                 trades = self.compiler.input_rows(self.model, entry, scan)
                 rows = signsql.beside(self.compiler.project.library, trades, select, columns, check)
                 if rows:
@@ -126,7 +128,7 @@ class RowChecks:
         try:
             first = f"line {line.line} of {file.path}: {line.reason}"
             total = sum(decoded[file].lines for file in files if file in decoded)
-            self._set_aside(entry, READABLE, len(bad), total, first, f"SELECT *\nFROM {_BAD_LINES}", stem)
+            self._set_aside(entry, READABLE, len(bad), total, first, everything(_BAD_LINES), stem)
         finally:
             self.connection.unregister(_BAD_LINES)
 
@@ -218,9 +220,8 @@ class RowChecks:
         if action == "fail":
             raise CheckFailed([count], self.counts)
         if action == "quarantine":
-            keys = [f"{literal(value)} AS {ident(key)}" for key, value in self.unit.values]
-            told = ",\n    ".join([*keys, f"{literal(entry.ref)} AS source", f"{literal(check)} AS check_name", "*"])
-            select = f"SELECT\n    {told}\nFROM (\n{indent(select)}\n)"
+            named = {"keys": dict(self.unit.values), "source": entry.ref, "check": check, "select": select}
+            select = self.compiler.project.library.render("publish/named_rows.sql.j2", **named)
             self.quarantine.add(select, stem, self.connection, self.sql)
 
     def first(self, into: Target) -> Target:
@@ -259,7 +260,7 @@ class RowChecks:
 
     def _check_written(self, rows: str, stem: str) -> bool:
         """Check rows of the result; whether some of them do not stay."""
-        names = tuple(name for name, _ in self.columns(rows))
+        names = tuple(self.columns(rows))
         checked = self.compiler.checked(self.model, rows, names)
         found = self._check(checked, list, stem) if checked.checks else []
         for check in sign_audits(self.model.config.checks):
@@ -307,13 +308,13 @@ class RowChecks:
         self.sql.append(sql)
         self.connection.execute(sql)
 
-    def columns(self, select: str) -> list[tuple[str, str]]:
+    def columns(self, select: str) -> dict[str, str]:
         """Names and types of the columns of a SELECT."""
-        return [row[:2] for row in self.connection.execute(f"DESCRIBE {select}").fetchall()]
+        return columns_of(self.connection, select)
 
     def _explain(self, checked: Checked) -> None:
         """Raise :class:`TaskError` where a check does not fit the rows."""
-        types = dict(self.columns(f"SELECT * FROM (\n{checked.rows}\n)"))
+        types = self.columns(checked.rows)
         has = f"Its rows have: {', '.join(types)}"
         for check in checked.checks:
             whose = f"check '{check.title}' of '{checked.of}'"

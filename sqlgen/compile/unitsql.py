@@ -59,6 +59,11 @@ def batch(library: Library, model: Model, select: str, units: Sequence[Partition
     )
 
 
+def everything(table: str) -> str:
+    """All rows of a table."""
+    return f"SELECT *\nFROM {table}"
+
+
 def only(select: str, predicate: str | None) -> str:
     """SELECT of the rows for which a predicate holds, if there is one."""
     return f"SELECT *\nFROM (\n{indent(select)}\n)\nWHERE {predicate}" if predicate else select

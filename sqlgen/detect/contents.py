@@ -17,6 +17,7 @@ from sqlgen.detect.findings import Contents, Gap
 from sqlgen.detect.trial import Bench
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.project.config import Source
+from sqlgen.sources.schemas import columns_of
 from sqlgen.templating.quoting import quoted
 from sqlgen.templating.templates import Library
 
@@ -74,8 +75,8 @@ class Sampler:
                 if kind == "other":
                     return Trial(error="it gives no book, trades or tickers")
                 assert bench.connection is not None
-                query = f"SELECT count(*), count({_VALUE[kind]}) FROM inspected"
-                rows, valued = bench.connection.execute(query).fetchall()[0]
+                counted = bench.library.render("inspect/valued.sql.j2", column=_VALUE[kind])
+                rows, valued = bench.connection.execute(counted).fetchall()[0]
                 lost = _untimed(bench) + len(_bad(bench))
                 share = valued / max(rows + lost, 1)
                 reason = "" if share else "no row has both a time and a price"
@@ -141,7 +142,7 @@ def _load(bench: Bench) -> str:
     """Put what is to be counted into table ``inspected``; the kind of the rows."""
     assert bench.connection is not None
     select = bench.select()
-    names = {row[0] for row in bench.connection.execute(f"DESCRIBE {select}").fetchall()}
+    names = columns_of(bench.connection, select).keys()
     kind = next((kind for kind, columns in _KINDS.items() if columns <= names), "other")
     if kind != "other":
         bench.connection.execute(bench.library.render("inspect/rows.sql.j2", kind=kind, select=select))
@@ -167,8 +168,8 @@ def _untimed(bench: Bench) -> int:
     assert bench.connection is not None
     if bench.takes_lines:
         return 0
-    query = f"SELECT count(*) FROM ({bench.select(survey=True)}) WHERE ts IS NULL"
-    return int(bench.connection.execute(query).fetchall()[0][0])
+    untimed = bench.library.render("inspect/untimed.sql.j2", select=bench.select(survey=True))
+    return int(bench.connection.execute(untimed).fetchall()[0][0])
 
 
 def _bad(bench: Bench) -> list[str]:

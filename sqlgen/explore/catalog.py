@@ -15,6 +15,7 @@ from sqlgen.lake import storage
 from sqlgen.project.model import Model
 from sqlgen.published.records import alike
 from sqlgen.run.engine import Engine
+from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import comment, exact_path, ident, quoted
 
 
@@ -73,8 +74,7 @@ def _note(text: str) -> str:
 
 
 def _view(name: str, description: str, select: str) -> str:
-    text = f"CREATE OR REPLACE VIEW {ident(name)} AS\n{select};\n"
-    return text + (f"COMMENT ON VIEW {ident(name)} IS {quoted(description)};\n" if description else "")
+    return query("view", name=name, select=select, description=description) + "\n"
 
 
 def _comments(model: Model, file: Path, descriptions: dict[str, str]) -> str:

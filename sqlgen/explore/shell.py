@@ -13,6 +13,7 @@ import duckdb
 
 from sqlgen.explore import session
 from sqlgen.functions.registration import FUNCTIONS
+from sqlgen.templating.queries import query
 
 PROMPT, CONTINUED = "sqlgen> ", "   ...> "
 HISTORY = ".sqlgen_history"
@@ -26,11 +27,6 @@ Statements end in ; and may take several lines. What there is besides SQL:
   .help              this
   .quit, Ctrl-D      leave
 SUMMARIZE and DESCRIBE show what is in a table; columns have comments: FROM duckdb_columns()"""
-TABLES = """\
-SELECT view_name AS name, 'view' AS type, comment FROM duckdb_views() WHERE NOT internal
-UNION ALL
-SELECT table_name, 'table', comment FROM duckdb_tables() WHERE NOT internal
-ORDER BY name"""
 _RAISED = re.compile(r"\A.*executing the UDF: (?:UsageError: )?", re.DOTALL)
 
 
@@ -107,7 +103,7 @@ class Shell:
         """Run a command that begins with a dot."""
         match command:
             case ".tables":
-                self.execute(TABLES)
+                self.execute(query("tables"))
             case ".functions":
                 print("\n".join(f"{function.signature}\n    {function.doc}" for function in FUNCTIONS))
             case ".help":

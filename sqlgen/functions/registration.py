@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sqlgen.functions.list_codec import Floats
 from sqlgen.functions.list_kernels import RollingImbalance, RollingMoments, RollingSquares, RollingSums
 from sqlgen.functions.sqlfunction import PREFIX, Function, Given, Options
-from sqlgen.templating.quoting import literal, quoted
+from sqlgen.templating.queries import query
+from sqlgen.templating.quoting import quoted
 from udfs import Array, Batch, Trades, registry
 
 _KERNELS = registry()
@@ -28,11 +29,9 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
 
     In a database in memory its cursors know them too. Nothing is written to a database file.
     """
-    query = f"SELECT function_name FROM duckdb_functions() WHERE starts_with(function_name, {literal(PREFIX)})"
-    there = {row[0] for row in connection.execute(query).fetchall()}
+    there = {row[0] for row in connection.execute(query("functions_named", prefix=PREFIX)).fetchall()}
     # What is made in a file would call there what only a registered connection has.
-    query = "SELECT path IS NOT NULL FROM duckdb_databases() WHERE database_name = current_database()"
-    in_file = connection.execute(query).fetchall() != [(False,)]
+    in_file = connection.execute(query("in_file")).fetchall() != [(False,)]
     for function in FUNCTIONS:
         if PREFIX + function.name not in there:
             function.register(connection)

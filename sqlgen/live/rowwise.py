@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.stream.pipe import times
-from sqlgen.templating.quoting import ident
+from sqlgen.templating.queries import query
 
 CLOCK = ("timestamp", "collected_at")
 """Raw columns that give the time of a row, in ms: the first that is not NULL."""
@@ -52,8 +52,8 @@ class RawRows:
             raise SqlgenError(
                 f"{what}: its adapter reads {', '.join(types)}. To run live it must read {' and '.join(CLOCK)}, in ms"
             )
-        columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in (_KEYS | dict(types)).items())
-        return cls(what, dict(types), connection.sql(f"SELECT {columns}").to_arrow_table().schema)
+        empty = connection.sql(query("no_rows", types=_KEYS | dict(types)))
+        return cls(what, dict(types), empty.to_arrow_table().schema)
 
     def time(self, row: Mapping[str, Any]) -> int:
         """The time of a row in ns since the epoch."""

@@ -19,7 +19,9 @@ from sqlgen.published import states
 from sqlgen.published.records import Published
 from sqlgen.published.states import Snapshot, StateError
 from sqlgen.run.engine import Engine
-from sqlgen.templating.quoting import exact_path, literal
+from sqlgen.sources.schemas import columns_of
+from sqlgen.templating.queries import query
+from sqlgen.templating.quoting import exact_path
 from udfs import Pipeline
 
 NO_KERNELS = Pipeline(())
@@ -123,18 +125,9 @@ def _belongs(record: Published, where: Partition) -> bool:
 
 def _place(rows: str, where: Partition) -> Place:
     """After the rows of a SELECT; a column that the table leaves out is not known."""
-    table = f"(\n{rows}\n)"
     with duckdb.connect() as connection:
-        names = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()}
-        ours = [f"{key} = {literal(value)}" for key, value in where.values if key in names]
-        columns = {"ts": "TIMESTAMP_NS", "date": "DATE", "seq": "BIGINT"}
-        last, date, seq = (name if name in names else f"CAST(NULL AS {kind})" for name, kind in columns.items())
-        query = f"""
-            SELECT max(epoch_ns({last})), max({date}), max_by({seq}, ({date}, {seq}))
-            FROM {table}
-            WHERE {" AND ".join(ours) or "TRUE"}
-        """
-        last_time, last_date, last_seq = connection.execute(query).fetchall()[0]
+        last = query("last_row", rows=rows, names=list(columns_of(connection, rows)), keys=dict(where.values))
+        last_time, last_date, last_seq = connection.execute(last).fetchall()[0]
     return Place(last_time, last_date, 0 if last_seq is None else last_seq + 1)
 
 

@@ -22,7 +22,7 @@ from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.records import Published
-from sqlgen.templating.quoting import ident, literal, path_literal, quoted
+from sqlgen.templating.queries import query
 
 NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 DEFAULT_TIMES = "ms"
@@ -103,12 +103,9 @@ class LakeWriter:
         """Write rows in the types of their columns, or as DuckDB understands them where those are not known."""
         lines = path.with_name("_rows.json")
         lines.write_text(_json_lines(rows), encoding="utf-8")
-        typed = ", ".join(f"{quoted(name)}: {literal(kind)}" for name, kind in columns.items())
-        how = f", columns = {{{typed}}}" if columns else ""
-        names = ", ".join(map(ident, columns)) or "*"
-        scan = f"SELECT {names} FROM read_json({path_literal(lines)}, format = 'newline_delimited'{how})"
+        select = query("json_rows", file=lines, types=columns)
         try:
-            self.connection.execute(f"COPY ({scan}) TO {quoted(str(path))} (FORMAT parquet)")
+            self.connection.execute(query("to_parquet", select=select, target=str(path)))
         except duckdb.Error as error:
             raise RowsError(
                 f"rows do not have the types of their columns: {first_line(str(error).replace(str(lines), lines.name))}"

@@ -16,8 +16,10 @@ from sqlgen.lake.partitions import NULL_FOLDER
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.published import states
+from sqlgen.sources.schemas import columns_of
 from sqlgen.stream.pipe import Pipe
-from sqlgen.templating.quoting import exact_path, ident, quoted
+from sqlgen.templating.queries import query
+from sqlgen.templating.quoting import exact_path
 
 Types = Mapping[str, str]
 """Column -> SQL type."""
@@ -69,9 +71,9 @@ class TypeBook:
                     rows = feed.sql(compiler.feed(model, scope)).to_arrow_reader()
                     pipe = Pipe(model.chain, states.Snapshot(model.chain.start()), rows, None)
                     cursor.register(KERNEL_ROWS, pipe.reader().read_all())
-            rows_of = cursor.execute(f"DESCRIBE {compiler.select(model, scope)}").fetchall()
+            found = columns_of(cursor, compiler.select(model, scope))
         # A column of a few words is an enumeration of those that came, and none came.
-        return {row[0]: "VARCHAR" if row[1].startswith("ENUM") else row[1] for row in rows_of}
+        return {name: "VARCHAR" if kind.startswith("ENUM") else kind for name, kind in found.items()}
 
     def _empty(self, model: Model, entry: ModelInput) -> Scan:
         """A file without rows, as the input has them."""
@@ -81,10 +83,8 @@ class TypeBook:
             return Scan((exact_path(path),), ROWS_FORMAT, hive_keys=())
         upstream, types = self.project.models[entry.ref], self.table(entry.ref)
         keys = upstream.output.partition_by
-        columns = ", ".join(
-            f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in types.items() if name not in keys
-        )
+        empty = query("no_rows", types={name: kind for name, kind in types.items() if name not in keys})
         file = path.joinpath(*(f"{key}={NULL_FOLDER}" for key in keys), "rows.parquet")
         file.parent.mkdir(parents=True)
-        self.connection.execute(f"COPY (SELECT {columns} LIMIT 0) TO {quoted(str(file))} (FORMAT parquet)")
+        self.connection.execute(query("to_parquet", select=empty, target=str(file)))
         return Scan((exact_path(file),), types={key: types[key] for key in upstream.inner_keys if key in types})

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from sqlgen.templating.quoting import path_literal
+from sqlgen.templating.quoting import exact_path
 
 Row = dict[str, Any]
 
@@ -77,8 +77,7 @@ def plain(value: Any) -> Any:
 
 def read_rows(path: Path, form: str, connection: duckdb.DuckDBPyConnection) -> list[Row]:
     """The rows of a file; ``form`` is one of :data:`READERS`. :class:`duckdb.Error` where it cannot be read."""
-    query = f"SELECT * FROM {READERS[form]}({path_literal(path)})"
-    return python_rows(connection.sql(query).to_arrow_table())
+    return python_rows(connection.table_function(READERS[form], [exact_path(path)]).to_arrow_table())
 
 
 def python_rows(table: pa.Table) -> list[Row]:

@@ -11,12 +11,11 @@ from pathlib import Path
 import duckdb
 
 from sqlgen.compile import checksql
-from sqlgen.compile.statements import FOOTER_KEY, indent
+from sqlgen.compile.statements import FOOTER_KEY
 from sqlgen.errors import TaskError
 from sqlgen.lake import storage, swap
 from sqlgen.lake.storage import Stat
 from sqlgen.published.footers import Stamp
-from sqlgen.templating.quoting import literal, quoted
 from sqlgen.templating.templates import Library
 
 
@@ -43,10 +42,10 @@ class Quarantine:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{stem}-{len(self.files)}.parquet"
         keys = [key for key, _ in self.stamp.record.partition.values]
-        rows = indent(checksql.quarantine(self.library, select, keys))
+        rows = checksql.quarantine(self.library, select, keys)
         stamp = dataclasses.replace(self.stamp, stem=path.stem).to_json()
-        options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{FOOTER_KEY}: {literal(stamp)}}}"
-        sql.append(f"COPY (\n{rows}\n) TO {quoted(str(path))} ({options});")
+        context = {"rows": rows, "target": str(path), "footer": FOOTER_KEY, "stamp": stamp}
+        sql.append(self.library.render("publish/quarantine_copy.sql.j2", **context))
         count = int(connection.execute(sql[-1]).fetchall()[0][0])
         if count:
             self.files[path.name] = Stat.of(path.stat())

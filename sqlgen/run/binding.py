@@ -25,7 +25,7 @@ from sqlgen.compile.checksql import Checked
 from sqlgen.compile.compiler import Compiler, digest
 from sqlgen.compile.scope import Layout, Scan, Scope
 from sqlgen.compile.statements import KERNEL_ROWS
-from sqlgen.compile.unitsql import narrowed
+from sqlgen.compile.unitsql import everything, narrowed
 from sqlgen.errors import SqlgenError, TaskError, TemplateError, first_line, nearest
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import KEYS, Partition
@@ -169,7 +169,7 @@ class Binder:
             if not (entry.spec.optional and entry.ref in self.compiler.empty):
                 inputs[entry.name] = self._read(entry.ref) if entry.source is None else self._source(model, entry)
         rows = f"{KERNEL_ROWS}_{next(self._numbers)}"
-        feed, select = self._over(model, inputs, f"FROM {rows}")
+        feed, select = self._over(model, inputs, everything(rows))
         if _PIVOT.search(f"{feed} {select}"):
             raise _UnboundError  # what columns there are depends on the data
         if feed is not None:
@@ -246,7 +246,7 @@ class Binder:
         """A SELECT over a table that is made of an empty result."""
         table = f"bound_{next(self._numbers)}"
         self.connection.sql(select).limit(0).create(table)
-        return f"FROM {table}"
+        return everything(table)
 
     def _kernel_rows(self, model: Model, feed: str, name: str) -> None:
         """Make an empty table ``name`` with the columns that a model's kernels give."""

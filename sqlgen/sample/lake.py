@@ -25,7 +25,7 @@ from sqlgen.sample.market import Market
 from sqlgen.sample.rows import Feed, new_feed
 from sqlgen.sample.spec import KINDS, Progress, SampleSpec, SampleSummary
 from sqlgen.sample.ticker import Ticker
-from sqlgen.templating.quoting import quoted
+from sqlgen.templating.queries import query
 
 _CHUNK_ROWS = 50_000
 
@@ -152,5 +152,5 @@ class _JsonWriter:
     def __call__(self, path: Path, schema: Any, tables: Iterator[Any]) -> None:
         batches = (batch for table in tables for batch in table.to_batches())
         self._connection.register("rows", pa.RecordBatchReader.from_batches(schema, batches))
-        self._connection.execute(f"COPY (FROM rows) TO {quoted(str(path))} (FORMAT json)")
+        self._connection.execute(query("to_json", table="rows", target=str(path)))
         self._connection.unregister("rows")

@@ -15,6 +15,7 @@ import duckdb
 from sqlgen.errors import TaskError, disk_full, first_line
 from sqlgen.sources import dbn, digits, ndjson, rawfile, schemas
 from sqlgen.sources.dialect import Dialect, dialect_of
+from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import exact_path
 from sqlgen.templating.templates import Csv, Library
 
@@ -146,10 +147,9 @@ class Decoder:
     def _read_table(self, path: Path, scanned: Path, target: Path, dialect: Dialect) -> Decoded:
         """What a scan gave, and what it could not read."""
         rows = parquet_rows(self.connection, [str(target)])
-        count = "SELECT count(DISTINCT line), min(line) FROM reject_errors"
-        [(number, first)] = self.connection.execute(count).fetchall()
+        [(number, first)] = self.connection.execute(query("rejected_count")).fetchall()
         if number and not rows:
-            raise TaskError(self._unreadable(path, number, *self._rejected(f"WHERE line = {first}")))
+            raise TaskError(self._unreadable(path, number, *self._rejected(first)))
         bad = tuple(self._rejected()) if number else ()
         if bad and self.csv.keep_places:
             self._keep_places(scanned, target, [line.line for line in bad], int(dialect.header))
@@ -194,20 +194,10 @@ class Decoder:
         )
         self.connection.execute(statement)
 
-    def _rejected(self, where: str = "") -> list[BadLine]:
+    def _rejected(self, line: int | None = None) -> list[BadLine]:
         """What the CSV reader could not read in this connection's last scan."""
-        # A line that is too short has one error a column: the first tells how many there are.
-        query = f"""
-            SELECT
-                line,
-                coalesce(
-                    arg_min(error_message, column_idx) FILTER (error_type = 'MISSING COLUMNS'),
-                    array_to_string(list(error_message[:{_TEXT}] ORDER BY column_idx)[:{_ERRORS}], '; ')
-                ),
-                any_value(trim(csv_line[:{_TEXT}], E'\\r\\n'))
-            FROM reject_errors {where} GROUP BY line ORDER BY line
-        """
-        rows = self.connection.execute(query).fetchall()
+        rejected = query("rejected", line=line, length=_TEXT, errors=_ERRORS)
+        rows = self.connection.execute(rejected).fetchall()
         return [BadLine(line, reason, text or "") for line, reason, text in rows]
 
     def _keep_places(self, readable: Path, target: Path, bad: list[int], header: int) -> None:
@@ -229,11 +219,7 @@ class Decoder:
         """Lines that do not look as the adapter says, among those that were read whole."""
         lines = self.csv.lines_of(name)
         assert lines is not None
-        query = """
-            SELECT file_row_number + 1, coalesce(text, '') FROM read_parquet($target)
-            WHERE NOT coalesce(regexp_full_match(text, $fits), false) ORDER BY ALL
-        """
-        rows = self.connection.execute(query, {"target": exact_path(target), "fits": lines.fits}).fetchall()
+        rows = self.connection.execute(query("unlike", file=target, fits=lines.fits)).fetchall()
         return [BadLine(number, f"it is not {lines.says}", text[:_TEXT]) for number, text in rows]
 
     def _unreadable(self, path: Path, number: int, first: BadLine) -> str:
@@ -245,8 +231,7 @@ class Decoder:
 
 def parquet_rows(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> int:
     """Rows of Parquet files, by their footers."""
-    query = "SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata(?)"
-    return int(connection.execute(query, [[exact_path(path) for path in paths]]).fetchall()[0][0] or 0) if paths else 0
+    return int(connection.execute(query("row_count", files=list(paths))).fetchall()[0][0] or 0) if paths else 0
 
 
 def rows_by_file(library: Library, connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[str, int]:

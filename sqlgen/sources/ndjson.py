@@ -15,7 +15,8 @@ import pyarrow as pa
 from sqlgen.errors import TaskError
 from sqlgen.sources import rawfile
 from sqlgen.sources.schemas import sql_schema
-from sqlgen.templating.quoting import exact_path, ident, literal, path_literal, quoted
+from sqlgen.templating.queries import query
+from sqlgen.templating.quoting import ident, literal
 
 SAMPLE = 10_000
 """Rows, and lines, in which a column is looked for first."""
@@ -24,16 +25,6 @@ _VALUE = 120
 """Characters that are told of a value."""
 _TEXT = 500
 """Characters that are kept of a line."""
-
-_LINES = """
-    SELECT row_number() OVER () - 1 AS place, text
-    FROM read_csv(
-        $lines, auto_detect = false, header = false, delim = '\x01', quote = '', escape = '', max_line_size = 16777216,
-        columns = {'text': 'VARCHAR'}
-    )
-    WHERE trim(text) <> ''
-"""
-"""The lines of a file as DuckDB counts its objects."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +52,16 @@ class Objects:
             return []
         lines = _lines_at(self.readable, places)
         told = [(number, places[place] or _fault(text), text[:_TEXT]) for place, number, text in lines]
-        bad = f"file_row_number IN (SELECT unnest({literal(list(places))}))"
-        columns = ", ".join(f"CASE WHEN NOT {bad} THEN {ident(name)} END AS {ident(name)}" for name in self.types)
-        rows = f"FROM read_parquet({path_literal(self.decoded)})"
-        kept = f"SELECT {columns} {rows}" if keep_places else f"SELECT * {rows} WHERE NOT {bad}"
         rest = self.decoded.with_suffix(".rest")
-        self.connection.execute(f"COPY ({kept}) TO {quoted(str(rest))} (FORMAT parquet, COMPRESSION uncompressed)")
+        context = {"file": self.decoded, "target": str(rest), "columns": list(self.types), "places": list(places)}
+        self.connection.execute(query("ndjson_without", keep_places=keep_places, **context))
         rest.replace(self.decoded)
         return told
 
     def _without_values(self) -> list[int]:
         """Places, from 0, of the rows that have no value at all."""
-        nothing = " AND ".join(f"{ident(name)} IS NULL" for name in self.types)
-        query = f"SELECT file_row_number FROM read_parquet($file) WHERE {nothing} ORDER BY 1"
-        return [row[0] for row in self.connection.execute(query, {"file": exact_path(self.decoded)}).fetchall()]
+        empty = query("ndjson_empty", file=self.decoded, columns=list(self.types))
+        return [row[0] for row in self.connection.execute(empty).fetchall()]
 
     def _lossy(self, mended: Path) -> dict[int, str]:
         """Places of the rows that lack a value which is in their line, and what that is."""
@@ -85,16 +72,8 @@ class Objects:
             field.name: " OR ".join(_lost(f'$."{keys[field.name]}"', f"[{ident(field.name)}]", field.type))
             for field in sql_schema(self.types)
         }
-        cases = "\n".join(f"WHEN {condition} THEN {literal(name)}" for name, condition in lost.items())
-        spelling = " ".join(f"WHEN {literal(name)} THEN {literal(key)}" for name, key in keys.items())
-        query = f"""
-            SELECT place, CASE {cases} END AS name, json_extract_string(text, '$."' || CASE name {spelling} END || '"')
-            FROM (SELECT file_row_number AS place, * FROM read_parquet($decoded)) JOIN ({_LINES}) USING (place)
-            WHERE json_valid(text) AND name IS NOT NULL
-            ORDER BY place
-        """
-        given = {"decoded": exact_path(self.decoded), "lines": exact_path(mended)}
-        rows = self.connection.execute(query, given).fetchall()
+        found = query("ndjson_lost", decoded=self.decoded, lines=mended, lost=lost, keys=keys)
+        rows = self.connection.execute(found).fetchall()
         return {place: f"{keys[name]} is not {self.types[name]}: {str(value)[:_VALUE]}" for place, name, value in rows}
 
     def _key(self, name: str) -> str:
@@ -103,8 +82,8 @@ class Objects:
     def check_columns(self, optional: Iterable[str]) -> None:
         """:class:`TaskError` where a column is in no line, or in none as the adapter takes it."""
         schema = sql_schema(self.types)
-        unseen = self._unseen(schema, list(self.types), f"LIMIT {SAMPLE}")
-        unseen = self._unseen(schema, unseen, "") if unseen else []
+        unseen = self._unseen(schema, list(self.types), SAMPLE)
+        unseen = self._unseen(schema, unseen, None) if unseen else []
         missing, misread = [], []
         for name in unseen:
             there, value = _find(self.readable, self._key(name))
@@ -118,10 +97,10 @@ class Objects:
             said = [f"no line has {', '.join(missing)}; there are: {keys}"] if missing else []
             raise TaskError("; ".join([*said, *(f"the adapter reads {what}" for what in misread)]))
 
-    def _unseen(self, schema: pa.Schema, names: list[str], limit: str) -> list[str]:
-        seen = ", ".join(f"bool_or({_value(ident(name), schema.field(name).type)})" for name in names)
-        rows = f"(SELECT * FROM read_parquet($file) {limit})"
-        [found] = self.connection.execute(f"SELECT {seen} FROM {rows}", {"file": exact_path(self.decoded)}).fetchall()
+    def _unseen(self, schema: pa.Schema, names: list[str], most: int | None) -> list[str]:
+        conditions = [_value(ident(name), schema.field(name).type) for name in names]
+        seen = query("ndjson_seen", file=self.decoded, conditions=conditions, most=most)
+        [found] = self.connection.execute(seen).fetchall()
         return [name for name, value in zip(names, found, strict=True) if not value]
 
 

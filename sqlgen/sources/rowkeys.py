@@ -23,6 +23,7 @@ from sqlgen.sources.decode import parquet_rows
 from sqlgen.sources.listing import ListingError, Placed, SourceListing
 from sqlgen.sources.staged import InputStager
 from sqlgen.sources.survey import first_row
+from sqlgen.templating.queries import query
 
 
 @dataclass
@@ -87,11 +88,7 @@ class RowKeys:
                 stager = InputStager(self.compiler, self.project.lake, Path(folder), connection)
                 landed = stager.stage(model, entry, SourceListing(layout, {}, keyed=False), [file])
                 select = self.compiler.input_select(model, entry, landed.scan())
-                query = (
-                    "SELECT exchange, symbol, strftime(date, '%Y-%m-%d'), count(DISTINCT seq)"
-                    f" FROM (\n{select}\n) GROUP BY ALL"
-                )
-                rows = connection.execute(query).fetchall()
+                rows = connection.execute(query("partitions", select=select)).fetchall()
                 problem = "" if rows else _problem(connection, landed.paths[0])
         except (duckdb.Error, TaskError) as error:
             raise ListingError(

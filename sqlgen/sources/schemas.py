@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from sqlgen.errors import TaskError
 from sqlgen.sources import rawfile
 from sqlgen.sources.dialect import DELIMITERS
-from sqlgen.templating.quoting import ident
+from sqlgen.templating.queries import query
 
 
 def sql_schema(types: Mapping[str, str]) -> pa.Schema:
@@ -28,9 +28,14 @@ def sql_schema(types: Mapping[str, str]) -> pa.Schema:
 
 @functools.cache
 def _sql_schema(types: tuple[tuple[str, str], ...]) -> pa.Schema:
-    columns = ", ".join(f"CAST(NULL AS {kind}) AS {ident(name)}" for name, kind in types)
     with duckdb.connect() as connection:
-        return connection.sql(f"SELECT {columns} LIMIT 0").to_arrow_table().schema
+        return connection.sql(query("no_rows", types=dict(types))).to_arrow_table().schema
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, str]:
+    """The columns of a SELECT with their SQL types, without running it."""
+    rows = connection.sql(select)
+    return dict(zip(rows.columns, map(str, rows.types), strict=True))
 
 
 def check_parquet(paths: Iterable[Path], expected: pa.Schema, advice: str = "") -> None:

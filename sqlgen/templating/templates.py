@@ -185,7 +185,7 @@ class Library:
         return [
             name
             for name in self.environment.list_templates(filter_func=lambda name: name.endswith(TEMPLATE_SUFFIX))
-            if not name.startswith(("macros/", "publish/", "inspect/"))
+            if not name.startswith(("macros/", "publish/", "inspect/", "queries/"))
         ]
 
     def source_text(self, name: str) -> tuple[str, str]:
@@ -247,7 +247,7 @@ class Library:
         compiled = self.environment.compile_expression(expression, undefined_to_none=False)
         return compiled(options=SimpleNamespace(**options))
 
-    def render(self, name: str, **context: Any) -> str:
+    def render(self, name: str, /, **context: Any) -> str:
         """Render a template; every failure names the template and the line."""
         with self._failures(name, context):
             return self.environment.get_template(name).render(**context).strip()

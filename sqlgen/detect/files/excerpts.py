@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sqlgen.detect.files.sniff import Sniffed
-from sqlgen.templating.quoting import path_literal, quoted
+from sqlgen.templating.queries import query
 
 SMALL = 1 << 20
 """Bytes of a file that is taken as a whole."""
@@ -44,8 +44,7 @@ def _first_rows(path: Path, target: Path, rows: int) -> bool:
             target.symlink_to(path.resolve())
             return False
     with closing(duckdb.connect()) as connection:
-        source = f"read_parquet({path_literal(path)}, hive_partitioning = false)"
-        connection.execute(f"COPY (FROM {source} LIMIT {rows}) TO {quoted(str(target))} (FORMAT parquet)")
+        connection.execute(query("first_rows", file=path, rows=rows, target=str(target)))
     return True
 
 

@@ -108,6 +108,28 @@ def indent(text: str, width: int = 4, first: bool = False, blank: bool = False) 
     return "\n".join(moved)
 
 
+def filled(text: str, width: int = 116) -> str:
+    """SQL with as many of its lines on one line as fit, for the many alike of the levels of a book.
+
+    Lines of different depth stay apart, and so do all where something quoted or a comment is in the way.
+    """
+    lines = text.split("\n")
+    if "--" in text or any(map(_may_break, lines)):
+        return text
+    found: list[str] = []
+    for line in lines:
+        alike = bool(found) and found[-1].strip() and line.strip() and _depth(found[-1]) == _depth(line)
+        if alike and len(found[-1].strip()) + len(line.strip()) < width:
+            found[-1] += " " + line.strip()
+        else:
+            found.append(line)
+    return "\n".join(found)
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
 def _may_break(line: str) -> bool:
     """False where nothing that is quoted reaches over the end of this line."""
     single, double = line.count("'"), line.count('"')
@@ -128,9 +150,7 @@ def outdent(text: str) -> str:
     """SQL at the left edge, but for what is quoted in it."""
     inside = _continued(text)
     lines = list(enumerate(text.split("\n")))
-    margin = min(
-        (len(line) - len(line.lstrip(" ")) for n, line in lines if line.strip() and n not in inside), default=0
-    )
+    margin = min((_depth(line) for number, line in lines if line.strip() and number not in inside), default=0)
     return "\n".join(line if number in inside else line[margin:] for number, line in lines)
 
 

@@ -170,8 +170,8 @@ class Library:
             bytecode_cache=_BYTECODE,
             extensions=[AutoIndent],
         )
-        filters = (quoting.ident, quoting.literal, quoting.quoted, quoting.exact_path, quoting.comment, quoting.indent)
-        environment.filters.update({each.__name__: each for each in filters})
+        filters = ("ident", "literal", "quoted", "exact_path", "comment", "indent", "filled")
+        environment.filters.update({name: getattr(quoting, name) for name in filters})
         environment.filters["only"] = _only
         environment.filters["apart"] = _apart
         environment.filters["regex"] = re.escape

@@ -32,11 +32,11 @@
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
 -- fingerprint: 1fd81eba81e588af16fe3877
--- stages:      kernel_input, line 973
---              centred, line 945
---              sums, line 568
---              levels, line 482
---              quotes, line 422
+-- stages:      kernel_input, line 806
+--              centred, line 778
+--              sums, line 535
+--              levels, line 411
+--              quotes, line 313
 --              orderbook, line 51
 --
 -- Kernels run before the last statement, where order and state matter: `run` gives them the rows of
@@ -103,86 +103,33 @@ positioned AS (
 as_sent AS (
     SELECT
         *,
-        bids[1].price AS bid_price_00,
-        bids[1].size AS bid_size_00,
-        asks[1].price AS ask_price_00,
-        asks[1].size AS ask_size_00,
-        bids[2].price AS bid_price_01,
-        bids[2].size AS bid_size_01,
-        asks[2].price AS ask_price_01,
-        asks[2].size AS ask_size_01,
-        bids[3].price AS bid_price_02,
-        bids[3].size AS bid_size_02,
-        asks[3].price AS ask_price_02,
-        asks[3].size AS ask_size_02,
-        bids[4].price AS bid_price_03,
-        bids[4].size AS bid_size_03,
-        asks[4].price AS ask_price_03,
-        asks[4].size AS ask_size_03,
-        bids[5].price AS bid_price_04,
-        bids[5].size AS bid_size_04,
-        asks[5].price AS ask_price_04,
-        asks[5].size AS ask_size_04,
-        bids[6].price AS bid_price_05,
-        bids[6].size AS bid_size_05,
-        asks[6].price AS ask_price_05,
-        asks[6].size AS ask_size_05,
-        bids[7].price AS bid_price_06,
-        bids[7].size AS bid_size_06,
-        asks[7].price AS ask_price_06,
-        asks[7].size AS ask_size_06,
-        bids[8].price AS bid_price_07,
-        bids[8].size AS bid_size_07,
-        asks[8].price AS ask_price_07,
-        asks[8].size AS ask_size_07,
-        bids[9].price AS bid_price_08,
-        bids[9].size AS bid_size_08,
-        asks[9].price AS ask_price_08,
-        asks[9].size AS ask_size_08,
-        bids[10].price AS bid_price_09,
-        bids[10].size AS bid_size_09,
-        asks[10].price AS ask_price_09,
-        asks[10].size AS ask_size_09,
-        bids[11].price AS bid_price_10,
-        bids[11].size AS bid_size_10,
-        asks[11].price AS ask_price_10,
-        asks[11].size AS ask_size_10,
-        bids[12].price AS bid_price_11,
-        bids[12].size AS bid_size_11,
-        asks[12].price AS ask_price_11,
-        asks[12].size AS ask_size_11,
-        bids[13].price AS bid_price_12,
-        bids[13].size AS bid_size_12,
-        asks[13].price AS ask_price_12,
-        asks[13].size AS ask_size_12,
-        bids[14].price AS bid_price_13,
-        bids[14].size AS bid_size_13,
-        asks[14].price AS ask_price_13,
-        asks[14].size AS ask_size_13,
-        bids[15].price AS bid_price_14,
-        bids[15].size AS bid_size_14,
-        asks[15].price AS ask_price_14,
-        asks[15].size AS ask_size_14,
-        bids[16].price AS bid_price_15,
-        bids[16].size AS bid_size_15,
-        asks[16].price AS ask_price_15,
-        asks[16].size AS ask_size_15,
-        bids[17].price AS bid_price_16,
-        bids[17].size AS bid_size_16,
-        asks[17].price AS ask_price_16,
-        asks[17].size AS ask_size_16,
-        bids[18].price AS bid_price_17,
-        bids[18].size AS bid_size_17,
-        asks[18].price AS ask_price_17,
-        asks[18].size AS ask_size_17,
-        bids[19].price AS bid_price_18,
-        bids[19].size AS bid_size_18,
-        asks[19].price AS ask_price_18,
-        asks[19].size AS ask_size_18,
-        bids[20].price AS bid_price_19,
-        bids[20].size AS bid_size_19,
-        asks[20].price AS ask_price_19,
-        asks[20].size AS ask_size_19
+        bids[1].price AS bid_price_00, bids[1].size AS bid_size_00, asks[1].price AS ask_price_00,
+        asks[1].size AS ask_size_00, bids[2].price AS bid_price_01, bids[2].size AS bid_size_01,
+        asks[2].price AS ask_price_01, asks[2].size AS ask_size_01, bids[3].price AS bid_price_02,
+        bids[3].size AS bid_size_02, asks[3].price AS ask_price_02, asks[3].size AS ask_size_02,
+        bids[4].price AS bid_price_03, bids[4].size AS bid_size_03, asks[4].price AS ask_price_03,
+        asks[4].size AS ask_size_03, bids[5].price AS bid_price_04, bids[5].size AS bid_size_04,
+        asks[5].price AS ask_price_04, asks[5].size AS ask_size_04, bids[6].price AS bid_price_05,
+        bids[6].size AS bid_size_05, asks[6].price AS ask_price_05, asks[6].size AS ask_size_05,
+        bids[7].price AS bid_price_06, bids[7].size AS bid_size_06, asks[7].price AS ask_price_06,
+        asks[7].size AS ask_size_06, bids[8].price AS bid_price_07, bids[8].size AS bid_size_07,
+        asks[8].price AS ask_price_07, asks[8].size AS ask_size_07, bids[9].price AS bid_price_08,
+        bids[9].size AS bid_size_08, asks[9].price AS ask_price_08, asks[9].size AS ask_size_08,
+        bids[10].price AS bid_price_09, bids[10].size AS bid_size_09, asks[10].price AS ask_price_09,
+        asks[10].size AS ask_size_09, bids[11].price AS bid_price_10, bids[11].size AS bid_size_10,
+        asks[11].price AS ask_price_10, asks[11].size AS ask_size_10, bids[12].price AS bid_price_11,
+        bids[12].size AS bid_size_11, asks[12].price AS ask_price_11, asks[12].size AS ask_size_11,
+        bids[13].price AS bid_price_12, bids[13].size AS bid_size_12, asks[13].price AS ask_price_12,
+        asks[13].size AS ask_size_12, bids[14].price AS bid_price_13, bids[14].size AS bid_size_13,
+        asks[14].price AS ask_price_13, asks[14].size AS ask_size_13, bids[15].price AS bid_price_14,
+        bids[15].size AS bid_size_14, asks[15].price AS ask_price_14, asks[15].size AS ask_size_14,
+        bids[16].price AS bid_price_15, bids[16].size AS bid_size_15, asks[16].price AS ask_price_15,
+        asks[16].size AS ask_size_15, bids[17].price AS bid_price_16, bids[17].size AS bid_size_16,
+        asks[17].price AS ask_price_16, asks[17].size AS ask_size_16, bids[18].price AS bid_price_17,
+        bids[18].size AS bid_size_17, asks[18].price AS ask_price_17, asks[18].size AS ask_size_17,
+        bids[19].price AS bid_price_18, bids[19].size AS bid_size_18, asks[19].price AS ask_price_18,
+        asks[19].size AS ask_size_18, bids[20].price AS bid_price_19, bids[20].size AS bid_size_19,
+        asks[20].price AS ask_price_19, asks[20].size AS ask_size_19
     FROM positioned
 ),
 checked AS (
@@ -192,44 +139,16 @@ checked AS (
             WHEN len(bids) = 20 THEN coalesce(
                 bid_price_00 < 'infinity'
                 AND bid_price_19 > 0
-                AND bid_price_01 < bid_price_00
-                AND bid_price_02 < bid_price_01
-                AND bid_price_03 < bid_price_02
-                AND bid_price_04 < bid_price_03
-                AND bid_price_05 < bid_price_04
-                AND bid_price_06 < bid_price_05
-                AND bid_price_07 < bid_price_06
-                AND bid_price_08 < bid_price_07
-                AND bid_price_09 < bid_price_08
-                AND bid_price_10 < bid_price_09
-                AND bid_price_11 < bid_price_10
-                AND bid_price_12 < bid_price_11
-                AND bid_price_13 < bid_price_12
-                AND bid_price_14 < bid_price_13
-                AND bid_price_15 < bid_price_14
-                AND bid_price_16 < bid_price_15
-                AND bid_price_17 < bid_price_16
-                AND bid_price_18 < bid_price_17
-                AND bid_price_19 < bid_price_18
-                AND bid_size_00 > 0
-                AND bid_size_01 > 0
-                AND bid_size_02 > 0
-                AND bid_size_03 > 0
-                AND bid_size_04 > 0
-                AND bid_size_05 > 0
-                AND bid_size_06 > 0
-                AND bid_size_07 > 0
-                AND bid_size_08 > 0
-                AND bid_size_09 > 0
-                AND bid_size_10 > 0
-                AND bid_size_11 > 0
-                AND bid_size_12 > 0
-                AND bid_size_13 > 0
-                AND bid_size_14 > 0
-                AND bid_size_15 > 0
-                AND bid_size_16 > 0
-                AND bid_size_17 > 0
-                AND bid_size_18 > 0
+                AND bid_price_01 < bid_price_00 AND bid_price_02 < bid_price_01 AND bid_price_03 < bid_price_02
+                AND bid_price_04 < bid_price_03 AND bid_price_05 < bid_price_04 AND bid_price_06 < bid_price_05
+                AND bid_price_07 < bid_price_06 AND bid_price_08 < bid_price_07 AND bid_price_09 < bid_price_08
+                AND bid_price_10 < bid_price_09 AND bid_price_11 < bid_price_10 AND bid_price_12 < bid_price_11
+                AND bid_price_13 < bid_price_12 AND bid_price_14 < bid_price_13 AND bid_price_15 < bid_price_14
+                AND bid_price_16 < bid_price_15 AND bid_price_17 < bid_price_16 AND bid_price_18 < bid_price_17
+                AND bid_price_19 < bid_price_18 AND bid_size_00 > 0 AND bid_size_01 > 0 AND bid_size_02 > 0 AND bid_size_03 > 0
+                AND bid_size_04 > 0 AND bid_size_05 > 0 AND bid_size_06 > 0 AND bid_size_07 > 0 AND bid_size_08 > 0
+                AND bid_size_09 > 0 AND bid_size_10 > 0 AND bid_size_11 > 0 AND bid_size_12 > 0 AND bid_size_13 > 0
+                AND bid_size_14 > 0 AND bid_size_15 > 0 AND bid_size_16 > 0 AND bid_size_17 > 0 AND bid_size_18 > 0
                 AND bid_size_19 > 0
                 AND bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
                 + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
@@ -249,44 +168,16 @@ checked AS (
             WHEN len(asks) = 20 THEN coalesce(
                 ask_price_19 < 'infinity'
                 AND ask_price_00 > 0
-                AND ask_price_01 > ask_price_00
-                AND ask_price_02 > ask_price_01
-                AND ask_price_03 > ask_price_02
-                AND ask_price_04 > ask_price_03
-                AND ask_price_05 > ask_price_04
-                AND ask_price_06 > ask_price_05
-                AND ask_price_07 > ask_price_06
-                AND ask_price_08 > ask_price_07
-                AND ask_price_09 > ask_price_08
-                AND ask_price_10 > ask_price_09
-                AND ask_price_11 > ask_price_10
-                AND ask_price_12 > ask_price_11
-                AND ask_price_13 > ask_price_12
-                AND ask_price_14 > ask_price_13
-                AND ask_price_15 > ask_price_14
-                AND ask_price_16 > ask_price_15
-                AND ask_price_17 > ask_price_16
-                AND ask_price_18 > ask_price_17
-                AND ask_price_19 > ask_price_18
-                AND ask_size_00 > 0
-                AND ask_size_01 > 0
-                AND ask_size_02 > 0
-                AND ask_size_03 > 0
-                AND ask_size_04 > 0
-                AND ask_size_05 > 0
-                AND ask_size_06 > 0
-                AND ask_size_07 > 0
-                AND ask_size_08 > 0
-                AND ask_size_09 > 0
-                AND ask_size_10 > 0
-                AND ask_size_11 > 0
-                AND ask_size_12 > 0
-                AND ask_size_13 > 0
-                AND ask_size_14 > 0
-                AND ask_size_15 > 0
-                AND ask_size_16 > 0
-                AND ask_size_17 > 0
-                AND ask_size_18 > 0
+                AND ask_price_01 > ask_price_00 AND ask_price_02 > ask_price_01 AND ask_price_03 > ask_price_02
+                AND ask_price_04 > ask_price_03 AND ask_price_05 > ask_price_04 AND ask_price_06 > ask_price_05
+                AND ask_price_07 > ask_price_06 AND ask_price_08 > ask_price_07 AND ask_price_09 > ask_price_08
+                AND ask_price_10 > ask_price_09 AND ask_price_11 > ask_price_10 AND ask_price_12 > ask_price_11
+                AND ask_price_13 > ask_price_12 AND ask_price_14 > ask_price_13 AND ask_price_15 > ask_price_14
+                AND ask_price_16 > ask_price_15 AND ask_price_17 > ask_price_16 AND ask_price_18 > ask_price_17
+                AND ask_price_19 > ask_price_18 AND ask_size_00 > 0 AND ask_size_01 > 0 AND ask_size_02 > 0 AND ask_size_03 > 0
+                AND ask_size_04 > 0 AND ask_size_05 > 0 AND ask_size_06 > 0 AND ask_size_07 > 0 AND ask_size_08 > 0
+                AND ask_size_09 > 0 AND ask_size_10 > 0 AND ask_size_11 > 0 AND ask_size_12 > 0 AND ask_size_13 > 0
+                AND ask_size_14 > 0 AND ask_size_15 > 0 AND ask_size_16 > 0 AND ask_size_17 > 0 AND ask_size_18 > 0
                 AND ask_size_19 > 0
                 AND ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
                 + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
@@ -437,44 +328,82 @@ SELECT
     least(bid_levels, ask_levels, 10) AS shared_levels,
     CASE WHEN positive_mid IS NOT NULL AND shared_levels >= 3 THEN shared_levels END AS fit_levels,
     bid_size_00 AS bid_amount_00,
+
     CASE WHEN bid_levels > 1 THEN bid_size_01 ELSE 0 END AS bid_amount_01,
+
     CASE WHEN bid_levels > 2 THEN bid_size_02 ELSE 0 END AS bid_amount_02,
+
     CASE WHEN bid_levels > 3 THEN bid_size_03 ELSE 0 END AS bid_amount_03,
+
     CASE WHEN bid_levels > 4 THEN bid_size_04 ELSE 0 END AS bid_amount_04,
+
     CASE WHEN bid_levels > 5 THEN bid_size_05 ELSE 0 END AS bid_amount_05,
+
     CASE WHEN bid_levels > 6 THEN bid_size_06 ELSE 0 END AS bid_amount_06,
+
     CASE WHEN bid_levels > 7 THEN bid_size_07 ELSE 0 END AS bid_amount_07,
+
     CASE WHEN bid_levels > 8 THEN bid_size_08 ELSE 0 END AS bid_amount_08,
+
     CASE WHEN bid_levels > 9 THEN bid_size_09 ELSE 0 END AS bid_amount_09,
+
     CASE WHEN bid_levels > 10 THEN bid_size_10 ELSE 0 END AS bid_amount_10,
+
     CASE WHEN bid_levels > 11 THEN bid_size_11 ELSE 0 END AS bid_amount_11,
+
     CASE WHEN bid_levels > 12 THEN bid_size_12 ELSE 0 END AS bid_amount_12,
+
     CASE WHEN bid_levels > 13 THEN bid_size_13 ELSE 0 END AS bid_amount_13,
+
     CASE WHEN bid_levels > 14 THEN bid_size_14 ELSE 0 END AS bid_amount_14,
+
     CASE WHEN bid_levels > 15 THEN bid_size_15 ELSE 0 END AS bid_amount_15,
+
     CASE WHEN bid_levels > 16 THEN bid_size_16 ELSE 0 END AS bid_amount_16,
+
     CASE WHEN bid_levels > 17 THEN bid_size_17 ELSE 0 END AS bid_amount_17,
+
     CASE WHEN bid_levels > 18 THEN bid_size_18 ELSE 0 END AS bid_amount_18,
+
     CASE WHEN bid_levels > 19 THEN bid_size_19 ELSE 0 END AS bid_amount_19,
     ask_size_00 AS ask_amount_00,
+
     CASE WHEN ask_levels > 1 THEN ask_size_01 ELSE 0 END AS ask_amount_01,
+
     CASE WHEN ask_levels > 2 THEN ask_size_02 ELSE 0 END AS ask_amount_02,
+
     CASE WHEN ask_levels > 3 THEN ask_size_03 ELSE 0 END AS ask_amount_03,
+
     CASE WHEN ask_levels > 4 THEN ask_size_04 ELSE 0 END AS ask_amount_04,
+
     CASE WHEN ask_levels > 5 THEN ask_size_05 ELSE 0 END AS ask_amount_05,
+
     CASE WHEN ask_levels > 6 THEN ask_size_06 ELSE 0 END AS ask_amount_06,
+
     CASE WHEN ask_levels > 7 THEN ask_size_07 ELSE 0 END AS ask_amount_07,
+
     CASE WHEN ask_levels > 8 THEN ask_size_08 ELSE 0 END AS ask_amount_08,
+
     CASE WHEN ask_levels > 9 THEN ask_size_09 ELSE 0 END AS ask_amount_09,
+
     CASE WHEN ask_levels > 10 THEN ask_size_10 ELSE 0 END AS ask_amount_10,
+
     CASE WHEN ask_levels > 11 THEN ask_size_11 ELSE 0 END AS ask_amount_11,
+
     CASE WHEN ask_levels > 12 THEN ask_size_12 ELSE 0 END AS ask_amount_12,
+
     CASE WHEN ask_levels > 13 THEN ask_size_13 ELSE 0 END AS ask_amount_13,
+
     CASE WHEN ask_levels > 14 THEN ask_size_14 ELSE 0 END AS ask_amount_14,
+
     CASE WHEN ask_levels > 15 THEN ask_size_15 ELSE 0 END AS ask_amount_15,
+
     CASE WHEN ask_levels > 16 THEN ask_size_16 ELSE 0 END AS ask_amount_16,
+
     CASE WHEN ask_levels > 17 THEN ask_size_17 ELSE 0 END AS ask_amount_17,
+
     CASE WHEN ask_levels > 18 THEN ask_size_18 ELSE 0 END AS ask_amount_18,
+
     CASE WHEN ask_levels > 19 THEN ask_size_19 ELSE 0 END AS ask_amount_19
 FROM orderbook;
 
@@ -523,44 +452,82 @@ SELECT
     CASE WHEN bid_levels > 19 THEN 1e4 * (positive_mid - bid_price_19) / positive_mid ELSE 'infinity' END AS bid_bps_19,
     CASE WHEN ask_levels > 19 THEN 1e4 * (ask_price_19 - positive_mid) / positive_mid ELSE 'infinity' END AS ask_bps_19,
     bid_amount_00 AS bid_depth_00,
+
     bid_depth_00 + bid_amount_01 AS bid_depth_01,
+
     bid_depth_01 + bid_amount_02 AS bid_depth_02,
+
     bid_depth_02 + bid_amount_03 AS bid_depth_03,
+
     bid_depth_03 + bid_amount_04 AS bid_depth_04,
+
     bid_depth_04 + bid_amount_05 AS bid_depth_05,
+
     bid_depth_05 + bid_amount_06 AS bid_depth_06,
+
     bid_depth_06 + bid_amount_07 AS bid_depth_07,
+
     bid_depth_07 + bid_amount_08 AS bid_depth_08,
+
     bid_depth_08 + bid_amount_09 AS bid_depth_09,
+
     bid_depth_09 + bid_amount_10 AS bid_depth_10,
+
     bid_depth_10 + bid_amount_11 AS bid_depth_11,
+
     bid_depth_11 + bid_amount_12 AS bid_depth_12,
+
     bid_depth_12 + bid_amount_13 AS bid_depth_13,
+
     bid_depth_13 + bid_amount_14 AS bid_depth_14,
+
     bid_depth_14 + bid_amount_15 AS bid_depth_15,
+
     bid_depth_15 + bid_amount_16 AS bid_depth_16,
+
     bid_depth_16 + bid_amount_17 AS bid_depth_17,
+
     bid_depth_17 + bid_amount_18 AS bid_depth_18,
+
     bid_depth_18 + bid_amount_19 AS bid_depth_19,
     ask_amount_00 AS ask_depth_00,
+
     ask_depth_00 + ask_amount_01 AS ask_depth_01,
+
     ask_depth_01 + ask_amount_02 AS ask_depth_02,
+
     ask_depth_02 + ask_amount_03 AS ask_depth_03,
+
     ask_depth_03 + ask_amount_04 AS ask_depth_04,
+
     ask_depth_04 + ask_amount_05 AS ask_depth_05,
+
     ask_depth_05 + ask_amount_06 AS ask_depth_06,
+
     ask_depth_06 + ask_amount_07 AS ask_depth_07,
+
     ask_depth_07 + ask_amount_08 AS ask_depth_08,
+
     ask_depth_08 + ask_amount_09 AS ask_depth_09,
+
     ask_depth_09 + ask_amount_10 AS ask_depth_10,
+
     ask_depth_10 + ask_amount_11 AS ask_depth_11,
+
     ask_depth_11 + ask_amount_12 AS ask_depth_12,
+
     ask_depth_12 + ask_amount_13 AS ask_depth_13,
+
     ask_depth_13 + ask_amount_14 AS ask_depth_14,
+
     ask_depth_14 + ask_amount_15 AS ask_depth_15,
+
     ask_depth_15 + ask_amount_16 AS ask_depth_16,
+
     ask_depth_16 + ask_amount_17 AS ask_depth_17,
+
     ask_depth_17 + ask_amount_18 AS ask_depth_18,
+
     ask_depth_18 + ask_amount_19 AS ask_depth_19
 FROM quotes;
 
@@ -601,158 +568,91 @@ SELECT
     0.49999999999995 * bid_depth_19 AS bid_half_depth,
     CASE
         WHEN bid_levels > 19 THEN bid_bps_19
-        WHEN bid_levels = 19 THEN bid_bps_18
-        WHEN bid_levels = 18 THEN bid_bps_17
-        WHEN bid_levels = 17 THEN bid_bps_16
-        WHEN bid_levels = 16 THEN bid_bps_15
-        WHEN bid_levels = 15 THEN bid_bps_14
-        WHEN bid_levels = 14 THEN bid_bps_13
-        WHEN bid_levels = 13 THEN bid_bps_12
-        WHEN bid_levels = 12 THEN bid_bps_11
-        WHEN bid_levels = 11 THEN bid_bps_10
-        WHEN bid_levels = 10 THEN bid_bps_09
-        WHEN bid_levels = 9 THEN bid_bps_08
-        WHEN bid_levels = 8 THEN bid_bps_07
-        WHEN bid_levels = 7 THEN bid_bps_06
-        WHEN bid_levels = 6 THEN bid_bps_05
-        WHEN bid_levels = 5 THEN bid_bps_04
-        WHEN bid_levels = 4 THEN bid_bps_03
-        WHEN bid_levels = 3 THEN bid_bps_02
-        WHEN bid_levels = 2 THEN bid_bps_01
+        WHEN bid_levels = 19 THEN bid_bps_18 WHEN bid_levels = 18 THEN bid_bps_17 WHEN bid_levels = 17 THEN bid_bps_16
+        WHEN bid_levels = 16 THEN bid_bps_15 WHEN bid_levels = 15 THEN bid_bps_14 WHEN bid_levels = 14 THEN bid_bps_13
+        WHEN bid_levels = 13 THEN bid_bps_12 WHEN bid_levels = 12 THEN bid_bps_11 WHEN bid_levels = 11 THEN bid_bps_10
+        WHEN bid_levels = 10 THEN bid_bps_09 WHEN bid_levels = 9 THEN bid_bps_08 WHEN bid_levels = 8 THEN bid_bps_07
+        WHEN bid_levels = 7 THEN bid_bps_06 WHEN bid_levels = 6 THEN bid_bps_05 WHEN bid_levels = 5 THEN bid_bps_04
+        WHEN bid_levels = 4 THEN bid_bps_03 WHEN bid_levels = 3 THEN bid_bps_02 WHEN bid_levels = 2 THEN bid_bps_01
         WHEN bid_levels = 1 THEN bid_bps_00
         ELSE 'infinity'
     END AS bid_seen_bps,
     CASE
         WHEN positive_mid IS NULL OR bid_seen_bps < 4.999999 THEN NULL
-        WHEN bid_bps_19 < 4.999999 THEN bid_depth_19
-        WHEN bid_bps_18 < 4.999999 THEN bid_depth_18
-        WHEN bid_bps_17 < 4.999999 THEN bid_depth_17
-        WHEN bid_bps_16 < 4.999999 THEN bid_depth_16
-        WHEN bid_bps_15 < 4.999999 THEN bid_depth_15
-        WHEN bid_bps_14 < 4.999999 THEN bid_depth_14
-        WHEN bid_bps_13 < 4.999999 THEN bid_depth_13
-        WHEN bid_bps_12 < 4.999999 THEN bid_depth_12
-        WHEN bid_bps_11 < 4.999999 THEN bid_depth_11
-        WHEN bid_bps_10 < 4.999999 THEN bid_depth_10
-        WHEN bid_bps_09 < 4.999999 THEN bid_depth_09
-        WHEN bid_bps_08 < 4.999999 THEN bid_depth_08
-        WHEN bid_bps_07 < 4.999999 THEN bid_depth_07
-        WHEN bid_bps_06 < 4.999999 THEN bid_depth_06
-        WHEN bid_bps_05 < 4.999999 THEN bid_depth_05
-        WHEN bid_bps_04 < 4.999999 THEN bid_depth_04
-        WHEN bid_bps_03 < 4.999999 THEN bid_depth_03
-        WHEN bid_bps_02 < 4.999999 THEN bid_depth_02
-        WHEN bid_bps_01 < 4.999999 THEN bid_depth_01
-        WHEN bid_bps_00 < 4.999999 THEN bid_depth_00
+        WHEN bid_bps_19 < 4.999999 THEN bid_depth_19 WHEN bid_bps_18 < 4.999999 THEN bid_depth_18
+        WHEN bid_bps_17 < 4.999999 THEN bid_depth_17 WHEN bid_bps_16 < 4.999999 THEN bid_depth_16
+        WHEN bid_bps_15 < 4.999999 THEN bid_depth_15 WHEN bid_bps_14 < 4.999999 THEN bid_depth_14
+        WHEN bid_bps_13 < 4.999999 THEN bid_depth_13 WHEN bid_bps_12 < 4.999999 THEN bid_depth_12
+        WHEN bid_bps_11 < 4.999999 THEN bid_depth_11 WHEN bid_bps_10 < 4.999999 THEN bid_depth_10
+        WHEN bid_bps_09 < 4.999999 THEN bid_depth_09 WHEN bid_bps_08 < 4.999999 THEN bid_depth_08
+        WHEN bid_bps_07 < 4.999999 THEN bid_depth_07 WHEN bid_bps_06 < 4.999999 THEN bid_depth_06
+        WHEN bid_bps_05 < 4.999999 THEN bid_depth_05 WHEN bid_bps_04 < 4.999999 THEN bid_depth_04
+        WHEN bid_bps_03 < 4.999999 THEN bid_depth_03 WHEN bid_bps_02 < 4.999999 THEN bid_depth_02
+        WHEN bid_bps_01 < 4.999999 THEN bid_depth_01 WHEN bid_bps_00 < 4.999999 THEN bid_depth_00
         ELSE 0
     END AS bid_within_5bps,
     CASE
         WHEN positive_mid IS NULL OR bid_seen_bps < 9.999999 THEN NULL
-        WHEN bid_bps_19 < 9.999999 THEN bid_depth_19
-        WHEN bid_bps_18 < 9.999999 THEN bid_depth_18
-        WHEN bid_bps_17 < 9.999999 THEN bid_depth_17
-        WHEN bid_bps_16 < 9.999999 THEN bid_depth_16
-        WHEN bid_bps_15 < 9.999999 THEN bid_depth_15
-        WHEN bid_bps_14 < 9.999999 THEN bid_depth_14
-        WHEN bid_bps_13 < 9.999999 THEN bid_depth_13
-        WHEN bid_bps_12 < 9.999999 THEN bid_depth_12
-        WHEN bid_bps_11 < 9.999999 THEN bid_depth_11
-        WHEN bid_bps_10 < 9.999999 THEN bid_depth_10
-        WHEN bid_bps_09 < 9.999999 THEN bid_depth_09
-        WHEN bid_bps_08 < 9.999999 THEN bid_depth_08
-        WHEN bid_bps_07 < 9.999999 THEN bid_depth_07
-        WHEN bid_bps_06 < 9.999999 THEN bid_depth_06
-        WHEN bid_bps_05 < 9.999999 THEN bid_depth_05
-        WHEN bid_bps_04 < 9.999999 THEN bid_depth_04
-        WHEN bid_bps_03 < 9.999999 THEN bid_depth_03
-        WHEN bid_bps_02 < 9.999999 THEN bid_depth_02
-        WHEN bid_bps_01 < 9.999999 THEN bid_depth_01
-        WHEN bid_bps_00 < 9.999999 THEN bid_depth_00
+        WHEN bid_bps_19 < 9.999999 THEN bid_depth_19 WHEN bid_bps_18 < 9.999999 THEN bid_depth_18
+        WHEN bid_bps_17 < 9.999999 THEN bid_depth_17 WHEN bid_bps_16 < 9.999999 THEN bid_depth_16
+        WHEN bid_bps_15 < 9.999999 THEN bid_depth_15 WHEN bid_bps_14 < 9.999999 THEN bid_depth_14
+        WHEN bid_bps_13 < 9.999999 THEN bid_depth_13 WHEN bid_bps_12 < 9.999999 THEN bid_depth_12
+        WHEN bid_bps_11 < 9.999999 THEN bid_depth_11 WHEN bid_bps_10 < 9.999999 THEN bid_depth_10
+        WHEN bid_bps_09 < 9.999999 THEN bid_depth_09 WHEN bid_bps_08 < 9.999999 THEN bid_depth_08
+        WHEN bid_bps_07 < 9.999999 THEN bid_depth_07 WHEN bid_bps_06 < 9.999999 THEN bid_depth_06
+        WHEN bid_bps_05 < 9.999999 THEN bid_depth_05 WHEN bid_bps_04 < 9.999999 THEN bid_depth_04
+        WHEN bid_bps_03 < 9.999999 THEN bid_depth_03 WHEN bid_bps_02 < 9.999999 THEN bid_depth_02
+        WHEN bid_bps_01 < 9.999999 THEN bid_depth_01 WHEN bid_bps_00 < 9.999999 THEN bid_depth_00
         ELSE 0
     END AS bid_within_10bps,
     CASE
         WHEN positive_mid IS NULL OR bid_seen_bps < 24.999999 THEN NULL
-        WHEN bid_bps_19 < 24.999999 THEN bid_depth_19
-        WHEN bid_bps_18 < 24.999999 THEN bid_depth_18
-        WHEN bid_bps_17 < 24.999999 THEN bid_depth_17
-        WHEN bid_bps_16 < 24.999999 THEN bid_depth_16
-        WHEN bid_bps_15 < 24.999999 THEN bid_depth_15
-        WHEN bid_bps_14 < 24.999999 THEN bid_depth_14
-        WHEN bid_bps_13 < 24.999999 THEN bid_depth_13
-        WHEN bid_bps_12 < 24.999999 THEN bid_depth_12
-        WHEN bid_bps_11 < 24.999999 THEN bid_depth_11
-        WHEN bid_bps_10 < 24.999999 THEN bid_depth_10
-        WHEN bid_bps_09 < 24.999999 THEN bid_depth_09
-        WHEN bid_bps_08 < 24.999999 THEN bid_depth_08
-        WHEN bid_bps_07 < 24.999999 THEN bid_depth_07
-        WHEN bid_bps_06 < 24.999999 THEN bid_depth_06
-        WHEN bid_bps_05 < 24.999999 THEN bid_depth_05
-        WHEN bid_bps_04 < 24.999999 THEN bid_depth_04
-        WHEN bid_bps_03 < 24.999999 THEN bid_depth_03
-        WHEN bid_bps_02 < 24.999999 THEN bid_depth_02
-        WHEN bid_bps_01 < 24.999999 THEN bid_depth_01
-        WHEN bid_bps_00 < 24.999999 THEN bid_depth_00
+        WHEN bid_bps_19 < 24.999999 THEN bid_depth_19 WHEN bid_bps_18 < 24.999999 THEN bid_depth_18
+        WHEN bid_bps_17 < 24.999999 THEN bid_depth_17 WHEN bid_bps_16 < 24.999999 THEN bid_depth_16
+        WHEN bid_bps_15 < 24.999999 THEN bid_depth_15 WHEN bid_bps_14 < 24.999999 THEN bid_depth_14
+        WHEN bid_bps_13 < 24.999999 THEN bid_depth_13 WHEN bid_bps_12 < 24.999999 THEN bid_depth_12
+        WHEN bid_bps_11 < 24.999999 THEN bid_depth_11 WHEN bid_bps_10 < 24.999999 THEN bid_depth_10
+        WHEN bid_bps_09 < 24.999999 THEN bid_depth_09 WHEN bid_bps_08 < 24.999999 THEN bid_depth_08
+        WHEN bid_bps_07 < 24.999999 THEN bid_depth_07 WHEN bid_bps_06 < 24.999999 THEN bid_depth_06
+        WHEN bid_bps_05 < 24.999999 THEN bid_depth_05 WHEN bid_bps_04 < 24.999999 THEN bid_depth_04
+        WHEN bid_bps_03 < 24.999999 THEN bid_depth_03 WHEN bid_bps_02 < 24.999999 THEN bid_depth_02
+        WHEN bid_bps_01 < 24.999999 THEN bid_depth_01 WHEN bid_bps_00 < 24.999999 THEN bid_depth_00
         ELSE 0
     END AS bid_within_25bps,
     CASE
         WHEN positive_mid IS NULL OR bid_seen_bps < 49.999999 THEN NULL
-        WHEN bid_bps_19 < 49.999999 THEN bid_depth_19
-        WHEN bid_bps_18 < 49.999999 THEN bid_depth_18
-        WHEN bid_bps_17 < 49.999999 THEN bid_depth_17
-        WHEN bid_bps_16 < 49.999999 THEN bid_depth_16
-        WHEN bid_bps_15 < 49.999999 THEN bid_depth_15
-        WHEN bid_bps_14 < 49.999999 THEN bid_depth_14
-        WHEN bid_bps_13 < 49.999999 THEN bid_depth_13
-        WHEN bid_bps_12 < 49.999999 THEN bid_depth_12
-        WHEN bid_bps_11 < 49.999999 THEN bid_depth_11
-        WHEN bid_bps_10 < 49.999999 THEN bid_depth_10
-        WHEN bid_bps_09 < 49.999999 THEN bid_depth_09
-        WHEN bid_bps_08 < 49.999999 THEN bid_depth_08
-        WHEN bid_bps_07 < 49.999999 THEN bid_depth_07
-        WHEN bid_bps_06 < 49.999999 THEN bid_depth_06
-        WHEN bid_bps_05 < 49.999999 THEN bid_depth_05
-        WHEN bid_bps_04 < 49.999999 THEN bid_depth_04
-        WHEN bid_bps_03 < 49.999999 THEN bid_depth_03
-        WHEN bid_bps_02 < 49.999999 THEN bid_depth_02
-        WHEN bid_bps_01 < 49.999999 THEN bid_depth_01
-        WHEN bid_bps_00 < 49.999999 THEN bid_depth_00
+        WHEN bid_bps_19 < 49.999999 THEN bid_depth_19 WHEN bid_bps_18 < 49.999999 THEN bid_depth_18
+        WHEN bid_bps_17 < 49.999999 THEN bid_depth_17 WHEN bid_bps_16 < 49.999999 THEN bid_depth_16
+        WHEN bid_bps_15 < 49.999999 THEN bid_depth_15 WHEN bid_bps_14 < 49.999999 THEN bid_depth_14
+        WHEN bid_bps_13 < 49.999999 THEN bid_depth_13 WHEN bid_bps_12 < 49.999999 THEN bid_depth_12
+        WHEN bid_bps_11 < 49.999999 THEN bid_depth_11 WHEN bid_bps_10 < 49.999999 THEN bid_depth_10
+        WHEN bid_bps_09 < 49.999999 THEN bid_depth_09 WHEN bid_bps_08 < 49.999999 THEN bid_depth_08
+        WHEN bid_bps_07 < 49.999999 THEN bid_depth_07 WHEN bid_bps_06 < 49.999999 THEN bid_depth_06
+        WHEN bid_bps_05 < 49.999999 THEN bid_depth_05 WHEN bid_bps_04 < 49.999999 THEN bid_depth_04
+        WHEN bid_bps_03 < 49.999999 THEN bid_depth_03 WHEN bid_bps_02 < 49.999999 THEN bid_depth_02
+        WHEN bid_bps_01 < 49.999999 THEN bid_depth_01 WHEN bid_bps_00 < 49.999999 THEN bid_depth_00
         ELSE 0
     END AS bid_within_50bps,
     CASE
         WHEN positive_mid IS NULL OR bid_seen_bps < 99.999999 THEN NULL
-        WHEN bid_bps_19 < 99.999999 THEN bid_depth_19
-        WHEN bid_bps_18 < 99.999999 THEN bid_depth_18
-        WHEN bid_bps_17 < 99.999999 THEN bid_depth_17
-        WHEN bid_bps_16 < 99.999999 THEN bid_depth_16
-        WHEN bid_bps_15 < 99.999999 THEN bid_depth_15
-        WHEN bid_bps_14 < 99.999999 THEN bid_depth_14
-        WHEN bid_bps_13 < 99.999999 THEN bid_depth_13
-        WHEN bid_bps_12 < 99.999999 THEN bid_depth_12
-        WHEN bid_bps_11 < 99.999999 THEN bid_depth_11
-        WHEN bid_bps_10 < 99.999999 THEN bid_depth_10
-        WHEN bid_bps_09 < 99.999999 THEN bid_depth_09
-        WHEN bid_bps_08 < 99.999999 THEN bid_depth_08
-        WHEN bid_bps_07 < 99.999999 THEN bid_depth_07
-        WHEN bid_bps_06 < 99.999999 THEN bid_depth_06
-        WHEN bid_bps_05 < 99.999999 THEN bid_depth_05
-        WHEN bid_bps_04 < 99.999999 THEN bid_depth_04
-        WHEN bid_bps_03 < 99.999999 THEN bid_depth_03
-        WHEN bid_bps_02 < 99.999999 THEN bid_depth_02
-        WHEN bid_bps_01 < 99.999999 THEN bid_depth_01
-        WHEN bid_bps_00 < 99.999999 THEN bid_depth_00
+        WHEN bid_bps_19 < 99.999999 THEN bid_depth_19 WHEN bid_bps_18 < 99.999999 THEN bid_depth_18
+        WHEN bid_bps_17 < 99.999999 THEN bid_depth_17 WHEN bid_bps_16 < 99.999999 THEN bid_depth_16
+        WHEN bid_bps_15 < 99.999999 THEN bid_depth_15 WHEN bid_bps_14 < 99.999999 THEN bid_depth_14
+        WHEN bid_bps_13 < 99.999999 THEN bid_depth_13 WHEN bid_bps_12 < 99.999999 THEN bid_depth_12
+        WHEN bid_bps_11 < 99.999999 THEN bid_depth_11 WHEN bid_bps_10 < 99.999999 THEN bid_depth_10
+        WHEN bid_bps_09 < 99.999999 THEN bid_depth_09 WHEN bid_bps_08 < 99.999999 THEN bid_depth_08
+        WHEN bid_bps_07 < 99.999999 THEN bid_depth_07 WHEN bid_bps_06 < 99.999999 THEN bid_depth_06
+        WHEN bid_bps_05 < 99.999999 THEN bid_depth_05 WHEN bid_bps_04 < 99.999999 THEN bid_depth_04
+        WHEN bid_bps_03 < 99.999999 THEN bid_depth_03 WHEN bid_bps_02 < 99.999999 THEN bid_depth_02
+        WHEN bid_bps_01 < 99.999999 THEN bid_depth_01 WHEN bid_bps_00 < 99.999999 THEN bid_depth_00
         ELSE 0
     END AS bid_within_100bps,
     (
-        CASE WHEN fit_levels > 0 THEN bid_bps_00 ELSE 0 END
-        + CASE WHEN fit_levels > 1 THEN bid_bps_01 ELSE 0 END
-        + CASE WHEN fit_levels > 2 THEN bid_bps_02 ELSE 0 END
-        + CASE WHEN fit_levels > 3 THEN bid_bps_03 ELSE 0 END
-        + CASE WHEN fit_levels > 4 THEN bid_bps_04 ELSE 0 END
-        + CASE WHEN fit_levels > 5 THEN bid_bps_05 ELSE 0 END
-        + CASE WHEN fit_levels > 6 THEN bid_bps_06 ELSE 0 END
-        + CASE WHEN fit_levels > 7 THEN bid_bps_07 ELSE 0 END
-        + CASE WHEN fit_levels > 8 THEN bid_bps_08 ELSE 0 END
-        + CASE WHEN fit_levels > 9 THEN bid_bps_09 ELSE 0 END
+        CASE WHEN fit_levels > 0 THEN bid_bps_00 ELSE 0 END + CASE WHEN fit_levels > 1 THEN bid_bps_01 ELSE 0 END
+        + CASE WHEN fit_levels > 2 THEN bid_bps_02 ELSE 0 END + CASE WHEN fit_levels > 3 THEN bid_bps_03 ELSE 0 END
+        + CASE WHEN fit_levels > 4 THEN bid_bps_04 ELSE 0 END + CASE WHEN fit_levels > 5 THEN bid_bps_05 ELSE 0 END
+        + CASE WHEN fit_levels > 6 THEN bid_bps_06 ELSE 0 END + CASE WHEN fit_levels > 7 THEN bid_bps_07 ELSE 0 END
+        + CASE WHEN fit_levels > 8 THEN bid_bps_08 ELSE 0 END + CASE WHEN fit_levels > 9 THEN bid_bps_09 ELSE 0 END
     ) / fit_levels AS bid_x_mean,
     ask_price_00 * ask_size_00
     + CASE WHEN ask_levels > 1 THEN ask_price_01 * ask_size_01 ELSE 0 END
@@ -787,158 +687,91 @@ SELECT
     0.49999999999995 * ask_depth_19 AS ask_half_depth,
     CASE
         WHEN ask_levels > 19 THEN ask_bps_19
-        WHEN ask_levels = 19 THEN ask_bps_18
-        WHEN ask_levels = 18 THEN ask_bps_17
-        WHEN ask_levels = 17 THEN ask_bps_16
-        WHEN ask_levels = 16 THEN ask_bps_15
-        WHEN ask_levels = 15 THEN ask_bps_14
-        WHEN ask_levels = 14 THEN ask_bps_13
-        WHEN ask_levels = 13 THEN ask_bps_12
-        WHEN ask_levels = 12 THEN ask_bps_11
-        WHEN ask_levels = 11 THEN ask_bps_10
-        WHEN ask_levels = 10 THEN ask_bps_09
-        WHEN ask_levels = 9 THEN ask_bps_08
-        WHEN ask_levels = 8 THEN ask_bps_07
-        WHEN ask_levels = 7 THEN ask_bps_06
-        WHEN ask_levels = 6 THEN ask_bps_05
-        WHEN ask_levels = 5 THEN ask_bps_04
-        WHEN ask_levels = 4 THEN ask_bps_03
-        WHEN ask_levels = 3 THEN ask_bps_02
-        WHEN ask_levels = 2 THEN ask_bps_01
+        WHEN ask_levels = 19 THEN ask_bps_18 WHEN ask_levels = 18 THEN ask_bps_17 WHEN ask_levels = 17 THEN ask_bps_16
+        WHEN ask_levels = 16 THEN ask_bps_15 WHEN ask_levels = 15 THEN ask_bps_14 WHEN ask_levels = 14 THEN ask_bps_13
+        WHEN ask_levels = 13 THEN ask_bps_12 WHEN ask_levels = 12 THEN ask_bps_11 WHEN ask_levels = 11 THEN ask_bps_10
+        WHEN ask_levels = 10 THEN ask_bps_09 WHEN ask_levels = 9 THEN ask_bps_08 WHEN ask_levels = 8 THEN ask_bps_07
+        WHEN ask_levels = 7 THEN ask_bps_06 WHEN ask_levels = 6 THEN ask_bps_05 WHEN ask_levels = 5 THEN ask_bps_04
+        WHEN ask_levels = 4 THEN ask_bps_03 WHEN ask_levels = 3 THEN ask_bps_02 WHEN ask_levels = 2 THEN ask_bps_01
         WHEN ask_levels = 1 THEN ask_bps_00
         ELSE 'infinity'
     END AS ask_seen_bps,
     CASE
         WHEN positive_mid IS NULL OR ask_seen_bps < 4.999999 THEN NULL
-        WHEN ask_bps_19 < 4.999999 THEN ask_depth_19
-        WHEN ask_bps_18 < 4.999999 THEN ask_depth_18
-        WHEN ask_bps_17 < 4.999999 THEN ask_depth_17
-        WHEN ask_bps_16 < 4.999999 THEN ask_depth_16
-        WHEN ask_bps_15 < 4.999999 THEN ask_depth_15
-        WHEN ask_bps_14 < 4.999999 THEN ask_depth_14
-        WHEN ask_bps_13 < 4.999999 THEN ask_depth_13
-        WHEN ask_bps_12 < 4.999999 THEN ask_depth_12
-        WHEN ask_bps_11 < 4.999999 THEN ask_depth_11
-        WHEN ask_bps_10 < 4.999999 THEN ask_depth_10
-        WHEN ask_bps_09 < 4.999999 THEN ask_depth_09
-        WHEN ask_bps_08 < 4.999999 THEN ask_depth_08
-        WHEN ask_bps_07 < 4.999999 THEN ask_depth_07
-        WHEN ask_bps_06 < 4.999999 THEN ask_depth_06
-        WHEN ask_bps_05 < 4.999999 THEN ask_depth_05
-        WHEN ask_bps_04 < 4.999999 THEN ask_depth_04
-        WHEN ask_bps_03 < 4.999999 THEN ask_depth_03
-        WHEN ask_bps_02 < 4.999999 THEN ask_depth_02
-        WHEN ask_bps_01 < 4.999999 THEN ask_depth_01
-        WHEN ask_bps_00 < 4.999999 THEN ask_depth_00
+        WHEN ask_bps_19 < 4.999999 THEN ask_depth_19 WHEN ask_bps_18 < 4.999999 THEN ask_depth_18
+        WHEN ask_bps_17 < 4.999999 THEN ask_depth_17 WHEN ask_bps_16 < 4.999999 THEN ask_depth_16
+        WHEN ask_bps_15 < 4.999999 THEN ask_depth_15 WHEN ask_bps_14 < 4.999999 THEN ask_depth_14
+        WHEN ask_bps_13 < 4.999999 THEN ask_depth_13 WHEN ask_bps_12 < 4.999999 THEN ask_depth_12
+        WHEN ask_bps_11 < 4.999999 THEN ask_depth_11 WHEN ask_bps_10 < 4.999999 THEN ask_depth_10
+        WHEN ask_bps_09 < 4.999999 THEN ask_depth_09 WHEN ask_bps_08 < 4.999999 THEN ask_depth_08
+        WHEN ask_bps_07 < 4.999999 THEN ask_depth_07 WHEN ask_bps_06 < 4.999999 THEN ask_depth_06
+        WHEN ask_bps_05 < 4.999999 THEN ask_depth_05 WHEN ask_bps_04 < 4.999999 THEN ask_depth_04
+        WHEN ask_bps_03 < 4.999999 THEN ask_depth_03 WHEN ask_bps_02 < 4.999999 THEN ask_depth_02
+        WHEN ask_bps_01 < 4.999999 THEN ask_depth_01 WHEN ask_bps_00 < 4.999999 THEN ask_depth_00
         ELSE 0
     END AS ask_within_5bps,
     CASE
         WHEN positive_mid IS NULL OR ask_seen_bps < 9.999999 THEN NULL
-        WHEN ask_bps_19 < 9.999999 THEN ask_depth_19
-        WHEN ask_bps_18 < 9.999999 THEN ask_depth_18
-        WHEN ask_bps_17 < 9.999999 THEN ask_depth_17
-        WHEN ask_bps_16 < 9.999999 THEN ask_depth_16
-        WHEN ask_bps_15 < 9.999999 THEN ask_depth_15
-        WHEN ask_bps_14 < 9.999999 THEN ask_depth_14
-        WHEN ask_bps_13 < 9.999999 THEN ask_depth_13
-        WHEN ask_bps_12 < 9.999999 THEN ask_depth_12
-        WHEN ask_bps_11 < 9.999999 THEN ask_depth_11
-        WHEN ask_bps_10 < 9.999999 THEN ask_depth_10
-        WHEN ask_bps_09 < 9.999999 THEN ask_depth_09
-        WHEN ask_bps_08 < 9.999999 THEN ask_depth_08
-        WHEN ask_bps_07 < 9.999999 THEN ask_depth_07
-        WHEN ask_bps_06 < 9.999999 THEN ask_depth_06
-        WHEN ask_bps_05 < 9.999999 THEN ask_depth_05
-        WHEN ask_bps_04 < 9.999999 THEN ask_depth_04
-        WHEN ask_bps_03 < 9.999999 THEN ask_depth_03
-        WHEN ask_bps_02 < 9.999999 THEN ask_depth_02
-        WHEN ask_bps_01 < 9.999999 THEN ask_depth_01
-        WHEN ask_bps_00 < 9.999999 THEN ask_depth_00
+        WHEN ask_bps_19 < 9.999999 THEN ask_depth_19 WHEN ask_bps_18 < 9.999999 THEN ask_depth_18
+        WHEN ask_bps_17 < 9.999999 THEN ask_depth_17 WHEN ask_bps_16 < 9.999999 THEN ask_depth_16
+        WHEN ask_bps_15 < 9.999999 THEN ask_depth_15 WHEN ask_bps_14 < 9.999999 THEN ask_depth_14
+        WHEN ask_bps_13 < 9.999999 THEN ask_depth_13 WHEN ask_bps_12 < 9.999999 THEN ask_depth_12
+        WHEN ask_bps_11 < 9.999999 THEN ask_depth_11 WHEN ask_bps_10 < 9.999999 THEN ask_depth_10
+        WHEN ask_bps_09 < 9.999999 THEN ask_depth_09 WHEN ask_bps_08 < 9.999999 THEN ask_depth_08
+        WHEN ask_bps_07 < 9.999999 THEN ask_depth_07 WHEN ask_bps_06 < 9.999999 THEN ask_depth_06
+        WHEN ask_bps_05 < 9.999999 THEN ask_depth_05 WHEN ask_bps_04 < 9.999999 THEN ask_depth_04
+        WHEN ask_bps_03 < 9.999999 THEN ask_depth_03 WHEN ask_bps_02 < 9.999999 THEN ask_depth_02
+        WHEN ask_bps_01 < 9.999999 THEN ask_depth_01 WHEN ask_bps_00 < 9.999999 THEN ask_depth_00
         ELSE 0
     END AS ask_within_10bps,
     CASE
         WHEN positive_mid IS NULL OR ask_seen_bps < 24.999999 THEN NULL
-        WHEN ask_bps_19 < 24.999999 THEN ask_depth_19
-        WHEN ask_bps_18 < 24.999999 THEN ask_depth_18
-        WHEN ask_bps_17 < 24.999999 THEN ask_depth_17
-        WHEN ask_bps_16 < 24.999999 THEN ask_depth_16
-        WHEN ask_bps_15 < 24.999999 THEN ask_depth_15
-        WHEN ask_bps_14 < 24.999999 THEN ask_depth_14
-        WHEN ask_bps_13 < 24.999999 THEN ask_depth_13
-        WHEN ask_bps_12 < 24.999999 THEN ask_depth_12
-        WHEN ask_bps_11 < 24.999999 THEN ask_depth_11
-        WHEN ask_bps_10 < 24.999999 THEN ask_depth_10
-        WHEN ask_bps_09 < 24.999999 THEN ask_depth_09
-        WHEN ask_bps_08 < 24.999999 THEN ask_depth_08
-        WHEN ask_bps_07 < 24.999999 THEN ask_depth_07
-        WHEN ask_bps_06 < 24.999999 THEN ask_depth_06
-        WHEN ask_bps_05 < 24.999999 THEN ask_depth_05
-        WHEN ask_bps_04 < 24.999999 THEN ask_depth_04
-        WHEN ask_bps_03 < 24.999999 THEN ask_depth_03
-        WHEN ask_bps_02 < 24.999999 THEN ask_depth_02
-        WHEN ask_bps_01 < 24.999999 THEN ask_depth_01
-        WHEN ask_bps_00 < 24.999999 THEN ask_depth_00
+        WHEN ask_bps_19 < 24.999999 THEN ask_depth_19 WHEN ask_bps_18 < 24.999999 THEN ask_depth_18
+        WHEN ask_bps_17 < 24.999999 THEN ask_depth_17 WHEN ask_bps_16 < 24.999999 THEN ask_depth_16
+        WHEN ask_bps_15 < 24.999999 THEN ask_depth_15 WHEN ask_bps_14 < 24.999999 THEN ask_depth_14
+        WHEN ask_bps_13 < 24.999999 THEN ask_depth_13 WHEN ask_bps_12 < 24.999999 THEN ask_depth_12
+        WHEN ask_bps_11 < 24.999999 THEN ask_depth_11 WHEN ask_bps_10 < 24.999999 THEN ask_depth_10
+        WHEN ask_bps_09 < 24.999999 THEN ask_depth_09 WHEN ask_bps_08 < 24.999999 THEN ask_depth_08
+        WHEN ask_bps_07 < 24.999999 THEN ask_depth_07 WHEN ask_bps_06 < 24.999999 THEN ask_depth_06
+        WHEN ask_bps_05 < 24.999999 THEN ask_depth_05 WHEN ask_bps_04 < 24.999999 THEN ask_depth_04
+        WHEN ask_bps_03 < 24.999999 THEN ask_depth_03 WHEN ask_bps_02 < 24.999999 THEN ask_depth_02
+        WHEN ask_bps_01 < 24.999999 THEN ask_depth_01 WHEN ask_bps_00 < 24.999999 THEN ask_depth_00
         ELSE 0
     END AS ask_within_25bps,
     CASE
         WHEN positive_mid IS NULL OR ask_seen_bps < 49.999999 THEN NULL
-        WHEN ask_bps_19 < 49.999999 THEN ask_depth_19
-        WHEN ask_bps_18 < 49.999999 THEN ask_depth_18
-        WHEN ask_bps_17 < 49.999999 THEN ask_depth_17
-        WHEN ask_bps_16 < 49.999999 THEN ask_depth_16
-        WHEN ask_bps_15 < 49.999999 THEN ask_depth_15
-        WHEN ask_bps_14 < 49.999999 THEN ask_depth_14
-        WHEN ask_bps_13 < 49.999999 THEN ask_depth_13
-        WHEN ask_bps_12 < 49.999999 THEN ask_depth_12
-        WHEN ask_bps_11 < 49.999999 THEN ask_depth_11
-        WHEN ask_bps_10 < 49.999999 THEN ask_depth_10
-        WHEN ask_bps_09 < 49.999999 THEN ask_depth_09
-        WHEN ask_bps_08 < 49.999999 THEN ask_depth_08
-        WHEN ask_bps_07 < 49.999999 THEN ask_depth_07
-        WHEN ask_bps_06 < 49.999999 THEN ask_depth_06
-        WHEN ask_bps_05 < 49.999999 THEN ask_depth_05
-        WHEN ask_bps_04 < 49.999999 THEN ask_depth_04
-        WHEN ask_bps_03 < 49.999999 THEN ask_depth_03
-        WHEN ask_bps_02 < 49.999999 THEN ask_depth_02
-        WHEN ask_bps_01 < 49.999999 THEN ask_depth_01
-        WHEN ask_bps_00 < 49.999999 THEN ask_depth_00
+        WHEN ask_bps_19 < 49.999999 THEN ask_depth_19 WHEN ask_bps_18 < 49.999999 THEN ask_depth_18
+        WHEN ask_bps_17 < 49.999999 THEN ask_depth_17 WHEN ask_bps_16 < 49.999999 THEN ask_depth_16
+        WHEN ask_bps_15 < 49.999999 THEN ask_depth_15 WHEN ask_bps_14 < 49.999999 THEN ask_depth_14
+        WHEN ask_bps_13 < 49.999999 THEN ask_depth_13 WHEN ask_bps_12 < 49.999999 THEN ask_depth_12
+        WHEN ask_bps_11 < 49.999999 THEN ask_depth_11 WHEN ask_bps_10 < 49.999999 THEN ask_depth_10
+        WHEN ask_bps_09 < 49.999999 THEN ask_depth_09 WHEN ask_bps_08 < 49.999999 THEN ask_depth_08
+        WHEN ask_bps_07 < 49.999999 THEN ask_depth_07 WHEN ask_bps_06 < 49.999999 THEN ask_depth_06
+        WHEN ask_bps_05 < 49.999999 THEN ask_depth_05 WHEN ask_bps_04 < 49.999999 THEN ask_depth_04
+        WHEN ask_bps_03 < 49.999999 THEN ask_depth_03 WHEN ask_bps_02 < 49.999999 THEN ask_depth_02
+        WHEN ask_bps_01 < 49.999999 THEN ask_depth_01 WHEN ask_bps_00 < 49.999999 THEN ask_depth_00
         ELSE 0
     END AS ask_within_50bps,
     CASE
         WHEN positive_mid IS NULL OR ask_seen_bps < 99.999999 THEN NULL
-        WHEN ask_bps_19 < 99.999999 THEN ask_depth_19
-        WHEN ask_bps_18 < 99.999999 THEN ask_depth_18
-        WHEN ask_bps_17 < 99.999999 THEN ask_depth_17
-        WHEN ask_bps_16 < 99.999999 THEN ask_depth_16
-        WHEN ask_bps_15 < 99.999999 THEN ask_depth_15
-        WHEN ask_bps_14 < 99.999999 THEN ask_depth_14
-        WHEN ask_bps_13 < 99.999999 THEN ask_depth_13
-        WHEN ask_bps_12 < 99.999999 THEN ask_depth_12
-        WHEN ask_bps_11 < 99.999999 THEN ask_depth_11
-        WHEN ask_bps_10 < 99.999999 THEN ask_depth_10
-        WHEN ask_bps_09 < 99.999999 THEN ask_depth_09
-        WHEN ask_bps_08 < 99.999999 THEN ask_depth_08
-        WHEN ask_bps_07 < 99.999999 THEN ask_depth_07
-        WHEN ask_bps_06 < 99.999999 THEN ask_depth_06
-        WHEN ask_bps_05 < 99.999999 THEN ask_depth_05
-        WHEN ask_bps_04 < 99.999999 THEN ask_depth_04
-        WHEN ask_bps_03 < 99.999999 THEN ask_depth_03
-        WHEN ask_bps_02 < 99.999999 THEN ask_depth_02
-        WHEN ask_bps_01 < 99.999999 THEN ask_depth_01
-        WHEN ask_bps_00 < 99.999999 THEN ask_depth_00
+        WHEN ask_bps_19 < 99.999999 THEN ask_depth_19 WHEN ask_bps_18 < 99.999999 THEN ask_depth_18
+        WHEN ask_bps_17 < 99.999999 THEN ask_depth_17 WHEN ask_bps_16 < 99.999999 THEN ask_depth_16
+        WHEN ask_bps_15 < 99.999999 THEN ask_depth_15 WHEN ask_bps_14 < 99.999999 THEN ask_depth_14
+        WHEN ask_bps_13 < 99.999999 THEN ask_depth_13 WHEN ask_bps_12 < 99.999999 THEN ask_depth_12
+        WHEN ask_bps_11 < 99.999999 THEN ask_depth_11 WHEN ask_bps_10 < 99.999999 THEN ask_depth_10
+        WHEN ask_bps_09 < 99.999999 THEN ask_depth_09 WHEN ask_bps_08 < 99.999999 THEN ask_depth_08
+        WHEN ask_bps_07 < 99.999999 THEN ask_depth_07 WHEN ask_bps_06 < 99.999999 THEN ask_depth_06
+        WHEN ask_bps_05 < 99.999999 THEN ask_depth_05 WHEN ask_bps_04 < 99.999999 THEN ask_depth_04
+        WHEN ask_bps_03 < 99.999999 THEN ask_depth_03 WHEN ask_bps_02 < 99.999999 THEN ask_depth_02
+        WHEN ask_bps_01 < 99.999999 THEN ask_depth_01 WHEN ask_bps_00 < 99.999999 THEN ask_depth_00
         ELSE 0
     END AS ask_within_100bps,
     (
-        CASE WHEN fit_levels > 0 THEN ask_bps_00 ELSE 0 END
-        + CASE WHEN fit_levels > 1 THEN ask_bps_01 ELSE 0 END
-        + CASE WHEN fit_levels > 2 THEN ask_bps_02 ELSE 0 END
-        + CASE WHEN fit_levels > 3 THEN ask_bps_03 ELSE 0 END
-        + CASE WHEN fit_levels > 4 THEN ask_bps_04 ELSE 0 END
-        + CASE WHEN fit_levels > 5 THEN ask_bps_05 ELSE 0 END
-        + CASE WHEN fit_levels > 6 THEN ask_bps_06 ELSE 0 END
-        + CASE WHEN fit_levels > 7 THEN ask_bps_07 ELSE 0 END
-        + CASE WHEN fit_levels > 8 THEN ask_bps_08 ELSE 0 END
-        + CASE WHEN fit_levels > 9 THEN ask_bps_09 ELSE 0 END
+        CASE WHEN fit_levels > 0 THEN ask_bps_00 ELSE 0 END + CASE WHEN fit_levels > 1 THEN ask_bps_01 ELSE 0 END
+        + CASE WHEN fit_levels > 2 THEN ask_bps_02 ELSE 0 END + CASE WHEN fit_levels > 3 THEN ask_bps_03 ELSE 0 END
+        + CASE WHEN fit_levels > 4 THEN ask_bps_04 ELSE 0 END + CASE WHEN fit_levels > 5 THEN ask_bps_05 ELSE 0 END
+        + CASE WHEN fit_levels > 6 THEN ask_bps_06 ELSE 0 END + CASE WHEN fit_levels > 7 THEN ask_bps_07 ELSE 0 END
+        + CASE WHEN fit_levels > 8 THEN ask_bps_08 ELSE 0 END + CASE WHEN fit_levels > 9 THEN ask_bps_09 ELSE 0 END
     ) / fit_levels AS ask_x_mean
 FROM levels;
 
@@ -1207,49 +1040,29 @@ SELECT
     depth_0_5bps / nullif((bid_within_50bps + ask_within_50bps), 0)
         AS book_convexity, -- 1: depth_0_5bps / depth of both sides within 50 bps, 0 to 1
     CAST(CASE
-        WHEN bid_depth_00 >= bid_half_depth THEN 0
-        WHEN bid_depth_01 >= bid_half_depth THEN 1
-        WHEN bid_depth_02 >= bid_half_depth THEN 2
-        WHEN bid_depth_03 >= bid_half_depth THEN 3
-        WHEN bid_depth_04 >= bid_half_depth THEN 4
-        WHEN bid_depth_05 >= bid_half_depth THEN 5
-        WHEN bid_depth_06 >= bid_half_depth THEN 6
-        WHEN bid_depth_07 >= bid_half_depth THEN 7
-        WHEN bid_depth_08 >= bid_half_depth THEN 8
-        WHEN bid_depth_09 >= bid_half_depth THEN 9
-        WHEN bid_depth_10 >= bid_half_depth THEN 10
-        WHEN bid_depth_11 >= bid_half_depth THEN 11
-        WHEN bid_depth_12 >= bid_half_depth THEN 12
-        WHEN bid_depth_13 >= bid_half_depth THEN 13
-        WHEN bid_depth_14 >= bid_half_depth THEN 14
-        WHEN bid_depth_15 >= bid_half_depth THEN 15
-        WHEN bid_depth_16 >= bid_half_depth THEN 16
-        WHEN bid_depth_17 >= bid_half_depth THEN 17
-        WHEN bid_depth_18 >= bid_half_depth THEN 18
-        WHEN bid_depth_19 >= bid_half_depth THEN 19
+        WHEN bid_depth_00 >= bid_half_depth THEN 0 WHEN bid_depth_01 >= bid_half_depth THEN 1
+        WHEN bid_depth_02 >= bid_half_depth THEN 2 WHEN bid_depth_03 >= bid_half_depth THEN 3
+        WHEN bid_depth_04 >= bid_half_depth THEN 4 WHEN bid_depth_05 >= bid_half_depth THEN 5
+        WHEN bid_depth_06 >= bid_half_depth THEN 6 WHEN bid_depth_07 >= bid_half_depth THEN 7
+        WHEN bid_depth_08 >= bid_half_depth THEN 8 WHEN bid_depth_09 >= bid_half_depth THEN 9
+        WHEN bid_depth_10 >= bid_half_depth THEN 10 WHEN bid_depth_11 >= bid_half_depth THEN 11
+        WHEN bid_depth_12 >= bid_half_depth THEN 12 WHEN bid_depth_13 >= bid_half_depth THEN 13
+        WHEN bid_depth_14 >= bid_half_depth THEN 14 WHEN bid_depth_15 >= bid_half_depth THEN 15
+        WHEN bid_depth_16 >= bid_half_depth THEN 16 WHEN bid_depth_17 >= bid_half_depth THEN 17
+        WHEN bid_depth_18 >= bid_half_depth THEN 18 WHEN bid_depth_19 >= bid_half_depth THEN 19
     END AS SMALLINT)
         AS bid_50pct_depth_levels, -- 1: index of the first level at which half of total_bid_depth is reached
     CAST(CASE
-        WHEN ask_depth_00 >= ask_half_depth THEN 0
-        WHEN ask_depth_01 >= ask_half_depth THEN 1
-        WHEN ask_depth_02 >= ask_half_depth THEN 2
-        WHEN ask_depth_03 >= ask_half_depth THEN 3
-        WHEN ask_depth_04 >= ask_half_depth THEN 4
-        WHEN ask_depth_05 >= ask_half_depth THEN 5
-        WHEN ask_depth_06 >= ask_half_depth THEN 6
-        WHEN ask_depth_07 >= ask_half_depth THEN 7
-        WHEN ask_depth_08 >= ask_half_depth THEN 8
-        WHEN ask_depth_09 >= ask_half_depth THEN 9
-        WHEN ask_depth_10 >= ask_half_depth THEN 10
-        WHEN ask_depth_11 >= ask_half_depth THEN 11
-        WHEN ask_depth_12 >= ask_half_depth THEN 12
-        WHEN ask_depth_13 >= ask_half_depth THEN 13
-        WHEN ask_depth_14 >= ask_half_depth THEN 14
-        WHEN ask_depth_15 >= ask_half_depth THEN 15
-        WHEN ask_depth_16 >= ask_half_depth THEN 16
-        WHEN ask_depth_17 >= ask_half_depth THEN 17
-        WHEN ask_depth_18 >= ask_half_depth THEN 18
-        WHEN ask_depth_19 >= ask_half_depth THEN 19
+        WHEN ask_depth_00 >= ask_half_depth THEN 0 WHEN ask_depth_01 >= ask_half_depth THEN 1
+        WHEN ask_depth_02 >= ask_half_depth THEN 2 WHEN ask_depth_03 >= ask_half_depth THEN 3
+        WHEN ask_depth_04 >= ask_half_depth THEN 4 WHEN ask_depth_05 >= ask_half_depth THEN 5
+        WHEN ask_depth_06 >= ask_half_depth THEN 6 WHEN ask_depth_07 >= ask_half_depth THEN 7
+        WHEN ask_depth_08 >= ask_half_depth THEN 8 WHEN ask_depth_09 >= ask_half_depth THEN 9
+        WHEN ask_depth_10 >= ask_half_depth THEN 10 WHEN ask_depth_11 >= ask_half_depth THEN 11
+        WHEN ask_depth_12 >= ask_half_depth THEN 12 WHEN ask_depth_13 >= ask_half_depth THEN 13
+        WHEN ask_depth_14 >= ask_half_depth THEN 14 WHEN ask_depth_15 >= ask_half_depth THEN 15
+        WHEN ask_depth_16 >= ask_half_depth THEN 16 WHEN ask_depth_17 >= ask_half_depth THEN 17
+        WHEN ask_depth_18 >= ask_half_depth THEN 18 WHEN ask_depth_19 >= ask_half_depth THEN 19
     END AS SMALLINT)
         AS ask_50pct_depth_levels -- 1: index of the first level at which half of total_ask_depth is reached
 FROM centred;

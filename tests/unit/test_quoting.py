@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen.templating.quoting import bare, comment, exact_path, ident, indent, literal, quoted
+from sqlgen.templating.quoting import bare, comment, exact_path, filled, ident, indent, literal, quoted
 
 BREAKS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 HARD = [f"a{each}b" for each in BREAKS] + [
@@ -70,6 +70,25 @@ def test_layout_moves_all_other_lines() -> None:
     assert indent(sql, 2, first=True) == (
         "  SELECT 'a\nb', \"c\nd\"\n  FROM t\n\n  WHERE x = E'\\'\n' -- don't\n    AND y"
     )
+
+
+def test_lines_alike_are_filled() -> None:
+    columns = "\n".join(f"    x.y AS column_{i}," for i in range(9))
+    assert filled(f"SELECT\n{columns}\n\nFROM t", 49) == (
+        "SELECT\n"
+        "    x.y AS column_0, x.y AS column_1,\n    x.y AS column_2, x.y AS column_3,\n"
+        "    x.y AS column_4, x.y AS column_5,\n    x.y AS column_6, x.y AS column_7,\n"
+        "    x.y AS column_8,\n\nFROM t"
+    )
+    for kept in ("a\nb -- c\nd", "a\n'b\nc'\nd", 'a\n"b\nc"'):
+        assert filled(kept) == kept
+
+
+@given(TEXTS, TEXTS)
+def test_filling_is_layout_alone(database: duckdb.DuckDBPyConnection, left: str, right: str) -> None:
+    left, right = left.replace("\0", ""), right.replace("\0", "")
+    sql = f"SELECT\n{quoted(left)}\n|| 'b'\n|| {literal(right)}\nAS a"
+    assert database.execute(filled(sql)).fetchall() == [(left + "b" + right,)]
 
 
 @given(TEXTS)

@@ -49,7 +49,7 @@ check: lint types test ## what CI runs
 bench: $(READY) ## speed and memory as ratios against baselines
 	$(BIN)/python -m benchmarks
 
-golden: $(READY) ## write the golden SQL anew; read the diff
+golden: $(READY) ## write the golden SQL and docs/columns.md anew; read the diff
 	SQLGEN_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
 
 lock: $(READY) ## resolve the dependencies anew

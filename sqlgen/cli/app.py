@@ -22,6 +22,7 @@ from sqlgen.cli.arguments import (
     print_json,
     terminal,
 )
+from sqlgen.cli.columns import columns
 from sqlgen.cli.inspect import inspect
 from sqlgen.cli.modeltests import run_model_tests
 from sqlgen.cli.running import plan, run
@@ -170,6 +171,7 @@ def ls(
         overview.print_table(terminal(), project, names)
 
 
+app.command()(columns)
 app.command()(inspect)
 
 

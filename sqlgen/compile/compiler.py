@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from typing import Any
 from sqlgen.compile.adapters import Told, check_turns, raw_columns, spelled, times, told
 from sqlgen.compile.checksql import Checked, kept
 from sqlgen.compile.compiledfile import Shown, compiled_file, named_stages
+from sqlgen.compile.descriptions import descriptions
 from sqlgen.compile.predicates import input_predicate
 from sqlgen.compile.scope import EDGES, Edge, Layout, Scan, Scope
 from sqlgen.compile.sourcespec import SourceSpec
@@ -33,8 +33,6 @@ from sqlgen.templating.quoting import bare, exact_path, ident, literal
 from sqlgen.templating.templates import Csv
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
-
-_DESCRIBED = re.compile(r'(\w+)"?,?[ ]+--[ ]+(\S.*)$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,7 @@ class CompiledModel:
     @property
     def descriptions(self) -> dict[str, str]:
         """Output column -> unit and meaning, from the comments of the SELECT and from the kernels."""
-        told = {match.group(1): match.group(2).strip() for match in _DESCRIBED.finditer(self.select)}
-        chain = self.model.chain
-        added = chain.outputs if chain is not None and not chain.replaces_rows else ()
-        return {column.name: column.doc for column in added} | told
+        return descriptions(self.select, self.model.chain)
 
 
 @dataclass

@@ -140,6 +140,13 @@ class Binder:
         if self.problems:
             raise BindError("\n".join(dict.fromkeys(self.problems)))
 
+    def columns(self, name: str) -> Columns:
+        """Columns of a model's table; none where they depend on its data, or its inputs cannot be read without any."""
+        try:
+            return self._columns(self.project.models[name], self._model(name))
+        except _UnboundError:
+            return {}
+
     def _read(self, name: str) -> str:
         """A SELECT over an empty table with the columns of a model, for those that read it."""
         if name not in self._tables:

@@ -1262,7 +1262,7 @@ FROM (
 --           = 2.0, wide_bps = 10.0
 --   reads ts, segment_start, spread, spread_bps, mid_price
 --   gives spread_percentile: double; 1: share of the spreads of 300 s before this row below its own, ties half
---   gives spread_regime: varchar; name: tight, normal, wide
+--   gives spread_regime: varchar; name: tight where spread_percentile <= 0.2, wide where spread_percentile >= 0.8, else normal
 --   gives spread_regime_tight_frac: double; 1: share of the time with a known regime in 300 s that was tight
 --   gives spread_regime_wide_frac: double; 1: share of the time with a known regime in 300 s that was wide
 

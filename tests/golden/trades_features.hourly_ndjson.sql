@@ -180,7 +180,7 @@ SELECT
     CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 1: 0 is Monday, 6 is Sunday, UTC
     isodow(ts) >= 6 AS is_weekend, -- flag: Saturday or Sunday, UTC
     trade_id, -- name: as the venue names the trade
-    price, -- q: of the trade
+    price, -- q: price of the trade
     amount, -- u: size of the trade
     side, -- 1: 1 where the taker bought, -1 where the taker sold, NULL where unknown
     CAST(side = 1 AS SMALLINT) AS is_buy, -- 1: 1 where the taker bought, 0 where the taker sold, NULL where unknown

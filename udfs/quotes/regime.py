@@ -109,13 +109,22 @@ class SpreadRegime(Kernel):
         return SEGMENT_START, "spread", "spread_bps", "mid_price"
 
     def outputs(self) -> Sequence[Column]:
-        h = self.params["regime_window"]
+        h, unit = self.params["regime_window"], self._unit
+        tight, wide = (f"{name} where spread_{unit}" for name in ("tight", "wide"))
+        regimes = (
+            f"name: {tight} <= {self.params[f'tight_{unit}']:g}, {wide} >= {self.params[f'wide_{unit}']:g}, else normal"
+        )
         return (
             Column("spread_percentile", f"1: share of the spreads of {h} s before this row below its own, ties half"),
-            Column("spread_regime", f"name: {', '.join(REGIMES)}", "varchar", REGIMES),
+            Column("spread_regime", regimes, "varchar", REGIMES),
             Column("spread_regime_tight_frac", f"1: share of the time with a known regime in {h} s that was tight"),
             Column("spread_regime_wide_frac", f"1: share of the time with a known regime in {h} s that was wide"),
         )
+
+    @property
+    def _unit(self) -> str:
+        """Unit of the spreads that tight and wide ones are told by."""
+        return "bps" if self.params["regime_mode"] == "static" else "percentile"
 
     @cached_property
     def shares(self) -> dict[int, Windows]:
@@ -160,7 +169,7 @@ class SpreadRegime(Kernel):
         return known, np.rint(np.clip(spread[known] * state["scale"], -_MOST, _MOST)).astype(np.int64)
 
     def _regimes(self, percentile: Floats, batch: Batch) -> NDArray[np.int8]:
-        unit = "bps" if self.params["regime_mode"] == "static" else "percentile"
+        unit = self._unit
         measure = np.where(np.isnan(batch["mid_price"]), np.nan, batch["spread_bps"]) if unit == "bps" else percentile
         tight, wide = self.params[f"tight_{unit}"], self.params[f"wide_{unit}"]
         conditions = [np.isnan(measure), measure <= tight, measure >= wide]

@@ -1,0 +1,159 @@
+"""Columns of models' tables, with type, unit, meaning and papers, for people and programs."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.compile.compiler import Compiler
+from sqlgen.errors import ConfigError
+from sqlgen.project.project import Project
+from sqlgen.run.binding import Binder
+from sqlgen.run.engine import Engine
+from sqlgen.templating import yamlfile
+
+REFERENCES = "references.yaml"
+"""File beside the templates: key of a paper, as descriptions cite it -> the paper."""
+
+_PAPER = r"(?:cf\. )?[^\W\d_][^\[\],\d]* \d{4}[a-z]?"
+_DESCRIPTION = re.compile(
+    r"(?P<label>label: *)?"
+    r"(?:(?P<unit>[^\s:]+(?:, [^\s:]+)?): +)?"
+    r"(?P<meaning>.*?)"
+    rf"(?: *\[(?P<papers>{_PAPER}(?:, {_PAPER})*)\])?"
+)
+_NUMBER = re.compile(r"\d+")
+_ALONE = re.compile(r"(?<![\w.])\d+(?!\w|\.\d)")
+"""A number in a text that is no part of a name or of another number."""
+_BOUNDS = re.compile(r"(?P<said>.*?)(?P<bounds>(?:, -?\d+ to \d+)?)")
+"""A meaning, and the bounds of the values that it ends with."""
+_LETTERS = "nmkl"
+_FEWEST = 3
+"""Columns that a range stands for."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """One column of a table."""
+
+    name: str
+    type: str
+    unit: str
+    """Empty where its description does not say one."""
+    meaning: str
+    papers: tuple[str, ...] = ()
+    """Keys of references; with ``cf.`` where the column is a variant of what the paper has."""
+    is_label: bool = False
+    """It knows the future."""
+
+    @classmethod
+    def of(cls, name: str, kind: str, text: str) -> Described:
+        """A column with a description as ``label: unit: meaning [Paper 2014]``; all but the meaning is optional."""
+        found = _DESCRIPTION.fullmatch(" ".join(text.split()))
+        assert found is not None  # every part is optional
+        papers = tuple(found["papers"].split(", ")) if found["papers"] else ()
+        meaning = ("label: " if found["label"] else "") + found["meaning"]
+        return cls(name, kind, found["unit"] or "", meaning, papers, bool(found["label"]))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns of one table that differ in the numbers of their names, and in these numbers in their meaning."""
+
+    columns: tuple[Described, ...]
+    meaning: str
+    """With letters for the numbers: n for the first in the name, m for the second."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names; of columns that are numbered without a gap, the first and the last with dots between them."""
+        names = tuple(column.name for column in self.columns)
+        numbers = [tuple(map(int, _NUMBER.findall(name))) for name in names]
+        first = numbers[0][0] if len(numbers[0]) == 1 else 0
+        if len(names) >= _FEWEST and numbers == [(first + place,) for place in range(len(names))]:
+            return (f"{names[0]} ... {names[-1]}",)
+        return names
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """Columns of the table of a model; none where they are not known before it is built."""
+
+    model: str
+    columns: tuple[Described, ...]
+
+
+def columns_of(engine: Engine, models: Iterable[str]) -> list[TableColumns]:
+    """Columns of the tables of models, in the order of each table."""
+    project, compiler = engine.project, engine.compiler(engine.project.order)
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("PRAGMA disable_optimizer")  # what is empty need not be quick
+        binder = Binder(project, compiler, {}, Path(folder), connection)
+        models = [*models]
+        binder.bind(models)
+        return [TableColumns(name, _described(project, compiler, name, binder.columns(name))) for name in models]
+
+
+def _described(project: Project, compiler: Compiler, name: str, types: Mapping[str, str]) -> tuple[Described, ...]:
+    texts = _texts(project, compiler, name)
+    return tuple(Described.of(column, kind, texts.get(column, "")) for column, kind in types.items())
+
+
+def _texts(project: Project, compiler: Compiler, name: str) -> dict[str, str]:
+    """Descriptions of a model's columns; what it takes over from another model is described there."""
+    found: dict[str, str] = {}
+    for upstream in sorted(project.upstream(name)):
+        found |= _texts(project, compiler, upstream)
+    return found | compiler.compile(name).descriptions
+
+
+def grouped(columns: Sequence[Described]) -> list[Group]:
+    """Columns in groups, in the order of their first ones."""
+    found: dict[tuple[object, ...], list[Described]] = {}
+    for column in columns:
+        stem, meaning = _NUMBER.sub("#", column.name), _lettered(column)
+        found.setdefault((stem, column.type, column.unit, meaning, column.papers), []).append(column)
+    return [
+        Group(tuple(members), _lettered(members[0]) if len(members) > 1 else members[0].meaning)
+        for members in found.values()
+    ]
+
+
+def _lettered(column: Described) -> str:
+    """The meaning of a column with letters for the numbers of its name."""
+    letters = {int(number): letter for number, letter in zip(_NUMBER.findall(column.name), _LETTERS, strict=False)}
+    said, bounds = _BOUNDS.fullmatch(column.meaning).group("said", "bounds")  # type: ignore[union-attr]
+    return _ALONE.sub(lambda number: letters.get(int(number.group()), number.group()), said) + bounds
+
+
+def alike(tables: Iterable[TableColumns]) -> list[list[TableColumns]]:
+    """Tables with the same columns together, in the order of their first ones."""
+    found: dict[object, list[TableColumns]] = {}
+    for table in tables:
+        found.setdefault(table.columns or table.model, []).append(table)
+    return [*found.values()]
+
+
+def references(project: Project) -> dict[str, str]:
+    """All papers by the keys by which descriptions cite them: those of this package, and of the project."""
+    found: dict[str, str] = {}
+    for folder in reversed(project.library.folders):
+        path = folder / REFERENCES
+        document = yamlfile.load(path) if path.is_file() else yamlfile.Document(path, {})
+        if not document.problems and not isinstance(document.data, dict):
+            document.problems.append(document.problem((), "must map keys of papers (Cont 2014) to the papers"))
+        if document.problems:
+            raise ConfigError(document.problems)
+        found |= {str(key): str(paper) for key, paper in document.data.items()}
+    return found
+
+
+def cited(columns: Iterable[Described], known: Mapping[str, str]) -> dict[str, str]:
+    """Papers that columns cite, by key, in order; those that no file of references has are left out."""
+    keys = {paper.removeprefix("cf. ") for column in columns for paper in column.papers}
+    return {key: known[key] for key in sorted(keys) if key in known}

@@ -47,12 +47,12 @@ def inspect(
 
 def _lake_of(file: Path, asked: bool) -> Path | None:
     """The lake that a project file names; one that is just there need not be whole yet."""
-    from sqlgen.project import config
+    from sqlgen.project import configfile
 
     if not asked and not file.exists():
         return None
     try:
-        lake = file.absolute().parent / config.load(file)[0].lake
+        lake = file.absolute().parent / configfile.load(file)[0].lake
         return lake if asked or lake.is_dir() else None
     except ConfigError:
         if asked:

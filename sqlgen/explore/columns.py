@@ -13,7 +13,7 @@ import duckdb
 from sqlgen.compile.compiler import Compiler
 from sqlgen.errors import ConfigError
 from sqlgen.project.project import Project
-from sqlgen.run.binding import Binder
+from sqlgen.run.binder import Binder
 from sqlgen.run.engine import Engine
 from sqlgen.templating import yamlfile
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sqlgen.errors import UsageError
-from sqlgen.stream.pipe import arrow
+from sqlgen.stream.arrays import arrow
 from udfs import Array, Column
 
 Floats = NDArray[np.float64]

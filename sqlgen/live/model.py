@@ -20,16 +20,17 @@ from sqlgen.compile.scope import Scan, Scope
 from sqlgen.errors import SqlgenError, UsageError, nearest
 from sqlgen.lake.partitions import Partition
 from sqlgen.live import start as resume
+from sqlgen.live.refusals import covers, dated, refuse
 from sqlgen.live.rowwise import RawRows, RowError, RowStatement
 from sqlgen.live.start import NO_KERNELS, Place, Start
 from sqlgen.project.feeds import shares_feed
 from sqlgen.project.model import TRADES, Model, ModelInput
 from sqlgen.project.project import Project
-from sqlgen.project.rowchecks import removing
 from sqlgen.published import states
 from sqlgen.published.states import Snapshot
 from sqlgen.run.engine import Engine
-from sqlgen.stream.pipe import Pipe, TradeFeed, pending_trades
+from sqlgen.stream.pipe import Pipe
+from sqlgen.stream.tradefeed import TradeFeed, pending_trades
 from udfs import NANOSECONDS, Pipeline
 
 _ROWS, _TRADES = "live_rows", "live_trades"
@@ -68,7 +69,7 @@ def open_model(
     if model not in known:
         raise UsageError(f"unknown model '{model}'.{nearest(model, known)} Known: {', '.join(known)}")
     where = Partition.of(exchange=exchange, symbol=symbol)
-    _refuse(engine.project, known[model], where)
+    refuse(engine.project, known[model], where)
     return LiveModel(engine.project, known[model], where, resume.find(engine, known[model], where, state))
 
 
@@ -127,7 +128,7 @@ class LiveModel:
         self._connection = duckdb.connect(config={"threads": 1})
         self._statements: dict[str, RowStatement] = {}
         self._rows = self._raw(model.primary)
-        sees_trades = model.trades is not None and _covers(model.trades, where)
+        sees_trades = model.trades is not None and covers(model.trades, where)
         self._trades = self._raw(model.trades) if sees_trades and model.trades is not None else None
         self._pass = self._open(start.state)
 
@@ -150,7 +151,7 @@ class LiveModel:
             )
         date, seq = self._place.next(time)
         rows = self._run(_TRADES, self._trades, trade, time, date, seq)
-        if self._pass.trades is not None and _dated(self._model.trades, date):
+        if self._pass.trades is not None and dated(self._model.trades, date):
             self._pass.trades.add(rows)
 
     def update(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +167,7 @@ class LiveModel:
                 " Leave it out: a run over the lake will sort it in"
             )
         date, seq = self._place.next(time)
-        if not _dated(self._model.primary, date):
+        if not dated(self._model.primary, date):
             raise RowError(f"{self._rows.what}: models.yaml leaves rows of {date} out (date_start, date_end)")
         found = self._run(_ROWS, self._rows, row, time, date, seq)
         try:
@@ -254,56 +255,6 @@ class LiveModel:
     def _close_statements(self) -> None:
         while self._statements:
             self._statements.popitem()[1].close()
-
-
-def _refuse(project: Project, model: Model, where: Partition) -> None:
-    """Raise where a row of the model's table is not made of one row of its input, and of kernel states."""
-    others = [entry.name for entry in model.inputs[1:] if entry.name != TRADES or model.trades is None]
-    reason = ""
-    if model.primary.source is None:
-        reason = f"its first input is model '{model.primary.ref}', not a source"
-    elif others:
-        reason = f"it also reads {', '.join(others)}: only '{TRADES}' for kernels may stand beside the first input"
-    elif model.trades is model.primary:
-        reason = "its rows are its trades, and trades come before the rows of their time"
-    elif model.trades is not None and model.trades.source is None:
-        reason = f"its trades come from model '{model.trades.ref}', not from a source"
-    elif model.chain is not None and model.chain.replaces_rows:
-        reason = f"kernel {model.chain.kernels[0].name} gives other rows than it is given, later than these come"
-    elif model.header.kernels_over is not None:
-        reason = "its template works on what the kernels give"
-    elif model.lookback > 0:
-        reason = f"its SQL looks back {model.lookback:g} s into earlier rows. Only kernels (udfs) remember rows live"
-    elif left_out := _leaves_out(model):
-        reason = left_out
-    elif not _covers(model.primary, where):
-        reason = f"models.yaml leaves {where} out of its input '{model.primary.name}'"
-    elif Compiler(project).compile(model.name).edges:
-        reason = "its SQL treats the first or the last partition in another way"
-    if reason:
-        raise UsageError(f"model '{model.name}' cannot run live: {reason}")
-
-
-def _leaves_out(model: Model) -> str:
-    """Why not every row of the input has one in the table; empty where each has."""
-    if model.days_after:
-        return "its SQL looks ahead into later rows"
-    if model.config.filter is not None:
-        return "its filter drops rows. Test the rows that a model without it gives"
-    removed = [name for name, checks in model.checks if removing(checks)]
-    if removed:
-        return f"checks of {', '.join(removed)} leave rows out (on_fail drop or quarantine)"
-    return ""
-
-
-def _covers(entry: ModelInput, where: Partition) -> bool:
-    chosen = {"exchange": entry.spec.exchange, "symbol": entry.spec.symbol}
-    return all(values is None or where[key] in values for key, values in chosen.items())
-
-
-def _dated(entry: ModelInput, date: dt.date) -> bool:
-    start, end = entry.spec.date_start, entry.spec.date_end
-    return (start is None or start <= date) and (end is None or date <= end)
 
 
 def _value(column: pa.Array) -> Any:

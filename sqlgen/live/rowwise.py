@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from sqlgen.errors import SqlgenError, first_line
-from sqlgen.stream.pipe import times
+from sqlgen.stream.arrays import times
 from sqlgen.templating.queries import query
 
 CLOCK = ("timestamp", "collected_at")

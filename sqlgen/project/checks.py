@@ -18,9 +18,11 @@ from sqlgen.project.modelchecks import (
     cycle_problems,
     deletion_problems,
     output_problems,
+    same_names,
+    shared_folders,
     unit_problems,
+    unreadable_lake,
 )
-from sqlgen.project.pathchecks import same_names, shared_folders, unreadable_lake
 from sqlgen.project.rowchecks import Check, twice, unknown
 from sqlgen.project.signs import without_quotes
 from sqlgen.templating.templates import Header, Library

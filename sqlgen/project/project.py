@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from sqlgen.errors import ConfigError
-from sqlgen.project import config as configuration
+from sqlgen.project import configfile
 from sqlgen.project.checks import Checker
 from sqlgen.project.config import Config, Source
 from sqlgen.project.model import Model, build_order, upstream
-from sqlgen.project.pathchecks import overlap
+from sqlgen.project.modelchecks import overlap
 from sqlgen.templating.templates import Library
 from sqlgen.templating.yamlfile import Document
 
@@ -74,7 +74,7 @@ class Project:
 def load(path: Path) -> Project:
     """Load and check a project; :class:`ConfigError` with every problem at once."""
     path = path.resolve()
-    config, document = configuration.load(path)
+    config, document = configfile.load(path)
     own = path.parent / "transforms_sql"
     checker = Checker(config, document, Library(own if own.is_dir() else None), path.parent / "udfs")
     for name, source in config.sources.items():

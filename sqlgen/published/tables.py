@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlgen.errors import TaskError
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import Stat, is_hidden
 from sqlgen.project.project import Project
-from sqlgen.published import footers
-from sqlgen.published.footers import DamagedFileError, Footer, ForeignFileError, Stamp
+from sqlgen.published.footers import DamagedFileError, ForeignFileError
 from sqlgen.published.manifest import Manifest
+from sqlgen.published.ownership import Reader, Stamped, assembled, refuse
 from sqlgen.published.records import Published
 from sqlgen.published.states import StateError, StateStore
 from sqlgen.published.timeline import Timelines
@@ -30,33 +29,6 @@ from sqlgen.published.timeline import Timelines
 LEGACY = "_sqlgen.json"
 """Beside the data of each partition that an earlier version of sqlgen published."""
 _SHOWN = 3
-
-Stamped = dict[str, tuple[Stamp, Footer]]
-"""Files of one unit, by their paths below it."""
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Reads the footers of one model's files."""
-
-    model: str
-    owner: str
-    exists: Callable[[str, str], bool]
-    """True for an owner and its model that are still there."""
-
-    def read(self, root: Path, path: str) -> tuple[Stamp, Footer]:
-        """The footer of a file below ``root``; :class:`ForeignFileError` where it is not the model's."""
-        try:
-            footer = footers.read(root / path)
-        except OSError as error:
-            raise ForeignFileError(f"it cannot be read ({error.strerror or error})") from None
-        stamp = footer.stamp
-        if (stamp.owner, stamp.model) != (self.owner, self.model) and self.exists(stamp.owner, stamp.model):
-            project = f" of the project with the state folder '{stamp.owner}'" if stamp.owner != self.owner else ""
-            raise ForeignFileError(f"model '{stamp.model}'{project} published it")
-        if not stamp.fits(path):
-            raise ForeignFileError("it is a copy of a published file")
-        return stamp, footer
 
 
 @dataclass
@@ -130,7 +102,7 @@ class Table:
         record = self.records.get(unit)
         others = self._others(self.root, unit.path, self.files.get(unit, {}))
         others += self._others(self.beside, unit.path, record.quarantine if record is not None else {})
-        _refuse(self.reader.model, others)
+        refuse(self.reader.model, others)
 
     def verify_whole(self) -> None:
         """Look again before the whole table is replaced, as :meth:`verify` does."""
@@ -139,7 +111,7 @@ class Table:
             _path(unit, name): s for unit, record in self.records.items() for name, s in record.quarantine.items()
         }
         others = self._others(self.root, "", known) + self._others(self.beside, "", beside)
-        _refuse(self.reader.model, others)
+        refuse(self.reader.model, others)
 
     def _others(self, root: Path, below: str, known: Mapping[str, Stat]) -> list[str]:
         """Files below a folder that the model has not published, with the reasons."""
@@ -197,7 +169,7 @@ class Table:
         damaged = unit not in self.present and bool(self.files.get(unit))
         self.files[unit] = self.files.get(unit, {}) | {name: footer.stat for name, (_, footer) in inside.items()}
         self.present.discard(unit)
-        record = _assembled(inside)
+        record = assembled(inside)
         if record is None or damaged:
             return
         if old is not None and old.build == record.build:
@@ -266,34 +238,6 @@ class Table:
                 del self.records[unit]
                 self.present.discard(unit)
                 self.gone.add(unit)
-
-
-def _assembled(inside: Stamped) -> Published | None:
-    """The record of files of one publication or, with mode append, of several; ``None`` where they are mixed."""
-    records = [stamp.record for stamp, _ in inside.values()]
-    newest = max(records, key=lambda record: record.build)
-    if len({record.build for record in records}) > 1 and any(record.mode != "append" for record in records):
-        return None
-    found = [footer for _, footer in inside.values()]
-    schemas = {footer.schema for footer in found}
-    facts: dict[str, Any] = vars(newest) | {
-        "contributed": tuple(dict.fromkeys(file for record in records for file in record.contributed))
-    }
-    return Published(
-        **facts,
-        rows=sum(footer.rows for footer in found),
-        bytes=sum(footer.stat.size for footer in found),
-        files={name: footer.stat for name, (_, footer) in inside.items()},
-        schema=schemas.pop() if len(schemas) == 1 else "",
-    )
-
-
-def _refuse(model: str, others: list[str]) -> None:
-    if others:
-        raise TaskError(
-            f"files that model '{model}' did not publish lie where it publishes: {'; '.join(others)}."
-            " Move them away. Nothing was replaced"
-        )
 
 
 def _path(unit: Partition, name: str) -> str:

@@ -6,60 +6,28 @@ templates give.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import itertools
 import json
-import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 
 from sqlgen import __version__
-from sqlgen.compile import checksql
-from sqlgen.compile.checksql import Checked
 from sqlgen.compile.compiler import Compiler, digest
-from sqlgen.compile.scope import Layout, Scan, Scope
-from sqlgen.compile.statements import KERNEL_ROWS
-from sqlgen.compile.unitsql import everything, narrowed
-from sqlgen.errors import SqlgenError, TaskError, TemplateError, first_line, nearest
 from sqlgen.lake import storage
-from sqlgen.lake.partitions import KEYS, Partition
-from sqlgen.project.keys import given_keys, path_keys
-from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
-from sqlgen.project.rowchecks import Check, unknown
-from sqlgen.published.states import Snapshot
+from sqlgen.run.binder import Binder, named
 from sqlgen.sources.listing import SourceListing
-from sqlgen.sources.schemas import sql_schema
-from sqlgen.sources.staged import StagedInput
-from sqlgen.stream.pipe import Pipe
-from sqlgen.templating.sqllines import template_line
-from sqlgen.templating.yamlfile import KeyPath
-
-_UNIT = {"exchange": "x", "symbol": "x", "date": "2000-01-01"}
-_FOLDERS = {**_UNIT, "year": "2000", "month": "1", "day": "1", "hour": "0"}
-TYPOS = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.SyntaxException)
-"""Errors of the SQL itself. Others come from data, or from files that lie beside those of a source."""
-_PIVOT = re.compile(r"\b(un)?pivot\b", re.IGNORECASE)
-
 
 _BOUND: set[str] = set()
 """Digests of SQL bound by this process, which may run many projects of the same models: tests of models do."""
 
 
-class BindError(SqlgenError):
-    """The SQL of a model cannot run, whatever its data."""
-
-
 def bind(
     project: Project, compiler: Compiler, listings: Mapping[str, SourceListing], models: Iterable[str], keep: bool
 ) -> None:
-    """Bind the SQL of models that was not bound before; :class:`BindError` with every problem found.
+    """Bind the SQL of models that was not bound before; :class:`sqlgen.run.binder.BindError` with every problem found.
 
     What is bound is written down in the state folder, if that may be written to (``keep``).
     """
@@ -89,255 +57,5 @@ def _known(path: Path) -> dict[str, str]:
 def _key(project: Project, compiler: Compiler, name: str) -> str:
     """Digest of the SQL of a model and of its inputs, and of the columns that models.yaml names."""
     before = [_key(project, compiler, ref) for ref in sorted(project.upstream(name))]
-    columns = [*_named(project.models[name]).values()]
+    columns = [*named(project.models[name]).values()]
     return digest(__version__, duckdb.__version__, compiler.compile(name).fingerprint, columns, before)
-
-
-def _named(model: Model) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Columns of a model's rows that its entry names, by where it does."""
-    output = model.output
-    return {
-        ("columns",): model.config.columns,
-        ("output", "partition_by"): output.partition_by,
-        ("output", "key"): output.key,
-        ("output", "order_by"): output.order_by,
-    }
-
-
-class _UnboundError(Exception):
-    """A source or model whose columns are not known."""
-
-
-Columns = dict[str, str]
-"""Name -> SQL type."""
-
-
-@dataclass
-class Binder:
-    """Binds the SQL of models, each after those that it reads."""
-
-    project: Project
-    compiler: Compiler
-    listings: Mapping[str, SourceListing]
-    folder: Path
-    """For empty files."""
-    connection: duckdb.DuckDBPyConnection
-    problems: list[str] = field(default_factory=list)
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
-    _wanted: set[str] = field(default_factory=set)
-    _selects: dict[str, str] = field(default_factory=dict)
-    """Model -> its SELECT; empty where it cannot be bound."""
-    _tables: dict[str, str] = field(default_factory=dict)
-    """SELECT of a source, or model -> the SELECT over an empty table with its columns."""
-
-    def bind(self, models: Iterable[str]) -> None:
-        """Bind models; :class:`BindError` with every problem found."""
-        self._wanted = {*models}
-        for name in self.project.order:
-            if name in self._wanted:
-                with contextlib.suppress(_UnboundError, duckdb.Error):
-                    self._model(name)
-        if self.problems:
-            raise BindError("\n".join(dict.fromkeys(self.problems)))
-
-    def columns(self, name: str) -> Columns:
-        """Columns of a model's table; none where they depend on its data, or its inputs cannot be read without any."""
-        try:
-            return self._columns(self.project.models[name], self._model(name))
-        except _UnboundError:
-            return {}
-
-    def _read(self, name: str) -> str:
-        """A SELECT over an empty table with the columns of a model, for those that read it."""
-        if name not in self._tables:
-            self._tables[name] = ""
-            before = len(self.problems)
-            try:
-                self._tables[name] = self._table(self._model(name))
-            finally:
-                if name not in self._wanted:
-                    del self.problems[before:]
-        if not self._tables[name]:
-            raise _UnboundError
-        return self._tables[name]
-
-    def _model(self, name: str) -> str:
-        """The SELECT of a model, which can be bound."""
-        if name not in self._selects:
-            self._selects[name] = ""
-            self._selects[name] = self._bound(self.project.models[name])
-        if not self._selects[name]:
-            raise _UnboundError
-        return self._selects[name]
-
-    def _bound(self, model: Model) -> str:
-        inputs = {}
-        for entry in model.inputs:
-            if not (entry.spec.optional and entry.ref in self.compiler.empty):
-                inputs[entry.name] = self._read(entry.ref) if entry.source is None else self._source(model, entry)
-        rows = f"{KERNEL_ROWS}_{next(self._numbers)}"
-        feed, select = self._over(model, inputs, everything(rows))
-        if _PIVOT.search(f"{feed} {select}"):
-            raise _UnboundError  # what columns there are depends on the data
-        if feed is not None:
-            self._kernel_rows(model, feed, rows)
-        columns = self._columns(model, select)
-        self._keys(model, columns)
-        selected = self._narrowed(model, select, columns)
-        self._checks(
-            ("models", model.name, "checks"),
-            self.compiler.checked(model, selected),
-            dict(enumerate(model.config.checks)),
-        )
-        return selected
-
-    def _over(self, model: Model, inputs: Mapping[str, str], kernels: str) -> tuple[str | None, str]:
-        """The SELECT that goes into the kernels of a model, if any, and that of its table, over given SELECTs."""
-        scope = Scope({entry.name: Scan(("",)) if entry.name in inputs else None for entry in model.inputs})
-        over = model.header.kernels_over
-        if model.chain is None:
-            return None, self.compiler.template(model, scope, inputs)
-        if over is None:
-            return self.compiler.template(model, scope, inputs), kernels
-        return inputs[over], self.compiler.template(model, scope, {**inputs, over: kernels})
-
-    def _source(self, model: Model, entry: ModelInput) -> str:
-        """A SELECT over an empty table with the canonical columns of a source."""
-        try:
-            select = self.compiler.input_select(model, entry, self._scan(model, entry))
-        except TemplateError:  # an adapter that looks at the names of the files
-            raise _UnboundError from None
-        if select not in self._tables:
-            self._tables[select] = ""
-            assert entry.source is not None
-            try:
-                self._tables[select] = self._table(select)
-            except TYPOS as error:
-                self._tell(f"source '{entry.ref}'", adapter_template(entry.source.adapter), error, select)
-                raise _UnboundError from None
-            at: KeyPath = ("sources", entry.ref, "checks")
-            checks = {number: check for number, check in enumerate(entry.source.checks) if not check.is_sign_audit}
-            self._checks(at, Checked(entry.ref, self._tables[select], tuple(checks.values())), checks)
-        if not self._tables[select]:
-            raise _UnboundError
-        return self._tables[select]
-
-    def _scan(self, model: Model, entry: ModelInput) -> Scan:
-        """A scan of an empty file that lies as those of the source do."""
-        assert entry.source is not None
-        listing = self.listings.get(entry.ref)
-        layout = self.compiler.layouts.get(entry.ref) or Layout()
-        files = [file for found in listing.partitions.values() for file in found] if listing is not None else []
-        if layout.format == "parquet":
-            keys = layout.hive_keys
-        elif files:
-            keys = _decoded_keys(path_keys(entry.source, files[0].path) or {})
-        else:
-            keys = _decoded_keys({*layout.hive_keys, *given_keys(entry.source)})
-        decoded = "" if layout.format == "parquet" else layout.format
-        try:
-            raw = Scan(("",), layout.format, layout.hive_keys)
-            columns = self.compiler.raw_columns(model, entry, raw)
-        except TemplateError:  # an adapter that reads Parquet in its own way names no columns
-            if not files or decoded:
-                raise _UnboundError from None
-            return StagedInput((str(self.project.lake / files[0].path),), "parquet", keys).scan()
-        path = self.folder.joinpath(str(next(self._numbers)), *(f"{key}={_FOLDERS[key]}" for key in keys), "x.parquet")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        names = {} if decoded else self.compiler.spelled(model, entry, raw)
-        # DuckDB would not write names that differ in case only.
-        pq.write_table(sql_schema(columns).empty_table().rename_columns([names.get(n, n) for n in columns]), path)
-        return StagedInput((str(path),), "parquet", keys, decoded).scan()
-
-    def _table(self, select: str) -> str:
-        """A SELECT over a table that is made of an empty result."""
-        table = f"bound_{next(self._numbers)}"
-        self.connection.sql(select).limit(0).create(table)
-        return everything(table)
-
-    def _kernel_rows(self, model: Model, feed: str, name: str) -> None:
-        """Make an empty table ``name`` with the columns that a model's kernels give."""
-        assert model.chain is not None
-        unit = Partition.of(**_UNIT)
-        try:
-            rows = self.connection.sql(feed).limit(0).to_arrow_reader()
-            pipe = Pipe(model.chain, Snapshot({}), rows, None, {key: unit.typed(key) for key in KEYS})
-        except TYPOS as error:
-            self._tell(f"model '{model.name}'", model.config.sql, error, feed)
-            raise _UnboundError from None
-        except TaskError as error:
-            self.problems.append(f"model '{model.name}': {error}")
-            raise _UnboundError from None
-        self.connection.register(name, pipe.reader().schema.empty_table())
-
-    def _columns(self, model: Model, select: str) -> Columns:
-        try:
-            rows = self.connection.sql(select)
-            return dict(zip(rows.columns, map(str, rows.types), strict=True))
-        except TYPOS as error:
-            self._tell(f"model '{model.name}'", model.config.sql, error, select)
-            raise _UnboundError from None
-
-    def _keys(self, model: Model, columns: Columns) -> None:
-        known = {name.lower() for name in columns}
-        before = len(self.problems)
-        for path, names in _named(model).items():
-            for name in names:
-                if name.lower() not in known:
-                    has = f"The rows have: {', '.join(columns)}"
-                    self._tell_key(model, path, f"no column '{name}'.{nearest(name, columns)} {has}")
-        if len(self.problems) > before:
-            raise _UnboundError
-
-    def _narrowed(self, model: Model, select: str, columns: Columns) -> str:
-        """The rows of a model with its ``columns`` and ``filter``."""
-        selected = narrowed(select, model, None)
-        if selected == select:
-            return select
-        try:
-            self.connection.sql(selected)
-        except TYPOS as error:
-            self._tell_key(model, ("filter",), f"{_said(error)}. The rows have: {', '.join(columns)}")
-            raise _UnboundError from None
-        return selected
-
-    def _checks(self, at: KeyPath, checked: Checked, checks: Mapping[int, Check]) -> None:
-        """Bind each check of the rows by itself."""
-        columns = self.connection.sql(checked.rows).columns if checks else []
-        for number, check in checks.items():
-            for problem in self._problems(checked, check, columns):
-                message = f"check '{check.title}' of '{checked.of}'{problem} Its rows have: {', '.join(columns)}"
-                self.problems.append(str(self.project.document.problem((*at, number), message)))
-
-    def _problems(self, checked: Checked, check: Check, columns: list[str]) -> list[str]:
-        missing = [f": {problem}" for problem in unknown(check, columns)]
-        if missing:
-            return missing
-        alone = dataclasses.replace(checked, checks=(check,), predicate="false", names=(*columns,))
-        try:
-            self.connection.sql(checksql.counts(self.project.library, alone))
-        except TYPOS as error:
-            return [f" cannot be run: {_said(error)}."]
-        return []
-
-    def _tell_key(self, model: Model, path: tuple[str, ...], message: str) -> None:
-        self.problems.append(str(self.project.document.problem(("models", model.name, *path), message)))
-
-    def _tell(self, whose: str, template: str, error: duckdb.Error, sql: str) -> None:
-        text, file = self.project.library.source_text(template)
-        line = template_line(text, sql, str(error))
-        self.problems.append(f"{whose}: {file}{f':{line}' if line else ''}: {_said(error)}")
-
-
-def _said(error: duckdb.Error) -> str:
-    """DuckDB's message, with the columns that there are instead."""
-    more = [line for line in str(error).splitlines()[1:] if line.startswith(("Candidate", "Did you mean", "\tDid"))]
-    return ". ".join([first_line(error), *(line.strip() for line in more)])
-
-
-def _decoded_keys(keys: Iterable[str]) -> tuple[str, ...]:
-    """Folders in which a file of these keys is decoded."""
-    found = {*keys}
-    if {"year", "month", "day"} <= found:
-        found.add("date")
-    return tuple(key for key in (*KEYS, "hour") if key in found)

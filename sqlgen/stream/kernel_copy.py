@@ -14,8 +14,9 @@ import pyarrow as pa
 from sqlgen.compile.statements import KERNEL_ROWS, in_order
 from sqlgen.errors import TaskError
 from sqlgen.published.states import Snapshot
-from sqlgen.stream.pipe import BATCH_ROWS, NotInOrder, Pipe, TradeFeed, pending_trades
+from sqlgen.stream.pipe import BATCH_ROWS, Pipe
 from sqlgen.stream.signaudit import SignAudit
+from sqlgen.stream.tradefeed import NotInOrder, TradeFeed, pending_trades
 from udfs import Pipeline
 
 COPY_MB = 600

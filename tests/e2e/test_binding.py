@@ -167,11 +167,11 @@ def test_models_that_are_not_selected_do_not_matter(many: Scratch) -> None:
 
 
 def test_what_was_bound_is_not_bound_again(many: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlgen.run import binding
+    from sqlgen.run import binder
 
     many.run()
     many.trades(BTC, DAY1, [2.0])
-    monkeypatch.setattr(binding.Binder, "bind", lambda *_: pytest.fail("bound again"))
+    monkeypatch.setattr(binder.Binder, "bind", lambda *_: pytest.fail("bound again"))
     many.run()
     many.sqlgen("compile")
     monkeypatch.undo()

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sqlgen.errors import ConfigError
-from sqlgen.project import config, project
+from sqlgen.project import config, configfile, project
 from sqlgen.project.rowchecks import Check
 from sqlgen.templating import yamlfile
 
@@ -200,10 +200,10 @@ def test_anchors_and_merges_keep_their_lines(tmp_path: Path) -> None:
 
 def test_defaults_reach_every_output_and_are_overridden(tmp_path: Path) -> None:
     text = MINIMAL.replace("sources:", "defaults: {output: {compression: snappy, row_group_size: 4096}}\nsources:")
-    output = config.load(write(tmp_path, text))[0].models["bars"].output
+    output = configfile.load(write(tmp_path, text))[0].models["bars"].output
     assert (output.compression, output.row_group_size) == ("snappy", 4096)
     text = text.replace("path: out}", "path: out, compression: gzip}")
-    output = config.load(write(tmp_path, text))[0].models["bars"].output
+    output = configfile.load(write(tmp_path, text))[0].models["bars"].output
     assert (output.compression, output.row_group_size) == ("gzip", 4096)
 
 
@@ -253,7 +253,7 @@ def test_checks_that_cannot_be_told_apart_or_name_no_column(tmp_path: Path) -> N
 
 
 def test_nodes_are_frozen(tmp_path: Path) -> None:
-    loaded = config.load(write(tmp_path, MINIMAL))[0]
+    loaded = configfile.load(write(tmp_path, MINIMAL))[0]
     with pytest.raises(ValueError, match="frozen"):
         loaded.lake = "other"  # type: ignore[misc]
 

@@ -19,6 +19,7 @@ import duckdb
 from sqlgen.builders.inputs import Inputs
 from sqlgen.builders.ownfiles import own_files
 from sqlgen.builders.rowchecks import RowChecks
+from sqlgen.builders.sourcechecks import SourceChecks
 from sqlgen.builders.unit import Built, publication_of, quarantine_of
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.unitsql import UNIT
@@ -114,7 +115,7 @@ class Batch:
             for entry, part, files in own_files(self.model, whole.slices, space.picture.listings):
                 scan = inputs.scan(entry, part)
                 assert scan is not None
-                checks.source(entry, scan, files, stager.decoded.get(entry.ref, {}), "batch")
+                SourceChecks(checks).source(entry, scan, files, stager.decoded.get(entry.ref, {}), "batch")
         finally:
             checks.discard()
         if notes or any(count.rows for count in checks.counts):

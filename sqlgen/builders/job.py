@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlgen.builders.inputs import Inputs
 from sqlgen.builders.ownfiles import own_files
 from sqlgen.builders.rowchecks import RowChecks
+from sqlgen.builders.sourcechecks import SourceChecks
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
 from sqlgen.compile.statements import Target
@@ -72,11 +73,12 @@ class Job:
 
     def check_sources(self, stem: str, scope: Scope) -> None:
         """Check the rows of the sources, those of the task's own partitions."""
+        sources = SourceChecks(self.checks)
         for entry, part, files in own_files(self.model, self.task.slices, self.workspace.picture.listings):
             scan = self.inputs.scan(entry, part)
             assert scan is not None
-            self.checks.source(entry, scan, files, self.stager.decoded.get(entry.ref, {}), stem)
-            self.checks.signs(entry, scan, scope.inputs)
+            sources.source(entry, scan, files, self.stager.decoded.get(entry.ref, {}), stem)
+            sources.signs(entry, scan, scope.inputs)
 
     def published_scan(self) -> Scan | None:
         """The files of :attr:`old`."""

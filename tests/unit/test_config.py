@@ -227,9 +227,9 @@ models: {}
 """
     assert [line.partition(" sources.raw.")[2] for line in problems(tmp_path, text)] == [
         "checks.0.check: found 'not_nul', allowed: 'not_null', 'positive', 'range', 'not_crossed', 'predicate',"
-        " 'unique', 'monotonic' or 'max_gap'. Did you mean 'not_null'?",
+        " 'unique', 'monotonic', 'max_gap' or 'sign_audit'. Did you mean 'not_null'?",
         "checks.1.colums: unknown key. Did you mean 'columns'? Allowed: check, columns, max, min, name, on_fail,"
-        " order_by, seconds, sql",
+        " order_by, seconds, share, sql",
         "checks.2: found {'check': 'unique'}: unique needs columns",
         "checks.3: found {'check': 'range', 'columns': 'price'}: range needs min, max or both",
         "checks.4: found {'check': 'range', 'columns': 'price', 'min': 2, 'max': 1, 'seconds': 3}: min is above max;"

@@ -235,7 +235,8 @@ models: {}
         "checks.4: found {'check': 'range', 'columns': 'price', 'min': 2, 'max': 1, 'seconds': 3}: min is above max;"
         " range has no seconds (it has: check, on_fail, name, columns, min, max)",
         "checks.5.on_fail: found 'stop', allowed: 'drop', 'quarantine', 'warn' or 'fail'.",
-        "checks.6.seconds: found 0: Input should be greater than 0 (max_gap: the longest time between two rows)",
+        "checks.6.seconds: found 0: Input should be greater than 0 (max_gap: the longest time between two rows;"
+        " sign_audit: the age of the oldest quote)",
     ]
 
 

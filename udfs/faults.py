@@ -41,8 +41,8 @@ def faults(kernel: Kernel) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         file = inspect.getsourcefile(type(kernel))
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        told = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-        raise FaultyKernelError(kernel, told, lines[-1] if lines else None) from error
+        message = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise FaultyKernelError(kernel, message, lines[-1] if lines else None) from error
 
 
 def check(kernel: Kernel, arrays: Sequence[Array], rows: int) -> None:
@@ -54,7 +54,7 @@ def check(kernel: Kernel, arrays: Sequence[Array], rows: int) -> None:
     if kernel.replaces_rows and len(arrays) > 0:
         rows = len(arrays[0])
     for column, array in zip(outputs, arrays, strict=True):
-        # Those of this package are tested, and told by their column.
+        # Kernels of this package are tested for inf.
         problem = _problem(column, array, rows) or (_infinite(column, array) if kernel.sources else "")
         if problem:
             raise FaultyKernelError(kernel, f"column {column.name} {problem}")

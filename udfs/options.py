@@ -44,7 +44,7 @@ class Option(BaseModel):
     several: list[str] = []
     """Names of a map that may stand for a list of names."""
     min_items: int = 1
-    """Of a list."""
+    """Fewest items of a list."""
     nullable: bool = False
     """``null`` in models.yaml, NULL in SQL, is a value too: for example no limit."""
     quiet: bool = False

@@ -27,7 +27,7 @@ class Pipeline:
     def of(cls, names: Iterable[str], options: Mapping[str, Any], known: Registry | None = None) -> Pipeline:
         """The kernels ``names``, with those whose columns they need.
 
-        Options that are not given have their defaults. Raises :class:`KernelError`.
+        Options that are left out have their defaults. Raises :class:`KernelError`.
         """
         known = registry() if known is None else known
         defaults = {name: value for kind in known.values() for name, value in _defaults(kind).items()}
@@ -50,7 +50,7 @@ class Pipeline:
 
     @cached_property
     def integers(self) -> frozenset[str]:
-        """Those of the inputs that come as int64."""
+        """Inputs that come as int64."""
         return frozenset(column for kernel in self.kernels for column in kernel.integers())
 
     @cached_property
@@ -123,7 +123,7 @@ def _identifying(kernel: Kernel) -> dict[str, Any]:
 
 
 def _plain(array: Array) -> Array:
-    """Contiguous and writable, as arrays that kernels make are: Numba compiles anew for every mixture it is given.
+    """Contiguous and writable, as arrays that kernels make are: Numba compiles anew for every mixture.
 
     Arrow's arrays may be read-only.
     """

@@ -130,9 +130,9 @@ def with_room(state: State, room: int) -> Levels:
     bids, asks = state["counts"]
     shape = (2, max(bids, asks) + room)
     levels = Levels(np.empty(shape), np.empty(shape), state["counts"].copy())
-    for array, held in zip(levels[:2], (state["keys"], state["sizes"]), strict=True):
-        array[BID, :bids] = held[:bids]
-        array[ASK, :asks] = held[bids:]
+    for array, stored in zip(levels[:2], (state["keys"], state["sizes"]), strict=True):
+        array[BID, :bids] = stored[:bids]
+        array[ASK, :asks] = stored[bids:]
     return levels
 
 

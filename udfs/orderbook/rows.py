@@ -66,8 +66,8 @@ class Output(NamedTuple):
 
     rules: Rules
     now: Array
-    """Whether the feed broke since the last row (``reset``); messages ``held`` back since then; whether the book
-    ``is_crossed``, and since when (ns); whether a row is ``pending``; ``seq`` of the message at hand."""
+    """``reset``: the feed broke since the last row; messages ``held`` back since then; the book ``is_crossed``, and
+    since when (ns); a row is ``pending``; ``seq`` of the message at hand."""
     pending: Rows
     rows: Rows
     emitted: Ints

@@ -29,7 +29,7 @@ TRADE_GAP = Option(
     doc="seconds without a trade of which has_gap tells; null: a tape may be silent",
 )
 _MOST_PARTS = 50_000_000
-"""Of one batch. More would fill the memory; nobody wants such bars."""
+"""Most parts of one batch. More would fill the memory; nobody wants such bars."""
 _MOST_LOTS = 1e13
 """Lots of a bar, so that even trades of thousands of bars can be counted."""
 _PARTS = {

@@ -50,17 +50,6 @@ def _restart(history: Array, low: int, count: int, totals: Record) -> None:
 
 
 @jit
-def _product(
-    n: int,
-    x: tuple[float, float],
-    y: tuple[float, float],
-    xy: tuple[float, float],
-) -> float:
-    """Sum of the products of the deviations of x and y, from the sums of x, y and x y (pairs)."""
-    return deviations(n, x[0], x[1], y[0], y[1], xy[0], xy[1])
-
-
-@jit
 def _statistics(history: Array, head: int, count: int, totals: Record) -> tuple[float, float, float, float]:
     """Sums of the products of the deviations x y, x x and y y of items ``head`` to ``count``; mean of x x."""
     n, xs, ys = count - head, history["value_x"], history["value_y"]
@@ -71,19 +60,19 @@ def _statistics(history: Array, head: int, count: int, totals: Record) -> tuple[
     x_varies, y_varies = totals.run_x > head, totals.run_y > head
     if x_varies:
         xx = difference(totals.xx, totals.xx_rest, history["xx"][head], history["xx_rest"][head])
-        square, var_x = xx[0], _product(n, x, x, xx)
+        square, var_x = xx[0], deviations(n, x, x, xx)
         if not square > LOST * totals.xx:
             square = exact_squares(xs, head, count)
         if not var_x > LOST * totals.xx:
             _, var_x = exact_co_moments(xs, xs, head, count)
     if y_varies:
         yy = difference(totals.yy, totals.yy_rest, history["yy"][head], history["yy_rest"][head])
-        var_y = _product(n, y, y, yy)
+        var_y = deviations(n, y, y, yy)
         if not var_y > LOST * totals.yy:
             _, var_y = exact_co_moments(ys, ys, head, count)
     if x_varies and y_varies:
         xy = difference(totals.xy, totals.xy_rest, history["xy"][head], history["xy_rest"][head])
-        cov = _product(n, x, y, xy)
+        cov = deviations(n, x, y, xy)
         if not (var_x > LOST * totals.xx and var_y > LOST * totals.yy):
             _, cov = exact_co_moments(xs, ys, head, count)
     return cov, var_x, var_y, square / n

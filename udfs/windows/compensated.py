@@ -56,9 +56,9 @@ def difference(high: float, low: float, high_before: float, low_before: float) -
 
 
 @jit
-def deviations(n: int, x: float, x_low: float, y: float, y_low: float, xy: float, xy_low: float) -> float:
-    """Sum of the products of the deviations of x and y from their means, from the sums of x, y and x y (pairs)."""
-    high, low = multiply(xy, xy_low, float(n), 0.0)
-    product, rest = multiply(x, x_low, y, y_low)
+def deviations(n: int, x: tuple[float, float], y: tuple[float, float], xy: tuple[float, float]) -> float:
+    """Sum of the products of the deviations of x and y from their means, from the sums of x, y and x y."""
+    high, low = multiply(xy[0], xy[1], float(n), 0.0)
+    product, rest = multiply(x[0], x[1], y[0], y[1])
     value, _ = add(high, low, -product, -rest)
     return value / n

@@ -38,7 +38,7 @@ def exact_co_moments(xs: Floats, ys: Floats, first: int, end: int) -> tuple[floa
         y, y_low = add(y, y_low, dy, dy_low)
         xy, xy_low = add(xy, xy_low, product, rest)
     n = end - first
-    return xs[first] + x / n, deviations(n, x, x_low, y, y_low, xy, xy_low)
+    return xs[first] + x / n, deviations(n, (x, x_low), (y, y_low), (xy, xy_low))
 
 
 @jit
@@ -85,12 +85,9 @@ def _statistics(history: Array, head: int, count: int, totals: Record) -> tuple[
         return np.nan, np.nan, np.nan, False
     mean, squares, var = totals.last, n * (totals.last * totals.last), 0.0
     if totals.run > head:
-        total, rest = difference(totals.total, totals.total_rest, history["total"][head], history["total_rest"][head])
-        squares, more = difference(
-            totals.squares, totals.squares_rest, history["squares"][head], history["squares_rest"][head]
-        )
-        var = deviations(n, total, rest, total, rest, squares, more)
-        mean = total / n + totals.centre
+        total = difference(totals.total, totals.total_rest, history["total"][head], history["total_rest"][head])
+        pair = difference(totals.squares, totals.squares_rest, history["squares"][head], history["squares_rest"][head])
+        mean, squares, var = total[0] / n + totals.centre, pair[0], deviations(n, total, total, pair)
         if not (squares > LOST * totals.squares and var > LOST * totals.squares):
             mean, var = exact_co_moments(history["value"], history["value"], head, count)
             squares = exact_squares(history["value"], head, count)

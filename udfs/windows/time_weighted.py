@@ -16,12 +16,12 @@ _SUMS = "area", "area_rest", "time", "time_rest"
 
 
 @jit
-def _extend(value: float, held: float, totals: Record) -> None:
-    """Add ``held`` ns of a value to the totals; nothing where it is not known."""
+def _extend(value: float, duration: float, totals: Record) -> None:
+    """Add ``duration`` ns of a value to the totals; nothing where it is not known."""
     if not np.isnan(value):
-        area, rest = two_product(value, held)
+        area, rest = two_product(value, duration)
         totals.area, totals.area_rest = add(totals.area, totals.area_rest, area, rest)
-        totals.time, totals.time_rest = add(totals.time, totals.time_rest, held, 0.0)
+        totals.time, totals.time_rest = add(totals.time, totals.time_rest, duration, 0.0)
 
 
 @jit

@@ -68,7 +68,7 @@ class Column:
 
     name: str
     doc: str
-    """Unit, colon, meaning: ``"u: order flow imbalance of the best level"``."""
+    """Unit, colon, formula or meaning, and the paper if there is one: ``"u: sum of ofi over 60 s [Cont 2014]"``."""
     type: Literal["double", "bigint", "smallint", "boolean", "timestamp", "varchar"] = "double"
     """``double``: float64, NaN is NULL. ``bigint``, ``timestamp`` (ns): int64, never NULL. ``smallint``: int16.
     ``boolean``: bool. ``varchar``: int8, an index into ``values``, -1 is NULL."""

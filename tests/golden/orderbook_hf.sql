@@ -1134,13 +1134,13 @@ FROM (
         date,
         ts,
         seq,
-        trade_id,
-        CASE WHEN price > 0 AND isfinite(price) THEN price END AS price,
-        CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount,
+        trade_id, -- name: as the venue names the trade
+        CASE WHEN price > 0 AND isfinite(price) THEN price END AS price, -- q: price of the trade
+        CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount, -- u: size of the trade
         CAST(
             CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
             * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
-        ) AS side -- of the taker
+        ) AS side -- 1: 1 where the taker bought, -1 where the taker sold, NULL where unknown
     FROM positioned
 );
 

@@ -73,13 +73,17 @@ def test_templates_that_no_shipped_model_uses(tmp_path: Path) -> None:
     config = shipped_config(tmp_path / "lake")
     models = documented_models()
     models["book_1s"]["options"] |= {"columns": ["*"]}
-    del models["trades_100ms"]
     config["models"] |= models
     config["models"]["trades_bars"]["options"]["symbol_columns"] = True
     (tmp_path / "models.yaml").write_text(yaml.safe_dump(config))
     tables = columns_of(Engine.open(tmp_path / "models.yaml"), [*models, "trades_bars"])
     found = {table.model: undescribed(table.columns) for table in tables}
     # The unit of an aggregate is that of its column, which its options name.
-    assert found == {"symbols": [], "trades_bars": [], "book_1s": ["mean_spread_bps", "sum_ofi", "max_spread_bps"]}
+    assert found == {
+        "symbols": [],
+        "trades_bars": [],
+        "trades_100ms": ["sum_amount"],
+        "book_1s": ["mean_spread_bps", "sum_ofi", "max_spread_bps"],
+    }
     carried = {column.name: column for table in tables for column in table.columns if table.model == "book_1s"}
     assert (carried["microprice"].unit, carried["microprice"].papers) == ("q", ("Gatheral 2010",))

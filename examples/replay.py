@@ -20,7 +20,7 @@ from sqlgen.live import LiveModel, open_model
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.published.records import Published
 from sqlgen.run.engine import Engine
-from sqlgen.sources.listing import list_source
+from sqlgen.sources.sourcefiles import list_source_files
 
 Row = dict[str, Any]
 
@@ -104,7 +104,7 @@ def events(engine: Engine, model: Model, unit: Partition) -> Iterator[tuple[bool
 
 def raw(engine: Engine, entry: ModelInput, unit: Partition) -> pa.Table:
     """The raw rows of a day as they lie in their files."""
-    files = list_source(engine.project, entry.ref, engine.index).partitions.get(unit, ())
+    files = list_source_files(engine.project, entry.ref, engine.index).partitions.get(unit, ())
     if any(not file.path.endswith(".parquet") for file in files):
         raise SystemExit(f"{entry.ref}: only Parquet files can be replayed")
     tables = [pq.read_table(engine.project.lake / file.path, partitioning=None) for file in files]

@@ -70,7 +70,7 @@ class Batch:
         stager = InputStager(
             space.picture.compiler, space.project.lake, space.aside(self.tasks[0], "batch inputs"), self.connection
         )
-        looks = space.reads.look(file for part in whole.slices for file in part.files)
+        looks = space.reads.identify(file for part in whole.slices for file in part.files)
         try:
             folder.mkdir(parents=True)
             inputs = Inputs(space, whole, model, stager)
@@ -112,7 +112,7 @@ class Batch:
         quarantine = quarantine_of(space, whole, publication_of(space, whole, None))
         checks = RowChecks(space.picture.compiler, self.model, whole.unit, quarantine, self.connection, self.sql, notes)
         try:
-            for entry, part, files in own_files(self.model, whole.slices, space.picture.listings):
+            for entry, part, files in own_files(self.model, whole.slices, space.picture.source_files):
                 scan = inputs.scan(entry, part)
                 assert scan is not None
                 SourceChecks(checks).source(entry, scan, files, stager.decoded.get(entry.ref, {}), "batch")
@@ -132,9 +132,9 @@ class Batch:
         if self.model.primary.source is None:
             records = self.workspace.facts.records[name]
             return [sum(records[where].rows for where in part if where in records) for part in parts]
-        listing = picture.listings[name]
-        files = [dict.fromkeys(file for where in part for file in listing.partitions[where]) for part in parts]
-        if listing.layout.format != "parquet":
+        source_files = picture.source_files[name]
+        files = [dict.fromkeys(file for where in part for file in source_files.partitions[where]) for part in parts]
+        if source_files.layout.format != "parquet":
             decoded = stager.decoded.get(name, {})
             return [sum(decoded[file].lines for file in found if file in decoded) for found in files]
         paths = {file: str(picture.project.lake / file.path) for found in files for file in found}

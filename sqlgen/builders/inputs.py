@@ -53,13 +53,13 @@ class Inputs:
             published = self._published(entry.ref, part)
             chosen = self._predicate(entry, part, keyed=True)
             return dataclasses.replace(published, predicate=chosen) if published.files else None
-        listing = self.workspace.picture.listings[entry.ref]
-        staged = self.stager.stage(self.model, entry, listing, part.files)
-        self.stager.check_keys(self.model, entry, listing, part.files)
+        source_files = self.workspace.picture.source_files[entry.ref]
+        staged = self.stager.stage(self.model, entry, source_files, part.files)
+        self.stager.check_keys(self.model, entry, source_files, part.files)
         if not staged.paths:
             return None
-        single = listing.keyed and len(part.partitions) == 1
-        return staged.scan(single, self._predicate(entry, part, listing.keyed))
+        single = source_files.keyed and len(part.partitions) == 1
+        return staged.scan(single, self._predicate(entry, part, source_files.keyed))
 
     def _published(self, model: str, part: Slice) -> Scan:
         """The published files of some partitions."""

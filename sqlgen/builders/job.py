@@ -16,7 +16,7 @@ from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
 from sqlgen.compile.statements import Target
 from sqlgen.errors import TaskError
-from sqlgen.lake.reads import Looks
+from sqlgen.lake.reads import Identities
 from sqlgen.plan.plan import Build
 from sqlgen.project.model import Model
 from sqlgen.published.footers import Stamp
@@ -42,7 +42,7 @@ class Job:
     checks: RowChecks
     notes: list[str]
     """For the user, in the order in which they came up; the report keeps them also where the task fails."""
-    looks: Looks
+    looks: Identities
     """Source files before they are read."""
 
     @property
@@ -74,7 +74,7 @@ class Job:
     def check_sources(self, stem: str, scope: Scope) -> None:
         """Check the rows of the sources, those of the task's own partitions."""
         sources = SourceChecks(self.checks)
-        for entry, part, files in own_files(self.model, self.task.slices, self.workspace.picture.listings):
+        for entry, part, files in own_files(self.model, self.task.slices, self.workspace.picture.source_files):
             scan = self.inputs.scan(entry, part)
             assert scan is not None
             sources.source(entry, scan, files, self.stager.decoded.get(entry.ref, {}), stem)
@@ -93,9 +93,9 @@ class Job:
         if self.model.primary.source is None:
             records = self.workspace.facts.records[part.ref]
             return sum(records[where].rows for where in part.current if where in records)
-        listing = picture.listings[part.ref]
-        current = dict.fromkeys(file for where in part.current for file in listing.partitions[where])
-        if listing.layout.format != "parquet":
+        source_files = picture.source_files[part.ref]
+        current = dict.fromkeys(file for where in part.current for file in source_files.partitions[where])
+        if source_files.layout.format != "parquet":
             decoded = self.stager.decoded.get(part.ref, {})
             return sum(decoded[file].lines for file in current if file in decoded)
         return parquet_rows(self.checks.connection, [str(picture.project.lake / file.path) for file in current])

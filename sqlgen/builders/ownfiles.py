@@ -8,64 +8,64 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen.compile.checksql import Place
+from sqlgen.compile.checksql import FileRange
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo
 from sqlgen.plan.plan import Slice
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.sources.decode import Decoded, parquet_rows
-from sqlgen.sources.listing import SourceListing
-from sqlgen.sources.survey import Stretch
+from sqlgen.sources.sourcefiles import SourceFiles
+from sqlgen.sources.survey import FileSpan
 
 
 @dataclass(frozen=True)
 class Files:
     """The files of a source that a task looks at, by its own partitions."""
 
-    listing: SourceListing
+    source_files: SourceFiles
     partitions: Mapping[Partition, tuple[FileInfo, ...]]
 
     @property
     def all(self) -> tuple[FileInfo, ...]:
         return tuple(dict.fromkeys(file for files in self.partitions.values() for file in files))
 
-    def has(self, stretch: Stretch) -> bool:
+    def has(self, stretch: FileSpan) -> bool:
         """True for rows of the task's own partitions."""
         found = (stretch.exchange, stretch.symbol, stretch.date)
         return any((where["exchange"], where["symbol"], where["date"]) == found for where in self.partitions)
 
     def told_here(self, file: FileInfo) -> bool:
         """True if this task reports the file's unpartitionable rows: the one of its first partition does."""
-        return self.listing.keyed or self.listing.first[file] in self.partitions
+        return self.source_files.keyed or self.source_files.first[file] in self.partitions
 
 
 def own_files(
-    model: Model, slices: Iterable[Slice], listings: Mapping[str, SourceListing]
+    model: Model, slices: Iterable[Slice], source_files: Mapping[str, SourceFiles]
 ) -> Iterator[tuple[ModelInput, Slice, Files]]:
     """Files of a task's own partitions, each once, without those that it reads beside them."""
     entries = {entry.name: entry for entry in model.inputs}
     seen: set[tuple[str, Partition]] = set()
     for part in slices:
-        entry, listing = entries[part.name], listings.get(part.ref)
-        if entry.source is None or listing is None:
+        entry, listed = entries[part.name], source_files.get(part.ref)
+        if entry.source is None or listed is None:
             continue
         read = {*part.files}
         found = {
-            where: tuple(file for file in listing.partitions[where] if file in read)
+            where: tuple(file for file in listed.partitions[where] if file in read)
             for where in part.current
             if (part.ref, where) not in seen
         }
         seen |= {(part.ref, where) for where in found}
-        files = Files(listing, found)
+        files = Files(listed, found)
         if files.all:
             yield entry, Slice(part.name, part.ref, tuple(found), files=files.all), files
 
 
 def places(
     files: Files, decoded: Mapping[FileInfo, Decoded], connection: duckdb.DuckDBPyConnection, lake: Path
-) -> list[Place]:
+) -> list[FileRange]:
     """Places of each partition's rows, as far as they are known."""
-    if not files.listing.keyed:
+    if not files.source_files.keyed:
         return [_place(where, 0, files.all[0].path, False) for where in files.partitions if len(files.all) == 1]
     several = [file for found in files.partitions.values() if len(found) > 1 for file in found]
     rows = {
@@ -84,5 +84,5 @@ def places(
     return found_places
 
 
-def _place(where: Partition, first: int, path: str, counted: bool) -> Place:
-    return Place(where["exchange"], where["symbol"], where["date"], first, path, counted)
+def _place(where: Partition, first: int, path: str, counted: bool) -> FileRange:
+    return FileRange(where["exchange"], where["symbol"], where["date"], first, path, counted)

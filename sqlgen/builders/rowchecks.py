@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from sqlgen.compile import checksql, signsql
-from sqlgen.compile.checksql import Checked, Place
+from sqlgen.compile.checksql import CheckedRows, FileRange
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.statements import Target
@@ -19,7 +19,7 @@ from sqlgen.errors import TaskError, first_line
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.model import Model
-from sqlgen.project.rowchecks import Check, CheckFailed, Count, sign_audits, unknown
+from sqlgen.project.rowchecks import Check, CheckCount, CheckFailed, sign_audits, unknown
 from sqlgen.published.quarantine import Quarantine
 from sqlgen.sources.schemas import columns_of
 from sqlgen.templating.quoting import exact_path
@@ -41,7 +41,7 @@ class RowChecks:
     """Each statement is added before it runs."""
     notes: list[str]
     """For the user."""
-    _counts: dict[tuple[str, str], Count] = field(default_factory=dict)
+    _counts: dict[tuple[str, str], CheckCount] = field(default_factory=dict)
 
     @property
     def aside(self) -> Path:
@@ -49,7 +49,7 @@ class RowChecks:
         return self.quarantine.folder.with_name(f"{self.quarantine.folder.name}-unchecked")
 
     @property
-    def counts(self) -> tuple[Count, ...]:
+    def counts(self) -> tuple[CheckCount, ...]:
         """Of every check that ran, how many rows failed it."""
         return tuple(self._counts.values())
 
@@ -97,7 +97,7 @@ class RowChecks:
             self.check(dataclasses.replace(checked, rows=judged, checks=(check,)), list, stem)
         return any(count.rows and count.removes for count in found)
 
-    def check(self, checked: Checked, places_of: Callable[[], list[Place]], stem: str) -> list[Count]:
+    def check(self, checked: CheckedRows, places_of: Callable[[], list[FileRange]], stem: str) -> list[CheckCount]:
         """Count the rows that fail each check, and do what the checks say."""
         total, firsts = self._judge(checked)
         failing = any(rows for rows, _ in firsts)
@@ -117,12 +117,12 @@ class RowChecks:
             self.quarantine.add(select, stem, self.connection, self.sql)
         return found
 
-    def note(self, count: Count) -> None:
+    def note(self, count: CheckCount) -> None:
         """Add to what the task reports."""
         old = self._counts.get((count.of, count.check))
         self._counts[count.of, count.check] = count if old is None else old + count
 
-    def _judge(self, checked: Checked) -> tuple[int, list[tuple[int, First | None]]]:
+    def _judge(self, checked: CheckedRows) -> tuple[int, list[tuple[int, First | None]]]:
         """How many rows there are, and of each check how many fail it, and the first of them."""
         try:
             self.execute(checksql.counts(self.compiler.project.library, checked))
@@ -141,7 +141,7 @@ class RowChecks:
         """Names and types of the columns of a SELECT."""
         return columns_of(self.connection, select)
 
-    def _explain(self, checked: Checked) -> None:
+    def _explain(self, checked: CheckedRows) -> None:
         """Raise :class:`TaskError` where a check does not fit the rows."""
         types = self.columns(checked.rows)
         has = f"Its rows have: {', '.join(types)}"
@@ -154,9 +154,9 @@ class RowChecks:
                 said = ", ".join(f"{column} {types[column]}" for column in check.reads if column in types)
                 raise TaskError(f"{whose} cannot be run: {problem}. {f'It is over {said}' if said else has}")
 
-    def _problem(self, checked: Checked, check: Check) -> str:
+    def _problem(self, checked: CheckedRows, check: Check) -> str:
         """What is wrong with one check."""
-        alone = Checked(checked.of, checked.rows, (check,), checked.keys, "false", checked.names)
+        alone = CheckedRows(checked.of, checked.rows, (check,), checked.keys, "false", checked.names)
         try:
             self.connection.execute(checksql.counts(self.compiler.project.library, alone))
         except duckdb.Error as error:
@@ -164,7 +164,7 @@ class RowChecks:
         return ""
 
 
-def _example(first: First | None, places: Sequence[Place]) -> str:
+def _example(first: First | None, places: Sequence[FileRange]) -> str:
     """The first row that fails, in words."""
     if first is None:
         return ""

@@ -12,19 +12,20 @@ from sqlgen.builders.ownfiles import Files, places
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.compile import signsql
 from sqlgen.compile.adapters import advice
-from sqlgen.compile.checksql import Checked
+from sqlgen.compile.checksql import CheckedRows
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.unitsql import everything
 from sqlgen.errors import TaskError, TemplateError
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import ModelInput
-from sqlgen.project.rowchecks import CheckFailed, Count, sign_audits
+from sqlgen.project.rowchecks import CheckCount, CheckFailed, sign_audits
 from sqlgen.sources import digits
 from sqlgen.sources.decode import Decoded
 from sqlgen.sources.survey import (
     NEAR,
-    Stretch,
+    FileSpan,
     Survey,
+    describe_row,
     digits_note,
     first_row,
     lost_rows,
@@ -32,7 +33,6 @@ from sqlgen.sources.survey import (
     overlapping,
     price_note,
     repeated_note,
-    told_row,
 )
 
 READABLE = "readable"
@@ -76,7 +76,7 @@ class SourceChecks:
                 trades = self.checks.compiler.input_rows(self.checks.model, entry, scan)
                 rows = signsql.beside(self.checks.compiler.project.library, trades, select, columns, check)
                 if rows:
-                    self.checks.check(Checked(entry.ref, rows, (check,)), list, "")
+                    self.checks.check(CheckedRows(entry.ref, rows, (check,)), list, "")
                     break
 
     def _unreadable(
@@ -120,8 +120,8 @@ class SourceChecks:
             types = self.checks.compiler.raw_columns(self.checks.model, entry, scan)
         except TemplateError:  # an adapter that reads Parquet in its own way names no columns
             return ()
-        spelled = self.checks.compiler.spelled(self.checks.model, entry, scan)
-        columns = digits.Columns(types, spelled, *self.checks.compiler.times(self.checks.model, entry, scan))
+        original_names = self.checks.compiler.original_names(self.checks.model, entry, scan)
+        columns = digits.Columns(types, original_names, *self.checks.compiler.times(self.checks.model, entry, scan))
         return digits.of_parquet(self.checks.compiler.project.lake / file.path, columns)
 
     def _survey(
@@ -136,12 +136,12 @@ class SourceChecks:
         whole = [number for number, file in enumerate(files.all) if file not in decoded or not decoded[file].bad]
         survey = Survey.of(self.checks.compiler.project.library, select, tolerance, paths, whole)
         self.checks.execute(survey.statement)
-        stretches = [Stretch(*row) for row in self.checks.connection.fetchall()]
+        spans = [FileSpan(*row) for row in self.checks.connection.fetchall()]
         if not self.checks.compiler.csv(
             self.checks.model, entry
         ).lines:  # of which each has a time, or could not be read
-            self._lose(entry, scan, files, stem, survey, stretches)
-        mine = [each for each in stretches if files.has(each)]
+            self._lose(entry, scan, files, stem, survey, spans)
+        mine = [each for each in spans if files.has(each)]
         notes = [order_note(mine, paths), "" if entry.source.negative_prices else price_note(mine, paths)]
         together = overlapping(mine) if survey.has_ids else []
         if together:
@@ -152,24 +152,24 @@ class SourceChecks:
         self.checks.notes += [f"source '{entry.ref}': {note}" for note in notes if note]
 
     def _lose(
-        self, entry: ModelInput, scan: Scan, files: Files, stem: str, survey: Survey, stretches: Sequence[Stretch]
+        self, entry: ModelInput, scan: Scan, files: Files, stem: str, survey: Survey, spans: Sequence[FileSpan]
     ) -> None:
         """Set aside the rows that their adapter leaves out because of their time."""
         assert entry.source is not None
         tolerance, paths = entry.source.date_tolerance, survey.paths
         told = [number for number, file in enumerate(files.all) if files.told_here(file)]
-        here = [stretch for stretch in stretches if stretch.file in told]
+        here = [span for span in spans if span.file in told]
         rows = sum(each.rows for each in here)
         if rows and rows == sum(each.lost for each in here) and set(told) == set(range(len(paths))):
             self._refuse(entry, paths, scan.files, here)
         for lost in lost_rows(here, tolerance):
-            row = told_row(self.checks.connection, scan.files[lost.file], lost.place)
+            row = describe_row(self.checks.connection, scan.files[lost.file], lost.place)
             first = f"in {paths[lost.file]}: {lost.reason}: {row}"
             aside = survey.set_aside(told, lost.reason, lost.check == NEAR)
             self._set_aside(entry, lost.check, lost.rows, rows, first, aside, stem)
 
     def _refuse(
-        self, entry: ModelInput, paths: Sequence[str], scanned: Sequence[str], found: Sequence[Stretch]
+        self, entry: ModelInput, paths: Sequence[str], scanned: Sequence[str], found: Sequence[FileSpan]
     ) -> None:
         """Raise :class:`TaskError`: no row of these files can be used."""
         assert entry.source is not None
@@ -188,7 +188,7 @@ class SourceChecks:
     ) -> None:
         assert entry.source is not None
         action = entry.source.unreadable
-        count = Count(entry.ref, check, action, rows, total, first)
+        count = CheckCount(entry.ref, check, action, rows, total, first)
         self.checks.note(count)
         if action == "fail":
             raise CheckFailed([count], self.checks.counts)

@@ -18,7 +18,7 @@ from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError
 from sqlgen.lake.partitions import NULL_FOLDER
 from sqlgen.plan.plan import Build, Removal
-from sqlgen.project.rowchecks import Count
+from sqlgen.project.rowchecks import CheckCount
 from sqlgen.published.footers import Stamp, new_build
 from sqlgen.published.quarantine import Quarantine
 from sqlgen.published.records import Publication, Published
@@ -32,7 +32,7 @@ class Built:
     status: Literal["published", "unchanged", "empty", "removed"]
     record: Published | None
     rows_in: int = 0
-    checks: tuple[Count, ...] = ()
+    checks: tuple[CheckCount, ...] = ()
 
 
 def remove(workspace: Workspace, task: Removal) -> Built:
@@ -87,7 +87,7 @@ def _job(
         stager=InputStager(compiler, workspace.project.lake, workspace.aside(task, "inputs"), connection),
         checks=RowChecks(compiler, model, task.unit, quarantine, connection, sql, notes),
         notes=notes,
-        looks=workspace.reads.look(file for part in task.slices for file in part.files),
+        looks=workspace.reads.identify(file for part in task.slices for file in part.files),
     )
 
 

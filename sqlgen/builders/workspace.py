@@ -13,7 +13,7 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Task
-from sqlgen.plan.standing import Facts
+from sqlgen.plan.publishedunits import Facts
 from sqlgen.project.project import Project
 from sqlgen.published.publication import Publisher
 from sqlgen.published.records import Published

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from sqlgen.cli.alike import Kind, Told, are_all_told, kind_of, reason_of
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.plan import Plan, Task
-from sqlgen.project.rowchecks import Count
+from sqlgen.project.rowchecks import CheckCount
 from sqlgen.run.report import Report, Result
 
 MARKS = {
@@ -162,7 +162,7 @@ def result_line(result: Result) -> str:
             )
 
 
-def _checked(checks: Iterable[Count]) -> str:
+def _checked(checks: Iterable[CheckCount]) -> str:
     """How many rows failed checks, by what became of them; empty where none did."""
     rows: Counter[str] = Counter()
     for found in checks:
@@ -173,7 +173,7 @@ def _checked(checks: Iterable[Count]) -> str:
 
 def _print_checks(console: Console, report: Report) -> None:
     """Each check that rows failed, with the first of them."""
-    found: dict[tuple[str, str, str], list[Count]] = {}
+    found: dict[tuple[str, str, str], list[CheckCount]] = {}
     for result in report.tasks:
         for check in result.checks:
             if check.rows:

@@ -11,14 +11,14 @@ from typing import Any
 from sqlgen.compile.sourcespec import KEYS_IN_ROWS
 from sqlgen.errors import TemplateError
 from sqlgen.project.config import Source
-from sqlgen.project.keys import given_keys
+from sqlgen.project.keys import configured_keys
 from sqlgen.project.model import adapter_template
 from sqlgen.templating.quoting import ident
 from sqlgen.templating.templates import Library
 
 
 @dataclass(frozen=True)
-class Told:
+class KeysInRows:
     """Keys that the rows themselves name and of which a partition holds one value: symbol, exchange, topic."""
 
     columns: Mapping[str, str]
@@ -31,10 +31,10 @@ class Told:
     """Keys that rows say by other means than a column."""
 
 
-def spelled(library: Library, source: Source, context: Mapping[str, Any]) -> dict[str, str]:
+def original_names(library: Library, source: Source, context: Mapping[str, Any]) -> dict[str, str]:
     """Columns that an adapter calls otherwise than the files, because two differ in upper and lower case only."""
     given = {**context, "options": SimpleNamespace(**context["options"])}
-    found: dict[str, str] = library.variables(adapter_template(source.adapter), **given).get("spelled", {})
+    found: dict[str, str] = library.variables(adapter_template(source.adapter), **given).get("original_names", {})
     return found
 
 
@@ -45,12 +45,14 @@ def times(library: Library, source: Source, context: Mapping[str, Any]) -> list[
     return [name for each in found for name in ([each] if isinstance(each, str) else each)]
 
 
-def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]) -> Told:
+def keys_in_rows(
+    library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]
+) -> KeysInRows:
     """Keys that the rows of a source name, beside those that paths, models.yaml and its adapter give."""
     given = {**context, "options": SimpleNamespace(**context["options"])}
     found = library.variables(adapter_template(source.adapter), **given)
     named, said = found.get("key_columns", {}), found.get("row_keys", {})
-    placed = {*hive_keys, *given_keys(source)}
+    placed = {*hive_keys, *configured_keys(source)}
     taken = {name.lower() for name in found.get("columns", ())}
     columns = {
         f"{key}s": named.get(key, key)
@@ -59,7 +61,7 @@ def told(library: Library, source: Source, context: Mapping[str, Any], hive_keys
     }
     values = {f"{key}s": said[key] for key in said if key in placed}
     apart = [said.get(key, ident(named.get(key, key))) for key in KEYS_IN_ROWS if key not in placed]
-    return Told(
+    return KeysInRows(
         columns | found.get("told_columns", {}),
         values | found.get("one_of", {}),
         (*apart, *found.get("told_apart", ())),
@@ -77,7 +79,7 @@ def raw_columns(
     given = {**context, "options": SimpleNamespace(**context["options"])}
     found = library.variables(adapter_template(source.adapter), "columns", **given)
     columns, named, said = found["columns"], found.get("key_columns", {}), found.get("row_keys", {})
-    placed = {*hive_keys, *given_keys(source)}
+    placed = {*hive_keys, *configured_keys(source)}
     keys = [named.get(key, key) for key in KEYS_IN_ROWS if key not in placed and key not in said]
     return {**columns, **dict.fromkeys(keys, "VARCHAR")}
 

@@ -9,7 +9,7 @@ from sqlgen.lake.partitions import KEYS
 from sqlgen.project.rowchecks import Check, levels, removing
 from sqlgen.templating.templates import Library
 
-KEPT_TEMPLATE = "publish/kept.sql.j2"
+PASSING_TEMPLATE = "publish/passing.sql.j2"
 COUNTS_TEMPLATE = "publish/counts.sql.j2"
 QUARANTINED_TEMPLATE = "publish/quarantined.sql.j2"
 QUARANTINE_TEMPLATE = "publish/quarantine.sql.j2"
@@ -19,7 +19,7 @@ CANONICAL = (*KEYS, "ts", "seq")
 
 
 @dataclass(frozen=True)
-class Place:
+class FileRange:
     """Where rows of a partition stand: in this file from row ``first`` of the partition on."""
 
     exchange: str
@@ -36,7 +36,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedRows:
     """Rows and what is checked of them."""
 
     of: str
@@ -52,7 +52,7 @@ class Checked:
     """The columns there are; those that need not be asked for may be left out."""
 
 
-def kept(library: Library, checked: Checked, order: Sequence[str] = ()) -> str:
+def passing(library: Library, checked: CheckedRows, order: Sequence[str] = ()) -> str:
     """The SELECT of the rows that stay; the SELECT of all rows, as it is, where no check takes any away.
 
     Comparing rows loses their order: then they are sorted by ``order``, or put back into the order in which they came.
@@ -62,7 +62,7 @@ def kept(library: Library, checked: Checked, order: Sequence[str] = ()) -> str:
         return checked.rows
     compares = any(check.compares for check in checks)
     return library.render(
-        KEPT_TEMPLATE,
+        PASSING_TEMPLATE,
         rows=checked.rows,
         levels=levels(checks),
         keys=checked.keys,
@@ -71,7 +71,7 @@ def kept(library: Library, checked: Checked, order: Sequence[str] = ()) -> str:
     )
 
 
-def counts(library: Library, checked: Checked) -> str:
+def counts(library: Library, checked: CheckedRows) -> str:
     """One row: ``rows``, and of each check ``failed_N`` and ``first_N``, from 1 on.
 
     ``first_N`` is a struct of texts: the reason, and those of the keys, the time and the position that there are.
@@ -86,7 +86,9 @@ def counts(library: Library, checked: Checked) -> str:
     )
 
 
-def quarantined(library: Library, checked: Checked, constants: Mapping[str, str], places: Sequence[Place] = ()) -> str:
+def quarantined(
+    library: Library, checked: CheckedRows, constants: Mapping[str, str], places: Sequence[FileRange] = ()
+) -> str:
     """The rows that a check quarantines. ``constants``: keys that the rows do not carry."""
     return library.render(
         QUARANTINED_TEMPLATE,

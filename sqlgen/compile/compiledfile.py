@@ -38,7 +38,7 @@ SET search_path = '"' || current_database() || '"."' || current_schema() || '",'
 
 
 @dataclass(frozen=True)
-class Shown:
+class ModelSql:
     """All SQL of a model over the whole lake, as its file shows it."""
 
     rows: tuple[Stage, ...]
@@ -60,7 +60,7 @@ def named_stages(model: Model, select: str) -> tuple[Stage, ...]:
     return (*found, Stage(ident(_unused(name, taken) if model.chain is None else name), last))
 
 
-def compiled_file(model: Model, shown: Shown, fingerprint: str, foreign: Sequence[str] = ()) -> str:
+def compiled_file(model: Model, shown: ModelSql, fingerprint: str, foreign: Sequence[str] = ()) -> str:
     """The compiled file of a model; ``foreign``: inputs that DuckDB cannot read."""
     database = f"compiled_{model.name}"
     views = (*shown.rows, *(_published(shown) if model.chain is None else ()))
@@ -81,7 +81,7 @@ def compiled_file(model: Model, shown: Shown, fingerprint: str, foreign: Sequenc
     return "\n".join([_header(model, fingerprint, contents, footer), *parts])
 
 
-def _published(shown: Shown) -> tuple[Stage, ...]:
+def _published(shown: ModelSql) -> tuple[Stage, ...]:
     """Stages from the rows of the template to those that are published, where they are not the same."""
     rows = [stage.name.lower() for stage in shown.rows]
     if shown.table == f"SELECT *\nFROM {shown.rows[-1].name}":
@@ -165,7 +165,7 @@ def _header(model: Model, fingerprint: str, contents: Iterable[str], footer: str
         "description": model.description,
         "template": model.config.sql,
         "inputs": _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs),
-        "options": _listed(f"{name} = {value!r}" for name, value in model.told_options.items()),
+        "options": _listed(f"{name} = {value!r}" for name, value in model.fingerprinted_options.items()),
         "lookback": f"{model.lookback:g} s",
         **({"lookahead": f"{model.lookahead:g} s"} if model.lookahead else {}),
         **({"checks": _listed(said)} if said else {}),

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from sqlgen.compile.adapters import Told, check_turns, raw_columns, spelled, times, told
-from sqlgen.compile.checksql import Checked, kept
-from sqlgen.compile.compiledfile import Shown, compiled_file, named_stages
+from sqlgen.compile.adapters import KeysInRows, check_turns, keys_in_rows, original_names, raw_columns, times
+from sqlgen.compile.checksql import CheckedRows, passing
+from sqlgen.compile.compiledfile import ModelSql, compiled_file, named_stages
 from sqlgen.compile.descriptions import descriptions
 from sqlgen.compile.predicates import input_predicate
-from sqlgen.compile.scope import EDGES, Edge, Layout, Scan, Scope
+from sqlgen.compile.scope import EDGES, Edge, Scan, Scope, SourceLayout
 from sqlgen.compile.sourcespec import SourceSpec
 from sqlgen.compile.statements import FOOTER_KEY, KERNEL_ROWS, Parts, Target, copy, copy_options, indent
 from sqlgen.compile.unitsql import UNIT, batch, merged, narrowed, of_unit, only
@@ -28,9 +28,9 @@ from sqlgen.project.config import Source
 from sqlgen.project.feeds import captured_levels, shares_feed
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
-from sqlgen.project.rowchecks import KEPT, identity, of_rows, removing
+from sqlgen.project.rowchecks import DEFAULT_ON_FAIL, identity, of_rows, removing
 from sqlgen.templating.quoting import bare, exact_path, ident, literal
-from sqlgen.templating.templates import Csv
+from sqlgen.templating.templates import CsvFormat
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
 
@@ -61,7 +61,7 @@ class Compiler:
     """Compiles the models of one project."""
 
     project: Project
-    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    layouts: Mapping[str, SourceLayout] = field(default_factory=dict)
     """Source name -> how its files lie; a source that is not named lies as ``sample`` writes it."""
     empty: frozenset[str] = frozenset()
     """Sources without files."""
@@ -81,7 +81,7 @@ class Compiler:
         # Where the lake lies, and how its folders are called, is no part of what the table is. The types of partition
         # columns are known only once there are files.
         plain = {
-            name: dataclasses.replace(layout, odd=False, twins=frozenset(), shuffled=False)
+            name: dataclasses.replace(layout, ambiguous=False, twins=frozenset(), shuffled=False)
             for name, layout in self.layouts.items()
         }
         scope = Compiler(self.project, plain, self.empty).whole_lake(model)
@@ -96,14 +96,18 @@ class Compiler:
         added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
         checks = [(name, identity(found)) for name, found in model.checks]
         known += [checks] if checks else []
-        known += [entry.source.unreadable for entry in model.inputs if entry.source and entry.source.unreadable != KEPT]
+        known += [
+            entry.source.unreadable
+            for entry in model.inputs
+            if entry.source and entry.source.unreadable != DEFAULT_ON_FAIL
+        ]
         fingerprint = digest(*known, kernels, added) if kernels else digest(*known)
         return CompiledModel(
             model=model,
             select=_joined(parts),
             sql=compiled_file(model, self._shown(model), fingerprint, self._foreign(model)),
             fingerprint=fingerprint,
-            options_fingerprint=digest(sorted(model.told_options.items()), copy_options(model)),
+            options_fingerprint=digest(sorted(model.fingerprinted_options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
             checks_fingerprint=digest(checks) if checks else "",
             edges=frozenset(edge for edge, text in inner.items() if text != whole),
@@ -116,15 +120,15 @@ class Compiler:
             return None, None, select
         return self.feed(model, scope), self.trades(model, scope), select
 
-    def _shown(self, model: Model) -> Shown:
+    def _shown(self, model: Model) -> ModelSql:
         """The same over the whole lake, stage by stage."""
         scope = self.whole_lake(model)
         if model.chain is not None:
             rows = named_stages(model, self.feed(model, scope))
-            return Shown(rows, self.trades(model, scope), self._merged(model, self.select(model, scope)))
+            return ModelSql(rows, self.trades(model, scope), self._merged(model, self.select(model, scope)))
         rows = named_stages(model, self.template(model, scope, {}))
         selected = narrowed(f"SELECT *\nFROM {rows[-1].name}", model, scope.emit)
-        return Shown(rows, None, self._merged(model, kept(self.project.library, self.checked(model, selected))))
+        return ModelSql(rows, None, self._merged(model, passing(self.project.library, self.checked(model, selected))))
 
     def _foreign(self, model: Model) -> list[str]:
         found = {entry.ref: self.layouts[entry.ref].foreign for entry in model.inputs if entry.ref in self.layouts}
@@ -154,18 +158,18 @@ class Compiler:
             files = "**/[!_.]*." + ("parquet" if layout.format == "parquet" else layout.format + "*")
         files = f"{lake}/{exact_path(entry.source.path)}/{files}"
         return Scan(
-            (files,), layout.format, layout.hive_keys, predicate=predicate, by_name=layout.odd, twins=layout.twins
+            (files,), layout.format, layout.hive_keys, predicate=predicate, by_name=layout.ambiguous, twins=layout.twins
         )
 
     def select(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope: its rows without those that its checks take away."""
-        return kept(self.project.library, self.checked(model, self.rows(model, scope)))
+        return passing(self.project.library, self.checked(model, self.rows(model, scope)))
 
-    def checked(self, model: Model, rows: str, names: tuple[str, ...] = ()) -> Checked:
+    def checked(self, model: Model, rows: str, names: tuple[str, ...] = ()) -> CheckedRows:
         """The rows of a model's result with its checks; ``names`` are its columns, as far as that matters."""
         columns = model.columns
         keys = tuple(key for key in KEYS if not columns or key in columns)
-        return Checked(model.name, rows, of_rows(model.config.checks), keys, names=names)
+        return CheckedRows(model.name, rows, of_rows(model.config.checks), keys, names=names)
 
     def rows(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope, before its own checks."""
@@ -224,17 +228,17 @@ class Compiler:
                 check_turns(self.project.library, entry.ref, entry.source, context)
         return only(text, scan.predicate)
 
-    def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> Checked:
+    def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> CheckedRows:
         """The canonical rows of a source with its checks. They see whole partitions, also where less is read."""
         assert entry.source is not None
         rows = self.input_select(model, entry, dataclasses.replace(scan, predicate=None))
-        return Checked(entry.ref, rows, of_rows(entry.source.checks), predicate=scan.predicate)
+        return CheckedRows(entry.ref, rows, of_rows(entry.source.checks), predicate=scan.predicate)
 
     def input_rows(self, model: Model, entry: ModelInput, scan: Scan) -> str:
         """The SELECT that yields the canonical rows of one input without those that its checks take away."""
         if entry.source is None or not removing(entry.source.checks):
             return self.input_select(model, entry, scan)
-        text = kept(self.project.library, self.checked_input(model, entry, scan), (*KEYS, "seq"))
+        text = passing(self.project.library, self.checked_input(model, entry, scan), (*KEYS, "seq"))
         return only(text, scan.predicate)
 
     def _adapter_context(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, Any]:
@@ -242,7 +246,7 @@ class Compiler:
         source = SourceSpec.of_source(entry.ref, entry.source, scan, self.csv(model, entry))
         return {"source": source, "options": model.adapter_options[entry.name]}
 
-    def csv(self, model: Model, entry: ModelInput) -> Csv:
+    def csv(self, model: Model, entry: ModelInput) -> CsvFormat:
         """How the CSV files of an input are written."""
         assert entry.source is not None
         return self.project.library.csv(adapter_template(entry.source.adapter), model.adapter_options[entry.name])
@@ -256,10 +260,10 @@ class Compiler:
             self._columns[key] = raw_columns(self.project.library, entry.source, context, scan.hive_keys)
         return self._columns[key]
 
-    def spelled(self, model: Model, entry: ModelInput, scan: Scan) -> Mapping[str, str]:
-        """Column in SQL -> its name in the files, where they differ; see :func:`adapters.spelled`."""
+    def original_names(self, model: Model, entry: ModelInput, scan: Scan) -> Mapping[str, str]:
+        """Column in SQL -> its name in the files, where they differ; see :func:`adapters.original_names`."""
         assert entry.source is not None
-        return spelled(self.project.library, entry.source, self._adapter_context(model, entry, scan))
+        return original_names(self.project.library, entry.source, self._adapter_context(model, entry, scan))
 
     def times(self, model: Model, entry: ModelInput, scan: Scan) -> tuple[tuple[str, ...], str]:
         """Columns of times, and their unit where models.yaml says it."""
@@ -267,11 +271,11 @@ class Compiler:
         found = times(self.project.library, entry.source, self._adapter_context(model, entry, scan))
         return tuple(found), str(model.adapter_options[entry.name].get("time_unit", ""))
 
-    def told(self, model: Model, entry: ModelInput, scan: Scan) -> Told:
-        """Keys that the rows of an input name; see :func:`adapters.told`."""
+    def keys_in_rows(self, model: Model, entry: ModelInput, scan: Scan) -> KeysInRows:
+        """Keys that the rows of an input name; see :func:`adapters.keys_in_rows`."""
         assert entry.source is not None
         context = self._adapter_context(model, entry, scan)
-        return told(self.project.library, entry.source, context, scan.hive_keys)
+        return keys_in_rows(self.project.library, entry.source, context, scan.hive_keys)
 
     def published_select(self, name: str, scan: Scan) -> str:
         """The SELECT over published files of a model, with the partition columns that their folders name."""
@@ -281,7 +285,7 @@ class Compiler:
     def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:
         return self.project.library.render(template, options=SimpleNamespace(**options), **context)
 
-    def reading(self, model: Model, entry: ModelInput, layout: Layout) -> str:
+    def reading(self, model: Model, entry: ModelInput, layout: SourceLayout) -> str:
         """Digest of everything that decides how a model reads a source: its settings and its adapter."""
         assert entry.source is not None
         scan = Scan(("",), layout.format, layout.hive_keys)
@@ -307,7 +311,7 @@ class Compiler:
 
     def copy_checked(self, model: Model, rows: str, into: Target, old: Scan | None = None) -> str:
         """The second statement of a task whose model has checks: ``rows`` without those that are taken away."""
-        select = kept(self.project.library, self.checked(model, rows))
+        select = passing(self.project.library, self.checked(model, rows))
         return self._copy(model, self._merged(model, select, old), into)
 
     def _copy(self, model: Model, select: str, into: Target) -> str:
@@ -327,6 +331,6 @@ def digest(*parts: Any) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 
 
-def _expected(source: Source) -> Layout:
+def _expected(source: Source) -> SourceLayout:
     """How the files of a source lie that has none yet."""
-    return Layout("parquet" if source.format == "auto" else source.format, () if source.pattern else KEYS)
+    return SourceLayout("parquet" if source.format == "auto" else source.format, () if source.pattern else KEYS)

@@ -37,7 +37,7 @@ class Scan:
     alike: bool = False
     """All files are known to have the same columns."""
     twins: frozenset[str] = frozenset()
-    """See :class:`Layout`."""
+    """See :class:`SourceLayout`."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Layout:
+class SourceLayout:
     """How the files of a source lie in the lake."""
 
     format: str = "parquet"
     hive_keys: tuple[str, ...] = KEYS
     zipped: bool = False
-    odd: bool = False
+    ambiguous: bool = False
     """DuckDB reads other keys from the folders of some file than there are."""
     twins: frozenset[str] = frozenset()
     """Names, in lower case, of columns of some file that differ in upper and lower case only; known to ``compile``."""

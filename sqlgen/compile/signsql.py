@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlgen.project import signs
 from sqlgen.project.model import Model
-from sqlgen.project.rowchecks import Check, Count
+from sqlgen.project.rowchecks import Check, CheckCount
 from sqlgen.templating.templates import Library
 
 JUDGED_TEMPLATE = "publish/judged_trades.sql.j2"
@@ -32,12 +32,12 @@ def beside(library: Library, trades: str, quotes: str, columns: Sequence[str], c
     )
 
 
-def counted(model: Model, of: str, check: Check, rows: int, total: int, first: str) -> Count:
+def counted(model: Model, of: str, check: Check, rows: int, total: int, first: str) -> CheckCount:
     """Rows that fail a check; of a sign audit none where their share is small, or few trades were judged."""
     if check.is_sign_audit and not signs.is_turned(total, rows, check.share):
-        return Count(of, check.title, check.on_fail, 0, total)
+        return CheckCount(of, check.title, check.on_fail, 0, total)
     if check.is_sign_audit:
         sources = [entry.source for entry in model.inputs if entry.source and of in (entry.ref, model.name)]
         side_is = "maker" if any(source.side_is == "maker" for source in sources) else "auto"
         first = f"{first}. {signs.finding(total, rows)}. {signs.advice(side_is)}"
-    return Count(of, check.title, check.on_fail, rows, total, first)
+    return CheckCount(of, check.title, check.on_fail, rows, total, first)

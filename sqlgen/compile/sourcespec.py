@@ -8,10 +8,10 @@ from pathlib import PurePath
 from typing import Any
 
 from sqlgen.compile.scope import Scan
-from sqlgen.lake.partitions import odd_folders
+from sqlgen.lake.partitions import ambiguous_folders
 from sqlgen.project.config import Source
-from sqlgen.project.keys import Given, given_keys
-from sqlgen.templating.templates import Csv
+from sqlgen.project.keys import ConfiguredKey, configured_keys
+from sqlgen.templating.templates import CsvFormat
 
 KEYS_IN_ROWS = ("exchange", "symbol")
 _DATE = frozenset({"year", "month", "day"})
@@ -33,10 +33,10 @@ class SourceSpec:
     decoded: bool = False
     hive_keys: tuple[str, ...] = ()
     """Keys that DuckDB reads from the names of folders."""
-    given: Mapping[str, Given] = field(default_factory=dict)
+    given: Mapping[str, ConfiguredKey] = field(default_factory=dict)
     """Keys from names of files or from models.yaml."""
-    csv: Csv = field(default_factory=Csv)
-    spelled: Mapping[str, str] = field(default_factory=dict)
+    csv: CsvFormat = field(default_factory=CsvFormat)
+    original_names: Mapping[str, str] = field(default_factory=dict)
     """Column in SQL -> its name in the files, where they differ."""
     twins: frozenset[str] = frozenset()
     """Names, in lower case, that several columns of the files have."""
@@ -56,7 +56,9 @@ class SourceSpec:
     @classmethod
     def of_scan(cls, name: str, scan: Scan, **settings: Any) -> SourceSpec:
         """The files of a scan, of a source or of a model."""
-        odd = scan.by_name or any(odd_folders(file, scan.hive_keys) for file in scan.files if "*" not in file)
+        ambiguous = scan.by_name or any(
+            ambiguous_folders(file, scan.hive_keys) for file in scan.files if "*" not in file
+        )
         return cls(
             name=name,
             files=scan.files,
@@ -67,7 +69,7 @@ class SourceSpec:
             hive_keys=scan.hive_keys,
             single=scan.single,
             single_file=scan.single_file,
-            by_name=bool(scan.hive_keys) and odd and scan.format != "table",
+            by_name=bool(scan.hive_keys) and ambiguous and scan.format != "table",
             survey=scan.survey,
             twins=scan.twins,
             types=dict(scan.types),
@@ -76,12 +78,12 @@ class SourceSpec:
         )
 
     @classmethod
-    def of_source(cls, name: str, source: Source, scan: Scan, csv: Csv) -> SourceSpec:
+    def of_source(cls, name: str, source: Source, scan: Scan, csv: CsvFormat) -> SourceSpec:
         """A source of models.yaml over a scan of its files."""
         return cls.of_scan(
             name,
             scan,
-            given={} if scan.decoded else given_keys(source),
+            given={} if scan.decoded else configured_keys(source),
             csv=csv,
             side_is=source.side_is,
             date_tolerance=source.date_tolerance,
@@ -119,9 +121,9 @@ class SourceSpec:
         """The same files where other files say the times of their rows: no row is left out for its own."""
         return replace(self, date_tolerance=None)
 
-    def spelling(self, spelled: Mapping[str, str]) -> SourceSpec:
+    def spelling(self, original_names: Mapping[str, str]) -> SourceSpec:
         """The same files, some of whose columns have other names in SQL."""
-        return replace(self, spelled=dict(spelled))
+        return replace(self, original_names=dict(original_names))
 
     def reading(
         self,
@@ -138,7 +140,7 @@ class SourceSpec:
         """
         source = self
         if self.by_name or not {name.lower() for name in columns}.isdisjoint(self.hive_keys):
-            folders = {key: Given(None, f"(?s).*/{key}=([^/]*)/", 1, encoded=True) for key in self.hive_keys}
+            folders = {key: ConfiguredKey(None, f"(?s).*/{key}=([^/]*)/", 1, encoded=True) for key in self.hive_keys}
             source = replace(self, hive_keys=(), given={**self.given, **folders})
         return Reading(
             source, dict(columns), dict(named or {}), tuple(columns if kept is None else kept), steps or {}, said or {}
@@ -173,7 +175,7 @@ class Reading:
         source = self.source
         twins = not source.twins.isdisjoint(name.lower() for name in self.in_files)
         return (
-            (bool(source.spelled) or twins)
+            (bool(source.original_names) or twins)
             and not source.decoded
             and (source.format != "csv" or source.csv.header is True)
         )
@@ -182,5 +184,10 @@ class Reading:
         """All columns of the files by their own names; of NDJSON, whole lines."""
         lines = {"message": "JSON"} if self.source.format == "ndjson" else {}
         return Reading(
-            replace(self.source, spelled={}, twins=frozenset()), lines, {}, (), {}, dict.fromkeys(KEYS_IN_ROWS, "")
+            replace(self.source, original_names={}, twins=frozenset()),
+            lines,
+            {},
+            (),
+            {},
+            dict.fromkeys(KEYS_IN_ROWS, ""),
         )

@@ -81,7 +81,7 @@ def candidates(library: Library, vendors: Mapping[str, Vendor], sniffed: Sniffed
     found = []
     for adapter in adapters(library):
         vendor = vendors.get(adapter)
-        options = told_options(library, adapter, vendor, path)
+        options = fingerprinted_options(library, adapter, vendor, path)
         named = (vendor.fitting(path) or "") if vendor is not None else ""
         if vendor is not None and sniffed.schema and sniffed.schema == vendor.schema_:
             named = named or f"schema {sniffed.schema}"
@@ -109,7 +109,7 @@ def _choices(library: Library, adapter: str) -> Iterator[tuple[str, Any]]:
             yield from ((name, choice) for choice in option.choices or () if choice != option.default)
 
 
-def told_options(library: Library, adapter: str, vendor: Vendor | None, path: str) -> dict[str, Any]:
+def fingerprinted_options(library: Library, adapter: str, vendor: Vendor | None, path: str) -> dict[str, Any]:
     """Options of an adapter that a file's name tells."""
     declared = library.header(adapter_template(adapter)).options
     found: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen.detect.candidates import GENERIC, Candidate, candidates, told_options, variants
+from sqlgen.detect.candidates import GENERIC, Candidate, candidates, fingerprinted_options, variants
 from sqlgen.detect.contents import Sampler, Trial
 from sqlgen.detect.coverage import overlook, source_files
 from sqlgen.detect.files import vendors as vendor_table
@@ -173,7 +173,7 @@ class Examiner:
         for name in vendor.beside if vendor is not None else ():
             if name in adapters(self.library):
                 found = self.vendors.get(name)
-                options = told_options(self.library, name, found, group.example)
+                options = fingerprinted_options(self.library, name, found, group.example)
                 other = dataclasses.replace(one.candidate, adapter=name, options=options, beside=one.candidate.adapter)
                 proposed = propose(one.proposed.place, other, found, group.sample, self._row_keys(other))
                 trial = self._trial(group, proposed)

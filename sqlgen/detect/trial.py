@@ -10,15 +10,14 @@ from typing import Any
 import duckdb
 
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import Layout, Scan
+from sqlgen.compile.scope import Scan, SourceLayout
 from sqlgen.errors import TaskError
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo
-from sqlgen.project import config as configuration
-from sqlgen.project.config import Config, Source
+from sqlgen.project.config import Config, ModelConfig, Source
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
-from sqlgen.sources.listing import Placed, SourceListing, list_source
+from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, list_source_files
 from sqlgen.sources.staged import InputStager, StagedInput
 from sqlgen.templating.templates import TEMPLATE_SUFFIX, Header, Library
 from sqlgen.templating.yamlfile import Document
@@ -47,7 +46,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         config = Config(version=1, lake=str(self.lake), sources={SOURCE: self.source}, models={})
-        spec = configuration.Model.model_validate({"sql": "", "inputs": {"rows": SOURCE}, "output": {"path": "x"}})
+        spec = ModelConfig.model_validate({"sql": "", "inputs": {"rows": SOURCE}, "output": {"path": "x"}})
         entry = ModelInput("rows", spec.inputs["rows"], self.source)
         options = default_options(self.library, self.source.adapter) | self.source.options
         self.model = Model(SOURCE, spec, Header(), {}, {}, {"rows": options}, 0.0, 0.0, (entry,))
@@ -72,38 +71,38 @@ class Bench:
 
     def row_keys(self) -> tuple[str, ...]:
         """Keys that the rows say by other means than a column."""
-        return Compiler(self.project).told(self.model, self.entry, Scan(("",), "ndjson", ())).keys
+        return Compiler(self.project).keys_in_rows(self.model, self.entry, Scan(("",), "ndjson", ())).keys
 
     def mixture(self) -> str:
         """Why the rows that were selected are not of the one market that their paths name; empty where they are."""
         assert self.stager is not None
         try:
-            self.stager.check_keys(self.model, self.entry, self.listing(), self.files())
+            self.stager.check_keys(self.model, self.entry, self.source_files(), self.files())
         except TaskError as error:
             return str(error)
         return ""
 
-    def listing(self) -> SourceListing:
+    def source_files(self) -> SourceFiles:
         """The files of the source, as a run lists them."""
-        return list_source(self.project, SOURCE, _anywhere)
+        return list_source_files(self.project, SOURCE, _anywhere)
 
     def files(self) -> list[FileInfo]:
         """All files of the source, in their order."""
-        return list(dict.fromkeys(file for files in self.listing().partitions.values() for file in files))
+        return list(dict.fromkeys(file for files in self.source_files().partitions.values() for file in files))
 
     def select(self, survey: bool = False) -> str:
         """SQL of the canonical rows of all files; text is decoded first, once."""
         assert self.connection is not None
         compiler = Compiler(self.project)
         if self.landed is None:
-            listing, files = self.listing(), self.files()
+            source_files, files = self.source_files(), self.files()
             self.stager = InputStager(compiler, self.lake, self.lake / ".decoded", self.connection)
-            self.landed = self.stager.stage(self.model, self.entry, listing, files)
+            self.landed = self.stager.stage(self.model, self.entry, source_files, files)
         return compiler.input_select(self.model, self.entry, self.landed.scan(survey=survey))
 
 
-def _anywhere(source: str, file: FileInfo, layout: Layout) -> Placed:
-    return Placed((Partition(),))
+def _anywhere(source: str, file: FileInfo, layout: SourceLayout) -> FilePartitions:
+    return FilePartitions((Partition(),))
 
 
 def adapters(library: Library) -> list[str]:

@@ -122,7 +122,7 @@ def _date_of(pairs: Mapping[str, str]) -> dt.date | None:
     raise ValueError(f"{text} is no date between {DATED.start} and {DATED.stop - 1}")
 
 
-def odd_folders(path: str, keys: Iterable[str]) -> bool:
+def ambiguous_folders(path: str, keys: Iterable[str]) -> bool:
     """True where DuckDB takes other keys from the folders of a path than :func:`hive_pairs`, or other ones too."""
     found = [part for part in path.split("/")[:-1] if "=" in part]
     names = [part.partition("=")[0] for part in found]

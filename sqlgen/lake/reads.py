@@ -34,7 +34,7 @@ class Identity(NamedTuple):
         return (self.size, self.mtime_ns) == (file.size, file.mtime_ns)
 
 
-Looks = Mapping[FileInfo, Identity | None]
+Identities = Mapping[FileInfo, Identity | None]
 
 
 @dataclass
@@ -44,11 +44,11 @@ class Reads:
     lake: Path
     _read: dict[FileInfo, set[Identity | None]] = field(default_factory=dict)
 
-    def look(self, files: Iterable[FileInfo]) -> Looks:
+    def identify(self, files: Iterable[FileInfo]) -> Identities:
         """Files before they are read."""
         return {file: Identity.of(self.lake / file.path) for file in files}
 
-    def verify(self, before: Looks, may_grow: bool) -> list[str]:
+    def verify(self, before: Identities, may_grow: bool) -> list[str]:
         """Compare files with what they were before; notes on those that grew, if they ``may_grow``.
 
         Raises :class:`TaskError` where one changed: nobody knows which rows were read. One that is gone was read whole.

@@ -16,7 +16,7 @@ class Walk:
     root: str
     wanted: Callable[[str], object]
     """True for names of files that count. Names that begin with ``.`` or ``_`` never do."""
-    strange: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     """Paths that can hold no data, each with the reason and what to do."""
     unreadable: list[str] = field(default_factory=list)
     """Folders that could not be read."""
@@ -64,7 +64,7 @@ class Walk:
         return "folder" if folder else "file"
 
     def _tell(self, entry: os.DirEntry[str], reason: str) -> None:
-        self.strange.append(f"{shown(entry.path)} {reason}")
+        self.skipped.append(f"{shown(entry.path)} {reason}")
 
 
 def shown(path: str) -> str:

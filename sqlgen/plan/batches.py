@@ -30,8 +30,8 @@ def batches(tasks: Iterable[Task], picture: Picture, threads: int) -> Iterator[S
 
 def _is_small(task: Build, picture: Picture) -> bool:
     """True for a unit of files that belong to it, and of few bytes."""
-    sources = [picture.listings[part.ref] for part in task.slices if part.ref in picture.listings]
-    return all(listing.keyed for listing in sources) and _bytes(task) <= LARGE
+    sources = [picture.source_files[part.ref] for part in task.slices if part.ref in picture.source_files]
+    return all(source.keyed for source in sources) and _bytes(task) <= LARGE
 
 
 def _bytes(task: Task) -> int:

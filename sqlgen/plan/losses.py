@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.picture import Picture
+from sqlgen.plan.publishedunits import Forecast
 from sqlgen.plan.selection import Selection
-from sqlgen.plan.standing import Forecast
 from sqlgen.project.model import Model
 from sqlgen.published.records import Published
 
@@ -61,7 +61,7 @@ def _gone(picture: Picture, model: Model, unit: Partition, record: Published) ->
     """A file that gave rows to a unit and is no longer listed; modes whose tables hold more than inputs give now."""
     if record.mode == "overwrite" or model.primary.source is None:
         return ""
-    there = {file.path for files in picture.listings[model.primary.ref].partitions.values() for file in files}
+    there = {file.path for files in picture.source_files[model.primary.ref].partitions.values() for file in files}
     if record.mode == "append":
         return next((f"{path} is gone" for path, *_ in record.contributed if path not in there), "")
     if model.primary.ref in picture.project.deleting:

@@ -10,9 +10,9 @@ from sqlgen.errors import nearest
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import SUFFIXES
 from sqlgen.plan.picture import Picture, part_of
+from sqlgen.plan.publishedunits import Forecast
 from sqlgen.plan.selection import Selection
-from sqlgen.plan.standing import Forecast
-from sqlgen.sources.listing import SourceListing
+from sqlgen.sources.sourcefiles import SourceFiles
 
 _SHOWN = 5
 _MEND = "Mend its path in models.yaml"
@@ -22,9 +22,9 @@ def missing(picture: Picture, forecast: Forecast, selection: Selection) -> Itera
     """Sources without files, values that no partition has, and models whose inputs were never built."""
     if not selection.models and not selection.recent:
         yield "no model is selected: models.yaml has none, or all of them are disabled or excluded"
-    for name, listing in picture.listings.items():
-        if _is_empty(listing) and _is_needed(picture, selection, name):
-            yield _no_files(picture, name, listing)
+    for name, source_files in picture.source_files.items():
+        if _is_empty(source_files) and _is_needed(picture, selection, name):
+            yield _no_files(picture, name, source_files)
     yield from _parents(picture, selection)
     yield from (text for text, is_empty in _parts(picture, forecast, selection) if is_empty)
     yield from _unmatched(picture, forecast, selection)
@@ -32,36 +32,37 @@ def missing(picture: Picture, forecast: Forecast, selection: Selection) -> Itera
 
 def passed_over(picture: Picture, selection: Selection) -> Iterator[str]:
     """Notes on files that are not read, and on sources without files where that is no error."""
-    for name, listing in picture.listings.items():
-        if not _is_empty(listing):
-            yield from (f"source '{name}': {_unread(listing)}",) if listing.unread else ()
+    for name, source_files in picture.source_files.items():
+        if not _is_empty(source_files):
+            yield from (f"source '{name}': {_unsupported(source_files)}",) if source_files.unsupported else ()
         elif not _is_needed(picture, selection, name):
-            yield _no_files(picture, name, listing).removesuffix(f" {_MEND}")
+            yield _no_files(picture, name, source_files).removesuffix(f" {_MEND}")
 
 
-def _is_empty(listing: SourceListing) -> bool:
-    return not listing.partitions and not listing.unplaced
+def _is_empty(source_files: SourceFiles) -> bool:
+    return not source_files.partitions and not source_files.unassigned
 
 
-def _no_files(picture: Picture, name: str, listing: SourceListing) -> str:
+def _no_files(picture: Picture, name: str, source_files: SourceFiles) -> str:
     """A word on a source without files, with what lies there instead."""
     project = picture.project
     folder = project.lake / project.sources[name].path
-    if not listing.folder_exists:
+    if not source_files.folder_exists:
         return f"source '{name}': no folder {folder}.{_nearest_folder(folder)} {_MEND}"
-    if not listing.unread:
+    if not source_files.unsupported:
         return f"source '{name}': no files in {folder}"
     wanted = project.sources[name].format
     reads = [suffix for suffix, kind in SUFFIXES.items() if wanted in ("auto", kind)]
-    said = "" if wanted == "auto" else f" (its format is {wanted})"
+    stated = "" if wanted == "auto" else f" (its format is {wanted})"
     return (
-        f"source '{name}': no files in {folder} that it can read: {_unread(listing)}. It reads {', '.join(reads)}{said}"
+        f"source '{name}': no files in {folder} that it can read: {_unsupported(source_files)}."
+        f" It reads {', '.join(reads)}{stated}"
     )
 
 
-def _unread(listing: SourceListing) -> str:
+def _unsupported(source_files: SourceFiles) -> str:
     """``"2 files with a suffix that is not read: a.json, b.json"``."""
-    names = sorted(listing.unread)
+    names = sorted(source_files.unsupported)
     shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     return f"{len(names):,} file{'s' if len(names) > 1 else ''} with a suffix that is not read: {shown}"
 
@@ -108,7 +109,7 @@ def _parts(picture: Picture, forecast: Forecast, selection: Selection) -> Iterat
             if entry.spec.optional:
                 continue
             source = entry.source is not None
-            there = {*(picture.listings[entry.ref].partitions if source else forecast.versions.get(entry.ref, ()))}
+            there = {*(picture.source_files[entry.ref].partitions if source else forecast.versions.get(entry.ref, ()))}
             if entry.ref in picture.project.deleting:
                 there |= set(picture.records.get(name, {}))
             asked = part_of(entry)

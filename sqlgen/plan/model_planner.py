@@ -10,8 +10,8 @@ from sqlgen.compile.scope import Edge
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Build, Plan, Removal, Slice, Task
+from sqlgen.plan.publishedunits import Forecast
 from sqlgen.plan.selection import Selection
-from sqlgen.plan.standing import Forecast
 from sqlgen.plan.units import Units
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.published.timeline import Timelines
@@ -62,7 +62,7 @@ class ModelPlanner:
     def _beside(self, index: Mapping[Partition, object]) -> Iterator[Partition]:
         """Units of dates without a partition, next to one that may hold rows of them."""
         primary = self.model.primary
-        filed_by_time = primary.source is not None and not self.picture.listings[primary.ref].keyed
+        filed_by_time = primary.source is not None and not self.picture.source_files[primary.ref].keyed
         if self.model.header.own_dates and not filed_by_time:
             dated = [unit for unit in index if unit.date is not None]
             yield from (unit.shifted(days) for unit in dated for days in (-1, 1))
@@ -86,7 +86,7 @@ class ModelPlanner:
 
     def _source_is_away(self) -> bool:
         primary = self.model.primary
-        return primary.source is not None and not self.picture.listings[primary.ref].folder_exists
+        return primary.source is not None and not self.picture.source_files[primary.ref].folder_exists
 
     def _inputs_are_deleted(self) -> bool:
         """True if files of a source of this model, or of one before it, are deleted after processing."""
@@ -172,6 +172,6 @@ class ModelPlanner:
             found = dataclasses.replace(found, before=before, skipped=skipped)
         if entry.source is None:
             return found
-        listing = self.picture.listings[entry.ref].partitions
-        files = dict.fromkeys(file for part in found.partitions for file in listing[part])
+        source_files = self.picture.source_files[entry.ref].partitions
+        files = dict.fromkeys(file for part in found.partitions for file in source_files[part])
         return dataclasses.replace(found, files=tuple(files))

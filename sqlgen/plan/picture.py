@@ -15,7 +15,7 @@ from sqlgen.project.project import Project
 from sqlgen.published.records import Published
 from sqlgen.published.states import StateError, StateStore
 from sqlgen.published.tables import Table
-from sqlgen.sources.listing import SourceListing
+from sqlgen.sources.sourcefiles import SourceFiles
 
 Index = Mapping[Partition, list[Partition]]
 """Unit of a model -> partitions of an input with the same keys."""
@@ -27,7 +27,7 @@ class Picture:
 
     project: Project
     compiler: Compiler
-    listings: Mapping[str, SourceListing]
+    source_files: Mapping[str, SourceFiles]
     records: Mapping[str, Mapping[Partition, Published]]
     """Model -> its published units."""
     tables: Mapping[str, Table]
@@ -41,11 +41,11 @@ class Picture:
 
     def source_index(self, model: Model, entry: ModelInput) -> Index:
         """Partitions of a source that an input lets through, by the keys they share with the model's units."""
-        return indexed(chosen(self.listings[entry.ref].partitions, entry), model)
+        return indexed(chosen(self.source_files[entry.ref].partitions, entry), model)
 
     def files_digest(self, source: str, partitions: Iterable[Partition]) -> str:
-        listing = self.listings[source].partitions
-        return digest([tuple(file) for partition in partitions for file in listing[partition]])
+        source_files = self.source_files[source].partitions
+        return digest([tuple(file) for partition in partitions for file in source_files[partition]])
 
     def state_problem(self, model: Model, record: Published) -> str:
         """Why the kernel state that a unit left cannot be used; empty where it can."""

@@ -10,8 +10,8 @@ from sqlgen.plan.missing import missing, partly_missing
 from sqlgen.plan.model_planner import ModelPlanner
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import WHOLE_MODEL, Build, Plan, Task, TaskId
+from sqlgen.plan.publishedunits import Forecast
 from sqlgen.plan.selection import Selection
-from sqlgen.plan.standing import Forecast
 from sqlgen.project.project import Project
 
 

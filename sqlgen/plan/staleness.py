@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlgen.plan.standing import PENDING
+from sqlgen.plan.publishedunits import PENDING
 from sqlgen.project.model import Model
 from sqlgen.published.records import Provenance, Published
 

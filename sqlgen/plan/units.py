@@ -12,9 +12,9 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Build, Slice
+from sqlgen.plan.publishedunits import PublishedUnits
 from sqlgen.plan.selection import Selection
 from sqlgen.plan.staleness import differences
-from sqlgen.plan.standing import Standing
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.published.records import Provenance, Published
 
@@ -24,7 +24,7 @@ class Units:
     """The units of one model, by what is published at the moment."""
 
     picture: Picture
-    standing: Standing
+    published: PublishedUnits
     model: Model
     selection: Selection
     notes: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Units:
     def build(self, unit: Partition, slices: tuple[Slice, ...], edges: frozenset[Edge], because: str = "") -> Build:
         """The task of a unit; without a reason if it is up to date and there is no other one, ``because``."""
         chained = self.model.chain is not None and unit.date is not None
-        previous = self.standing.previous(self.model, unit) if chained else None
+        previous = self.published.previous(self.model, unit) if chained else None
         provenance = self._provenance(unit, slices, edges, previous)
         reason = self._reason(unit, provenance, slices) or because
         old = self._record(unit)
@@ -46,12 +46,12 @@ class Units:
         return self.build(task.unit, task.slices, task.edges, task.reason if mends else "")
 
     def _record(self, unit: Partition) -> Published | None:
-        return self.standing.record(self.model.name, unit)
+        return self.published.record(self.model.name, unit)
 
     def _digest(self, entry: ModelInput, partitions: tuple[Partition, ...]) -> str:
         if entry.source is not None:
             return self.picture.files_digest(entry.ref, partitions)
-        return digest([(partition.path, self.standing.version(entry.ref, partition)) for partition in partitions])
+        return digest([(partition.path, self.published.version(entry.ref, partition)) for partition in partitions])
 
     def _inputs(self, slices: tuple[Slice, ...]) -> dict[str, str]:
         entries = {entry.name: entry for entry in self.model.inputs}
@@ -80,7 +80,7 @@ class Units:
         old = self._record(unit)
         # What a merge gives depends on all that was merged before.
         merged = old.version if mode == "merge" and old is not None else ""
-        state = "" if previous is None else self.standing.state(self.model.name, previous)
+        state = "" if previous is None else self.published.state(self.model.name, previous)
         return Provenance(
             unit=unit.path,
             keys=self.model.output.partition_by,

@@ -9,8 +9,7 @@ from typing import Any
 from sqlgen.errors import Problem, TemplateError, nearest
 from sqlgen.lake.partitions import KEYS
 from sqlgen.lake.patterns import PathPattern
-from sqlgen.project import config as configuration
-from sqlgen.project.config import LONGEST_LOOKBACK, Config, Source
+from sqlgen.project.config import LONGEST_LOOKBACK, Config, ModelConfig, Source
 from sqlgen.project.keys import fixed_keys
 from sqlgen.project.model import TRADES, Model, ModelInput, adapter_template
 from sqlgen.project.modelchecks import (
@@ -75,7 +74,7 @@ class Checker:
             self.add(at, str(error))
             return None
 
-    def model(self, name: str, spec: configuration.Model) -> Model | None:
+    def model(self, name: str, spec: ModelConfig) -> Model | None:
         before = len(self.problems)
         at: KeyPath = ("models", name)
         header = self._header(spec.sql, (*at, "sql"))
@@ -103,7 +102,7 @@ class Checker:
     def _registry(self) -> Registry:
         return registry(self.kernels)
 
-    def _kernels(self, at: KeyPath, spec: configuration.Model, header: Header | None) -> Pipeline | None:
+    def _kernels(self, at: KeyPath, spec: ModelConfig, header: Header | None) -> Pipeline | None:
         """The kernels with the defaults of their options: enough to know which they are and what they read."""
         if header and header.kernels_over and not spec.udfs:
             self.add((*at, "udfs"), f"missing. Template '{spec.sql}' works on what a kernel gives")
@@ -122,7 +121,7 @@ class Checker:
             self.add((*at, "udfs"), str(error))
             return None
 
-    def _chain(self, at: KeyPath, spec: configuration.Model, options: Mapping[str, Any]) -> Pipeline | None:
+    def _chain(self, at: KeyPath, spec: ModelConfig, options: Mapping[str, Any]) -> Pipeline | None:
         """The kernels with the options of the model."""
         if not spec.udfs:
             return None
@@ -164,7 +163,7 @@ class Checker:
     def _seconds(
         self,
         at: KeyPath,
-        spec: configuration.Model,
+        spec: ModelConfig,
         name: str,
         of: Callable[[str, Mapping[str, Any]], float],
         options: Mapping[str, Any],
@@ -181,7 +180,7 @@ class Checker:
             return 0.0
         return seconds
 
-    def _batches(self, at: KeyPath, spec: configuration.Model, options: Mapping[str, Any]) -> bool:
+    def _batches(self, at: KeyPath, spec: ModelConfig, options: Mapping[str, Any]) -> bool:
         try:
             return self.library.batches(spec.sql, options)
         except Exception as error:  # as above
@@ -189,7 +188,7 @@ class Checker:
             return False
 
     def _inputs(
-        self, at: KeyPath, spec: configuration.Model, header: Header | None, kernels: Pipeline | None
+        self, at: KeyPath, spec: ModelConfig, header: Header | None, kernels: Pipeline | None
     ) -> tuple[ModelInput, ...]:
         known = [*self.config.sources, *self.config.models]
         extra = {TRADES} if kernels is not None and kernels.reads_trades else set()
@@ -216,7 +215,7 @@ class Checker:
             self.add((*at, "inputs", first), "the first input sets the partitions and cannot be optional")
         return tuple(resolved)
 
-    def _references(self, at: KeyPath, spec: configuration.Model) -> None:
+    def _references(self, at: KeyPath, spec: ModelConfig) -> None:
         for name in spec.depends_on:
             if name not in self.config.models:
                 known = ", ".join(self.config.models)
@@ -227,7 +226,7 @@ class Checker:
     def _options(
         self,
         at: KeyPath,
-        spec: configuration.Model,
+        spec: ModelConfig,
         header: Header,
         inputs: tuple[ModelInput, ...],
         kernels: Pipeline | None,

@@ -128,7 +128,7 @@ def _as_input(value: Any) -> Any:
     return {"ref": value} if isinstance(value, str) else value
 
 
-class Model(Node):
+class ModelConfig(Node):
     """One template, one output table."""
 
     description: str = Field("", description="One line for people")
@@ -190,4 +190,4 @@ class Config(Node):
     )
     defaults: Defaults = Field(Defaults(), description="Defaults")
     sources: dict[Name, Source] = Field({}, description="Raw data")
-    models: dict[Name, Model] = Field({}, description="Tables to build")
+    models: dict[Name, ModelConfig] = Field({}, description="Tables to build")

@@ -12,7 +12,7 @@ from sqlgen.project.config import Source
 
 
 @dataclass(frozen=True)
-class Given:
+class ConfiguredKey:
     """A key that neither hive folders nor rows hold: a fixed value, or a group of a pattern over the file's name."""
 
     value: str | None = None
@@ -29,13 +29,13 @@ def fixed_keys(source: Source) -> dict[str, str]:
     }
 
 
-def given_keys(source: Source) -> dict[str, Given]:
+def configured_keys(source: Source) -> dict[str, ConfiguredKey]:
     """What models.yaml says of the keys of a source's files."""
-    given = {key: Given(value) for key, value in fixed_keys(source).items()}
+    given = {key: ConfiguredKey(value) for key, value in fixed_keys(source).items()}
     if source.pattern:
         pattern = path_pattern(source.pattern)
         regex = f"/{re.escape(source.path)}/{pattern.regex}$"
-        given |= {key: Given(None, regex, group) for group, key in enumerate(pattern.keys, 1)}
+        given |= {key: ConfiguredKey(None, regex, group) for group, key in enumerate(pattern.keys, 1)}
     return given
 
 

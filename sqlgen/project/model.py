@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlgen.lake.partitions import KEYS
-from sqlgen.project import config as configuration
-from sqlgen.project.config import Input, Output, Source
+from sqlgen.project.config import Input, ModelConfig, Output, Source
 from sqlgen.project.rowchecks import Check
 from sqlgen.templating.templates import TEMPLATE_SUFFIX, Header
 from udfs import Pipeline
@@ -37,10 +36,10 @@ class Model:
     """A model with everything that the compiler and the planner need to know of it."""
 
     name: str
-    config: configuration.Model
+    config: ModelConfig
     header: Header
     options: Mapping[str, Any]
-    told_options: Mapping[str, Any]
+    fingerprinted_options: Mapping[str, Any]
     """The same without quiet ones that have their default: those that say what the model is."""
     adapter_options: Mapping[str, Mapping[str, Any]]
     """Input name -> options of its adapter."""

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sqlgen.lake.partitions import KEYS
-from sqlgen.project import config as configuration
-from sqlgen.project.config import Config, Source
+from sqlgen.project.config import Config, ModelConfig, Source
 from sqlgen.project.model import Model, build_order, quarantine_of
 from sqlgen.templating.yamlfile import KeyPath
 
-Told = tuple[KeyPath, str]
+KeyProblem = tuple[KeyPath, str]
 
 
-def output_problems(at: KeyPath, spec: configuration.Model) -> Iterator[Told]:
+def output_problems(at: KeyPath, spec: ModelConfig) -> Iterator[KeyProblem]:
     """Partition columns, columns and mode of a model's output that do not fit together."""
     keys = spec.output.partition_by
     unit = [key for key in keys if key in KEYS]
@@ -34,7 +33,7 @@ def output_problems(at: KeyPath, spec: configuration.Model) -> Iterator[Told]:
         yield ((*at, "output", "key"), f"only mode merge has a key; the mode is {spec.output.mode}")
 
 
-def append_problems(at: KeyPath, model: Model) -> Iterator[Told]:
+def append_problems(at: KeyPath, model: Model) -> Iterator[KeyProblem]:
     """Models that cannot append file by file."""
     if model.output.mode != "append":
         return
@@ -59,7 +58,7 @@ def append_problems(at: KeyPath, model: Model) -> Iterator[Told]:
         yield ((*at, "output", "mode"), "append takes one input: each of its files contributes once")
 
 
-def deletion_problems(sources: Mapping[str, Source], models: Mapping[str, Model]) -> Iterator[Told]:
+def deletion_problems(sources: Mapping[str, Source], models: Mapping[str, Model]) -> Iterator[KeyProblem]:
     """Deleting inputs is safe only where nothing will ever want to read them again."""
     doomed = {
         other
@@ -86,7 +85,7 @@ def deletion_problems(sources: Mapping[str, Source], models: Mapping[str, Model]
                 )
 
 
-def unit_problems(models: Mapping[str, Model]) -> Iterator[Told]:
+def unit_problems(models: Mapping[str, Model]) -> Iterator[KeyProblem]:
     """The first input must tell the partitions of its model apart."""
     for model in models.values():
         upstream = models.get(model.primary.ref)
@@ -99,7 +98,7 @@ def unit_problems(models: Mapping[str, Model]) -> Iterator[Told]:
             )
 
 
-def cycle_problems(models: Mapping[str, Model]) -> Iterator[Told]:
+def cycle_problems(models: Mapping[str, Model]) -> Iterator[KeyProblem]:
     """No model may need itself, not even through others."""
     try:
         build_order(models)
@@ -109,7 +108,7 @@ def cycle_problems(models: Mapping[str, Model]) -> Iterator[Told]:
 
 
 Parts = tuple[str, ...]
-Place = tuple[str, Parts]
+ResolvedFolder = tuple[str, Parts]
 """A folder below the lake as it is named, and its real path in parts."""
 STATE = ".sqlgen"
 """Folder of the lock and of what is staged, wherever the state is."""
@@ -146,19 +145,19 @@ def shared_folders(config: Config, lake: Path) -> Iterator[tuple[KeyPath, str]]:
     if any(_resolved(config.state, lake)[: len(own)] == own for own in taken_by_runs):
         yield ("state",), f"found '{config.state}': the lock, and what a run stages, lie there. Give another folder"
         return
-    held = _places(states, lake)
+    held = _resolved_folders(states, lake)
     taken = {"state": held}
     for name, source in config.sources.items():
-        own = _places((source.path,), lake)
+        own = _resolved_folders((source.path,), lake)
         yield from _overlaps(("sources", name, "path"), own, {"state": held})
         taken[f"sources.{name}"] = own
     for name, model in config.models.items():
-        own = _places((model.output.path, quarantine_of(model.output.path)), lake)
+        own = _resolved_folders((model.output.path, quarantine_of(model.output.path)), lake)
         yield from _overlaps(("models", name, "output", "path"), own, taken)
         taken[f"models.{name}"] = own
 
 
-def _places(paths: Iterable[str], lake: Path) -> tuple[Place, ...]:
+def _resolved_folders(paths: Iterable[str], lake: Path) -> tuple[ResolvedFolder, ...]:
     return tuple((path, _resolved(path, lake)) for path in paths)
 
 
@@ -166,7 +165,9 @@ def _resolved(path: str, lake: Path) -> Parts:
     return Path(os.path.realpath(lake / path)).parts
 
 
-def _overlaps(at: KeyPath, own: Iterable[Place], taken: Mapping[str, Iterable[Place]]) -> Iterator[tuple[KeyPath, str]]:
+def _overlaps(
+    at: KeyPath, own: Iterable[ResolvedFolder], taken: Mapping[str, Iterable[ResolvedFolder]]
+) -> Iterator[tuple[KeyPath, str]]:
     for other, places in taken.items():
         pair = next(
             ((a, b) for (a, first), (b, second) in itertools.product(own, places) if _meet(first, second)), None

@@ -18,7 +18,7 @@ Kind = Literal[
 ]
 OnFail = Literal["drop", "quarantine", "warn", "fail"]
 
-KEPT: OnFail = "quarantine"
+DEFAULT_ON_FAIL: OnFail = "quarantine"
 """What becomes of rows that fail, where nothing else is said."""
 REMOVING: tuple[OnFail, ...] = ("drop", "quarantine")
 """What takes rows away."""
@@ -58,7 +58,7 @@ class Check(Node):
 
     check: Kind = Field(description="What is checked")
     columns: Names = Field((), description="Columns that are checked")
-    on_fail: OnFail = Field(KEPT, description="What becomes of rows that fail")
+    on_fail: OnFail = Field(DEFAULT_ON_FAIL, description="What becomes of rows that fail")
     name: str | None = Field(None, min_length=1, description="What reports and the quarantine call it")
     min: int | float | None = Field(None, description="range: the smallest value that passes")
     max: int | float | None = Field(None, description="range: the largest value that passes")
@@ -157,7 +157,7 @@ class Check(Node):
 
 
 @dataclass(frozen=True)
-class Count:
+class CheckCount:
     """How many rows of a task fail one check."""
 
     of: str
@@ -170,7 +170,7 @@ class Count:
     first: str = ""
     """The first row that fails, and why."""
 
-    def __add__(self, other: Count) -> Count:
+    def __add__(self, other: CheckCount) -> CheckCount:
         """Those of both, of the same check."""
         return replace(
             self, rows=self.rows + other.rows, total=self.total + other.total, first=self.first or other.first
@@ -185,7 +185,7 @@ class Count:
 class CheckFailed(TaskError):  # noqa: N818 - it is what a check says, in a report
     """A check whose ``on_fail`` is ``fail`` found rows."""
 
-    def __init__(self, failed: Sequence[Count], counts: tuple[Count, ...]) -> None:
+    def __init__(self, failed: Sequence[CheckCount], counts: tuple[CheckCount, ...]) -> None:
         said = "; ".join(
             f"check '{count.check}' of '{count.of}' fails for {count.rows:,} of {count.total:,} rows,"
             f" the first is {count.first}"

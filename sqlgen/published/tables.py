@@ -50,7 +50,7 @@ class Table:
     """Units that were recorded in another layout than the one that is there."""
     files: dict[Partition, dict[str, Stat]] = field(default_factory=dict)
     """Files of each unit that the model has published, by their paths below the unit's folder."""
-    strangers: dict[Path, str] = field(default_factory=dict)
+    foreign_files: dict[Path, str] = field(default_factory=dict)
     """Files that the model has not published, and why they are taken for that."""
 
     @classmethod
@@ -65,11 +65,11 @@ class Table:
 
     def refusal(self) -> str:
         """Why the model cannot publish here; empty where it can."""
-        if not self.strangers:
+        if not self.foreign_files:
             return ""
-        shown = [f"{path} ({why})" for path, why in list(self.strangers.items())[:_SHOWN]]
-        more = [f"and {len(self.strangers) - _SHOWN} more"] if len(self.strangers) > _SHOWN else []
-        earlier = any((path.parent / LEGACY).exists() for path in self.strangers)
+        shown = [f"{path} ({why})" for path, why in list(self.foreign_files.items())[:_SHOWN]]
+        more = [f"and {len(self.foreign_files) - _SHOWN} more"] if len(self.foreign_files) > _SHOWN else []
+        earlier = any((path.parent / LEGACY).exists() for path in self.foreign_files)
         hint = (
             "An earlier version of sqlgen published this table: move its folder away, and run again to build it anew"
             if earlier
@@ -141,15 +141,15 @@ class Table:
                 damaged |= dict.fromkeys(paths, unit)
         stamped: dict[Partition, Stamped] = collections.defaultdict(dict)
         for path in sorted(path for path in left if not is_hidden(path)):
-            self._look(path, stamped, damaged)
+            self._read_footer(path, stamped, damaged)
         for unit in self.present & stamped.keys():
             for name in self.files[unit]:  # this unit is there, and files more
-                self._look(_path(unit, name), stamped, {})
+                self._read_footer(_path(unit, name), stamped, {})
         for unit, inside in stamped.items():
             self._adopt(unit, inside)
 
-    def _look(self, path: str, stamped: dict[Partition, Stamped], recorded: Mapping[str, Partition]) -> None:
-        """Read a footer. A damaged file that is recorded was published here; others are strangers."""
+    def _read_footer(self, path: str, stamped: dict[Partition, Stamped], recorded: Mapping[str, Partition]) -> None:
+        """Read a footer. A damaged file that is recorded was published here; any other is foreign."""
         try:
             stamp, footer = self.reader.read(self.root, path)
         except ForeignFileError as error:
@@ -158,7 +158,7 @@ class Table:
                 stat = Stat.of((self.root / path).stat())
                 self.files.setdefault(unit, {})[path.removeprefix(_path(unit, ""))] = stat
             else:
-                self.strangers[self.root / path] = str(error)
+                self.foreign_files[self.root / path] = str(error)
             return
         unit = stamp.record.partition
         stamped[unit][path.removeprefix(_path(unit, ""))] = stamp, footer
@@ -201,7 +201,7 @@ class Table:
             self._builds(folder, inside, ())
 
     def _builds(self, folder: str, names: Iterable[str], recorded: Container[str]) -> set[str]:
-        """The publications to which files of quarantined rows belong; others are strangers, as for :meth:`_look`."""
+        """Builds to which files of quarantined rows belong; other files are foreign, as for :meth:`_read_footer`."""
         builds = set()
         for name in names:
             path = f"{folder}/{name}" if folder else name
@@ -211,7 +211,7 @@ class Table:
                 if name in recorded and isinstance(error, DamagedFileError):
                     builds.add("")
                 else:
-                    self.strangers[self.beside / path] = str(error)
+                    self.foreign_files[self.beside / path] = str(error)
         return builds
 
     def _published(self, unit: Partition) -> set[str]:

@@ -14,20 +14,20 @@ import duckdb
 import pyarrow.parquet as pq
 
 from sqlgen.compile import checksql
-from sqlgen.compile.checksql import Checked
+from sqlgen.compile.checksql import CheckedRows
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import Layout, Scan, Scope
+from sqlgen.compile.scope import Scan, Scope, SourceLayout
 from sqlgen.compile.statements import KERNEL_ROWS
 from sqlgen.compile.unitsql import everything, narrowed
 from sqlgen.errors import SqlgenError, TaskError, TemplateError, first_line, nearest
 from sqlgen.lake.partitions import KEYS, Partition
-from sqlgen.project.keys import given_keys, path_keys
+from sqlgen.project.keys import configured_keys, path_keys
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import Check, unknown
 from sqlgen.published.states import Snapshot
-from sqlgen.sources.listing import SourceListing
 from sqlgen.sources.schemas import sql_schema
+from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.sources.staged import StagedInput
 from sqlgen.stream.pipe import Pipe
 from sqlgen.templating.sqllines import template_line
@@ -67,7 +67,7 @@ class Binder:
 
     project: Project
     compiler: Compiler
-    listings: Mapping[str, SourceListing]
+    source_files: Mapping[str, SourceFiles]
     folder: Path
     """For empty files."""
     connection: duckdb.DuckDBPyConnection
@@ -166,7 +166,7 @@ class Binder:
                 raise _UnboundError from None
             at: KeyPath = ("sources", entry.ref, "checks")
             checks = {number: check for number, check in enumerate(entry.source.checks) if not check.is_sign_audit}
-            self._checks(at, Checked(entry.ref, self._tables[select], tuple(checks.values())), checks)
+            self._checks(at, CheckedRows(entry.ref, self._tables[select], tuple(checks.values())), checks)
         if not self._tables[select]:
             raise _UnboundError
         return self._tables[select]
@@ -174,15 +174,17 @@ class Binder:
     def _scan(self, model: Model, entry: ModelInput) -> Scan:
         """A scan of an empty file that lies as those of the source do."""
         assert entry.source is not None
-        listing = self.listings.get(entry.ref)
-        layout = self.compiler.layouts.get(entry.ref) or Layout()
-        files = [file for found in listing.partitions.values() for file in found] if listing is not None else []
+        source_files = self.source_files.get(entry.ref)
+        layout = self.compiler.layouts.get(entry.ref) or SourceLayout()
+        files = (
+            [file for found in source_files.partitions.values() for file in found] if source_files is not None else []
+        )
         if layout.format == "parquet":
             keys = layout.hive_keys
         elif files:
             keys = _decoded_keys(path_keys(entry.source, files[0].path) or {})
         else:
-            keys = _decoded_keys({*layout.hive_keys, *given_keys(entry.source)})
+            keys = _decoded_keys({*layout.hive_keys, *configured_keys(entry.source)})
         decoded = "" if layout.format == "parquet" else layout.format
         try:
             raw = Scan(("",), layout.format, layout.hive_keys)
@@ -193,7 +195,7 @@ class Binder:
             return StagedInput((str(self.project.lake / files[0].path),), "parquet", keys).scan()
         path = self.folder.joinpath(str(next(self._numbers)), *(f"{key}={_FOLDERS[key]}" for key in keys), "x.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
-        names = {} if decoded else self.compiler.spelled(model, entry, raw)
+        names = {} if decoded else self.compiler.original_names(model, entry, raw)
         # DuckDB would not write names that differ in case only.
         pq.write_table(sql_schema(columns).empty_table().rename_columns([names.get(n, n) for n in columns]), path)
         return StagedInput((str(path),), "parquet", keys, decoded).scan()
@@ -250,7 +252,7 @@ class Binder:
             raise _UnboundError from None
         return selected
 
-    def _checks(self, at: KeyPath, checked: Checked, checks: Mapping[int, Check]) -> None:
+    def _checks(self, at: KeyPath, checked: CheckedRows, checks: Mapping[int, Check]) -> None:
         """Bind each check of the rows by itself."""
         columns = self.connection.sql(checked.rows).columns if checks else []
         for number, check in checks.items():
@@ -258,7 +260,7 @@ class Binder:
                 message = f"check '{check.title}' of '{checked.of}'{problem} Its rows have: {', '.join(columns)}"
                 self.problems.append(str(self.project.document.problem((*at, number), message)))
 
-    def _problems(self, checked: Checked, check: Check, columns: list[str]) -> list[str]:
+    def _problems(self, checked: CheckedRows, check: Check, columns: list[str]) -> list[str]:
         missing = [f": {problem}" for problem in unknown(check, columns)]
         if missing:
             return missing

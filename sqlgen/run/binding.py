@@ -18,14 +18,14 @@ from sqlgen.compile.compiler import Compiler, digest
 from sqlgen.lake import storage
 from sqlgen.project.project import Project
 from sqlgen.run.binder import Binder, named
-from sqlgen.sources.listing import SourceListing
+from sqlgen.sources.sourcefiles import SourceFiles
 
 _BOUND: set[str] = set()
 """Digests of SQL bound by this process, which may run many projects of the same models: tests of models do."""
 
 
 def bind(
-    project: Project, compiler: Compiler, listings: Mapping[str, SourceListing], models: Iterable[str], keep: bool
+    project: Project, compiler: Compiler, source_files: Mapping[str, SourceFiles], models: Iterable[str], keep: bool
 ) -> None:
     """Bind the SQL of models that was not bound before; :class:`sqlgen.run.binder.BindError` with every problem found.
 
@@ -39,7 +39,7 @@ def bind(
     if unbound:
         with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
             connection.execute("PRAGMA disable_optimizer")  # what is empty need not be quick
-            Binder(project, compiler, listings, Path(folder), connection).bind(unbound)
+            Binder(project, compiler, source_files, Path(folder), connection).bind(unbound)
         _BOUND.update(keys[name] for name in unbound)
     if new and keep:
         kept = {name: key for name, key in (known | keys).items() if name in project.models}

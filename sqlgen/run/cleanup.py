@@ -13,13 +13,13 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.lake.storage import FileInfo
 from sqlgen.plan.picture import Picture
-from sqlgen.plan.standing import Facts
+from sqlgen.plan.publishedunits import Facts
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.run.report import RUN_ID
-from sqlgen.sources.listing import ListingError, SourceListing
+from sqlgen.sources.sourcefiles import SourceFiles, SourceFilesError
 
-Lister = Callable[[str], SourceListing]
+Lister = Callable[[str], SourceFiles]
 """Source name -> what it has now."""
 
 
@@ -45,17 +45,17 @@ class Cleaned:
     errors: list[str] = field(default_factory=list)
 
 
-def delete_processed(picture: Picture, facts: Facts, listing: Lister, reads: Reads) -> Cleaned:
+def delete_processed(picture: Picture, facts: Facts, list_source: Lister, reads: Reads) -> Cleaned:
     """Delete the files that every model of every source which has them has published, as they were read."""
     result, project = Cleaned(), picture.project
-    if not project.deleting & picture.listings.keys():
+    if not project.deleting & picture.source_files.keys():
         return result
     try:
-        listings = {name: picture.listings.get(name) or listing(name) for name in sorted(_read(project))}
-    except ListingError as error:
+        source_files = {name: picture.source_files.get(name) or list_source(name) for name in sorted(_read(project))}
+    except SourceFilesError as error:
         result.notes.append(f"nothing is deleted after processing, while a source cannot be listed: {error}")
         return result
-    picture = dataclasses.replace(picture, listings=listings)
+    picture = dataclasses.replace(picture, source_files=source_files)
     files = []
     for file in _processed(picture, facts, result.notes):
         if reads.unchanged(file):
@@ -88,19 +88,19 @@ def _processed(picture: Picture, facts: Facts, notes: list[str]) -> list[FileInf
     project = picture.project
     wanted: set[FileInfo] = set()
     needed: set[str] = set()
-    unplaced = [text for listing in picture.listings.values() for text in listing.unplaced]
+    unassigned = [text for found in picture.source_files.values() for text in found.unassigned]
     for model in project.models.values():
         for entry in model.inputs:
             if entry.ref in project.deleting:
                 index = {} if _rebuilds(model) else picture.source_index(model, entry)
-                for partition, files in picture.listings[entry.ref].partitions.items():
+                for partition, files in picture.source_files[entry.ref].partitions.items():
                     current = index.get(partition.project(model.unit_keys), ())
                     done = partition in current and _is_read(picture, facts, model, entry, tuple(current))
                     left = _unread(facts, model, partition, files) if done else files
                     needed.update(file.path for file in left)
                     wanted.update(files if model.config.delete_after_processing else ())
     notes += _spared(picture, wanted)
-    needed.update(file.path for file in wanted if any(file.path in text for text in unplaced))
+    needed.update(file.path for file in wanted if any(file.path in text for text in unassigned))
     return sorted(file for file in wanted if file.path not in needed)
 
 
@@ -110,7 +110,9 @@ def _spared(picture: Picture, wanted: set[FileInfo]) -> Iterator[str]:
     for model in project.models.values():
         for entry in model.inputs:
             if entry.ref in project.deleting and _rebuilds(model):
-                count = len(wanted & {f for files in picture.listings[entry.ref].partitions.values() for f in files})
+                count = len(
+                    wanted & {f for files in picture.source_files[entry.ref].partitions.values() for f in files}
+                )
                 if count:
                     yield f"{count} file(s) are not deleted: model '{model.name}' rebuilds partitions from them"
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sqlgen.compile.compiler import CompiledModel, Compiler
-from sqlgen.compile.scope import Layout
+from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import UsageError
 from sqlgen.lake.deletions import Deletions
 from sqlgen.lake.lock import run_lock
@@ -34,8 +34,8 @@ from sqlgen.run.machine import Settings
 from sqlgen.run.report import Report, ReportStore
 from sqlgen.run.runner import Runner, Watcher
 from sqlgen.sources import schemas
-from sqlgen.sources.listing import ListingError, Placed, SourceListing, faults, list_source, notes
 from sqlgen.sources.rowkeys import RowKeys
+from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, SourceFilesError, faults, list_source_files, notes
 
 HEADERS = 100
 """Files of a source whose columns `compile` looks at."""
@@ -84,17 +84,17 @@ class Engine:
         if not self.project.lake.is_dir():
             return Compiler(self.project)
         # Only the paths count here: which partitions the rows belong to need not be looked up in the files.
-        listings = {name: list_source(self.project, name, _some_partition) for name in self._sources(models)}
-        exact = {name: self._told_apart(listing) for name, listing in listings.items()}
+        source_files = {name: list_source_files(self.project, name, _some_partition) for name in self._sources(models)}
+        exact = {name: self._told_apart(found) for name, found in source_files.items()}
         return _compiler(self.project, exact, self._types())
 
-    def _told_apart(self, listing: SourceListing) -> SourceListing:
-        """The listing, with the names of columns that differ in case only, by its first files."""
-        layout = listing.layout
-        files = dict.fromkeys(file for found in listing.partitions.values() for file in found)
+    def _told_apart(self, source_files: SourceFiles) -> SourceFiles:
+        """Source files with the names of columns that differ in case only, by its first files."""
+        layout = source_files.layout
+        files = dict.fromkeys(file for found in source_files.partitions.values() for file in found)
         paths = [self.project.lake / file.path for file in itertools.islice(files, HEADERS)]
         twins, shuffled = schemas.twins(schemas.header_of(path, layout.format) for path in paths)
-        return dataclasses.replace(listing, layout=dataclasses.replace(layout, twins=twins, shuffled=shuffled))
+        return dataclasses.replace(source_files, layout=dataclasses.replace(layout, twins=twins, shuffled=shuffled))
 
     def _types(self) -> dict[str, dict[str, str]]:
         """Model -> SQL types of its partition columns other than exchange, symbol and date, as they were published."""
@@ -119,7 +119,7 @@ class Engine:
     def plan(self, selection: Selection) -> Plan:
         """What a run would do. Reads the lake, writes nothing."""
         plan = self._prepare(selection)
-        self._bind(plan.picture.compiler, plan.picture.listings, _built(plan), keep=False)
+        self._bind(plan.picture.compiler, plan.picture.source_files, _built(plan), keep=False)
         return plan
 
     def run(
@@ -137,7 +137,7 @@ class Engine:
             self.index.save()
             for name, table in picture.tables.items():
                 self.manifest.note(name, (table.records[unit] for unit in table.adopted), table.gone)
-            self._bind(picture.compiler, picture.listings, _built(plan), keep=True)
+            self._bind(picture.compiler, picture.source_files, _built(plan), keep=True)
             report = Report.start(plan, selection)
             reads = Reads(self.project.lake)
             runner = Runner(plan, self.manifest, self.reports, self.settings, watcher or Quiet(), reads)
@@ -150,19 +150,19 @@ class Engine:
             return report
 
     def _bind(
-        self, compiler: Compiler, listings: Mapping[str, SourceListing], models: Iterable[str], keep: bool
+        self, compiler: Compiler, source_files: Mapping[str, SourceFiles], models: Iterable[str], keep: bool
     ) -> None:
         """Find what is wrong with the SQL of models, before anything runs."""
         if models:
             from sqlgen.run.binding import bind
 
-            bind(self.project, compiler, listings, models, keep)
+            bind(self.project, compiler, source_files, models, keep)
 
     def _delete_processed(self, runner: Runner, report: Report) -> None:
-        def listing(name: str) -> SourceListing:
-            return list_source(self.project, name, self.index)
+        def list_source(name: str) -> SourceFiles:
+            return list_source_files(self.project, name, self.index)
 
-        cleaned = delete_processed(runner.picture, runner.facts, listing, runner.reads)
+        cleaned = delete_processed(runner.picture, runner.facts, list_source, runner.reads)
         report.notes += [*(f"deleted after processing: {path}" for path in cleaned.deleted), *cleaned.notes]
         report.errors = (*report.errors, *cleaned.errors)
         if report.ended_at and cleaned != Cleaned():
@@ -186,31 +186,32 @@ class Engine:
     def _require_lake(self, selection: Selection) -> None:
         if not self.project.lake.is_dir():
             for name in self._sources(selection.models):
-                list_source(self.project, name, self.index)
+                list_source_files(self.project, name, self.index)
             self.project.lake.mkdir(parents=True, exist_ok=True)
 
     def _prepare(self, selection: Selection) -> Plan:
-        listings, errors = self._listings(selection)
+        source_files, errors = self._source_files(selection)
         blocked = self._blocked(errors)
         selection = dataclasses.replace(
             selection, models=tuple(name for name in selection.models if name not in blocked)
         )
-        if any(listing.unreadable for listing in listings.values()):  # what cannot be read is not gone
+        if any(found.unreadable for found in source_files.values()):  # what cannot be read is not gone
             selection = dataclasses.replace(selection, prune=False)
-        compiler = _compiler(self.project, listings, self._types())
+        compiler = _compiler(self.project, source_files, self._types())
         tables = {name: self.table(name) for name in self._tables(selection.models)}
         records = {name: self.manifest.load(name) for name in self.project.models if name not in tables}
         deletions = Deletions(self.project.state / "deleted.ndjson")
         records |= {name: table.records for name, table in tables.items()}
-        picture = Picture(self.project, compiler, listings, records, tables, self.states, deletions)
+        picture = Picture(self.project, compiler, source_files, records, tables, self.states, deletions)
         plan = make_plan(picture, selection)
         plan.refused[:0] = [
             *errors.values(),
-            *itertools.chain.from_iterable(itertools.starmap(faults, listings.items())),
+            *itertools.chain.from_iterable(itertools.starmap(faults, source_files.items())),
         ]
         (plan.notes if selection.allow_empty else plan.refused).extend(plan.missing)
         plan.notes[:0] = itertools.chain(
-            passed_over(picture, selection), itertools.chain.from_iterable(itertools.starmap(notes, listings.items()))
+            passed_over(picture, selection),
+            itertools.chain.from_iterable(itertools.starmap(notes, source_files.items())),
         )
         plan.notes += [*self.manifest.problems, *self.index.problems, *self.reports.problems]
         return plan
@@ -224,21 +225,21 @@ class Engine:
         refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is None}
         return refs | set(models)
 
-    def _listings(self, selection: Selection) -> tuple[dict[str, SourceListing], dict[str, str]]:
+    def _source_files(self, selection: Selection) -> tuple[dict[str, SourceFiles], dict[str, str]]:
         """Listings of the sources, and what is wrong with those that cannot be listed.
 
-        Raises :class:`ListingError` where that leaves nothing to run.
+        Raises :class:`SourceFilesError` where that leaves nothing to run.
         """
-        listings: dict[str, SourceListing] = {}
+        source_files: dict[str, SourceFiles] = {}
         errors: dict[str, str] = {}
         for name in self._sources(selection.models):
             try:
-                listings[name] = list_source(self.project, name, self.index)
-            except ListingError as error:
+                source_files[name] = list_source_files(self.project, name, self.index)
+            except SourceFilesError as error:
                 errors[name] = str(error)
         if errors and self._blocked(errors) >= set(selection.models):
-            raise ListingError("\n".join(errors.values()))
-        return listings, errors
+            raise SourceFilesError("\n".join(errors.values()))
+        return source_files, errors
 
     def _blocked(self, sources: Iterable[str]) -> set[str]:
         """Models that read one of these sources, or a model that does."""
@@ -259,15 +260,15 @@ def _built(plan: Plan) -> list[str]:
     return list(dict.fromkeys(task.model for task in plan.tasks if task.action == "build"))
 
 
-def _some_partition(source: str, file: FileInfo, layout: Layout) -> Placed:
-    return Placed((Partition(),))
+def _some_partition(source: str, file: FileInfo, layout: SourceLayout) -> FilePartitions:
+    return FilePartitions((Partition(),))
 
 
 def _compiler(
-    project: Project, listings: Mapping[str, SourceListing], types: Mapping[str, Mapping[str, str]]
+    project: Project, source_files: Mapping[str, SourceFiles], types: Mapping[str, Mapping[str, str]]
 ) -> Compiler:
-    layouts = {name: listing.layout for name, listing in listings.items()}
-    empty = frozenset(name for name, listing in listings.items() if not listing.partitions)
+    layouts = {name: found.layout for name, found in source_files.items()}
+    empty = frozenset(name for name, found in source_files.items() if not found.partitions)
     return Compiler(project, layouts, empty, types)
 
 

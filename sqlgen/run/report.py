@@ -19,7 +19,7 @@ from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.plan import Plan, Task
 from sqlgen.plan.selection import Coverage, Selection
-from sqlgen.project.rowchecks import Count
+from sqlgen.project.rowchecks import CheckCount
 
 Status = Literal["published", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
 RUN_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{4}")
@@ -41,7 +41,7 @@ class Result:
     bytes: int = 0
     seconds: float = 0.0
     error: str | None = None
-    checks: tuple[Count, ...] = ()
+    checks: tuple[CheckCount, ...] = ()
     """What the checks found."""
     notes: tuple[str, ...] = ()
     """Facts about the task's rows that a user should know, though it did not fail."""

@@ -23,7 +23,7 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.plan.batches import batches
 from sqlgen.plan.plan import Build, Plan, Removal, Task, TaskId
-from sqlgen.plan.standing import Facts
+from sqlgen.plan.publishedunits import Facts
 from sqlgen.plan.units import Units
 from sqlgen.project.rowchecks import CheckFailed
 from sqlgen.published.manifest import Manifest

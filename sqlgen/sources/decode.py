@@ -17,7 +17,7 @@ from sqlgen.sources import dbn, digits, ndjson, rawfile, schemas
 from sqlgen.sources.dialect import Dialect, dialect_of
 from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import exact_path
-from sqlgen.templating.templates import Csv, Library
+from sqlgen.templating.templates import CsvFormat, Library
 
 DECODE_TEMPLATE = "publish/decode.sql.j2"
 PLACES_TEMPLATE = "publish/places.sql.j2"
@@ -61,13 +61,13 @@ class Decoder:
     format: str
     columns: Mapping[str, str]
     """Column -> SQL type; those without a header in the order of the files."""
-    csv: Csv
+    csv: CsvFormat
     connection: duckdb.DuckDBPyConnection
     advice: str = ""
     """What may help where a file is not as the adapter takes it."""
     extra: tuple[str, ...] = ()
     """More columns, of text, which some files have; NULL in those that do not."""
-    spelled: Mapping[str, str] = field(default_factory=dict)
+    original_names: Mapping[str, str] = field(default_factory=dict)
     """Column -> its name in the files, where they differ."""
     times: tuple[str, ...] = ()
     """Columns of times."""
@@ -75,7 +75,7 @@ class Decoder:
 
     @property
     def _read(self) -> digits.Columns:
-        return digits.Columns(self.columns, self.spelled, self.times, self.time_unit)
+        return digits.Columns(self.columns, self.original_names, self.times, self.time_unit)
 
     @property
     def _all(self) -> dict[str, str]:
@@ -88,7 +88,9 @@ class Decoder:
             rows = dbn.write_parquet(path, target, self._all)
             return Decoded(rows, (), rows)
         if self.format == "parquet":
-            rows = schemas.copy_columns(path, target, {name: self.spelled.get(name, name) for name in self.columns})
+            rows = schemas.copy_columns(
+                path, target, {name: self.original_names.get(name, name) for name in self.columns}
+            )
             return Decoded(rows, (), rows, digits.of_parquet(path, self._read))
         try:
             with rawfile.readable(path, target, unmark=self.format == "ndjson") as readable:
@@ -106,19 +108,19 @@ class Decoder:
 
     def _objects(self, path: Path, readable: Path, target: Path) -> Decoded:
         everything = Dialect(self._all, False, self.csv)
-        mended, faults = target.with_suffix(".mended"), None
+        repaired, faults = target.with_suffix(".repaired"), None
         try:
             try:
                 self._copy(readable, target, everything, strict=True)
             except duckdb.InvalidInputException:
-                faults = rawfile.mend(readable, mended)
-                self._copy(mended, target, everything)
+                faults = rawfile.repair(readable, repaired)
+                self._copy(repaired, target, everything)
             lines = parquet_rows(self.connection, [str(target)])
             keep = self.csv.keep_places
-            objects = ndjson.Objects(self.connection, readable, target, self.columns, self.spelled)
-            bad = [BadLine(*told) for told in objects.misread(mended, faults, keep)]
+            objects = ndjson.Objects(self.connection, readable, target, self.columns, self.original_names)
+            bad = [BadLine(*told) for told in objects.misread(repaired, faults, keep)]
         finally:
-            mended.unlink(missing_ok=True)
+            repaired.unlink(missing_ok=True)
         if lines and len(bad) == lines and bad[0].reason != ndjson.NOTHING:
             raise TaskError(self._unreadable(path, lines, bad[0]))
         try:
@@ -131,7 +133,7 @@ class Decoder:
 
     def _table(self, path: Path, readable: Path, target: Path) -> Decoded:
         csv = self.csv.model_copy(update={"optional": (*self.csv.optional, *self.extra)})
-        sql_names = {self.spelled.get(name, name): name for name in self._all}
+        sql_names = {self.original_names.get(name, name): name for name in self._all}
         real = {name: self._all[sql_name] for name, sql_name in sql_names.items()}
         dialect = dialect_of(str(path), rawfile.first_line(readable), real, csv)
         found = {sql_names.get(name, name): kind for name, kind in dialect.found.items()}
@@ -185,7 +187,7 @@ class Decoder:
             format=self.format,
             columns=self._all,
             found=dict(dialect.found),
-            spelled=dict(self.spelled),
+            original_names=dict(self.original_names),
             has_header=dialect.header,
             csv=dialect.csv,
             spaced=dialect.spaced,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlgen.errors import TaskError
-from sqlgen.templating.templates import Csv
+from sqlgen.templating.templates import CsvFormat
 
 DELIMITERS = (",", ";", "\t", "|")
 _QUOTE = '"'
@@ -22,13 +22,13 @@ class Dialect:
     found: Mapping[str, str]
     """Column -> SQL type, in the order of the file; columns that are not read have names of their own."""
     header: bool
-    csv: Csv
+    csv: CsvFormat
     """Delimiter and quote as they are."""
     spaced: bool = False
     """Spaces follow the delimiters."""
 
 
-def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: Csv) -> Dialect:
+def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: CsvFormat) -> Dialect:
     """The dialect of a file by its first line; :class:`TaskError` where the columns cannot be in it.
 
     Args:
@@ -65,7 +65,7 @@ def _split(line: str, mark: str) -> list[str]:
     return [field.strip() for field in fields] or [""]
 
 
-def _written(usual: Csv, mark: str, first: str) -> Csv:
+def _written(usual: CsvFormat, mark: str, first: str) -> CsvFormat:
     """A file whose first line has fields in quotes has them in the others too."""
     edge = re.escape(mark)
     quoted = re.search(rf'(^|{edge})\s*"[^"]*"\s*({edge}|$)', first)

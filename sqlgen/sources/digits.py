@@ -45,7 +45,7 @@ class Columns:
 
     types: Mapping[str, str]
     """Column -> SQL type."""
-    spelled: Mapping[str, str]
+    original_names: Mapping[str, str]
     """Column -> its name in the files, where they differ."""
     times: Sequence[str] = ()
     """Columns of times."""
@@ -77,7 +77,7 @@ class Columns:
         for name, text, why in (found for row in rows for found in row if found[2]):
             known = counts.get(name)
             count = known.count + 1 if known is not None else 1
-            first = known or Lossy(self.spelled.get(name, name), count, text[:80], why)
+            first = known or Lossy(self.original_names.get(name, name), count, text[:80], why)
             counts[name] = Lossy(first.column, count, first.example, first.why)
         return tuple(counts.values())
 
@@ -109,7 +109,7 @@ def _of_cells(columns: Columns, places: Mapping[str, int], row: Sequence[str]) -
 
 def of_ndjson(path: Path, columns: Columns) -> tuple[Lossy, ...]:
     """Of a file with a JSON object a line; its values as they are written, at any depth."""
-    keys = {name: columns.spelled.get(name, name) for name in columns.types}
+    keys = {name: columns.original_names.get(name, name) for name in columns.types}
     patterns = {name: re.compile(rf'"{re.escape(key)}"\s*:\s*("?)([^",}}\]]*)') for name, key in keys.items()}
     lines = (text for _, text in islice(rawfile.lines(path), ROWS))
     return columns.found(_of_line(columns, patterns, line) for line in lines)
@@ -129,7 +129,7 @@ def of_parquet(path: Path, columns: Columns) -> tuple[Lossy, ...]:
     """Of a Parquet file; what cannot be opened is told where it is read."""
     try:
         with pq.ParquetFile(path) as file:
-            names = {name: columns.spelled.get(name, name) for name in columns.types}
+            names = {name: columns.original_names.get(name, name) for name in columns.types}
             there = {name: own for name, own in names.items() if own in file.schema_arrow.names}
             batch = next(file.iter_batches(ROWS, columns=list(there.values())), None)
     except (OSError, pa.ArrowException):

@@ -36,18 +36,20 @@ class Objects:
     decoded: Path
     types: Mapping[str, str]
     """Column -> SQL type."""
-    spelled: Mapping[str, str]
+    original_names: Mapping[str, str]
     """Columns that the file calls otherwise."""
 
-    def misread(self, mended: Path, faults: Mapping[int, str] | None, keep_places: bool) -> list[tuple[int, str, str]]:
+    def misread(
+        self, repaired: Path, faults: Mapping[int, str] | None, keep_places: bool
+    ) -> list[tuple[int, str, str]]:
         """Line number, what is wrong, and text of the lines of which nothing came, or not all that is in them.
 
         Their rows are taken out of the Parquet file, or made NULL where places are kept. ``faults``: what
-        :func:`rawfile.mend` says of the lines that are not in ``mended``; ``None`` where all values were read.
+        :func:`rawfile.repair` says of the lines that are not in ``repaired``; ``None`` where all values were read.
         """
         places = dict.fromkeys(self._without_values(), "")
         if faults is not None:
-            places |= self._lossy(mended) | dict(faults)
+            places |= self._lossy(repaired) | dict(faults)
         if not places:
             return []
         lines = _lines_at(self.readable, places)
@@ -63,7 +65,7 @@ class Objects:
         empty = query("ndjson_empty", file=self.decoded, columns=list(self.types))
         return [row[0] for row in self.connection.execute(empty).fetchall()]
 
-    def _lossy(self, mended: Path) -> dict[int, str]:
+    def _lossy(self, repaired: Path) -> dict[int, str]:
         """Places of the rows that lack a value which is in their line, and what that is."""
         if set(self.types.values()) == {"JSON"}:
             return {}
@@ -72,12 +74,12 @@ class Objects:
             field.name: " OR ".join(_lost(f'$."{keys[field.name]}"', f"[{ident(field.name)}]", field.type))
             for field in sql_schema(self.types)
         }
-        found = query("ndjson_lost", decoded=self.decoded, lines=mended, lost=lost, keys=keys)
+        found = query("ndjson_lost", decoded=self.decoded, lines=repaired, lost=lost, keys=keys)
         rows = self.connection.execute(found).fetchall()
         return {place: f"{keys[name]} is not {self.types[name]}: {str(value)[:_VALUE]}" for place, name, value in rows}
 
     def _key(self, name: str) -> str:
-        return self.spelled.get(name, name)
+        return self.original_names.get(name, name)
 
     def check_columns(self, optional: Iterable[str]) -> None:
         """:class:`TaskError` where a column is in no line, or in none as the adapter takes it."""

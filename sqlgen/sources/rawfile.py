@@ -78,7 +78,7 @@ def unix_lines(path: Path, target: Path) -> Path:
     return target
 
 
-def mend(path: Path, target: Path) -> dict[int, str]:
+def repair(path: Path, target: Path) -> dict[int, str]:
     """Write a copy whose lines end alike, with an empty object for each line that no reader of JSON takes.
 
     Place of each such line among those that are not blank, from 0 -> what is wrong with it.

@@ -12,7 +12,7 @@ import duckdb
 
 from sqlgen.compile.adapters import advice
 from sqlgen.compile.compiler import Compiler, digest
-from sqlgen.compile.scope import Layout
+from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import TaskError, first_line
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import KEYS, Partition
@@ -20,7 +20,7 @@ from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.sources.decode import parquet_rows
-from sqlgen.sources.listing import ListingError, Placed, SourceListing
+from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, SourceFilesError
 from sqlgen.sources.staged import InputStager
 from sqlgen.sources.survey import first_row
 from sqlgen.templating.queries import query
@@ -28,14 +28,14 @@ from sqlgen.templating.queries import query
 
 @dataclass
 class RowKeys:
-    """Looks up the partitions of files in their rows; an indexer for :func:`sqlgen.sources.listing.list_source`."""
+    """Partitions of files by the keys in their rows: an indexer for :func:`.list_source_files`."""
 
     project: Project
     path: Path
     """File of what is known from earlier runs."""
     changed: bool = False
     problems: list[str] = field(default_factory=list)
-    _readings: dict[tuple[str, Layout], dict[str, tuple[Model, ModelInput]]] = field(default_factory=dict)
+    _readings: dict[tuple[str, SourceLayout], dict[str, tuple[Model, ModelInput]]] = field(default_factory=dict)
 
     @cached_property
     def known(self) -> dict[str, Any]:
@@ -53,14 +53,14 @@ class RowKeys:
     def compiler(self) -> Compiler:
         return Compiler(self.project)
 
-    def __call__(self, source: str, file: FileInfo, layout: Layout) -> Placed:
+    def __call__(self, source: str, file: FileInfo, layout: SourceLayout) -> FilePartitions:
         readings = self._readings_of(source, layout)
         key = f"{digest(sorted(readings))}:{file.path}:{file.size}:{file.mtime_ns}"
         placed = _placed(self.known.get(key))
         if placed is None:
             found = [self._look_up(model, entry, file, layout) for model, entry in readings.values()]
             partitions = tuple(sorted({partition for each in found for partition in each.partitions}))
-            placed = Placed(partitions, "" if partitions else next((each.problem for each in found), ""))
+            placed = FilePartitions(partitions, "" if partitions else next((each.problem for each in found), ""))
             self.known[key] = {"partitions": [partition.path for partition in partitions], "problem": placed.problem}
             self.changed = True
         return placed
@@ -69,7 +69,7 @@ class RowKeys:
         if self.changed:
             storage.replace_text(self.path, sealed.dumps(self.known))
 
-    def _readings_of(self, source: str, layout: Layout) -> dict[str, tuple[Model, ModelInput]]:
+    def _readings_of(self, source: str, layout: SourceLayout) -> dict[str, tuple[Model, ModelInput]]:
         """The ways in which models read a source, by what identifies them: their options may name other keys."""
         if (source, layout) not in self._readings:
             self._readings[source, layout] = {
@@ -80,25 +80,25 @@ class RowKeys:
             }
         return self._readings[source, layout]
 
-    def _look_up(self, model: Model, entry: ModelInput, file: FileInfo, layout: Layout) -> Placed:
+    def _look_up(self, model: Model, entry: ModelInput, file: FileInfo, layout: SourceLayout) -> FilePartitions:
         """Partitions that the rows of one file belong to, as one model reads it."""
         where = f"source '{entry.ref}': {self.project.lake / file.path}"
         try:
             with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
                 stager = InputStager(self.compiler, self.project.lake, Path(folder), connection)
-                landed = stager.stage(model, entry, SourceListing(layout, {}, keyed=False), [file])
+                landed = stager.stage(model, entry, SourceFiles(layout, {}, keyed=False), [file])
                 select = self.compiler.input_select(model, entry, landed.scan())
                 rows = connection.execute(query("partitions", select=select)).fetchall()
                 problem = "" if rows else _problem(connection, landed.paths[0])
         except (duckdb.Error, TaskError) as error:
-            raise ListingError(
+            raise SourceFilesError(
                 f"{where}: its path names no exchange, symbol and date,"
                 f" and they cannot be read from its rows: {first_line(error)}"
             ) from error
         for *keys, count in rows:
             missing = [name for name, value in zip(KEYS, keys, strict=True) if value is None]
             if missing:
-                raise ListingError(
+                raise SourceFilesError(
                     f"{where}: {count} row(s) name no {' and no '.join(missing)}; fill it in"
                     " (answers by REST take a field 'symbol'), or put the file under exchange=/symbol=/date= folders"
                 )
@@ -106,7 +106,7 @@ class RowKeys:
             assert entry.source is not None
             problem = f"{where}: {problem}.{advice(self.project.library, entry.source)}"
         partitions = (Partition.of(exchange=row[0], symbol=row[1], date=row[2]) for row in rows)
-        return Placed(tuple(partitions), problem)
+        return FilePartitions(tuple(partitions), problem)
 
 
 def _problem(connection: duckdb.DuckDBPyConnection, path: str) -> str:
@@ -115,9 +115,9 @@ def _problem(connection: duckdb.DuckDBPyConnection, path: str) -> str:
     return f"none of its {count} rows has a time that can be read. {first_row(connection, path)}" if count else ""
 
 
-def _placed(known: Any) -> Placed | None:
+def _placed(known: Any) -> FilePartitions | None:
     """Remembered partitions of a file; ``None`` where there are none, or they are damaged."""
     try:
-        return Placed(tuple(Partition.from_path(path) for path in known["partitions"]), str(known["problem"]))
+        return FilePartitions(tuple(Partition.from_path(path) for path in known["partitions"]), str(known["problem"]))
     except (TypeError, KeyError, AttributeError):
         return None

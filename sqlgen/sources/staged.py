@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from sqlgen.compile.adapters import Told, advice
+from sqlgen.compile.adapters import KeysInRows, advice
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan
 from sqlgen.errors import TemplateError
@@ -19,11 +19,11 @@ from sqlgen.lake.storage import FileInfo
 from sqlgen.project.keys import path_keys
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.sources.decode import Decoded, Decoder
-from sqlgen.sources.listing import SourceListing
-from sqlgen.sources.onekey import check_told
+from sqlgen.sources.onemarket import check_one_market
 from sqlgen.sources.schemas import check_parquet, misleading, sql_schema
+from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.templating.quoting import exact_path
-from sqlgen.templating.templates import Csv
+from sqlgen.templating.templates import CsvFormat
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,11 @@ class InputStager:
     _checked: set[tuple[str, FileInfo]] = field(default_factory=set)
     """Parquet files of each source whose columns are known to be there."""
 
-    def stage(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> StagedInput:
+    def stage(
+        self, model: Model, entry: ModelInput, source_files: SourceFiles, files: Sequence[FileInfo]
+    ) -> StagedInput:
         """Files of a source, ready to be scanned; each is decoded once."""
-        layout = listing.layout
+        layout = source_files.layout
         assert entry.source is not None
         library = self.compiler.project.library
         hint = advice(library, entry.source)
@@ -71,11 +73,13 @@ class InputStager:
         if layout.format == "parquet" and not self._are_misleading(model, entry, scan, files, hint):
             return StagedInput(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
         columns = self.compiler.raw_columns(model, entry, scan)
-        spelled = self.compiler.spelled(model, entry, scan)
+        original_names = self.compiler.original_names(model, entry, scan)
         csv = self.compiler.csv(model, entry)
-        extra = _extra(self.compiler.told(model, entry, scan), columns, layout.format, csv)
+        extra = _extra(self.compiler.keys_in_rows(model, entry, scan), columns, layout.format, csv)
         times, unit = self.compiler.times(model, entry, scan)
-        decoder = Decoder(library, layout.format, columns, csv, self.connection, hint, extra, spelled, times, unit)
+        decoder = Decoder(
+            library, layout.format, columns, csv, self.connection, hint, extra, original_names, times, unit
+        )
         known = self.decoded.setdefault(entry.ref, {})
         keys: tuple[str, ...] = ()
         for number, file in enumerate(files):
@@ -95,23 +99,23 @@ class InputStager:
         """Check the columns of Parquet files; true where DuckDB would not read them as they are."""
         try:
             columns = self.compiler.raw_columns(model, entry, scan)
-            spelled = self.compiler.spelled(model, entry, scan)
+            original_names = self.compiler.original_names(model, entry, scan)
         except TemplateError:  # an adapter that reads Parquet in its own way names no columns
             return False
         new = [file for file in files if (entry.ref, file) not in self._checked]
         paths = [self.lake / file.path for file in new]
-        expected = [field.with_name(spelled.get(field.name, field.name)) for field in sql_schema(columns)]
+        expected = [field.with_name(original_names.get(field.name, field.name)) for field in sql_schema(columns)]
         check_parquet(paths, pa.schema(expected), hint)
         self._checked.update((entry.ref, file) for file in new)
-        if spelled or misleading(paths, columns):
+        if original_names or misleading(paths, columns):
             self._misleading.add(entry.ref)
         return entry.ref in self._misleading
 
-    def check_keys(self, model: Model, entry: ModelInput, listing: SourceListing, files: Sequence[FileInfo]) -> None:
+    def check_keys(self, model: Model, entry: ModelInput, source_files: SourceFiles, files: Sequence[FileInfo]) -> None:
         """:class:`TaskError` where rows name several symbols, and paths or models.yaml say one for all of them."""
         assert entry.source is not None
-        layout = listing.layout
-        told = self.compiler.told(model, entry, Scan(("",), layout.format, layout.hive_keys))
+        layout = source_files.layout
+        keys_in_rows = self.compiler.keys_in_rows(model, entry, Scan(("",), layout.format, layout.hive_keys))
         by_market: dict[tuple[str, ...], list[FileInfo]] = {}
         for file in files:
             keys = path_keys(entry.source, file.path) or {}
@@ -119,17 +123,17 @@ class InputStager:
         for group in by_market.values():
             if (entry.ref, *group) not in self._one_key:
                 places = {str(self._places.get((entry.ref, file), self.lake / file.path)): file.path for file in group}
-                check_told(self.compiler.project.library, self.connection, entry, told, places)
+                check_one_market(self.compiler.project.library, self.connection, entry, keys_in_rows, places)
                 self._one_key.add((entry.ref, *group))
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _extra(told: Told, columns: Mapping[str, str], fmt: str, csv: Csv) -> tuple[str, ...]:
+def _extra(keys: KeysInRows, columns: Mapping[str, str], fmt: str, csv: CsvFormat) -> tuple[str, ...]:
     """Columns that are decoded for what they say of the keys, where files name their columns."""
     taken = {name.lower() for name in columns}
-    names = [name for name in told.columns.values() if name.lower() not in taken]
+    names = [name for name in keys.columns.values() if name.lower() not in taken]
     if fmt == "dbn":
         return tuple(name for name in names if name == "symbol")
     if fmt == "ndjson":

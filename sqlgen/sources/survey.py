@@ -21,7 +21,7 @@ _ROW = 300
 """Characters that are told of a row."""
 
 
-class Stretch(NamedTuple):
+class FileSpan(NamedTuple):
     """Rows that one file holds of one partition."""
 
     exchange: str | None
@@ -60,16 +60,16 @@ class LostRows(NamedTuple):
     """Of the first of them, in its file."""
 
 
-def lost_rows(stretches: Sequence[Stretch], tolerance: float | None) -> Iterator[LostRows]:
+def lost_rows(spans: Sequence[FileSpan], tolerance: float | None) -> Iterator[LostRows]:
     """Rows without a time, and those that are more than ``tolerance`` days from their date."""
-    untimed = [(each.file, each.untimed_at) for each in stretches if each.untimed_at is not None]
-    far = [(each.file, each.far_at) for each in stretches if each.far_at is not None]
+    untimed = [(each.file, each.untimed_at) for each in spans if each.untimed_at is not None]
+    far = [(each.file, each.far_at) for each in spans if each.far_at is not None]
     if untimed:
         reason = "no time, or none between 1990 and 2100"
-        yield LostRows(TIMED, sum(each.untimed for each in stretches), reason, *min(untimed))
+        yield LostRows(TIMED, sum(each.untimed for each in spans), reason, *min(untimed))
     if far:
         reason = f"its time is more than {tolerance:g} day(s) before or after its date (date_tolerance)"
-        yield LostRows(NEAR, sum(each.far for each in stretches), reason, *min(far))
+        yield LostRows(NEAR, sum(each.far for each in spans), reason, *min(far))
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Survey:
 
     @property
     def statement(self) -> str:
-        """The statement whose rows are :class:`Stretch`."""
+        """The statement whose rows are :class:`FileSpan`."""
         return self.library.render("publish/survey.sql.j2", rows=self.rows)
 
     @property
@@ -111,20 +111,20 @@ class Survey:
         return self.library.render("publish/set_aside.sql.j2", reason=reason, far=far, **given)
 
 
-def _by_partition(stretches: Iterable[Stretch]) -> list[list[Stretch]]:
-    """The stretches of each partition that have a time, in the order of their files."""
-    found: dict[tuple[str | None, ...], list[Stretch]] = {}
-    for stretch in sorted(stretches, key=lambda each: each.file):
-        if stretch.first is not None:
-            found.setdefault(stretch[:3], []).append(stretch)
+def _by_partition(spans: Iterable[FileSpan]) -> list[list[FileSpan]]:
+    """The spans of each partition that have a time, in the order of their files."""
+    found: dict[tuple[str | None, ...], list[FileSpan]] = {}
+    for span in sorted(spans, key=lambda each: each.file):
+        if span.first is not None:
+            found.setdefault(span[:3], []).append(span)
     return list(found.values())
 
 
-def overlapping(stretches: Iterable[Stretch]) -> list[int]:
+def overlapping(spans: Iterable[FileSpan]) -> list[int]:
     """Files that share a time with another file of the same partition, and so may hold the same rows."""
     found: set[int] = set()
-    for group in _by_partition(stretches):
-        until: Stretch | None = None
+    for group in _by_partition(spans):
+        until: FileSpan | None = None
         for each in sorted(group, key=lambda one: (one.earliest or 0, one.file)):
             if until is not None and (each.earliest or 0) <= (until.latest or 0):
                 found |= {each.file, until.file}
@@ -141,9 +141,9 @@ def repeated_note(count: int, first: str, one: str, other: str) -> str:
     )
 
 
-def order_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
+def order_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
     """A note on times that go back from the end of one file to the beginning of the next; empty where none do."""
-    groups = _by_partition(stretches)
+    groups = _by_partition(spans)
     steps = [pair for group in groups for pair in pairwise(group)]
     back = [(one, other) for one, other in steps if (other.first or 0) < (one.last or 0)]
     if not back:
@@ -157,9 +157,9 @@ def order_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
     )
 
 
-def price_note(stretches: Iterable[Stretch], paths: Sequence[str]) -> str:
+def price_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
     """A note on prices at or below zero that are left out; empty where there are none."""
-    found = [each for each in stretches if each.not_positive]
+    found = [each for each in spans if each.not_positive]
     if not found:
         return ""
     more = f" and {len(found) - 1} more file(s)" if len(found) > 1 else ""
@@ -186,10 +186,10 @@ def moment(nanoseconds: int | None) -> str:
 
 def first_row(connection: duckdb.DuckDBPyConnection, path: str) -> str:
     """The first row of a Parquet file, for messages."""
-    return f"In the first row {told_row(connection, path, 0)}"
+    return f"In the first row {describe_row(connection, path, 0)}"
 
 
-def told_row(connection: duckdb.DuckDBPyConnection, path: str, place: int) -> str:
+def describe_row(connection: duckdb.DuckDBPyConnection, path: str, place: int) -> str:
     """A row of a Parquet file, column by column."""
     rows = connection.from_parquet(path).limit(1, place)
     found = rows.project("CAST(to_json(COLUMNS(*)) AS VARCHAR)").fetchall()

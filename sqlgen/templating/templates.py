@@ -35,11 +35,11 @@ PACKAGED = Path(__file__).resolve().parents[2] / "transforms_sql"
 _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
 
 
-WRITTEN = ("header", "delimiter", "quote")
+CSV_OPTIONS = ("header", "delimiter", "quote")
 """Options of an adapter by which users say how their CSV files are written."""
 
 
-class Lines(BaseModel):
+class LineFormat(BaseModel):
     """What the lines of a file look like that an adapter takes apart itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,7 +50,7 @@ class Lines(BaseModel):
     """Jinja expression over the options: the same in words."""
 
 
-class Csv(BaseModel):
+class CsvFormat(BaseModel):
     """How the CSV files that an adapter reads are written."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,7 +65,7 @@ class Csv(BaseModel):
     """Columns that some files do not have; those with a JSON object a line too."""
     keep_places: bool = False
     """Whether a line that cannot be read leaves a row without values: its adapter must know that it was there."""
-    lines: dict[str, Lines] = {}
+    lines: dict[str, LineFormat] = {}
     """Files by a pattern of their names, others are not read. Each line is the one column ``text``, also one that
     cannot be read, so that lines keep their numbers."""
 
@@ -73,7 +73,7 @@ class Csv(BaseModel):
         """Whether the adapter reads a file of this name."""
         return not self.lines or self.lines_of(name) is not None
 
-    def lines_of(self, name: str) -> Lines | None:
+    def lines_of(self, name: str) -> LineFormat | None:
         """What the lines of a file look like, by its name."""
         return next((lines for pattern, lines in self.lines.items() if fnmatch.fnmatchcase(name, pattern)), None)
 
@@ -99,7 +99,7 @@ class Header(BaseModel):
     """Columns by which rows of one partition come in the order in which the template gives them."""
     time: str = "ts"
     """Time column of the inputs, by which lookback and lookahead are cut."""
-    csv: Csv = Csv()
+    csv: CsvFormat = CsvFormat()
     captured_levels: str = ""
     """Of an adapter of books, Jinja expression over the options: levels per side that the feed sends at most, or
     ``'all'``; empty where that is not known."""
@@ -233,14 +233,14 @@ class Library:
         """True if one statement may build several partitions of a template."""
         return bool(self._value(self.header(name).batches, options))
 
-    def csv(self, name: str, options: Mapping[str, Any]) -> Csv:
+    def csv(self, name: str, options: Mapping[str, Any]) -> CsvFormat:
         """How the CSV files of an adapter are written, with these options."""
         csv = self.header(name).csv
         lines = {
-            pattern: Lines(fits=self._value(known.fits, options), says=self._value(known.says, options))
+            pattern: LineFormat(fits=self._value(known.fits, options), says=self._value(known.says, options))
             for pattern, known in csv.lines.items()
         }
-        told = {name: options[name] for name in WRITTEN if name in options}
+        told = {name: options[name] for name in CSV_OPTIONS if name in options}
         return csv.model_copy(update={"lines": lines, **told})
 
     def _value(self, expression: str, options: Mapping[str, Any]) -> Any:

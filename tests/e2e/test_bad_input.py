@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sqlgen.errors import TaskError
 from sqlgen.sources import rawfile
 from sqlgen.sources.decode import Decoded, Decoder
-from sqlgen.templating.templates import Csv, Library
+from sqlgen.templating.templates import CsvFormat, Library
 from tests.support.adapters import EXCHANGE, HIVE, SYMBOL, Project, random_books, random_trades, rows_of, trade_rows
 from tests.support.engine import published
 from tests.support.vendors import binance, ccxt, crypto_lake, tardis
@@ -401,11 +401,11 @@ def test_a_file_that_is_something_else(
     assert f"{HIVE}/{name}" in told
 
 
-def decoded(folder: Path, path: Path, columns: dict[str, str], csv: Csv | None = None) -> tuple[Decoded, int]:
+def decoded(folder: Path, path: Path, columns: dict[str, str], csv: CsvFormat | None = None) -> tuple[Decoded, int]:
     """What the decoder says of a file, and the rows that it made."""
     with duckdb.connect() as connection:
         kind = "ndjson" if "ndjson" in path.name else "csv"
-        decoder = Decoder(Library(), kind, columns, csv or Csv(), connection)
+        decoder = Decoder(Library(), kind, columns, csv or CsvFormat(), connection)
         found = decoder.decode(path, folder / "out.parquet")
         return found, pq.read_metadata(folder / "out.parquet").num_rows
 
@@ -441,7 +441,7 @@ def test_a_failed_scan_leaves_nothing_to_the_next(tmp_path: Path) -> None:
     broken = truncated(save(tmp_path / "a.csv.gz", "a,b\n" + lines), 0.9)
     good = save(tmp_path / "b.csv.gz", "a,b\n1,x\nq,y\n")
     with duckdb.connect() as connection:
-        decoder = Decoder(Library(), "csv", {"a": "BIGINT", "b": "VARCHAR"}, Csv(), connection)
+        decoder = Decoder(Library(), "csv", {"a": "BIGINT", "b": "VARCHAR"}, CsvFormat(), connection)
         with pytest.raises(TaskError, match="Fetch it again"):
             decoder.decode(broken, tmp_path / "a.parquet")
         assert [bad.line for bad in decoder.decode(good, tmp_path / "b.parquet").bad] == [3]

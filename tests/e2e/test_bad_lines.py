@@ -86,7 +86,7 @@ def test_lines_are_numbered_as_editors_do(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"a\r\n\r\nb\rc\n\n d \n")
     assert list(rawfile.lines(path)) == [(1, "a"), (3, "b"), (4, "c"), (6, " d ")]
-    faults = rawfile.mend(path, tmp_path / "y")
+    faults = rawfile.repair(path, tmp_path / "y")
     assert (faults, (tmp_path / "y").read_bytes()) == ({}, b"a\n\nb\nc\n\n d \n")
 
 
@@ -95,4 +95,4 @@ def test_line_ends_between_two_pieces(tmp_path: Path, shift: int) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"a" * ((1 << 20) - shift) + b"\r\nb\r\n\xff\r\n")
     assert [number for number, _ in rawfile.lines(path)] == [1, 2, 3]
-    assert list(rawfile.mend(path, tmp_path / "y")) == [2]
+    assert list(rawfile.repair(path, tmp_path / "y")) == [2]

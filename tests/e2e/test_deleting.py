@@ -116,7 +116,7 @@ def test_a_file_that_changes_between_listing_and_reading(
     deleting: Scratch, monkeypatch: pytest.MonkeyPatch, change: Change
 ) -> None:
     path = write(deleting, range(100))
-    before(monkeypatch, reads.Reads, "look", lambda: change(path))
+    before(monkeypatch, reads.Reads, "identify", lambda: change(path))
     deleting.run(code=1)
     assert (path.exists(), ids(deleting)) == (True, [])
     deleting.run()
@@ -322,7 +322,7 @@ def test_no_row_is_lost_and_none_comes_twice(deleting: Scratch, seed: int) -> No
             path.with_name("_new").replace(path)
             left[path] = {*rows}
 
-    hooks = [(reads.Reads, "look"), (reads.Reads, "verify"), (cleanup, "_processed")]
+    hooks = [(reads.Reads, "identify"), (reads.Reads, "verify"), (cleanup, "_processed")]
     for _ in range(8):
         for _ in range(chance.randint(0, 2)):
             collect()

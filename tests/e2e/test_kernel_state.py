@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sqlgen.lake.partitions import Partition
+from sqlgen.plan.publishedunits import Forecast
 from sqlgen.plan.selection import Selection
-from sqlgen.plan.standing import Forecast
 from sqlgen.project.model import Model
 from sqlgen.run.engine import Engine
 from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch

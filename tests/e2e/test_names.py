@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlgen import connect
-from sqlgen.compile.scope import Layout
-from sqlgen.lake.partitions import hive_pairs, odd_folders
+from sqlgen.compile.scope import SourceLayout
+from sqlgen.lake.partitions import ambiguous_folders, hive_pairs
 from sqlgen.lake.storage import list_files
 from sqlgen.lake.walk import Walk
-from sqlgen.sources.listing import SourceListing, notes
+from sqlgen.sources.sourcefiles import SourceFiles, notes
 from sqlgen.templating.quoting import exact_path
 from tests.e2e.test_safety import PASS
 from tests.support.engine import sqlgen
@@ -275,14 +275,14 @@ def test_what_a_walk_tells(tmp_path: Path) -> None:
     ]
     walk = Walk(str(tmp_path), lambda name: name.endswith(".parquet"))
     assert len(list(walk.files())) == 2
-    assert walk.strange == [
+    assert walk.skipped == [
         f"{tmp_path}/same.parquet is a link into the same folder, whose files are read where they lie"
     ]
 
 
 def test_many_of_a_kind_are_told_by_their_number() -> None:
-    listing = SourceListing(Layout(), {}, strange=tuple(f"{number} is odd" for number in range(25)))
-    told = [note for note in notes("raw", listing) if "passed over" in note]
+    source_files = SourceFiles(SourceLayout(), {}, skipped=tuple(f"{number} is odd" for number in range(25)))
+    told = [note for note in notes("raw", source_files) if "passed over" in note]
     assert (len(told), told[0], told[-1]) == (
         21,
         "source 'raw': passed over: 0 is odd",
@@ -301,7 +301,7 @@ def test_duckdb_reads_the_keys_that_are_not_called_odd(
     """Where folders are not odd, DuckDB finds the same values of the same keys as a listing does."""
     path = "/".join([*folders, "data.parquet"])
     ours = {key: value for key, value in hive_pairs(path).items() if key != "hour"}
-    if odd_folders(path, tuple(ours)) or any("\ufffd" in value for value in ours.values()) or not ours:
+    if ambiguous_folders(path, tuple(ours)) or any("\ufffd" in value for value in ours.values()) or not ours:
         return
     file = tmp_path_factory.mktemp("t") / path
     file.parent.mkdir(parents=True)

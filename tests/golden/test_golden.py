@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import Layout
+from sqlgen.compile.scope import SourceLayout
 from sqlgen.project import project
 from tests.e2e.test_resampling_docs import documented_models
 from tests.support.engine import ROOT, shipped_config
@@ -39,7 +39,7 @@ def test_shipped_models(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hourly_ndjson() -> None:
-    layouts = {"ccxt_trades": Layout("ndjson", HOURLY)}
+    layouts = {"ccxt_trades": SourceLayout("ndjson", HOURLY)}
     check("trades_features.hourly_ndjson.sql", Compiler(PROJECT, layouts).compile("trades_features").sql)
 
 
@@ -83,7 +83,7 @@ def test_order_book_of_a_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     example = re.search(r"```yaml\n(version.*?)```", (ROOT / "docs/order-books.md").read_text(), re.DOTALL)
     assert example is not None
     (tmp_path / "models.yaml").write_text(example.group(1))
-    layouts = {"bybit_updates": Layout("ndjson", ("exchange", "symbol", "date"))}
+    layouts = {"bybit_updates": SourceLayout("ndjson", ("exchange", "symbol", "date"))}
     compiler = Compiler(project.load(tmp_path / "models.yaml"), layouts)
     check("bybit_book.sql", compiler.compile("bybit_book").sql)
     columns = compiler.compile("bybit_book").descriptions

@@ -14,10 +14,10 @@
 --              trades_features: range(buy_trade_ratio_60s): fail
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: c515d46d7e7e269622a99c5c
+-- fingerprint: c6518766ad5479e6aa245cd2
 -- stages:      published, line 249
---              kept_1, line 242
---              given, line 238
+--              passing_1, line 242
+--              all_rows, line 238
 --              trades_features, line 199
 --              frames, line 190
 --              returns, line 174
@@ -38,7 +38,7 @@ SET search_path = '"' || current_database() || '"."' || current_schema() || '",'
 
 CREATE OR REPLACE VIEW compiled_trades_features.trades AS
 -- Checks, each over the rows that those before it left.
-WITH given AS (
+WITH all_rows AS (
     WITH files_before AS (
         SELECT
             file_name AS filename,
@@ -107,9 +107,9 @@ WITH given AS (
         ) AS side -- 1: 1 where the taker bought, -1 where the taker sold, NULL where unknown
     FROM positioned
 ),
-kept_1 AS (
+passing_1 AS (
     SELECT *
-    FROM given
+    FROM all_rows
     WHERE
         -- not_null(price, amount): quarantine
         (price IS NOT NULL AND amount IS NOT NULL)
@@ -119,16 +119,16 @@ kept_1 AS (
         -- unique(trade_id): drop
         (trade_id IS NULL OR row_number() OVER (PARTITION BY exchange, symbol, date, trade_id ORDER BY ts, seq) = 1)
 ),
-kept_2 AS (
+passing_2 AS (
     SELECT *
-    FROM kept_1
+    FROM passing_1
     QUALIFY
         -- monotonic(ts): quarantine
         (ts >= lag(ts) OVER (PARTITION BY exchange, symbol, date ORDER BY seq)) IS NOT FALSE
 ),
-kept_3 AS (
+passing_3 AS (
     SELECT *
-    FROM kept_2
+    FROM passing_2
     WHERE
         -- plausible_value: quarantine
         (
@@ -136,7 +136,7 @@ kept_3 AS (
         ) IS NOT FALSE
 )
 SELECT *
-FROM kept_3
+FROM passing_3
 ORDER BY exchange, symbol, date, seq;
 
 CREATE OR REPLACE VIEW compiled_trades_features.priced AS
@@ -235,20 +235,20 @@ WINDOW
 ORDER BY exchange, symbol, ts, seq;
 
 -- Checks, each over the rows that those before it left.
-CREATE OR REPLACE VIEW compiled_trades_features.given AS
+CREATE OR REPLACE VIEW compiled_trades_features.all_rows AS
 SELECT *
 FROM trades_features;
 
-CREATE OR REPLACE VIEW compiled_trades_features.kept_1 AS
+CREATE OR REPLACE VIEW compiled_trades_features.passing_1 AS
 SELECT *
-FROM given
+FROM all_rows
 WHERE
     -- positive(vwap_60s, volume_60s): quarantine
     (vwap_60s > 0 AND vwap_60s < CAST('inf' AS DOUBLE) AND volume_60s > 0 AND volume_60s < CAST('inf' AS DOUBLE)) IS NOT FALSE;
 
 CREATE OR REPLACE VIEW compiled_trades_features.published AS
 SELECT *
-FROM kept_1;
+FROM passing_1;
 
 COPY (
     FROM compiled_trades_features.published

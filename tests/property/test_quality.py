@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sqlgen.compile import checksql
-from sqlgen.compile.checksql import Checked
+from sqlgen.compile.checksql import CheckedRows
 from sqlgen.project.rowchecks import Check
 from sqlgen.templating.templates import Library
 from tests.oracles.quality import apply
@@ -114,7 +114,7 @@ def test_checks_are_those_of_the_oracle(
     rows = numbered(rows)
     left, failed = apply(rows, [check | (PREDICATE if check["check"] == "predicate" else {}) for check in said])
     checks = tuple(Check.model_validate(check) for check in said)
-    checked = Checked("raw", load(database, rows), checks)
+    checked = CheckedRows("raw", load(database, rows), checks)
     kept = dicts(database, checksql.kept(LIBRARY, checked, ("exchange", "symbol", "date", "seq")))
     assert sorted(map(place, kept)) == sorted(map(place, left))
     if any(check.removes and check.compares for check in checks):
@@ -161,7 +161,7 @@ def test_each_check_finds_something_and_says_why(database: duckdb.DuckDBPyConnec
         "max_gap": {"ts": 5 * SECOND},
     }[said["check"]]
     rows = numbered([*good, base | {"ts": 3 * SECOND, "id": "3"} | bad])
-    checked = Checked("raw", load(database, rows), (Check.model_validate(said),))
+    checked = CheckedRows("raw", load(database, rows), (Check.model_validate(said),))
     (row,) = dicts(database, checksql.quarantine(LIBRARY, checksql.quarantined(LIBRARY, checked, {}), ()))
     assert (row["seq"], row["source"], row["file"]) == (3, "raw", None)
     told = {

@@ -268,7 +268,7 @@ def test_every_field_has_a_description() -> None:
 
 def test_the_documentation_names_every_field() -> None:
     text = (Path(__file__).parents[2] / "docs/models-yaml.md").read_text()
-    for node in (config.Config, config.Source, config.Input, config.Model, config.Output, Check):
+    for node in (config.Config, config.Source, config.Input, config.ModelConfig, config.Output, Check):
         for name in node.model_fields:
             assert re.search(rf"`{name}`", text), f"{node.__name__}.{name}"
 

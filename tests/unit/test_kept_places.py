@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlgen.sources.decode import Decoder
-from sqlgen.templating.templates import Csv, Library
+from sqlgen.templating.templates import CsvFormat, Library
 from tests.support.vendors.files import save
 
 COLUMNS = {"a": "BIGINT", "b": "VARCHAR"}
@@ -26,7 +26,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def decoder(connection: duckdb.DuckDBPyConnection, **csv: object) -> Decoder:
-    return Decoder(Library(), "csv", COLUMNS, Csv.model_validate(csv), connection)
+    return Decoder(Library(), "csv", COLUMNS, CsvFormat.model_validate(csv), connection)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.zst", "csv.zip"])

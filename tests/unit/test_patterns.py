@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sqlgen.lake.patterns import PathPattern
 from sqlgen.project.config import Source
-from sqlgen.project.keys import given_keys, path_keys
+from sqlgen.project.keys import configured_keys, path_keys
 
 TARDIS = "{exchange}/book_snapshot_25/{year}/{month}/{day}/{symbol}.csv.gz"
 
@@ -76,7 +76,7 @@ def test_duckdb_finds_the_same(exchange: str, symbol: str, day: dt.date, form: s
     source = Source(path="raw/$x", adapter="a", pattern="{exchange}/x_{date}/{symbol}.csv.gz")
     found = path_keys(source, f"raw/$x/{path}")
     assert found == {"exchange": exchange, "date": f"{day}", "symbol": symbol}
-    for key, place in given_keys(source).items():
+    for key, place in configured_keys(source).items():
         query = "SELECT regexp_extract(?, ?, ?)"
         (value,) = duckdb.execute(query, [f"/lake/raw/$x/{path}", place.regex, place.group]).fetchall()[0]
         assert value == (date if key == "date" else found[key])
@@ -92,4 +92,4 @@ def test_fixed_keys_come_beside_those_of_the_path() -> None:
         "date": "2024-01-02",
         "exchange": "nasdaq",
     }
-    assert given_keys(hive)["exchange"].value == "nasdaq"
+    assert configured_keys(hive)["exchange"].value == "nasdaq"

@@ -8,8 +8,8 @@ import pytest
 
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.sourcespec import SourceSpec
-from sqlgen.project.keys import Given
-from sqlgen.templating.templates import Csv
+from sqlgen.project.keys import ConfiguredKey
+from sqlgen.templating.templates import CsvFormat
 
 FILES = ("lake/raw/s_message_1.parquet", "lake/raw/s_orderbook_1.parquet")
 
@@ -23,26 +23,31 @@ def spec(*files: str, **settings: object) -> SourceSpec:
     [
         (("exchange", "symbol", "date"), {}, True, True),
         (("exchange", "symbol", "year", "month", "day", "hour"), {}, True, True),
-        (("date",), {"exchange": Given("x")}, True, False),
-        ((), {"exchange": Given("x"), "symbol": Given("y")}, False, False),
-        (("year", "month"), {"day": Given(None, "d", 1), "exchange": Given("x"), "symbol": Given("y")}, True, True),
+        (("date",), {"exchange": ConfiguredKey("x")}, True, False),
+        ((), {"exchange": ConfiguredKey("x"), "symbol": ConfiguredKey("y")}, False, False),
+        (
+            ("year", "month"),
+            {"day": ConfiguredKey(None, "d", 1), "exchange": ConfiguredKey("x"), "symbol": ConfiguredKey("y")},
+            True,
+            True,
+        ),
     ],
 )
-def test_keys(hive: tuple[str, ...], given: dict[str, Given], dated: bool, keyed: bool) -> None:
+def test_keys(hive: tuple[str, ...], given: dict[str, ConfiguredKey], dated: bool, keyed: bool) -> None:
     found = spec(hive_keys=hive, given=given)
     assert (found.dated, found.keyed, found.keys) == (dated, keyed, {*hive, *given})
 
 
 def test_keys_are_taken_from_names_where_a_column_hides_them() -> None:
-    found = spec(hive_keys=("exchange", "date"), given={"symbol": Given("x")})
+    found = spec(hive_keys=("exchange", "date"), given={"symbol": ConfiguredKey("x")})
     assert found.reading({"price": "DOUBLE"}).source is found
     source = found.reading({"Date": "VARCHAR"}).source
     assert source.hive_keys == ()
-    assert source.given["date"] == Given(None, "(?s).*/date=([^/]*)/", 1, encoded=True)
+    assert source.given["date"] == ConfiguredKey(None, "(?s).*/date=([^/]*)/", 1, encoded=True)
     assert source.keys == found.keys
     odd = dataclasses.replace(found, by_name=True).reading({"price": "DOUBLE"}).source
     assert not odd.hive_keys
-    assert odd.given["symbol"] == Given("x")
+    assert odd.given["symbol"] == ConfiguredKey("x")
 
 
 def test_folders_that_duckdb_reads_otherwise_are_odd() -> None:
@@ -68,7 +73,7 @@ def test_only_some_files() -> None:
 
 
 def test_what_is_read() -> None:
-    reading = spec(given={"exchange": Given("x")}).reading({"t": "BIGINT"}, {"symbol": "Ticker"})
+    reading = spec(given={"exchange": ConfiguredKey("x")}).reading({"t": "BIGINT"}, {"symbol": "Ticker"})
     assert reading.in_files == {"t": "BIGINT", "Ticker": "VARCHAR"}
     assert spec().reading({"t": "BIGINT"}, said={"symbol": "a.s"}).in_files == {"t": "BIGINT", "exchange": "VARCHAR"}
     assert spec().reading({"t": "BIGINT"}, kept=[]).kept == ()
@@ -76,4 +81,4 @@ def test_what_is_read() -> None:
     assert respelled.respells
     assert respelled.as_written().in_files == {"message": "JSON"}
     assert not respelled.as_written().respells
-    assert not spec(format="csv", csv=Csv(header=False)).spelling({"a": "A"}).reading({}).respells
+    assert not spec(format="csv", csv=CsvFormat(header=False)).spelling({"a": "A"}).reading({}).respells

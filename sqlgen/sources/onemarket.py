@@ -10,18 +10,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sqlgen.compile.adapters import Told
+from sqlgen.compile.adapters import KeysInRows
 from sqlgen.errors import TaskError
 from sqlgen.project.model import ModelInput
 from sqlgen.templating.quoting import ident
 from sqlgen.templating.templates import Library
 
-TOLD_TEMPLATE = "publish/told.sql.j2"
+MARKETS_TEMPLATE = "publish/markets.sql.j2"
 _SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Value:
+class MarketValue:
     """One of the values that rows name where there should be one."""
 
     text: str
@@ -32,8 +32,12 @@ class Value:
     """Number of that row in its file, from 1 on; lines that cannot be read do not count."""
 
 
-def check_told(
-    library: Library, connection: duckdb.DuckDBPyConnection, entry: ModelInput, told: Told, places: Mapping[str, str]
+def check_one_market(
+    library: Library,
+    connection: duckdb.DuckDBPyConnection,
+    entry: ModelInput,
+    keys: KeysInRows,
+    places: Mapping[str, str],
 ) -> None:
     """:class:`TaskError` where rows of Parquet files name several markets.
 
@@ -41,21 +45,21 @@ def check_told(
         library: has the template of the query.
         connection: runs it.
         entry: the source, for the message.
-        told: where rows say it.
+        keys: columns and expressions that name the market.
         places: Parquet file that is read -> the file of the lake that it is, or is made from.
     """
-    for values, files in _questions(told, list(places)):
-        statement = library.render(TOLD_TEMPLATE, told=values, apart=list(told.apart), files=files)
+    for values, files in _constants(keys, list(places)):
+        statement = library.render(MARKETS_TEMPLATE, values=values, apart=list(keys.apart), files=files)
         for what, found, where in connection.execute(statement).fetchall():
-            named = [Value(each["value"], each["rows"], places[each["file"]], each["row"]) for each in found]
+            named = [MarketValue(each["value"], each["rows"], places[each["file"]], each["row"]) for each in found]
             raise TaskError(_message(entry, what, named, [places[file] for file in where]))
 
 
-def _questions(told: Told, paths: Sequence[str]) -> Iterable[tuple[dict[str, str], Sequence[str]]]:
-    """Questions to the files of one input."""
-    if told.values and paths:
-        yield dict(told.values), paths
-    for what, column in told.columns.items():
+def _constants(keys: KeysInRows, paths: Sequence[str]) -> Iterable[tuple[dict[str, str], Sequence[str]]]:
+    """Values that must be the same in all rows of a market (name -> SQL), and the files that have them."""
+    if keys.values and paths:
+        yield dict(keys.values), paths
+    for what, column in keys.columns.items():
         having = [path for path in paths if column in _columns(path)]
         if having:
             yield {what: ident(column)}, having
@@ -68,7 +72,7 @@ def _columns(path: str) -> Sequence[str]:
         return []  # what is wrong with it is told where it is read
 
 
-def _message(entry: ModelInput, what: str, found: Sequence[Value], files: Sequence[str]) -> str:
+def _message(entry: ModelInput, what: str, found: Sequence[MarketValue], files: Sequence[str]) -> str:
     assert entry.source is not None
     names = ", ".join(value.text for value in found[:_SHOWN]) + (f", ... ({len(found)})" if len(found) > _SHOWN else "")
     where = f"{files[0]} holds" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more file(s) hold"

@@ -9,22 +9,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlgen.compile.scope import Layout
+from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import SqlgenError
 from sqlgen.lake import storage
-from sqlgen.lake.partitions import Partition, hive_pairs, odd_folders, partition_of
+from sqlgen.lake.partitions import Partition, ambiguous_folders, hive_pairs, partition_of
 from sqlgen.lake.storage import FileInfo
 from sqlgen.lake.walk import Walk, shown
 from sqlgen.project.config import Source
-from sqlgen.project.keys import below, given_keys, natural_order, path_keys
+from sqlgen.project.keys import below, configured_keys, natural_order, path_keys
 from sqlgen.project.model import adapter_template
 from sqlgen.project.project import Project
 
-MOST_TOLD = 20
+MAX_NOTES = 20
 """Files and folders of a source that are passed over."""
 
 
-class Placed(NamedTuple):
+class FilePartitions(NamedTuple):
     """Partitions that the rows of a file belong to."""
 
     partitions: tuple[Partition, ...]
@@ -32,32 +32,32 @@ class Placed(NamedTuple):
     """Why there is no partition, although there are rows."""
 
 
-Indexer = Callable[[str, FileInfo, Layout], Placed]
+Indexer = Callable[[str, FileInfo, SourceLayout], FilePartitions]
 """Source name, file, layout -> the partitions that the file's rows belong to."""
 
 
-class ListingError(SqlgenError):
+class SourceFilesError(SqlgenError):
     """The files of a source do not fit together or cannot be read."""
 
 
 @dataclass(frozen=True)
-class SourceListing:
+class SourceFiles:
     """Files of one source in natural order, hours first; their rows count in this order."""
 
-    layout: Layout
+    layout: SourceLayout
     partitions: Mapping[Partition, tuple[FileInfo, ...]]
     keyed: bool = True
     """Every file belongs to one partition, which its path or models.yaml names."""
-    strangers: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
     """Data files that do not fit the source's pattern."""
     folder_exists: bool = True
-    strange: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     """Paths that are passed over because their name or kind can be no data's, and why."""
     unreadable: tuple[str, ...] = ()
     """Folders that could not be read, and why."""
-    unread: tuple[str, ...] = ()
+    unsupported: tuple[str, ...] = ()
     """Names of files whose suffix says that they are no data."""
-    unplaced: tuple[str, ...] = ()
+    unassigned: tuple[str, ...] = ()
     """Files with rows of which none belongs to a partition, and why."""
 
     @cached_property
@@ -70,63 +70,63 @@ class SourceListing:
         return found
 
 
-def list_source(project: Project, name: str, index: Indexer) -> SourceListing:
-    """List one source; :class:`ListingError` where its folder or its files make no sense."""
+def list_source_files(project: Project, name: str, index: Indexer) -> SourceFiles:
+    """List one source; :class:`SourceFilesError` where its folder or its files make no sense."""
     source = project.sources[name]
     folder = project.lake / source.path
     where = f"source '{name}' ({folder})"
     csv = project.library.header(adapter_template(source.adapter)).csv
 
-    unread: list[str] = []
+    unsupported: list[str] = []
 
     def wanted(name: str) -> str | None:
         found = _format(name, source)
         if found is None:
-            unread.append(name)
+            unsupported.append(name)
         return found if csv.wants(name) else None
 
     if not project.lake.is_dir():
-        raise ListingError(
+        raise SourceFilesError(
             f"the lake {project.lake} does not exist. Create it, or set 'lake' in {project.path}"
             f" (or SQLGEN_LAKE, where it is used there). For data to try: sqlgen sample {project.lake}"
         )
     if not folder.is_dir():
-        return SourceListing(Layout(), {}, folder_exists=False)
+        return SourceFiles(SourceLayout(), {}, folder_exists=False)
     walk = Walk(str(folder), wanted)
     files = list(storage.walked(project.lake, walk))
     if str(folder) in walk.unreadable:
-        raise ListingError(f"{where} cannot be listed: {walk.problems[0]}")
+        raise SourceFilesError(f"{where} cannot be listed: {walk.problems[0]}")
     keys = {file: found for file in files if (found := path_keys(source, file.path)) is not None}
-    strangers = tuple(file.path for file in files if file not in keys)
-    if strangers and not keys:
-        raise ListingError(
+    unmatched = tuple(file.path for file in files if file not in keys)
+    if unmatched and not keys:
+        raise SourceFilesError(
             f"{where}: no file fits pattern '{source.pattern}'; the first one there is"
-            f" '{below(source, strangers[0])}'. Mend the pattern in models.yaml"
+            f" '{below(source, unmatched[0])}'. Mend the pattern in models.yaml"
         )
     wrong = _without_wrong_keys(keys, project.lake)
     files = sorted(keys, key=lambda file: (_hour(keys[file]), natural_order(file.path)))
     layout = _layout(where, source, files)
-    layout = dataclasses.replace(layout, odd=layout.odd or bool(wrong))
+    layout = dataclasses.replace(layout, ambiguous=layout.ambiguous or bool(wrong))
     partitions: dict[Partition, list[FileInfo]] = {}
-    unplaced = []
+    unassigned = []
     for file in files:
         placed = _placed(name, file, keys[file], layout, index)
-        unplaced += [placed.problem] if placed.problem else []
+        unassigned += [placed.problem] if placed.problem else []
         for partition in placed.partitions:
             partitions.setdefault(partition, []).append(file)
     for cut_off in walk.unreadable:  # what is published of it stays, rather than to be built from a part
         partitions.pop(_partition_at(source, cut_off[len(str(project.lake)) + 1 :]), None)
     ordered = {partition: tuple(found) for partition, found in sorted(partitions.items())}
-    known = set(layout.hive_keys) | given_keys(source).keys()
-    return SourceListing(
+    known = set(layout.hive_keys) | configured_keys(source).keys()
+    return SourceFiles(
         layout,
         ordered,
         names_partition(known),
-        strangers,
-        strange=(*walk.strange, *wrong),
+        unmatched,
+        skipped=(*walk.skipped, *wrong),
         unreadable=tuple(walk.problems),
-        unread=tuple(map(shown, unread)),
-        unplaced=tuple(unplaced),
+        unsupported=tuple(map(shown, unsupported)),
+        unassigned=tuple(unassigned),
     )
 
 
@@ -165,47 +165,47 @@ def _format(name: str, source: Source) -> str | None:
     return source.format if source.pattern and named else None
 
 
-def _layout(where: str, source: Source, files: Sequence[FileInfo]) -> Layout:
+def _layout(where: str, source: Source, files: Sequence[FileInfo]) -> SourceLayout:
     found: dict[tuple[str, tuple[str, ...]], str] = {}
     for file in files:
         hive = () if source.pattern else tuple(hive_pairs(below(source, file.path)))
         found.setdefault((_format(file.path, source) or "", hive), file.path)
     if len(found) > 1:
         examples = "; ".join(f"{fmt} by {'/'.join(keys) or 'no keys'}: {path}" for (fmt, keys), path in found.items())
-        raise ListingError(
+        raise SourceFilesError(
             f"{where} mixes layouts: {examples}. Make one source for each folder and layout"
             " (set 'path' or 'format' in models.yaml)"
         )
-    odd = any(odd_folders(below(source, file.path), next(iter(found))[1]) for file in files)
+    ambiguous = any(ambiguous_folders(below(source, file.path), next(iter(found))[1]) for file in files)
     zipped = any(file.path.endswith(".zip") for file in files)
-    return Layout(*next(iter(found)), zipped, odd) if found else Layout()
+    return SourceLayout(*next(iter(found)), zipped, ambiguous) if found else SourceLayout()
 
 
-def _placed(name: str, file: FileInfo, keys: Mapping[str, str], layout: Layout, index: Indexer) -> Placed:
+def _placed(name: str, file: FileInfo, keys: Mapping[str, str], layout: SourceLayout, index: Indexer) -> FilePartitions:
     partition = partition_of(keys)
-    return index(name, file, layout) if partition is None else Placed((partition,))
+    return index(name, file, layout) if partition is None else FilePartitions((partition,))
 
 
-def faults(name: str, listing: SourceListing) -> Iterator[str]:
+def faults(name: str, source_files: SourceFiles) -> Iterator[str]:
     """Data that should have been read and could not."""
-    yield from listing.unplaced
-    yield from (f"source '{name}': {text}" for text in _first(listing.unreadable))
+    yield from source_files.unassigned
+    yield from (f"source '{name}': {text}" for text in _first(source_files.unreadable))
 
 
-def notes(name: str, listing: SourceListing) -> Iterator[str]:
+def notes(name: str, source_files: SourceFiles) -> Iterator[str]:
     """Files that are not read."""
-    if listing.strangers:
+    if source_files.unmatched:
         yield (
-            f"source '{name}': {len(listing.strangers)} file(s) do not fit its pattern and are not read, the first of"
-            f" them {listing.strangers[0]}"
+            f"source '{name}': {len(source_files.unmatched)} file(s) do not fit its pattern and are not read,"
+            f" the first of them {source_files.unmatched[0]}"
         )
-    yield from (f"source '{name}': passed over: {text}" for text in _first(listing.strange))
+    yield from (f"source '{name}': passed over: {text}" for text in _first(source_files.skipped))
 
 
 def _first(problems: Sequence[str]) -> list[str]:
     """Some of many problems of a kind, and how many more there are."""
-    more = [f"{len(problems) - MOST_TOLD:,} more like these"] if len(problems) > MOST_TOLD else []
-    return [*problems[:MOST_TOLD], *more]
+    more = [f"{len(problems) - MAX_NOTES:,} more like these"] if len(problems) > MAX_NOTES else []
+    return [*problems[:MAX_NOTES], *more]
 
 
 def names_partition(keys: Iterable[str]) -> bool:

@@ -18,7 +18,7 @@ PENDING = "pending "
 """Start of a kernel state that a task of the same plan will give."""
 
 
-class Standing(Protocol):
+class PublishedUnits(Protocol):
     """Units that others read, or start from."""
 
     def record(self, model: str, unit: Partition) -> Published | None:

@@ -68,7 +68,7 @@ class Batch:
         space, model, whole = self.workspace, self.model, self.whole
         folder = space.aside(self.tasks[0], "batch")
         stager = InputStager(
-            space.picture.compiler, space.project.lake, space.aside(self.tasks[0], "batch inputs"), self.connection
+            space.project.library, space.project.lake, space.aside(self.tasks[0], "batch inputs"), self.connection
         )
         looks = space.reads.identify(file for part in whole.slices for file in part.files)
         try:

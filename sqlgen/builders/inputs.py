@@ -54,8 +54,11 @@ class Inputs:
             chosen = self._predicate(entry, part, keyed=True)
             return dataclasses.replace(published, predicate=chosen) if published.files else None
         source_files = self.workspace.picture.source_files[entry.ref]
-        staged = self.stager.stage(self.model, entry, source_files, part.files)
-        self.stager.check_keys(self.model, entry, source_files, part.files)
+        layout = source_files.layout
+        raw = Scan(("",), layout.format, layout.hive_keys)
+        form = self.workspace.picture.compiler.raw_form(self.model, entry, raw)
+        staged = self.stager.stage(form, layout, part.files)
+        self.stager.check_keys(form, part.files)
         if not staged.paths:
             return None
         single = source_files.keyed and len(part.partitions) == 1

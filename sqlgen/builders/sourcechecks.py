@@ -15,7 +15,7 @@ from sqlgen.compile.adapters import advice
 from sqlgen.compile.checksql import CheckedRows
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.unitsql import everything
-from sqlgen.errors import TaskError, TemplateError
+from sqlgen.errors import TaskError
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import ModelInput
 from sqlgen.project.rowchecks import CheckCount, CheckFailed, sign_audits
@@ -116,12 +116,10 @@ class SourceChecks:
 
     def _lossy(self, entry: ModelInput, scan: Scan, file: FileInfo) -> tuple[digits.Lossy, ...]:
         """Of a Parquet file that is read as it is."""
-        try:
-            types = self.checks.compiler.raw_columns(self.checks.model, entry, scan)
-        except TemplateError:  # an adapter that reads Parquet in its own way names no columns
+        form = self.checks.compiler.raw_form(self.checks.model, entry, scan)
+        if form.columns is None:
             return ()
-        original_names = self.checks.compiler.original_names(self.checks.model, entry, scan)
-        columns = digits.Columns(types, original_names, *self.checks.compiler.times(self.checks.model, entry, scan))
+        columns = digits.Columns(form.columns, form.original_names, form.times, form.time_unit)
         return digits.of_parquet(self.checks.compiler.project.lake / file.path, columns)
 
     def _survey(

@@ -84,7 +84,9 @@ def _job(
         publication=publication,
         old=old,
         folder=_empty_folder(workspace, task),
-        stager=InputStager(compiler, workspace.project.lake, workspace.aside(task, "inputs"), connection),
+        stager=InputStager(
+            workspace.project.library, workspace.project.lake, workspace.aside(task, "inputs"), connection
+        ),
         checks=RowChecks(compiler, model, task.unit, quarantine, connection, sql, notes),
         notes=notes,
         looks=workspace.reads.identify(file for part in task.slices for file in part.files),

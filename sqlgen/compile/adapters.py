@@ -14,7 +14,7 @@ from sqlgen.project.config import Source
 from sqlgen.project.keys import configured_keys
 from sqlgen.project.model import adapter_template
 from sqlgen.templating.quoting import ident
-from sqlgen.templating.templates import Library
+from sqlgen.templating.templates import CsvFormat, Library
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,58 @@ class KeysInRows:
     """Keys that rows say by other means than a column."""
 
 
-def original_names(library: Library, source: Source, context: Mapping[str, Any]) -> dict[str, str]:
-    """Columns that an adapter calls otherwise than the files, because two differ in upper and lower case only."""
-    given = {**context, "options": SimpleNamespace(**context["options"])}
-    found: dict[str, str] = library.variables(adapter_template(source.adapter), **given).get("original_names", {})
-    return found
+@dataclass(frozen=True)
+class RawForm:
+    """Form of the files of a source, as its adapter reads them."""
+
+    source: str
+    settings: Source
+    format: str
+    columns: Mapping[str, str] | None
+    """Columns with their SQL types, keys in the rows among them, in the order of files without a header; ``None`` of an
+    adapter that reads Parquet in its own way."""
+    original_names: Mapping[str, str]
+    """Column in SQL -> its name in the files, where two differ in upper and lower case only."""
+    csv: CsvFormat
+    keys_in_rows: KeysInRows
+    times: tuple[str, ...]
+    """Columns of times, as far as the adapter says which they are."""
+    time_unit: str
+    """Empty where models.yaml does not say it."""
+    hint: str
+    """Options of the adapter, for messages."""
+
+    @property
+    def known_columns(self) -> Mapping[str, str]:
+        """The columns; :class:`TemplateError` where the adapter names none."""
+        if self.columns is None:
+            raise TemplateError(f"adapter '{self.settings.adapter}' does not say which columns it reads")
+        return self.columns
 
 
-def times(library: Library, source: Source, context: Mapping[str, Any]) -> list[str]:
-    """Columns of times, as far as an adapter says which they are."""
-    given = {**context, "options": SimpleNamespace(**context["options"])}
-    found = library.variables(adapter_template(source.adapter), **given).get("times", [])
-    return [name for each in found for name in ([each] if isinstance(each, str) else each)]
-
-
-def keys_in_rows(
-    library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]
-) -> KeysInRows:
-    """Keys that the rows of a source name, beside those that paths, models.yaml and its adapter give."""
-    given = {**context, "options": SimpleNamespace(**context["options"])}
+def raw_form(library: Library, name: str, source: Source, context: Mapping[str, Any], csv: CsvFormat) -> RawForm:
+    """Form of a source's files: by the variables that its adapter sets, with the options of ``context``."""
+    options = context["options"]
+    given = {**context, "options": SimpleNamespace(**options)}
     found = library.variables(adapter_template(source.adapter), **given)
+    spec = context["source"]
+    times = [name for each in found.get("times", []) for name in ([each] if isinstance(each, str) else each)]
+    return RawForm(
+        source=name,
+        settings=source,
+        format=spec.format,
+        columns=_columns(found, source, spec.hive_keys) if "columns" in found else None,
+        original_names=found.get("original_names", {}),
+        csv=csv,
+        keys_in_rows=_keys_in_rows(found, source, spec.hive_keys),
+        times=tuple(times),
+        time_unit=str(options.get("time_unit", "")),
+        hint=advice(library, source),
+    )
+
+
+def _keys_in_rows(found: Mapping[str, Any], source: Source, hive_keys: tuple[str, ...]) -> KeysInRows:
+    """Keys that the rows of a source name, beside those that paths, models.yaml and its adapter give."""
     named, said = found.get("key_columns", {}), found.get("row_keys", {})
     placed = {*hive_keys, *configured_keys(source)}
     taken = {name.lower() for name in found.get("columns", ())}
@@ -69,19 +101,11 @@ def keys_in_rows(
     )
 
 
-def raw_columns(
-    library: Library, source: Source, context: Mapping[str, Any], hive_keys: tuple[str, ...]
-) -> dict[str, str]:
-    """The columns that an adapter reads from its files, with their SQL types; keys in the rows among them.
-
-    In the order of the files where these have no header.
-    """
-    given = {**context, "options": SimpleNamespace(**context["options"])}
-    found = library.variables(adapter_template(source.adapter), "columns", **given)
-    columns, named, said = found["columns"], found.get("key_columns", {}), found.get("row_keys", {})
+def _columns(found: Mapping[str, Any], source: Source, hive_keys: tuple[str, ...]) -> dict[str, str]:
+    named, said = found.get("key_columns", {}), found.get("row_keys", {})
     placed = {*hive_keys, *configured_keys(source)}
     keys = [named.get(key, key) for key in KEYS_IN_ROWS if key not in placed and key not in said]
-    return {**columns, **dict.fromkeys(keys, "VARCHAR")}
+    return {**found["columns"], **dict.fromkeys(keys, "VARCHAR")}
 
 
 def check_turns(library: Library, name: str, source: Source, context: Mapping[str, Any]) -> None:

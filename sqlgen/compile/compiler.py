@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from sqlgen.compile.adapters import KeysInRows, check_turns, keys_in_rows, original_names, raw_columns, times
+from sqlgen.compile.adapters import RawForm, check_turns, raw_form
 from sqlgen.compile.checksql import CheckedRows, passing
 from sqlgen.compile.compiledfile import ModelSql, compiled_file, named_stages
 from sqlgen.compile.descriptions import descriptions
@@ -68,7 +68,7 @@ class Compiler:
     types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Model -> SQL types of its partition columns other than exchange, symbol and date, where they are known."""
     _compiled: dict[str, CompiledModel] = field(default_factory=dict, init=False)
-    _columns: dict[tuple[object, ...], dict[str, str]] = field(default_factory=dict, init=False)
+    _forms: dict[tuple[object, ...], RawForm] = field(default_factory=dict, init=False)
 
     def compile(self, name: str) -> CompiledModel:
         """The whole-lake SQL of a model and its fingerprint."""
@@ -251,31 +251,15 @@ class Compiler:
         assert entry.source is not None
         return self.project.library.csv(adapter_template(entry.source.adapter), model.adapter_options[entry.name])
 
-    def raw_columns(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, str]:
-        """The columns that an adapter reads from its files, with their SQL types; see :func:`adapters.raw_columns`."""
+    def raw_form(self, model: Model, entry: ModelInput, scan: Scan) -> RawForm:
+        """Form of the files of an input, as its adapter reads them from a scan."""
         assert entry.source is not None
         key = (model.name, entry.name, scan.format, scan.hive_keys)
-        if key not in self._columns:
+        if key not in self._forms:
             context = self._adapter_context(model, entry, scan)
-            self._columns[key] = raw_columns(self.project.library, entry.source, context, scan.hive_keys)
-        return self._columns[key]
-
-    def original_names(self, model: Model, entry: ModelInput, scan: Scan) -> Mapping[str, str]:
-        """Column in SQL -> its name in the files, where they differ; see :func:`adapters.original_names`."""
-        assert entry.source is not None
-        return original_names(self.project.library, entry.source, self._adapter_context(model, entry, scan))
-
-    def times(self, model: Model, entry: ModelInput, scan: Scan) -> tuple[tuple[str, ...], str]:
-        """Columns of times, and their unit where models.yaml says it."""
-        assert entry.source is not None
-        found = times(self.project.library, entry.source, self._adapter_context(model, entry, scan))
-        return tuple(found), str(model.adapter_options[entry.name].get("time_unit", ""))
-
-    def keys_in_rows(self, model: Model, entry: ModelInput, scan: Scan) -> KeysInRows:
-        """Keys that the rows of an input name; see :func:`adapters.keys_in_rows`."""
-        assert entry.source is not None
-        context = self._adapter_context(model, entry, scan)
-        return keys_in_rows(self.project.library, entry.source, context, scan.hive_keys)
+            csv = self.csv(model, entry)
+            self._forms[key] = raw_form(self.project.library, entry.ref, entry.source, context, csv)
+        return self._forms[key]
 
     def published_select(self, name: str, scan: Scan) -> str:
         """The SELECT over published files of a model, with the partition columns that their folders name."""

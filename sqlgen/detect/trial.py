@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from sqlgen.compile.adapters import RawForm
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan, SourceLayout
 from sqlgen.errors import TaskError
@@ -62,7 +63,7 @@ class Bench:
         keyed = self.source.model_copy(update={"exchange": "x", "symbol": "x"})
         bench = Bench(self.library, self.lake, keyed)
         scan = Scan(("",), fmt, ())
-        return Compiler(bench.project).raw_columns(bench.model, bench.entry, scan)
+        return Compiler(bench.project).raw_form(bench.model, bench.entry, scan).known_columns
 
     @property
     def takes_lines(self) -> bool:
@@ -71,16 +72,21 @@ class Bench:
 
     def row_keys(self) -> tuple[str, ...]:
         """Keys that the rows say by other means than a column."""
-        return Compiler(self.project).keys_in_rows(self.model, self.entry, Scan(("",), "ndjson", ())).keys
+        return Compiler(self.project).raw_form(self.model, self.entry, Scan(("",), "ndjson", ())).keys_in_rows.keys
 
     def mixture(self) -> str:
         """Why the rows that were selected are not of the one market that their paths name; empty where they are."""
         assert self.stager is not None
         try:
-            self.stager.check_keys(self.model, self.entry, self.source_files(), self.files())
+            self.stager.check_keys(self.form(), self.files())
         except TaskError as error:
             return str(error)
         return ""
+
+    def form(self) -> RawForm:
+        """Form of the files, as the adapter reads them."""
+        layout = self.source_files().layout
+        return Compiler(self.project).raw_form(self.model, self.entry, Scan(("",), layout.format, layout.hive_keys))
 
     def source_files(self) -> SourceFiles:
         """The files of the source, as a run lists them."""
@@ -96,8 +102,8 @@ class Bench:
         compiler = Compiler(self.project)
         if self.landed is None:
             source_files, files = self.source_files(), self.files()
-            self.stager = InputStager(compiler, self.lake, self.lake / ".decoded", self.connection)
-            self.landed = self.stager.stage(self.model, self.entry, source_files, files)
+            self.stager = InputStager(self.library, self.lake, self.lake / ".decoded", self.connection)
+            self.landed = self.stager.stage(self.form(), source_files.layout, files)
         return compiler.input_select(self.model, self.entry, self.landed.scan(survey=survey))
 
 

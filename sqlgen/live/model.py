@@ -203,7 +203,7 @@ class LiveModel:
         self.close()
 
     def _raw(self, entry: ModelInput) -> RawRows:
-        types = self._compiler.raw_columns(self._model, entry, Scan(("",), "table"))
+        types = self._compiler.raw_form(self._model, entry, Scan(("",), "table")).known_columns
         return RawRows.of(f"model '{self._model.name}', input '{entry.name}'", types, self._connection)
 
     def _select(self, table: str) -> str:

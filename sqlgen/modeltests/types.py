@@ -49,7 +49,7 @@ class TypeBook:
 
     def _read_by_adapter(self, model: Model, entry: ModelInput) -> Types:
         try:
-            return Compiler(self.project).raw_columns(model, entry, Scan(("",), hive_keys=()))
+            return Compiler(self.project).raw_form(model, entry, Scan(("",), hive_keys=())).known_columns
         except SqlgenError:
             return {}
 

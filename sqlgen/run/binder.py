@@ -186,18 +186,17 @@ class Binder:
         else:
             keys = _decoded_keys({*layout.hive_keys, *configured_keys(entry.source)})
         decoded = "" if layout.format == "parquet" else layout.format
-        try:
-            raw = Scan(("",), layout.format, layout.hive_keys)
-            columns = self.compiler.raw_columns(model, entry, raw)
-        except TemplateError:  # an adapter that reads Parquet in its own way names no columns
+        form = self.compiler.raw_form(model, entry, Scan(("",), layout.format, layout.hive_keys))
+        if form.columns is None:
             if not files or decoded:
-                raise _UnboundError from None
+                raise _UnboundError
             return StagedInput((str(self.project.lake / files[0].path),), "parquet", keys).scan()
         path = self.folder.joinpath(str(next(self._numbers)), *(f"{key}={_FOLDERS[key]}" for key in keys), "x.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
-        names = {} if decoded else self.compiler.original_names(model, entry, raw)
+        names = {} if decoded else form.original_names
         # DuckDB would not write names that differ in case only.
-        pq.write_table(sql_schema(columns).empty_table().rename_columns([names.get(n, n) for n in columns]), path)
+        table = sql_schema(form.columns).empty_table()
+        pq.write_table(table.rename_columns([names.get(name, name) for name in form.columns]), path)
         return StagedInput((str(path),), "parquet", keys, decoded).scan()
 
     def _table(self, select: str) -> str:

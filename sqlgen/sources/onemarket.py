@@ -10,9 +10,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sqlgen.compile.adapters import KeysInRows
+from sqlgen.compile.adapters import KeysInRows, RawForm
 from sqlgen.errors import TaskError
-from sqlgen.project.model import ModelInput
 from sqlgen.templating.quoting import ident
 from sqlgen.templating.templates import Library
 
@@ -33,26 +32,21 @@ class MarketValue:
 
 
 def check_one_market(
-    library: Library,
-    connection: duckdb.DuckDBPyConnection,
-    entry: ModelInput,
-    keys: KeysInRows,
-    places: Mapping[str, str],
+    library: Library, connection: duckdb.DuckDBPyConnection, form: RawForm, places: Mapping[str, str]
 ) -> None:
     """:class:`TaskError` where rows of Parquet files name several markets.
 
     Args:
         library: has the template of the query.
         connection: runs it.
-        entry: the source, for the message.
-        keys: columns and expressions that name the market.
+        form: the source, and where its rows name their market.
         places: Parquet file that is read -> the file of the lake that it is, or is made from.
     """
-    for values, files in _constants(keys, list(places)):
-        statement = library.render(MARKETS_TEMPLATE, values=values, apart=list(keys.apart), files=files)
+    for values, files in _constants(form.keys_in_rows, list(places)):
+        statement = library.render(MARKETS_TEMPLATE, values=values, apart=list(form.keys_in_rows.apart), files=files)
         for what, found, where in connection.execute(statement).fetchall():
             named = [MarketValue(each["value"], each["rows"], places[each["file"]], each["row"]) for each in found]
-            raise TaskError(_message(entry, what, named, [places[file] for file in where]))
+            raise TaskError(_message(form, what, named, [places[file] for file in where]))
 
 
 def _constants(keys: KeysInRows, paths: Sequence[str]) -> Iterable[tuple[dict[str, str], Sequence[str]]]:
@@ -72,8 +66,7 @@ def _columns(path: str) -> Sequence[str]:
         return []  # what is wrong with it is told where it is read
 
 
-def _message(entry: ModelInput, what: str, found: Sequence[MarketValue], files: Sequence[str]) -> str:
-    assert entry.source is not None
+def _message(form: RawForm, what: str, found: Sequence[MarketValue], files: Sequence[str]) -> str:
     names = ", ".join(value.text for value in found[:_SHOWN]) + (f", ... ({len(found)})" if len(found) > _SHOWN else "")
     where = f"{files[0]} holds" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more file(s) hold"
     least = min(found, key=lambda value: value.rows)
@@ -84,10 +77,10 @@ def _message(entry: ModelInput, what: str, found: Sequence[MarketValue], files: 
     key = what.removesuffix("s")
     if key not in ("exchange", "symbol"):
         return (
-            f"{where} several {what} of one market: {names}. Choose one by an option of adapter {entry.source.adapter}."
-            f"{rarest}"
+            f"{where} several {what} of one market: {names}. Choose one by an option of adapter"
+            f" {form.settings.adapter}.{rarest}"
         )
     return (
-        f"{where} several {what}: {names}. Source '{entry.ref}' has one {key} for all of their rows: leave it out"
+        f"{where} several {what}: {names}. Source '{form.source}' has one {key} for all of their rows: leave it out"
         f" ('{key}', or {{{key}}} in 'pattern', * instead), and each row goes to the {key} that it names.{rarest}"
     )

@@ -12,7 +12,7 @@ import duckdb
 
 from sqlgen.compile.adapters import advice
 from sqlgen.compile.compiler import Compiler, digest
-from sqlgen.compile.scope import SourceLayout
+from sqlgen.compile.scope import Scan, SourceLayout
 from sqlgen.errors import TaskError, first_line
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import KEYS, Partition
@@ -20,7 +20,7 @@ from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.sources.decode import parquet_rows
-from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, SourceFilesError
+from sqlgen.sources.sourcefiles import FilePartitions, SourceFilesError
 from sqlgen.sources.staged import InputStager
 from sqlgen.sources.survey import first_row
 from sqlgen.templating.queries import query
@@ -85,8 +85,9 @@ class RowKeys:
         where = f"source '{entry.ref}': {self.project.lake / file.path}"
         try:
             with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
-                stager = InputStager(self.compiler, self.project.lake, Path(folder), connection)
-                landed = stager.stage(model, entry, SourceFiles(layout, {}, keyed=False), [file])
+                stager = InputStager(self.project.library, self.project.lake, Path(folder), connection)
+                raw = Scan(("",), layout.format, layout.hive_keys)
+                landed = stager.stage(self.compiler.raw_form(model, entry, raw), layout, [file])
                 select = self.compiler.input_select(model, entry, landed.scan())
                 rows = connection.execute(query("partitions", select=select)).fetchall()
                 problem = "" if rows else _problem(connection, landed.paths[0])

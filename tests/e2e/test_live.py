@@ -467,7 +467,9 @@ def test_every_adapter_reads_a_table() -> None:
         for model in loaded.models.values():
             for entry in model.inputs:
                 if entry.source is not None:
-                    rows = RawRows.of(entry.ref, compiler.raw_columns(model, entry, Scan(("x",))), connection)
+                    rows = RawRows.of(
+                        entry.ref, compiler.raw_form(model, entry, Scan(("x",))).known_columns, connection
+                    )
                     statement = RowStatement(
                         compiler.input_select(model, entry, Scan(("t",), "table")), "t", rows, connection
                     )

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlgen.builders.workspace import Workspace
-from sqlgen.compile.predicates import input_predicate, partition_predicate
 from sqlgen.compile.scope import Scan, Scope
+from sqlgen.compile.unitsql import input_predicate, partition_predicate
 from sqlgen.errors import TaskError
 from sqlgen.plan.plan import Build, Slice
 from sqlgen.project.model import Model, ModelInput

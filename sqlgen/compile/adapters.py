@@ -13,8 +13,9 @@ from sqlgen.errors import TemplateError
 from sqlgen.project.config import Source
 from sqlgen.project.keys import configured_keys
 from sqlgen.project.model import adapter_template
+from sqlgen.templating.header import CsvFormat
 from sqlgen.templating.quoting import ident
-from sqlgen.templating.templates import CsvFormat, Library
+from sqlgen.templating.templates import Library
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ run by people) and one unit (an explicit file list; what a task runs).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -16,44 +15,21 @@ from typing import Any
 from sqlgen.compile.adapters import RawForm, check_turns, raw_form
 from sqlgen.compile.checksql import CheckedRows, passing
 from sqlgen.compile.compiledfile import ModelSql, compiled_file, named_stages
-from sqlgen.compile.descriptions import descriptions
-from sqlgen.compile.predicates import input_predicate
-from sqlgen.compile.scope import EDGES, Edge, Scan, Scope, SourceLayout
+from sqlgen.compile.compiledmodel import CompiledModel, digest
+from sqlgen.compile.scope import EDGES, Scan, Scope, SourceLayout
 from sqlgen.compile.sourcespec import SourceSpec
 from sqlgen.compile.statements import FOOTER_KEY, KERNEL_ROWS, Parts, Target, copy, copy_options, indent
 from sqlgen.compile.unitsql import UNIT, batch, merged, narrowed, of_unit, only
+from sqlgen.compile.wholelake import all_files
 from sqlgen.lake.partitions import KEYS, Partition
-from sqlgen.lake.patterns import PathPattern
-from sqlgen.project.config import Source
 from sqlgen.project.feeds import captured_levels, shares_feed
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import DEFAULT_ON_FAIL, identity, of_rows, removing
+from sqlgen.templating.header import CsvFormat
 from sqlgen.templating.quoting import bare, exact_path, ident, literal
-from sqlgen.templating.templates import CsvFormat
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
-
-
-@dataclass(frozen=True)
-class CompiledModel:
-    """What a model is, as SQL over the whole lake, and what identifies it."""
-
-    model: Model
-    select: str
-    sql: str
-    """The whole file: header, COPY."""
-    fingerprint: str
-    options_fingerprint: str
-    kernels_fingerprint: str
-    checks_fingerprint: str
-    edges: frozenset[Edge]
-    """The edges of a scope that make a difference to this model."""
-
-    @property
-    def descriptions(self) -> dict[str, str]:
-        """Output column -> unit and meaning, from the comments of the SELECT and from the kernels."""
-        return descriptions(self.select, self.model.chain)
 
 
 @dataclass
@@ -140,26 +116,12 @@ class Compiler:
 
     def whole_lake(self, model: Model) -> Scope:
         """Scope of all files of all inputs, as globs relative to the project's folder."""
-        return Scope({entry.name: self._glob(entry) for entry in model.inputs})
+        return Scope({entry.name: self._all_files(entry) for entry in model.inputs})
 
-    def _glob(self, entry: ModelInput) -> Scan | None:
-        lake = exact_path(self.project.config.lake.rstrip("/"))
-        predicate = input_predicate(entry)
-        if entry.source is None:
-            upstream = self.project.models[entry.ref]
-            files = f"{lake}/{exact_path(upstream.output.path)}/**/*.parquet"
-            return Scan((files,), predicate=predicate, types=self.types.get(entry.ref, {}))
+    def _all_files(self, entry: ModelInput) -> Scan | None:
         if entry.spec.optional and entry.ref in self.empty:
             return None
-        layout = self.layouts.get(entry.ref) or _expected(entry.source)
-        if entry.source.pattern:
-            files = PathPattern(entry.source.pattern).glob
-        else:
-            files = "**/[!_.]*." + ("parquet" if layout.format == "parquet" else layout.format + "*")
-        files = f"{lake}/{exact_path(entry.source.path)}/{files}"
-        return Scan(
-            (files,), layout.format, layout.hive_keys, predicate=predicate, by_name=layout.ambiguous, twins=layout.twins
-        )
+        return all_files(self.project, entry, self.layouts.get(entry.ref), self.types.get(entry.ref, {}))
 
     def select(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope: its rows without those that its checks take away."""
@@ -308,13 +270,3 @@ class Compiler:
 
 def _joined(parts: Parts) -> str:
     return "\n\n".join(part for part in parts if part is not None)
-
-
-def digest(*parts: Any) -> str:
-    """Short hash of anything with a stable ``repr``."""
-    return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
-
-
-def _expected(source: Source) -> SourceLayout:
-    """How the files of a source lie that has none yet."""
-    return SourceLayout("parquet" if source.format == "auto" else source.format, () if source.pattern else KEYS)

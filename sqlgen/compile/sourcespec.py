@@ -11,7 +11,7 @@ from sqlgen.compile.scope import Scan
 from sqlgen.lake.partitions import ambiguous_folders
 from sqlgen.project.config import Source
 from sqlgen.project.keys import ConfiguredKey, configured_keys
-from sqlgen.templating.templates import CsvFormat
+from sqlgen.templating.header import CsvFormat
 
 KEYS_IN_ROWS = ("exchange", "symbol")
 _DATE = frozenset({"year", "month", "day"})

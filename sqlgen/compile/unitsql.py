@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlgen.compile.predicates import partition_predicate
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.statements import indent, order
 from sqlgen.lake.partitions import Partition
-from sqlgen.project.model import Model
-from sqlgen.templating.quoting import ident
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.templating.quoting import ident, literal
 from sqlgen.templating.templates import Library
 
 MERGE_TEMPLATE = "publish/merge.sql.j2"
@@ -78,3 +77,24 @@ def narrowed(text: str, model: Model, emit: str | None) -> str:
     columns = ",\n    ".join(ident(column) for column in model.columns) or "*"
     where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT\n    {columns}\nFROM (\n{indent(text)}\n){where}"
+
+
+def input_predicate(entry: ModelInput) -> str | None:
+    """The part of an input that models.yaml chose, as SQL over canonical rows."""
+    spec = entry.spec
+    parts = [
+        f"{key} IN ({', '.join(literal(value) for value in values)})"
+        for key, values in (("exchange", spec.exchange), ("symbol", spec.symbol))
+        if values is not None
+    ]
+    if spec.date_start is not None:
+        parts.append(f"date >= {literal(spec.date_start)}")
+    if spec.date_end is not None:
+        parts.append(f"date <= {literal(spec.date_end)}")
+    return " AND ".join(parts) or None
+
+
+def partition_predicate(partition: Partition) -> str:
+    """The rows of one partition."""
+    terms = (f"{ident(key)} = {'DATE ' if key == 'date' else ''}{literal(value)}" for key, value in partition.values)
+    return " AND ".join(terms) or "TRUE"

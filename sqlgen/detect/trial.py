@@ -20,7 +20,8 @@ from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, list_source_files
 from sqlgen.sources.staged import InputStager, StagedInput
-from sqlgen.templating.templates import TEMPLATE_SUFFIX, Header, Library
+from sqlgen.templating.header import Header
+from sqlgen.templating.templates import TEMPLATE_SUFFIX, Library
 from sqlgen.templating.yamlfile import Document
 
 SOURCE = "inspected"

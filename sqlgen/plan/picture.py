@@ -6,7 +6,8 @@ import collections
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sqlgen.compile.compiler import Compiler, digest
+from sqlgen.compile.compiledmodel import digest
+from sqlgen.compile.compiler import Compiler
 from sqlgen.lake.deletions import Deletions
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.plan.selection import Selection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sqlgen.compile.compiler import digest
+from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.scope import Edge
 from sqlgen.lake.deletions import Deletions
 from sqlgen.lake.partitions import Partition

@@ -24,7 +24,8 @@ from sqlgen.project.modelchecks import (
 )
 from sqlgen.project.rowchecks import Check, twice, unknown
 from sqlgen.project.signs import without_quotes
-from sqlgen.templating.templates import Header, Library
+from sqlgen.templating.header import Header
+from sqlgen.templating.templates import Library
 from sqlgen.templating.yamlfile import Document, KeyPath
 from udfs import KernelError, Option, Pipeline, Registry, registry
 

@@ -11,7 +11,8 @@ from typing import Any
 from sqlgen.lake.partitions import KEYS
 from sqlgen.project.config import Input, ModelConfig, Output, Source
 from sqlgen.project.rowchecks import Check
-from sqlgen.templating.templates import TEMPLATE_SUFFIX, Header
+from sqlgen.templating.header import Header
+from sqlgen.templating.templates import TEMPLATE_SUFFIX
 from udfs import Pipeline
 
 TRADES = "trades"

@@ -14,7 +14,8 @@ from pathlib import Path
 import duckdb
 
 from sqlgen import __version__
-from sqlgen.compile.compiler import Compiler, digest
+from sqlgen.compile.compiledmodel import digest
+from sqlgen.compile.compiler import Compiler
 from sqlgen.lake import storage
 from sqlgen.project.project import Project
 from sqlgen.run.binder import Binder, named

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from sqlgen.compile.compiler import CompiledModel, Compiler
+from sqlgen.compile.compiledmodel import CompiledModel
+from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import UsageError
 from sqlgen.lake.deletions import Deletions

@@ -15,9 +15,10 @@ import duckdb
 from sqlgen.errors import TaskError, disk_full, first_line
 from sqlgen.sources import dbn, digits, ndjson, rawfile, schemas
 from sqlgen.sources.dialect import Dialect, dialect_of
+from sqlgen.templating.header import CsvFormat
 from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import exact_path
-from sqlgen.templating.templates import CsvFormat, Library
+from sqlgen.templating.templates import Library
 
 DECODE_TEMPLATE = "publish/decode.sql.j2"
 PLACES_TEMPLATE = "publish/places.sql.j2"

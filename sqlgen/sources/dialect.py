@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlgen.errors import TaskError
-from sqlgen.templating.templates import CsvFormat
+from sqlgen.templating.header import CsvFormat
 
 DELIMITERS = (",", ";", "\t", "|")
 _QUOTE = '"'

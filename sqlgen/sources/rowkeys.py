@@ -11,7 +11,8 @@ from typing import Any
 import duckdb
 
 from sqlgen.compile.adapters import advice
-from sqlgen.compile.compiler import Compiler, digest
+from sqlgen.compile.compiledmodel import digest
+from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan, SourceLayout
 from sqlgen.errors import TaskError, first_line
 from sqlgen.lake import sealed, storage

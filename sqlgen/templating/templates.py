@@ -8,7 +8,6 @@ place for each default.
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import itertools
 import re
 import traceback
@@ -17,106 +16,23 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from types import CodeType, SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import jinja2
 import jinja2.sandbox
 from jinja2.bccache import Bucket
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError
 
 from sqlgen.errors import ConfigError, TemplateError, nearest
 from sqlgen.templating import quoting, yamlfile
 from sqlgen.templating.autoindent import AutoIndent
-from udfs import OVERLAP_NS, Option
+from sqlgen.templating.header import CSV_OPTIONS, CsvFormat, Header, LineFormat
+from udfs import OVERLAP_NS
 
 TEMPLATE_SUFFIX = ".sql.j2"
 PACKAGED = Path(__file__).resolve().parents[2] / "transforms_sql"
 
 _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
-
-
-CSV_OPTIONS = ("header", "delimiter", "quote")
-"""Options of an adapter by which users say how their CSV files are written."""
-
-
-class LineFormat(BaseModel):
-    """What the lines of a file look like that an adapter takes apart itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fits: str
-    """Jinja expression over the options: regular expression of a line that can be read."""
-    says: str
-    """Jinja expression over the options: the same in words."""
-
-
-class CsvFormat(BaseModel):
-    """How the CSV files that an adapter reads are written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    header: bool | Literal["auto"] = True
-    """Whether the first line names the columns; ``auto``: some files have one."""
-    delimiter: str = ","
-    """The usual one; another that fits the columns is found."""
-    quote: str = ""
-    """Without one, a stray quote cannot swallow the lines after it."""
-    optional: tuple[str, ...] = ()
-    """Columns that some files do not have; those with a JSON object a line too."""
-    keep_places: bool = False
-    """Whether a line that cannot be read leaves a row without values: its adapter must know that it was there."""
-    lines: dict[str, LineFormat] = {}
-    """Files by a pattern of their names, others are not read. Each line is the one column ``text``, also one that
-    cannot be read, so that lines keep their numbers."""
-
-    def wants(self, name: str) -> bool:
-        """Whether the adapter reads a file of this name."""
-        return not self.lines or self.lines_of(name) is not None
-
-    def lines_of(self, name: str) -> LineFormat | None:
-        """What the lines of a file look like, by its name."""
-        return next((lines for pattern, lines in self.lines.items() if fnmatch.fnmatchcase(name, pattern)), None)
-
-
-class Header(BaseModel):
-    """The YAML header of a template."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    description: str = ""
-    inputs: list[str] = []
-    options: dict[str, Option] = {}
-    lookback: str = "0"
-    """Jinja expression over the options, in seconds."""
-    lookahead: str = "0"
-    """Jinja expression over the options, in seconds."""
-    own_dates: bool = False
-    """The date of a row of the result is that of its time, whatever partition the rows lie in that it is made of."""
-    batches: str = "false"
-    """Jinja expression over the options: true if the SELECT over the rows of many partitions gives, for each of them,
-    what it gives over its rows alone (with those of its lookback and lookahead)."""
-    order_by: list[str] = []
-    """Columns by which rows of one partition come in the order in which the template gives them."""
-    time: str = "ts"
-    """Time column of the inputs, by which lookback and lookahead are cut."""
-    csv: CsvFormat = CsvFormat()
-    captured_levels: str = ""
-    """Of an adapter of books, Jinja expression over the options: levels per side that the feed sends at most, or
-    ``'all'``; empty where that is not known."""
-    feed: str = ""
-    """Of an adapter: the kind of files of events that it reads. Adapters of one feed number the events of a file alike:
-    where they read the same files, rows and trades are in the order of ``(ts, seq)``."""
-    kernels_over: str | None = None
-    """Input whose rows go through the kernels before the template sees them; otherwise its result does."""
-
-    @model_validator(mode="after")
-    def _defaults_are_valid(self) -> Header:
-        for name, option in self.options.items():
-            try:
-                option.check(option.default)
-            except ValueError as error:
-                raise ValueError(f"default of option '{name}': {error}") from None
-        return self
 
 
 class _Bytecode(jinja2.BytecodeCache):

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from sqlgen.errors import TaskError
 from sqlgen.sources import rawfile
 from sqlgen.sources.decode import Decoded, Decoder
-from sqlgen.templating.templates import CsvFormat, Library
+from sqlgen.templating.header import CsvFormat
+from sqlgen.templating.templates import Library
 from tests.support.adapters import EXCHANGE, HIVE, SYMBOL, Project, random_books, random_trades, rows_of, trade_rows
 from tests.support.engine import published
 from tests.support.vendors import binance, ccxt, crypto_lake, tardis

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen.compile.descriptions import descriptions
+from sqlgen.compile.compiledmodel import descriptions
 from sqlgen.explore.columns import Described, alike, cited, grouped
 from sqlgen.explore.columns import TableColumns as Table
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlgen.sources.decode import Decoder
-from sqlgen.templating.templates import CsvFormat, Library
+from sqlgen.templating.header import CsvFormat
+from sqlgen.templating.templates import Library
 from tests.support.vendors.files import save
 
 COLUMNS = {"a": "BIGINT", "b": "VARCHAR"}

@@ -9,7 +9,7 @@ import pytest
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.sourcespec import SourceSpec
 from sqlgen.project.keys import ConfiguredKey
-from sqlgen.templating.templates import CsvFormat
+from sqlgen.templating.header import CsvFormat
 
 FILES = ("lake/raw/s_message_1.parquet", "lake/raw/s_orderbook_1.parquet")
 

@@ -1,0 +1,59 @@
+"""A compiled model: its SQL, what identifies it, and the descriptions of its columns, from comments and kernels."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from sqlgen.compile.scope import Edge
+from sqlgen.project.model import Model
+from udfs import Pipeline
+
+_COMMENTED = re.compile(
+    r'(?:"(?P<quoted>(?:[^"\n]|"")+)"|\b(?P<plain>\w+)),?[ ]+--[ ]+(?P<text>\S.*)$',
+    re.MULTILINE,
+)
+_OF_KEYS = {
+    "exchange": "name: venue",
+    "symbol": "name: market, as the venue names it",
+    "date": "UTC: date under which the row is filed",
+}
+"""Descriptions of keys that have no comment of their own."""
+
+
+def descriptions(select: str, chain: Pipeline | None) -> dict[str, str]:
+    """Output column -> unit and meaning; columns of earlier stages are among them."""
+    commented = {
+        (found["quoted"] or found["plain"]).replace('""', '"'): found["text"].strip()
+        for found in _COMMENTED.finditer(select)
+    }
+    added = chain.outputs if chain is not None and not chain.replaces_rows else ()
+    return _OF_KEYS | {column.name: column.doc for column in added} | commented
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """What a model is, as SQL over the whole lake, and what identifies it."""
+
+    model: Model
+    select: str
+    sql: str
+    """The whole file: header, COPY."""
+    fingerprint: str
+    options_fingerprint: str
+    kernels_fingerprint: str
+    checks_fingerprint: str
+    edges: frozenset[Edge]
+    """The edges of a scope that make a difference to this model."""
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """Output column -> unit and meaning, from the comments of the SELECT and from the kernels."""
+        return descriptions(self.select, self.model.chain)
+
+
+def digest(*parts: Any) -> str:
+    """Short hash of anything with a stable ``repr``."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()

@@ -1,1 +1,1 @@
-"""Units built: their inputs staged, their rows copied, checked and published."""
+"""Building of units: inputs staged, rows copied, checked and published."""

@@ -1,8 +1,7 @@
 """Several units of one model, built by one statement and published one by one.
 
-A batch is for units of which there is nothing to say: where a row is set aside, a check fails or anything else goes
-wrong, nothing of it is published, and its units are built in smaller batches, in the end one by one, which tells whose
-fault it is.
+A batch is for units without findings: if a row is set aside, a check fails or anything else goes wrong, none of it is
+published, and its units are built in smaller batches, in the end one by one, which shows which unit is at fault.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class NotAsOneError(Exception):
 
 @dataclass(frozen=True)
 class Batch:
-    """The build of several units of one model, as long as it lasts."""
+    """The running build of several units of one model."""
 
     workspace: Workspace
     tasks: Sequence[Build]
@@ -57,11 +56,11 @@ class Batch:
 
     @property
     def whole(self) -> Build:
-        """The same as one task."""
+        """One task that covers all units of the batch."""
         return dataclasses.replace(self.tasks[0], unit=Partition(), slices=_together(self.tasks))
 
     def build(self) -> list[Outcome]:
-        """Build all units, then publish each; what became of it, or why it could not be published.
+        """Build all units, then publish each: the outcome per unit, or the error that kept it from being published.
 
         Raises :class:`NotAsOneError`, before anything is published, where a unit needs more than that.
         """
@@ -107,7 +106,7 @@ class Batch:
         self.connection.execute(sql)
 
     def _check_sources(self, whole: Build, inputs: Inputs, stager: InputStager, folder: Path) -> None:
-        """Look at the rows of the sources; :class:`NotAsOneError` where there is something to tell of them."""
+        """Check the rows of the sources; :class:`NotAsOneError` if there is a finding."""
         space, notes = self.workspace, list[str]()
         quarantine = quarantine_of(space, whole, publication_of(space, whole, None))
         checks = RowChecks(space.picture.compiler, self.model, whole.unit, quarantine, self.connection, self.sql, notes)
@@ -148,12 +147,12 @@ class Batch:
             publisher = space.publisher(task.model)
             record = publisher.publish(StagedUnit(publication), folder, quarantine, trash, flushed=True)
             return Built("published" if record.rows else "empty", record, rows_in)
-        except Exception as error:  # whatever it is, it is this unit's alone: the others go on
+        except Exception as error:  # any error is this unit's alone: the others go on
             return error
 
 
 def _stamped(folder: Path, publication: Publication, stamp: str, blank: str) -> Path:
-    """A folder of one unit whose files have its record in their footers, and names of their own."""
+    """A folder with the files of one unit, its record in their footers, under unique names."""
     files = sorted(folder.glob("*.parquet"))
     stem = f"data_{publication.build}"
     for number, path in enumerate(files):
@@ -163,7 +162,7 @@ def _stamped(folder: Path, publication: Publication, stamp: str, blank: str) -> 
 
 
 def _together(tasks: Iterable[Build]) -> tuple[Slice, ...]:
-    """Slices that read what those of several tasks read."""
+    """Slices that read the partitions of several tasks."""
     slices: dict[str, list[Slice]] = collections.defaultdict(list)
     for task in tasks:
         for part in task.slices:

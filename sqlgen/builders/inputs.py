@@ -1,4 +1,4 @@
-"""What a task reads: the files of its inputs, and which of their rows."""
+"""Inputs of a task: their files, and the predicates that select rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Inputs:
     stager: InputStager
 
     def scope(self) -> Scope | None:
-        """What the task's statement covers; ``None`` where its first input has no rows."""
+        """Scope of the task's statement; ``None`` if its primary input has no rows."""
         model, task = self.model, self.task
         slices = {part.name: part for part in task.slices}
         scans = {
@@ -79,7 +79,7 @@ class Inputs:
             terms.append(_any(map(partition_predicate, part.partitions)))
         elif entry.source is None and (chosen := input_predicate(entry)):
             terms.append(chosen)
-        # Where the timeline ends inside of what is read, all of that is read: it tells how far the rows go.
+        # At the end of the timeline all rows of a partition are read: they show how far the data goes.
         edges = self.task.provenance.edges if model.header.own_dates else ()
         if part.before and date is not None and "first" not in edges:
             recent = f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(date, -model.lookback)}"
@@ -91,7 +91,7 @@ class Inputs:
 
 
 def _moment(date: dt.date, seconds: float) -> str:
-    """The time so many seconds after midnight, as SQL."""
+    """The time ``seconds`` after midnight, as SQL."""
     time = dt.datetime.combine(date, dt.time()) + dt.timedelta(seconds=seconds)
     return f"CAST({literal(time.isoformat(sep=' '))} AS TIMESTAMP_NS)"
 

@@ -1,4 +1,4 @@
-"""One build under way: its statements, its staged files, its notes."""
+"""Build of one unit: its statements, its staged files, its notes."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from sqlgen.templating.quoting import exact_path
 
 @dataclass(frozen=True)
 class Job:
-    """The build of one unit, as long as it lasts."""
+    """The running build of one unit."""
 
     workspace: Workspace
     task: Build
     model: Model
     publication: Publication
     old: Published | None
-    """Published before, where rows of it take part or stay."""
+    """The unit published before, if its rows are merged or stay."""
     folder: Path
-    """Folder of what it will publish."""
+    """Folder of the files to publish."""
     stager: InputStager
     checks: RowChecks
     notes: list[str]
-    """For the user, in the order in which they came up; the report keeps them also where the task fails."""
+    """Notes for the user, in order; reported also if the task fails."""
     looks: Identities
     """Source files before they are read."""
 
@@ -64,7 +64,7 @@ class Job:
         return self.inner_types(dict(self.checks.columns(select)))
 
     def inner_types(self, columns: Mapping[str, str]) -> dict[str, str]:
-        """The same from the types of all columns."""
+        """SQL types of the partition columns below the unit, from the types of all columns."""
         missing = [key for key in self.model.inner_keys if key not in columns]
         if missing:
             raise TaskError(f"the result has no column {', '.join(missing)}, by which the table is partitioned")
@@ -72,7 +72,7 @@ class Job:
         return {key: types[key] for key in self.model.inner_keys}
 
     def check_sources(self, stem: str, scope: Scope) -> None:
-        """Check the rows of the sources, those of the task's own partitions."""
+        """Check the rows of the sources in the task's own partitions."""
         sources = SourceChecks(self.checks)
         for entry, part, files in own_files(self.model, self.task.slices, self.workspace.picture.source_files):
             scan = self.inputs.scan(entry, part)

@@ -1,4 +1,4 @@
-"""Builders of units: stateless rows, rows through kernels, appended files. Each stages what is to be published."""
+"""Builders of units: stateless rows, rows through kernels, appended files. Each stages the files to publish."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def builder_of(model: Model) -> Builder:
 
 
 def rows(job: Job) -> StagedUnit:
-    """One COPY of the model's SELECT; in mode merge, published rows take part."""
+    """One COPY of the model's SELECT; in mode merge, with the published rows."""
     scope = job.inputs.scope()
     if scope is None:
         kept, publication = job.old, job.publication
@@ -56,7 +56,7 @@ def rows(job: Job) -> StagedUnit:
 
 
 def through_kernels(job: Job) -> StagedUnit:
-    """Rows that pass through kernels, from the state of the unit before; and the state after them."""
+    """Rows that pass through kernels, starting from the state of the unit before; and the state after them."""
     chain, scope = job.model.chain, job.inputs.scope()
     assert chain is not None
     if scope is None:
@@ -86,7 +86,7 @@ def through_kernels(job: Job) -> StagedUnit:
 
 
 def append(job: Job) -> StagedUnit:
-    """One file for each input file that has not contributed yet, beside those before."""
+    """One file for each new input file, beside the published ones."""
     publication, old, checks = job.publication, job.old, job.checks
     if old is not None:
         if job.model.inner_keys:
@@ -114,7 +114,7 @@ def append(job: Job) -> StagedUnit:
 
 
 def _note_repeated(job: Job) -> None:
-    """Note trades that several of the appended files have, of this build or of earlier ones."""
+    """Note trades that occur in several of the appended files, of this build or of earlier ones."""
     new = sorted(job.folder.rglob("*.parquet"))
     columns = pyarrow.parquet.read_schema(new[0]).names if new else []
     if "trade_id" not in columns:
@@ -127,9 +127,9 @@ def _note_repeated(job: Job) -> None:
     count, first = job.checks.connection.fetchall()[0]
     if count:
         job.notes.append(
-            f"{count} trade(s), the one with id {first} for example, are in several of the files that were appended."
-            " If these hold the same rows (a month beside its days), they count twice: move one away, and rebuild with"
-            " --full-refresh"
+            f"{count} trade(s), the one with id {first} for example, are in several of the appended files. If "
+            "these hold the same rows (a month beside its days), the rows count twice: move one file away, and rebuild "
+            "with --full-refresh"
         )
 
 
@@ -145,12 +145,12 @@ def _state_before(job: Job, chain: Pipeline) -> Snapshot:
         )
     except StateError as error:
         raise TaskError(
-            f"the kernel state of {task.previous} cannot be used: {error}. Run again to build it anew"
+            f"the kernel state of {task.previous} cannot be used: {error}. Run again to rebuild it"
         ) from None
 
 
 def _link(job: Job) -> None:
-    """Take over what is published, under a second name of the same files."""
+    """Link the published files into the staging folder (hard links)."""
     assert job.old is not None
     published = job.workspace.root(job.task.model) / job.task.unit.path
     for name in job.old.files:

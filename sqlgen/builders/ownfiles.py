@@ -1,4 +1,4 @@
-"""The files of its sources that a task looks at, by its own partitions, and where their rows stand."""
+"""Source files of a task's own partitions, and the positions of their rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sqlgen.sources.survey import FileSpan
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a source that a task looks at, by its own partitions."""
+    """The files of one source in a task's own partitions."""
 
     source_files: SourceFiles
     partitions: Mapping[Partition, tuple[FileInfo, ...]]
@@ -30,19 +30,19 @@ class Files:
         return tuple(dict.fromkeys(file for files in self.partitions.values() for file in files))
 
     def has(self, stretch: FileSpan) -> bool:
-        """True for rows of the task's own partitions."""
+        """Predicate: rows of the task's own partitions."""
         found = (stretch.exchange, stretch.symbol, stretch.date)
         return any((where["exchange"], where["symbol"], where["date"]) == found for where in self.partitions)
 
     def told_here(self, file: FileInfo) -> bool:
-        """True if this task reports the file's unpartitionable rows: the one of its first partition does."""
+        """True if this task reports the file's unpartitionable rows: the task of the file's first partition does."""
         return self.source_files.keyed or self.source_files.first[file] in self.partitions
 
 
 def own_files(
     model: Model, slices: Iterable[Slice], source_files: Mapping[str, SourceFiles]
 ) -> Iterator[tuple[ModelInput, Slice, Files]]:
-    """Files of a task's own partitions, each once, without those that it reads beside them."""
+    """Files of a task's own partitions, each once, without those of lookback and lookahead."""
     entries = {entry.name: entry for entry in model.inputs}
     seen: set[tuple[str, Partition]] = set()
     for part in slices:
@@ -77,7 +77,7 @@ def places(
         first = 0
         for file in found:
             if len(found) == 1 or rows[file]:
-                # Lines that were left out while reading are not counted in the positions of the others.
+                # Lines that were skipped while reading are not counted in the positions of the others.
                 whole = file not in decoded or decoded[file].rows == decoded[file].lines
                 found_places.append(_place(where, first, file.path, whole))
                 first += rows.get(file, 0)

@@ -1,4 +1,4 @@
-"""The checks of one task: counts what fails, stages what is quarantined, stops the task where a check says so."""
+"""The checks of one task: counts failing rows, stages quarantined ones, stops the task if a check demands it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sqlgen.sources.schemas import columns_of
 from sqlgen.templating.quoting import exact_path
 
 First = Mapping[str, str]
-"""A row that fails: what :func:`checksql.counts` tells of it."""
+"""A failing row, with the columns of :func:`checksql.counts`."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class RowChecks:
     sql: list[str]
     """Each statement is added before it runs."""
     notes: list[str]
-    """For the user."""
+    """Notes for the user."""
     _counts: dict[tuple[str, str], CheckCount] = field(default_factory=dict)
 
     @property
@@ -50,11 +50,11 @@ class RowChecks:
 
     @property
     def counts(self) -> tuple[CheckCount, ...]:
-        """Of every check that ran, how many rows failed it."""
+        """Number of failing rows per check that ran."""
         return tuple(self._counts.values())
 
     def first(self, into: Target) -> Target:
-        """First target of the result's rows: the staged file, or one aside until they are checked."""
+        """First target of the result's rows: the staged file, or one set aside until the rows are checked."""
         if not self.model.config.checks:
             return into
         folder = self.aside / self.unit.path
@@ -62,7 +62,7 @@ class RowChecks:
         return dataclasses.replace(into, path=str(folder if self.model.inner_keys else folder / Path(into.path).name))
 
     def settle(self, into: Target, stem: str, old: Scan | None = None) -> None:
-        """Check what was written to :meth:`first`, and stage what stays; for mode merge, merged with ``old``."""
+        """Check the rows written to :meth:`first`, and stage those that pass; for mode merge, merged with ``old``."""
         if not self.model.config.checks:
             return
         written = Path(self.first(into).path)
@@ -79,16 +79,16 @@ class RowChecks:
         shutil.rmtree(self.aside, ignore_errors=True)
 
     def _table(self, scan: Scan) -> str:
-        """The rows of files that lie as published ones do."""
+        """The rows of files in the layout of published ones."""
         return self.compiler.published_select(self.model.name, scan)
 
     def discard(self) -> None:
-        """Remove what is staged."""
+        """Remove staged files."""
         self.quarantine.discard()
         shutil.rmtree(self.aside, ignore_errors=True)
 
     def _check_written(self, rows: str, stem: str) -> bool:
-        """Check rows of the result; whether some of them do not stay."""
+        """Check rows of the result; True if some are removed."""
         names = tuple(self.columns(rows))
         checked = self.compiler.checked(self.model, rows, names)
         found = self.check(checked, list, stem) if checked.checks else []
@@ -98,7 +98,7 @@ class RowChecks:
         return any(count.rows and count.removes for count in found)
 
     def check(self, checked: CheckedRows, places_of: Callable[[], list[FileRange]], stem: str) -> list[CheckCount]:
-        """Count the rows that fail each check, and do what the checks say."""
+        """Count the rows that fail each check, and apply its ``on_fail``."""
         total, firsts = self._judge(checked)
         failing = any(rows for rows, _ in firsts)
         places = places_of() if failing else []
@@ -118,12 +118,12 @@ class RowChecks:
         return found
 
     def note(self, count: CheckCount) -> None:
-        """Add to what the task reports."""
+        """Add counts and notes to the task's report."""
         old = self._counts.get((count.of, count.check))
         self._counts[count.of, count.check] = count if old is None else old + count
 
     def _judge(self, checked: CheckedRows) -> tuple[int, list[tuple[int, First | None]]]:
-        """How many rows there are, and of each check how many fail it, and the first of them."""
+        """Number of rows, and per check the number of failing rows and the first of them."""
         try:
             self.execute(checksql.counts(self.compiler.project.library, checked))
         except duckdb.BinderException:
@@ -155,7 +155,7 @@ class RowChecks:
                 raise TaskError(f"{whose} cannot be run: {problem}. {f'It is over {said}' if said else has}")
 
     def _problem(self, checked: CheckedRows, check: Check) -> str:
-        """What is wrong with one check."""
+        """Error in one check."""
         alone = CheckedRows(checked.of, checked.rows, (check,), checked.keys, "false", checked.names)
         try:
             self.connection.execute(checksql.counts(self.compiler.project.library, alone))

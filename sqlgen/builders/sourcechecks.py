@@ -1,4 +1,4 @@
-"""Rows of sources checked: lines that cannot be read, times that cannot be used, and the checks of models.yaml."""
+"""Checks of source rows: unreadable lines, unusable times, and the checks of models.yaml."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from sqlgen.sources.survey import (
 )
 
 READABLE = "readable"
-"""What reports and the quarantine say of a line that cannot be read."""
+"""Title of the check for unreadable lines, in reports and in the quarantine."""
 _BAD_LINES = "bad_lines"
 
 
@@ -49,7 +49,7 @@ class SourceChecks:
     def source(
         self, entry: ModelInput, scan: Scan, files: Files, decoded: Mapping[FileInfo, Decoded], stem: str
     ) -> None:
-        """Tell what of a source cannot be read, and check its canonical rows.
+        """Report the unreadable lines of a source, and check its canonical rows.
 
         :class:`CheckFailed` where that stops the task.
         """
@@ -106,7 +106,7 @@ class SourceChecks:
     def _lost_digits(
         self, entry: ModelInput, scan: Scan, files: Sequence[FileInfo], decoded: Mapping[FileInfo, Decoded]
     ) -> list[str]:
-        """Notes on values with more digits than are kept, by the first file that has them in a column."""
+        """Notes on values that lose digits: per column, the first file that has some."""
         found: dict[str, str] = {}
         for file in files:
             lossy = decoded[file].lossy if file in decoded else self._lossy(entry, scan, file)
@@ -115,7 +115,7 @@ class SourceChecks:
         return list(found.values())
 
     def _lossy(self, entry: ModelInput, scan: Scan, file: FileInfo) -> tuple[digits.Lossy, ...]:
-        """Of a Parquet file that is read as it is."""
+        """Columns of a Parquet file, read without decoding, that lose digits."""
         form = self.checks.compiler.raw_form(self.checks.model, entry, scan)
         if form.columns is None:
             return ()
@@ -125,7 +125,7 @@ class SourceChecks:
     def _survey(
         self, entry: ModelInput, scan: Scan, files: Files, decoded: Mapping[FileInfo, Decoded], stem: str
     ) -> None:
-        """Set aside the rows that their adapter leaves out because of their time; note times that go back."""
+        """Set aside the rows that the adapter drops because of their time; note times that go back."""
         assert entry.source is not None
         tolerance = entry.source.date_tolerance
         scan = dataclasses.replace(scan, predicate=None, survey=True)
@@ -152,7 +152,7 @@ class SourceChecks:
     def _lose(
         self, entry: ModelInput, scan: Scan, files: Files, stem: str, survey: Survey, spans: Sequence[FileSpan]
     ) -> None:
-        """Set aside the rows that their adapter leaves out because of their time."""
+        """Set aside the rows that the adapter drops because of their time."""
         assert entry.source is not None
         tolerance, paths = entry.source.date_tolerance, survey.paths
         told = [number for number, file in enumerate(files.all) if files.told_here(file)]

@@ -1,4 +1,4 @@
-"""Units built and published, one at a time."""
+"""Builds and publishes one unit at a time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def build(
         staged = builder_of(job.model)(job)
         notes.extend(nameless(job.folder))
         rows_in = job.rows_in()
-        # What is appended is never read again.
+        # In mode append, inputs are read once only.
         notes.extend(workspace.reads.verify(job.looks, may_grow=task.provenance.mode != "append"))
         publisher, trash = workspace.publisher(task.model), workspace.aside(task, "gone")
         record = publisher.publish(staged, job.folder, job.checks.quarantine, trash)
@@ -61,7 +61,7 @@ def build(
 
 
 def nameless(folder: Path) -> Iterator[str]:
-    """A note on each column in the paths of staged files that has rows without a value."""
+    """A note per partition column that has rows without a value."""
     for column in sorted({path.name.removesuffix(NULL_FOLDER) for path in folder.rglob(f"*={NULL_FOLDER}")}):
         yield (
             f"rows without a value of {column.removesuffix('=')}, by which the table is partitioned, lie under"
@@ -94,7 +94,7 @@ def _job(
 
 
 def publication_of(workspace: Workspace, task: Build, old: Published | None) -> Publication:
-    """The publication that a task begins; in mode merge, ``old`` takes part."""
+    """A new publication of the task's unit; in mode merge, of ``old`` and new rows."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     made: dict[str, Any] = vars(task.provenance)
     if old is not None and task.provenance.mode == "merge":
@@ -103,7 +103,7 @@ def publication_of(workspace: Workspace, task: Build, old: Published | None) -> 
 
 
 def _merged_sources(workspace: Workspace, task: Build) -> dict[str, list[list[Any]]]:
-    """All input files whose rows have been merged, also those that are gone."""
+    """All input files whose rows have been merged, including those deleted since."""
     known = workspace.picture.tables[task.model].sources(task.unit)
     now = {name: {file[0]: file for file in files} for name, files in task.provenance.sources.items()}
     return {
@@ -113,7 +113,7 @@ def _merged_sources(workspace: Workspace, task: Build) -> dict[str, list[list[An
 
 
 def _published(workspace: Workspace, task: Build) -> Published | None:
-    """The published unit, where rows of it stay; an error where it is not known and must not be lost."""
+    """The published unit, if its rows stay; an error if it is damaged and its rows must not be lost."""
     if task.provenance.mode == "overwrite":
         return None
     record = workspace.facts.record(task.model, task.unit)
@@ -124,9 +124,9 @@ def _published(workspace: Workspace, task: Build) -> Published | None:
         return record
     if table.files.get(task.unit):
         raise TaskError(
-            f"{workspace.root(task.model) / task.unit.path}: some published files are missing, damaged or not of one"
-            " publication, so that it is not known which rows are in. Restore them, or rebuild from the inputs that"
-            " are there with --full-refresh"
+            f"{workspace.root(task.model) / task.unit.path}: some published files are missing, damaged or of "
+            "different publications, so the published rows are unknown. Restore the files, or rebuild from "
+            "the present inputs with --full-refresh"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""The lake and the state folder as the tasks of one run share them."""
+"""The lake and the state folder, shared by the tasks of one run."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from sqlgen.published.records import Published
 
 @dataclass
 class Workspace:
-    """Places and facts of one run."""
+    """Paths and published state of one run."""
 
     picture: Picture
     facts: Facts
-    """What is published by now."""
+    """The published units so far."""
     run_id: str
     reads: Reads
     full_refresh: bool = False
     cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
-    """Those that run a statement now, so that they can be interrupted."""
+    """Connections with a running statement, for interrupts."""
     roots: dict[str, Path] = field(default_factory=dict)
     """Models whose partition layout changes: their whole table is built here and swapped in at the end."""
 
@@ -43,17 +43,17 @@ class Workspace:
         return self.project.lake / storage.STAGING / self.run_id
 
     def root(self, model: str) -> Path:
-        """Where a model's table lies."""
+        """Folder of a model's table."""
         return self.roots.get(model) or self.project.lake / self.project.models[model].output.path
 
     def quarantine_root(self, model: str) -> Path:
-        """Where rows that a model's checks quarantine lie."""
+        """Folder of a model's quarantine."""
         if model in self.roots:
             return self.staging / "quarantines" / model
         return self.project.lake / self.project.models[model].quarantine
 
     def aside(self, task: Task, what: str = "") -> Path:
-        """A folder of the task's own outside of all tables."""
+        """A scratch folder of the task, outside of all tables."""
         name = f"{task.model}/{task.unit.path}/{what}"
         return self.staging / hashlib.blake2b(name.encode(), digest_size=10).hexdigest()
 

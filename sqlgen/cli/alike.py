@@ -1,4 +1,4 @@
-"""Tasks that do not succeed for one reason, which is told once."""
+"""Tasks that fail for the same reason, which is printed once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sqlgen.run.report import Result
 _PARTITION = re.compile(r"\w+=\S+")
 _PATH = re.compile(r"\S*/\S*")
 _FILES = 3
-"""Files that are told of tasks that fail alike, each with its own."""
+"""Number of failures printed in full, of tasks that fail alike on different files."""
 Kind = tuple[str, str, str]
 """Model, status and reason of tasks that did not succeed."""
 
 
 def reason_of(result: Result) -> str:
-    """Why a task did not succeed, without the partition."""
+    """Reason of a task's failure, without the partition."""
     first = (result.error or "").partition("\n")[0]
     if result.status == "failed":
         return first.removeprefix(f"{result.model}: {Partition.from_path(result.partition)}: ")
@@ -25,18 +25,18 @@ def reason_of(result: Result) -> str:
 
 
 def kind_of(result: Result) -> Kind:
-    """Equal for tasks of a model that did not succeed for the same reason, whatever file it was."""
+    """Key that is equal for tasks of a model that fail for the same reason on different files."""
     return result.model, result.status, _PATH.sub("...", reason_of(result))
 
 
 class Told:
-    """Reasons for which tasks did not succeed: each is told once, and those that differ in their file alone, a few."""
+    """Reasons printed so far: each once, and of those that differ in their file alone, a few."""
 
     def __init__(self) -> None:
         self.reasons: dict[Kind, set[str]] = {}
 
     def is_enough(self, result: Result) -> bool:
-        """True for a reason that need not be told again; else it counts as told now."""
+        """True for a reason that was printed often enough; otherwise it counts as printed now."""
         told = self.reasons.setdefault(kind_of(result), set())
         if reason_of(result) in told or len(told) == _FILES:
             return True
@@ -45,5 +45,5 @@ class Told:
 
 
 def are_all_told(results: Sequence[Result]) -> bool:
-    """True if each of the tasks of one kind was told."""
+    """True if each of the tasks of one kind was printed."""
     return len({reason_of(result) for result in results}) == len(results) <= _FILES

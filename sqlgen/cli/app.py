@@ -117,9 +117,9 @@ def sample(
     file_format: Annotated[str, typer.Option("--format", help="parquet or ndjson.")] = "parquet",
     levels: Annotated[int, typer.Option(help="Book levels on each side.")] = 20,
     faults: Annotated[
-        str | None, typer.Option(help="What goes wrong in real feeds: all, or names such as gaps,crossed.")
+        str | None, typer.Option(help="Faults of real feeds: all, or names such as gaps,crossed.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write even where the folder has raw data.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite raw data in the folder.")] = False,
     json: Json = False,
 ) -> None:
     """Write a realistic sample lake: order books, trades and tickers."""
@@ -157,7 +157,7 @@ def ls(
     tree: Annotated[bool, typer.Option("--tree", help="Show what each model is built from.")] = False,
     json: Json = False,
 ) -> None:
-    """List sources and models in the order in which they are built."""
+    """List sources and models in build order."""
     from sqlgen.cli import overview
     from sqlgen.project.project import load
 
@@ -212,9 +212,9 @@ app.command(name="test")(run_model_tests)
 @app.command()
 def schema(
     output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
-    tests: Annotated[bool, typer.Option("--tests", help="The schema of files of model tests instead.")] = False,
+    tests: Annotated[bool, typer.Option("--tests", help="The schema of model test files instead.")] = False,
 ) -> None:
-    """Print the JSON Schema of models.yaml, by which editors complete and check it."""
+    """Print the JSON Schema of models.yaml, for completion and validation in editors."""
     import json as jsonlib
 
     from sqlgen.modeltests.file import json_schema

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and what they choose."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ if TYPE_CHECKING:
 DEFAULT_FILE = Path(sqlgen.DEFAULT_FILE)
 ProjectFile = Annotated[Path, typer.Argument(help="The project file.", metavar="models.yaml")]
 Select = Annotated[
-    list[str] | None, typer.Option("--select", "-s", help="Models: names, globs, tag:x, +m (and what it needs), m+.")
+    list[str] | None,
+    typer.Option("--select", "-s", help="Models: names, globs, tag:x, +m (with upstream), m+ (with downstream)."),
 ]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Models to leave out; as --select.")]
 Exchanges = Annotated[list[str] | None, typer.Option("--exchange", help="Only these exchanges.")]
 Symbols = Annotated[list[str] | None, typer.Option("--symbol", help="Only these symbols.")]
 Start = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First date, UTC.")]
 End = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last date, inclusive, UTC.")]
-FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild what is selected, stale or not.")]
+FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild all selected partitions, stale or not.")]
 Prune = Annotated[bool, typer.Option("--prune", help="Remove published partitions whose inputs are all gone.")]
-Retry = Annotated[bool, typer.Option("--retry", help="Only what the last run left undone.")]
-AllowEmpty = Annotated[
-    bool, typer.Option("--allow-empty", help="No error where nothing is there of what is asked for.")
-]
+Retry = Annotated[bool, typer.Option("--retry", help="Only failed and pending tasks of the last run.")]
+AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="No error for selected data that does not exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
@@ -53,7 +52,7 @@ def selection_of(
     start: dt.datetime | None,
     end: dt.datetime | None,
 ) -> Selection:
-    """What the options choose."""
+    """The selection made by the options."""
     from sqlgen.plan.selection import Selection
 
     if start and end and end < start:
@@ -70,7 +69,7 @@ def selection_of(
 def open_engine(
     file: Path, threads: int | None = None, memory_limit: str | None = None, fail_fast: bool = False
 ) -> Engine:
-    """A project opened on its lake, with the settings that are given."""
+    """The engine of a project on its lake, with the command's settings."""
     from sqlgen.run.engine import Engine
     from sqlgen.run.machine import Settings
 

@@ -28,7 +28,7 @@ def columns(
 ) -> None:
     """Show every column of models: type, unit, formula or meaning, source paper.
 
-    Exit code 1: the columns of some model are not known before it is built.
+    Exit code 1: the columns of some model are unknown before it is built.
     """
     from sqlgen.explore.columns import columns_of, references
 

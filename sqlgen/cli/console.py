@@ -1,4 +1,4 @@
-"""What a run looks like: a progress bar on a terminal, plain lines in a pipe."""
+"""Output of a run: a progress bar on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ MARKS = {
 }
 
 BECAME = {"drop": "dropped", "quarantine": "quarantined", "warn": "kept with a warning", "fail": "not allowed"}
-"""What became of rows that fail a check, by its ``on_fail``."""
+"""Outcome of rows that fail a check, by its ``on_fail``."""
 
 
 def count(number: int) -> str:
-    """A number that a person can read."""
+    """A number with thousands separators."""
     return f"{number:,}"
 
 
 def size(number: float) -> str:
-    """Bytes as a person says them."""
+    """Bytes in kB, MB, GB."""
     for unit in ("B", "kB", "MB"):
         if number < 1000:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
@@ -47,23 +47,23 @@ def size(number: float) -> str:
 
 
 class Output(Console):
-    """The terminal, or what stands in its place."""
+    """The terminal, or the file or pipe in its place."""
 
     def on_broken_pipe(self) -> None:
-        """Tell who prints that nobody reads it; rich would end the process."""
+        """Raise an error for a broken pipe; rich would end the process."""
         raise BrokenPipeError
 
 
 def plain(console: Console, text: str) -> None:
-    """A line as it is: not wrapped, tabs kept, brackets not taken for markup."""
+    """Print a line verbatim: not wrapped, with tabs, brackets not interpreted as markup."""
     try:
         print(text, file=console.file, flush=True)
     except BrokenPipeError:
-        raise BrokenPipeError from None  # without its number, by which typer would end the process
+        raise BrokenPipeError from None  # without errno, on which typer would end the process
 
 
 class LineWatcher:
-    """One plain line per finished task; of those that fail alike, one for the first, or for the first few files."""
+    """One plain line per finished task; for failures alike, one for the first, or for the first few files."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -85,7 +85,7 @@ class LineWatcher:
     def finished(self, result: Result) -> None:
         self.done += 1
         if not result.ok and self.told.is_enough(result):
-            return  # the end of the run says how many
+            return  # the end of the run prints the number
         self._print(f"[{self.done}/{self.total}] {result_line(result)}")
         for note in result.notes:
             self._print(f"  note: {note}")
@@ -150,7 +150,7 @@ def result_line(result: Result) -> str:
         case "skipped" | "pending":
             return f"skipped {where}: {result.error}"
         case "unchanged":
-            return f"unchanged {where}: what it reads came out as it was"
+            return f"unchanged {where}: its inputs were rebuilt with the same rows"
         case "removed":
             return f"removed {where} ({result.reason})"
         case _:
@@ -163,7 +163,7 @@ def result_line(result: Result) -> str:
 
 
 def _checked(checks: Iterable[CheckCount]) -> str:
-    """How many rows failed checks, by what became of them; empty where none did."""
+    """Numbers of rows that failed checks, by outcome; empty if none did."""
     rows: Counter[str] = Counter()
     for found in checks:
         rows[found.on_fail] += found.rows
@@ -172,7 +172,7 @@ def _checked(checks: Iterable[CheckCount]) -> str:
 
 
 def _print_checks(console: Console, report: Report) -> None:
-    """Each check that rows failed, with the first of them."""
+    """Print each check that rows failed, with the first of them."""
     found: dict[tuple[str, str, str], list[CheckCount]] = {}
     for result in report.tasks:
         for check in result.checks:
@@ -186,7 +186,7 @@ def _print_checks(console: Console, report: Report) -> None:
 
 
 def _print_failures(console: Console, report: Report) -> None:
-    """Each reason for which several tasks did not succeed, once."""
+    """Print each reason for which several tasks failed, once."""
     found: dict[Kind, list[Result]] = {}
     for result in report.tasks:
         if not result.ok:
@@ -198,7 +198,7 @@ def _print_failures(console: Console, report: Report) -> None:
 
 
 def _print_task_notes(console: Console, report: Report) -> None:
-    """Each note of tasks once, with the partitions that it is about."""
+    """Print each note of tasks once, with its partitions."""
     found: dict[tuple[str, str], list[str]] = {}
     for result in report.tasks:
         for note in result.notes:
@@ -209,7 +209,7 @@ def _print_task_notes(console: Console, report: Report) -> None:
 
 
 def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
-    """Every stale unit and why."""
+    """Print every stale unit with its reason."""
     if plan.shown:
         table = Table("model", "partition", "does", "because", box=None, pad_edge=False)
         for task in plan.shown[:limit]:
@@ -225,21 +225,21 @@ def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
 
 
 def print_notes(console: Console, notes: Iterable[str]) -> None:
-    """What a user should know, one note a line."""
+    """Print notes for the user, one a line."""
     for note in notes:
         console.print("[yellow]note:[/] ", end="")
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_errors(console: Console, errors: Iterable[str]) -> None:
-    """Reasons why something was not even begun, one a line."""
+    """Print errors of models that could not be planned, one a line."""
     for error in errors:
         console.print("[red]error:[/] ", end="")
         plain(console, error)
 
 
 def print_report(console: Console, report: Report, retry: str) -> None:
-    """The end of a run."""
+    """Print the summary of a run."""
     print_notes(console, report.notes)
     print_errors(console, report.errors)
     if not report.tasks:
@@ -269,4 +269,4 @@ def print_report(console: Console, report: Report, retry: str) -> None:
     counts = ", ".join(f"{number} {status}" for status, number in report.counts.items())
     console.print(f"{counts} in {report.seconds:.1f} s (run {report.run_id})", highlight=False)
     if not report.ok:
-        console.print(f"What failed can be taken up with: {retry}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"Retry failed tasks with: {retry}", markup=False, highlight=False, soft_wrap=True)

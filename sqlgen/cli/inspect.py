@@ -14,15 +14,15 @@ EXIT_UNKNOWN = 1
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="File or folder to look at.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="File or folder to inspect.")],
     project: Annotated[Path | None, typer.Option(help="Project file, for its lake and adapters.")] = None,
     lake: Annotated[Path | None, typer.Option(help="Root of the data. [default: of the project file]")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read all files, not a sample.")] = False,
     json: Json = False,
 ) -> None:
-    """Say what unknown files are, and print the sources entry for models.yaml.
+    """Recognise unknown files, and print their sources entry for models.yaml.
 
-    Exit code 0: all recognised. 1: some not. 2: nothing to look at.
+    Exit code 0: all recognised. 1: some not. 2: no files.
     """
     from sqlgen.detect.examine import Request, examine
     from sqlgen.templating.templates import Library
@@ -46,7 +46,7 @@ def inspect(
 
 
 def _lake_of(file: Path, asked: bool) -> Path | None:
-    """The lake that a project file names; one that is just there need not be whole yet."""
+    """The lake of a project file; a file found by default may be incomplete."""
     from sqlgen.project import configfile
 
     if not asked and not file.exists():

@@ -1,4 +1,4 @@
-"""What `inspect` prints: tables on a terminal, plain lines in a pipe."""
+"""Output of `inspect`: tables on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _COUNTS = {
     "repeated_trade_ids": "repeated trade ids",
     "last_null": "without a last price",
 }
-"""Column of the summary -> what its count says of rows; told where it is not 0."""
+"""Column of the summary -> description of the rows it counts; printed if it is not 0."""
 _SHOWN = 10
 
 
 def print_examination(console: Console, found: Examination) -> None:
-    """All findings, then the entry for models.yaml."""
+    """Print all findings, then the entry for models.yaml."""
     for number, finding in enumerate(found.findings):
         if number:
             plain(console, "")

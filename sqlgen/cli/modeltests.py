@@ -13,7 +13,7 @@ from sqlgen.errors import ConfigError
 
 EXIT_FAILED = 1
 
-Keyword = Annotated[str | None, typer.Option("-k", "--keyword", help="Tests whose names hold or match this.")]
+Keyword = Annotated[str | None, typer.Option("-k", "--keyword", help="Tests whose names contain or match this.")]
 
 
 def run_model_tests(
@@ -23,9 +23,9 @@ def run_model_tests(
     keyword: Keyword = None,
     json: Json = False,
 ) -> None:
-    """Run the tests of models in model_tests: given rows of the inputs, expected rows of the table.
+    """Run the model tests in model_tests: rows of the inputs, expected rows of the table.
 
-    Kernels of the project's own must not depend on how rows come in batches: that is tested, too.
+    The project's own kernels are also tested for results that depend on the split of rows into batches.
 
     Exit code 0: all passed. 1: some failed. 2: bad configuration, or no tests.
     """

@@ -1,4 +1,4 @@
-"""What tests of models look like on a terminal and in a pipe."""
+"""Output of model tests on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sqlgen.modeltests.outcome import Outcome
 from sqlgen.modeltests.values import plain
 
 MOST_ROWS = 20
-"""Lines of a table of differences."""
+"""Maximum lines of a table of differences."""
 MOST_TEXT = 200
-"""Characters of a value or a row; --json has all of it."""
+"""Maximum characters of a value or a row; --json has all of it."""
 PIPE_WIDTH = 160
-"""Columns of text where there is no terminal."""
+"""Line width without a terminal."""
 
 
 def as_dict(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def as_dict(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
 
 
 def print_outcomes(console: Console, outcomes: Sequence[Outcome], seconds: float) -> None:
-    """A line per file, every failure in full, and a last line that counts."""
+    """Print a line per file, every failure in full, and the counts."""
     if not console.is_terminal:
         console.width = max(console.width, PIPE_WIDTH)
     for file, group in itertools.groupby(outcomes, key=lambda outcome: outcome.where.rpartition(":")[0]):
@@ -97,7 +97,7 @@ def _cut(text: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """As one would write it in YAML."""
+    """A value in YAML notation."""
     match plain(value):
         case None:
             return "null"

@@ -1,4 +1,4 @@
-"""What a project consists of, for ``ls``."""
+"""Sources and models of a project, for ``ls``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def as_dict(project: Project, names: Iterable[str]) -> dict[str, Any]:
 
 
 def print_table(console: Console, project: Project, names: Iterable[str]) -> None:
-    """One line per source and model: a table on a terminal, tabs in a pipe."""
+    """Print one line per source and model: a table on a terminal, tabs in a pipe."""
     rows = [
         ("source", name, source.path, source.adapter, source.description) for name, source in project.sources.items()
     ]
@@ -58,7 +58,7 @@ def print_table(console: Console, project: Project, names: Iterable[str]) -> Non
 
 
 def as_tree(project: Project, names: Iterable[str]) -> Tree:
-    """Sources at the top, below each what is built from it."""
+    """Print sources as roots, with the models built from each below it."""
     chosen = set(names)
     root = Tree(f"[bold]{project.path.name}[/]")
     for source in project.sources:

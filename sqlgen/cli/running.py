@@ -50,18 +50,18 @@ def run(
     prune: Prune = False,
     allow_empty: AllowEmpty = False,
     retry: Retry = False,
-    due: Annotated[bool, typer.Option("--due", help="Only models whose schedule has come up.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; touch nothing.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads, and partitions at once.")] = None,
+    due: Annotated[bool, typer.Option("--due", help="Only models whose schedule is due.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads, and partitions built at once.")] = None,
     memory_limit: Annotated[str | None, typer.Option(help="DuckDB's memory limit, for example 4GB.")] = None,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing new after a failure.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start no new task after a failure.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another run to end.")] = 0.0,
     json: Json = False,
 ) -> None:
-    """Build what is stale and publish it, partition by partition.
+    """Build and publish stale partitions, one by one.
 
-    Exit code 0: all published, or up to date. 1: some task failed (others still ran), or nothing is there of what was
-    asked for. 2: bad configuration or usage. 130: interrupted.
+    Exit code 0: all published, or up to date. 1: some task failed (others still ran), or selected data does not exist.
+    2: bad configuration or usage. 130: interrupted.
     """
     engine = open_engine(file, threads, memory_limit, fail_fast)
     chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
@@ -82,7 +82,7 @@ def run(
         raise _ended(signals.name(stop), signals.code(stop)) from None
     except BrokenPipeError:
         signals.mute()
-        raise _ended("stopped, since nobody reads the output any more", signals.NOT_READ) from None
+        raise _ended("stopped: the output is no longer read (broken pipe)", signals.NOT_READ) from None
     if not report.ok:
         raise typer.Exit(EXIT_FAILED)
 
@@ -100,9 +100,9 @@ def plan(
     allow_empty: AllowEmpty = False,
     json: Json = False,
 ) -> None:
-    """Show what run would do, and why each partition is stale.
+    """Show the tasks of a run, and why each partition is stale.
 
-    Exit code 1: run would fail before it begins, or nothing is there of what was asked for.
+    Exit code 1: run would fail before it begins, or selected data does not exist.
     """
     engine = open_engine(file)
     chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
@@ -137,9 +137,9 @@ def _show_report(console: Console, report: Report, retry: str, json: bool) -> No
 
 
 def _ended(how: str, code: int) -> typer.Exit:
-    """The end of a run before its time, after a message."""
+    """End of a run before its time, with a message."""
     with contextlib.suppress(OSError):
-        typer.echo(f"{how}: what was published stays as it is; run again to go on", err=True)
+        typer.echo(f"{how}: published partitions stay; run again to continue", err=True)
     return typer.Exit(code)
 
 

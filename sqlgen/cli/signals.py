@@ -1,4 +1,4 @@
-"""Signals that end a run: in order the first time, at once the second."""
+"""Signals that end a run: gracefully the first time, at once the second."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from types import FrameType
 
 NOT_READ = 128 + signal.SIGPIPE
-"""Exit code of a process whose output nobody reads, as shells give it."""
+"""Exit code after a broken pipe, as in shells."""
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asks the process to end."""
+    """A signal to end the process was received."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -24,19 +24,19 @@ class Stopped(KeyboardInterrupt):
 
 
 def name(stop: KeyboardInterrupt) -> str:
-    """Reason for the end of the process, in words."""
+    """Reason for the end of the process."""
     number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
     return "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
 
 
 def code(stop: KeyboardInterrupt) -> int:
-    """Exit code, as shells give it."""
+    """Exit code, as in shells."""
     return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
 @contextlib.contextmanager
 def raised() -> Iterator[None]:
-    """Raise :class:`Stopped` in the main thread where a signal asks to end; a second one ends the process at once."""
+    """Raise :class:`Stopped` in the main thread on a signal; a second signal ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -63,13 +63,13 @@ def raised() -> Iterator[None]:
 
 
 def mute() -> None:
-    """Send what is still printed nowhere: its reader has gone, and Python would complain at exit."""
+    """Discard further output after a broken pipe, for which Python would complain at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def escape_unprintable() -> None:
-    """Print what the terminal's encoding does not have as escapes, instead of failing over it."""
+    """Print characters that the terminal's encoding lacks as escapes."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None and getattr(stream, "errors", "") == "strict":

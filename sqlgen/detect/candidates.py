@@ -1,4 +1,4 @@
-"""Which adapters could read a file: by the columns that they declare, and by the names that vendors give files."""
+"""Candidate adapters for a file, by their declared columns and by vendors' file names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sqlgen.templating.templates import Library
 
 GENERIC = "generic/"
 ENOUGH = 0.6
-"""Share of an adapter's columns that objects must have: what they lack is NULL."""
+"""Share of an adapter's columns that objects must have; missing ones are NULL."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class Candidate:
 
     adapter: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Of the source, where they are not the defaults."""
+    """Options of the source that are not defaults."""
     matched: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    """Declared columns that the file has, and has not."""
+    """Declared columns that the file has, and lacks."""
     named: str = ""
-    """The vendor's name for files that these have, or the schema in them."""
+    """The vendor's file name pattern that matches, or the schema in the file."""
     beside: str = ""
-    """The adapter that reads the same files, and led to this one."""
+    """The adapter that reads the same files and led to this one."""
     counted: bool = False
-    """By the number of fields alone: the file names no columns."""
+    """True if matched by the number of fields alone: the file has no header."""
 
     @property
     def generic(self) -> bool:
@@ -46,20 +46,20 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[bool, bool, float, int]:
-        """What sorts candidates, the best last."""
+        """Sort key of candidates, the best last."""
         declared = len(self.matched) + len(self.missing)
         share = len(self.matched) / declared if declared else 0.0
         return not self.generic, bool(self.named), share, len(self.matched)
 
     @property
     def readable(self) -> bool:
-        """Whether nothing says that the adapter cannot read the file."""
+        """True unless something shows that the adapter cannot read the file."""
         return bool(self.named) or not self.missing or self.rank[2] >= ENOUGH
 
     def why(self, vendor: Vendor | None) -> list[str]:
         """The evidence, for people."""
         if self.beside:
-            return [f"it reads the files of {self.beside} to another end"]
+            return [f"it reads the files of {self.beside} for another purpose"]
         parts = []
         if "{" in self.named:
             parts.append(f"files are named as {vendor.what if vendor else self.adapter}: {self.named}")
@@ -103,7 +103,7 @@ def variants(library: Library, candidate: Candidate) -> Iterator[Candidate]:
 
 
 def _choices(library: Library, adapter: str) -> Iterator[tuple[str, Any]]:
-    """Options of an adapter that have a choice, with what is not their default."""
+    """Options of an adapter with choices, and the choices that are not the default."""
     for name, option in library.header(adapter_template(adapter)).options.items():
         if option.type != "map":
             yield from ((name, choice) for choice in option.choices or () if choice != option.default)

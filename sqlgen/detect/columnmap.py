@@ -1,4 +1,4 @@
-"""Guesses what the columns of an unknown file mean, by their names and their first values."""
+"""Column mapping of unknown files, guessed by the columns' names and first values."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Proposal:
 
     options: Mapping[str, Any]
     columns: tuple[str, ...]
-    """The raw columns that have a meaning."""
+    """The raw columns that were recognised."""
 
 
 def propose(kind: str, sniffed: Sniffed) -> Proposal | None:
-    """Options of ``generic/KIND`` (``trades`` or ``orderbook``); ``None`` where a file does not look like that."""
+    """Options of ``generic/KIND`` (``trades`` or ``orderbook``); ``None`` if a file does not look like that."""
     names = sniffed.columns
     book = _book(names)
     mapped = book if kind == "orderbook" else (_trade(names) if book is None else None)
@@ -108,7 +108,7 @@ def _book(names: tuple[str, ...]) -> dict[str, str] | None:
 
 
 def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], dict[str, Any]]:
-    """How levels are written: what an object calls price and size; options for columns or lists."""
+    """Notation of levels: the keys of price and size in an object; options for columns or lists."""
     if "bids" not in mapped:
         numbers = _numbers(mapped["bid_price"], sniffed.columns)
         return {}, {"file_levels": len(numbers), **({"first_level": numbers[0]} if numbers[0] else {})}
@@ -121,7 +121,7 @@ def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], 
 
 
 def _are_changes(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:
-    """True where lists of levels are changes of a book: a book has no level without a size, a change removes some."""
+    """True if lists of levels are changes of a book: changes remove levels with size 0, snapshots have none."""
     if "bids" not in mapped:
         return False
     ids = {"U", "u", "pu", "prevSeqId", "first_update_id", "final_update_id"} & {*sniffed.columns}
@@ -140,7 +140,7 @@ def _removes(level: Any) -> bool:
 
 
 def _numbers(pattern: str, names: Iterable[str]) -> list[int]:
-    """The numbers of the levels that a pattern stands for, from the best one on."""
+    """The level numbers that a pattern matches, from the best one on."""
     there = set(names)
     first = 0 if pattern.format(i=0) in there else 1
     return list(itertools.takewhile(lambda i: pattern.format(i=i) in there, itertools.count(first)))

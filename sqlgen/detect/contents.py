@@ -1,4 +1,4 @@
-"""Reads a sample of a source through its adapter, and counts what is in it."""
+"""Statistics of a sample of a source, read through its adapter."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ _VALUE = {
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of reading a few rows."""
+    """Result of a trial read of a few rows."""
 
     kind: str = ""
     rows: int = 0
     share: float = 0.0
-    """Of the lines that hold a time and a price."""
+    """Share of lines with a time and a price."""
     error: str = ""
     mixture: str = ""
-    """Why its rows are not of the one market that their paths name."""
+    """Reason why its rows are not of the one market that their paths name."""
 
     @property
     def works(self) -> bool:
@@ -65,7 +65,7 @@ class Sampler:
     library: Library
     lake: Path
     folder: Path
-    """For what is made meanwhile."""
+    """Folder for temporary files."""
 
     def trial(self, source: Source, files: Sequence[str]) -> Trial:
         """Read the first rows of ``files`` (paths in the lake)."""
@@ -73,7 +73,7 @@ class Sampler:
             with self._bench(source, files, TRIAL_ROWS) as (bench, _):
                 kind = _load(bench)
                 if kind == "other":
-                    return Trial(error="it gives no book, trades or tickers")
+                    return Trial(error="it returns no book, trades or tickers")
                 assert bench.connection is not None
                 counted = bench.library.render("inspect/valued.sql.j2", column=_VALUE[kind])
                 rows, valued = bench.connection.execute(counted).fetchall()[0]
@@ -139,7 +139,7 @@ class Sampler:
 
 
 def _load(bench: Bench) -> str:
-    """Put what is to be counted into table ``inspected``; the kind of the rows."""
+    """Load the rows to count into table ``inspected``; returns their kind."""
     assert bench.connection is not None
     select = bench.select()
     names = columns_of(bench.connection, select).keys()
@@ -173,7 +173,7 @@ def _untimed(bench: Bench) -> int:
 
 
 def _bad(bench: Bench) -> list[str]:
-    """Lines that could not be read, each as a sentence."""
+    """A message per unreadable line."""
     decoded = bench.stager.decoded.get(bench.entry.ref, {}) if bench.stager is not None else {}
     return [
         f"{bench.lake / file.path} line {bad.line}: {first_line(bad.reason)}"

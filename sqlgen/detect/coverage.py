@@ -1,4 +1,4 @@
-"""What the names of a source's files tell: symbols, dates, missing days; and which files to read as a sample."""
+"""Coverage of a source by its file names (symbols, dates, missing days), and the choice of sample files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlgen.project.keys import path_keys
 
 
 def overlook(proposed: Proposed, group: Group) -> Layout:
-    """All files of a group, by their names."""
+    """Coverage of all files of a group, by their names."""
     keys = {path: _keys(proposed, path) for path in group.paths}
     found = [{"exchange": "", "symbol": ""} | dict(pairs) for pairs in keys.values() if pairs is not None]
     dated: dict[tuple[str, str], set[dt.date]] = {}
@@ -61,7 +61,7 @@ def _named(key: tuple[str, str], day: dt.date) -> str:
 
 
 def _missing(days: Iterable[dt.date]) -> list[dt.date]:
-    """Days between the first and the last that are not there."""
+    """Days without files between the first and the last."""
     there = set(days)
     span = (max(there) - min(there)).days
     return [day for step in range(span) if (day := min(there) + dt.timedelta(days=step)) not in there]
@@ -70,9 +70,9 @@ def _missing(days: Iterable[dt.date]) -> list[dt.date]:
 def source_files(
     proposed: Proposed, paths: Sequence[str], partitions: int | None, files: int = 1, example: str = ""
 ) -> list[str]:
-    """Paths in the lake of files with content: at most ``files`` of each of a few partitions, evenly spread.
+    """Paths in the lake of files that are not empty: at most ``files`` of each of a few partitions, evenly spread.
 
-    ``partitions`` None: all there are. ``example``: only the partition of this file.
+    ``partitions`` None: all partitions. ``example``: only the partition of this file.
     """
     by_partition: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for path in paths:

@@ -1,4 +1,4 @@
-"""Looks at files that nobody has described, and says what they are and how models.yaml would name them."""
+"""Examination of unknown files: groups, formats, adapters, and the entries for models.yaml."""
 
 from __future__ import annotations
 
@@ -30,35 +30,33 @@ from sqlgen.project.model import adapter_template
 from sqlgen.templating.templates import Library
 
 SAMPLE_ROWS = 50_000
-"""Of each file that is read as a sample."""
+"""Rows read per sample file."""
 SAMPLE_PARTITIONS = 3
 SAMPLE_FILES = 4
-"""Of each of these partitions."""
+"""Sample files per partition."""
 CLEAR = 4
-"""Columns by which an adapter is told without doubt."""
+"""Number of columns that identify an adapter without doubt."""
 LONGEST = 240
-"""Characters of a reason why an adapter is not the one."""
-_NO_SNAPSHOT = (
-    "no snapshot is among the rows that were read: changes alone give no book (docs/order-books.md says what to add)"
-)
+"""Maximum characters of the reason against an adapter."""
+_NO_SNAPSHOT = "no snapshot among the rows that were read: changes alone make no book (see docs/order-books.md)"
 TRIED = 5
-"""Adapters that are tried on a group."""
+"""Maximum number of adapters that are tried on a group."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to look at, and how."""
+    """Path to examine, and settings."""
 
     path: Path
     library: Library
     lake: Path | None = None
     full: bool = False
-    """Read everything, not the beginnings of a few files."""
+    """Read all files in full, not a sample."""
 
 
 @dataclass(frozen=True)
 class Tried:
-    """An adapter, the source by which it would read a group, and what came of reading a few rows."""
+    """An adapter, the source with which it would read a group, and the trial read of a few rows."""
 
     candidate: Candidate
     proposed: Proposed
@@ -67,7 +65,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Examiner:
-    """Looks at the groups of files under one path."""
+    """Examines the groups of files under one path."""
 
     library: Library
     lake: Path
@@ -77,7 +75,7 @@ class Examiner:
     full: bool
 
     def finding(self, group: Group) -> Finding:
-        """What the files of a group are."""
+        """The finding on a group of files."""
         sample = group.sample
         tried = list(self._tried(group)) if sample.format else []
         working = [one for one in tried if one.trial.works]
@@ -106,7 +104,7 @@ class Examiner:
         return surroundings(group, self.groups, self.lake)
 
     def _unread(self, group: Group) -> Proposed:
-        """Where files lie that no adapter reads."""
+        """Layout of files that no adapter reads."""
         return propose(place(group.paths, None, self._around(group)), None, None, group.sample)
 
     def _proposed(self, group: Group, candidate: Candidate, symbols_in_rows: bool = False) -> Proposed:
@@ -116,7 +114,7 @@ class Examiner:
             keys = tuple(key for key in where.keys if key != "symbol")
             where = dataclasses.replace(where, pattern=where.pattern.replace("{symbol}", "*"), keys=keys)
         depths = vendor.depths(group.example, group.sample.records) if vendor is not None else []
-        if len(depths) > 1:  # one of the feeds: they are no one book
+        if len(depths) > 1:  # one of the feeds: together they are no single book
             candidate = dataclasses.replace(candidate, options={**candidate.options, "depth": depths[-1]})
         found = propose(where, candidate, vendor, group.sample, self._row_keys(candidate))
         if len(depths) != 1 or depths[0] == self._captured(candidate.adapter):
@@ -124,7 +122,7 @@ class Examiner:
         return dataclasses.replace(found, entry={**found.entry, "captured_levels": depths[0]})
 
     def _captured(self, adapter: str) -> object:
-        """Levels that an adapter's feed sends at most, as it says itself."""
+        """Levels that an adapter's feed sends at most, as its template declares."""
         return self.library.captured_levels(adapter_template(adapter), default_options(self.library, adapter))
 
     def _row_keys(self, candidate: Candidate) -> tuple[str, ...]:
@@ -135,7 +133,7 @@ class Examiner:
             return ()
 
     def _tried(self, group: Group) -> Iterator[Tried]:
-        """Candidates with what came of reading a few rows by them, the best first, until one reads them."""
+        """Candidates with their trial reads, the best first, up to the first that works."""
         found = candidates(self.library, self.vendors, group.sample, group.example)
         done = False
         for number, candidate in enumerate(found):
@@ -152,7 +150,9 @@ class Examiner:
     def _try(self, group: Group, candidate: Candidate) -> Tried:
         proposed = self._proposed(group, candidate)
         trial = self._trial(group, proposed)
-        if trial.mixture and "{symbol}" in proposed.place.pattern:  # what stands there is no symbol, or one of several
+        if (
+            trial.mixture and "{symbol}" in proposed.place.pattern
+        ):  # this part of the path is no symbol, or one of several
             proposed = self._proposed(group, candidate, symbols_in_rows=True)
             trial = self._trial(group, proposed)
         return Tried(candidate, proposed, trial)
@@ -168,7 +168,7 @@ class Examiner:
         return Sampler(self.library, self.lake, self.folder)
 
     def _beside(self, group: Group, one: Tried) -> Iterator[Tried]:
-        """Other adapters that make something else of the same files."""
+        """Other adapters that read something else from the same files."""
         vendor = self.vendors.get(one.candidate.adapter)
         for name in vendor.beside if vendor is not None else ():
             if name in adapters(self.library):
@@ -193,7 +193,7 @@ class Examiner:
         return Choice(candidate.adapter, sure, tuple(why), one.proposed.entry, one.proposed.remarks)
 
     def _contents(self, group: Group, proposed: Proposed) -> tuple[Contents | None, str]:
-        """What a sample holds (everything, where that is wanted), and why it cannot be said."""
+        """Statistics of a sample (or of all rows), and the error if they cannot be computed."""
         files = source_files(proposed, group.paths, None if self.full else SAMPLE_PARTITIONS, SAMPLE_FILES)
         try:
             return self._sampler.contents(proposed.source, files, None if self.full else SAMPLE_ROWS), ""
@@ -206,11 +206,11 @@ class Examiner:
             return f"the names are those of {whose[0]}, but no adapter here reads these files"
         generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
         advice = f"map their columns with {' or '.join(generic)}, or write" if generic else "write"
-        return f"no adapter reads these files: {advice} an adapter of your own, a few lines of SQL (docs/templates.md)"
+        return f"no adapter reads these files: {advice} your own adapter, a few lines of SQL (docs/templates.md)"
 
 
 def _rivalled(one: Tried, tried: Sequence[Tried]) -> bool:
-    """Whether as much speaks for another adapter."""
+    """True if another adapter matches as well."""
     rivals = [other for other in tried if other is not one and other.candidate.rank == one.candidate.rank]
     return bool(rivals) and not one.candidate.beside
 
@@ -225,13 +225,13 @@ def shortened(text: str) -> str:
 
 
 def surroundings(group: Group, groups: Sequence[Group], lake: Path | None) -> Surroundings:
-    """What else there is about a group."""
+    """Other files around a group."""
     others = [path for other in groups if other is not group for path in other.paths if format_of(path)]
     return Surroundings(lake, others, bool(group.sample.format) and format_of(group.example) != group.sample.format)
 
 
 def _problems(group: Group) -> Iterator[str]:
-    """What is wrong with files that were looked at."""
+    """Problems of files that were read."""
     for path, one in group.sniffed.items():
         if one.problem:
             yield f"{path} {one.problem}"
@@ -241,14 +241,14 @@ def _problems(group: Group) -> Iterator[str]:
 
 
 def examine(request: Request) -> Examination:
-    """Look at all files under a path; :class:`UsageError` where there is nothing to look at."""
+    """Examine all files under a path; :class:`UsageError` if there are none."""
     path = Path(request.path).absolute()
     if not path.exists():
         raise UsageError(f"{request.path}: no such file or folder")
     files, published, strange = find(path)
     if not files:
-        told = f"; {published} folder(s) that sqlgen published were passed by" if published else ""
-        raise UsageError(f"{request.path}: no files to look at (hidden ones do not count){told}")
+        told = f"; {published} folder(s) published by sqlgen were skipped" if published else ""
+        raise UsageError(f"{request.path}: no files (hidden ones are skipped){told}")
     vendors = vendor_table.load(request.library)
     groups = grouped(files, path, vendors)
     known = request.lake is not None and _below(path, request.lake)
@@ -258,9 +258,9 @@ def examine(request: Request) -> Examination:
         else [f"{path} is not under the lake {request.lake}: move it there, link it, or name another lake"]
     )
     if strange:
-        notes.append(f"{len(strange)} that can be no data were passed by, the first is {strange[0]}")
+        notes.append(f"{len(strange)} that cannot be data were skipped, the first is {strange[0]}")
     if published:
-        notes.append(f"{published} folder(s) that sqlgen published were passed by")
+        notes.append(f"{published} folder(s) published by sqlgen were skipped")
     lake = request.lake.absolute() if known and request.lake else _lake_over(path, groups, vendors)
     with tempfile.TemporaryDirectory(prefix="sqlgen-") as folder:
         examiner = Examiner(request.library, lake, vendors, groups, Path(folder), request.full)
@@ -274,7 +274,7 @@ def _below(path: Path, lake: Path) -> bool:
 
 
 def _lake_over(path: Path, groups: Sequence[Group], vendors: Mapping[str, Vendor]) -> Path:
-    """A lake in which every group lies in a folder: the path that is looked at, or one above it."""
+    """A lake in which every group is in a folder: the examined path, or one above it."""
     folders = []
     for group in groups:
         vendor = next((vendor for vendor in vendors.values() if vendor.fitting(group.example)), None)

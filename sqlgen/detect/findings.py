@@ -1,4 +1,4 @@
-"""What `inspect` found out, as plain data."""
+"""Findings of `inspect`, as plain data."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Choice:
     """``certain``, ``likely``, ``possible``."""
     why: tuple[str, ...]
     source: Mapping[str, Any]
-    """What to write under ``sources:`` in models.yaml."""
+    """Entry for ``sources:`` in models.yaml."""
     remarks: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Key of the source -> what a person should know of its value."""
+    """Key of the source -> remark on its value."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Gap:
 
 @dataclass(frozen=True)
 class Contents:
-    """Canonical rows, as sqlgen would read them."""
+    """Statistics of canonical rows, as sqlgen would read them."""
 
     kind: str
     """``book``, ``trades``, ``ticker``, ``updates`` of levels, ``orders``, ``other``."""
     files: int
     """Files that were read."""
     cut: int
-    """Of them, files of which only the first rows were read."""
+    """Number of them of which only the first rows were read."""
     rows: int
     summary: Mapping[str, Any]
     """Counts and times over all rows that were read."""
@@ -53,25 +53,25 @@ class Contents:
     gaps: int = 0
     longest_gaps: tuple[Gap, ...] = ()
     untimed: int = 0
-    """Rows without a time, which are left out."""
+    """Rows without a time, which are dropped."""
     unreadable: int = 0
     """Lines that cannot be read."""
     first_unreadable: str = ""
     kept: str = ""
-    """File of its quotes or trades, as long as it is compared with others."""
+    """File of its quotes or trades, until they are compared with others."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """All files of a group, by their names."""
+    """Coverage of all files of a group, by their names."""
 
     folder: str
     by: str
-    """What tells exchange, symbol and date: ``hive folders``, names, ``rows``."""
+    """Where exchange, symbol and date come from: ``hive folders``, names, ``rows``."""
     files: int
     bytes: int
     empty: int
-    """Files without content, of those that were looked at."""
+    """Empty files, of those that were read."""
     example: str
     exchanges: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class Layout:
     missing_dates: tuple[str, ...] = ()
     """``exchange symbol date`` of days without a file between others."""
     strangers: int = 0
-    """Files that the proposed pattern does not fit."""
+    """Number of files that do not match the proposed pattern."""
 
 
 @dataclass(frozen=True)
@@ -94,28 +94,28 @@ class Finding:
     delimiter: str
     columns: tuple[str, ...]
     choices: tuple[Choice, ...] = ()
-    """The adapter; then others that read the same files to another end."""
+    """The adapter; then others that read the same files for another purpose."""
     others: tuple[Choice, ...] = ()
-    """Adapters that might do as well, less likely."""
+    """Less likely alternatives."""
     contents: tuple[Contents, ...] = ()
-    """Of each of :attr:`choices`."""
+    """Contents for each of :attr:`choices`."""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Examination:
-    """All that was found under a path."""
+    """All findings under a path."""
 
     path: str
     lake: str
     lake_known: bool
-    """Whether a models.yaml or an option says it."""
+    """True if the lake is set by a models.yaml or an option."""
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
 
     @property
     def sources(self) -> dict[str, Mapping[str, Any]]:
-        """Name -> entry for models.yaml, of all that was recognised."""
+        """Name -> entry for models.yaml, of all recognised files."""
         named: dict[str, Mapping[str, Any]] = {}
         for choice in self.choices:
             named[_free(choice.adapter.replace("/", "_"), named)] = choice.source
@@ -126,7 +126,7 @@ class Examination:
         return [choice for finding in self.findings for choice in finding.choices]
 
     def yaml(self) -> str:
-        """The ``sources:`` entry, with remarks as comments; empty where nothing was recognised."""
+        """The ``sources:`` entry, with remarks as comments; empty if nothing was recognised."""
         if not self.sources:
             return ""
         lines = [] if self.lake_known else [f"lake: {_scalar(self.lake)} # the sources' paths are relative to it"]

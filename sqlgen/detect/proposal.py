@@ -1,4 +1,4 @@
-"""The entry under ``sources:`` for files whose place and adapter are known."""
+"""The entry under ``sources:`` for files with known layout and adapter."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sqlgen.project.config import Source
 
 @dataclass(frozen=True)
 class Proposed:
-    """A source, and what to know of it."""
+    """A proposed source, with remarks."""
 
     place: Place
     entry: Mapping[str, Any]
-    """As in models.yaml."""
+    """Entry for models.yaml."""
     remarks: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -31,7 +31,7 @@ class Proposed:
 
     @property
     def by(self) -> str:
-        """What tells exchange, symbol and date."""
+        """Where exchange, symbol and date come from."""
         told = {*self.place.keys, *(key for key in ("exchange", "symbol") if key in self.entry)}
         dated = "date" in told or {"year", "month", "day"} <= told
         rows = not dated or not {"exchange", "symbol"} <= told
@@ -49,7 +49,7 @@ def propose(
     sample: Sniffed,
     row_keys: Collection[str] = (),
 ) -> Proposed:
-    """The entry; keys that neither paths nor rows tell are filled in, and marked."""
+    """The entry; keys that neither paths nor rows have are filled in, and marked."""
     entry: dict[str, Any] = {
         "path": os.path.relpath(place.base, place.lake),
         "adapter": candidate.adapter if candidate is not None else UNKNOWN,
@@ -68,7 +68,7 @@ def propose(
         if key in place.keys or in_rows:
             continue
         entry[key] = value or UNKNOWN
-        remarks[key] = "the folder's name: check it" if value else "neither paths nor rows say it: fill it in"
+        remarks[key] = "the folder's name: check it" if value else "neither paths nor rows have it: fill it in"
         if value and value == usual and vendor is not None:
             remarks[key] = f"of {vendor.what}: rename it as you like"
     if candidate is not None and candidate.options:

@@ -1,4 +1,4 @@
-"""Compares the trades that `inspect` has read with the quotes of the same markets in other files."""
+"""Sign audit of `inspect`: trades against the quotes of the same markets in other files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIGNS_TEMPLATE = "inspect/signs.sql.j2"
 
 
 def audited(library: Library, findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings, with what quotes say of the sides of trades."""
+    """The findings, with the sign audit of their trades."""
     quotes = [part.kept for finding in findings for part in finding.contents if part.kept and part.kind != "trades"]
     with duckdb.connect() as connection:
         return tuple(_audited(library, connection, finding, quotes) for finding in findings)

@@ -1,4 +1,4 @@
-"""One source, read as a run would read it, without a models.yaml: adapter, decoding, keys and all."""
+"""Trial source: read as in a run (adapter, decoding, keys), without a models.yaml."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def default_options(library: Library, adapter: str) -> dict[str, Any]:
 
 @dataclass
 class Bench:
-    """A source over a lake."""
+    """A source over a (small) lake."""
 
     library: Library
     lake: Path
@@ -68,15 +68,15 @@ class Bench:
 
     @property
     def takes_lines(self) -> bool:
-        """True where the adapter takes lines apart itself: each has a time, or cannot be read."""
+        """True if the adapter parses lines itself: then each has a time, or is unreadable."""
         return bool(Compiler(self.project).csv(self.model, self.entry).lines)
 
     def row_keys(self) -> tuple[str, ...]:
-        """Keys that the rows say by other means than a column."""
+        """Keys that are in the rows, other than as a column."""
         return Compiler(self.project).raw_form(self.model, self.entry, Scan(("",), "ndjson", ())).keys_in_rows.keys
 
     def mixture(self) -> str:
-        """Why the rows that were selected are not of the one market that their paths name; empty where they are."""
+        """Reason why the selected rows are not of the one market that their paths name; empty if they are."""
         assert self.stager is not None
         try:
             self.stager.check_keys(self.form(), self.files())
@@ -94,7 +94,7 @@ class Bench:
         return list_source_files(self.project, SOURCE, _anywhere)
 
     def files(self) -> list[FileInfo]:
-        """All files of the source, in their order."""
+        """All files of the source, in order."""
         return list(dict.fromkeys(file for files in self.source_files().partitions.values() for file in files))
 
     def select(self, survey: bool = False) -> str:
@@ -113,6 +113,6 @@ def _anywhere(source: str, file: FileInfo, layout: SourceLayout) -> FilePartitio
 
 
 def adapters(library: Library) -> list[str]:
-    """Names of all adapters, the project's own among them."""
+    """Names of all adapters, including the project's own."""
     names = [name.removesuffix(TEMPLATE_SUFFIX) for name in library.names() if name.startswith("sources/")]
     return [name.removeprefix("sources/") for name in names if name != "sources/published"]

@@ -1,1 +1,1 @@
-"""Ad hoc work: views of all tables for any DuckDB shell."""
+"""Ad hoc analysis: views of all tables for any DuckDB shell."""

@@ -20,7 +20,7 @@ from sqlgen.templating.quoting import comment, exact_path, ident, quoted
 
 
 def catalog_sql(engine: Engine) -> str:
-    """Views over absolute paths; a view whose table has no files yet stands as a comment."""
+    """Views over absolute paths; a table without files is a comment."""
     project = engine.project
     compiler = engine.compiler(project.order)
     parts = [_note(f"Views over the lake of {project.path.name}: sources as canonical rows, models as published.")]
@@ -55,7 +55,7 @@ def _quarantine(engine: Engine, model: Model) -> str:
     if not any(folder.rglob("*.parquet")):
         return _note(f"{name}: no rows are quarantined") if model.quarantines else ""
     select = checksql.quarantined_rows(engine.project.library, f"{exact_path(folder)}/**/*.parquet", model.unit_keys)
-    return _view(name, f"Rows that checks of {model.name} and of its sources keep out of it", select)
+    return _view(name, f"Rows that checks of {model.name} and of its sources have quarantined", select)
 
 
 def _source_select(engine: Engine, compiler: Compiler, name: str) -> str | None:
@@ -78,10 +78,10 @@ def _view(name: str, description: str, select: str) -> str:
 
 
 def _comments(model: Model, file: Path, descriptions: dict[str, str]) -> str:
-    """Comments of the columns of ``file``: inner queries have some too, and columns not built yet."""
+    """Column comments for the columns of ``file`` only: the template also describes those of inner queries."""
     try:
         columns = [*model.output.partition_by, *pq.read_schema(file).names]
-    except (pa.ArrowInvalid, OSError):  # a damaged file is told by whoever reads the view
+    except (pa.ArrowInvalid, OSError):  # a damaged file is reported by the reader of the view
         return ""
     return "".join(
         f"COMMENT ON COLUMN {ident(model.name)}.{ident(column)} IS {quoted(descriptions[column])};\n"

@@ -1,4 +1,4 @@
-"""Columns of models' tables as Markdown: docs/columns.md, and the same of a user's own project."""
+"""Columns of models' tables as Markdown: docs/columns.md, and the same for a user's project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlgen.project.project import Project
 
 
 def markdown(project: Project, tables: Sequence[TableColumns], papers: Mapping[str, str]) -> str:
-    """A section for each table, or for those that have the same columns, and the papers that they cite."""
+    """A section per group of tables with the same columns, and the papers that they cite."""
     parts = [_section(project, same) for same in alike(tables)]
     listed = cited((column for table in tables for column in table.columns), papers)
     if listed:
@@ -44,7 +44,7 @@ def _row(group: Group) -> str:
 
 
 def _text(text: str) -> str:
-    """Text as Markdown shows it as it is, also in a table."""
+    """Text with Markdown's special characters escaped, also for tables."""
     for sign in "\\|*<":
         text = text.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")
     return " ".join(text.split())

@@ -29,12 +29,12 @@ _DESCRIPTION = re.compile(
 )
 _NUMBER = re.compile(r"\d+")
 _ALONE = re.compile(r"(?<![\w.])\d+(?!\w|\.\d)")
-"""A number in a text that is no part of a name or of another number."""
+"""A number in a text that is not part of a name or of another number."""
 _BOUNDS = re.compile(r"(?P<said>.*?)(?P<bounds>(?:, -?\d+ to \d+)?)")
-"""A meaning, and the bounds of the values that it ends with."""
+"""A meaning, and the bounds of the values at its end."""
 _LETTERS = "nmkl"
 _FEWEST = 3
-"""Columns that a range stands for."""
+"""Minimum number of columns that are shown as a range."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Described:
     name: str
     type: str
     unit: str
-    """Empty where its description does not say one."""
+    """Empty if its description has none."""
     meaning: str
     papers: tuple[str, ...] = ()
-    """Keys of references; with ``cf.`` where the column is a variant of what the paper has."""
+    """Keys of references; with ``cf.`` if the column is a variant of the paper's measure."""
     is_label: bool = False
-    """It knows the future."""
+    """True if it depends on later rows."""
 
     @classmethod
     def of(cls, name: str, kind: str, text: str) -> Described:
@@ -63,15 +63,15 @@ class Described:
 
 @dataclass(frozen=True)
 class Group:
-    """Columns of one table that differ in the numbers of their names, and in these numbers in their meaning."""
+    """Columns of one table that differ only in the numbers of their names and meanings."""
 
     columns: tuple[Described, ...]
     meaning: str
-    """With letters for the numbers: n for the first in the name, m for the second."""
+    """Meaning with letters for the numbers: n for the first in the name, m for the second."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names; of columns that are numbered without a gap, the first and the last with dots between them."""
+        """The names; for columns numbered without a gap, the first and the last with dots between them."""
         names = tuple(column.name for column in self.columns)
         numbers = [tuple(map(int, _NUMBER.findall(name))) for name in names]
         first = numbers[0][0] if len(numbers[0]) == 1 else 0
@@ -82,7 +82,7 @@ class Group:
 
 @dataclass(frozen=True)
 class TableColumns:
-    """Columns of the table of a model; none where they are not known before it is built."""
+    """Columns of the table of a model; none if they are unknown before it is built."""
 
     model: str
     columns: tuple[Described, ...]
@@ -92,7 +92,7 @@ def columns_of(engine: Engine, models: Iterable[str]) -> list[TableColumns]:
     """Columns of the tables of models, in the order of each table."""
     project, compiler = engine.project, engine.compiler(engine.project.order)
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute("PRAGMA disable_optimizer")  # what is empty need not be quick
+        connection.execute("PRAGMA disable_optimizer")  # empty tables need no speed
         binder = Binder(project, compiler, {}, Path(folder), connection)
         models = [*models]
         binder.bind(models)
@@ -105,7 +105,7 @@ def _described(project: Project, compiler: Compiler, name: str, types: Mapping[s
 
 
 def _texts(project: Project, compiler: Compiler, name: str) -> dict[str, str]:
-    """Descriptions of a model's columns; what it takes over from another model is described there."""
+    """Descriptions of a model's columns; columns taken over from another model are described there."""
     found: dict[str, str] = {}
     for upstream in sorted(project.upstream(name)):
         found |= _texts(project, compiler, upstream)
@@ -113,7 +113,7 @@ def _texts(project: Project, compiler: Compiler, name: str) -> dict[str, str]:
 
 
 def grouped(columns: Sequence[Described]) -> list[Group]:
-    """Columns in groups, in the order of their first ones."""
+    """Columns in groups, in the order of the first column of each."""
     found: dict[tuple[object, ...], list[Described]] = {}
     for column in columns:
         stem, meaning = _NUMBER.sub("#", column.name), _lettered(column)
@@ -132,7 +132,7 @@ def _lettered(column: Described) -> str:
 
 
 def alike(tables: Iterable[TableColumns]) -> list[list[TableColumns]]:
-    """Tables with the same columns together, in the order of their first ones."""
+    """Tables grouped by equal columns, in the order of the first table of each."""
     found: dict[object, list[TableColumns]] = {}
     for table in tables:
         found.setdefault(table.columns or table.model, []).append(table)
@@ -140,7 +140,7 @@ def alike(tables: Iterable[TableColumns]) -> list[list[TableColumns]]:
 
 
 def references(project: Project) -> dict[str, str]:
-    """All papers by the keys by which descriptions cite them: those of this package, and of the project."""
+    """All papers by citation key: those of this package, and of the project."""
     found: dict[str, str] = {}
     for folder in reversed(project.library.folders):
         path = folder / REFERENCES
@@ -154,6 +154,6 @@ def references(project: Project) -> dict[str, str]:
 
 
 def cited(columns: Iterable[Described], known: Mapping[str, str]) -> dict[str, str]:
-    """Papers that columns cite, by key, in order; those that no file of references has are left out."""
+    """Papers that columns cite, by key, in order; keys without an entry in a file of references are skipped."""
     keys = {paper.removeprefix("cf. ") for column in columns for paper in column.papers}
     return {key: known[key] for key in sorted(keys) if key in known}

@@ -16,7 +16,7 @@ from sqlgen.run.engine import Engine
 
 
 def connect(path: str | Path | None = DEFAULT_FILE) -> duckdb.DuckDBPyConnection:
-    """What ``sqlgen.connect`` gives; a view that cannot be made is a warning."""
+    """Result of ``sqlgen.connect``; a view that cannot be created is a warning."""
     connection, problems = begin(path)
     for problem in problems:
         warnings.warn(problem, stacklevel=3)
@@ -24,7 +24,7 @@ def connect(path: str | Path | None = DEFAULT_FILE) -> duckdb.DuckDBPyConnection
 
 
 def begin(path: str | Path | None = DEFAULT_FILE) -> tuple[duckdb.DuckDBPyConnection, list[str]]:
-    """The connection, and what is wrong with views that it could not make.
+    """The connection, and errors of views that could not be created.
 
     Without a project (``None``, or no models.yaml here) it has the functions only.
     """
@@ -42,11 +42,11 @@ def begin(path: str | Path | None = DEFAULT_FILE) -> tuple[duckdb.DuckDBPyConnec
 
 
 def _views(connection: duckdb.DuckDBPyConnection, engine: Engine) -> Iterator[str]:
-    """Make the views of the catalog; gives what is wrong with those that cannot be made."""
+    """Create the views of the catalog; returns the errors of those that cannot be created."""
     for statement in connection.extract_statements(catalog_sql(engine)):
         try:
             connection.execute(statement)
         except duckdb.Error as error:
-            # A table from before a column was added lacks it, and a view that is not there has no comment either.
+            # A table published before a column was added lacks it, and comments of a missing view fail too.
             if statement.type == duckdb.StatementType.CREATE:
                 yield f"{first_line(statement.query)} {first_line(error)}"

@@ -19,7 +19,7 @@ PROMPT, CONTINUED = "sqlgen> ", "   ...> "
 HISTORY = ".sqlgen_history"
 MOST_ROWS = 40
 WIDE = 1_000_000
-"""Characters: more than anything has."""
+"""Characters: wider than any result."""
 HELP = """\
 Statements end in ; and may take several lines. What there is besides SQL:
   .tables            sources and models, as views
@@ -31,7 +31,7 @@ _RAISED = re.compile(r"\A.*executing the UDF: (?:UsageError: )?", re.DOTALL)
 
 
 def run(file: Path, command: str | None) -> int:
-    """Run ``command``, or what comes on standard input; the exit code. On a terminal that is always 0."""
+    """Run ``command``, or standard input, and return the exit code. On a terminal that is always 0."""
     connection, problems = session.begin(file)
     with connection:
         # A Python variable is no table.
@@ -52,14 +52,14 @@ def run(file: Path, command: str | None) -> int:
 
 
 class Shell:
-    """Reads statements, runs them and prints what they give."""
+    """Reads statements, runs them and prints their results."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
         self.failed = False
 
     def loop(self, read: Callable[[str], str]) -> None:
-        """Until ``read``, which is given a prompt, has no more lines, or .quit is one."""
+        """Execute lines of ``read``, which is called with a prompt, until it has no more, or one is .quit."""
         text = ""
         while True:
             try:
@@ -82,7 +82,7 @@ class Shell:
                 text = ""
 
     def execute(self, text: str) -> None:
-        """Run the statements of a text, up to one that fails."""
+        """Run the statements of a text, up to the first that fails."""
         try:
             for statement in self.connection.extract_statements(text):
                 self._show(statement)
@@ -116,15 +116,15 @@ class Shell:
         self.tell(message)
 
     def tell(self, message: str) -> None:
-        """Print a message for people, after the results that came before it."""
+        """Print a message to the user, after the results before it."""
         sys.stdout.flush()
         print(message, file=sys.stderr, flush=True)
 
 
 def is_complete(text: str) -> bool:
-    """Whether a text ends in a semicolon that is part of no string or comment."""
+    """True if a text ends in a semicolon outside of strings and comments."""
     told = [at for at, kind in duckdb.tokenize(text) if kind != duckdb.token_type.comment]
-    # Places are those of bytes.
+    # Offsets count bytes.
     return bool(told) and text.encode()[told[-1] :].startswith(b";")
 
 
@@ -141,7 +141,7 @@ def _reader(lines: list[str]) -> Callable[[str], str]:
 
 @contextlib.contextmanager
 def _history() -> Iterator[None]:
-    """Lines of earlier sessions, where there is readline."""
+    """Lines of earlier sessions, if readline is available."""
     try:
         import readline
     except ImportError:

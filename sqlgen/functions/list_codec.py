@@ -1,4 +1,4 @@
-"""DuckDB lists as arrays, one per group, and arrays as lists: what a function over ordered lists is given and gives."""
+"""Conversion between DuckDB lists, one per group, and NumPy arrays: arguments and results of list functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Sides:
     """One side of several books."""
 
     starts: NDArray[np.int64]
-    """Where the levels of each book start, and where those of the last end."""
+    """Offsets of the levels of each book, and the end of the last one."""
     price: Floats
     size: Floats
 
@@ -50,7 +50,7 @@ class Lists:
     """One argument for a chunk of groups: a list for each group."""
 
     def __init__(self, column: pa.ChunkedArray, name: str, kind: str, positive: bool) -> None:
-        """``kind``: SQL type of the elements. ``positive``: numbers that are not above 0 are as good as NULL."""
+        """``kind``: SQL type of the elements. ``positive``: numbers that are not above 0 are treated as NULL."""
         lists = column.combine_chunks()
         self.name = name
         self.known = np.asarray(lists.is_valid())
@@ -80,7 +80,7 @@ def _values(flat: pa.Array, name: str, kind: str, positive: bool) -> Values:
 
 
 def _floats(flat: pa.Array, positive: bool) -> Floats:
-    """NaN for NULL and for what is not finite. A copy: kernels are compiled for arrays that may be written to."""
+    """NaN for NULL and for values that are not finite. A copy: kernels are compiled for writable arrays."""
     values = np.array(flat.to_numpy(zero_copy_only=False), np.float64)
     values[~np.isfinite(values) | (positive & (values <= 0))] = np.nan
     return values
@@ -99,5 +99,5 @@ def encode(groups: Sequence[Sequence[Array] | None], columns: Sequence[Column]) 
 
 
 def _plain(values: pa.Array) -> pa.Array:
-    """Without a dictionary, which DuckDB does not read in empty lists."""
+    """The array without dictionary encoding, which DuckDB does not read in empty lists."""
     return values.dictionary_decode() if isinstance(values, pa.DictionaryArray) else values

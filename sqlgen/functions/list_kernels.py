@@ -1,6 +1,6 @@
-"""Kernels over a series of any numbers: the rolling windows of the packaged kernels, for SQL functions.
+"""List kernels: the rolling windows of the packaged kernels over any numbers, for SQL functions.
 
-They are not among the kernels that models.yaml may name: there a window belongs to a column.
+models.yaml cannot name them: there a window belongs to a column.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class RollingSquares(RollingMoments):
 
 
 class RollingImbalance(Kernel):
-    """Flow imbalance of trades that are rows themselves, so that each sees those before it, and itself."""
+    """Flow imbalance of trades that are rows themselves: each sees those before it, and itself."""
 
     name = "rolling_imbalance"
     version = 1

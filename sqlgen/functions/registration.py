@@ -1,7 +1,7 @@
 """The kernels as DuckDB functions over ordered lists: ``vpin(list(price ORDER BY ts), ...)``.
 
-A list is the history of one group. It goes through the kernels that a run uses, as one batch from a fresh state, and
-what comes out is a list of the same length, for ``unnest``. Bars give the parts of trades that they are made of.
+A list is the history of one group. It passes through the kernels of a run as one batch with a fresh state; the result
+is a list of the same length, for ``unnest``. Bars return the parts of trades that they consist of.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _DAILY = _KERNELS["vpin"].options["vpin_bucket_volume"].default
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the functions known to a connection; again does no harm.
+    """Register the functions with a connection; may be repeated.
 
     In a database in memory its cursors know them too. Nothing is written to a database file.
     """
     there = {row[0] for row in connection.execute(query("functions_named", prefix=PREFIX)).fetchall()}
-    # What is made in a file would call there what only a registered connection has.
+    # Macros stored in a file would call functions that only a registered connection has.
     in_file = connection.execute(query("in_file")).fetchall() != [(False,)]
     for function in FUNCTIONS:
         if PREFIX + function.name not in there:
@@ -40,7 +40,7 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _times(given: Given, of: str) -> NDArray[np.int64]:
-    """The times of the rows; where there are none, the rows follow each other closely."""
+    """The times of the rows; without any, the rows follow each other closely."""
     return np.arange(len(given[of])) if given["ts"] is None else np.asarray(given["ts"])
 
 
@@ -53,14 +53,14 @@ def _tape(given: Given, options: Options) -> Batch:
     if given["ts"] is None and (options["vpin_bucket_volume"] == _DAILY or options["vpin_classification"] == "bulk"):
         raise ValueError(f"ts is needed for vpin_bucket_volume := '{_DAILY}' and vpin_classification := 'bulk'")
     ts = _times(given, "prices")
-    # A trade sees none of the same time that follow it: to the kernel these come a nanosecond later.
+    # A trade must not see later trades of the same time: for the kernel these come a nanosecond later.
     ranks = np.arange(len(ts))
     ts = np.maximum.accumulate(ts - ranks) + ranks
     return Batch(ts, {}, Trades(ts, given["prices"], given["amounts"], _sides(given)))
 
 
 def _parts(given: Given, options: Options) -> Batch:
-    """Trades that bars are made of."""
+    """Parts of trades, by bar."""
     names = {"price": "prices", "amount": "amounts", "side": "sides"}
     return Batch(given["ts"], {column: given[name] for column, name in names.items()})
 
@@ -79,7 +79,7 @@ def _mids(given: Given, options: Options) -> Batch:
 
 
 def _mid(bid: Floats, ask: Floats) -> Floats:
-    """Not known where the book is crossed."""
+    """Mid price; NaN if the book is crossed."""
     return np.where(ask >= bid, (bid + ask) / 2, np.nan)
 
 
@@ -124,7 +124,7 @@ _GAP = {"max_gap": "max_gap"}
 _SECONDS = {"seconds": "seconds"} | _GAP
 _REGIME = {"seconds": "regime_window"}
 _SILENT = {"max_gap": None}
-"""A tape may be silent."""
+"""Trades; may be empty."""
 
 FUNCTIONS = (
     Function(
@@ -278,4 +278,4 @@ FUNCTIONS = (
         )
     ),
 )
-"""In the order in which they are listed."""
+"""All functions, in the order of listings."""

@@ -1,4 +1,4 @@
-"""What makes kernels one DuckDB function over ordered lists."""
+"""Wrapper of kernels as one DuckDB function over ordered lists."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Given = Mapping[str, Any]
 Options = Mapping[str, Any]
 
 PREFIX = "_sqlgen_"
-"""Of the functions as Python gives them, without defaults; macros over them have the names that people use."""
+"""Prefix of the Python functions, which have no defaults; the macros over them have the public names."""
 _KINDS = {"ts": "BIGINT", "trade_ts": "BIGINT", "bids": LEVELS, "asks": LEVELS}
 _ANY_NUMBER = ("x", "sides", "log_returns", "ofis")
-"""Lists whose numbers may be 0 or less. In the others such a number is missing, as it is in the tables."""
+"""Lists whose numbers may be 0 or less. In the others such a number counts as missing, as in the tables."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +43,14 @@ class Function:
     options: Mapping[str, str]
     """Parameter -> option of a kernel, which gives its type, bounds and default."""
     gives: str = ""
-    """The column of the last kernel that comes out; all of them where it is empty."""
+    """The output column of the last kernel; empty for all of them."""
     times: bool = False
-    """The times of the rows may be given after the lists, as ``ts``."""
+    """True if the times of the rows may be passed after the lists, as ``ts``."""
     trades: tuple[str, ...] = ()
     """More lists, of the same length among themselves."""
     fixed: Options = field(default_factory=dict)
     defaults: Options = field(default_factory=dict)
-    """Parameter -> its default here, where it is another one than in models.yaml."""
+    """Parameter -> its default, where it differs from that of models.yaml."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -64,13 +64,13 @@ class Function:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """What comes out."""
+        """Columns of the result."""
         outputs = self.kernels[-1](self._with_defaults({})).outputs()
         return tuple(column for column in outputs if self.gives in ("", column.name))
 
     @property
     def signature(self) -> str:
-        """How it is called: ``vpin(prices, amounts, sides, ts := NULL, ...)``."""
+        """Signature: ``vpin(prices, amounts, sides, ts := NULL, ...)``."""
         return f"{self.name}({', '.join(self._parameters('NULL'))})"
 
     def _parameters(self, without_times: str) -> Iterator[str]:
@@ -84,7 +84,7 @@ class Function:
             yield parameter if needed else f"{parameter} := {_sql(default)}"
 
     def register(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make the function that the macro calls."""
+        """Register the function that the macro calls."""
 
         def call(*columns: pa.ChunkedArray) -> pa.Array:
             return self(*columns)
@@ -104,7 +104,7 @@ class Function:
         )
 
     def macro(self, temporary: bool) -> str:
-        """The statement that makes the macro, with defaults and casts."""
+        """The statement that creates the macro, with defaults and casts."""
         lists = (
             f"list_transform({name}, lambda t: epoch_ns(t))" if _KINDS.get(name) == "BIGINT" else name
             for name in self.arguments
@@ -133,7 +133,7 @@ class Function:
         return {name: option.default for name, option in self.known.items()} | dict(self.fixed) | dict(given)
 
     def chain(self, values: tuple[Any, ...]) -> tuple[Pipeline, Options]:
-        """The kernels with these values of the parameters, and all options."""
+        """The kernels with these parameter values, and all options."""
         given = {}
         for (parameter, name), value in zip(self.options.items(), values, strict=True):
             if value is None and not self.known[name].nullable:
@@ -179,7 +179,7 @@ class Function:
         return [np.concatenate((found[column.name], rest)) for column, rest in zip(self.columns, waiting, strict=True)]
 
     def _told(self, message: str) -> str:
-        """A kernel's message, with the names that its options have here."""
+        """A kernel's message, with the function's parameter names."""
         for parameter, option in self.options.items():
             message = message.replace(option, parameter)
         return message
@@ -191,7 +191,7 @@ def _chain(function: Function, values: tuple[Any, ...]) -> tuple[Pipeline, Optio
 
 
 def _sql(default: Any) -> str:
-    """A default; where it is text, as a number if it is one."""
+    """A default as SQL; text that is a number as a number."""
     if default is None:
         return "NULL"
     try:
@@ -201,7 +201,7 @@ def _sql(default: Any) -> str:
 
 
 def _check(given: Given, names: list[str] | tuple[str, ...]) -> None:
-    """Refuse lists of different length, times that go backwards and sides that are none."""
+    """Refuse lists of different length, times that go backwards and invalid sides."""
     lengths = {name: len(given[name]) for name in names}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
@@ -211,4 +211,4 @@ def _check(given: Given, names: list[str] | tuple[str, ...]) -> None:
         if _KINDS.get(name) == "BIGINT" and np.any(values[1:] < values[:-1]):
             raise UsageError(f"{name} goes backwards. Order all lists by time: list(x ORDER BY ts)")
         if name == "sides" and not np.all(np.isnan(values) | (np.abs(values) == 1) | (values == 0)):
-            raise UsageError("sides are 1 (the taker bought), -1 (sold), and 0 or NULL where that is not known")
+            raise UsageError("sides are 1 (the taker bought), -1 (sold), and 0 or NULL if unknown")

@@ -1,6 +1,6 @@
-"""A model row by row: the features of each row as soon as it is there, as a run over files would give them.
+"""A model row by row: the features of each row as soon as it arrives, as a run over files would compute them.
 
-The same SQL, the same kernels and the same states: a feed goes on where a run ended, and a run checks a feed.
+It uses the same SQL, kernels and states: a feed continues where a run ended, and a run verifies a feed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _A_TRADE: states.Arrays = {
 
 
 class LateError(SqlgenError):
-    """A row or a trade comes after a later one. Nothing has changed; leave it out, and go on with the next."""
+    """A row or a trade comes after a later one. The state has not changed; skip it, and go on with the next."""
 
 
 def open_model(
@@ -74,14 +74,14 @@ def open_model(
 
 
 class _Trades(TradeFeed):
-    """Trades that no row has seen yet."""
+    """Trades pending for the next row."""
 
     def add(self, rows: pa.RecordBatch) -> None:
         self._held = TradeFeed(pa.RecordBatchReader.from_batches(rows.schema, [rows]), self._held).rest()
 
 
 class _Pass:
-    """A pass through kernels that does not end."""
+    """An open-ended pass through kernels."""
 
     def __init__(self, chain: Pipeline, state: Snapshot, schema: pa.Schema, trades: bool) -> None:
         self.trades = _Trades(None, pending_trades(state)) if trades else None
@@ -92,7 +92,7 @@ class _Pass:
 
     @property
     def state(self) -> Snapshot:
-        """After the last row."""
+        """Kernel state after the last row."""
         return self._pipe.end()
 
     def row(self, row: pa.RecordBatch) -> pa.RecordBatch:
@@ -101,7 +101,7 @@ class _Pass:
         return self._reader.read_next_batch()
 
     def try_out(self) -> None:
-        """Two rows without values: what they compile need not be compiled when the first row comes."""
+        """Pass two rows without values, so that kernels are compiled before the first row arrives."""
         arrays = [pa.nulls(1, column.type) for column in self._schema]
         at = self._schema.get_field_index("ts")
         for second in range(2):
@@ -138,7 +138,7 @@ class LiveModel:
         return self._place.last
 
     def trade(self, trade: Mapping[str, Any]) -> None:
-        """Take in a raw trade as the source's files have it. The next row that is not earlier sees it."""
+        """Add a raw trade in the form of the source's files. The next row that is not earlier sees it."""
         self._check_whole()
         if self._trades is None or self._model.trades is None:
             raise UsageError(f"model '{self._model.name}' sees no trades of {self._where}")
@@ -155,7 +155,7 @@ class LiveModel:
             self._pass.trades.add(rows)
 
     def update(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Take in a raw row as the source's files have it, and give the row that a run would publish.
+        """Add a raw row in the form of the source's files, and return the row that a run would publish.
 
         NULL is ``None``; times are ns since the epoch.
         """
@@ -168,7 +168,7 @@ class LiveModel:
             )
         date, seq = self._place.next(time)
         if not dated(self._model.primary, date):
-            raise RowError(f"{self._rows.what}: models.yaml leaves rows of {date} out (date_start, date_end)")
+            raise RowError(f"{self._rows.what}: models.yaml excludes rows of {date} (date_start, date_end)")
         found = self._run(_ROWS, self._rows, row, time, date, seq)
         try:
             found = self._pass.row(found)
@@ -183,12 +183,12 @@ class LiveModel:
         return {name: given[name] for name in self._model.columns} or given
 
     def state(self) -> bytes:
-        """What a run whose partition ends here would leave as its state file."""
+        """Content of the state file of a run whose partition ends here."""
         self._check_whole()
         return states.encode(self._pass.state, self._chain.state_identity)
 
     def save(self, path: Path | str) -> None:
-        """Write a file from which ``open_model`` goes on, in the middle of a day too."""
+        """Write a file from which ``open_model`` continues, also in the middle of a day."""
         self._check_whole()
         resume.save(Path(path), self._model, self._where, Start(self._pass.state, self._place))
 
@@ -228,7 +228,7 @@ class LiveModel:
         try:
             return self._statement(table, rows).row(batch, time)
         except BaseException:
-            self._close_statements()  # rows may be under way in them
+            self._close_statements()  # statements may hold rows in flight
             raise
 
     def _check_whole(self) -> None:
@@ -242,7 +242,7 @@ class LiveModel:
         )
 
     def _open(self, state: Snapshot) -> _Pass:
-        """Plan the statements, compile the kernels, and check that all fit, on rows that leave no trace."""
+        """Plan the statements, compile the kernels, and check both on rows that are discarded."""
         schema = self._statement(_ROWS, self._rows).schema
         if self._trades is not None:
             self._statement(_TRADES, self._trades)

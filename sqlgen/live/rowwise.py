@@ -1,4 +1,4 @@
-"""A SELECT that gives one row for each row it is given, kept open and fed row by row.
+"""A SELECT with one output row per input row, kept open and fed row by row.
 
 Planning the SELECT of a model takes a hundred times as long as running it over one row, and DuckDB plans a prepared
 statement over a table at every execution. So the statement is executed once, over a stream of rows that does not end.
@@ -20,29 +20,29 @@ from sqlgen.stream.arrays import times
 from sqlgen.templating.queries import query
 
 CLOCK = ("timestamp", "collected_at")
-"""Raw columns that give the time of a row, in ms: the first that is not NULL."""
+"""Raw columns with the time of a row, in ms: the first that is not NULL."""
 
 _MILLISECOND = 1_000_000
 """In ns."""
 _TIMES = (631_152_000_000_000_000, 4_102_444_800_000_000_000)
 """1990 to 2100, as in macros/time.sql.j2."""
 _PATIENCE = 64
-"""Empty rows that may follow a row until it comes out. DuckDB takes in one."""
+"""Empty rows that may be needed after a row until it comes out. DuckDB needs one."""
 _KEYS = {"exchange": "VARCHAR", "symbol": "VARCHAR", "date": "DATE", "seq": "BIGINT"}
 
 
 class RowError(SqlgenError):
-    """A row does not have the form of the source's rows. Nothing has changed; the next row may come."""
+    """A row does not have the form of the source's rows. The state has not changed; go on with the next row."""
 
 
 @dataclass(frozen=True)
 class RawRows:
-    """Rows as a source's files have them, from Python to Arrow."""
+    """Conversion of raw rows, in the form of a source's files, from Python to Arrow."""
 
     what: str
     """Model and input, for messages."""
     types: dict[str, str]
-    """Column -> SQL type, keys left out."""
+    """Column -> SQL type, without keys."""
     schema: pa.Schema
 
     @classmethod
@@ -123,7 +123,7 @@ class RowStatement:
         self._waiting: deque[pa.RecordBatch] = deque()
         self._cursor = connection.cursor()
         self._cursor.execute("SET enable_progress_bar = false")
-        self._cursor.execute("SET streaming_buffer_size = '1 byte'")  # more would be rows that are not handed out
+        self._cursor.execute("SET streaming_buffer_size = '1 byte'")  # a larger buffer would hold rows back
         source = pa.RecordBatchReader.from_batches(rows.schema, _endless(self._waiting, rows.empty()))
         self._cursor.register(name, source)
         try:
@@ -132,11 +132,11 @@ class RowStatement:
             raise SqlgenError(f"{self._what}: {first_line(error)}") from error
         self.schema: pa.Schema = self._reader.schema
         if "ts" not in self.schema.names:
-            raise SqlgenError(f"{self._what}: the template gives no ts, by which its rows are told")
+            raise SqlgenError(f"{self._what}: the template returns no ts, which identifies its rows")
         self._next()
 
     def row(self, batch: pa.RecordBatch, time: int) -> pa.RecordBatch:
-        """What the SELECT gives for one row, whose time is ``time`` in ns. After an error, make another statement."""
+        """Output of the SELECT for one row, whose time is ``time`` in ns. After an error, open a new statement."""
         self._waiting.append(batch)
         for _ in range(_PATIENCE):
             found = self._next()
@@ -155,7 +155,9 @@ class RowStatement:
             raise SqlgenError(f"{self._what}: {first_line(error)}") from error
 
     def _not_row_by_row(self) -> SqlgenError:
-        return SqlgenError(f"{self._what}: the template does not give one row for each row, and cannot run row by row")
+        return SqlgenError(
+            f"{self._what}: the template does not return one row for each row, and cannot run row by row"
+        )
 
     def close(self) -> None:
         self._reader.close()
@@ -163,7 +165,7 @@ class RowStatement:
 
 
 def _endless(waiting: deque[pa.RecordBatch], empty: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """What waits, and in between as many empty rows as are asked for."""
+    """Pending rows, and in between as many empty rows as DuckDB asks for."""
     empty_rows = 0
     while empty_rows < 2 * _PATIENCE:
         if waiting:

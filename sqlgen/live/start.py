@@ -1,4 +1,4 @@
-"""Where a live feed starts: at nothing, after what is published, or after what a feed saved."""
+"""Start of a live feed: without history, after a published partition, or from a saved state."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NO_KERNELS = Pipeline(())
 
 _DAY = 86_400_000_000_000
 _PLACE = "place in the feed"
-"""What a saved state holds beside the states of kernels."""
+"""Name of the feed position in a saved state, beside the states of kernels."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a feed stands."""
+    """Position of a feed: its last row, and the number of the next."""
 
     last: int | None = None
     """Time of the last row, ns since the epoch."""
@@ -50,7 +50,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Start:
-    """What a feed starts from."""
+    """Start of a feed: kernel states and position."""
 
     state: Snapshot
     place: Place = Place()
@@ -94,8 +94,8 @@ def _newest(engine: Engine, model: Model, where: Partition) -> Path:
     ]
     if not found:
         raise SqlgenError(
-            f"model '{model.name}' has published nothing for {where}, after which a feed could go on. Run it first,"
-            " or start a history with state=None"
+            f"model '{model.name}' has published nothing for {where} to continue from. Run it first, or start without "
+            "history (state=None)"
         )
     return root / max(found).path
 
@@ -124,7 +124,7 @@ def _belongs(record: Published, where: Partition) -> bool:
 
 
 def _place(rows: str, where: Partition) -> Place:
-    """After the rows of a SELECT; a column that the table leaves out is not known."""
+    """Position after the rows of a SELECT; columns that the table lacks are unknown."""
     with duckdb.connect() as connection:
         last = query("last_row", rows=rows, names=list(columns_of(connection, rows)), keys=dict(where.values))
         last_time, last_date, last_seq = connection.execute(last).fetchall()[0]

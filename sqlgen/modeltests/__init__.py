@@ -1,1 +1,1 @@
-"""Tests of models in YAML: given rows, expected rows."""
+"""Model tests in YAML: input rows and expected rows."""

@@ -1,6 +1,6 @@
-"""A test of a user's own kernels: what they give must not depend on how rows come in batches.
+"""Test of a project's own kernels: their results must not depend on the split of rows into batches.
 
-It is made with the rows of the tests, and with generated ones.
+It uses the rows of the model tests, and generated ones.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SplitPipeline(Pipeline):
             one, other = _bits(whole[column.name]), _bits(parts[column.name])
             if len(one) != len(other):
                 raise FaultyKernelError(
-                    kernel, f"it gives {len(one)} rows in one batch, and {len(other)} {how}: it depends on batches"
+                    kernel, f"it returns {len(one)} rows in one batch, and {len(other)} {how}: it depends on batches"
                 )
             if one.tobytes() == other.tobytes():
                 continue
@@ -54,8 +54,8 @@ class SplitPipeline(Pipeline):
             when = f" ({np.datetime64(int(batch.ts[at]), 'ns')})" if not kernel.replaces_rows else ""
             raise FaultyKernelError(
                 kernel,
-                f"column {column.name} depends on batches: in row {at + 1}{when} it is {one[at]} where all rows come in"
-                f" one batch, and {other[at]} where they come {how}. What run needs of earlier rows belongs in state",
+                f"column {column.name} depends on batches: in row {at + 1}{when} it is {one[at]} with all rows in "
+                f"one batch, and {other[at]} with rows {how}. Keep what run needs of earlier rows in state",
             )
 
     def _compare_states(self, whole: PipelineState, parts: PipelineState, how: str) -> None:
@@ -63,19 +63,19 @@ class SplitPipeline(Pipeline):
             one, other = whole[kernel.name], parts[kernel.name]
             for name in one.keys() | other.keys():
                 if not (name in one and name in other and _picture(one[name]) == _picture(other[name])):
-                    text = f"its state '{name}' after the last row is another one where rows come {how}"
+                    text = f"its state '{name}' after the last row differs with rows {how}"
                     raise FaultyKernelError(kernel, f"{text}: it depends on batches")
 
 
 def checked(model: Model) -> Model:
-    """The model with kernels that are compared, if any of them is a user's own."""
+    """The model with comparing kernels, if any of them is the project's own."""
     if model.chain is None or not _own(model.chain):
         return model
     return dataclasses.replace(model, chain=SplitPipeline(model.chain.kernels))
 
 
 def on_generated_rows(models: Iterable[Model]) -> list[Outcome]:
-    """One outcome for each model with kernels of a user's own."""
+    """One outcome per model with kernels of the project."""
     return [_tried(model, model.chain) for model in models if model.chain is not None and _own(model.chain)]
 
 
@@ -90,7 +90,7 @@ def _tried(model: Model, chain: Pipeline) -> Outcome:
         try:
             chain.run(chain.start(), rows)
         except FaultyKernelError as error:
-            refused[what] = str(error)  # They may be no rows for it; those of tests are.
+            refused[what] = str(error)  # Generated rows may be invalid for it; those of tests are not.
             continue
         try:
             SplitPipeline(chain.kernels).run(chain.start(), rows)
@@ -101,12 +101,12 @@ def _tried(model: Model, chain: Pipeline) -> Outcome:
 
 
 def _note(refused: dict[str, str]) -> str:
-    """What was not tried, because a kernel refuses it."""
+    """Note on generated rows that a kernel refuses."""
     if not refused:
         return ""
-    rest = "only the rows of tests in model_tests are tried" if len(refused) == 2 else "those without NULLs were tried"
+    rest = "only the rows of model_tests were tried" if len(refused) == 2 else "those without NULLs were tried"
     what, error = next(reversed(refused.items()))
-    return f"generated {what} are refused, so that {rest}: {error}"
+    return f"generated {what} are refused, so {rest}: {error}"
 
 
 def _own(chain: Pipeline) -> list[Kernel]:
@@ -114,7 +114,7 @@ def _own(chain: Pipeline) -> list[Kernel]:
 
 
 def _generated(chain: Pipeline, holes: bool) -> Batch:
-    """Rows of any numbers, the same at each call; with ``holes`` some are NULL."""
+    """Pseudorandom rows, the same at each call; with ``holes`` some values are NULL."""
     rng = np.random.default_rng(1)
     ts = 1_767_312_000 * NANOSECONDS + np.cumsum(rng.choice(_STEPS, _ROWS, p=[0.2, 0.1, 0.3, 0.3, 0.08, 0.02]))
     columns: dict[str, Array] = {}
@@ -131,7 +131,7 @@ def _generated(chain: Pipeline, holes: bool) -> Batch:
 
 
 def _splits(rows: int) -> Iterator[tuple[str, Sequence[int]]]:
-    """Split of rows into batches: in words, and the row at which each begins."""
+    """Splits of rows into batches: description, and the first row of each batch but the first."""
     if rows < 2:
         return
     yield "one by one", range(1, rows)
@@ -161,5 +161,5 @@ def _picture(array: Array) -> tuple[str, tuple[int, ...], bytes]:
 
 
 def _bits(array: Array) -> Array:
-    """The array, all of whose NaN are the same."""
+    """The array with all NaN in the same bits."""
     return np.where(np.isnan(array), np.nan, array) if array.dtype.kind == "f" else array

@@ -1,4 +1,4 @@
-"""Tests of models as they fit their project: which there are, which are meant, what is wrong with them."""
+"""Model tests of a project: loading, selection, validation."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sqlgen.project.project import Project
 from sqlgen.templating.yamlfile import Document, KeyPath
 
 _SLIP = 0.75
-"""From this likeness on, a column that an adapter does not read is taken for a misspelt one."""
+"""Similarity from which a column that an adapter does not read counts as misspelt."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A test that fits its project."""
+    """A valid test of the project."""
 
     entry: Entry
     model: Model
@@ -40,7 +40,7 @@ class Case:
 def load_entries(project: Project) -> list[Entry]:
     """All tests beside models.yaml.
 
-    Raises :class:`ConfigError` with every problem in their files, :class:`UsageError` where there are no tests.
+    Raises :class:`ConfigError` with every problem in their files, :class:`UsageError` if there are no tests.
     """
     folder = project.folder / FOLDER
     entries, problems = read_tests(find_files(folder))
@@ -52,7 +52,7 @@ def load_entries(project: Project) -> list[Entry]:
 
 
 def choose(entries: Iterable[Entry], models: Iterable[str] | None, pattern: str | None) -> list[Entry]:
-    """The tests of some models (``None``: of all) whose names hold ``pattern``, or match it where it is a glob."""
+    """The tests of some models (``None``: of all) whose names contain ``pattern``, or match it if it is a glob."""
     entries = list(entries)
     wanted = set(models) if models is not None else None
     chosen = [entry for entry in entries if wanted is None or entry.spec.model in wanted]
@@ -68,14 +68,14 @@ def choose(entries: Iterable[Entry], models: Iterable[str] | None, pattern: str 
 
 @dataclass
 class Desk:
-    """Where tests are made ready."""
+    """Makes cases of the entries of test files."""
 
     project: Project
     connection: duckdb.DuckDBPyConnection
     types: TypeBook
 
     def cases(self, entries: Iterable[Entry]) -> list[Case]:
-        """The tests; :class:`ConfigError` with everything by which they do not fit."""
+        """The tests; :class:`ConfigError` with every problem found."""
         problems: list[Problem] = []
         cases = []
         for entry in entries:
@@ -145,7 +145,7 @@ class Desk:
             return ()
 
     def _column_problems(self, entry: Entry, model: Model, name: str, rows: Iterable[Row]) -> Iterator[Problem]:
-        """Columns that a table does not have, and columns of raw rows that look like misspelt ones."""
+        """Columns that a table does not have, and columns of raw rows that look misspelt."""
         where = next(place for place in model.inputs if place.name == name)
         columns = self.types.of(model, where)
         named = dict.fromkeys(column for row in rows for column in row)
@@ -162,7 +162,7 @@ class Desk:
 
 
 def _input_problems(entry: Entry, model: Model) -> Iterator[Problem]:
-    """Inputs that the model does not have, that are missing, or that are given in a way that does not fit."""
+    """Inputs that are unknown, missing, or of the wrong form."""
     inputs = {place.name: place for place in model.inputs}
     given = entry.spec.given
     readers: dict[str, str] = {}
@@ -195,14 +195,14 @@ def _raw_problems(entry: Entry, place: ModelInput, rows: Given) -> Iterator[Prob
 
 
 def _first(entry: Entry, name: str, column: str) -> KeyPath:
-    """Where a column of given rows stands first."""
+    """Path in the test file of the first occurrence of a column among the input rows."""
     rows = entry.spec.given[name].rows or ()
     number = next((number for number, row in enumerate(rows) if column in row), None)
     return ("common", column) if number is None else ("given", name, number, column)
 
 
 def expected_problems(case: Case, table: pa.Table) -> Iterator[Problem]:
-    """Columns that the table does not have, and, where rows are not partial, those that a row leaves out."""
+    """Columns that the table does not have, and, if rows are not partial, columns missing in a row."""
     known = table.schema.names
     unknown = {column: number for number, row in reversed(list(enumerate(case.expected))) for column in row}
     for column, number in unknown.items():

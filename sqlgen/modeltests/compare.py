@@ -1,4 +1,4 @@
-"""Expected rows against the rows of a table: cell by cell, with the rows that are missing and those too many."""
+"""Comparison of expected rows with the rows of a table: cells, missing rows, extra rows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pyarrow as pa
 from sqlgen.modeltests.values import Row, epoch_ns, plain, python_rows
 
 ALIGNED_CELLS = 40_000
-"""Up to so many pairs of rows it is sought which belong together; beyond that they are compared by position."""
+"""Limit on pairs of rows for alignment; beyond it rows are compared by position."""
 _GAP = 0.6
-"""Cost of a row without partner; a pair costs the share of its cells that differ. So two rows that have nothing in
-common are still one wrong row, and not a missing and an extra one."""
+"""Cost of an unpaired row; a pair costs the share of its cells that differ. So two rows that have nothing in common
+are one wrong row, not a missing and an extra one."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far numbers may lie apart."""
+    """Tolerance of numbers."""
 
     relative: float = 1e-9
     absolute: float = 0.0
@@ -52,7 +52,7 @@ class Difference:
 
 
 def compare(expected: Sequence[Row], table: pa.Table, tolerance: Tolerance) -> list[Difference]:
-    """What is different, in the order of the rows. Columns that no row names are not compared.
+    """Differences, in the order of the rows. Columns that no row names are not compared.
 
     Every column that a row names must be in ``table``.
     """
@@ -79,7 +79,7 @@ def _wrong(expected: Row, found: Row, types: Mapping[str, pa.DataType], toleranc
 def _pairs(
     expected: Sequence[Row], found: Sequence[Row], types: Mapping[str, pa.DataType], tolerance: Tolerance
 ) -> Iterator[tuple[int | None, int | None]]:
-    """Which expected row belongs to which found one; ``None`` for none."""
+    """Pairs of an expected and a found row, by index; ``None`` for none."""
     n, m = len(expected), len(found)
     in_place = [(at if at < n else None, at if at < m else None) for at in range(max(n, m))]
     if n == m and not any(_wrong(left, right, types, tolerance) for left, right in zip(expected, found, strict=True)):
@@ -91,7 +91,7 @@ def _pairs(
 
 
 def _aligned(costs: list[list[float]], n: int, m: int) -> Iterator[tuple[int | None, int | None]]:
-    """The cheapest way through both lists in their order (as an edit distance)."""
+    """The alignment of both lists of least cost (edit distance)."""
     best = [[0.0] * (m + 1) for _ in range(n + 1)]
     for i in range(n, -1, -1):
         for j in range(m, -1, -1):
@@ -117,7 +117,7 @@ def _aligned(costs: list[list[float]], n: int, m: int) -> Iterator[tuple[int | N
 
 
 def same(expected: Any, found: Any, kind: pa.DataType, tolerance: Tolerance) -> bool:
-    """Whether ``found``, of a column of type ``kind``, is what is expected."""
+    """True if ``found``, of a column of type ``kind``, equals the expected value."""
     if expected is None or found is None:
         return expected is None and found is None
     if pa.types.is_temporal(kind):
@@ -133,7 +133,7 @@ def same(expected: Any, found: Any, kind: pa.DataType, tolerance: Tolerance) -> 
         return isinstance(expected, bool) and isinstance(found, bool) and expected == found
     if isinstance(found, int | float | Decimal):
         return _same_number(expected, found, tolerance)
-    # What stands without quotes in YAML may be a number, and what is quoted in CSV a date.
+    # An unquoted value in YAML may be a number, and a quoted one in CSV a date.
     return str(plain(expected)) == str(plain(found)) and not isinstance(expected, float)
 
 

@@ -1,4 +1,4 @@
-"""Files of model tests: their shape, and the errors that name file and line."""
+"""Files of model tests: their schema, and errors that name file and line."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Expected(Node):
         given = [name for name in ways if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
-            raise ValueError(f"give rows in one way: a list, or one of {', '.join(ways)}; found {found}")
+            raise ValueError(f"give rows in exactly one way: a list, or one of {', '.join(ways)}; found {found}")
         return self
 
     @property
     def file(self) -> tuple[str, str] | None:
-        """Kind and name of the file of the rows, if they are in one."""
+        """Format and name of the file of the rows, if they are in one."""
         return next(((form, name) for form in ("csv", "parquet", "ndjson") if (name := getattr(self, form))), None)
 
 
@@ -57,7 +57,7 @@ class Given(Expected):
 
     raw: Names | None = Field(None, description="Files of a source, read as they are, relative to this one")
     times: Literal["s", "ms", "us", "ns"] | None = Field(
-        None, description="Unit of the source's clock, for times written as dates; ms where it is not given"
+        None, description="Unit of the source's clock, for times written as dates; ms by default"
     )
 
 
@@ -66,12 +66,12 @@ def _as_rows(value: Any) -> Any:
 
 
 class ModelTest(Node):
-    """Given rows of the inputs of a model, and the rows that it must give."""
+    """Rows of the inputs of a model, and the rows that it must return."""
 
     model: str = Field(description="The model that is tested")
     description: str = Field("", description="One line for people")
     options: dict[str, Any] = Field({}, description="Options in place of those in models.yaml")
-    common: dict[str, Any] = Field({}, description="Columns that all given rows have, where they do not name them")
+    common: dict[str, Any] = Field({}, description="Columns of all input rows that do not name them")
     given: dict[str, Annotated[Given, BeforeValidator(_as_rows, json_schema_input_type=list[Row] | Given)]] = Field(
         min_length=1, description="Input of the model -> its rows"
     )
@@ -80,8 +80,8 @@ class ModelTest(Node):
     )
     expect_error: str | None = Field(None, min_length=1, description="Text of the error with which the model must fail")
     partial: bool = Field(True, description="false: every expected row names every column of the table")
-    tolerance: float = Field(1e-9, ge=0, description="How far numbers may be apart, relative to the larger one")
-    absolute_tolerance: float = Field(0.0, ge=0, description="How far numbers may be apart, in any case")
+    tolerance: float = Field(1e-9, ge=0, description="Relative tolerance of numbers")
+    absolute_tolerance: float = Field(0.0, ge=0, description="Absolute tolerance of numbers")
 
     @model_validator(mode="after")
     def _one_end(self) -> ModelTest:
@@ -92,7 +92,7 @@ class ModelTest(Node):
 
 @dataclass(frozen=True)
 class Entry:
-    """A test as a file has it."""
+    """A test in its file."""
 
     name: str
     spec: ModelTest
@@ -107,18 +107,18 @@ class Entry:
         return self.document.problem((self.name, *keys), message)
 
     def path(self, name: str) -> Path:
-        """A file that the test names."""
+        """Path of a file that the test names."""
         return self.document.path.parent / name
 
 
 def find_files(folder: Path) -> list[Path]:
-    """YAML files below ``folder``; names that start with ``.`` or ``_`` are left out."""
+    """YAML files below ``folder``; names that start with ``.`` or ``_`` are skipped."""
     found = [path for pattern in ("*.yaml", "*.yml") for path in folder.rglob(pattern)]
     return sorted(path for path in found if not path.name.startswith((".", "_")))
 
 
 def read_tests(paths: Iterable[Path]) -> tuple[list[Entry], list[Problem]]:
-    """The tests of some files, and all that is wrong with them."""
+    """The tests of some files, and their errors."""
     entries: list[Entry] = []
     problems: list[Problem] = []
     for path in paths:
@@ -163,6 +163,6 @@ def _message(details: ErrorDetails) -> str:
         case "value_error":
             return str(details["ctx"]["error"])
         case "model_type":
-            return f"found {details['input']!r:.80}, a mapping is needed. For example:\n{EXAMPLE}"
+            return f"found {details['input']!r:.80}, expected a mapping. For example:\n{EXAMPLE}"
         case _:
             return f"found {details['input']!r:.80}: {details['msg']}"

@@ -1,4 +1,4 @@
-"""A lake of its own for one test: the given rows as files of its sources and as published tables."""
+"""Temporary lake of one test: the input rows as files of its sources and as published tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BROKEN = ("DOUBLE", "FLOAT", "DECIMAL")
 
 
 class RowsError(SqlgenError):
-    """Given rows that do not fit their input."""
+    """Input rows that do not fit their input."""
 
     input = ""
     """Name of the input, once it is known."""
@@ -47,7 +47,7 @@ class LakeWriter:
     connection: duckdb.DuckDBPyConnection
 
     def rows(self, entry: ModelInput, rows: Sequence[Row], types: Types, times: str | None) -> None:
-        """Write the rows of one input; :class:`RowsError` where they do not fit."""
+        """Write the rows of one input; :class:`RowsError` if they do not fit."""
         numbered = enumerate(rows, 1)
         if entry.source is not None:
             unit = NS_PER[times or DEFAULT_TIMES]
@@ -100,7 +100,7 @@ class LakeWriter:
             manifest.note(upstream.name, [record])
 
     def _copy(self, rows: list[Row], columns: Mapping[str, str], path: Path) -> None:
-        """Write rows in the types of their columns, or as DuckDB understands them where those are not known."""
+        """Write rows in the types of their columns, or, if unknown, in the types that DuckDB detects."""
         lines = path.with_name("_rows.json")
         lines.write_text(_json_lines(rows), encoding="utf-8")
         select = query("json_rows", file=lines, types=columns)
@@ -115,7 +115,7 @@ class LakeWriter:
 
 
 def _by_folder(rows: Iterable[Row], keys: Sequence[str]) -> list[tuple[str, list[Row]]]:
-    """Rows by the folder below their unit."""
+    """Rows by their folder below the unit."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         values = (NULL_FOLDER if row.get(key) is None else quote(str(row[key]), safe="") for key in keys)
@@ -132,9 +132,9 @@ def _grouped(rows: Iterable[Row], keys: Iterable[str]) -> list[tuple[Partition, 
 
 
 def _dated(written: Sequence[Row], ready: list[Row]) -> list[Row]:
-    """Rows with the date under which a collector files them, where all are written with a time that tells it.
+    """Rows with the date partition that a collector would use, if all have a time that gives it.
 
-    Others go into files whose rows the engine looks at to find their dates.
+    Others go into files without date, and the engine finds the dates in the rows.
     """
     if any("date" in row for row in written):
         return ready
@@ -146,7 +146,7 @@ def _dated(written: Sequence[Row], ready: list[Row]) -> list[Row]:
 
 
 def _same_keys(rows: Iterable[Row]) -> None:
-    """All files of a source lie in folders of the same keys."""
+    """Raise :class:`RowsError` unless all rows name the same keys: files of a source share one layout."""
     found: dict[tuple[str, ...], int] = {}
     for number, row in enumerate(rows, 1):
         found.setdefault(tuple(key for key in KEYS if row.get(key) is not None), number)
@@ -164,12 +164,12 @@ def _key(key: str, value: Any) -> str:
         return str(value)
     ns = epoch_ns(value)
     if ns is None:
-        raise RowsError(f"date: found {value!r}, a date like 2026-01-01 is needed")
+        raise RowsError(f"date: found {value!r}, expected a date like 2026-01-01")
     return iso(ns)[:10]
 
 
 def _table_row(number: int, row: Row, upstream: Model, time: str) -> Row:
-    """A row of a published table with all keys of its partition; the date follows from the time where it is missing."""
+    """A row of a published table with all keys of its partition; a missing date is that of the time."""
     moment = epoch_ns(row.get(time))
     dated = {"date": iso(moment)[:10]} | row if moment is not None else row
     missing = [key for key in upstream.unit_keys if dated.get(key) is None]
@@ -183,7 +183,7 @@ def _raw_row(number: int, row: Row, columns: Mapping[str, str], unit: int) -> Ro
 
 
 def _raw(number: int, name: str, value: Any, kind: str, unit: int) -> Any:
-    """A value as a raw file has it: a time on the source's clock, levels as structs."""
+    """A value in the form of a raw file: a time on the source's clock, levels as structs."""
     if kind.startswith(_WHOLE + _BROKEN) and not kind.endswith("]"):
         ns = epoch_ns(value)
         if ns is None:
@@ -192,8 +192,8 @@ def _raw(number: int, name: str, value: Any, kind: str, unit: int) -> Any:
             return ns / unit
         if ns % unit:
             raise RowsError(
-                f"row {number}: {name}: {value} is finer than the clock of the source. Write the number itself,"
-                " or say what it counts with times: s, ms, us or ns"
+                f"row {number}: {name}: {value} is finer than the clock of the source. Write the raw number, "
+                f"or set its unit with times: s, ms, us or ns"
             )
         return ns // unit
     if kind.startswith("STRUCT(") and kind.endswith("[]") and isinstance(value, list | tuple):

@@ -21,9 +21,9 @@ class Outcome:
     error: str = ""
     seconds: float = 0.0
     problems: tuple[Problem, ...] = ()
-    """Fault of the test itself."""
+    """Error of the test itself."""
     note: str = ""
-    """What the test could not try."""
+    """Note on parts of the test that were skipped."""
 
     @property
     def ok(self) -> bool:

@@ -1,7 +1,6 @@
-"""Tests of models: given rows of the inputs, the rows that the model must give.
+"""Runs model tests: rows of the inputs, and the rows that the model must return.
 
-Each test has a lake of its own in a temporary folder, on which the engine runs the model as ``run`` does. So what a
-test shows is what a run publishes.
+Each test has its own lake in a temporary folder, on which the engine runs the model as ``run`` does.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ from sqlgen.templating.quoting import exact_path
 
 
 def run_tests(project: Project, entries: Iterable[Entry]) -> list[Outcome]:
-    """Check and run tests, several at once; what became of them, in their order.
+    """Check and run tests, several at once; their outcomes, in order.
 
-    Raises :class:`sqlgen.errors.ConfigError`, before anything runs, where tests do not fit the project.
+    Raises :class:`sqlgen.errors.ConfigError`, before anything runs, if tests do not fit the project.
     """
     with tempfile.TemporaryDirectory(prefix="sqlgen-test-") as scratch, duckdb.connect() as connection:
         folder = Path(scratch)
@@ -57,7 +56,7 @@ def run_tests(project: Project, entries: Iterable[Entry]) -> list[Outcome]:
 
 @dataclass
 class _Bench:
-    """Where tests are run."""
+    """Runs tests in temporary lakes."""
 
     project: Project
     folder: Path
@@ -65,7 +64,7 @@ class _Bench:
     types: TypeBook
 
     def run(self, number: int, case: Case) -> Outcome:
-        """Run one test to its end."""
+        """Run one test."""
         begun = time.monotonic()
         lake = self.folder / str(number)
         lake.mkdir()
@@ -79,7 +78,7 @@ class _Bench:
         return dataclasses.replace(outcome, seconds=round(time.monotonic() - begun, 4))
 
     def _build(self, case: Case, lake: Path) -> tuple[pa.Table | None, str]:
-        """The table that the model gives (``None`` where it has no rows), or why it fails."""
+        """The model's table (``None`` if it has no rows), or its error."""
         config = self.project.config.model_copy(update={"lake": str(lake), "state": ".sqlgen"})
         model = _in_folders(case)
         sources = {place.ref: place.source for place in model.inputs if place.source is not None}
@@ -116,7 +115,7 @@ class _Bench:
 
 
 def _in_folders(case: Case) -> Model:
-    """The model of a test; sources whose rows are given have them in hive folders, whatever their own files are."""
+    """The project of a test: sources with inline rows read hive folders, whatever their own layout."""
     given = {name for name, spec in case.entry.spec.given.items() if spec.raw is None}
     plain = {"pattern": "", "format": "auto"}
     inputs = (
@@ -129,7 +128,7 @@ def _in_folders(case: Case) -> Model:
 
 
 def _published(engine: Engine, model: Model, connection: duckdb.DuckDBPyConnection) -> pa.Table | None:
-    """All rows of a table, partition after partition, as they stand in its files."""
+    """All rows of a table, partition by partition, in the order of its files."""
     root = engine.project.lake / model.output.path
     records = sorted(engine.manifest.load(model.name).items())
     files = [root / unit.path / name for unit, record in records for name in sorted(record.files)]
@@ -145,7 +144,7 @@ def _judged(case: Case, table: pa.Table | None, error: str, outcome: Outcome) ->
     spec = case.entry.spec
     if spec.expect_error is not None:
         rows = table.num_rows if table is not None else 0
-        found = f"the error is:\n{error}" if error else f"the model gave {rows} rows"
+        found = f"the error is:\n{error}" if error else f"the model returned {rows} rows"
         met = spec.expect_error in error
         return outcome if met else dataclasses.replace(outcome, error=f"expected '{spec.expect_error}'; {found}")
     if error:
@@ -161,5 +160,5 @@ def _judged(case: Case, table: pa.Table | None, error: str, outcome: Outcome) ->
 
 
 def _without_sql(message: str) -> str:
-    """The error of a task without the file that holds its SQL, which goes away with the lake."""
+    """The error of a task without the name of its SQL file, which is removed with the lake."""
     return "\n".join(line for line in message.splitlines() if not line.startswith("  SQL: "))

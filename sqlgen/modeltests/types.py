@@ -1,4 +1,4 @@
-"""Which columns the inputs of a model have, and their types: what makes rows of plain values rows of a table."""
+"""Columns of a model's inputs, and their types: plain values of tests are cast to them."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from sqlgen.templating.quoting import exact_path
 Types = Mapping[str, str]
 """Column -> SQL type."""
 ROWS_FORMAT = "ndjson"
-"""Of the files to which given rows of a source are written, whatever its own files are."""
+"""Layout of the files to which inline rows of a source are written."""
 
 
 @dataclass
 class TypeBook:
-    """Looks up the columns of inputs, each once."""
+    """Columns of inputs, cached."""
 
     project: Project
     connection: duckdb.DuckDBPyConnection
     folder: Path
-    """For empty files, over which SQL is described."""
+    """Folder for empty files, over which SQL is described."""
     _sources: dict[str, Types] = field(default_factory=dict)
     _tables: dict[str, Types] = field(default_factory=dict)
 
     def of(self, model: Model, entry: ModelInput) -> Types:
-        """The columns of an input, as its files have them."""
+        """The columns of an input's files."""
         if entry.source is None:
             return self.table(entry.ref)
         key = f"{entry.ref} {model.adapter_options[entry.name]}"
@@ -54,7 +54,7 @@ class TypeBook:
             return {}
 
     def table(self, name: str) -> Types:
-        """The columns of a model's table; none where its SQL cannot be described without files."""
+        """The columns of a model's table; none if its SQL cannot be described without files."""
         if name not in self._tables:
             try:
                 self._tables[name] = self._described(self.project.models[name])
@@ -72,11 +72,11 @@ class TypeBook:
                     pipe = Pipe(model.chain, states.Snapshot(model.chain.start()), rows, None)
                     cursor.register(KERNEL_ROWS, pipe.reader().read_all())
             found = columns_of(cursor, compiler.select(model, scope))
-        # A column of a few words is an enumeration of those that came, and none came.
+        # DuckDB makes a column of few words an enumeration of them; here there are none.
         return {name: "VARCHAR" if kind.startswith("ENUM") else kind for name, kind in found.items()}
 
     def _empty(self, model: Model, entry: ModelInput) -> Scan:
-        """A file without rows, as the input has them."""
+        """A file without rows in the layout of the input."""
         path = self.folder / f"{len(list(self.folder.iterdir()))}.{entry.ref}"
         if entry.source is not None:
             path.touch()

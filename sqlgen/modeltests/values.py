@@ -1,4 +1,4 @@
-"""Values in tests of models: moments in any of their spellings, rows of files, and what JSON can carry."""
+"""Values in model tests: times in any notation, rows of files, values for JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlgen.templating.quoting import exact_path
 Row = dict[str, Any]
 
 READERS = {"csv": "read_csv", "parquet": "read_parquet", "ndjson": "read_ndjson"}
-"""How the rows of a file are read, by the key that names the file."""
+"""DuckDB function that reads a file, by the key that names the file."""
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))? ?(Z|[+-]\d\d:?\d\d)?)?")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -27,7 +27,7 @@ _SECOND = 1_000_000_000
 
 
 def epoch_ns(value: object) -> int | None:
-    """A date, a time or ISO text (UTC where it has no offset) as ns since the epoch; ``None`` for anything else."""
+    """A date, a time or ISO text (UTC without an offset) as ns since the epoch; ``None`` for anything else."""
     if isinstance(value, str):
         return _parsed(value)
     if not isinstance(value, dt.date):
@@ -50,7 +50,7 @@ def _parsed(text: str) -> int | None:
 
 
 def iso(ns: int) -> str:
-    """Nanoseconds since the epoch as UTC text, with as many digits as there are."""
+    """Nanoseconds since the epoch as UTC text, without trailing zeros."""
     whole, rest = divmod(ns, _SECOND)
     moment = _EPOCH + dt.timedelta(seconds=whole)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
@@ -58,7 +58,7 @@ def iso(ns: int) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can carry it, for DuckDB to read in the type of its column."""
+    """A value for JSON, from which DuckDB reads it in the type of its column."""
     match value:
         case Mapping():
             return {str(name): plain(inner) for name, inner in value.items()}
@@ -76,12 +76,12 @@ def plain(value: Any) -> Any:
 
 
 def read_rows(path: Path, form: str, connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """The rows of a file; ``form`` is one of :data:`READERS`. :class:`duckdb.Error` where it cannot be read."""
+    """The rows of a file; ``form`` is one of :data:`READERS`. :class:`duckdb.Error` if it cannot be read."""
     return python_rows(connection.table_function(READERS[form], [exact_path(path)]).to_arrow_table())
 
 
 def python_rows(table: pa.Table) -> list[Row]:
-    """Rows as Python values, moments as text: Python's own have no nanoseconds."""
+    """Rows as Python values, times as text: Python's own have no nanoseconds."""
     columns = {field.name: _values(table.column(at)) for at, field in enumerate(table.schema)}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 

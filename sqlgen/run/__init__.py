@@ -1,1 +1,1 @@
-"""Runs: a plan executed, partition by partition."""
+"""Runs: execution of a plan, partition by partition."""

@@ -1,4 +1,4 @@
-"""The SQL of one model after the other, bound over empty tables."""
+"""Binding of models' SQL over empty tables, in dependency order."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ from sqlgen.templating.yamlfile import KeyPath
 _UNIT = {"exchange": "x", "symbol": "x", "date": "2000-01-01"}
 _FOLDERS = {**_UNIT, "year": "2000", "month": "1", "day": "1", "hour": "0"}
 TYPOS = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.SyntaxException)
-"""Errors of the SQL itself. Others come from data, or from files that lie beside those of a source."""
+"""Errors of the SQL itself. Others come from the data, or from files beside those of a source."""
 _PIVOT = re.compile(r"\b(un)?pivot\b", re.IGNORECASE)
 Columns = dict[str, str]
 """Name -> SQL type."""
 
 
 class BindError(SqlgenError):
-    """The SQL of a model cannot run, whatever its data."""
+    """The SQL of a model cannot run on any data."""
 
 
 def named(model: Model) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Columns of a model's rows that its entry names, by where it does."""
+    """Columns that a model's entry names, by the key that names them."""
     output = model.output
     return {
         ("columns",): model.config.columns,
@@ -58,18 +58,18 @@ def named(model: Model) -> dict[tuple[str, ...], tuple[str, ...]]:
 
 
 class _UnboundError(Exception):
-    """A source or model whose columns are not known."""
+    """A source or model with unknown columns."""
 
 
 @dataclass
 class Binder:
-    """Binds the SQL of models, each after those that it reads."""
+    """Binds the SQL of models, each after its inputs."""
 
     project: Project
     compiler: Compiler
     source_files: Mapping[str, SourceFiles]
     folder: Path
-    """For empty files."""
+    """Folder for empty files."""
     connection: duckdb.DuckDBPyConnection
     problems: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -77,7 +77,7 @@ class Binder:
     _selects: dict[str, str] = field(default_factory=dict)
     """Model -> its SELECT; empty where it cannot be bound."""
     _tables: dict[str, str] = field(default_factory=dict)
-    """SELECT of a source, or model -> the SELECT over an empty table with its columns."""
+    """Model, or SELECT of a source -> SELECT over an empty table with its columns."""
 
     def bind(self, models: Iterable[str]) -> None:
         """Bind models; :class:`BindError` with every problem found."""
@@ -90,14 +90,14 @@ class Binder:
             raise BindError("\n".join(dict.fromkeys(self.problems)))
 
     def columns(self, name: str) -> Columns:
-        """Columns of a model's table; none where they depend on its data, or its inputs cannot be read without any."""
+        """Columns of a model's table; none if they depend on the data, or its inputs cannot be read without files."""
         try:
             return self._columns(self.project.models[name], self._model(name))
         except _UnboundError:
             return {}
 
     def _read(self, name: str) -> str:
-        """A SELECT over an empty table with the columns of a model, for those that read it."""
+        """SELECT over an empty table with the columns of a model, for its readers."""
         if name not in self._tables:
             self._tables[name] = ""
             before = len(self.problems)
@@ -111,7 +111,7 @@ class Binder:
         return self._tables[name]
 
     def _model(self, name: str) -> str:
-        """The SELECT of a model, which can be bound."""
+        """The SELECT of a model, bound; raises if it cannot be bound."""
         if name not in self._selects:
             self._selects[name] = ""
             self._selects[name] = self._bound(self.project.models[name])
@@ -127,7 +127,7 @@ class Binder:
         rows = f"{KERNEL_ROWS}_{next(self._numbers)}"
         feed, select = self._over(model, inputs, everything(rows))
         if _PIVOT.search(f"{feed} {select}"):
-            raise _UnboundError  # what columns there are depends on the data
+            raise _UnboundError  # the columns depend on the data
         if feed is not None:
             self._kernel_rows(model, feed, rows)
         columns = self._columns(model, select)
@@ -141,7 +141,7 @@ class Binder:
         return selected
 
     def _over(self, model: Model, inputs: Mapping[str, str], kernels: str) -> tuple[str | None, str]:
-        """The SELECT that goes into the kernels of a model, if any, and that of its table, over given SELECTs."""
+        """SELECTs of a model over the given inputs: the kernels' input, if any, and the table."""
         scope = Scope({entry.name: Scan(("",)) if entry.name in inputs else None for entry in model.inputs})
         over = model.header.kernels_over
         if model.chain is None:
@@ -151,10 +151,10 @@ class Binder:
         return inputs[over], self.compiler.template(model, scope, {**inputs, over: kernels})
 
     def _source(self, model: Model, entry: ModelInput) -> str:
-        """A SELECT over an empty table with the canonical columns of a source."""
+        """SELECT over an empty table with the canonical columns of a source."""
         try:
             select = self.compiler.input_select(model, entry, self._scan(model, entry))
-        except TemplateError:  # an adapter that looks at the names of the files
+        except TemplateError:  # an adapter that depends on file names
             raise _UnboundError from None
         if select not in self._tables:
             self._tables[select] = ""
@@ -172,7 +172,7 @@ class Binder:
         return self._tables[select]
 
     def _scan(self, model: Model, entry: ModelInput) -> Scan:
-        """A scan of an empty file that lies as those of the source do."""
+        """A scan of an empty file in the path layout of the source."""
         assert entry.source is not None
         source_files = self.source_files.get(entry.ref)
         layout = self.compiler.layouts.get(entry.ref) or SourceLayout()
@@ -194,19 +194,19 @@ class Binder:
         path = self.folder.joinpath(str(next(self._numbers)), *(f"{key}={_FOLDERS[key]}" for key in keys), "x.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
         names = {} if decoded else form.original_names
-        # DuckDB would not write names that differ in case only.
+        # DuckDB does not write names that differ in case only.
         table = sql_schema(form.columns).empty_table()
         pq.write_table(table.rename_columns([names.get(name, name) for name in form.columns]), path)
         return StagedInput((str(path),), "parquet", keys, decoded).scan()
 
     def _table(self, select: str) -> str:
-        """A SELECT over a table that is made of an empty result."""
+        """SELECT over a table made of an empty result."""
         table = f"bound_{next(self._numbers)}"
         self.connection.sql(select).limit(0).create(table)
         return everything(table)
 
     def _kernel_rows(self, model: Model, feed: str, name: str) -> None:
-        """Make an empty table ``name`` with the columns that a model's kernels give."""
+        """Make an empty table ``name`` with the output columns of a model's kernels."""
         assert model.chain is not None
         unit = Partition.of(**_UNIT)
         try:
@@ -280,7 +280,7 @@ class Binder:
 
 
 def _said(error: duckdb.Error) -> str:
-    """DuckDB's message, with the columns that there are instead."""
+    """DuckDB's message, without its list of candidate columns."""
     more = [line for line in str(error).splitlines()[1:] if line.startswith(("Candidate", "Did you mean", "\tDid"))]
     return ". ".join([first_line(error), *(line.strip() for line in more)])
 

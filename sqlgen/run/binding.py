@@ -1,7 +1,7 @@
-"""The SQL of models, bound once over empty tables: a typo is one message, before anything runs.
+"""Checks models' SQL by binding it once over empty tables: a typo is one message, before anything runs.
 
-Sources are empty files with the columns that their adapters read; models are empty tables with the columns that their
-templates give.
+Sources are empty files with the columns that their adapters read; models are empty tables with the columns that
+their templates return.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from sqlgen.run.binder import Binder, named
 from sqlgen.sources.sourcefiles import SourceFiles
 
 _BOUND: set[str] = set()
-"""Digests of SQL bound by this process, which may run many projects of the same models: tests of models do."""
+"""Digests of SQL bound by this process, which may run many projects of the same models (model tests do)."""
 
 
 def bind(
-    project: Project, compiler: Compiler, source_files: Mapping[str, SourceFiles], models: Iterable[str], keep: bool
+    project: Project, compiler: Compiler, source_files: Mapping[str, SourceFiles], models: Iterable[str], record: bool
 ) -> None:
-    """Bind the SQL of models that was not bound before; :class:`sqlgen.run.binder.BindError` with every problem found.
+    """Bind the SQL of models that is not known to bind; :class:`sqlgen.run.binder.BindError` with every problem found.
 
-    What is bound is written down in the state folder, if that may be written to (``keep``).
+    Digests of bound SQL are recorded in the state folder, if it may be written to (``record``).
     """
     path = project.state / "bound.json"
     known = _known(path)
@@ -39,10 +39,10 @@ def bind(
     unbound = [name for name in new if keys[name] not in _BOUND]
     if unbound:
         with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
-            connection.execute("PRAGMA disable_optimizer")  # what is empty need not be quick
+            connection.execute("PRAGMA disable_optimizer")  # empty tables need no speed
             Binder(project, compiler, source_files, Path(folder), connection).bind(unbound)
         _BOUND.update(keys[name] for name in unbound)
-    if new and keep:
+    if new and record:
         kept = {name: key for name, key in (known | keys).items() if name in project.models}
         storage.replace_text(path, json.dumps(kept, indent=1) + "\n")
 

@@ -1,4 +1,4 @@
-"""Removal of leftovers of killed runs, and of source files that nothing needs any more."""
+"""Removal of leftovers of killed runs, and of processed source files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sqlgen.run.report import RUN_ID
 from sqlgen.sources.sourcefiles import SourceFiles, SourceFilesError
 
 Lister = Callable[[str], SourceFiles]
-"""Source name -> what it has now."""
+"""Source name -> its files now."""
 
 
 def clear_staging(lake: Path) -> list[Path]:
@@ -46,7 +46,7 @@ class Cleaned:
 
 
 def delete_processed(picture: Picture, facts: Facts, list_source: Lister, reads: Reads) -> Cleaned:
-    """Delete the files that every model of every source which has them has published, as they were read."""
+    """Delete source files whose rows every reader has published, unless they changed since they were read."""
     result, project = Cleaned(), picture.project
     if not project.deleting & picture.source_files.keys():
         return result
@@ -79,12 +79,12 @@ def delete_processed(picture: Picture, facts: Facts, list_source: Lister, reads:
 
 
 def _read(project: Project) -> frozenset[str]:
-    """Sources whose files are deleted after processing and that a model reads."""
+    """Sources that a model reads and whose files are deleted after processing."""
     return project.deleting & {entry.ref for model in project.models.values() for entry in model.inputs}
 
 
 def _processed(picture: Picture, facts: Facts, notes: list[str]) -> list[FileInfo]:
-    """Files that a model asks to delete and that no model needs any more."""
+    """Files that one model asks to delete and no other model needs."""
     project = picture.project
     wanted: set[FileInfo] = set()
     needed: set[str] = set()
@@ -105,7 +105,7 @@ def _processed(picture: Picture, facts: Facts, notes: list[str]) -> list[FileInf
 
 
 def _spared(picture: Picture, wanted: set[FileInfo]) -> Iterator[str]:
-    """Notes on models that keep files from being deleted, however often they are published."""
+    """Notes on models that rebuild from their inputs, so that files are never deleted."""
     project = picture.project
     for model in project.models.values():
         for entry in model.inputs:
@@ -122,7 +122,7 @@ def _rebuilds(model: Model) -> bool:
 
 
 def _is_read(picture: Picture, facts: Facts, model: Model, entry: ModelInput, current: tuple[Partition, ...]) -> bool:
-    """True if the unit of some partitions is published, from all of their files or, with mode append, from some."""
+    """True if the unit of the partitions is published, from all of their files or, in mode append, from some."""
     record = facts.record(model.name, current[0].project(model.unit_keys))
     if record is None or model.output.mode == "append":
         return record is not None
@@ -130,7 +130,7 @@ def _is_read(picture: Picture, facts: Facts, model: Model, entry: ModelInput, cu
 
 
 def _unread(facts: Facts, model: Model, partition: Partition, files: tuple[FileInfo, ...]) -> tuple[FileInfo, ...]:
-    """Files of a partition whose rows are not in its unit, which is published."""
+    """Files of a partition whose rows are missing in its published unit."""
     record = facts.record(model.name, partition.project(model.unit_keys))
     contributed = record.contributed if record is not None and model.output.mode == "append" else None
     return () if contributed is None else tuple(file for file in files if tuple(file) not in contributed)

@@ -1,4 +1,4 @@
-"""A project opened on its lake: plans and runs. What the command line and Python users call."""
+"""A project opened on its lake: plans and runs. Entry point of the command line and of Python users."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from sqlgen.sources.rowkeys import RowKeys
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, SourceFilesError, faults, list_source_files, notes
 
 HEADERS = 100
-"""Files of a source whose columns `compile` looks at."""
+"""Number of files per source whose columns `compile` reads."""
 
 
 class Quiet:
-    """A watcher that says nothing."""
+    """A watcher that ignores all events."""
 
     def started(self, plan: Plan) -> None: ...
 
@@ -81,10 +81,10 @@ class Engine:
         return RowKeys(self.project, self.project.state / "index.json")
 
     def compiler(self, models: Iterable[str]) -> Compiler:
-        """For whole-lake SQL; a source without files is taken to lie as ``sample`` writes it."""
+        """Compiler of whole-lake SQL; a source without files gets the layout that ``sample`` writes."""
         if not self.project.lake.is_dir():
             return Compiler(self.project)
-        # Only the paths count here: which partitions the rows belong to need not be looked up in the files.
+        # Paths are enough here: the partitions of rows need not be looked up in the files.
         source_files = {name: list_source_files(self.project, name, _some_partition) for name in self._sources(models)}
         exact = {name: self._told_apart(found) for name, found in source_files.items()}
         return _compiler(self.project, exact, self._types())
@@ -98,7 +98,7 @@ class Engine:
         return dataclasses.replace(source_files, layout=dataclasses.replace(layout, twins=twins, shuffled=shuffled))
 
     def _types(self) -> dict[str, dict[str, str]]:
-        """Model -> SQL types of its partition columns other than exchange, symbol and date, as they were published."""
+        """Model -> SQL types of its inner keys, as published."""
         models = [name for name, model in self.project.models.items() if model.inner_keys]
         loaded = {name: self.manifest.load(name).values() for name in models}
         return {name: {k: v for record in found for k, v in record.types.items()} for name, found in loaded.items()}
@@ -107,26 +107,26 @@ class Engine:
         """Whole-lake SQL of some models."""
         models = list(models)
         compiler = self.compiler(models)
-        self._bind(compiler, {}, models, keep=self.project.state.is_dir())
+        self._bind(compiler, {}, models, record=self.project.state.is_dir())
         return {name: compiler.compile(name) for name in models}
 
     def reader(self, source: str) -> tuple[Model, ModelInput] | None:
-        """The first model that reads a source, and the input by which it does."""
+        """The first model that reads a source, and that input of it."""
         return next(
             ((model, entry) for model in self.project.models.values() for entry in model.inputs if entry.ref == source),
             None,
         )
 
     def plan(self, selection: Selection) -> Plan:
-        """What a run would do. Reads the lake, writes nothing."""
+        """The plan of a run. Reads the lake, writes nothing."""
         plan = self._prepare(selection)
-        self._bind(plan.picture.compiler, plan.picture.source_files, _built(plan), keep=False)
+        self._bind(plan.picture.compiler, plan.picture.source_files, _built(plan), record=False)
         return plan
 
     def run(
         self, selection: Selection, watcher: Watcher | None = None, wait: float = 0.0, always_report: bool = False
     ) -> Report:
-        """Plan and execute; what fails is in the report, which is kept if there was anything to do."""
+        """Plan and execute; failures are in the report, which is saved if there were tasks."""
         self._require_lake(selection)
         with run_lock(self.project.lake / ".sqlgen", wait):
             restored = clear_staging(self.project.lake)
@@ -138,7 +138,7 @@ class Engine:
             self.index.save()
             for name, table in picture.tables.items():
                 self.manifest.note(name, (table.records[unit] for unit in table.adopted), table.gone)
-            self._bind(picture.compiler, picture.source_files, _built(plan), keep=True)
+            self._bind(picture.compiler, picture.source_files, _built(plan), record=True)
             report = Report.start(plan, selection)
             reads = Reads(self.project.lake)
             runner = Runner(plan, self.manifest, self.reports, self.settings, watcher or Quiet(), reads)
@@ -151,13 +151,13 @@ class Engine:
             return report
 
     def _bind(
-        self, compiler: Compiler, source_files: Mapping[str, SourceFiles], models: Iterable[str], keep: bool
+        self, compiler: Compiler, source_files: Mapping[str, SourceFiles], models: Iterable[str], record: bool
     ) -> None:
-        """Find what is wrong with the SQL of models, before anything runs."""
+        """Find errors in the SQL of models, before anything runs."""
         if models:
             from sqlgen.run.binding import bind
 
-            bind(self.project, compiler, source_files, models, keep)
+            bind(self.project, compiler, source_files, models, record)
 
     def _delete_processed(self, runner: Runner, report: Report) -> None:
         def list_source(name: str) -> SourceFiles:
@@ -170,7 +170,7 @@ class Engine:
             self.reports.save(report)
 
     def due(self, selection: Selection) -> Selection:
-        """Part of a selection that has not been run since its model's schedule last came up."""
+        """The models of a selection that have not been run since their schedule last came up."""
         from croniter import croniter
 
         now = dt.datetime.now(dt.UTC)
@@ -196,7 +196,7 @@ class Engine:
         selection = dataclasses.replace(
             selection, models=tuple(name for name in selection.models if name not in blocked)
         )
-        if any(found.unreadable for found in source_files.values()):  # what cannot be read is not gone
+        if any(found.unreadable for found in source_files.values()):  # an unreadable source is not gone
             selection = dataclasses.replace(selection, prune=False)
         compiler = _compiler(self.project, source_files, self._types())
         tables = {name: self.table(name) for name in self._tables(selection.models)}
@@ -218,18 +218,18 @@ class Engine:
         return plan
 
     def table(self, name: str) -> Table:
-        """Published files of a model, as they lie in the lake."""
+        """Published files of a model."""
         return find_table(self.project, self.manifest, self.states, name)
 
     def _tables(self, models: Iterable[str]) -> set[str]:
-        """Some models, and those that they read."""
+        """Some models, and their inputs."""
         refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is None}
         return refs | set(models)
 
     def _source_files(self, selection: Selection) -> tuple[dict[str, SourceFiles], dict[str, str]]:
-        """Listings of the sources, and what is wrong with those that cannot be listed.
+        """Listings of the sources, and the errors of those that cannot be listed.
 
-        Raises :class:`SourceFilesError` where that leaves nothing to run.
+        Raises :class:`SourceFilesError` if that leaves nothing to run.
         """
         source_files: dict[str, SourceFiles] = {}
         errors: dict[str, str] = {}
@@ -243,7 +243,7 @@ class Engine:
         return source_files, errors
 
     def _blocked(self, sources: Iterable[str]) -> set[str]:
-        """Models that read one of these sources, or a model that does."""
+        """Models that depend on one of these sources."""
         blocked = set(sources)
         for name in self.project.order:
             refs = {entry.ref for entry in self.project.models[name].inputs} | self.project.upstream(name)
@@ -257,7 +257,7 @@ class Engine:
 
 
 def _built(plan: Plan) -> list[str]:
-    """Models that a plan builds partitions of."""
+    """Models with tasks in a plan."""
     return list(dict.fromkeys(task.model for task in plan.tasks if task.action == "build"))
 
 
@@ -274,5 +274,5 @@ def _compiler(
 
 
 def _is_whole(run: Coverage) -> bool:
-    """True if a run dealt with every unit there may be."""
+    """True if a run covered every unit of the selected models."""
     return run.scope is not None and run.scope.is_whole and not run.left

@@ -1,4 +1,4 @@
-"""DuckDB's and the system's errors, told so that a user can act on them."""
+"""Failure messages of tasks: errors of DuckDB and the system, with the model, the files and a remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RAISED = "Invalid Input Error: "
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a task failed: one sentence, and what helps to mend it."""
+    """Reason of a task's failure in one sentence, and details for finding its cause."""
 
     headline: str
     detail: str = ""
@@ -33,7 +33,7 @@ class Failure:
 
 
 def explain(error: BaseException, task: Task, template: str, sql: str | None, lake: Path) -> Failure:
-    """The failure of one task; names the model, the partition and the files."""
+    """The failure of one task, naming the model, the partition and the files."""
     where = f"{task.model}: {task.unit}"
     if isinstance(error, OSError) and not isinstance(error, duckdb.Error):
         return Failure(f"{where}: {error.strerror or error}: {error.filename or lake}. {system_hint(error.errno)}")
@@ -83,7 +83,7 @@ def _hint(error: duckdb.Error, text: str) -> str:
 
 
 def _missing_column(error: duckdb.Error, text: str, task: Task, lake: Path) -> str:
-    """Where the SQL names a column that the first file of an input does not have."""
+    """Message for a column that the SQL names and the first file of an input lacks."""
     match = _NAMED_COLUMN.search(text) if isinstance(error, duckdb.BinderException) else None
     for part in task.slices if match else ():
         files = [lake / file.path for file in part.files if file.path.endswith(".parquet")]
@@ -91,7 +91,7 @@ def _missing_column(error: duckdb.Error, text: str, task: Task, lake: Path) -> s
             try:
                 names = pyarrow.parquet.read_schema(files[-1]).names
             except (OSError, pyarrow.ArrowException):
-                continue  # damaged: another file of the input is what DuckDB spoke of
+                continue  # damaged: DuckDB's message is about another file of the input
             if match.group(1) not in names:
                 return f"Column '{match.group(1)}' is not in the input {part.ref}, which has: {', '.join(names)}"
     return ""

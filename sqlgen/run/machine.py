@@ -1,4 +1,4 @@
-"""The machine that a run uses: its DuckDB instance, threads, and kernels loaded ahead."""
+"""Resources of a run: its DuckDB instance, threads, and preloaded kernels."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from sqlgen.project.model import Model
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run uses the machine."""
+    """Resource settings of a run."""
 
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     memory_limit: str | None = None
     fail_fast: bool = False
     instance: duckdb.DuckDBPyConnection | None = None
-    """A DuckDB instance that is open already, with settings of its own: opening one takes longer than a small run."""
+    """An open DuckDB instance to reuse, with its own settings: opening one takes longer than a small run."""
 
 
 def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB instance for one run; :class:`SqlgenError` where a setting is not valid."""
+    """A DuckDB instance for one run; :class:`SqlgenError` if a setting is not valid."""
     if settings.instance is not None:
         return settings.instance.cursor()
     config: dict[str, str | bool | int | float | list[str]] = {"threads": settings.threads}
@@ -44,11 +44,11 @@ def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConn
 
 
 def duckdb_threads(threads: int, sizes: Sequence[int]) -> int:
-    """Threads of the DuckDB instance while tasks that read ``sizes`` bytes are to be done, on ``threads`` in all.
+    """Threads of the DuckDB instance while tasks that read ``sizes`` bytes are pending, of ``threads`` in all.
 
-    A statement runs on the thread of its task and on those that the instance has beyond its first. Tasks enough to keep
-    every thread busy are quicker, in half of the memory, where each has one thread alone; but one that is far larger
-    than the others would be the last by itself.
+    A statement runs on the thread of its task and on those that the instance has beyond its first. If there are enough
+    tasks to keep every thread busy, one thread per task is quicker and takes half of the memory; but a task far larger
+    than the others would run alone at the end.
     """
     width = min(threads, len(sizes))
     if width == 0 or max(sizes) * width > 1.5 * sum(sizes):
@@ -67,7 +67,7 @@ class Threads:
         self._now = self.settings.threads
 
     def share(self, tasks: Iterator[Task], busy: bool) -> None:
-        """Give DuckDB the threads that ``tasks`` leave. Taking some away would wait for statements that run."""
+        """Give DuckDB the threads that ``tasks`` leave free. Reducing them would wait for running statements."""
         if self.settings.instance is not None:
             return
         next_ones = itertools.islice(tasks, 8 * self.settings.threads)
@@ -79,17 +79,17 @@ class Threads:
 
 @contextlib.contextmanager
 def warming(models: Iterable[Model]) -> Iterator[None]:
-    """Load the kernels of ``models`` meanwhile: tasks would all wait for the first, just when its rows have come."""
+    """Load the kernels of ``models`` in the background: otherwise all tasks wait for the first one's compilation."""
     chains = {model.name: model.chain for model in models if model.chain is not None}
     pool = ThreadPoolExecutor(1)
     try:
         for chain in chains.values():
-            pool.submit(chain.warm)  # a kernel that fails will do so in a task, which says what failed
+            pool.submit(chain.warm)  # a kernel that fails here fails again in a task, which reports it
         yield
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _bytes(task: Task) -> int:
-    """What a task reads of sources; 1 where it reads models, whose files may not be there yet."""
+    """Bytes that a task reads of sources; 1 if it reads models, whose files may not exist yet."""
     return sum(file.size for part in task.slices for file in part.files) or 1

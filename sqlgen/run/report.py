@@ -1,4 +1,4 @@
-"""What a run did: results per task, kept under the state folder."""
+"""Run reports: results per task, stored under the state folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sqlgen.project.rowchecks import CheckCount
 
 Status = Literal["published", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
 RUN_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{4}")
-"""Names of runs: when they began, and a few letters of chance."""
+"""Run ids: start time and a few random letters."""
 DONE = frozenset({"published", "unchanged", "empty", "removed"})
 
 
@@ -42,16 +42,16 @@ class Result:
     seconds: float = 0.0
     error: str | None = None
     checks: tuple[CheckCount, ...] = ()
-    """What the checks found."""
+    """Failing rows per check."""
     notes: tuple[str, ...] = ()
-    """Facts about the task's rows that a user should know, though it did not fail."""
+    """Notes on the task's rows, also of a task that succeeded."""
 
     @property
     def ok(self) -> bool:
         return self.status in DONE
 
     def is_told(self, beside: Collection[tuple[str, str]]) -> bool:
-        """True unless the task, which is one of ``beside``, looked for rows beside their partition and found none."""
+        """False for a task of ``beside`` that looked for rows outside of their partition and found none."""
         found_none = self.status in ("empty", "unchanged", "pending")
         return not (found_none and (self.model, self.partition) in beside)
 
@@ -70,7 +70,7 @@ class Report:
     models: tuple[str, ...] = ()
     """Models that were selected."""
     errors: tuple[str, ...] = ()
-    """Why models could not even be planned."""
+    """Errors of models that could not be planned."""
     full_refresh: bool = False
     prune: bool = False
     scope: dict[str, Any] | None = None
@@ -111,7 +111,7 @@ class Report:
 
 
 def pending_result(task: Task) -> Result:
-    """A task that has not run yet."""
+    """Result of a task that has not run yet."""
     return Result(task.model, task.unit.path, "pending", task.reason)
 
 
@@ -121,7 +121,7 @@ class ReportStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.problems: list[str] = []
-        """Reports that were passed over because they are damaged."""
+        """Reports that were skipped because they are damaged."""
 
     def save(self, report: Report) -> Path:
         path = self.folder / f"{report.run_id}.json"
@@ -129,7 +129,7 @@ class ReportStore:
         return path
 
     def note(self, report: Report, result: Result) -> None:
-        """Write a result down at once, so that a killed run can be taken up."""
+        """Append a result at once, so that a killed run can be retried."""
         line = sealed.dumps(dataclasses.asdict(result))
         path = self.folder / f"{report.run_id}.ndjson"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,24 +141,22 @@ class ReportStore:
         (self.folder / f"{report.run_id}.ndjson").unlink(missing_ok=True)
 
     def last(self) -> dict[str, Any]:
-        """The newest report, with what a killed run had noted; :class:`UsageError` where there is none."""
+        """The newest report, with the results that a killed run had recorded; :class:`UsageError` if there is none."""
         paths = sorted(self.folder.glob("*.json"))
         if not paths:
-            raise UsageError(
-                f"there is no earlier run to take up (no report in {self.folder}). Use run without --retry"
-            )
+            raise UsageError(f"there is no earlier run to retry (no report in {self.folder}). Use run without --retry")
         data = _read(paths[-1])
         if data is None:
             raise UsageError(
-                f"the report of the newest run, {paths[-1]}, is damaged: what it left undone is not known."
-                " Use run without --retry"
+                f"the report of the newest run, {paths[-1]}, is damaged: the tasks to retry are unknown. "
+                "Use run without --retry"
             )
         noted = _noted(paths[-1].with_suffix(".ndjson"))
         data["tasks"] = [noted.get((task["model"], task["partition"]), task) for task in data["tasks"]]
         return data
 
     def unfinished(self, selection: Selection) -> Selection:
-        """What the newest run left undone, to be done in the same way."""
+        """Selection of the newest run's failed and pending tasks."""
         last = self.last()
         only = frozenset(
             (task["model"], Partition.from_path(task["partition"]))
@@ -170,21 +168,21 @@ class ReportStore:
         )
 
     def recent(self, model: str, since: datetime) -> tuple[Coverage, ...]:
-        """Units of a model that runs which began ``since`` then dealt with."""
+        """Units of a model that runs started after ``since`` covered."""
         found = []
         for path in sorted(self.folder.glob("*.json"), reverse=True):
             if path.stem < f"{since.astimezone(UTC):%Y%m%dT%H%M%S}":
                 break
             data = _read(path)
             if data is None:
-                self.problems.append(f"the run report {path} is damaged and passed over. Remove it")
+                self.problems.append(f"the run report {path} is damaged and is skipped. Remove it")
             elif model in data["models"] and data["ended_at"]:
                 found.append(_coverage(data, model))
         return tuple(found)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A report; ``None`` where it is damaged."""
+    """A report; ``None`` if it is damaged."""
     try:
         data = sealed.loads(path.read_text(encoding="utf-8"))
         for task in data["tasks"]:
@@ -197,7 +195,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _noted(journal: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Results that a killed run wrote down, by model and partition; without lines that are torn or damaged."""
+    """Results recorded by a killed run, by model and partition; torn or damaged lines are skipped."""
     noted = {}
     for line in journal.read_text(encoding="utf-8", errors="replace").split("\n") if journal.exists() else ():
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
@@ -208,7 +206,7 @@ def _noted(journal: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def _check(task: dict[str, Any]) -> None:
-    """Raises an error where this is no result of a task."""
+    """Raise an error if this is no result of a task."""
     if not all(isinstance(task[name], str) for name in ("model", "partition", "status")):
         raise TypeError("no result of a task")
     Partition.from_path(task["partition"])
@@ -226,7 +224,7 @@ def _coverage(data: dict[str, Any], model: str) -> Coverage:
 
 
 def _scope(selection: Selection) -> dict[str, Any] | None:
-    """Partitions that a run is to deal with; ``None`` for a list of partitions, as of ``--retry``."""
+    """Partitions that a run covers; ``None`` for a list of partitions, as of ``--retry``."""
     if selection.only is not None:
         return None
     return {

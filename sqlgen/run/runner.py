@@ -1,4 +1,4 @@
-"""Executes a plan: tasks in dependency order and in parallel. The only module that runs SQL with effects."""
+"""Execution of a plan: tasks in dependency order and in parallel. The only module that runs SQL with effects."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from sqlgen.stream.kernel_copy import open_cursor
 
 
 class Watcher(Protocol):
-    """Is told what happens, from the main thread."""
+    """Observer of a run; called from the main thread."""
 
     def started(self, plan: Plan) -> None: ...
     def running(self, task: Task) -> None: ...
@@ -62,10 +62,10 @@ class Runner:
         self._stopping = False
 
     def interrupt(self) -> None:
-        """Stop the statements that are running; interrupting their parent would not reach them."""
+        """Interrupt running statements; interrupting the parent connection would not reach them."""
         self._stopping = True
         for cursor in list(self._cursors):
-            with contextlib.suppress(duckdb.Error):  # it was closed this very moment
+            with contextlib.suppress(duckdb.Error):  # closed in the meantime
                 cursor.interrupt()
 
     def run(self, report: Report) -> Report:
@@ -138,7 +138,7 @@ class Runner:
         )
 
     def _new_layouts(self, space: Workspace) -> dict[str, Path]:
-        """Models that are published by other keys than models.yaml says now -> where they are built."""
+        """Models published with another ``partition_by`` than that of models.yaml -> folder of the new table."""
         changed = {
             task.model
             for task in self.plan.tasks
@@ -148,9 +148,9 @@ class Runner:
         return {name: space.staging / "tables" / name for name in changed}
 
     def _swap_table(self, name: str, old: dict[Partition, Published], space: Workspace, results: list[Result]) -> str:
-        """Publish a table in its new layout, if every partition of it was built; else leave it as it was.
+        """Publish a table in its new layout if all of its partitions were built; otherwise leave it as it was.
 
-        Why it could not be, where that is no task's fault; otherwise empty.
+        Returns the reason why it could not be published, if no task is to blame; otherwise an empty text.
         """
         built = self.facts.records[name]
         self.facts.records[name] = old
@@ -178,7 +178,7 @@ class Runner:
     def execute_batch(
         self, batch: Sequence[Task], space: Workspace, connection: duckdb.DuckDBPyConnection
     ) -> list[Result]:
-        """Run tasks by one statement or, where that does not do, in smaller batches, in the end one by one."""
+        """Run tasks by one statement or, if that fails, in smaller batches, in the end one by one."""
         if len(batch) == 1:
             return [self.execute(batch[0], space, connection)]
         begun = time.monotonic()
@@ -190,7 +190,7 @@ class Runner:
         try:
             with open_cursor(connection, self._cursors) as cursor:
                 found = Batch(space, stale, cursor).build() if stale else []
-        except Exception as error:  # whose fault it is, and what is to be said of it, shows where they are built alone
+        except Exception as error:  # the unit at fault, and the reason, show when units are built alone
             if self._stopping:
                 return [self._result(task, error, _since(begun) / len(batch), space) for task in batch]
             parts = (batch[: len(batch) // 2], batch[len(batch) // 2 :])
@@ -202,7 +202,7 @@ class Runner:
         return [self._result(task, outcomes[task.id], seconds, space) for task in builds]
 
     def _record(self, model: str, built: Mapping[Partition, Published | None], final: bool = True) -> None:
-        """Keep in mind what is published now, and write it down if it is ``final``."""
+        """Update the published units, and the manifest if ``final``."""
         for unit, record in built.items():
             self.facts.published(model, unit, record)
         if final:
@@ -210,7 +210,7 @@ class Runner:
             self.manifest.note(model, filter(None, built.values()), gone)
 
     def execute(self, task: Task, space: Workspace, connection: duckdb.DuckDBPyConnection) -> Result:
-        """Run one task to its end; never raises for what a user can cause."""
+        """Run one task to its end; never raises for errors that a user can cause."""
         begun = time.monotonic()
         sql: list[str] = []
         notes: list[str] = []
@@ -219,7 +219,7 @@ class Runner:
                 built = self._do(task, space, cursor, sql, notes)
             if built.status != "unchanged":
                 self._record(task.model, {task.unit: built.record}, final=task.model not in space.roots)
-        except Exception as error:  # whatever it is, it is this task's alone: the others go on
+        except Exception as error:  # any error is this task's alone: the others go on
             return self._result(task, error, _since(begun), space, sql, notes)
         return self._result(task, built, _since(begun), space, sql, notes)
 
@@ -264,7 +264,7 @@ class Runner:
         return build(space, task, cursor, sql, notes)
 
     def _resolved(self, task: Build) -> Build:
-        """The task as it stands now that all that it needs is done; without a reason if nothing is to be done."""
+        """The task, checked again after its upstream tasks; without a reason if nothing is to be done."""
         units = Units(self.picture, self.facts, self.project.models[task.model], self.plan.selection)
         return units.resolved(task, mends=task.id in self.plan.unusable)
 

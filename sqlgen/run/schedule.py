@@ -1,4 +1,4 @@
-"""The scheduling of one run: ready tasks go to threads, results come back to the main thread."""
+"""Scheduling of one run: ready tasks go to threads, results come back to the main thread."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from sqlgen.run.report import Result, pending_result
 
 @dataclass
 class Schedule:
-    """Executes the tasks of a plan, each after those that it needs."""
+    """Executes the tasks of a plan, each after its upstream tasks."""
 
     plan: Plan
     threads: int
     fail_fast: bool
     batches: Callable[[Iterable[Task]], Iterable[Sequence[Task]]]
-    """Tasks that may run now, by those that run together."""
+    """Tasks that may run now, in batches."""
     execute: Callable[[Sequence[Task]], Sequence[Result]]
     """Runs the tasks of one batch, in a thread of its own."""
     finished: Callable[[Result], None]
-    """Is told of each result, in the main thread."""
+    """Called with each result, in the main thread."""
     interrupt: Callable[[], None]
-    """Stops the statements that run."""
+    """Interrupts running statements."""
     share: Callable[[Iterator[Task], bool], None]
-    """Is told of the tasks that run and come next, and whether any runs."""
+    """Called with the tasks that run and come next, and True if any runs."""
     results: dict[TaskId, Result] = field(default_factory=dict)
     _running: dict[Future[Sequence[Result]], Sequence[TaskId]] = field(default_factory=dict)
     _stopped: bool = False
@@ -40,7 +40,7 @@ class Schedule:
         self._tasks = {task.id: task for task in self.plan.tasks}
 
     def go(self) -> None:
-        """Execute all tasks. Whatever is raised in this thread ends those that run before it goes on."""
+        """Execute all tasks. An exception in this thread first stops the running ones."""
         sorter = graphlib.TopologicalSorter(_graph(self.plan))
         sorter.prepare()
         with ThreadPoolExecutor(self.threads) as pool:
@@ -85,7 +85,7 @@ class Schedule:
         self.finished(result)
 
     def _stop(self, pool: ThreadPoolExecutor) -> None:
-        """Wait for the tasks that run: none may go on once the lake is let go of."""
+        """Wait for the running tasks: none may go on after the lake's lock is released."""
         pool.shutdown(wait=False, cancel_futures=True)
         # concurrent.futures.wait() waits for ever for a cancelled future; a task that is between two statements goes
         # on to the next.

@@ -46,12 +46,12 @@ SCHEMAS: dict[str, Any] = {
     ),
     "ticker": pa.schema([*_HEAD, ("timestamp", pa.int64()), *((name, pa.float64()) for name in _TICKER_COLUMNS)]),
 }
-"""Columns of each kind, without the partition columns, which stand in the path."""
+"""Columns of each kind, without the partition columns, which are in the path."""
 
 
 @dataclass(frozen=True)
 class Day:
-    """A simulated day of a venue with what is needed to print it."""
+    """A simulated day of a venue with all that is needed to write it."""
 
     date: date
     instrument: Instrument

@@ -1,4 +1,4 @@
-"""What real feeds get wrong, put into a feed on request. Each fault has its own random stream."""
+"""Faults of real feeds, injected on request. Each fault has its own random stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GAP_MS = (330_000, 1_200_000)
 
 @dataclass(frozen=True)
 class Place:
-    """Where a fault happens; with the name of the fault it fixes the random stream."""
+    """Venue, symbol and day of a fault; with the fault's name it seeds the random stream."""
 
     seed: int
     exchange: str
@@ -32,7 +32,7 @@ class Place:
 
 
 def apply_faults(feed: Feed, names: frozenset[str], place: Place) -> Feed:
-    """The feed with the named faults, in a fixed order: what is in the rows, then which rows there are."""
+    """The feed with the named faults, in a fixed order: faults of values, then of rows."""
     for name, (kinds, fault) in _FAULTS.items():
         if name in names and place.kind in kinds:
             feed = fault(feed, place.random(name))

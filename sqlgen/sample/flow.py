@@ -1,4 +1,4 @@
-"""The order flow: what happens to the book between two snapshots.
+"""The order flow between two snapshots of a book.
 
 Limit orders are placed around the efficient price, many near it and some far away (a power law); each new order
 cancels an old one. Market orders arrive with persistent signs, lean towards the heavier side of the book, are better
@@ -87,7 +87,7 @@ def add(book: Book, s: int, tick: int, lots: int) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def remove(book: Book, s: int, tick: int, lots: int) -> None:
-    """Remove at most ``lots`` from a level; where the best level empties, the next one becomes the best."""
+    """Remove at most ``lots`` from a level; if the best level empties, the next one becomes the best."""
     held = resting(book, s, tick)
     if held == 0:
         return
@@ -121,7 +121,7 @@ def place(book: Book, s: int, tick: int, lots: int) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def withdraw(book: Book, s: int, tick: int) -> None:
-    """Cancel everything of side ``s`` that is priced beyond ``tick``: quotes that the market has left behind."""
+    """Cancel all orders of side ``s`` priced beyond ``tick``: stale quotes."""
     own = 0 if s > 0 else 1
     while s * book.touch[own] > s * tick:
         remove(book, s, book.touch[own], resting(book, s, book.touch[own]))
@@ -129,7 +129,7 @@ def withdraw(book: Book, s: int, tick: int) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def snapshot(book: Book, s: int, ticks: NDArray[np.int32], lots: NDArray[np.int32]) -> None:
-    """Write the best levels of a side, best first. Where the book has a hole, someone posts into it."""
+    """Write the best levels of a side, best first. Holes in the book are filled with an order."""
     tick = book.touch[0] if s > 0 else book.touch[1]
     found = 0
     while found < len(ticks):
@@ -147,7 +147,7 @@ def snapshot(book: Book, s: int, ticks: NDArray[np.int32], lots: NDArray[np.int3
 
 @nb.njit(cache=True, nogil=True)
 def _distance(book: Book, style: Style) -> int:
-    """Ticks behind the quotes at which a passive order is placed."""
+    """Distance of a passive order behind the quotes, in ticks."""
     if uniform(book) < _NEAR_SHARE:
         return int(-style.near_ticks * math.log(uniform(book) * uniform(book)))
     far = style.tail_ticks * (uniform(book) ** (-1.0 / _TAIL_POWER) - 1.0)
@@ -256,7 +256,7 @@ def _interval(venue: Venue, style: Style, day: Day, row: int, fills: Fills, coun
 
 @nb.njit(cache=True, nogil=True)
 def open_market(venue: Venue, style: Style, fair: float) -> None:
-    """Fill an empty book around a price until it has forgotten how it began."""
+    """Fill an empty book around a price, and run it until its initial state has no effect."""
     book = venue.book
     book.touch[0], book.touch[1] = math.floor(fair) - 1, math.ceil(fair) + 1
     add(book, 1, book.touch[0], 1)

@@ -1,4 +1,4 @@
-"""Files of a sample lake: where they stand and how they are written."""
+"""Files of a sample lake: paths and writers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The efficient price of a symbol: what all venues trade around.
+"""The efficient price of a symbol, around which all venues trade.
 
 A geometric random walk on a grid of 100 ms. Its volatility has a daily shape (a U with its low around noon UTC, a burst
 when US equities open, calm weekends), a slow and a fast stochastic factor, and rare jumps. A part of every return is a

@@ -1,4 +1,4 @@
-"""What to write: the specification of a sample lake, and the summary of what was written."""
+"""Specification of a sample lake, and summary of the written files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ KINDS = ("orderbook", "trades", "ticker")
 
 FAULTS: Mapping[str, str] = {
     "missing_levels": "0.5 % of book rows lose the deep end of one or both sides",
-    "one_sided": "0.2 % of book rows have one side empty, now and then NULL",
-    "crossed": "0.2 % of book rows are crossed, now and then locked",
+    "one_sided": "0.2 % of book rows have one side empty, sometimes NULL",
+    "crossed": "0.2 % of book rows are crossed, sometimes locked",
     "duplicates": "0.3 % of all rows are written twice",
     "gaps": "the feed is silent for 330 to 1200 s, once or twice a day",
     "late_file": "about 1 % of a partition's rows, older than its last ones, stand in a second file late.parquet",
@@ -33,7 +33,7 @@ _FORMATS = ("parquet", "ndjson")
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """What to write. Wrong values raise :class:`~sqlgen.errors.UsageError` when the spec is made."""
+    """Specification of a sample lake. Invalid values raise :class:`~sqlgen.errors.UsageError`."""
 
     symbols: tuple[str, ...] | int = ("BTC-USDT", "ETH-USDT")
     """Symbols, or how many of the built-in list."""
@@ -88,7 +88,7 @@ class SampleSpec:
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """What was written."""
+    """Summary of the written files."""
 
     files: int
     rows: Mapping[str, int]
@@ -114,4 +114,4 @@ def _names(what: str, names: Any) -> None:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise UsageError(f"sample: {name!r} in {what} is not a name (printable text, not empty)")
     if len(set(names)) < len(names):
-        raise UsageError(f"sample: {what} names the same thing twice: {', '.join(names)}")
+        raise UsageError(f"sample: {what} has duplicate names: {', '.join(names)}")

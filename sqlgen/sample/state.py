@@ -44,7 +44,7 @@ def new_book(orders: int, seed: int) -> Book:
 
 
 class Venue(NamedTuple):
-    """What an (exchange, symbol) carries from one day to the next, mutated in place."""
+    """State of an (exchange, symbol) carried from one day to the next, mutated in place."""
 
     book: Book
     memory: Floats
@@ -65,7 +65,7 @@ class Style(NamedTuple):
 
 
 class Day(NamedTuple):
-    """What drives one day."""
+    """Exogenous inputs of one day."""
 
     ms: Ints
     """(rows,) of the snapshots."""

@@ -1,1 +1,1 @@
-"""Rows of DuckDB through kernels and back."""
+"""Streaming of DuckDB rows through kernels and back."""

@@ -40,7 +40,7 @@ def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
 
 
 def integers(column: pa.Array, name: str) -> NDArray[np.int64]:
-    """int64 with ``NO_INTEGER`` for NULL; the bits of what is unsigned."""
+    """int64 with ``NO_INTEGER`` for NULL; unsigned columns are reinterpreted bit by bit."""
     if not pa.types.is_integer(column.type):
         raise TaskError(f"kernels need column '{name}' as integers, and the template gives {column.type}. Cast it")
     if column.type == pa.uint64():
@@ -57,7 +57,7 @@ def arrow(values: Array, column: Column) -> pa.Array:
         valid = None
         if not finite.all():
             if np.isinf(doubles).any():
-                raise TaskError(f"a kernel gives inf in column {column.name}: what is not known is NaN")
+                raise TaskError(f"a kernel returns inf in column {column.name}; use NaN for unknown values")
             valid = pa.py_buffer(np.packbits(finite, bitorder="little"))
         return pa.Array.from_buffers(pa.float64(), len(doubles), [valid, pa.py_buffer(doubles)])
     if column.type == "varchar":

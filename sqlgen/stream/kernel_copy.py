@@ -1,4 +1,4 @@
-"""One COPY whose rows pass through kernels on their way."""
+"""One COPY whose rows pass through kernels."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from sqlgen.stream.tradefeed import NotInOrder, TradeFeed, pending_trades
 from udfs import Pipeline
 
 COPY_MB = 600
-"""What a COPY may hold on to. A thread of DuckDB that leaves it for another statement keeps its place in the rows, and
-all that come behind that place wait in memory, gigabytes of them; with this little, the other threads wait instead."""
+"""Buffer limit of a COPY, in MB. A DuckDB thread that leaves the COPY for another statement keeps its position in
+the rows, and all rows behind it would be buffered, gigabytes of them; with this limit the other threads wait."""
 
 
 @contextlib.contextmanager
 def open_cursor(
     connection: duckdb.DuckDBPyConnection, running: list[duckdb.DuckDBPyConnection]
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A cursor that stands in ``running`` while it is open, so that an interrupt reaches it."""
+    """A cursor that is registered in ``running`` while it is open, so that an interrupt reaches it."""
     cursor = connection.cursor()
     running.append(cursor)
     try:
-        cursor.execute("SET enable_progress_bar = false")  # it would print into what the user reads
+        cursor.execute("SET enable_progress_bar = false")  # it would print into the output of the command
         yield cursor
     finally:
         running.remove(cursor)
@@ -48,7 +48,7 @@ class Statements:
     trades: str | None
     """The trades that the kernels see beside them."""
     copy: Callable[[duckdb.DuckDBPyConnection], str]
-    """Gives the statement that reads what the kernels give, and writes the unit. The connection has these rows."""
+    """Builds the statement that reads the kernels' output, a relation of the connection, and writes the unit."""
 
 
 @dataclass
@@ -61,16 +61,16 @@ class KernelCopy:
     """Values of the unit's keys."""
     connection: duckdb.DuckDBPyConnection
     cursors: list[duckdb.DuckDBPyConnection]
-    """Those that run a statement now are in it."""
+    """Connections with a running statement are registered in it."""
     sql: list[str]
     """Each statement is added before it runs."""
     notes: list[str]
-    """Remarks of the kernels are added."""
+    """The kernels' notes are added."""
     audit: SignAudit = field(default_factory=SignAudit)
     """Notes on the trades that passed."""
 
     def run(self, start: Snapshot) -> Snapshot:
-        """Copy the unit; the state after its last row. ``start`` stays as it is."""
+        """Copy the unit and return the state after its last row. ``start`` is not changed."""
         try:
             return self._run(start, self.statements.feed, self.statements.trades)
         except NotInOrder:

@@ -1,4 +1,4 @@
-"""Rows that come late (see ``OVERLAP_NS``) in a pass through kernels: each sees nothing but itself."""
+"""Late rows (see ``OVERLAP_NS``) in a pass through kernels: each is computed from itself alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def late_until(last: int | None, first: int) -> int | None:
 
 
 def run(chain: Pipeline, rows: Batch, has_trades: bool) -> list[dict[str, Array]]:
-    """Columns of late rows, row by row; without trades, for those of their time may have been seen."""
+    """Columns of late rows, row by row and without trades: those of that time may have been consumed already."""
     alone = dataclasses.replace(rows, trades=NO_TRADES if has_trades else None)
     return [chain.run(chain.start(), cut(alone, i, i + 1)) for i in range(len(rows))]
 

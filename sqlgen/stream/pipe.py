@@ -25,7 +25,7 @@ from sqlgen.stream.tradefeed import TRADE_COLUMNS, NotInOrder, TradeFeed, fields
 from udfs import Array, Batch, FaultyKernelError, Pipeline
 
 BATCH_ROWS = 8_192
-"""Rows that pass through the kernels at once; what comes out does not depend on it."""
+"""Rows per call of the kernels; the result does not depend on it."""
 
 
 @dataclass
@@ -34,17 +34,17 @@ class Pipe:
 
     chain: Pipeline
     state: Snapshot
-    """Where the pass starts; afterwards, where it ended."""
+    """Kernel state at the start of the pass; afterwards, at its end."""
     rows: pa.RecordBatchReader
     trades: TradeFeed | None = None
     constants: dict[str, Any] = field(default_factory=dict)
-    """Columns of the partition, for kernels that give other rows than they were given."""
+    """Partition columns, for kernels whose output rows are not their input rows."""
     audit: SignAudit = field(default_factory=SignAudit)
     """Notes on the trades, where rows are quotes."""
     notes: list[str] = field(default_factory=list)
     """Notes of the kernels on the rows, once all have passed."""
     error: BaseException | None = None
-    """What stopped the pass; DuckDB would tell only its text."""
+    """The exception that stopped the pass; DuckDB passes on its text only."""
 
     def __post_init__(self) -> None:
         self._last: int | None = None
@@ -57,12 +57,12 @@ class Pipe:
         return pa.RecordBatchReader.from_batches(self._schema(), self._guarded())
 
     def drain(self) -> None:
-        """Pass on what was not read: a filter that is never true reads nothing."""
+        """Process the rows that were not read: under a filter that is never true DuckDB reads nothing."""
         for _ in self._batches():
             pass
 
     def end(self) -> Snapshot:
-        """The state after the last row. Call it once every row was read."""
+        """The state after the last row. Call it after all rows have been read."""
         last = self.state.last if self._last is None else max(self._last, self._late_until or self._last)
         if self.trades is None:
             return Snapshot(self.state.kernels, self.state.trades, last)
@@ -105,7 +105,7 @@ class Pipe:
             yield pa.RecordBatch.from_arrays([*self._repeated(len(added[0])), *added], schema=schema)
 
     def _given(self, rows: Batch, batch: pa.RecordBatch) -> dict[str, Array]:
-        """The columns of the kernels for some rows, which come late or do not."""
+        """The kernels' columns for some rows, late or not."""
         late = 0 if self._late_until is None else int(np.searchsorted(rows.ts, self._late_until, side="left"))
         with _where(rows):
             parts = late_rows.run(self.chain, late_rows.cut(rows, 0, late), self.trades is not None)
@@ -116,7 +116,7 @@ class Pipe:
         )
 
     def _run(self, rows: Batch, batch: pa.RecordBatch, late: int) -> dict[str, Array]:
-        """The columns of the kernels for rows in time, with the trades up to the last of them."""
+        """The kernels' columns for rows in time order, with the trades up to the last row."""
         trades = None
         if self.trades is not None:
             trades = self.trades.up_to(int(rows.ts[-1]), int(rows.seq[-1]) if rows.seq is not None else None)
@@ -156,9 +156,9 @@ def _check(chain: Pipeline, schema: pa.Schema) -> None:
     if missing:
         needy = [kernel.name for kernel in chain.kernels if set(kernel.inputs()) & set(missing)] or ["every kernel"]
         raise TaskError(
-            f"kernel {', '.join(needy)} needs column {', '.join(missing)}, which the template does not give."
-            f" It gives: {', '.join(schema.names)}"
+            f"kernel {', '.join(needy)} needs column {', '.join(missing)}, which the template does not return. "
+            f"It returns: {', '.join(schema.names)}"
         )
     twice = [column.name for column in chain.outputs if column.name in names]
     if twice and not chain.replaces_rows:
-        raise TaskError(f"the template and a kernel both give column {', '.join(twice)}. Rename that of the template")
+        raise TaskError(f"the template and a kernel both return column {', '.join(twice)}. Rename that of the template")

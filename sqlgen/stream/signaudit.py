@@ -22,7 +22,7 @@ class SignAudit:
     """Time, bid and ask of the last valid quote."""
 
     def add(self, ts: NDArray[np.int64], quotes: Mapping[str, NDArray[np.float64]], trades: Trades) -> None:
-        """Take a batch of rows in time order, and the trades up to the last of them that were in no batch before."""
+        """Add a batch of rows in time order, and the trades since the previous batch up to the last row."""
         bid, ask = (quotes[name] for name in QUOTES)
         valid = bid <= ask
         times, bids, asks = ts[valid], bid[valid], ask[valid]
@@ -46,7 +46,7 @@ class SignAudit:
         self.against += int(against.sum())
 
     def note(self, source: str, side_is: str) -> str:
-        """Remark for the user; empty where the sides are those of the taker, or too few tell."""
+        """Note for the user; empty if the sides are the taker's, or too few trades decide it."""
         if not is_turned(self.judged, self.against):
             return ""
         return f"trades of source '{source}': {finding(self.judged, self.against)}. {advice(side_is)}"

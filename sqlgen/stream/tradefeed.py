@@ -31,7 +31,7 @@ class TradeFeed:
         """Time of the last trade that was read. Those that were pending may be later."""
 
     def up_to(self, ts: int, seq: int | None = None) -> Trades:
-        """Those not handed out yet that are not later than ``ts``.
+        """Trades not handed out yet and not later than ``ts``.
 
         Where rows and trades share a feed, those at ``ts`` are not later in it than ``seq``.
         """
@@ -46,7 +46,7 @@ class TradeFeed:
         return taken
 
     def rest(self) -> Trades:
-        """All that is left."""
+        """All remaining trades."""
         while self._pull():
             pass
         return self._held
@@ -65,7 +65,7 @@ class TradeFeed:
             before = _with_seq(self._held) if came.seq is not None else self._held
             held = Trades(*(np.concatenate(pair) for pair in zip(fields(before), fields(came), strict=True)))
             if came.ts[0] < before.ts[-1]:
-                # Trades of the day before that wait here may be later than the first of this day, which came late.
+                # Pending trades of the day before may be later than the first trade of this day, which came late.
                 order = np.argsort(held.ts, kind="stable")
                 held = Trades(*(part[order] for part in fields(held)))
         self._pulled = int(came.ts[-1])
@@ -74,7 +74,7 @@ class TradeFeed:
 
 
 def pending_trades(snapshot: Snapshot) -> Trades:
-    """The trades that wait in a state."""
+    """The pending trades of a state."""
     if not snapshot.trades:
         return NO_TRADES
     return Trades(*(snapshot.trades[name] for name in TRADE_COLUMNS if name in snapshot.trades))
@@ -99,7 +99,7 @@ def places(batch: pa.RecordBatch) -> NDArray[np.int64] | None:
 
 
 def _with_seq(trades: Trades) -> Trades:
-    """The trades with a place in the feed; those of a state that knows none come first."""
+    """The trades with their position in the feed; those of a state without positions come first."""
     if trades.seq is not None:
         return trades
     return Trades(trades.ts, trades.price, trades.amount, trades.side, np.full(len(trades), NO_INTEGER))

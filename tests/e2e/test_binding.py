@@ -125,7 +125,7 @@ def test_a_kernel_that_lacks_a_column(many: Scratch) -> None:
     many.template("costs.sql.j2", COSTS.replace("AS cost", "AS csot"))
     many.model("costs", udfs="ledger")
     many.model("pairs", enabled=False)
-    says(many, "kernel ledger needs column cost, which the template does not give")
+    says(many, "kernel ledger needs column cost, which the template does not return")
 
 
 def test_a_typo_in_an_adapter_of_the_users_own(many: Scratch) -> None:

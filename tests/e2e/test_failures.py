@@ -133,7 +133,7 @@ def test_retry_takes_up_what_failed(scratch: Scratch) -> None:
 
 def test_retry_without_an_earlier_run(scratch: Scratch) -> None:
     outcome = scratch.sqlgen("run", "--retry")
-    assert (outcome.code, "there is no earlier run to take up" in outcome.err) == (2, True)
+    assert (outcome.code, "there is no earlier run to retry" in outcome.err) == (2, True)
 
 
 def test_a_lake_that_does_not_exist(scratch: Scratch) -> None:
@@ -226,7 +226,7 @@ def test_ctrl_c_leaves_what_is_published_and_says_so(built: Scratch, monkeypatch
     built.trades(BTC, DAY1, [200.0])
     monkeypatch.setattr("sqlgen.run.report.ReportStore.note", interrupt)
     outcome = built.sqlgen("run")
-    assert (outcome.code, "run again to go on" in outcome.err) == (130, True)
+    assert (outcome.code, "run again to continue" in outcome.err) == (130, True)
     monkeypatch.undo()
     built.run()
     assert built.costs() == [(BTC, DAY1, 200.0), (ETH, DAY1, 10.0)]

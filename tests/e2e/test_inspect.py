@@ -214,7 +214,7 @@ def test_published_tables_are_passed_by(tmp_path: Path) -> None:
     assert run_pasted(tmp_path, found, "trades", "tardis_trades").code == 0
     again = inspect(tmp_path)
     assert again["sources"] == found["sources"]
-    assert again["notes"] == ["4 folder(s) that sqlgen published were passed by"]
+    assert again["notes"] == ["4 folder(s) published by sqlgen were skipped"]
 
 
 def test_in_a_pipe(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
 def test_an_empty_folder(tmp_path: Path) -> None:
     outcome = sqlgen("inspect", tmp_path)
     assert outcome.code == 2
-    assert outcome.err == f"error: {tmp_path}: no files to look at (hidden ones do not count)\n"
+    assert outcome.err == f"error: {tmp_path}: no files (hidden ones are skipped)\n"
 
 
 def test_a_path_outside_of_the_lake(tmp_path: Path) -> None:

@@ -82,9 +82,9 @@ def ended(project: Scratch, run: subprocess.Popen[str]) -> str:
 @pytest.mark.parametrize(
     ("number", "code", "message"),
     [
-        (signal.SIGINT, 130, "interrupted: what was published stays as it is; run again to go on"),
-        (signal.SIGTERM, 143, "stopped by SIGTERM: what was published stays as it is; run again to go on"),
-        (signal.SIGHUP, 129, "stopped by SIGHUP: what was published stays as it is; run again to go on"),
+        (signal.SIGINT, 130, "interrupted: published partitions stay; run again to continue"),
+        (signal.SIGTERM, 143, "stopped by SIGTERM: published partitions stay; run again to continue"),
+        (signal.SIGHUP, 129, "stopped by SIGHUP: published partitions stay; run again to continue"),
     ],
 )
 def test_one_signal_ends_a_run_in_order(wide: Scratch, number: int, code: int, message: str) -> None:
@@ -105,7 +105,7 @@ def test_a_reader_of_the_output_that_goes_away(wide: Scratch) -> None:
     run.stdout = None
     said = ended(wide, run)
     assert said.strip() == (
-        "stopped, since nobody reads the output any more: what was published stays as it is; run again to go on"
+        "stopped: the output is no longer read (broken pipe): published partitions stay; run again to continue"
     )
     assert run.returncode == 141
 
@@ -135,7 +135,7 @@ def test_a_plan_that_nobody_reads(wide: Scratch, command: tuple[str, ...]) -> No
             2,
             "error: lake/.sqlgen/runs/x.ndjson: No space left on device. The disk is full: free space and run again",
         ),
-        ("console.LineWatcher", "finished", "raise KeyboardInterrupt", 130, "interrupted: what was published stays"),
+        ("console.LineWatcher", "finished", "raise KeyboardInterrupt", 130, "interrupted: published partitions stay"),
         ("console.LineWatcher", "finished", 'raise LookupError("a watcher")', 1, "LookupError: a watcher"),
         ("console.LineWatcher", "running", 'raise LookupError("in a thread")', 1, "LookupError: in a thread"),
         ("console.LineWatcher", "finished", "os.kill(os.getpid(), 15); time.sleep(9)", 143, "stopped by SIGTERM"),

@@ -298,7 +298,9 @@ def failure(project: Scratch) -> str:
 def test_a_column_that_the_template_does_not_give(ledger: Scratch) -> None:
     ledger.kernel(LEDGER.replace('return ("cost",)', 'return ("cost", "price")'))
     ledger.model("costs", checkpoint_enabled=False)
-    assert "kernel ledger needs column price, which the template does not give. It gives: exchange" in refusal(ledger)
+    assert "kernel ledger needs column price, which the template does not return. It returns: exchange" in refusal(
+        ledger
+    )
 
 
 def test_a_column_that_is_not_a_number(ledger: Scratch) -> None:
@@ -309,7 +311,7 @@ def test_a_column_that_is_not_a_number(ledger: Scratch) -> None:
 
 def test_a_column_that_both_give(ledger: Scratch) -> None:
     ledger.kernel(LEDGER.replace('Column("before"', 'Column("trade_id"'))
-    assert "the template and a kernel both give column trade_id" in refusal(ledger)
+    assert "the template and a kernel both return column trade_id" in refusal(ledger)
 
 
 def test_a_kernel_that_fails(ledger: Scratch) -> None:

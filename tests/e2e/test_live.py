@@ -390,7 +390,7 @@ def test_sql_that_fails_at_a_row_does_no_harm(costs: Scratch) -> None:
 @pytest.mark.parametrize("tail", ["WHERE price > 5", ", (VALUES (1), (2)) AS twice(n)", "ORDER BY price"])
 def test_a_template_that_is_not_row_by_row(costs: Scratch, tail: str) -> None:
     costs.template("costs.sql.j2", f"SELECT *, price * amount AS cost FROM ({{{{ inputs.trades }}}}) {tail}")
-    with pytest.raises(SqlgenError, match="does not give one row for each row"), live(costs) as model:
+    with pytest.raises(SqlgenError, match="does not return one row for each row"), live(costs) as model:
         play(model, [(False, trade()), (False, trade(timestamp=T + 2000))])
 
 
@@ -400,7 +400,7 @@ def test_a_template_that_is_not_row_by_row(costs: Scratch, tail: str) -> None:
         ({"lookback": 60}, "'costs' cannot run live: its SQL looks back 60 s into earlier rows. Only kernels"),
         ({"filter": "cost > 1"}, "its filter drops rows"),
         ({"inputs": {"trades": "raw", "more": "raw"}}, "it also reads more"),
-        ({"inputs": {"trades": {"ref": "raw", "symbol": "ETH-USDT"}}}, "leaves .*symbol=BTC-USDT out of its input"),
+        ({"inputs": {"trades": {"ref": "raw", "symbol": "ETH-USDT"}}}, "excludes .*symbol=BTC-USDT from its input"),
     ],
 )
 def test_models_that_cannot_run_live(costs: Scratch, change: dict[str, Any], message: str) -> None:
@@ -412,7 +412,7 @@ def test_models_that_cannot_run_live(costs: Scratch, change: dict[str, Any], mes
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("volume_bars", "kernel volume_bars gives other rows than it is given"),
+        ("volume_bars", "kernel volume_bars returns other rows than its input rows"),
         ("trades_features", "its SQL looks back 86400 s"),
         ("trades_bars", "its SQL looks back"),
         ("orderbook_bars", "its first input is model 'orderbook_hf'"),
@@ -429,14 +429,14 @@ def test_other_models_that_cannot_run_live(costs: Scratch) -> None:
     with pytest.raises(UsageError, match=r"unknown model 'cost'. Did you mean 'costs'\? Known: costs, pairs"):
         live(costs, "cost")
     costs.model("costs", udfs=["count", "returns"])
-    with pytest.raises(SqlgenError, match="kernel returns needs column mid_price, which the template does not give"):
+    with pytest.raises(SqlgenError, match="kernel returns needs column mid_price, which the template does not return"):
         live(costs)
 
 
 def test_dates_that_models_yaml_leaves_out(costs: Scratch) -> None:
     costs.model("costs", inputs={"trades": {"ref": "raw", "date_start": DAY2}})
     with live(costs) as model:
-        with pytest.raises(RowError, match=r"models.yaml leaves rows of 2026-01-01 out \(date_start, date_end\)"):
+        with pytest.raises(RowError, match=r"models.yaml excludes rows of 2026-01-01 \(date_start, date_end\)"):
             model.update(trade(timestamp=MIDNIGHT - 1))
         assert model.update(trade(timestamp=MIDNIGHT))["rows"] == 1
 

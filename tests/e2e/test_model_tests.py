@@ -268,7 +268,7 @@ def test_expected_errors(scratch: Scratch) -> None:
     assert str(scratch.folder / "lake") not in outcome.out
     outcome = outcome_of(scratch, expect=None, expect_error="timestamp is not BIGINT: noon")
     assert outcome.code == 1
-    assert "expected 'timestamp is not BIGINT: noon'; the model gave 2 rows" in outcome.out
+    assert "expected 'timestamp is not BIGINT: noon'; the model returned 2 rows" in outcome.out
 
 
 def test_errors_that_are_not_expected(scratch: Scratch) -> None:
@@ -288,7 +288,7 @@ PROBLEMS = [
     ({"given": {"trade": TRADES}}, "t.given: input 'trades' is missing. Give its rows; [] for none"),
     ({"given": {"trades": [1]}}, "t.given.trades.0: found 1: Input should be a valid dictionary"),
     ({"given": {"trades": {"cvs": "x"}}}, "t.given.trades.cvs: unknown key. Did you mean 'csv'?"),
-    ({"given": {"trades": {}}}, "t.given.trades: give rows in one way: a list, or one of rows, csv, parquet"),
+    ({"given": {"trades": {}}}, "t.given.trades: give rows in exactly one way: a list, or one of rows, csv, parquet"),
     ({"given": {"trades": {"rows": [], "csv": "x"}}}, "found rows and csv"),
     ({"given": {"trades": {"csv": "x.csv"}}}, "t.given.trades.csv: no such file: x.csv"),
     ({"given": {"trades": {"parquet": "some.yaml"}}}, "some.yaml cannot be read"),
@@ -306,7 +306,7 @@ PROBLEMS = [
         {"given": {"trades": [TRADES[0] | {"timestamp": "2026-01-01 00:00:00.0001"}]}},
         "t.given.trades: row 1: timestamp: 2026-01-01 00:00:00.0001 is finer than the clock of the source",
     ),
-    ({"given": {"trades": [TRADES[0] | {"date": "today"}]}}, "date: found 'today', a date like 2026-01-01 is needed"),
+    ({"given": {"trades": [TRADES[0] | {"date": "today"}]}}, "date: found 'today', expected a date like 2026-01-01"),
     ({"expect": [{"cots": 1}]}, "t.expect.0.cots: 'costs' has no column 'cots'. Did you mean 'cost'? It has: exchange"),
     ({"expect": None}, "t: give either expect (rows; [] for none) or expect_error (text of the error)"),
     ({"expect_error": "x"}, "t: give either expect"),
@@ -364,7 +364,7 @@ def test_all_problems_at_once(scratch: Scratch) -> None:
     ("text", "told"),
     [
         ("- 1\n", "some.yaml: must map names to tests, for example:\nbars_of_two_trades:"),
-        ("t: 1\n", "some.yaml:1: t: found 1, a mapping is needed. For example:"),
+        ("t: 1\n", "some.yaml:1: t: found 1, expected a mapping. For example:"),
         ("t: [\n", "some.yaml:2: not valid YAML"),
     ],
 )

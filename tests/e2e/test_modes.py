@@ -73,7 +73,7 @@ def test_append_tells_trades_that_several_files_have(append: Scratch, inner: boo
     write("c", [3, 4])
     [result] = append.run().values()
     [note] = result["notes"]
-    assert note.startswith("3 trade(s), the one with id 1 for example, are in several of the files that were appended.")
+    assert note.startswith("3 trade(s), the one with id 1 for example, occur in several of the appended files.")
 
 
 @pytest.mark.parametrize("mode", ["overwrite", "append"])

@@ -335,5 +335,5 @@ def test_inspect_passes_over_what_can_be_no_data(passing: Scratch) -> None:
     Path(os.fsdecode(os.fsencode(day) + b"/\xff.csv")).write_text("x")
     outcome = sqlgen("inspect", passing.lake / "raw")
     assert outcome.code == 0, outcome.err
-    assert "3 that can be no data were passed by, the first is" in outcome.out
+    assert "3 that cannot be data were skipped, the first is" in outcome.out
     assert "2 rows (trades) of 1 file(s)" in outcome.out

@@ -97,7 +97,7 @@ t:
             "column before depends on batches: in row 2 (2026-01-01T12:00:01.000000000) it is 6.0",
             "in row 2 (",
         ),
-        (STATEFUL, "its state 'last' after the last row is another one where rows come one by one", "its state 'last'"),
+        (STATEFUL, "its state 'last' after the last row differs with rows one by one", "its state 'last'"),
         (LEDGER, "", ""),
     ],
     ids=["forgetful", "stateful", "ledger"],
@@ -120,10 +120,10 @@ def test_batches_must_not_matter(costs: Scratch, kernel: str, given: str, genera
 @pytest.mark.parametrize(
     ("refuses", "said"),
     [
-        ("True", "generated rows are refused, so that only the rows of tests in model_tests are tried: kernel ledger"),
+        ("True", "generated rows are refused, so only the rows of model_tests were tried: kernel ledger"),
         (
             "np.isnan(values).any()",
-            "generated rows with NULLs are refused, so that those without NULLs were tried: kernel",
+            "generated rows with NULLs are refused, so those without NULLs were tried: kernel",
         ),
     ],
 )

@@ -693,9 +693,7 @@ def test_live_is_refused_where_rows_are_left_out(single: Scratch) -> None:
     from sqlgen.live.model import open_model
 
     source_checks(single, NOT_NULL)
-    with pytest.raises(
-        UsageError, match=r"cannot run live: checks of raw leave rows out \(on_fail drop or quarantine\)"
-    ):
+    with pytest.raises(UsageError, match=r"cannot run live: checks of raw remove rows \(on_fail drop or quarantine\)"):
         open_model(single.file, "costs", exchange="binance", symbol=BTC)
     source_checks(single, NOT_NULL | {"on_fail": "warn"}, {"check": "monotonic", "on_fail": "fail"})
     single.template("costs.sql.j2", BOTH.replace("ORDER BY exchange, symbol, ts, seq", ""))

@@ -493,7 +493,7 @@ def test_ctrl_c_stops_a_running_statement(single: Scratch) -> None:
     finally:
         process.kill()  # it has ended; if it has not, it never would
     assert process.returncode == 130
-    assert "run again to go on" in err
+    assert "run again to continue" in err
     assert not (single.lake / "out").exists()
 
 

@@ -266,7 +266,7 @@ def test_unnested_lists_stay_side_by_side(db: duckdb.DuckDBPyConnection) -> None
             "vpin: ts is needed for bucket_volume := 'adv/50' and classification := 'bulk'",
         ),
         ("vpin([1], [1], [1], classification := 'guess')", "vpin: classification: Input should be 'aggressor', 'tick'"),
-        ("vpin([1], [1], [2])", "vpin: sides are 1 (the taker bought), -1 (sold), and 0 or NULL where that is not"),
+        ("vpin([1], [1], [2])", "vpin: sides are 1 (the taker bought), -1 (sold), and 0 or NULL if unknown"),
         (
             f"volume_bars({TIMES}, [1, 1, 1], [1, 1, 1], [1, 1, 1], size := 0)",
             "volume_bars: size: Input should be greater than 0, found 0.0 (float: volume of a bar)",

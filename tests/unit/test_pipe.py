@@ -80,7 +80,7 @@ def test_doubles_become_arrow_with_null_for_nan(values: NDArray[Any]) -> None:
 
 @pytest.mark.parametrize("infinite", [np.inf, -np.inf])
 def test_infinite_doubles_are_refused(infinite: float) -> None:
-    with pytest.raises(TaskError, match="a kernel gives inf in column x"):
+    with pytest.raises(TaskError, match="a kernel returns inf in column x"):
         arrow(np.array([1.5, np.nan, infinite]), Column("x", "u: anything"))
 
 

@@ -31,7 +31,7 @@ from sqlgen.sample import FAULTS, SampleSpec
         ("symbols", 0, "the number of symbols must be"),
         ("symbols", (), "symbols must be a list of at least one name"),
         ("symbols", "BTC-USDT", "symbols must be a list"),
-        ("symbols", ("A", "A"), "symbols names the same thing twice"),
+        ("symbols", ("A", "A"), "symbols has duplicate names"),
         ("symbols", ("A", " "), "is not a name"),
         ("exchanges", ("a\nb",), "is not a name"),
         ("exchanges", (), "exchanges must be a list"),

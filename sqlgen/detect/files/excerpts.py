@@ -1,4 +1,4 @@
-"""A small lake that holds some of a source's files, or the beginnings of them, under the same names."""
+"""Excerpts of a source's files, in full or their first rows, in a small lake under the same names."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.templating.queries import query
 
 SMALL = 1 << 20
-"""Bytes of a file that is taken as a whole."""
+"""Bytes up to which a file is taken in full."""
 
 
 def excerpt(path: Path, target: Path, sniffed: Sniffed, rows: int | None) -> bool:
-    """Put a file, or its first ``rows``, at ``target``; whether it is cut.
+    """Put a file, or its first ``rows``, at ``target``; True if it is cut.
 
-    A file that cannot be cut (DBN, damaged) is taken as a whole.
+    A file that cannot be cut (DBN, damaged) is taken in full.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if rows is not None and (path.stat().st_size > SMALL or rows <= 10_000):

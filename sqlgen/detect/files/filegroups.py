@@ -1,4 +1,4 @@
-"""All files under a path, put into groups of one kind each."""
+"""Groups of files under a path, each of one kind."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sqlgen.published import footers
 from sqlgen.published.tables import LEGACY
 
 LOOKED_AT = 8
-"""Files of a group whose content is looked at, if they are alike."""
+"""Files of a group whose content is read, if they are alike."""
 MOST = 500
-"""The same, if they are not."""
+"""Files of a group whose content is read, if they differ."""
 NO_DATA = (".CHECKSUM", ".md", ".yaml", ".yml", ".py", ".sql", ".pdf", ".html")
 _ALIKE = 0.5
 
@@ -31,11 +31,11 @@ class Group:
     """Absolute, sorted."""
     sizes: Mapping[str, int]
     sniffed: Mapping[str, Sniffed] = field(default_factory=dict)
-    """Of those that were looked at."""
+    """Contents of the files that were read."""
 
     @property
     def sample(self) -> Sniffed:
-        """What the files are: the first one that says it."""
+        """Content of the first file that has any."""
         ranked = sorted(self.sniffed.values(), key=lambda one: (bool(one.problem), one.empty, not one.format))
         return ranked[0]
 
@@ -45,7 +45,7 @@ class Group:
 
 
 def find(root: Path) -> tuple[dict[str, int], int, list[str]]:
-    """Absolute path -> size of every file below ``root``; how many published tables were passed by; what is no data."""
+    """Absolute path -> size of every file below ``root``; number of skipped published tables; non-data files."""
     if root.is_file():
         return {str(root): root.stat().st_size}, 0, []
     found: dict[str, int] = {}
@@ -69,7 +69,7 @@ def find(root: Path) -> tuple[dict[str, int], int, list[str]]:
 
 
 def _is_published(folder: str, names: Sequence[str]) -> bool:
-    """True if the files of a folder are published ones: those of one folder are all, or none is."""
+    """True if the files of a folder are published ones; a folder has only such files, or none."""
     if LEGACY in names:
         return True
     name = next((name for name in names if name.endswith(".parquet")), None)
@@ -86,7 +86,7 @@ def _raise(error: OSError) -> None:
 
 
 def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor]) -> list[Group]:
-    """Files by kind: as vendors name them, by the form of their names, then by what the first of them hold."""
+    """Files by kind: by vendors' names, then the form of their names, then the content of the first ones."""
     by_form: dict[tuple[str, str], list[str]] = {}
     above = str(root if root.is_dir() else root.parent)
     for path in sorted(files):
@@ -103,7 +103,7 @@ def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor])
 
 
 def _named(adapter: str, name: str) -> str:
-    """Names of one depth belong together: they may be those of pairs of files."""
+    """Files of one vendor's name pattern, by depth of book; pairs of files stay together."""
     return f"{adapter}/{name.count('/')}"
 
 
@@ -115,7 +115,7 @@ def _hive_part(path: str) -> str:
 
 
 def _alike(paths: list[str], sniffed: dict[str, Sniffed]) -> Iterable[tuple[list[str], dict[str, Sniffed]]]:
-    """The parts of a group whose files hold the same, by a look at some or, where they differ, at many."""
+    """Parts of a group with the same content, by reading some files or, if these differ, many."""
     if len(_kinds(sniffed)) <= 1:
         return [(paths, sniffed)]
     sniffed = {path: sniff(Path(path)) for path in spread(paths, MOST)}
@@ -129,7 +129,7 @@ def _alike(paths: list[str], sniffed: dict[str, Sniffed]) -> Iterable[tuple[list
 
 
 def _kinds(sniffed: Mapping[str, Sniffed]) -> list[list[str]]:
-    """Paths whose contents are alike; empty ones go with the first."""
+    """Paths grouped by similar content; empty files join the first group."""
     kinds: list[tuple[Sniffed, list[str]]] = []
     quiet = []
     for path, one in sniffed.items():
@@ -149,7 +149,7 @@ def _kinds(sniffed: Mapping[str, Sniffed]) -> list[list[str]]:
 
 
 def similar(left: Sniffed, right: Sniffed) -> bool:
-    """Whether two files are of one format and have most columns in common."""
+    """True if two files have the same format and most columns in common."""
     if left.format != right.format or left.schema != right.schema:
         return False
     if not left.columns and not right.columns:

@@ -1,4 +1,4 @@
-"""Where the files of a group lie, as a source of models.yaml says it: folder, pattern, keys that must be given."""
+"""Path layout of a group of files, as a source of models.yaml: folder, pattern, keys to fill in."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from sqlgen.lake.partitions import HIVE_KEYS, hive_pairs
 from sqlgen.lake.patterns import PathPattern
 
 UNKNOWN = "unknown"
-"""What stands for a key that nothing tells."""
+"""Placeholder of a key that neither paths nor rows have."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """How the files of a group are found, and which keys their paths name."""
+    """Folder and pattern that find the files of a group, and the keys in their paths."""
 
     base: str
     """Absolute folder of the files."""
     pattern: str = ""
     keys: tuple[str, ...] = ()
-    """Keys that paths name: by folders, or by the pattern."""
+    """Keys in the paths: by hive folders, or by the pattern."""
     by: str = "rows"
     """``hive folders``, ``names of the vendor``, ``names of the files``, ``rows``."""
     lake: str = ""
     usable: bool = True
-    """Whether the folder can be that of a source."""
+    """True if the folder can be that of a source."""
     format_needed: bool = False
     """The names do not tell what the files are."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What else there is about the files of a group."""
+    """The lake and the other files around a group."""
 
     lake: Path | None
     others: Sequence[str] = ()
@@ -47,21 +47,21 @@ class Surroundings:
     """The names do not tell what the files are."""
 
     def parent(self, base: str) -> str:
-        """The lake, or what it would be."""
+        """The lake, or the folder that would be one."""
         return str(self.lake) if self.lake is not None else folder_of(base)
 
     def usable(self, base: str) -> bool:
-        """Whether a folder can be the folder of a source: below the lake, and not the lake itself."""
+        """True if a folder can be the folder of a source: below the lake, and not the lake itself."""
         parent = self.parent(base)
         return base != parent and base.startswith(parent.rstrip("/") + "/")
 
     def alone(self, base: str) -> bool:
-        """Whether a source that reads all data files below a folder reads these."""
+        """True if a source that reads all data files below a folder reads no others."""
         return not self.misnamed and not any(path.startswith(base + "/") for path in self.others)
 
 
 def place(paths: Sequence[str], vendor: Vendor | None, around: Surroundings) -> Place:
-    """How a source finds ``paths`` (absolute, sorted) and no others."""
+    """The layout with which a source finds ``paths`` (absolute, sorted) and no others."""
     named = _named(paths, vendor, around) if vendor is not None and vendor.names else None
     found = named or _hive(paths, around) or _derived(paths, around)
     return dataclasses.replace(
@@ -93,7 +93,7 @@ def _named(paths: Sequence[str], vendor: Vendor, around: Surroundings) -> Place 
 
 
 def _shared(paths: Sequence[str], names: Sequence[str], around: Surroundings) -> Place | None:
-    """Files of two names that belong together: what the names begin with."""
+    """Layout of files with two names (pairs): the common start of the names."""
     start = common_start(list(names))
     start = start[: start.rfind("}") + 1]
     base = os.path.commonpath([folder_of(path) for path in paths])
@@ -105,7 +105,7 @@ def _shared(paths: Sequence[str], names: Sequence[str], around: Surroundings) ->
 
 
 def _hive(paths: Sequence[str], around: Surroundings) -> Place | None:
-    """Folders such as ``exchange=binance``; as a pattern where they are called otherwise."""
+    """Folders such as ``exchange=binance``; a pattern if the folders have other names for the keys."""
     first = paths[0].split("/")
     cut = next((i for i, part in enumerate(first[:-1]) if "=" in part and _key(part)), None)
     if cut is None:
@@ -155,5 +155,5 @@ def _suffix(paths: Iterable[str]) -> str:
 
 
 def exchange_above(base: str) -> str | None:
-    """The name of an exchange among the folders that a folder lies in, the nearest one."""
+    """The nearest parent folder named like an exchange."""
     return next((part for part in reversed(base.split("/")) if part and is_exchange(part)), None)

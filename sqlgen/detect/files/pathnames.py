@@ -1,4 +1,4 @@
-"""Finds exchange, symbol and date in paths whose form nobody has described, and writes them as a pattern."""
+"""Detection of exchange, symbol and date in unknown paths, as a pattern."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXCHANGES = frozenset(
     binance binanceus bingx bitfinex bitflyer bitget bithumb bitmart bitmex bitstamp bitvavo bybit cme coinbase
     coinbasepro cryptocom deribit dydx ftx gate gateio gemini huobi htx hyperliquid kraken kucoin lbank mexc nasdaq
     nyse okcoin okex okx poloniex upbit whitebit
-    """.split()  # noqa: SIM905  (forty quoted words are no list to read)
+    """.split()  # noqa: SIM905  (forty quoted words are hard to read)
 )
 QUOTES = ("USDT", "USDC", "USD", "BTC", "ETH", "EUR", "GBP", "JPY", "KRW", "TRY", "BUSD", "FDUSD", "DAI", "PERP")
 ALIASES = {
@@ -33,28 +33,28 @@ _CALENDAR = (("year", r"(?:19|20)\d\d"), ("month", r"[01]?\d"), ("day", r"[0-3]?
 
 
 def folder_of(path: str) -> str:
-    """The folder that a path lies in."""
+    """The folder of a path."""
     return path.rpartition("/")[0] or "/"
 
 
 def common_start(texts: Sequence[str]) -> str:
-    """The characters with which all texts begin."""
+    """The common prefix of all texts."""
     first, last = min(texts), max(texts)
     return next((first[:place] for place, letter in enumerate(first) if last[place : place + 1] != letter), first)
 
 
 def is_exchange(text: str) -> bool:
-    """Whether a name is that of an exchange, or of one of its markets (``binance-futures``)."""
+    """True if a name is that of an exchange, or of one of its markets (``binance-futures``)."""
     return re.split("[-_. ]", text.lower())[0] in EXCHANGES
 
 
 def is_symbol(text: str) -> bool:
-    """Whether a name is certainly that of a pair."""
+    """True if a name is certainly that of a pair."""
     return _SYMBOL.fullmatch(text) is not None
 
 
 def shape(path: str) -> str:
-    """What is left of a path without what changes from file to file: its kind, its suffix, its depth."""
+    """Path without its variable parts (dates, numbers, symbols): kind, suffix, depth."""
     parts = path.split("/")
     words = _KINDS.findall(path.lower())
     folders = [re.sub("=.*", "=", part) if "=" in part else "" for part in parts[:-1]]
@@ -62,7 +62,7 @@ def shape(path: str) -> str:
 
 
 def derive(paths: Sequence[str]) -> str | None:
-    """A pattern for paths (below one folder) that names what keys it can; ``None`` where it finds none in them."""
+    """A pattern for paths (below one folder) with all keys that can be found; ``None`` if there are none."""
     split = [path.split("/") for path in paths]
     depths = {len(parts) for parts in split}
     if len(depths) > 1:
@@ -81,7 +81,7 @@ def derive(paths: Sequence[str]) -> str | None:
 
 
 def _calendar(columns: list[list[str]], used: set[str]) -> list[str | None]:
-    """Folders that are year, month, day and hour, one below the other."""
+    """Nested folders for year, month, day and hour."""
     pieces: list[str | None] = [None] * len(columns)
     for start, column in enumerate(columns[:-1]):
         if not _all(column, _CALENDAR[0][1]):
@@ -135,7 +135,7 @@ def _folder_key(values: Sequence[str], used: set[str]) -> tuple[str, str] | None
 
 
 def _tokens(text: str, mark: str) -> list[str]:
-    """Words and what stands between them; the two halves of a pair stay one word."""
+    """Words and separators; the two halves of a pair stay one word."""
     words = [word for word in re.split(rf"({mark}|\0|\.)", text) if word]
     joined: list[str] = []
     for word in words:

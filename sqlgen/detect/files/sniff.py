@@ -1,4 +1,4 @@
-"""What one file is, by its first bytes: format, packing, delimiter, columns. Names of files do not count."""
+"""Detection of one file's format by its first bytes: format, compression, delimiter, columns. Names do not count."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlgen.lake.storage import format_of
 from sqlgen.sources.dialect import DELIMITERS
 
 HEAD = 1 << 18
-"""Bytes that are looked at, unpacked."""
+"""Bytes that are read, after decompression."""
 BLOCK = 1 << 14
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
@@ -27,10 +27,10 @@ _DBN_SCHEMAS = {0: "mbo", 1: "mbp-1", 2: "mbp-10", 3: "tbbo", 4: "trades"}
 
 @dataclass(frozen=True)
 class Sniffed:
-    """The content of a file, as far as its beginning tells."""
+    """Content of a file, by its first bytes."""
 
     format: str = ""
-    """``parquet``, ``csv``, ``ndjson``, ``dbn``; empty where it is none of these."""
+    """``parquet``, ``csv``, ``ndjson``, ``dbn``; empty if it is none of these."""
     packing: str = ""
     """``gzip``, ``zstd``, ``zip``."""
     columns: tuple[str, ...] = ()
@@ -42,12 +42,12 @@ class Sniffed:
     delimiter: str = ""
     dataset: str = ""
     schema: str = ""
-    """Of a DBN file."""
+    """Schema of a DBN file."""
     problem: str = ""
-    """Why sqlgen cannot read it as it is."""
+    """Reason why sqlgen cannot read it as it is."""
     empty: bool = False
     types: Mapping[str, str] = field(default_factory=dict)
-    """Of the columns of a Parquet file."""
+    """Types of the columns of a Parquet file."""
 
     @property
     def fields(self) -> int:
@@ -55,7 +55,7 @@ class Sniffed:
         return len(self.columns) or len(self.rows[0]) if self.rows or self.columns else 0
 
     def values(self, column: str) -> list[Any]:
-        """The first values of a column that are there; texts in a CSV file."""
+        """The first values of a column that are not NULL; texts in a CSV file."""
         if self.records:
             found = [record.get(column) for record in self.records]
         else:
@@ -65,7 +65,7 @@ class Sniffed:
 
 
 def sniff(path: Path) -> Sniffed:
-    """Look at the beginning of a file; what cannot be read is told in ``problem``."""
+    """Detect the format of a file; an unreadable file has a ``problem``."""
     try:
         if path.stat().st_size == 0:
             return Sniffed(format_of(path.name) or "", empty=True)
@@ -76,7 +76,7 @@ def sniff(path: Path) -> Sniffed:
             return _parquet(path)
         head, whole = _head(path, packing)
     except (OSError, zipfile.BadZipFile, EOFError, pa.ArrowInvalid) as error:
-        return Sniffed(format_of(path.name) or "", problem=f"cannot be read: {error}. Is it cut off? Fetch it again")
+        return Sniffed(format_of(path.name) or "", problem=f"cannot be read: {error}. Is it truncated? Fetch it again")
     if not head:
         return Sniffed(format_of(path.name) or "", packing, empty=True)
     problem = ""
@@ -115,7 +115,7 @@ def _parquet(path: Path) -> Sniffed:
 
 
 def _head(path: Path, packing: str) -> tuple[bytes, bool]:
-    """The first bytes, unpacked, and whether they are all there are."""
+    """The first bytes, decompressed, and True if they are the whole file."""
     if packing == "zip":
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
@@ -160,6 +160,6 @@ def _csv(lines: list[str], packing: str, problem: str) -> Sniffed:
 
 
 def _regular(lines: list[str], mark: str) -> tuple[int, int]:
-    """How many lines have as many marks as the first one, if it has any; and how many that is."""
+    """Number of lines with as many delimiters as the first one, and this number of delimiters."""
     count = lines[0].count(mark) if lines else 0
     return (sum(line.count(mark) == count for line in lines) if count else 0, count)

@@ -1,4 +1,4 @@
-"""By what files of a known vendor are told: the names that he gives them. One table, beside the adapters."""
+"""Recognition of vendors' files by their names and messages. One table, beside the adapters."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _ATTRIBUTES = {"schema": "schema_"}
 _LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
 TABLE = "sources/recognize.yaml"
 _ENOUGH = 3
-"""Messages by which whole books are told from changes."""
+"""Messages needed to distinguish whole books from changes."""
 
 
 _DEPTHS = (5, 10, 20)
-"""Levels of streams of Binance that send the best levels whole."""
+"""Numbers of levels of Binance's partial book streams, which send whole books."""
 
 
 class Messages(BaseModel):
-    """By what the messages of an exchange are told, where the adapter reads whole lines."""
+    """Recognition of an exchange's messages, for adapters that read whole lines."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,7 +38,7 @@ class Messages(BaseModel):
     """Regular expression for the name of the stream, in messages that have one."""
 
     def among(self, records: Sequence[Mapping[str, Any]]) -> bool:
-        """True if some of the objects are such messages, and not whole books of a few levels instead of changes."""
+        """True if some of the objects are such messages, and changes rather than whole books of a few levels."""
         found = [inner for record in records if (inner := self._fitting(record)) is not None]
         return bool(found) and not any(field in inner for inner in found for field in self.lacks) and _changes(found)
 
@@ -51,7 +51,7 @@ class Messages(BaseModel):
 
 
 def _changes(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """True unless all messages have as many levels on both sides, none of them removed: then they are whole books."""
+    """False if all messages have the same number of levels on both sides, none removed: then they are whole books."""
     sides = [message.get(side) for message in messages for side in ("b", "a")]
     lists = [side for side in sides if isinstance(side, list)]
     counts = {len(side) for side in lists}
@@ -67,35 +67,35 @@ def _is_zero(size: Any) -> bool:
 
 
 class Vendor(BaseModel):
-    """What is known of the files that one adapter reads."""
+    """Known file names and messages of one adapter."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     what: str = ""
-    """Whose files these are."""
+    """Name of the vendor and kind of files."""
     names: tuple[str, ...] = ()
     """Paths as patterns, longest first, without a suffix."""
     exchange: str | None = None
-    """Where nothing in the files says it."""
+    """Exchange, if neither paths nor rows name it."""
     schema_: str = ""
     """Schema of DBN files."""
     messages: Messages | None = None
-    """Form of the messages, where no columns tell."""
+    """Form of the messages, for files without columns."""
     depth: str = ""
-    """Regular expression over the file's name, or a message's topic: its group is how many levels the feed sends."""
+    """Regular expression over the file's name, or a message's topic: its group is the number of levels of the feed."""
     beside: tuple[str, ...] = ()
     """Other adapters that read the same files."""
     options: Mapping[str, str] = {}
     """Option of the adapter -> regular expression over the file's name."""
 
     def depths(self, path: str, records: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Levels that each feed in a file sends, as its name or its messages say."""
+        """Numbers of levels of each feed in a file, by its name or messages."""
         texts = [str(record["topic"]) for record in records if "topic" in record] or [path.rpartition("/")[2]]
         found = [re.search(self.depth, text) for text in texts] if self.depth else []
         return sorted({int(match.group(1)) for match in found if match is not None})
 
     def fitting(self, path: str) -> str | None:
-        """The first of :attr:`names` that the end of a path fits."""
+        """The first of :attr:`names` that matches the end of a path."""
         stem = bare(path)
         parts = stem.split("/")
         for name in self.names:
@@ -106,7 +106,7 @@ class Vendor(BaseModel):
 
 
 def suffix_of(path: str) -> str:
-    """What a file's name ends in: a suffix that sqlgen knows, otherwise all of the short ones."""
+    """Suffix of a file's name: one that sqlgen knows, otherwise all short ones."""
     known = next((suffix for suffix in _LONGEST_FIRST if path.endswith(suffix)), "")
     if known:
         return known
@@ -124,7 +124,7 @@ def bare(path: str) -> str:
 
 
 def load(library: Library) -> dict[str, Vendor]:
-    """Adapter -> what is known of its files: the packaged table, then the project's own."""
+    """Adapter -> its vendor: the packaged table, then the project's own."""
     table: dict[str, Vendor] = {}
     for folder in reversed(library.folders):
         path = folder / TABLE

@@ -14,7 +14,7 @@ import pytest
 from sqlgen.lake.lock import run_lock
 from tests.support.scratch import DAY1, Scratch
 
-SYMBOLS = [f"S{number:03}" for number in range(40)]
+SYMBOLS = [f"S{number:03}" for number in range(16)]
 LIMIT = 60
 """Seconds after which a run is taken to hang."""
 
@@ -100,7 +100,7 @@ def test_one_signal_ends_a_run_in_order(wide: Scratch, number: int, code: int, m
 def test_a_reader_of_the_output_that_goes_away(wide: Scratch) -> None:
     run = started(wide)
     assert run.stdout is not None
-    assert run.stdout.readline().startswith("40 partition(s) to build")
+    assert run.stdout.readline().startswith(f"{len(SYMBOLS)} partition(s) to build")
     run.stdout.close()
     run.stdout = None
     said = ended(wide, run)

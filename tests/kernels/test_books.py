@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numba
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -328,6 +329,7 @@ def test_ids_that_no_double_holds() -> None:
     assert prices(rows) == [(1, 10.0, False), (2, 10.1, False)]
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="fills a log of full size")
 def test_the_log_does_not_grow_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     many = [delta(i, i, i, 10.0) for i in range(sync.MOST_LOGGED - 1)]
     builder = Builder("book", max_levels=1)

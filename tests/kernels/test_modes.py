@@ -15,8 +15,11 @@ from tests.support.modes import AGAIN
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-LEFT_OUT = {"test_modes.py", "test_oracle_book.py", "test_oracles_themselves.py", "test_window_sql.py"}
-"""This file, those that take long (the oracle does, and plain Python on 20,000 rows), and one that runs no kernel."""
+LEFT_OUT = {"test_modes.py", "test_oracle_book.py", "test_oracles_themselves.py", "test_warm.py", "test_window_sql.py"}
+"""This file, those that take long (the oracle does, and plain Python on 20,000 rows), one that runs no kernel, and one
+that runs its own processes."""
+FILES = sorted(str(path) for path in HERE.glob("test_*.py") if path.name not in LEFT_OUT)
+PARTS = 3
 WRITE = """
 import sys
 import numba, numpy
@@ -33,10 +36,12 @@ def python(mode: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("mode", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
-def test_the_kernels_tests_pass(mode: str) -> None:
-    files = sorted(str(path) for path in HERE.glob("test_*.py") if path.name not in LEFT_OUT)
-    assert len(files) >= 6
+def test_the_kernels_tests_pass(mode: str, part: int) -> None:
+    """In parts, which several processes of one test run can share."""
+    files = FILES[part::PARTS]
+    assert len(files) >= 2
     done = python(mode, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *files)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     assert " passed" in done.stdout

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.kernels import over_trades
-from tests.support.modes import examples
+from tests.support.modes import examples, rows_of
 from udfs.kernel import NANOSECONDS, Batch, Trades
 from udfs.pipeline import Pipeline
 from udfs.trades.vpin import Vpin
@@ -459,7 +459,7 @@ def test_flow_is_unknown_where_there_are_no_trades_to_read() -> None:
 @pytest.mark.parametrize("huge", [1e12, 1e40])
 def test_a_long_window_does_not_drift(huge: float) -> None:
     rng = np.random.default_rng(7)
-    n = 20_000
+    n = rows_of(20_000)
     # A huge trade that comes and goes must leave nothing behind.
     amounts = np.where(np.arange(n) == n // 2, huge, np.round(rng.exponential(0.01, n), 6) + 1e-6)
     times = np.arange(n) * (S // 20)

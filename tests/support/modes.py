@@ -16,6 +16,11 @@ def examples(count: int) -> settings:
     return settings(max_examples=max(count // 6, 5) if AGAIN in os.environ else count, deadline=None)
 
 
+def rows_of(count: int) -> int:
+    """Number of rows of a long input."""
+    return count // 4 if AGAIN in os.environ else count
+
+
 def cases(names: Sequence[str]) -> Sequence[str]:
     """Names of made-up inputs, the most telling two first."""
     return names[:2] if AGAIN in os.environ else names

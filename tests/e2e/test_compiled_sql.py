@@ -21,12 +21,12 @@ MODELS = ("ticker_features", "trades_features", "trades_bars", "orderbook_bars")
 WITH_KERNELS = ("orderbook_hf", "volume_bars", "tick_bars", "dollar_bars")
 
 
-@pytest.fixture(scope="module", params=["date-parquet", "ymdh-parquet", "ymdh-ndjson"])
+@pytest.fixture(scope="module", params=["date-parquet-3", "ymdh-parquet-2", "ymdh-ndjson-2"])
 def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder over a faulty lake, built, with its compiled files."""
-    layout, fmt = request.param.split("-")
+    layout, fmt, days = request.param.split("-")
     folder = tmp_path_factory.mktemp("compiled")
-    arguments = ("--rows-per-day", 1500, "--days", 3, "--faults", "all", "--layout", layout, "--format", fmt)
+    arguments = ("--rows-per-day", 1500, "--days", days, "--faults", "all", "--layout", layout, "--format", fmt)
     assert sqlgen("sample", folder / "lake", *arguments).code == 0
     (folder / "models.yaml").write_text(yaml.safe_dump(shipped_config(Path("lake")), sort_keys=False))
     assert sqlgen("compile", folder / "models.yaml").code == 0

@@ -1,4 +1,4 @@
-"""Every error a user can cause. One message: what is wrong, where, and what to do."""
+"""Errors that a user can cause: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Problem:
 
 
 class ConfigError(SqlgenError):
-    """``models.yaml`` is wrong; carries all problems at once."""
+    """All problems of ``models.yaml`` at once."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -57,12 +57,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException | str) -> str:
-    """What DuckDB says first; the rest is where in the statement."""
+    """First line of an error; DuckDB's further lines point into the statement."""
     return str(error).strip().splitlines()[0]
 
 
 def disk_full(error: BaseException) -> bool:
-    """Whether there was no room to write: no fault of a file that was read. DuckDB tells it in the text."""
+    """True if the disk is full, which is no fault of the input. DuckDB says so only in the text."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return True
     text = str(error).lower()

@@ -41,16 +41,16 @@ def record(**fields: float) -> Array:
     return np.array([tuple(fields.values())], np.dtype((np.record, layout)))
 
 
-Layout = str | list[Any]
+DtypeLayout = str | list[Any]
 """dtype of an array as JSON: its code, or the names and codes of its fields."""
 
 
-def layout_of(array: Array) -> Layout:
-    """Layout of an array of a state."""
+def layout_of(array: Array) -> DtypeLayout:
+    """DtypeLayout of an array of a state."""
     return array.dtype.descr if array.dtype.names else array.dtype.str
 
 
-def dtype_of(layout: Layout) -> np.dtype[Any]:
+def dtype_of(layout: DtypeLayout) -> np.dtype[Any]:
     """Dtype of a layout."""
     if isinstance(layout, str):
         return np.dtype(layout)
@@ -135,7 +135,7 @@ class Batch:
         return before
 
     def narrowed(self, columns: Mapping[str, Array]) -> Batch:
-        """The same rows and trades with these columns."""
+        """Batch with the same rows and trades, and these columns."""
         narrow = Batch(self.ts, columns, self.trades, self.seq)
         if self.trades is not None:
             narrow.__dict__["trades_before"] = self.trades_before
@@ -168,11 +168,6 @@ class Kernel(ABC):
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Take ``options``: all of them, checked; those of other kernels too."""
         self.params = options
-
-    @property
-    def given(self) -> Mapping[str, Any]:
-        """Former name of ``params``."""
-        return self.params
 
     @abstractmethod
     def inputs(self) -> Sequence[str]:

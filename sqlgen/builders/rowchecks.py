@@ -19,7 +19,7 @@ from sqlgen.errors import TaskError, first_line
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.model import Model
-from sqlgen.project.rowchecks import Check, CheckCount, CheckFailed, sign_audits, unknown
+from sqlgen.project.rowchecks import Check, CheckCount, CheckFailed, sign_audits, unknown_columns
 from sqlgen.published.quarantine import Quarantine
 from sqlgen.sources.schemas import columns_of
 from sqlgen.templating.quoting import exact_path
@@ -147,7 +147,7 @@ class RowChecks:
         has = f"Its rows have: {', '.join(types)}"
         for check in checked.checks:
             whose = f"check '{check.title}' of '{checked.of}'"
-            for missing in unknown(check, list(types)):
+            for missing in unknown_columns(check, list(types)):
                 raise TaskError(f"{whose}: {missing} {has}")
             problem = self._problem(checked, check)
             if problem:

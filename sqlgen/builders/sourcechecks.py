@@ -119,7 +119,7 @@ class SourceChecks:
         form = self.checks.compiler.raw_form(self.checks.model, entry, scan)
         if form.columns is None:
             return ()
-        columns = digits.Columns(form.columns, form.original_names, form.times, form.time_unit)
+        columns = digits.ReadColumns(form.columns, form.original_names, form.times, form.time_unit)
         return digits.of_parquet(self.checks.compiler.project.lake / file.path, columns)
 
     def _survey(

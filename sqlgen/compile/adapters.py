@@ -1,4 +1,4 @@
-"""What an adapter's template is told of its source, and what it says of the files."""
+"""Context of an adapter's template, and the variables that it sets: columns, keys, names, times."""
 
 from __future__ import annotations
 
@@ -20,49 +20,49 @@ from sqlgen.templating.templates import Library
 
 @dataclass(frozen=True)
 class KeysInRows:
-    """Keys that the rows themselves name and of which a partition holds one value: symbol, exchange, topic."""
+    """Keys named by the rows, of which a partition must hold one value: symbol, exchange, topic."""
 
     columns: Mapping[str, str]
-    """Plural name of a key -> column that some files have."""
+    """Plural name of a key -> column, which some files may lack."""
     values: Mapping[str, str]
     """Key -> SQL over the columns that the adapter reads."""
     apart: tuple[str, ...]
-    """SQL of the keys in the rows, each of which has one."""
+    """SQL of keys that come from the rows alone: each value is a market of its own."""
     keys: tuple[str, ...] = ()
-    """Keys that rows say by other means than a column."""
+    """Keys that an expression of the adapter gives."""
 
 
 @dataclass(frozen=True)
 class RawForm:
-    """Form of the files of a source, as its adapter reads them."""
+    """Format and columns of a source's files, as its adapter reads them."""
 
     source: str
     settings: Source
     format: str
     columns: Mapping[str, str] | None
-    """Columns with their SQL types, keys in the rows among them, in the order of files without a header; ``None`` of an
-    adapter that reads Parquet in its own way."""
+    """Columns with their SQL types, key columns included, in file order if there is no header; ``None`` for an adapter
+    that reads Parquet by itself."""
     original_names: Mapping[str, str]
-    """Column in SQL -> its name in the files, where two differ in upper and lower case only."""
+    """Column in SQL -> its name in the files, for columns that differ in case only."""
     csv: CsvFormat
     keys_in_rows: KeysInRows
     times: tuple[str, ...]
-    """Columns of times, as far as the adapter says which they are."""
+    """Timestamp columns, as far as the adapter declares them."""
     time_unit: str
-    """Empty where models.yaml does not say it."""
+    """Empty unless models.yaml sets it."""
     hint: str
     """Options of the adapter, for messages."""
 
     @property
     def known_columns(self) -> Mapping[str, str]:
-        """The columns; :class:`TemplateError` where the adapter names none."""
+        """The columns; :class:`TemplateError` if the adapter declares none."""
         if self.columns is None:
             raise TemplateError(f"adapter '{self.settings.adapter}' does not say which columns it reads")
         return self.columns
 
 
 def raw_form(library: Library, name: str, source: Source, context: Mapping[str, Any], csv: CsvFormat) -> RawForm:
-    """Form of a source's files: by the variables that its adapter sets, with the options of ``context``."""
+    """Format and columns of a source's files, from the variables that its adapter sets."""
     options = context["options"]
     given = {**context, "options": SimpleNamespace(**options)}
     found = library.variables(adapter_template(source.adapter), **given)
@@ -83,14 +83,14 @@ def raw_form(library: Library, name: str, source: Source, context: Mapping[str, 
 
 
 def _keys_in_rows(found: Mapping[str, Any], source: Source, hive_keys: tuple[str, ...]) -> KeysInRows:
-    """Keys that the rows of a source name, beside those that paths, models.yaml and its adapter give."""
+    """Keys named by the rows of a source, although paths or models.yaml give them too."""
     named, said = found.get("key_columns", {}), found.get("row_keys", {})
     placed = {*hive_keys, *configured_keys(source)}
     taken = {name.lower() for name in found.get("columns", ())}
     columns = {
         f"{key}s": named.get(key, key)
         for key in KEYS_IN_ROWS
-        if key in placed and key not in said and (key in named or key not in taken)  # or else it holds something else
+        if key in placed and key not in said and (key in named or key not in taken)  # else it is another column
     }
     values = {f"{key}s": said[key] for key in said if key in placed}
     apart = [said.get(key, ident(named.get(key, key))) for key in KEYS_IN_ROWS if key not in placed]
@@ -110,7 +110,7 @@ def _columns(found: Mapping[str, Any], source: Source, hive_keys: tuple[str, ...
 
 
 def check_turns(library: Library, name: str, source: Source, context: Mapping[str, Any]) -> None:
-    """:class:`TemplateError` where it makes no difference to an adapter whose side the rows name."""
+    """:class:`TemplateError` where ``side_is`` makes no difference to an adapter."""
     ways = [dataclasses.replace(context["source"], side_is=side) for side in ("taker", "maker")]
     given = {**context, "options": SimpleNamespace(**context["options"])}
     texts = {library.render(adapter_template(source.adapter), **{**given, "source": way}) for way in ways}
@@ -122,13 +122,13 @@ def check_turns(library: Library, name: str, source: Source, context: Mapping[st
 
 
 def advice(library: Library, source: Source) -> str:
-    """The options by which an adapter can be told what its files are like, for messages."""
+    """Options that describe the files of an adapter, for messages."""
     options = library.header(adapter_template(source.adapter)).options
-    told = [
+    described = [
         f"{name} ({', '.join(map(str, option.choices)) if option.choices and option.type == 'str' else option.doc})"
         for name, option in options.items()
         if option.type in ("str", "map", "list[str]")
     ]
     return (
-        f" Options of adapter '{source.adapter}' that tell what its files are like: {'; '.join(told)}" if told else ""
+        f" Options of adapter '{source.adapter}' that describe its files: {'; '.join(described)}" if described else ""
     )

@@ -1,4 +1,4 @@
-"""Checks as SQL: the rows they leave, how many fail, and those that go to the quarantine. Pure."""
+"""Checks as SQL: rows that pass, counts of failures, rows for the quarantine. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlgen.lake.partitions import KEYS
-from sqlgen.project.rowchecks import Check, levels, removing
+from sqlgen.project.rowchecks import Check, nesting, removing
 from sqlgen.templating.templates import Library
 
 PASSING_TEMPLATE = "publish/passing.sql.j2"
@@ -20,7 +20,7 @@ CANONICAL = (*KEYS, "ts", "seq")
 
 @dataclass(frozen=True)
 class FileRange:
-    """Where rows of a partition stand: in this file from row ``first`` of the partition on."""
+    """Rows of a partition that come from one file: those from ``seq`` ``first`` on."""
 
     exchange: str
     symbol: str
@@ -28,34 +28,34 @@ class FileRange:
     first: int
     path: str
     counted: bool
-    """Whether the rows after ``first`` are those of the file, one for one."""
+    """True if row n after ``first`` is row n of the file: none was left out."""
 
     def holds(self, row: Mapping[str, str]) -> bool:
-        """Whether a row of this partition stands here, or in a later file."""
+        """True if a row of this partition comes from this file or a later one."""
         return all(row[key] == getattr(self, key) for key in KEYS) and int(row["seq"]) >= self.first
 
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """Rows and what is checked of them."""
+    """Rows and their checks."""
 
     of: str
     """The source or the model."""
     rows: str
-    """SELECT of the rows as they come."""
+    """SELECT of the rows before any check."""
     checks: tuple[Check, ...]
     keys: tuple[str, ...] = KEYS
-    """Columns that keep partitions apart: rows of one are not compared with those of another."""
+    """Partition keys: rows of different partitions are not compared."""
     predicate: str | None = None
-    """Which of the rows are meant; of a partition, all or none."""
+    """Predicate of the rows to check; it selects whole partitions."""
     names: tuple[str, ...] = CANONICAL
-    """The columns there are; those that need not be asked for may be left out."""
+    """Columns of the rows."""
 
 
 def passing(library: Library, checked: CheckedRows, order: Sequence[str] = ()) -> str:
-    """The SELECT of the rows that stay; the SELECT of all rows, as it is, where no check takes any away.
+    """SELECT of the rows that pass; the SELECT of all rows, unchanged, if no check removes any.
 
-    Comparing rows loses their order: then they are sorted by ``order``, or put back into the order in which they came.
+    Comparing rows loses their order: they are then sorted by ``order``, or by their original position.
     """
     checks = removing(checked.checks)
     if not checks:
@@ -64,7 +64,7 @@ def passing(library: Library, checked: CheckedRows, order: Sequence[str] = ()) -
     return library.render(
         PASSING_TEMPLATE,
         rows=checked.rows,
-        levels=levels(checks),
+        levels=nesting(checks),
         keys=checked.keys,
         order=list(order) if compares else [],
         place=compares and not order,
@@ -74,7 +74,7 @@ def passing(library: Library, checked: CheckedRows, order: Sequence[str] = ()) -
 def counts(library: Library, checked: CheckedRows) -> str:
     """One row: ``rows``, and of each check ``failed_N`` and ``first_N``, from 1 on.
 
-    ``first_N`` is a struct of texts: the reason, and those of the keys, the time and the position that there are.
+    ``first_N`` is a struct of texts: the reason, and keys, time and position as far as the rows have them.
     """
     return library.render(
         COUNTS_TEMPLATE,
@@ -89,7 +89,7 @@ def counts(library: Library, checked: CheckedRows) -> str:
 def quarantined(
     library: Library, checked: CheckedRows, constants: Mapping[str, str], places: Sequence[FileRange] = ()
 ) -> str:
-    """The rows that a check quarantines. ``constants``: keys that the rows do not carry."""
+    """Rows that a check quarantines. ``constants``: keys without a column in the rows."""
     return library.render(
         QUARANTINED_TEMPLATE,
         of=checked.of,

@@ -12,7 +12,7 @@ from sqlgen.project.model import Model
 from sqlgen.templating.quoting import comment, ident, literal
 
 WHOLE_TABLES = "target/tables"
-"""Where compiled files write to, run by hand."""
+"""Target folder of compiled files that are run by hand."""
 KERNEL_INPUT, KERNEL_TRADES = "kernel_input", "kernel_trades"
 QUOTE = '"'
 
@@ -39,10 +39,10 @@ SET search_path = '"' || current_database() || '"."' || current_schema() || '",'
 
 @dataclass(frozen=True)
 class ModelSql:
-    """All SQL of a model over the whole lake, as its file shows it."""
+    """SQL of a model over the whole lake, as its compiled file shows it."""
 
     rows: tuple[Stage, ...]
-    """Stages up to the rows that the template gives, or that go into the kernels."""
+    """Stages up to the template's result, or to the rows that go into the kernels."""
     trades: str | None
     """Trades that the kernels see beside them."""
     table: str
@@ -50,7 +50,7 @@ class ModelSql:
 
 
 def named_stages(model: Model, select: str) -> tuple[Stage, ...]:
-    """The stages of a SELECT, the last one called like the model, or as what goes into its kernels."""
+    """Stages of a SELECT; the last one has the model's name, or that of the kernels' input."""
     found, last = stages(select)
     name = model.name if model.chain is None else KERNEL_INPUT
     taken = [stage.name.strip(QUOTE).lower() for stage in found]
@@ -73,8 +73,8 @@ def compiled_file(model: Model, shown: ModelSql, fingerprint: str, foreign: Sequ
     if model.chain is not None:
         parts.append(_kernels(model))
     parts.append(_copy_whole(model, table) + "\n")
-    said = (_WITH_KERNELS if model.chain is not None else _WITHOUT_KERNELS).format(target=_target(model))
-    footer = said + _STAGES.format(database=ident(database), last=shown.rows[-1].name) + _unreadable(foreign)
+    notes = (_WITH_KERNELS if model.chain is not None else _WITHOUT_KERNELS).format(target=_target(model))
+    footer = notes + _STAGES.format(database=ident(database), last=shown.rows[-1].name) + _unreadable(foreign)
     # The lines of the header do not depend on the numbers in it.
     above = _header(model, fingerprint, (stage.name for stage in views), footer).count("\n") + 1
     contents = _contents(views, parts[1:], above + parts[0].count("\n") + 1)
@@ -82,7 +82,7 @@ def compiled_file(model: Model, shown: ModelSql, fingerprint: str, foreign: Sequ
 
 
 def _published(shown: ModelSql) -> tuple[Stage, ...]:
-    """Stages from the rows of the template to those that are published, where they are not the same."""
+    """Stages between the template's result and the published rows; none if they are the same."""
     rows = [stage.name.lower() for stage in shown.rows]
     if shown.table == f"SELECT *\nFROM {shown.rows[-1].name}":
         return ()
@@ -110,7 +110,7 @@ def _view(database: str, stage: Stage) -> str:
 
 
 def _contents(views: Sequence[Stage], texts: Sequence[str], line: int) -> Iterator[str]:
-    """Each stage with its line in the file; the one with the features first."""
+    """Table of contents: each stage with its line in the file, the last stage first."""
     lines = []
     for stage, text in zip(views, texts, strict=False):
         line += 1
@@ -158,7 +158,7 @@ def _target(model: Model) -> str:
 
 
 def _header(model: Model, fingerprint: str, contents: Iterable[str], footer: str) -> str:
-    said = [f"{of}: {check.title}: {check.on_fail}" for of, checks in model.checks for check in checks]
+    checks = [f"{of}: {check.title}: {check.on_fail}" for of, found in model.checks for check in found]
     keys = ", ".join(model.output.partition_by) or "nothing"
     fields = {
         "model": model.name,
@@ -168,7 +168,7 @@ def _header(model: Model, fingerprint: str, contents: Iterable[str], footer: str
         "options": _listed(f"{name} = {value!r}" for name, value in model.fingerprinted_options.items()),
         "lookback": f"{model.lookback:g} s",
         **({"lookahead": f"{model.lookahead:g} s"} if model.lookahead else {}),
-        **({"checks": _listed(said)} if said else {}),
+        **({"checks": _listed(checks)} if checks else {}),
         "publishes": f"{model.output.path} ({model.output.mode}), by {keys}",
         "fingerprint": fingerprint,
         "stages": _listed(contents),

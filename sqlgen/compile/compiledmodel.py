@@ -20,7 +20,7 @@ _OF_KEYS = {
     "symbol": "name: market, as the venue names it",
     "date": "UTC: date under which the row is filed",
 }
-"""Descriptions of keys that have no comment of their own."""
+"""Descriptions of key columns without a comment."""
 
 
 def descriptions(select: str, chain: Pipeline | None) -> dict[str, str]:
@@ -35,7 +35,7 @@ def descriptions(select: str, chain: Pipeline | None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """What a model is, as SQL over the whole lake, and what identifies it."""
+    """SQL of a model over the whole lake, and its fingerprints."""
 
     model: Model
     select: str
@@ -46,7 +46,7 @@ class CompiledModel:
     kernels_fingerprint: str
     checks_fingerprint: str
     edges: frozenset[Edge]
-    """The edges of a scope that make a difference to this model."""
+    """Edges of the timeline that this model's SQL depends on."""
 
     @property
     def descriptions(self) -> dict[str, str]:

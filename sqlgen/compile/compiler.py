@@ -38,7 +38,7 @@ class Compiler:
 
     project: Project
     layouts: Mapping[str, SourceLayout] = field(default_factory=dict)
-    """Source name -> how its files lie; a source that is not named lies as ``sample`` writes it."""
+    """Source name -> layout of its files; a source without one is laid out as ``sample`` writes it."""
     empty: frozenset[str] = frozenset()
     """Sources without files."""
     types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -54,8 +54,8 @@ class Compiler:
 
     def _compile(self, model: Model) -> CompiledModel:
         parts = self._parts(model, self.whole_lake(model))
-        # Where the lake lies, and how its folders are called, is no part of what the table is. The types of partition
-        # columns are known only once there are files.
+        # The fingerprint does not depend on the lake's path or the names of its folders. The types of partition columns
+        # are known only once there are files.
         plain = {
             name: dataclasses.replace(layout, ambiguous=False, twins=frozenset(), shuffled=False)
             for name, layout in self.layouts.items()
@@ -90,14 +90,14 @@ class Compiler:
         )
 
     def _parts(self, model: Model, scope: Scope) -> Parts:
-        """All SQL of a model that decides what its table is."""
+        """All SQL that a model's table depends on."""
         select = self._merged(model, self.select(model, scope))
         if model.chain is None:
             return None, None, select
         return self.feed(model, scope), self.trades(model, scope), select
 
     def _shown(self, model: Model) -> ModelSql:
-        """The same over the whole lake, stage by stage."""
+        """SQL of a model over the whole lake, stage by stage."""
         scope = self.whole_lake(model)
         if model.chain is not None:
             rows = named_stages(model, self.feed(model, scope))
@@ -124,11 +124,11 @@ class Compiler:
         return all_files(self.project, entry, self.layouts.get(entry.ref), self.types.get(entry.ref, {}))
 
     def select(self, model: Model, scope: Scope) -> str:
-        """The SELECT of a model over a scope: its rows without those that its checks take away."""
+        """The SELECT of a model over a scope: the rows that pass its checks."""
         return passing(self.project.library, self.checked(model, self.rows(model, scope)))
 
     def checked(self, model: Model, rows: str, names: tuple[str, ...] = ()) -> CheckedRows:
-        """The rows of a model's result with its checks; ``names`` are its columns, as far as that matters."""
+        """Rows of a model's result with its checks; ``names``: its columns."""
         columns = model.columns
         keys = tuple(key for key in KEYS if not columns or key in columns)
         return CheckedRows(model.name, rows, of_rows(model.config.checks), keys, names=names)
@@ -151,7 +151,7 @@ class Compiler:
         return only(self.template(model, scope, {}), scope.emit)
 
     def trades(self, model: Model, scope: Scope) -> str | None:
-        """The SELECT of the trades that the kernels of a model see beside the rows, if there are any."""
+        """The SELECT of the trades that the kernels of a model read beside the rows; ``None`` without trades."""
         scan = scope.inputs[model.trades.name] if model.trades is not None else None
         if scan is None or model.trades is None:
             return None
@@ -180,7 +180,7 @@ class Compiler:
         )
 
     def input_select(self, model: Model, entry: ModelInput, scan: Scan) -> str:
-        """The SELECT that yields the canonical rows of one input, whatever its checks say of them."""
+        """The SELECT of the canonical rows of one input, before its checks."""
         if entry.source is None:
             text = self.published_select(entry.ref, scan)
         else:
@@ -191,13 +191,13 @@ class Compiler:
         return only(text, scan.predicate)
 
     def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> CheckedRows:
-        """The canonical rows of a source with its checks. They see whole partitions, also where less is read."""
+        """Canonical rows of a source with its checks, which see whole partitions even if the model reads less."""
         assert entry.source is not None
         rows = self.input_select(model, entry, dataclasses.replace(scan, predicate=None))
         return CheckedRows(entry.ref, rows, of_rows(entry.source.checks), predicate=scan.predicate)
 
     def input_rows(self, model: Model, entry: ModelInput, scan: Scan) -> str:
-        """The SELECT that yields the canonical rows of one input without those that its checks take away."""
+        """The SELECT of the canonical rows of one input that pass its checks."""
         if entry.source is None or not removing(entry.source.checks):
             return self.input_select(model, entry, scan)
         text = passing(self.project.library, self.checked_input(model, entry, scan), (*KEYS, "seq"))
@@ -209,7 +209,7 @@ class Compiler:
         return {"source": source, "options": model.adapter_options[entry.name]}
 
     def csv(self, model: Model, entry: ModelInput) -> CsvFormat:
-        """How the CSV files of an input are written."""
+        """CSV dialect of an input's files."""
         assert entry.source is not None
         return self.project.library.csv(adapter_template(entry.source.adapter), model.adapter_options[entry.name])
 
@@ -232,18 +232,18 @@ class Compiler:
         return self.project.library.render(template, options=SimpleNamespace(**options), **context)
 
     def reading(self, model: Model, entry: ModelInput, layout: SourceLayout) -> str:
-        """Digest of everything that decides how a model reads a source: its settings and its adapter."""
+        """Digest of all settings by which a model reads a source."""
         assert entry.source is not None
         scan = Scan(("",), layout.format, layout.hive_keys)
-        said = entry.source.model_dump(exclude={"description", "checks"})
+        settings = entry.source.model_dump(exclude={"description", "checks"})
         options = sorted(model.adapter_options[entry.name].items())
-        return digest(said, options, self.csv(model, entry), bare(self.input_select(model, entry, scan)))
+        return digest(settings, options, self.csv(model, entry), bare(self.input_select(model, entry, scan)))
 
     def copy(self, model: Model, scope: Scope, into: Target, old: Scan | None = None) -> str:
-        """The statement of one task: one unit, copied to where it is staged.
+        """The statement of one task: COPY of one unit to its staging folder.
 
-        In mode merge the rows of the published files, ``old``, take part. Where the model has checks, the rows are what
-        :meth:`copy_checked` takes.
+        In mode merge the published files, ``old``, are merged in. If the model has checks, the result is the input of
+        :meth:`copy_checked`.
         """
         rows = self.rows(model, scope)
         return self._copy(model, rows if model.config.checks else self._merged(model, rows, old), into)
@@ -256,7 +256,7 @@ class Compiler:
         return copy(model, rows, folder, (UNIT,), options)
 
     def copy_checked(self, model: Model, rows: str, into: Target, old: Scan | None = None) -> str:
-        """The second statement of a task whose model has checks: ``rows`` without those that are taken away."""
+        """The second statement of a task whose model has checks: the ``rows`` that pass."""
         select = passing(self.project.library, self.checked(model, rows))
         return self._copy(model, self._merged(model, select, old), into)
 

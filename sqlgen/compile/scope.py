@@ -1,4 +1,4 @@
-"""What a statement reads: the files of each input, and where they lie in the history of their keys."""
+"""Scope of a statement: the files of each input, and their position in the timeline of their keys."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Scan:
     single_file: bool = False
     """There is exactly one file, named without a glob."""
     predicate: str | None = None
-    """Which of the rows are read."""
+    """Predicate of the rows that are read."""
     decoded: str = ""
-    """Format in which the rows came, where the files are made from others; their folders name all keys."""
+    """Original format of decoded files, whose folders name all keys; otherwise empty."""
     survey: bool = False
-    """All rows are read with the times that stand in them, also those without one; their ``seq`` says file and line."""
+    """All rows are read with their raw times, rows without a time too; ``seq`` holds file and line."""
     by_name: bool = False
-    """DuckDB would read other keys from the folders than there are: they are taken from the names of the files."""
+    """DuckDB would misread the keys in the folders' names: they are taken from the file paths."""
     types: Mapping[str, str] = field(default_factory=dict)
     """SQL types of published partition columns other than exchange, symbol and date, where known."""
     alike: bool = False
@@ -42,7 +42,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class Scope:
-    """What one statement covers."""
+    """Files, dates and edges that one statement covers."""
 
     inputs: Mapping[str, Scan | None]
     """Input name -> its files; ``None`` for an optional input without any."""
@@ -53,26 +53,26 @@ class Scope:
     emit: str | None = None
     """Predicate of the task's own rows; rows read for lookback or lookahead are not among them."""
     emit_trades: str | None = None
-    """Predicate of the trades that the kernels see."""
+    """Predicate of the trades that the kernels read."""
 
 
 @dataclass(frozen=True)
 class SourceLayout:
-    """How the files of a source lie in the lake."""
+    """Layout of a source's files in the lake."""
 
     format: str = "parquet"
     hive_keys: tuple[str, ...] = KEYS
     zipped: bool = False
     ambiguous: bool = False
-    """DuckDB reads other keys from the folders of some file than there are."""
+    """DuckDB would misread the keys in the folders of some file."""
     twins: frozenset[str] = frozenset()
-    """Names, in lower case, of columns of some file that differ in upper and lower case only; known to ``compile``."""
+    """Names, in lower case, of columns of a file that differ in case only; set by ``compile`` alone."""
     shuffled: bool = False
-    """Such columns come in another order in some files."""
+    """Such columns come in different orders."""
 
     @property
     def foreign(self) -> str:
-        """What the files are, where DuckDB alone cannot read them; otherwise empty."""
+        """Kind of files that DuckDB alone cannot read; otherwise empty."""
         if self.shuffled:
             return "columns that differ in case only, in different orders"
         return "zip archives" if self.zipped else "DBN files" if self.format == "dbn" else ""

@@ -1,4 +1,4 @@
-"""The sign audit as a check: SQL of the trades that it judges, and what is counted."""
+"""The sign audit as a check: SQL of the trades that it judges, and their counts."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def beside(library: Library, trades: str, quotes: str, columns: Sequence[str], c
 
 
 def counted(model: Model, of: str, check: Check, rows: int, total: int, first: str) -> CheckCount:
-    """Rows that fail a check; of a sign audit none where their share is small, or few trades were judged."""
-    if check.is_sign_audit and not signs.is_turned(total, rows, check.share):
+    """Count of the rows that fail a check; 0 for a sign audit whose share is small, or that judged few trades."""
+    if check.is_sign_audit and not signs.is_reversed(total, rows, check.share):
         return CheckCount(of, check.title, check.on_fail, 0, total)
     if check.is_sign_audit:
         sources = [entry.source for entry in model.inputs if entry.source and of in (entry.ref, model.name)]

@@ -1,4 +1,4 @@
-"""What an adapter's template knows of its source: the settings of models.yaml and one scan, resolved."""
+"""Source as an adapter's template sees it: the settings of models.yaml and one scan, resolved."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class SourceSpec:
 
     name: str
     files: tuple[str, ...]
-    """Patterns or names; of format ``table``, the one table."""
+    """Patterns or paths; the one table if the format is ``table``."""
     all_files: tuple[str, ...] = ()
-    """The same before some of them were chosen: by their numbers there surveys tell files."""
+    """All files of the scan, before ``only``: surveys number files by them."""
     format: str = "parquet"
     """``parquet``, ``csv``, ``ndjson``, ``dbn``, or ``table`` where rows are given one by one."""
     raw_format: str = "parquet"
@@ -39,13 +39,13 @@ class SourceSpec:
     original_names: Mapping[str, str] = field(default_factory=dict)
     """Column in SQL -> its name in the files, where they differ."""
     twins: frozenset[str] = frozenset()
-    """Names, in lower case, that several columns of the files have."""
+    """Names, in lower case, of columns that differ in case only."""
     named: str = ""
-    """Part of the names of the files that are read."""
+    """Substring of the names of the files that are read."""
     single: bool = False
     single_file: bool = False
     by_name: bool = False
-    """DuckDB would read other keys from the folders than there are."""
+    """DuckDB would misread the keys in the folders' names."""
     survey: bool = False
     types: Mapping[str, str] = field(default_factory=dict)
     alike: bool = False
@@ -92,7 +92,7 @@ class SourceSpec:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Keys that paths or models.yaml give; others stand in the rows."""
+        """Keys that paths or models.yaml give; the others come from the rows."""
         return frozenset({*self.hive_keys, *self.given})
 
     @property
@@ -102,7 +102,7 @@ class SourceSpec:
 
     @property
     def keyed(self) -> bool:
-        """True if no key stands in the rows."""
+        """True if no key comes from the rows."""
         return self.dated and self.keys.issuperset(KEYS_IN_ROWS)
 
     def only(self, part: str) -> SourceSpec:
@@ -118,11 +118,11 @@ class SourceSpec:
         return replace(self, named=part, files=files, single_file=len(files) == 1)
 
     def without_times(self) -> SourceSpec:
-        """The same files where other files say the times of their rows: no row is left out for its own."""
+        """Copy for files whose times come from other files: no row is left out because of its own."""
         return replace(self, date_tolerance=None)
 
     def spelling(self, original_names: Mapping[str, str]) -> SourceSpec:
-        """The same files, some of whose columns have other names in SQL."""
+        """Copy some of whose columns have other names in SQL (name in SQL -> name in the files)."""
         return replace(self, original_names=dict(original_names))
 
     def reading(
@@ -135,8 +135,8 @@ class SourceSpec:
     ) -> Reading:
         """These columns of the files, with the arguments of macro ``positioned``.
 
-        A column of the files hides behind a key of the folders that is called like it, and DuckDB may take such a key
-        for another: then all keys are taken from the names of the files.
+        A key in the folders' names hides a column of the same name, and DuckDB may misread such a key: all keys are
+        then taken from the file paths.
         """
         source = self
         if self.by_name or not {name.lower() for name in columns}.isdisjoint(self.hive_keys):
@@ -157,21 +157,21 @@ class Reading:
     named: Mapping[str, str]
     """Exchange or symbol -> the column that holds it."""
     kept: Collection[str]
-    """Columns that come along."""
+    """Columns that are passed on."""
     steps: Mapping[str, str]
-    """Name -> SQL of what the time is made of."""
+    """Name -> SQL of the parts of the time."""
     said: Mapping[str, str]
-    """Exchange or symbol -> SQL by which a row says it."""
+    """Exchange or symbol -> SQL that takes it from a row."""
 
     @property
     def in_files(self) -> dict[str, str]:
-        """All columns that are read, with those of keys in the rows."""
+        """All columns that are read, key columns included."""
         missing = [key for key in KEYS_IN_ROWS if key not in self.source.keys and key not in self.said]
         return {**self.columns, **{self.named.get(key, key): "VARCHAR" for key in missing}}
 
     @property
     def respells(self) -> bool:
-        """True if SQL cannot tell some columns of the files apart by their names."""
+        """True if the names of some columns are ambiguous in SQL."""
         source = self.source
         twins = not source.twins.isdisjoint(name.lower() for name in self.in_files)
         return (

@@ -1,4 +1,4 @@
-"""Stages of a SELECT: the tables of its WITH, one after the other, and what is selected from them in the end."""
+"""Stages of a SELECT: the CTEs of its WITH, and the SELECT over them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NEXT = re.compile(r"\s*,")
 
 @dataclass(frozen=True)
 class Stage:
-    """One table of a WITH."""
+    """One CTE of a WITH."""
 
     name: str
-    """As SQL, in quotes where it has some."""
+    """Name as SQL, quoted if need be."""
     sql: str
     comment: str = ""
     """Comment lines above it."""
@@ -26,7 +26,7 @@ class Stage:
 
 
 def stages(select: str) -> tuple[tuple[Stage, ...], str]:
-    """The stages of a SELECT, and the SELECT over them; no stages where it must stay one statement."""
+    """The stages of a SELECT, and the SELECT over them; no stages if it must stay one statement."""
     text = masked(select)
     start = _WITH.match(text)
     found: list[Stage] = []
@@ -49,7 +49,7 @@ def stages(select: str) -> tuple[tuple[Stage, ...], str]:
 
 
 def _closing(text: str, at: int) -> int | None:
-    """Place of the bracket that closes the one before ``at``."""
+    """Position of the bracket that closes the one before ``at``."""
     depth = 1
     for bracket in re.compile(r"[()]").finditer(text, at):
         depth += 1 if bracket.group() == "(" else -1

@@ -11,9 +11,9 @@ from sqlgen.templating import quoting
 from sqlgen.templating.quoting import ident, literal, quoted
 
 FOOTER_KEY = "sqlgen"
-"""Name of the text that is in the footer of every published file."""
+"""Key of the record in the footer of every published file."""
 KERNEL_ROWS = "kernel_rows"
-"""What the kernels give, as a relation that the last statement of a model reads."""
+"""Relation of the kernels' output, which the last statement of a model reads."""
 
 
 Parts = tuple[str | None, str | None, str]
@@ -47,7 +47,7 @@ class Target:
     """SQL types of the partition columns below the unit."""
 
     def options(self, in_folders: bool) -> list[str]:
-        """Options of the COPY beside those of the model."""
+        """Options of the COPY in addition to the model's."""
         names = [f"FILENAME_PATTERN {literal(self.stem + '_{i}')}", "OVERWRITE_OR_IGNORE true"] if in_folders else []
         return [*names, f"KV_METADATA {{{FOOTER_KEY}: {literal(self.stamp)}}}"]
 
@@ -62,7 +62,7 @@ def copy(model: Model, select: str, target: str, partition_by: tuple[str, ...], 
 
 
 def order(model: Model) -> tuple[str, ...]:
-    """The columns by which the rows of a file are sorted; none where they stay as they come."""
+    """Columns by which the rows of a file are sorted; none to keep their order."""
     return () if model.output.mode == "merge" else model.output.order_by
 
 
@@ -73,7 +73,7 @@ def ordered(model: Model, select: str) -> str:
 
 
 def in_order(select: str) -> str:
-    """``select`` sorted by time, rows of the same time as they were: for what does not come sorted."""
+    """``select`` sorted by time (stable), for input that may be unsorted."""
     rows = f"SELECT\n    *,\n    row_number() OVER () AS place\nFROM (\n{indent(select)}\n)"
     return f"SELECT * EXCLUDE (place)\nFROM (\n{indent(rows)}\n)\nORDER BY ts, place"
 

@@ -1,4 +1,4 @@
-"""Rows of a SELECT that are meant, and what one unit's files will hold of them. Pure."""
+"""Filters over a SELECT, and the rows of a unit's files. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MERGE_TEMPLATE = "publish/merge.sql.j2"
 UNIT_TEMPLATE = "publish/unit.sql.j2"
 BATCH_TEMPLATE = "publish/batch.sql.j2"
 UNIT = "_unit"
-"""Column of the number of a unit in its batch."""
+"""Column with the number of a unit in its batch."""
 
 
 def merged(library: Library, model: Model, select: str, old: Scan | None = None) -> str:
@@ -35,7 +35,7 @@ def merged(library: Library, model: Model, select: str, old: Scan | None = None)
 
 
 def of_unit(library: Library, model: Model, select: str, unit: Partition) -> str:
-    """The rows as the unit's files hold them: sorted, and without the columns that its path names."""
+    """Rows of a unit's files: sorted, without the columns in its path."""
     if not model.unit_keys and not order(model):
         return select
     return library.render(
@@ -48,7 +48,7 @@ def of_unit(library: Library, model: Model, select: str, unit: Partition) -> str
 
 
 def batch(library: Library, model: Model, select: str, units: Sequence[Partition]) -> str:
-    """The rows of several units as their files hold them, with the number of their unit."""
+    """Rows of several units' files, with the number of their unit."""
     return library.render(
         BATCH_TEMPLATE,
         rows=select,
@@ -64,12 +64,12 @@ def everything(table: str) -> str:
 
 
 def only(select: str, predicate: str | None) -> str:
-    """SELECT of the rows for which a predicate holds, if there is one."""
+    """SELECT of the rows for which a predicate holds; unchanged without one."""
     return f"SELECT *\nFROM (\n{indent(select)}\n)\nWHERE {predicate}" if predicate else select
 
 
 def narrowed(text: str, model: Model, emit: str | None) -> str:
-    """The rows and columns of a result that models.yaml keeps, and of these only those that a task emits."""
+    """Rows and columns of a result that models.yaml selects, and of these the rows that a task emits."""
     # A predicate may end in a comment, so its bracket closes on a line of its own.
     conditions = [f"(\n    {condition}\n)" for condition in (emit, model.config.filter) if condition]
     if not conditions and not model.columns:
@@ -80,7 +80,7 @@ def narrowed(text: str, model: Model, emit: str | None) -> str:
 
 
 def input_predicate(entry: ModelInput) -> str | None:
-    """The part of an input that models.yaml chose, as SQL over canonical rows."""
+    """Predicate of the exchanges, symbols and dates that an input selects."""
     spec = entry.spec
     parts = [
         f"{key} IN ({', '.join(literal(value) for value in values)})"

@@ -36,5 +36,5 @@ def all_files(project: Project, entry: ModelInput, layout: SourceLayout | None, 
 
 
 def _expected(source: Source) -> SourceLayout:
-    """How the files of a source lie that has none yet."""
+    """Layout that is assumed for a source without files."""
     return SourceLayout("parquet" if source.format == "auto" else source.format, () if source.pattern else KEYS)

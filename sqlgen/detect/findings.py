@@ -67,7 +67,7 @@ class Layout:
 
     folder: str
     by: str
-    """Where exchange, symbol and date come from: ``hive folders``, names, ``rows``."""
+    """Origin of exchange, symbol and date: ``hive folders``, names, ``rows``."""
     files: int
     bytes: int
     empty: int

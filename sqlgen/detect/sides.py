@@ -31,7 +31,7 @@ def _audited(
             counts = connection.execute(_query(library, part.kept, file)).fetchall()[0]
             judged, against = judged + int(counts[0]), against + int(counts[1])
         contents.append(_with_sides(part, judged, against))
-        if signs.is_turned(judged, against):
+        if signs.is_reversed(judged, against):
             notes.append(f"{signs.finding(judged, against)}. {signs.advice('auto')}")
     return dataclasses.replace(finding, contents=tuple(contents), notes=(*finding.notes, *notes))
 

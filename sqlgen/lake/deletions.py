@@ -1,4 +1,4 @@
-"""Source files that were deleted after processing: under their names, other files may come."""
+"""Journal of source files deleted after processing: a new file may take the name of a deleted one."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from pathlib import Path
 
 from sqlgen.lake import storage
 
-Known = tuple[str, int, int]
+FileKey = tuple[str, int, int]
 """Path, size and mtime_ns of a file as it was read."""
 
 
 @dataclass
 class Deletions:
-    """The journal of deleted files; read where a path comes again."""
+    """Journal of deleted files; read when a path comes again."""
 
     path: Path | None = None
-    _added: dict[Known, bool] = field(default_factory=dict)
+    _added: dict[FileKey, bool] = field(default_factory=dict)
 
-    def __contains__(self, file: Known) -> bool:
-        return self._added.get(file, self._noted.get(file, False))
+    def __contains__(self, file: FileKey) -> bool:
+        return self._added.get(file, self._recorded.get(file, False))
 
-    def add(self, files: Iterable[Known], gone: bool = True) -> None:
-        """Write down that files go, before they do; or, not ``gone``, that they stayed after all."""
+    def add(self, files: Iterable[FileKey], gone: bool = True) -> None:
+        """Record that files are about to be deleted; or, not ``gone``, that they were not deleted after all."""
         files = [(path, size, mtime) for path, size, mtime in files]
         assert self.path is not None
         if files:
@@ -34,17 +34,17 @@ class Deletions:
             self._added |= dict.fromkeys(files, gone)
 
     @cached_property
-    def _noted(self) -> dict[Known, bool]:
-        """Deletions in the journal, without lines that a crash has torn."""
-        noted: dict[Known, bool] = {}
+    def _recorded(self) -> dict[FileKey, bool]:
+        """Deletions in the journal, without incomplete lines of a crash."""
+        recorded_files: dict[FileKey, bool] = {}
         try:
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path else []
         except FileNotFoundError:
-            return noted
+            return recorded_files
         for line in lines:
             try:
                 path, size, mtime, gone = json.loads(line)
             except (ValueError, TypeError):
                 continue
-            noted[str(path), int(size), int(mtime)] = bool(gone)
-        return noted
+            recorded_files[str(path), int(size), int(mtime)] = bool(gone)
+        return recorded_files

@@ -18,7 +18,7 @@ from sqlgen.errors import LockedError, UsageError
 
 @contextlib.contextmanager
 def run_lock(state: Path, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lake's lock; the kernel lets go of it when the process ends, however it ends.
+    """Hold the lake's lock; the operating system releases it when the process ends, however it ends.
 
     Raises :class:`LockedError` where another run holds it for longer than ``wait`` seconds.
     """
@@ -37,7 +37,7 @@ def run_lock(state: Path, wait: float = 0.0) -> Iterator[None]:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        with contextlib.suppress(OSError):  # a full disk: who holds the lock is for others to read
+        with contextlib.suppress(OSError):  # a full disk: the holder's name is only informative
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(holder).encode(), 0)
         yield

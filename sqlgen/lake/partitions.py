@@ -11,14 +11,14 @@ from functools import cached_property
 from urllib.parse import quote, unquote
 
 KEYS = ("exchange", "symbol", "date")
-"""The keys every source has, in its paths or in its rows."""
+"""Keys of every source, in its paths or in its rows."""
 
 DATED = range(1990, 2101)
-"""Years that rows can be of."""
+"""Years in which dates of rows are valid."""
 NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
-"""The value that stands for NULL in the name of a folder."""
+"""NULL in the name of a hive folder."""
 HIVE_KEYS = (*KEYS, "year", "month", "day", "hour")
-"""Keys that mean something in a path."""
+"""Keys recognised in a path."""
 
 
 @dataclass(frozen=True, order=True)
@@ -47,7 +47,7 @@ class Partition:
         return dict(self.values)[key]
 
     def typed(self, key: str) -> str | dt.date:
-        """The value of a key, a date as such."""
+        """Value of a key, a date as ``date``."""
         return dt.date.fromisoformat(self[key]) if key == "date" else self[key]
 
     def __contains__(self, key: str) -> bool:
@@ -58,12 +58,12 @@ class Partition:
         return dt.date.fromisoformat(self["date"]) if "date" in self else None
 
     def project(self, keys: Iterable[str]) -> Partition:
-        """The part of the keys that ``keys`` names."""
+        """Partition with the keys in ``keys`` alone."""
         wanted = set(keys)
         return Partition(tuple(pair for pair in self.values if pair[0] in wanted))
 
     def shifted(self, days: int) -> Partition:
-        """The same keys, ``days`` later; the first or the last date there is where that would be none."""
+        """Partition ``days`` later; clamped to the first or last date of the calendar."""
         if self.date is None or not days:
             return self
         try:
@@ -74,7 +74,7 @@ class Partition:
 
     @property
     def short(self) -> str:
-        """The values alone, for a narrow place."""
+        """Values without keys, for narrow columns."""
         return "/".join(value for _, value in self.values) or "(whole table)"
 
     def __str__(self) -> str:
@@ -91,9 +91,9 @@ def hive_pairs(path: str) -> dict[str, str]:
 
 
 def partition_of(pairs: Mapping[str, str]) -> Partition | None:
-    """The partition that hive keys name; ``None`` where the path has not all keys.
+    """The partition that hive keys name; ``None`` unless all keys are there.
 
-    Raises ``ValueError`` where a value cannot be one of its key.
+    Raises ``ValueError`` where a value is not valid for its key.
     """
     for key, value in pairs.items():
         if value in ("", NULL_FOLDER) or "\ufffd" in value:
@@ -123,7 +123,7 @@ def _date_of(pairs: Mapping[str, str]) -> dt.date | None:
 
 
 def ambiguous_folders(path: str, keys: Iterable[str]) -> bool:
-    """True where DuckDB takes other keys from the folders of a path than :func:`hive_pairs`, or other ones too."""
+    """True if DuckDB would read other keys from the folders of a path than :func:`hive_pairs`."""
     found = [part for part in path.split("/")[:-1] if "=" in part]
     names = [part.partition("=")[0] for part in found]
     plain = all(part.count("=") == 1 and "?" not in part and "\n" not in part for part in found)

@@ -1,4 +1,4 @@
-"""Patterns of paths that name the keys of a partition without hive folders."""
+"""Path patterns: keys of a partition in paths without hive folders."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PathPattern:
                 raise ValueError(f"unknown field {{{name}}}.{nearest(name, _FIELDS)} Known: {', '.join(_FIELDS)}")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"a field stands twice: {', '.join(twice)}")
+            raise ValueError(f"duplicate field: {', '.join(twice)}")
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ class PathPattern:
 
     @cached_property
     def regex(self) -> str:
-        """As a regular expression with one group a field, in the syntax that Python and RE2 share."""
+        """Regular expression with one group per field, in syntax common to Python and RE2."""
         parts = []
         for token in _TOKENS.split(self.text):
             if token.startswith("{") and token.endswith("}"):
@@ -75,5 +75,5 @@ class PathPattern:
 
 @functools.cache
 def path_pattern(text: str) -> PathPattern:
-    """The pattern of a text, made once: listings match one against every file."""
+    """Parsed pattern, cached: it is matched against every file of a source."""
     return PathPattern(text)

@@ -1,4 +1,4 @@
-"""Source files as the tasks of a run read them: the same before and after, or the task does not count."""
+"""Source files read by the tasks of a run: a task fails if a file changed meanwhile."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sqlgen.lake.storage import FileInfo, format_of
 
 
 class Identity(NamedTuple):
-    """Tells whether a path still leads to the same file with the same content."""
+    """Identity of a file's content, by which a change is detected."""
 
     size: int
     mtime_ns: int
     inode: int
     ctime_ns: int
-    """Changes with every write, also where the modification time is set back."""
+    """Changes with every write, even if the modification time is set back."""
 
     @classmethod
     def of(cls, path: Path) -> Identity | None:
-        """Look at a file; ``None`` where there is none."""
+        """Identity of a file; ``None`` if there is none."""
         try:
             stat = path.stat()
         except OSError:
@@ -45,13 +45,13 @@ class Reads:
     _read: dict[FileInfo, set[Identity | None]] = field(default_factory=dict)
 
     def identify(self, files: Iterable[FileInfo]) -> Identities:
-        """Files before they are read."""
+        """Identities of files before they are read."""
         return {file: Identity.of(self.lake / file.path) for file in files}
 
     def verify(self, before: Identities, may_grow: bool) -> list[str]:
-        """Compare files with what they were before; notes on those that grew, if they ``may_grow``.
+        """Compare files with their identity before; return notes on those that grew, if they ``may_grow``.
 
-        Raises :class:`TaskError` where one changed: nobody knows which rows were read. One that is gone was read whole.
+        Raises :class:`TaskError` if one changed: which rows were read is unknown. A file that is gone was read whole.
         """
         notes = []
         for file, old in before.items():
@@ -69,12 +69,12 @@ class Reads:
         return notes
 
     def unchanged(self, file: FileInfo) -> bool:
-        """True if a file is still the one that was listed, and the one that every task has read."""
+        """True if a file is still the one that was listed and that every task has read."""
         now = Identity.of(self.lake / file.path)
         return now is not None and now.fits(file) and self._read.get(file, {now}) == {now}
 
 
 def _grew(file: FileInfo, old: Identity | None, now: Identity) -> bool:
-    """True for a text file to which lines were added."""
+    """True for a text file that lines were appended to."""
     lines = format_of(file.path) in ("ndjson", "csv")
     return lines and old is not None and old.inode == now.inode and now.size > file.size and now.size >= old.size

@@ -1,4 +1,4 @@
-"""JSON that tells whether it is still what was written: one wrong byte is found."""
+"""JSON with a checksum, which detects any change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def dumps(data: Mapping[str, Any]) -> str:
 
 
 def loads(text: str) -> dict[str, Any]:
-    """Value that :func:`seal` wrote, or an earlier version without a checksum; ``ValueError`` where it is damaged."""
+    """Value that :func:`seal` wrote; ``ValueError`` if it is damaged. Earlier versions wrote no checksum."""
     try:
         data = json.loads(text)
     except RecursionError:

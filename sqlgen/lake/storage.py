@@ -26,11 +26,11 @@ SUFFIXES = {
 }
 
 FOLDERS = threading.Lock()
-"""Held while folders are made for a partition, and while empty ones are removed: tasks of one symbol share them."""
+"""Lock around creating folders of a partition and removing empty ones: tasks of one symbol share them."""
 
 
 class FileInfo(NamedTuple):
-    """One file: what tells whether it is still the same."""
+    """Path, size and time of a file, by which a change is detected."""
 
     path: str
     """Relative to the lake, with forward slashes."""
@@ -39,7 +39,7 @@ class FileInfo(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """Size and times by which a published file is known to be the same."""
+    """Size and time of a published file, by which a change is detected."""
 
     size: int
     mtime_ns: int
@@ -55,7 +55,7 @@ def format_of(name: str) -> str | None:
 
 
 def list_files(lake: Path, folder: str, wanted: Callable[[str], object] = format_of) -> Iterator[FileInfo]:
-    """Files below ``lake/folder`` whose names are ``wanted``; those that start with ``.`` or ``_`` are skipped."""
+    """Files below ``lake/folder`` whose names are ``wanted``; names that start with ``.`` or ``_`` are skipped."""
     return walked(lake, Walk(str(lake / folder), wanted))
 
 
@@ -83,12 +83,12 @@ def list_all(root: Path) -> dict[str, Stat]:
 
 
 def is_hidden(path: str) -> bool:
-    """True for what no reader of a table looks at."""
+    """True for paths that readers of a table ignore."""
     return any(part.startswith((".", "_")) for part in path.split("/"))
 
 
 def make_folders(folder: Path, flushed: bool = False) -> None:
-    """Make a folder and those above it, and flush the entry of each new one, unless whoever calls does."""
+    """Make a folder and those above it, and flush the entry of each new one, unless the caller does (``flushed``)."""
     missing = []
     while not folder.is_dir():
         missing.append(folder)
@@ -100,15 +100,15 @@ def make_folders(folder: Path, flushed: bool = False) -> None:
 
 
 def move(files: Iterable[Path], source: Path, target: Path) -> None:
-    """Move files below ``source`` to the same places below ``target``; or the file ``source`` to ``target``."""
+    """Move files below ``source`` to the same paths below ``target``; or the file ``source`` to ``target``."""
     for file in files:
-        place = target / file.relative_to(source)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        file.rename(place)
+        moved = target / file.relative_to(source)
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(moved)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """The same file under a second name, by a hard link where the file system has them."""
+    """Give a file a second name: a hard link, or a copy if the file system has none."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,10 +1,10 @@
-"""Staged files become the published ones in one step; what stood there goes.
+"""Publishing: staged files replace the published ones in one step.
 
-A file that comes is renamed into its place. What replaces others comes in a folder, and the folders are swapped: by
-``renameat2(RENAME_EXCHANGE)`` where the system has it, so that a reader never sees a mixture nor a gap. Elsewhere it
-takes two renames, a moment apart; a note tells the next run how to go on after a crash between them.
+A new file is renamed into place. Files that replace others come as a folder, and the two folders are swapped: by
+``renameat2(RENAME_EXCHANGE)`` where the system has it, so that a reader never sees a mixture or a gap. Elsewhere it
+takes two renames, a moment apart; a note lets the next run recover from a crash between them.
 
-No name comes again: a reader that opens a file twice, for its footer and for its rows, would take them from two files.
+No file name is used twice: a reader that opens a file twice, for its footer and for its rows, would mix two files.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 GRACE, LEAST = 1.0, 0.1
-"""Seconds between the swap of a folder and the removal of what stood there: while a run goes on, and at its end."""
+"""Seconds between the swap of a folder and the removal of its old content: during a run, and at its end."""
 _RETIRED: collections.deque[tuple[float, Path]] = collections.deque()
 ASIDE, NOTE = ".aside", ".target"
-"""Suffixes beside a staged folder: what was published, on its way out, and a text with the path where it stood."""
+"""Suffixes beside a staged folder: the old content, moved aside, and a note with its original path."""
 
 
 def publish_file(staged: Path, target: Path) -> None:
@@ -45,9 +45,9 @@ def publish_file(staged: Path, target: Path) -> None:
 
 
 def publish_folder(staged: Path, target: Path, flushed: bool = False) -> None:
-    """Make ``staged`` the content of ``target`` in one step; what stood there is removed after it, but hidden files.
+    """Make ``staged`` the content of ``target`` in one step; the old content is removed later, hidden files stay.
 
-    ``flushed``: what is staged is on disk, and whoever calls flushes the folders that change.
+    ``flushed``: the staged files are on disk, and the caller flushes the folders that change.
     """
     for name in filter(is_hidden, list_all(target)):
         (staged / name).parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def publish_folder(staged: Path, target: Path, flushed: bool = False) -> None:
 
 
 def remove(target: Path, trash: Path, root: Path) -> None:
-    """Take a published folder away in one step, and the folders above it that became empty. Hidden files stay."""
+    """Remove a published folder in one step, and the folders above it that became empty. Hidden files stay."""
     found = list_all(target)
     if any(map(is_hidden, found)):
         for name in itertools.filterfalse(is_hidden, found):
@@ -98,7 +98,7 @@ def sweep(at_once: bool = False) -> None:
 
 
 def _retire(folder: Path) -> None:
-    """Set a folder aside that was swapped out: a reader who has just opened it would see it empty."""
+    """Set a swapped-out folder aside for a while: a reader may have just opened it."""
     sweep()
     if folder.exists():
         aside = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
@@ -107,7 +107,7 @@ def _retire(folder: Path) -> None:
 
 
 def recover(staging: Path) -> list[Path]:
-    """Put back what a killed run had moved aside and not replaced; where it stands now."""
+    """Restore folders that a killed run moved aside and did not replace; return their paths."""
     restored = []
     for note in sorted(staging.rglob(f"*{NOTE}")):
         aside = note.with_name(note.name.removesuffix(NOTE) + ASIDE)

@@ -1,4 +1,4 @@
-"""Files below a folder, and what there is that can be no file of data."""
+"""Walk over the data files below a folder, with notes on paths that cannot be data."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 @dataclass
 class Walk:
-    """One walk over a folder; what it passes over is told afterwards."""
+    """One walk over a folder, and the paths that it skipped."""
 
     root: str
     wanted: Callable[[str], object]
-    """True for names of files that count. Names that begin with ``.`` or ``_`` never do."""
+    """True for the names of data files. Names that begin with ``.`` or ``_`` are never asked."""
     skipped: list[str] = field(default_factory=list)
-    """Paths that can hold no data, each with the reason and what to do."""
+    """Paths that cannot hold data, each with the reason and what to do."""
     unreadable: list[str] = field(default_factory=list)
     """Folders that could not be read."""
     problems: list[str] = field(default_factory=list)
-    """The same, with the reason."""
+    """Unreadable folders, each with the reason and what to do."""
 
     def files(self) -> Iterator[os.DirEntry[str]]:
         """The regular files below the folder, through links too."""
@@ -35,7 +35,7 @@ class Walk:
                 continue  # removed meanwhile
             except OSError as error:
                 self.unreadable.append(folder)
-                self.problems.append(f"{shown(folder)} cannot be read: {error.strerror}. Mend that, or remove it")
+                self.problems.append(f"{shown(folder)} cannot be read: {error.strerror}. Fix that, or remove it")
                 continue
             for entry in found:
                 kind = self._kind(entry)
@@ -45,12 +45,12 @@ class Walk:
                     yield entry
 
     def _kind(self, entry: os.DirEntry[str]) -> str:
-        """``folder`` or ``file``; empty where it is neither, or nothing that counts."""
+        """``folder`` or ``file``; empty for anything else, and for files that are not wanted."""
         try:
             mode = stat.S_IFDIR if entry.is_dir(follow_symlinks=False) else entry.stat().st_mode
         except OSError:
             if entry.is_symlink():
-                self._tell(entry, "is a link that leads nowhere. Mend or remove it")
+                self._skip(entry, "is a broken link. Fix or remove it")
             return ""
         folder = stat.S_ISDIR(mode)
         if not folder and not self.wanted(entry.name):
@@ -59,21 +59,21 @@ class Walk:
         if not reason and not folder and not stat.S_ISREG(mode):
             reason = "is no regular file. Move it elsewhere"
         if reason:
-            self._tell(entry, reason)
+            self._skip(entry, reason)
             return ""
         return "folder" if folder else "file"
 
-    def _tell(self, entry: os.DirEntry[str], reason: str) -> None:
+    def _skip(self, entry: os.DirEntry[str], reason: str) -> None:
         self.skipped.append(f"{shown(entry.path)} {reason}")
 
 
 def shown(path: str) -> str:
-    """A path as a terminal can show it."""
+    """Path in printable characters."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def can_be_read(name: str) -> bool:
-    """True for names that DuckDB can be told."""
+    """True for names that DuckDB can open."""
     return not _not_utf8(name)
 
 
@@ -86,12 +86,12 @@ def _not_utf8(name: str) -> str:
 
 
 def _link_inside(entry: os.DirEntry[str], root: str) -> str:
-    """Fault of a link to files that are read anyway, or to a folder above itself."""
+    """Problem with a link to files that are read anyway, or to a folder above itself."""
     if not entry.is_symlink():
         return ""
     target, top = Path(entry.path).resolve(), Path(root).resolve()
     if target.is_relative_to(top) and not any(part.startswith((".", "_")) for part in target.relative_to(top).parts):
-        return "is a link into the same folder, whose files are read where they lie"
+        return "is a link into the same folder, whose files are read there"
     if any(above.samefile(target) for above in Path(entry.path).parents):
         return "is a link to a folder that it lies in. Remove it"
     return ""

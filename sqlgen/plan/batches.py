@@ -1,4 +1,4 @@
-"""Batches: tasks that one statement builds."""
+"""Batches: tasks built by one statement."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sqlgen.plan.plan import Build, Task
 
 MAX_UNITS = 256
 MAX_BYTES = 32_000_000
-"""Of source files that the units of a batch read as their own."""
+"""Most bytes of source files in a batch, lookback and lookahead aside."""
 LARGE = 4_000_000
-"""Bytes of a unit that gains nothing from others beside it."""
+"""Bytes above which batching a unit gains nothing."""
 
 
 def batches(tasks: Iterable[Task], picture: Picture, threads: int) -> Iterator[Sequence[Task]]:
-    """Tasks that may run now, by the statements that build them: enough of these to keep every thread busy."""
+    """Group tasks that may run now into batches, enough of them to keep every thread busy."""
     groups: dict[object, list[Task]] = collections.defaultdict(list)
     for task in tasks:
         if isinstance(task, Build) and picture.project.models[task.model].batched and _is_small(task, picture):
@@ -29,7 +29,7 @@ def batches(tasks: Iterable[Task], picture: Picture, threads: int) -> Iterator[S
 
 
 def _is_small(task: Build, picture: Picture) -> bool:
-    """True for a unit of files that belong to it, and of few bytes."""
+    """True for a unit of few bytes whose files are its own."""
     sources = [picture.source_files[part.ref] for part in task.slices if part.ref in picture.source_files]
     return all(source.keyed for source in sources) and _bytes(task) <= LARGE
 

@@ -1,4 +1,4 @@
-"""Published rows that a full refresh would lose because their raw files are gone."""
+"""Published rows that a full refresh would lose because their source files are gone."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sqlgen.published.records import Published
 
 @dataclass(frozen=True)
 class Loss:
-    """One unit that a full refresh would make poorer."""
+    """One unit that a full refresh would take rows from."""
 
     unit: Partition
     rows: int
-    """Published rows; how many of them would go is not known."""
+    """Published rows; how many of them would be lost is unknown."""
     example: str
     """A file that is gone."""
 
 
 def refusal(picture: Picture, forecast: Forecast, model: Model, selection: Selection) -> str:
-    """Why a full refresh of a model is refused; empty where nothing would be lost."""
+    """Reason to refuse a full refresh of a model; empty if nothing would be lost."""
     found = (
         sorted(_losses(picture, forecast, model, selection), key=lambda loss: loss.unit)
         if selection.full_refresh
@@ -58,7 +58,7 @@ def _losses(picture: Picture, forecast: Forecast, model: Model, selection: Selec
 
 
 def _gone(picture: Picture, model: Model, unit: Partition, record: Published) -> str:
-    """A file that gave rows to a unit and is no longer listed; modes whose tables hold more than inputs give now."""
+    """A missing file that contributed rows to a unit, for modes append and merge; empty if there is none."""
     if record.mode == "overwrite" or model.primary.source is None:
         return ""
     there = {file.path for files in picture.source_files[model.primary.ref].partitions.values() for file in files}
@@ -74,7 +74,7 @@ def _gone(picture: Picture, model: Model, unit: Partition, record: Published) ->
 
 
 def _left_out(forecast: Forecast, model: Model, unit: Partition) -> str:
-    """A word on a unit that has no inputs any more, and so no place in a table that is built anew."""
+    """Note on a unit without inputs, which a rebuilt table would not have; empty if it has inputs."""
     keys = [key for key, _ in unit.values]
     inputs = (partition for found in forecast.index(model, model.primary).values() for partition in found)
     return "" if any(partition.project(keys) == unit for partition in inputs) else "all its inputs are gone"

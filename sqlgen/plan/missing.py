@@ -1,4 +1,4 @@
-"""Things that a run was asked for and that are not there: each is an error, unless ``--allow-empty``."""
+"""Data that a run asks for and that is missing: an error, unless ``--allow-empty``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from sqlgen.errors import nearest
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import SUFFIXES
-from sqlgen.plan.picture import Picture, part_of
+from sqlgen.plan.picture import Picture, input_selection
 from sqlgen.plan.publishedunits import Forecast
 from sqlgen.plan.selection import Selection
 from sqlgen.sources.sourcefiles import SourceFiles
 
 _SHOWN = 5
-_MEND = "Mend its path in models.yaml"
+_FIX = "Fix its path in models.yaml"
 
 
 def missing(picture: Picture, forecast: Forecast, selection: Selection) -> Iterator[str]:
@@ -36,7 +36,7 @@ def passed_over(picture: Picture, selection: Selection) -> Iterator[str]:
         if not _is_empty(source_files):
             yield from (f"source '{name}': {_unsupported(source_files)}",) if source_files.unsupported else ()
         elif not _is_needed(picture, selection, name):
-            yield _no_files(picture, name, source_files).removesuffix(f" {_MEND}")
+            yield _no_files(picture, name, source_files).removesuffix(f" {_FIX}")
 
 
 def _is_empty(source_files: SourceFiles) -> bool:
@@ -44,11 +44,11 @@ def _is_empty(source_files: SourceFiles) -> bool:
 
 
 def _no_files(picture: Picture, name: str, source_files: SourceFiles) -> str:
-    """A word on a source without files, with what lies there instead."""
+    """Message about a source without files, with the files that are there instead."""
     project = picture.project
     folder = project.lake / project.sources[name].path
     if not source_files.folder_exists:
-        return f"source '{name}': no folder {folder}.{_nearest_folder(folder)} {_MEND}"
+        return f"source '{name}': no folder {folder}.{_nearest_folder(folder)} {_FIX}"
     if not source_files.unsupported:
         return f"source '{name}': no files in {folder}"
     wanted = project.sources[name].format
@@ -75,7 +75,7 @@ def _nearest_folder(folder: Path) -> str:
 
 
 def _is_needed(picture: Picture, selection: Selection, source: str) -> bool:
-    """True for a source that a selected model cannot do without, and whose files did not go after processing."""
+    """True for a source that a selected model requires, unless its files were deleted after processing."""
     readers = [
         name
         for name in selection.models
@@ -98,12 +98,12 @@ def _parents(picture: Picture, selection: Selection) -> Iterator[str]:
 
 
 def partly_missing(picture: Picture, forecast: Forecast, selection: Selection) -> Iterator[str]:
-    """Notes on exchanges and symbols of inputs that no partition has, where some have the others."""
+    """Notes on exchanges and symbols of inputs that no partition has, if the input is not empty."""
     yield from (text for text, is_empty in _parts(picture, forecast, selection) if not is_empty)
 
 
 def _parts(picture: Picture, forecast: Forecast, selection: Selection) -> Iterator[tuple[str, bool]]:
-    """What inputs ask for and no partition has, each with whether nothing is left of the input."""
+    """Exchanges, symbols and dates of inputs that no partition has, each with True if the input is empty."""
     for name in selection.models:
         for entry in picture.project.models[name].inputs:
             if entry.spec.optional:
@@ -112,9 +112,9 @@ def _parts(picture: Picture, forecast: Forecast, selection: Selection) -> Iterat
             there = {*(picture.source_files[entry.ref].partitions if source else forecast.versions.get(entry.ref, ()))}
             if entry.ref in picture.project.deleting:
                 there |= set(picture.records.get(name, {}))
-            asked = part_of(entry)
-            is_empty = not any(map(asked.covers, there))
-            for problem in _problems(there, asked):
+            selected = input_selection(entry)
+            is_empty = not any(map(selected.covers, there))
+            for problem in _problems(there, selected):
                 yield f"model '{name}', input '{entry.name}' ({entry.ref}): {problem}", is_empty
 
 

@@ -1,4 +1,4 @@
-"""Which units of one model are stale, and what each of them reads."""
+"""Planner of one model: its stale units, and the slices of its inputs that each reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ModelPlanner:
     model: Model
     plan: Plan
     waiting: dict[str, list[Partition]] = field(default_factory=dict)
-    """Input -> units that cannot be built without it."""
+    """Input -> units that wait for it."""
 
     def __post_init__(self) -> None:
         self.selection: Selection = self.plan.selection
@@ -47,11 +47,11 @@ class ModelPlanner:
                 for task in self._build(unit, edges):
                     found = -1
                     yield task
-        self._tell_waiting(self.plan.fresh == found)
+        self._report_waiting(self.plan.fresh == found)
         yield from self._orphans(units)
 
-    def _tell_waiting(self, nothing_else: bool) -> None:
-        """Tell which units wait for an input; it is an error where all of them do."""
+    def _report_waiting(self, nothing_else: bool) -> None:
+        """Report units that wait for an input; an error if all of them do."""
         for ref, units in self.waiting.items():
             text = (
                 f"{self.model.name}: {len(units):,} partition(s) wait for {ref}, which has no such partition, the first"
@@ -60,7 +60,7 @@ class ModelPlanner:
             (self.plan.missing if nothing_else else self.plan.notes).append(text)
 
     def _beside(self, index: Mapping[Partition, object]) -> Iterator[Partition]:
-        """Units of dates without a partition, next to one that may hold rows of them."""
+        """Units of dates without a partition, next to a partition that may hold their rows."""
         primary = self.model.primary
         filed_by_time = primary.source is not None and not self.picture.source_files[primary.ref].keyed
         if self.model.header.own_dates and not filed_by_time:
@@ -69,7 +69,7 @@ class ModelPlanner:
 
     def _orphans(self, units: Set[Partition]) -> Iterator[Task]:
         records = self.picture.records.get(self.model.name, {})
-        keys = self.model.output.partition_by  # units of another layout go with the table that is built anew
+        keys = self.model.output.partition_by  # units under another partition_by go when the table is rebuilt
         known = [unit for unit, record in sorted(records.items()) if record.keys == keys]
         gone = [unit for unit in known if unit not in units and self.selection.covers(unit)]
         if gone and self._source_is_away():
@@ -100,13 +100,13 @@ class ModelPlanner:
         return bool(refs & self.picture.project.deleting)
 
     def _build(self, unit: Partition, edges: Mapping[Partition, frozenset[Edge]]) -> Iterator[Build]:
-        """The task of a unit, if it is not up to date, and before it those that mend the kernel state it needs."""
+        """Task of a unit, if it is not up to date, after the tasks that rebuild the kernel state it needs."""
         slices = self._slices(unit)
         if slices is None:
             return
         task = self.units.build(unit, slices, edges[unit])
         if task.reason and task.previous is not None:
-            for before, read, because in self._to_mend(task, edges):
+            for before, read, because in self._state_rebuilds(task, edges):
                 self.plan.fresh -= 1
                 yield self.units.build(before, read, edges[before], because)
             task = self.units.build(unit, slices, edges[unit])
@@ -115,12 +115,12 @@ class ModelPlanner:
         elif not task.only_beside:
             self.plan.fresh += 1
 
-    def _to_mend(
+    def _state_rebuilds(
         self, task: Build, edges: Mapping[Partition, frozenset[Edge]]
     ) -> list[tuple[Partition, tuple[Slice, ...], str]]:
-        """Units before a task, oldest first, that are up to date but for their kernel state, and what is wrong with it.
+        """Units before a task, oldest first, that are up to date except for an unusable kernel state, with the reason.
 
-        One that cannot be built is a note.
+        A unit that cannot be built is a note.
         """
         found: list[tuple[Partition, tuple[Slice, ...], str]] = []
         while task.previous is not None and (problem := self.forecast.check_state(self.model, task.previous)):
@@ -140,7 +140,7 @@ class ModelPlanner:
         return self.selection.covers(unit) and (only is None or (self.model.name, unit) in only)
 
     def _slices(self, unit: Partition) -> tuple[Slice, ...] | None:
-        """Slices that a unit reads; ``None`` if it must wait for an input."""
+        """Slices that a unit reads; ``None`` if it waits for an input."""
         slices, missing = [], []
         for entry in self.model.inputs:
             found = self._slice(unit, entry)

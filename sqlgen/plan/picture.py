@@ -1,4 +1,4 @@
-"""The lake as planning sees it: source files, published tables, and the project that is to be run on them."""
+"""Picture: project and lake at one moment, from which a plan is made."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Picture:
     records: Mapping[str, Mapping[Partition, Published]]
     """Model -> its published units."""
     tables: Mapping[str, Table]
-    """Model -> its table as it lies in the lake; of those that are planned, and those that they read."""
+    """Model -> its table, for planned models and the models that they read."""
     states: StateStore
     deletions: Deletions = field(default_factory=Deletions)
     """Source files that were deleted after processing."""
@@ -41,7 +41,7 @@ class Picture:
         return KEYS if entry.source is not None else self.project.models[entry.ref].unit_keys
 
     def source_index(self, model: Model, entry: ModelInput) -> Index:
-        """Partitions of a source that an input lets through, by the keys they share with the model's units."""
+        """Partitions of a source that an input selects, by the keys they share with the model's units."""
         return indexed(chosen(self.source_files[entry.ref].partitions, entry), model)
 
     def files_digest(self, source: str, partitions: Iterable[Partition]) -> str:
@@ -49,7 +49,7 @@ class Picture:
         return digest([tuple(file) for partition in partitions for file in source_files[partition]])
 
     def state_problem(self, model: Model, record: Published) -> str:
-        """Why the kernel state that a unit left cannot be used; empty where it can."""
+        """Reason why a unit's kernel state cannot be used; empty if it can."""
         assert model.chain is not None
         try:
             self.states.read(model.name, record.partition, record.build, record.state, model.chain.state_identity)
@@ -59,12 +59,12 @@ class Picture:
 
 
 def chosen(partitions: Iterable[Partition], entry: ModelInput) -> Iterable[Partition]:
-    """Partitions that the exchanges, symbols and dates of an input let through."""
-    return filter(part_of(entry).covers, partitions)
+    """Partitions that an input selects by exchange, symbol and date."""
+    return filter(input_selection(entry).covers, partitions)
 
 
-def part_of(entry: ModelInput) -> Selection:
-    """The part of a source or a model that an input asks for."""
+def input_selection(entry: ModelInput) -> Selection:
+    """Selection of an input's exchanges, symbols and dates."""
     spec = entry.spec
     return Selection((), spec.exchange or (), spec.symbol or (), spec.date_start, spec.date_end)
 

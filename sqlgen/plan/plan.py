@@ -1,4 +1,4 @@
-"""Plans: the units that a run builds or removes, what each reads, and in what order."""
+"""Plans: the tasks of a run, with the slices that each reads."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sqlgen.published.timeline import Timelines
 TaskId = tuple[str, Partition]
 """Model and unit."""
 WHOLE_MODEL = Partition((("*", "*"),))
-"""Stands for all tasks of a model, where a task waits for the model and not for a unit of it."""
+"""Placeholder for all tasks of a model, for tasks that wait for a model as a whole."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """What one task reads of one input."""
+    """Partitions and files of one input that a task reads."""
 
     name: str
     ref: str
@@ -30,12 +30,11 @@ class Slice:
     before: tuple[Partition, ...] = ()
     """Earlier partitions, read for lookback."""
     skipped: tuple[Partition, ...] = ()
-    """Trades of the days since the unit before on which there are no rows: the kernels see them before those of the
-    unit."""
+    """Trades of days without rows since the previous unit: the kernels read them before those of the unit."""
     after: tuple[Partition, ...] = ()
     """Later partitions, read for lookahead."""
     files: tuple[FileInfo, ...] = ()
-    """Files of a source, earlier ones first; those of a model are known once it is published."""
+    """Files of a source, earlier ones first; a model's files are known once it is published."""
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
@@ -51,7 +50,7 @@ class Task:
     unit: Partition
     reason: str
     slices: tuple[Slice, ...] = field(default=(), kw_only=True)
-    """What it reads."""
+    """Slices of the inputs that it reads."""
     needs: tuple[TaskId, ...] = field(default=(), kw_only=True)
     """Tasks of this plan that must be done before."""
 
@@ -73,18 +72,18 @@ class Build(Task):
 
     action = "build"
     provenance: Provenance
-    """As it will be once the tasks that this one needs are done as planned."""
+    """Provenance expected once the tasks that this one needs are done."""
     edges: frozenset[Edge] = frozenset(EDGES)
-    """Edges of the timeline of its keys at which the unit lies."""
+    """Edges of its timeline at which the unit lies."""
     previous: Partition | None = None
     """Kernels: the unit whose state this one starts from."""
     only_beside: bool = False
-    """The input has no partition of this date. Rows of it may be filed beside; mostly there are none."""
+    """True if the input has no partition of this date; rows of it may lie in those of neighbouring dates."""
 
 
 @dataclass
 class Plan:
-    """Tasks in dependency order, and what is not done and why."""
+    """Tasks in dependency order, with notes and errors about what is not done."""
 
     picture: Picture
     selection: Selection
@@ -92,23 +91,23 @@ class Plan:
     timelines: dict[str, Timelines] = field(default_factory=dict)
     """Model with kernels -> its units in time order: each starts from the state of one before it."""
     unusable: set[TaskId] = field(default_factory=set)
-    """Units whose kernel state is not there, or damaged."""
+    """Units whose kernel state is missing or damaged."""
     fresh: int = 0
     """Units that are up to date."""
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """Models that cannot be planned as things are."""
+    """Reasons why models cannot be planned."""
     missing: list[str] = field(default_factory=list)
-    """Things that were asked for and are not there."""
+    """Data that was asked for and is missing."""
 
     @property
     def shown(self) -> list[Task]:
-        """Tasks that are told: not those that look for rows of a date beside its partition."""
+        """Tasks shown to users: all except those that look for rows of a date in neighbouring partitions."""
         return [task for task in self.tasks if not _is_beside(task)]
 
     @property
     def beside(self) -> frozenset[tuple[str, str]]:
-        """The others: model and path of the unit."""
+        """Model and unit path of the tasks that are not shown."""
         return frozenset((task.model, task.unit.path) for task in self.tasks if _is_beside(task))
 
     def to_dict(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Plans: a function of a picture of the lake and of what a run may touch."""
+"""Planning: a function from a picture of the lake and a selection to a plan."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlgen.project.project import Project
 
 
 def make_plan(picture: Picture, selection: Selection) -> Plan:
-    """The tasks of a run, each after those that it needs. Reads nothing but kernel states that tasks start from."""
+    """Plan of a run: tasks in dependency order. Reads no files but the kernel states that tasks start from."""
     plan = Plan(picture, selection)
     forecast = Forecast(picture, selection.prune)
     planned: set[TaskId] = set()
@@ -39,14 +39,14 @@ def make_plan(picture: Picture, selection: Selection) -> Plan:
 
 
 def _refusal(picture: Picture, forecast: Forecast, name: str, selection: Selection) -> str:
-    """Why a model cannot be planned as things are; empty where it can."""
+    """Reason why a model cannot be planned; empty if it can."""
     if refusal := picture.tables[name].refusal():
         return refusal
     model = picture.project.models[name]
     keys = model.output.partition_by
     if "date" in model.unit_keys and model.unit_keys != KEYS and picture.compiler.compile(name).edges:
         return (
-            f"model '{name}': what its template gives depends on where a partition lies in the history of its"
+            f"model '{name}': the result of its template depends on where a partition lies in the timeline of its"
             f" symbol, so that partition_by must name {', '.join(KEYS)}, or leave out the date"
         )
     records = picture.records.get(name, {}).values()
@@ -67,7 +67,7 @@ def _refusal(picture: Picture, forecast: Forecast, name: str, selection: Selecti
 
 
 def _with_needs(task: Task, planned: set[TaskId], project: Project) -> Task:
-    """The task, waiting for those of this plan that build what it reads, or that it ``depends_on``."""
+    """Task with its ``needs``: tasks of this plan that build its inputs, or that it ``depends_on``."""
     needs: list[TaskId] = []
     if isinstance(task, Build):
         needs += ((part.ref, partition) for part in task.slices for partition in part.partitions)

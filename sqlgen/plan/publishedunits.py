@@ -1,4 +1,4 @@
-"""Published units by which others are planned: as they are (a run), or as tasks will leave them (a plan)."""
+"""Published units that others depend on: as they are (in a run), or as planned tasks will leave them (in a plan)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sqlgen.published.records import Published
 from sqlgen.published.timeline import Timelines
 
 PENDING = "pending "
-"""Start of a kernel state that a task of the same plan will give."""
+"""Prefix of the digest of a kernel state that a task of the same plan will give."""
 
 
 class PublishedUnits(Protocol):
-    """Units that others read, or start from."""
+    """Published units that others read, or whose kernel state they start from."""
 
     def record(self, model: str, unit: Partition) -> Published | None:
         """The published unit, as it is now."""
@@ -30,7 +30,7 @@ class PublishedUnits(Protocol):
         """The unit whose kernel state ``unit`` starts from: the nearest before it that left one."""
 
     def state(self, model: str, unit: Partition) -> str:
-        """Digest of the kernel state that a unit left; empty where it cannot be used."""
+        """Digest of the kernel state that a unit left; empty if it cannot be used."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Facts:
         return "" if (model, unit) in self.unusable else self.records[model][unit].state
 
     def published(self, model: str, unit: Partition, record: Published | None) -> None:
-        """Take note of a unit that was published, or removed."""
+        """Record that a unit was published, or removed."""
         self.unusable.discard((model, unit))
         if record is None:
             self.records[model].pop(unit, None)
@@ -79,7 +79,7 @@ class Forecast:
     pending: set[TaskId] = field(default_factory=set)
     """Units that a task will build."""
     unusable: set[TaskId] = field(default_factory=set)
-    """Units whose kernel state is not there, or damaged."""
+    """Units whose kernel state is missing or damaged."""
     timelines: dict[str, Timelines] = field(default_factory=dict)
     _indexes: dict[tuple[str, str], Index] = field(default_factory=dict)
     _trade_days: dict[tuple[str, str], Timelines] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class Forecast:
         }
 
     def predict(self, task: Task) -> None:
-        """Take note of a planned task."""
+        """Record a planned task."""
         if isinstance(task, Build):
             self.versions[task.model][task.unit] = task.provenance.version
             self.pending.add(task.id)
@@ -117,7 +117,7 @@ class Forecast:
         return "" if (model, unit) in self.unusable else self.picture.records[model][unit].state
 
     def check_state(self, model: Model, previous: Partition) -> str:
-        """Why the state after ``previous`` cannot be used, if it is not to be built anyway."""
+        """Reason why the state after ``previous`` cannot be used; empty if it can, or if a task will rebuild it."""
         if (model.name, previous) in self.pending or (model.name, previous) in self.unusable:
             return ""
         problem = self.picture.state_problem(model, self.picture.records[model.name][previous])
@@ -144,7 +144,7 @@ class Forecast:
         return self.timelines[model.name]
 
     def skipped(self, model: Model, unit: Partition) -> tuple[Partition, ...]:
-        """Partitions of trades on the days before a unit on which the model has no unit that could have seen them."""
+        """Partitions of trades on days since the previous unit, which no unit has read."""
         assert model.trades is not None
         units, trades = self.timeline(model), self.index(model, model.trades)
         key = (model.name, model.trades.name)

@@ -1,4 +1,4 @@
-"""Models and partitions that a run may touch."""
+"""Selection of models and partitions for a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlgen.lake.partitions import Partition
 
 @dataclass(frozen=True)
 class Selection:
-    """What a run may touch."""
+    """Models, partitions and options of a run."""
 
     models: tuple[str, ...]
     """In dependency order."""
@@ -23,15 +23,15 @@ class Selection:
     full_refresh: bool = False
     prune: bool = False
     only: frozenset[tuple[str, Partition]] | None = None
-    """Where given, no units but these (a retry)."""
+    """Units to restrict the run to (a retry); ``None``: no restriction."""
     allow_empty: bool = False
-    """It is no error where there is nothing of what is asked for."""
+    """True if missing data is no error."""
     recent: Mapping[str, tuple[Coverage, ...]] = field(default_factory=dict)
-    """Model -> runs since its schedule last came up; what they covered is not due."""
+    """Model -> runs since it was last scheduled; units that they covered are not due."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether every partition of the models is meant."""
+        """True if all partitions of the models are selected."""
         return not (self.exchanges or self.symbols or self.start or self.end or self.only is not None)
 
     def covers(self, unit: Partition) -> bool:
@@ -51,10 +51,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Units of one model that an earlier run dealt with."""
+    """Units of one model that an earlier run covered."""
 
     scope: Selection | None
-    """Scope of that run; ``None`` where it was to do nothing but ``done``."""
+    """Selection of that run; ``None`` if it was restricted to ``done``."""
     done: frozenset[Partition] = frozenset()
     left: frozenset[Partition] = frozenset()
     """Units that it could not finish."""

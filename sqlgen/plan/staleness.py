@@ -1,4 +1,4 @@
-"""Why a published unit is out of date, in words."""
+"""Reasons why a published unit is stale, in words."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _EDGE_WON = {"first": "the earlier partitions are gone", "open": "the later part
 
 
 def differences(model: Model, old: Published, want: Provenance, sources: Callable[[], Sources]) -> str:
-    """What differs between what is published and what would be; empty where nothing does.
+    """Differences between a published unit and its new provenance, in words; empty if there are none.
 
-    ``sources`` gives the input files that the published data was made of, as far as they are known.
+    ``sources`` gives the input files that the published unit was made from, as far as known.
     """
     reasons = []
     if old.options != want.options:
@@ -53,8 +53,8 @@ def _state_reason(state: str) -> str:
 
 
 def _input_reason(model: Model, name: str, want: Provenance, sources: Callable[[], Sources]) -> str:
-    told, _, what = name.partition(" ")
-    entry = next((entry for entry in model.inputs if entry.name == told), None)
+    input_name, _, what = name.partition(" ")
+    entry = next((entry for entry in model.inputs if entry.name == input_name), None)
     if entry is None:
         return f"input {name} is no longer there"
     when = _WHEN[what]

@@ -1,4 +1,4 @@
-"""Units of one model: from what each is built, as things stand, and why it has to be."""
+"""Units of one model: provenance, and reason to build."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sqlgen.published.records import Provenance, Published
 
 @dataclass
 class Units:
-    """The units of one model, by what is published at the moment."""
+    """Units of one model, compared with the published ones."""
 
     picture: Picture
     published: PublishedUnits
@@ -29,10 +29,10 @@ class Units:
     selection: Selection
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """Errors that keep no unit from being built."""
+    """Errors that do not keep units from being built."""
 
     def build(self, unit: Partition, slices: tuple[Slice, ...], edges: frozenset[Edge], because: str = "") -> Build:
-        """The task of a unit; without a reason if it is up to date and there is no other one, ``because``."""
+        """Task of a unit; its reason is empty if the unit is up to date and ``because`` is empty."""
         chained = self.model.chain is not None and unit.date is not None
         previous = self.published.previous(self.model, unit) if chained else None
         provenance = self._provenance(unit, slices, edges, previous)
@@ -41,9 +41,9 @@ class Units:
         beside = not slices[0].current and (old is None or not old.rows)
         return Build(self.model.name, unit, reason, provenance, edges, previous, beside, slices=slices)
 
-    def resolved(self, task: Build, mends: bool) -> Build:
-        """The task as it stands now that all that it needs is done; without a reason if nothing is to be done."""
-        return self.build(task.unit, task.slices, task.edges, task.reason if mends else "")
+    def resolved(self, task: Build, rebuilds_state: bool) -> Build:
+        """Task after all that it needs is done; its reason is empty if the unit is up to date after all."""
+        return self.build(task.unit, task.slices, task.edges, task.reason if rebuilds_state else "")
 
     def _record(self, unit: Partition) -> Published | None:
         return self.published.record(self.model.name, unit)
@@ -75,23 +75,23 @@ class Units:
     ) -> Provenance:
         compiled = self.picture.compiler.compile(self.model.name)
         inputs, contributed = self._inputs(slices), self._contributed(unit, slices)
-        told = tuple(sorted(edges & compiled.edges))
+        relevant = tuple(sorted(edges & compiled.edges))
         mode = self.model.output.mode
         old = self._record(unit)
-        # What a merge gives depends on all that was merged before.
+        # The result of a merge depends on all earlier merges.
         merged = old.version if mode == "merge" and old is not None else ""
         state = "" if previous is None else self.published.state(self.model.name, previous)
         return Provenance(
             unit=unit.path,
             keys=self.model.output.partition_by,
-            version=digest(compiled.fingerprint, inputs, told, contributed, merged or state),
+            version=digest(compiled.fingerprint, inputs, relevant, contributed, merged or state),
             sql=compiled.fingerprint,
             options=compiled.options_fingerprint,
             kernels=compiled.kernels_fingerprint,
             checks=compiled.checks_fingerprint,
             before=state,
             inputs=inputs,
-            edges=told,
+            edges=relevant,
             mode=mode,
             contributed=contributed,
             sources={part.name: [list(file) for file in part.files] for part in slices if part.files},
@@ -129,7 +129,7 @@ class Units:
         return ""
 
     def _changed_files(self, old: Published, slices: tuple[Slice, ...]) -> None:
-        """Tell of files that changed after they were appended."""
+        """Report files that changed after they were appended."""
         fresh = {*new_files(slices[0].files, old.contributed, self.picture.deletions)}
         for file in slices[0].files:
             if tuple(file) in old.contributed or file in fresh:
@@ -148,8 +148,8 @@ def new_files(
 ) -> list[FileInfo]:
     """Files whose rows are not appended yet.
 
-    A file that changed after it was appended is not new, unless what was appended under its name is known to be deleted
-    since: then it is another file.
+    A file that changed after it was appended is not new, unless the appended file is known to have been deleted since:
+    then it is another file under the same name.
     """
     done = set(contributed)
     there = {path for path, size, mtime in done if (path, size, mtime) not in deletions}

@@ -1,4 +1,4 @@
-"""Checks of models.yaml that need more than one node of the file; they resolve its models on the way."""
+"""Checks of models.yaml across its nodes, which also resolve its models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sqlgen.project.modelchecks import (
     unit_problems,
     unreadable_lake,
 )
-from sqlgen.project.rowchecks import Check, twice, unknown
+from sqlgen.project.rowchecks import Check, duplicate_titles, unknown_columns
 from sqlgen.project.signs import without_quotes
 from sqlgen.templating.header import Header
 from sqlgen.templating.templates import Library
@@ -31,7 +31,7 @@ from udfs import KernelError, Option, Pipeline, Registry, registry
 
 
 class Checker:
-    """Checks that need more than one node of the file; collects problems."""
+    """Checks across the nodes of models.yaml; collects problems."""
 
     def __init__(self, config: Config, document: Document, library: Library, kernels: Path) -> None:
         self.config = config
@@ -40,21 +40,21 @@ class Checker:
         self.kernels = kernels if kernels.is_dir() else None
         self.problems: list[Problem] = []
         self.sources: dict[str, dict[str, Any]] = {}
-        """Source name -> the options that it gives its adapter."""
+        """Source name -> options that it sets for its adapter."""
 
     def add(self, keys: KeyPath, message: str) -> None:
         self.problems.append(self.document.problem(keys, message))
 
-    def _tell(self, problems: Iterable[tuple[KeyPath, str]]) -> None:
+    def _add_all(self, problems: Iterable[tuple[KeyPath, str]]) -> None:
         for at, message in problems:
             self.add(at, message)
 
     def source(self, name: str, spec: Source) -> None:
-        """The adapter of a source, its options, and where its keys come from."""
+        """Check a source: its adapter, options and keys."""
         at: KeyPath = ("sources", name)
         header = self._header(adapter_template(spec.adapter), (*at, "adapter"))
-        twice = sorted(fixed_keys(spec).keys() & set(PathPattern(spec.pattern).keys))
-        for key in twice:
+        duplicate = sorted(fixed_keys(spec).keys() & set(PathPattern(spec.pattern).keys))
+        for key in duplicate:
             self.add((*at, key), f"'pattern' gives {{{key}}} too. Leave one of them out")
         if header is not None:
             whose = f"Adapter '{spec.adapter}'"
@@ -64,7 +64,7 @@ class Checker:
             }
 
     def _option(self, at: KeyPath, name: str, value: Any, declared: Mapping[str, Option], whose: str) -> Any:
-        """An option's value in its type; a problem where it has none such, or not this one."""
+        """Value of an option in its type; a problem if the option or the value is not valid."""
         if name not in declared:
             known = ", ".join(sorted(declared)) or "none"
             self.add(at, f"unknown option.{nearest(name, declared)} {whose} has: {known}")
@@ -82,12 +82,12 @@ class Checker:
         kernels = self._kernels(at, spec, header)
         inputs = self._inputs(at, spec, header, kernels)
         self._references(at, spec)
-        self._tell(output_problems(at, spec))
-        kept = dict.fromkeys((*spec.columns, *spec.output.partition_by)) if spec.columns else ()
-        self.rows((*at, "checks"), spec.checks, tuple(kept))
+        self._add_all(output_problems(at, spec))
+        columns = dict.fromkeys((*spec.columns, *spec.output.partition_by)) if spec.columns else ()
+        self.rows((*at, "checks"), spec.checks, tuple(columns))
         if header is None or len(self.problems) > before:
             return None
-        options, told, adapter_options = self._options(at, spec, header, inputs, kernels)
+        options, fingerprinted, adapter_options = self._options(at, spec, header, inputs, kernels)
         chain = self._chain(at, spec, options) if len(self.problems) == before else None
         if len(self.problems) > before:
             return None
@@ -96,15 +96,17 @@ class Checker:
             lookback = self._seconds(at, spec, "lookback", self.library.lookback, options)
         lookahead = self._seconds(at, spec, "lookahead", self.library.lookahead, options)
         batches = self._batches(at, spec, options)
-        model = Model(name, spec, header, options, told, adapter_options, lookback, lookahead, inputs, chain, batches)
-        self._tell(append_problems(at, model))
+        model = Model(
+            name, spec, header, options, fingerprinted, adapter_options, lookback, lookahead, inputs, chain, batches
+        )
+        self._add_all(append_problems(at, model))
         return model
 
     def _registry(self) -> Registry:
         return registry(self.kernels)
 
     def _kernels(self, at: KeyPath, spec: ModelConfig, header: Header | None) -> Pipeline | None:
-        """The kernels with the defaults of their options: enough to know which they are and what they read."""
+        """Kernels of a model with default options, which determine what they read."""
         if header and header.kernels_over and not spec.udfs:
             self.add((*at, "udfs"), f"missing. Template '{spec.sql}' works on what a kernel gives")
         if not spec.udfs:
@@ -123,7 +125,7 @@ class Checker:
             return None
 
     def _chain(self, at: KeyPath, spec: ModelConfig, options: Mapping[str, Any]) -> Pipeline | None:
-        """The kernels with the options of the model."""
+        """Kernels of a model with its options."""
         if not spec.udfs:
             return None
         try:
@@ -159,7 +161,7 @@ class Checker:
         try:
             return self.library.header(adapter_template(source.adapter))
         except TemplateError:
-            return Header()  # told with the source
+            return Header()  # reported with the source
 
     def _seconds(
         self,
@@ -171,7 +173,7 @@ class Checker:
     ) -> float:
         try:
             seconds = of(spec.sql, options)
-        except Exception as error:  # any failure of the header's expression is the template author's to mend
+        except Exception as error:  # any failure of the header's expression is the template author's to fix
             self.add((*at, "sql"), f"template '{spec.sql}': {name} in its header fails: {error}")
             return 0.0
         if not 0 <= seconds <= LONGEST_LOOKBACK:
@@ -232,7 +234,7 @@ class Checker:
         inputs: tuple[ModelInput, ...],
         kernels: Pipeline | None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]:
-        """All options, those of them that say what the model is, and those of each adapter."""
+        """All options, the fingerprinted ones among them, and those of each adapter."""
         adapters = {}
         for entry in inputs:
             if entry.source is not None:
@@ -241,14 +243,14 @@ class Checker:
         of_kernels = (kernel.options for kernel in (kernels.kernels if kernels else ()))
         own = {name: option for options in of_kernels for name, option in options.items()} | header.options
         declared = own | {name: option for adapter in adapters.values() for name, option in adapter.options.items()}
-        given: dict[str, Any] = {}
+        stated: dict[str, Any] = {}
         whose = f"Template '{spec.sql}'" + (f" with kernels {', '.join(spec.udfs)}" if spec.udfs else "")
         for name, value in spec.options.items():
             if name not in declared and not (header.options or header.inputs):
-                given[name] = value
+                stated[name] = value
             else:
-                given[name] = self._option((*at, "options", name), name, value, declared, whose)
-        options = {name: option.default for name, option in own.items()} | given
+                stated[name] = self._option((*at, "options", name), name, value, declared, whose)
+        options = {name: option.default for name, option in own.items()} | stated
         of_source = {entry.name: self.sources.get(entry.ref, {}) for entry in inputs}
         resolved = {
             name: {
@@ -258,26 +260,26 @@ class Checker:
             for name, adapter in adapters.items()
         }
         quiet = {name for name, option in own.items() if option.quiet and options[name] == option.default}
-        told = {name: value for name, value in options.items() if name not in quiet}
-        return options, told, resolved
+        fingerprinted = {name: value for name, value in options.items() if name not in quiet}
+        return options, fingerprinted, resolved
 
     def rows(self, at: KeyPath, checks: Sequence[Check], columns: Sequence[str] = ()) -> None:
-        """Checks of rows: each has a title of its own, and names columns that the rows have, where they are known."""
-        for title in twice(checks):
+        """Validate row checks: unique titles, and columns that exist, where they are known."""
+        for title in duplicate_titles(checks):
             self.add(at, f"two checks are called '{title}'. Give them a name each")
         for number, check in enumerate(checks):
-            for problem in unknown(check, columns) if columns else ():
+            for problem in unknown_columns(check, columns) if columns else ():
                 self.add((*at, number), f"{check.title}: {problem} The model keeps: {', '.join(columns)}")
 
     def models(self, models: Mapping[str, Model]) -> None:
-        """Models that do not fit each other."""
-        self._tell(deletion_problems(self.config.sources, models))
-        self._tell(unit_problems(models))
-        self._tell(without_quotes(self.config.sources, models.values()))
+        """Check the models against each other."""
+        self._add_all(deletion_problems(self.config.sources, models))
+        self._add_all(unit_problems(models))
+        self._add_all(without_quotes(self.config.sources, models.values()))
         if not self.problems:
-            self._tell(cycle_problems(models))
+            self._add_all(cycle_problems(models))
 
     def paths(self) -> None:
-        """No source or model has the name, or lies in the folder, of another."""
+        """Check that names and folders of sources and models do not clash."""
         lake = self.document.path.parent / self.config.lake
-        self._tell((*unreadable_lake(lake), *same_names(self.config), *shared_folders(self.config, lake)))
+        self._add_all((*unreadable_lake(lake), *same_names(self.config), *shared_folders(self.config, lake)))

@@ -58,12 +58,11 @@ def _pattern(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-"""Characters that are told of a value."""
 Folder = Annotated[str, AfterValidator(_relative)]
 
 
 class Output(Node):
-    """Where and how a model is published."""
+    """Output table of a model."""
 
     path: Folder = Field(description="Folder of the table, under the lake")
     format: Literal["parquet"] = Field("parquet", description="File format")

@@ -1,4 +1,4 @@
-"""models.yaml read: its fields checked, each error with file and line."""
+"""Loader of models.yaml: validates its fields, each error with file and line."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Config, 
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        told = {(problem.where, problem.path) for problem in problems}
+        reported = {(problem.where, problem.path) for problem in problems}
         found = [_problem(document, details) for details in error.errors()]
-        problems += [problem for problem in found if (problem.where, problem.path) not in told]
+        problems += [problem for problem in found if (problem.where, problem.path) not in reported]
     if problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=lambda problem: _line(problem.where)))
     return config, document
@@ -44,7 +44,7 @@ def _line(where: str) -> int:
 
 
 def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
-    """Fill each model's output with ``defaults.output`` where it says nothing itself."""
+    """Fill each model's output from ``defaults.output``."""
     defaults = data.get("defaults")
     common = defaults.get("output") if isinstance(defaults, dict) else None
     models = data.get("models")

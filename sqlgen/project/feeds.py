@@ -1,4 +1,4 @@
-"""Facts of the feeds that models read: how deep their books are, and which books and trades are of one feed."""
+"""Feeds that models read: depth of their books, and books and trades that share a feed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Captured = int | Literal["all"] | None
 
 
 def captured_levels(project: Project, model: Model, entry: ModelInput) -> Captured:
-    """Levels of a side that rows of an input have at most: a side with fewer ends there, one with so many may go on."""
+    """Most levels of a side in an input's rows: a side with fewer is complete, a full one may go on."""
     if entry.source is not None:
         options = model.adapter_options[entry.name]
         stated = entry.source.captured_levels
@@ -23,14 +23,14 @@ def captured_levels(project: Project, model: Model, entry: ModelInput) -> Captur
     return _at_most(captured_levels(project, upstream, upstream.primary), upstream.options.get("max_levels"))
 
 
-def _at_most(found: Captured, kept: int | None) -> Captured:
-    if found is None or kept is None:
+def _at_most(found: Captured, limit: int | None) -> Captured:
+    if found is None or limit is None:
         return found
-    return kept if found == "all" else min(found, kept)
+    return limit if found == "all" else min(found, limit)
 
 
 def shares_feed(project: Project, model: Model) -> bool:
-    """True if the rows of a model and its trades are read from the same files of events, whose ``seq`` orders them."""
+    """True if the rows of a model and its trades come from the same event files, whose ``seq`` orders them."""
     rows, trades = _events(project, model), model.trades.source if model.trades is not None else None
     if rows is None or trades is None or rows is trades:
         return False
@@ -40,7 +40,7 @@ def shares_feed(project: Project, model: Model) -> bool:
 
 
 def _events(project: Project, model: Model) -> Source | None:
-    """The source whose ``seq`` the rows of a model have: its own, or that of books that are made of it."""
+    """Source of the ``seq`` in a model's rows: its own, or that of the books it reads."""
     made = project.models.get(model.primary.ref) if model.primary.source is None else None
     if made is not None and made.chain is not None and any(kernel.keeps_seq for kernel in made.chain.kernels):
         return made.primary.source

@@ -1,4 +1,4 @@
-"""Where the keys of a source's rows stand: in hive folders, in a pattern of the path, or in models.yaml itself."""
+"""Keys of a source's rows: from hive folders, a path pattern, or models.yaml."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from sqlgen.project.config import Source
 
 @dataclass(frozen=True)
 class ConfiguredKey:
-    """A key that neither hive folders nor rows hold: a fixed value, or a group of a pattern over the file's name."""
+    """A key that models.yaml gives: a fixed value, or a group of a pattern over the file's path."""
 
     value: str | None = None
     regex: str = ""
     group: int = 0
     encoded: bool = False
-    """The text is that of a hive folder, which stands for others where it has ``%``."""
+    """The value is percent-encoded, as in the names of hive folders."""
 
 
 def fixed_keys(source: Source) -> dict[str, str]:
-    """Keys that models.yaml itself gives."""
+    """Keys with a fixed value in models.yaml."""
     return {
         key: value for key, value in (("exchange", source.exchange), ("symbol", source.symbol)) if value is not None
     }
 
 
 def configured_keys(source: Source) -> dict[str, ConfiguredKey]:
-    """What models.yaml says of the keys of a source's files."""
-    given = {key: ConfiguredKey(value) for key, value in fixed_keys(source).items()}
+    """Keys of a source that its ``pattern``, ``exchange`` and ``symbol`` give."""
+    keys = {key: ConfiguredKey(value) for key, value in fixed_keys(source).items()}
     if source.pattern:
         pattern = path_pattern(source.pattern)
         regex = f"/{re.escape(source.path)}/{pattern.regex}$"
-        given |= {key: ConfiguredKey(None, regex, group) for group, key in enumerate(pattern.keys, 1)}
-    return given
+        keys |= {key: ConfiguredKey(None, regex, group) for group, key in enumerate(pattern.keys, 1)}
+    return keys
 
 
 _DIGITS = 20
@@ -54,6 +54,6 @@ def below(source: Source, path: str) -> str:
 
 
 def path_keys(source: Source, path: str) -> Mapping[str, str] | None:
-    """Keys of one file by its path in the lake; ``None`` where the path does not fit the source's pattern."""
+    """Keys of one file by its path in the lake; ``None`` if the path does not match the source's pattern."""
     found = path_pattern(source.pattern).match(below(source, path)) if source.pattern else hive_pairs(path)
     return None if found is None else {**found, **fixed_keys(source)}

@@ -1,4 +1,4 @@
-"""A model with its options resolved: what the compiler and the planner need to know of it."""
+"""Models with their inputs and options resolved."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlgen.templating.templates import TEMPLATE_SUFFIX
 from udfs import Pipeline
 
 TRADES = "trades"
-"""Name of the input whose rows kernels see as trades."""
+"""Name of the input that kernels read as trades."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,27 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class Model:
-    """A model with everything that the compiler and the planner need to know of it."""
+    """A model as the compiler and the planner see it."""
 
     name: str
     config: ModelConfig
     header: Header
     options: Mapping[str, Any]
     fingerprinted_options: Mapping[str, Any]
-    """The same without quiet ones that have their default: those that say what the model is."""
+    """Options included in the fingerprint: all except ``quiet`` ones that have their default."""
     adapter_options: Mapping[str, Mapping[str, Any]]
     """Input name -> options of its adapter."""
     lookback: float
     lookahead: float
     inputs: tuple[ModelInput, ...]
     chain: Pipeline | None = None
-    """The kernels, if there are any."""
+    """Kernels of the model; ``None`` without any."""
     batches: bool = False
-    """The template gives the same for many partitions as for each of them."""
+    """True if one statement may build several units."""
 
     @property
     def trades(self) -> ModelInput | None:
-        """The input that kernels see as trades beside the rows."""
+        """Input that kernels read as trades beside the rows."""
         reads = self.chain is not None and self.chain.reads_trades
         return next((entry for entry in self.inputs if entry.name == TRADES), None) if reads else None
 
@@ -64,13 +64,13 @@ class Model:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the result that are kept; none where all are. The paths hold the partition columns anyway."""
+        """Columns of the result to keep, partition columns included; empty for all."""
         chosen = self.config.columns
         return (*(key for key in self.output.partition_by if key not in chosen), *chosen) if chosen else ()
 
     @property
     def unit_keys(self) -> tuple[str, ...]:
-        """Keys of the partitions that are rebuilt as one."""
+        """Keys of a unit."""
         return tuple(key for key in self.output.partition_by if key in KEYS)
 
     @property
@@ -80,28 +80,28 @@ class Model:
 
     @property
     def checks(self) -> list[tuple[str, tuple[Check, ...]]]:
-        """Each source, and the model itself, with what is checked of its rows; without those that check nothing."""
+        """Checks of each source and of the model itself; those without checks are left out."""
         found = {entry.ref: entry.source.checks for entry in self.inputs if entry.source is not None}
         return [(name, checks) for name, checks in (*found.items(), (self.name, self.config.checks)) if checks]
 
     @property
     def quarantines(self) -> bool:
-        """Whether a check may send rows to the quarantine."""
+        """True if a check may quarantine rows."""
         return any(check.on_fail == "quarantine" for _, checks in self.checks for check in checks)
 
     @property
     def quarantine(self) -> str:
-        """Folder of the rows that checks quarantine, under the lake: beside the table, outside of its globs."""
+        """Folder of quarantined rows, under the lake: beside the table, outside of its globs."""
         return quarantine_of(self.output.path)
 
     @property
     def file_order(self) -> tuple[str, ...]:
-        """Columns that give the order of the rows of a file; none where only the template knows."""
+        """Columns by which the rows of a file are sorted; empty if only the template determines the order."""
         return self.output.order_by or tuple(self.header.order_by)
 
     @property
     def batched(self) -> bool:
-        """True if one statement may build several units, each file by itself as if it had been built alone."""
+        """True if one statement may build several units whose files are the same as when built alone."""
         plain = self.chain is None and self.output.mode == "overwrite" and not self.checks
         whole = self.unit_keys == KEYS == self.output.partition_by
         ordered = self.file_order and set(self.file_order) <= set(self.columns or self.file_order)
@@ -109,22 +109,22 @@ class Model:
 
     @property
     def days_before(self) -> int:
-        """Earlier dates whose partitions are read beside a partition's own."""
+        """Number of earlier dates whose partitions a unit reads."""
         return math.ceil((self.lookback + self._filed_beside) / SECONDS_A_DAY)
 
     @property
     def days_after(self) -> int:
-        """Later dates whose partitions are read beside a partition's own."""
+        """Number of later dates whose partitions a unit reads."""
         return math.ceil((self.lookahead + self._filed_beside) / SECONDS_A_DAY)
 
     @property
     def reach(self) -> tuple[float, ...]:
-        """Seconds of earlier rows and, if there are any, seconds and dates of later ones: part of what a model is."""
+        """Lookback and, if any, lookahead and later dates: part of the fingerprint."""
         return (self.lookback, self.lookahead, self.days_after) if self.days_after else (self.lookback,)
 
     @property
     def _filed_beside(self) -> int:
-        """Seconds by which rows may be filed too early or too late."""
+        """Seconds by which rows may be filed under the wrong date."""
         return HALF_A_DAY if self.header.own_dates else 0
 
     @property

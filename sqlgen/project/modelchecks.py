@@ -1,4 +1,4 @@
-"""Checks of models, sources and folders with each other: keys of models.yaml and messages."""
+"""Checks of models, sources and folders against each other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def output_problems(at: KeyPath, spec: ModelConfig) -> Iterator[KeyProblem]:
     unit = [key for key in keys if key in KEYS]
     at_partition: KeyPath = (*at, "output", "partition_by")
     if len(set(keys)) != len(keys):
-        yield (at_partition, f"a column stands twice: {', '.join(keys)}")
+        yield (at_partition, f"duplicate column: {', '.join(keys)}")
     if list(keys[: len(unit)]) != unit or unit != [key for key in KEYS if key in unit]:
         yield (at_partition, f"found {', '.join(keys)}: {', '.join(KEYS)} come first and in this order")
     if spec.columns and not set(spec.columns) - set(keys):
@@ -34,7 +34,7 @@ def output_problems(at: KeyPath, spec: ModelConfig) -> Iterator[KeyProblem]:
 
 
 def append_problems(at: KeyPath, model: Model) -> Iterator[KeyProblem]:
-    """Models that cannot append file by file."""
+    """Problems of models that cannot append file by file."""
     if model.output.mode != "append":
         return
     if model.lookback > 0:
@@ -59,7 +59,7 @@ def append_problems(at: KeyPath, model: Model) -> Iterator[KeyProblem]:
 
 
 def deletion_problems(sources: Mapping[str, Source], models: Mapping[str, Model]) -> Iterator[KeyProblem]:
-    """Deleting inputs is safe only where nothing will ever want to read them again."""
+    """Problems with deleting source files that some model would need again."""
     doomed = {
         other
         for model in models.values()
@@ -86,7 +86,7 @@ def deletion_problems(sources: Mapping[str, Source], models: Mapping[str, Model]
 
 
 def unit_problems(models: Mapping[str, Model]) -> Iterator[KeyProblem]:
-    """The first input must tell the partitions of its model apart."""
+    """Models partitioned by keys that their first input lacks."""
     for model in models.values():
         upstream = models.get(model.primary.ref)
         missing = [key for key in model.unit_keys if upstream is not None and key not in upstream.unit_keys]
@@ -99,7 +99,7 @@ def unit_problems(models: Mapping[str, Model]) -> Iterator[KeyProblem]:
 
 
 def cycle_problems(models: Mapping[str, Model]) -> Iterator[KeyProblem]:
-    """No model may need itself, not even through others."""
+    """Dependency cycles."""
     try:
         build_order(models)
     except graphlib.CycleError as error:
@@ -109,23 +109,23 @@ def cycle_problems(models: Mapping[str, Model]) -> Iterator[KeyProblem]:
 
 Parts = tuple[str, ...]
 ResolvedFolder = tuple[str, Parts]
-"""A folder below the lake as it is named, and its real path in parts."""
+"""Folder below the lake as written in models.yaml, and the parts of its real path."""
 STATE = ".sqlgen"
-"""Folder of the lock and of what is staged, wherever the state is."""
+"""Folder of the lock and of staged files, wherever the state folder is."""
 
 
 def same_names(config: Config) -> Iterator[tuple[KeyPath, str]]:
-    """Sources, and models, whose names differ in their case alone: their views and files would be the same."""
+    """Sources and models whose names differ in case only: their views and files would clash."""
     for kind, names in (("sources", config.sources), ("models", config.models)):
         taken: dict[str, str] = {}
         for name in names:
             other = taken.setdefault(name.lower(), name)
             if other != name:
-                yield (kind, name), f"'{other}' has this name too: upper case makes no other one. Rename one of them"
+                yield (kind, name), f"'{other}' is the same name, as case does not count. Rename one of them"
 
 
 def unreadable_lake(lake: Path) -> Iterator[tuple[KeyPath, str]]:
-    """Why DuckDB cannot read files below the lake as what they are."""
+    """Problems with the lake's path that keep DuckDB from reading the files below it."""
     advice = "Rename it, or let 'lake' name a link to it that lies elsewhere"
     for part in lake.parts:
         name = part.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -143,7 +143,7 @@ def shared_folders(config: Config, lake: Path) -> Iterator[tuple[KeyPath, str]]:
         return
     taken_by_runs = [_resolved(f"{STATE}/{name}", lake) for name in ("lock", "staging")]
     if any(_resolved(config.state, lake)[: len(own)] == own for own in taken_by_runs):
-        yield ("state",), f"found '{config.state}': the lock, and what a run stages, lie there. Give another folder"
+        yield ("state",), f"found '{config.state}': the lock and the staging folder are there. Give another folder"
         return
     held = _resolved_folders(states, lake)
     taken = {"state": held}
@@ -183,5 +183,5 @@ def _meet(first: Parts, second: Parts) -> bool:
 
 
 def overlap(left: str, right: str, lake: Path) -> bool:
-    """True where one folder below the lake is the other or lies in it, also by links."""
+    """True if one folder below the lake is or contains the other, links resolved."""
     return _meet(_resolved(left, lake), _resolved(right, lake))

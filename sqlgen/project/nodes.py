@@ -1,4 +1,4 @@
-"""What the nodes of models.yaml have in common."""
+"""Base of the nodes of models.yaml."""
 
 from __future__ import annotations
 

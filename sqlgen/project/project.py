@@ -1,4 +1,4 @@
-"""A loaded project: sources, models with their resolved options, their graph and their order."""
+"""A loaded project: sources, resolved models and their build order."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sqlgen.templating.yamlfile import Document
 
 @dataclass(frozen=True)
 class Project:
-    """Everything that models.yaml says, checked."""
+    """Project of a validated models.yaml."""
 
     path: Path
     config: Config
     library: Library
     models: Mapping[str, Model]
     document: Document
-    """The file, for messages with its lines."""
+    """The parsed file, for messages with line numbers."""
 
     @property
     def folder(self) -> Path:
@@ -46,7 +46,7 @@ class Project:
 
     @cached_property
     def deleting(self) -> frozenset[str]:
-        """Sources whose files are deleted after processing, as theirs or as those of a source that shares a folder."""
+        """Sources whose files are deleted after processing, directly or because they share a folder."""
         doomed = {
             entry.source.path
             for model in self.models.values()
@@ -67,7 +67,7 @@ class Project:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """All models, each after those that it needs."""
+        """All models, each after its dependencies."""
         return build_order(self.models)
 
 

@@ -1,4 +1,4 @@
-"""Checks of rows: what models.yaml says of them, and what their SQL is made of. Pure."""
+"""Row checks of models.yaml. Pure."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ Kind = Literal[
 OnFail = Literal["drop", "quarantine", "warn", "fail"]
 
 DEFAULT_ON_FAIL: OnFail = "quarantine"
-"""What becomes of rows that fail, where nothing else is said."""
+"""Default action for rows that fail a check."""
 REMOVING: tuple[OnFail, ...] = ("drop", "quarantine")
-"""What takes rows away."""
+"""Actions that remove rows."""
 
 _NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class _Words:
-    """What a kind of check is told by, beside ``check``, ``on_fail`` and ``name``."""
+class _CheckKeys:
+    """Keys of one kind of check, in addition to ``check``, ``on_fail`` and ``name``."""
 
     needs: tuple[str, ...] = ("columns",)
     takes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
-    """Columns that are meant where none are named."""
+    """Default columns."""
     size: int | None = None
-    """How many columns it takes; any number where that is open."""
+    """Number of columns it takes; ``None`` for any."""
     order: tuple[str, ...] = ()
-    """Order of the rows that it compares, where nothing else is said; empty where it looks at single rows."""
+    """Default order in which it compares rows; empty for checks of single rows."""
 
 
-_KINDS: dict[str, _Words] = {
-    "not_null": _Words(),
-    "positive": _Words(),
-    "range": _Words(takes=("min", "max")),
-    "not_crossed": _Words((), ("columns",), ("bid_price_00", "ask_price_00"), 2),
-    "predicate": _Words(("sql",)),
-    "unique": _Words(takes=("order_by",), order=("ts", "seq")),
-    "monotonic": _Words((), ("columns", "order_by"), ("ts",), 1, ("seq",)),
-    "max_gap": _Words(("seconds",), ("columns", "order_by"), ("ts",), 1, ("ts", "seq")),
-    "sign_audit": _Words((), ("columns", "share", "seconds"), ("side", "price", *signs.QUOTES), 4),
+_KINDS: dict[str, _CheckKeys] = {
+    "not_null": _CheckKeys(),
+    "positive": _CheckKeys(),
+    "range": _CheckKeys(takes=("min", "max")),
+    "not_crossed": _CheckKeys((), ("columns",), ("bid_price_00", "ask_price_00"), 2),
+    "predicate": _CheckKeys(("sql",)),
+    "unique": _CheckKeys(takes=("order_by",), order=("ts", "seq")),
+    "monotonic": _CheckKeys((), ("columns", "order_by"), ("ts",), 1, ("seq",)),
+    "max_gap": _CheckKeys(("seconds",), ("columns", "order_by"), ("ts",), 1, ("ts", "seq")),
+    "sign_audit": _CheckKeys((), ("columns", "share", "seconds"), ("side", "price", *signs.QUOTES), 4),
 }
 
 
 class Check(Node):
-    """What rows must be like, and what becomes of those that are not."""
+    """A condition on rows, and the action for rows that fail it."""
 
     check: Kind = Field(description="What is checked")
     columns: Names = Field((), description="Columns that are checked")
@@ -73,22 +73,22 @@ class Check(Node):
 
     @model_validator(mode="before")
     @classmethod
-    def _warns_by_default(cls, said: Any) -> Any:
-        """A sign audit is about all rows together: it takes none away."""
-        if isinstance(said, dict) and said.get("check") == "sign_audit":
-            return {"on_fail": "warn"} | said
-        return said
+    def _warns_by_default(cls, data: Any) -> Any:
+        """Let sign audits warn by default: they judge all rows together and remove none."""
+        if isinstance(data, dict) and data.get("check") == "sign_audit":
+            return {"on_fail": "warn"} | data
+        return data
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Check:
-        words = _KINDS[self.check]
-        problems = [f"{self.check} needs {key}" for key in words.needs if not getattr(self, key)]
-        known = ("check", "on_fail", "name", *words.needs, *words.takes)
+        keys = _KINDS[self.check]
+        problems = [f"{self.check} needs {key}" for key in keys.needs if not getattr(self, key)]
+        known = ("check", "on_fail", "name", *keys.needs, *keys.takes)
         problems += [
             f"{self.check} has no {key} (it has: {', '.join(known)})" for key in self.model_fields_set - {*known}
         ]
-        if words.size is not None and self.columns and len(self.columns) != words.size:
-            problems.append(f"{self.check} takes {words.size} column(s)")
+        if keys.size is not None and self.columns and len(self.columns) != keys.size:
+            problems.append(f"{self.check} takes {keys.size} column(s)")
         if self.check == "range" and self.min is None and self.max is None:
             problems.append("range needs min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -101,11 +101,11 @@ class Check(Node):
 
     @property
     def title(self) -> str:
-        """Its name, or what it says, in one line."""
-        said = self.sql if self.sql is not None else ", ".join(self.tested)
+        """Name, or kind and arguments, on one line."""
+        arguments = self.sql if self.sql is not None else ", ".join(self.tested)
         if self.is_sign_audit:
-            said = f"share {self.share:g}"
-        return " ".join((self.name or f"{self.check}({said})").split())
+            arguments = f"share {self.share:g}"
+        return " ".join((self.name or f"{self.check}({arguments})").split())
 
     @property
     def tested(self) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class Check(Node):
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The order in which it compares rows; empty where it looks at single rows."""
+        """Order in which it compares rows; empty for checks of single rows."""
         if self.order_by:
             return self.order_by
         order = _KINDS[self.check].order
@@ -122,12 +122,12 @@ class Check(Node):
 
     @property
     def compares(self) -> bool:
-        """Whether it compares rows with each other."""
+        """True if it compares rows with each other."""
         return bool(_KINDS[self.check].order)
 
     @property
     def removes(self) -> bool:
-        """Whether rows that fail do not stay."""
+        """True if rows that fail are removed."""
         return self.on_fail in REMOVING
 
     @property
@@ -152,16 +152,16 @@ class Check(Node):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The columns that it names; a predicate names them in its SQL."""
+        """Columns that it names; a predicate names them in its SQL."""
         return tuple(dict.fromkeys((*self.tested, *self.order)))
 
 
 @dataclass(frozen=True)
 class CheckCount:
-    """How many rows of a task fail one check."""
+    """Count of the rows of a task that fail one check."""
 
     of: str
-    """The source, or the model itself."""
+    """Source or model of the rows."""
     check: str
     on_fail: OnFail
     rows: int
@@ -171,52 +171,52 @@ class CheckCount:
     """The first row that fails, and why."""
 
     def __add__(self, other: CheckCount) -> CheckCount:
-        """Those of both, of the same check."""
+        """Sum of two counts of the same check."""
         return replace(
             self, rows=self.rows + other.rows, total=self.total + other.total, first=self.first or other.first
         )
 
     @property
     def removes(self) -> bool:
-        """Whether rows that fail do not stay."""
+        """True if rows that fail are removed."""
         return self.on_fail in REMOVING
 
 
-class CheckFailed(TaskError):  # noqa: N818 - it is what a check says, in a report
+class CheckFailed(TaskError):  # noqa: N818 - the outcome of a check, in a report
     """A check whose ``on_fail`` is ``fail`` found rows."""
 
     def __init__(self, failed: Sequence[CheckCount], counts: tuple[CheckCount, ...]) -> None:
-        said = "; ".join(
+        failures = "; ".join(
             f"check '{count.check}' of '{count.of}' fails for {count.rows:,} of {count.total:,} rows,"
             f" the first is {count.first}"
             for count in failed
         )
-        super().__init__(f"{said}. Mend the rows, or give the check another on_fail")
+        super().__init__(f"{failures}. Fix the rows, or give the check another on_fail")
         self.counts = counts
 
 
 def identity(checks: Iterable[Check]) -> list[dict[str, Any]]:
-    """What tells checks apart."""
+    """Identity of checks, for fingerprints."""
     return [check.model_dump() for check in checks]
 
 
 def of_rows(checks: Iterable[Check]) -> tuple[Check, ...]:
-    """Those that look at rows as they are; sign audits need the quotes beside them."""
+    """Checks of rows by themselves; sign audits need quotes as well."""
     return tuple(check for check in checks if not check.is_sign_audit)
 
 
 def sign_audits(checks: Iterable[Check]) -> tuple[Check, ...]:
-    """Those that compare the sides of trades with quotes."""
+    """Checks that compare the sides of trades with quotes."""
     return tuple(check for check in checks if check.is_sign_audit)
 
 
 def removing(checks: Iterable[Check]) -> tuple[Check, ...]:
-    """Those by which rows do not stay."""
+    """Checks that remove rows."""
     return tuple(check for check in checks if check.removes)
 
 
-def levels(checks: Iterable[Check]) -> list[tuple[list[Check], list[Check]]]:
-    """Checks in their order, as SELECTs one around the other: those of single rows, then at most one that compares."""
+def nesting(checks: Iterable[Check]) -> list[tuple[list[Check], list[Check]]]:
+    """Checks in order, grouped into nested SELECTs: checks of single rows, then at most one that compares."""
     found: list[tuple[list[Check], list[Check]]] = []
     for check in checks:
         if not found or found[-1][1]:
@@ -225,18 +225,18 @@ def levels(checks: Iterable[Check]) -> list[tuple[list[Check], list[Check]]]:
     return found
 
 
-def unknown(check: Check, columns: Sequence[str]) -> list[str]:
-    """What is wrong with the columns that a check names, where rows have these."""
+def unknown_columns(check: Check, columns: Sequence[str]) -> list[str]:
+    """Problems with columns that a check names and that rows with ``columns`` lack."""
     there = {column.lower() for column in columns}
     return [
         f"there is no column '{column}'.{nearest(column, columns)}"
-        + (" Name the columns that tell the order in order_by." if column in check.order else "")
+        + (" Name the columns that define the order in order_by." if column in check.order else "")
         for column in check.reads
         if column.lower() not in there
     ]
 
 
-def twice(checks: Sequence[Check]) -> list[str]:
-    """Titles that more than one check has."""
+def duplicate_titles(checks: Sequence[Check]) -> list[str]:
+    """Titles shared by several checks."""
     titles = [check.title for check in checks]
     return sorted({title for title in titles if titles.count(title) > 1})

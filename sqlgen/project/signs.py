@@ -1,7 +1,7 @@
-"""What the sign audit says: whether the sides of trades are those of the taker, by the quotes before them.
+"""Sign audit: compares the sides of trades with the quotes before them.
 
-A taker's buy is at the ask, his sell at the bid. Where most buys lie at or below the bid, and sells at or above the
-ask, the feed names the maker.
+A taker buys at the ask and sells at the bid. If most buys are at or below the bid, and sells at or above the ask, the
+feed names the maker's side.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from sqlgen.project.model import Model
 
 QUOTES = ("best_bid", "best_ask")
-"""Columns of rows that are quotes."""
+"""Columns of quotes."""
 QUOTE_SECONDS = 300.0
-"""A quote that is older does not count."""
+"""Age up to which a quote counts."""
 SHARE = 0.5
 """Share of trades at the other side of the quote above which the sides are not the taker's."""
 FEWEST = 10
-"""Trades below which nothing is said."""
+"""Fewest trades that are judged."""
 
 
-def is_turned(judged: int, against: int, share: float = SHARE) -> bool:
-    """True where more than this share of enough trades lie at the other side of the quote."""
+def is_reversed(judged: int, against: int, share: float = SHARE) -> bool:
+    """True if more than ``share`` of enough trades are at the other side of the quote."""
     return judged >= FEWEST and against > share * judged
 
 
@@ -46,7 +46,7 @@ def advice(side_is: str) -> str:
 
 
 def without_quotes(sources: Mapping[str, Source], models: Iterable[Model]) -> Iterator[tuple[KeyPath, str]]:
-    """Keys and messages of sign audits that cannot be."""
+    """Keys and messages of sign audits without trades or quotes."""
     known = [*models]
     for name, source in sources.items():
         readers = [model for model in known if any(entry.ref == name for entry in model.inputs)]

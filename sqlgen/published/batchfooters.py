@@ -1,4 +1,4 @@
-"""Footers of files that one COPY has written for several units: each gets the record of its own unit afterwards.
+"""Footers of files that one COPY wrote for several units: each gets the record of its own unit afterwards.
 
 A COPY writes the same text into the footers of all its files. Here it is a placeholder as long as the longest record;
 the records, filled up with blanks, are written over it.
@@ -16,12 +16,12 @@ _TAIL = 8
 
 
 def placeholder(texts: Collection[str]) -> str:
-    """A text that is as long as the longest of some others, and that nothing else contains."""
+    """A unique text as long as the longest of ``texts``."""
     return secrets.token_hex(16).ljust(max(map(len, texts)), "-")
 
 
 def overwrite(path: Path, blank: str, text: str) -> None:
-    """Write an ASCII text over the placeholder in a Parquet footer; ``ValueError`` where that is not there once."""
+    """Write an ASCII text over the placeholder in a Parquet footer; ``ValueError`` if it is not there exactly once."""
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(size - _TAIL)

@@ -1,4 +1,4 @@
-"""Records inside data files: what sqlgen writes into the footer of each Parquet file, and reads from it again.
+"""Records in the footers of Parquet files, written and read by sqlgen.
 
 Data and record are one file, so that they are replaced in one step on any file system.
 """
@@ -24,11 +24,11 @@ FORMAT = 1
 
 
 class ForeignFileError(Exception):
-    """A file that the model did not publish, and why it is taken for that."""
+    """A file that the model did not publish, with the reason."""
 
 
 class DamagedFileError(ForeignFileError):
-    """A file that is not whole, or no Parquet at all."""
+    """A file that is incomplete, or not Parquet."""
 
 
 @dataclass(frozen=True)
@@ -41,26 +41,26 @@ class Stamp:
     stem: str
     """Start of the files' names."""
     record: Publication
-    """Of the unit; in mode append, ``contributed`` names what these files hold."""
+    """Record of the unit; in mode append, ``contributed`` names the inputs of these files alone."""
 
     def to_json(self) -> str:
         record = dataclasses.asdict(self.record)
-        said = {"format": FORMAT, "model": self.model, "owner": self.owner, "stem": self.stem, "record": record}
-        return json.dumps(said, separators=(",", ":"))  # ASCII: no line break and no other character of note
+        content = {"format": FORMAT, "model": self.model, "owner": self.owner, "stem": self.stem, "record": record}
+        return json.dumps(content, separators=(",", ":"))  # ASCII: no line break and no special character
 
     @classmethod
     def from_json(cls, text: str) -> Stamp:
-        """Raises :class:`ForeignFileError` where ``text`` is nothing that this version writes."""
+        """Raises :class:`ForeignFileError` where ``text`` was not written by this version."""
         try:
-            said = json.loads(text)
-            if said["format"] != FORMAT:
+            content = json.loads(text)
+            if content["format"] != FORMAT:
                 raise ForeignFileError("another version of sqlgen wrote it")
-            return cls(said["model"], said["owner"], said["stem"], Publication.of(said["record"]))
+            return cls(content["model"], content["owner"], content["stem"], Publication.of(content["record"]))
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ForeignFileError("its footer is no record of sqlgen") from None
 
     def fits(self, path: str) -> bool:
-        """True if a file at ``path`` below the table lies where it was published."""
+        """True if ``path`` below the table is where the file was published."""
         folder, _, name = path.rpartition("/")
         below = f"{folder}/".startswith(f"{self.record.unit}/") or not self.record.unit
         return below and re.fullmatch(rf"{re.escape(self.stem)}(_\d+)?\.parquet", name) is not None
@@ -91,14 +91,14 @@ def read(path: Path) -> Footer:
     import pyarrow.parquet as pq
 
     found = path.stat()
-    if not stat.S_ISREG(found.st_mode):  # to open a pipe is to wait for who writes to it
+    if not stat.S_ISREG(found.st_mode):  # opening a pipe would block
         raise ForeignFileError("it is no regular file")
     try:
         metadata: Any = pq.read_metadata(path)
     except pa.ArrowInvalid:
         raise DamagedFileError("it is damaged, or no Parquet file") from None
     text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
-    columns = str(metadata.schema).partition("\n")[2]  # the first line is a place in memory
+    columns = str(metadata.schema).partition("\n")[2]  # the first line is a memory address
     schema = hashlib.blake2b(columns.encode(), digest_size=8).hexdigest()
     return Footer(
         metadata.num_rows, schema, Stat.of(found), text.decode(errors="replace") if text is not None else None
@@ -106,5 +106,5 @@ def read(path: Path) -> Footer:
 
 
 def new_build() -> str:
-    """A name for one publication of one unit; later ones sort after earlier ones."""
+    """New build id; later ones sort after earlier ones."""
     return f"{time.time_ns():016x}{secrets.token_hex(4)}"

@@ -1,8 +1,8 @@
-"""What is published, from what: a journal per model.
+"""Manifest: a journal per model of its published units.
 
-The footer of each data file holds what was known before it was written (:mod:`sqlgen.published.footers`), and is always
-true. The journal is the index of that: it is read at every start, adds what is known only afterwards, and may lag
-behind after a crash.
+The footer of each data file (:mod:`sqlgen.published.footers`) is the truth, as far as it was known before the file was
+written. The journal is an index of the footers: it is read at every start, adds facts known only afterwards, and may
+lag behind after a crash.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ class Manifest:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.damaged: dict[Path, int] = {}
-        """Journal -> lines that are not what was written."""
+        """Journal -> number of damaged lines."""
 
     @property
     def problems(self) -> list[str]:
         """Damage found, in words."""
         return [
-            f"{number} line(s) of {path} are damaged: what they said is read from the table itself"
+            f"{number} line(s) of {path} are damaged: their records are read from the table itself"
             for path, number in self.damaged.items()
         ]
 
     @classmethod
     def below(cls, state: Path) -> Manifest:
-        """Owner that stands for the project with this state folder."""
+        """Manifest of the project with this state folder."""
         return cls(state / "manifest")
 
     def load(self, model: str) -> dict[Partition, Published]:
-        """Records of a model; a torn last line (a crash while writing) is left out."""
+        """Records of a model, without an incomplete last line (a crash while writing)."""
         records: dict[str, Published] = {}
         path = self._path(model)
         if not path.exists():
@@ -59,7 +59,7 @@ class Manifest:
         return {record.partition: record for record in records.values()}
 
     def note(self, model: str, records: Iterable[Published], gone: Iterable[Partition] = ()) -> None:
-        """Write down what is published, and what is not any more."""
+        """Record units that were published, and units that are ``gone``."""
         lines = [sealed.dumps({"removed": unit.path}) for unit in gone] + [record.to_json() for record in records]
         if lines:
             storage.append_lines(self._path(model), lines)
@@ -69,7 +69,7 @@ class Manifest:
         return self._path(model).exists()
 
     def compact(self, model: str) -> None:
-        """Rewrite a journal in which most lines are out of date, or whose last line is torn."""
+        """Rewrite a journal in which most lines are superseded, or whose last line is incomplete."""
         path = self._path(model)
         if not path.exists():
             return

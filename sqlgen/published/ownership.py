@@ -1,4 +1,4 @@
-"""Files of a table: whose they are, by their footers."""
+"""Ownership of a table's files, by their footers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Reader:
     model: str
     owner: str
     exists: Callable[[str, str], bool]
-    """True for an owner and its model that are still there."""
+    """True if an owner and its model still exist."""
 
     def read(self, root: Path, path: str) -> tuple[Stamp, Footer]:
         """The footer of a file below ``root``; :class:`ForeignFileError` where it is not the model's."""
@@ -41,7 +41,7 @@ class Reader:
 
 
 def assembled(inside: Stamped) -> Published | None:
-    """The record of files of one publication or, with mode append, of several; ``None`` where they are mixed."""
+    """The record of files of one publication or, in mode append, of several; ``None`` if they are mixed."""
     records = [stamp.record for stamp, _ in inside.values()]
     newest = max(records, key=lambda record: record.build)
     if len({record.build for record in records}) > 1 and any(record.mode != "append" for record in records):
@@ -61,7 +61,7 @@ def assembled(inside: Stamped) -> Published | None:
 
 
 def refuse(model: str, others: list[str]) -> None:
-    """:class:`TaskError` where there are files of others."""
+    """:class:`TaskError` if there are foreign files."""
     if others:
         raise TaskError(
             f"files that model '{model}' did not publish lie where it publishes: {'; '.join(others)}."

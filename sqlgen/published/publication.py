@@ -1,4 +1,4 @@
-"""The last step of a task: staged files become the published ones, and the record of them."""
+"""The last step of a task: publishing its staged files and recording them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from sqlgen.published.tables import Table
 
 @dataclass(frozen=True)
 class StagedUnit:
-    """One unit as it is staged."""
+    """One staged unit."""
 
     publication: Publication
-    kept: Published | None = None
+    retained: Published | None = None
     """Publication whose files stay, beside those that are staged."""
     state: bytes | None = None
     """Kernel state after the last row."""
@@ -43,9 +43,9 @@ class Publisher:
     def publish(
         self, unit: StagedUnit, folder: Path, quarantine: Quarantine, trash: Path, flushed: bool = False
     ) -> Published:
-        """Publish the files of a unit that lie in ``folder`` in place of what is there; the record of it.
+        """Publish the files of a unit in ``folder`` in place of the old ones; return its record.
 
-        ``flushed``: they are on disk, and whoever calls flushes the folders that change.
+        ``flushed``: they are on disk, and the caller flushes the folders that change.
         """
         found = {str(path.relative_to(folder)): footers.read(path) for path in sorted(folder.rglob("*.parquet"))}
         for name in [name for name, footer in found.items() if not footer.rows]:
@@ -57,12 +57,12 @@ class Publisher:
             self.table.verify(where)
         if unit.state is not None:
             self.states.write(self.model.name, where, record.build, unit.state)
-        # Before the table: only what a published record says of its quarantine is there for certain.
+        # Before the table: the quarantine that a published record names must exist.
         quarantine.publish()
         target = self.root / where.path
         if not record.files:
             swap.remove(target, trash, self.root)
-        elif self._adds(where, record.files, found):  # nothing, maybe
+        elif self._adds(where, record.files, found):  # possibly none
             for name in found:
                 swap.publish_file(folder / name, target / name)
         else:
@@ -71,7 +71,7 @@ class Publisher:
         return record
 
     def remove(self, unit: Partition, quarantine: Quarantine, trash: Path) -> None:
-        """Take a unit away, with its quarantine and its kernel state."""
+        """Remove a unit, with its quarantine and its kernel state."""
         if self.table is not None:
             self.table.verify(unit)
         quarantine.publish()
@@ -79,7 +79,7 @@ class Publisher:
         self._published(unit, None)
 
     def _adds(self, unit: Partition, files: Iterable[str], staged: Iterable[str]) -> bool:
-        """True if files come one by one, each whole by itself, and none goes."""
+        """True if files are only added, each complete by itself."""
         there = set(self.table.files.get(unit, {})) if self.table is not None else set()
         return not there - {*files} and not (self.model.inner_keys and {*staged})
 
@@ -90,13 +90,13 @@ class Publisher:
 
 
 def _record(unit: StagedUnit, found: dict[str, Footer], quarantine: dict[str, Stat]) -> Published:
-    kept = unit.kept.files if unit.kept is not None else {}
-    files = kept | {name: footer.stat for name, footer in found.items()}
+    retained = unit.retained.files if unit.retained is not None else {}
+    files = retained | {name: footer.stat for name, footer in found.items()}
     schemas = {footer.schema for footer in found.values()}
-    rows = sum(footer.rows for name, footer in found.items() if name not in kept)
-    if unit.kept is not None:
-        rows += unit.kept.rows
-        schemas |= {unit.kept.schema} if kept else set()
+    rows = sum(footer.rows for name, footer in found.items() if name not in retained)
+    if unit.retained is not None:
+        rows += unit.retained.rows
+        schemas |= {unit.retained.schema} if retained else set()
     return Published(
         **vars(unit.publication),
         rows=rows,

@@ -1,4 +1,4 @@
-"""Rows that are not published, beside the table: staged, swapped in with the partition they would belong to."""
+"""Quarantined rows of a unit: staged, and published together with it in a table of their own."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Quarantine:
 
     library: Library
     folder: Path
-    """Where they are staged; exists if there are any."""
+    """Staging folder; exists if there are any rows."""
     target: Path
-    """Where they are published."""
+    """Folder where they are published."""
     lake: Path
     stamp: Stamp
     """For the footers."""
     files: dict[str, Stat] = field(default_factory=dict)
 
     def add(self, select: str, stem: str, connection: duckdb.DuckDBPyConnection, sql: list[str]) -> int:
-        """Stage the rows of a SELECT as one more file, whose name begins with ``stem``; how many there are.
+        """Stage the rows of a SELECT as one more file, whose name begins with ``stem``; return their number.
 
-        The SELECT gives columns of the quarantine table (``publish/quarantine.sql.j2``) by their names; those that it
-        leaves out are NULL. The statement is appended to ``sql`` before it runs.
+        The SELECT names columns of the quarantine table (``publish/quarantine.sql.j2``); the others are NULL. The
+        statement is appended to ``sql`` before it runs.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{stem}-{len(self.files)}.parquet"
@@ -54,7 +54,7 @@ class Quarantine:
         return count
 
     def keep(self, names: Iterable[str]) -> None:
-        """Take over files that are published, under a second name of the same files."""
+        """Take over published files, by a hard link or a copy."""
         for name in names:
             if not (self.target / name).exists():
                 raise TaskError(
@@ -66,7 +66,7 @@ class Quarantine:
             self.files[name] = Stat.of((self.folder / name).stat())
 
     def publish(self) -> None:
-        """Make these rows the content of the target in one step; without any, it goes."""
+        """Replace the content of the target by these rows in one step; without any, remove it."""
         if self.files:
             swap.publish_folder(self.folder, self.target)
         elif self.target.exists():

@@ -1,4 +1,4 @@
-"""Records of published partitions: what they are made from, which publication they are, what lies in the lake."""
+"""Records of published units: provenance, build and files."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class Provenance:
     keys: tuple[str, ...]
     """Keys by which the table is partitioned."""
     version: str
-    """Changes whenever the rows may have changed; what readers of this table compare."""
+    """Changes whenever the rows may have changed; compared by models that read this table."""
     sql: str
     options: str
     inputs: dict[str, str]
     """Digest of each input's files or upstream versions."""
     edges: tuple[str, ...] = ()
-    """Edges of the key's timeline at which the unit lies, where that makes a difference."""
+    """Edges of the timeline at which the unit lies, if its SQL depends on them."""
     kernels: str = ""
     """Digest of the kernels' names and versions; empty without kernels."""
     before: str = ""
-    """Kernels: digest of the state that the unit starts from; empty where it starts from nothing."""
+    """Kernels: digest of the state that the unit starts from; empty without one."""
     checks: str = ""
     """Digest of the checks; empty without any."""
     mode: str = "overwrite"
     contributed: tuple[tuple[str, int, int], ...] = ()
-    """append: input files whose rows are in, as (path, size, mtime_ns)."""
+    """append: input files whose rows were appended, as (path, size, mtime_ns)."""
     sources: dict[str, list[list[Any]]] = field(default_factory=dict)
     """Input name -> [path, size, mtime_ns] of its files; in the footers only."""
 
@@ -50,7 +50,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Publication(Provenance):
-    """One build of a unit, as the footers of its files tell it."""
+    """One build of a unit, as in the footers of its files."""
 
     build: str = ""
     """Identity of the build; later ones sort after earlier ones."""
@@ -76,11 +76,11 @@ class Published(Publication):
     rows: int = 0
     bytes: int = 0
     files: dict[str, Stat] = field(default_factory=dict)
-    """Data file below the unit's folder -> what it was like when it was published."""
+    """Data file below the unit's folder -> its size and time when published."""
     quarantine: dict[str, Stat] = field(default_factory=dict)
-    """File of quarantined rows -> the same."""
+    """File of quarantined rows -> its size and time when published."""
     schema: str = ""
-    """Digest of the names and types of the columns; empty where the files differ in that."""
+    """Digest of the names and types of the columns; empty if the files differ."""
     state: str = ""
     """Kernels: digest of the state after the last row."""
 

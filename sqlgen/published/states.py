@@ -1,7 +1,7 @@
 """Kernel states as files: versioned, checksummed, and the same bytes for the same state.
 
-A state lies under the state folder, by model, partition and build: it belongs to the data whose footer names that
-build. It is written before the data is swapped in, and older ones go after that.
+States lie under the state folder, by model, partition and build: each belongs to the data whose footer names that
+build. It is written before the data is published; older ones are removed afterwards.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class StateError(Exception):
-    """A state file that is damaged, or that other kernels wrote."""
+    """A state file that is damaged, or written by other kernels."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that the next partition starts from."""
+    """Kernel state at the end of a partition, from which the next one starts."""
 
     kernels: dict[str, dict[str, NDArray[Any]]]
     """Kernel name -> its arrays."""
     trades: Arrays = field(default_factory=dict)
-    """Trades that came after the last row: the rows of the next partition will see them."""
+    """Trades after the last row, which the next partition's rows read."""
     last: int | None = None
-    """Time of the last row in ns; rows of the next partition that are earlier come late."""
+    """Time of the last row in ns; earlier rows of the next partition are late."""
 
 
 def encode(snapshot: Snapshot, identity: object) -> bytes:
@@ -63,12 +63,12 @@ def encode(snapshot: Snapshot, identity: object) -> bytes:
 
 
 def digest(content: bytes) -> str:
-    """What tells two states apart."""
+    """Digest of a state file's content."""
     return content[len(_MAGIC) : len(_MAGIC) + _DIGEST].hex()
 
 
 def decode(content: bytes, identity: object) -> Snapshot:
-    """The state in a file's content; :class:`StateError` where it is not whole, or not by these kernels."""
+    """The state in a file's content; :class:`StateError` if it is incomplete, or not by these kernels."""
     if not content.startswith(_MAGIC):
         raise StateError("it is not a kernel state of this version of sqlgen")
     try:
@@ -106,7 +106,7 @@ class StateStore:
         storage.replace_bytes(self.path(model, unit, build), content)
 
     def read(self, model: str, unit: Partition, build: str, expected: str, identity: object) -> Snapshot:
-        """The state after a partition; :class:`StateError` where it is not the one that was recorded with it."""
+        """The state after a partition; :class:`StateError` if it is not the one recorded with it."""
         content = self._content(model, unit, build)
         snapshot = decode(content, identity)
         if digest(content) != expected:
@@ -121,7 +121,7 @@ class StateStore:
         return digest(content)
 
     def keep(self, model: str, unit: Partition, build: str) -> None:
-        """Remove all states of a partition but that of one build."""
+        """Remove all states of a partition except that of one build."""
         for path in self.path(model, unit, build).parent.glob(f"*{SUFFIX}"):
             if path.stem != build:
                 path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Published tables as the lake has them: the files that lie there, compared with what is recorded of them.
+"""Published tables in the lake: the files that are there, compared with their records.
 
-The files count. What is not recorded of them (the state folder is gone, a run was killed) is read from their footers;
-what the model did not publish is told, and neither replaced nor removed.
+The files are the truth. Missing records (the state folder is gone, a run was killed) are read from their footers.
+Foreign files are reported, and neither replaced nor removed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SHOWN = 3
 
 @dataclass
 class Table:
-    """One model's table: what is published in its folder, and whose files lie there."""
+    """One model's table: its published units, and foreign files in its folder."""
 
     root: Path
     beside: Path
@@ -41,21 +41,21 @@ class Table:
     reader: Reader
     records: dict[Partition, Published]
     present: set[Partition] = field(default_factory=set)
-    """Units that are there as they are recorded, with what was quarantined."""
+    """Units that are there as they are recorded, quarantine included."""
     whole: set[Partition] = field(default_factory=set)
-    """The same, whatever became of what was quarantined."""
+    """Units that are there as they are recorded, whatever the state of their quarantine."""
     adopted: set[Partition] = field(default_factory=set)
     """Units whose records come from the footers."""
     gone: set[Partition] = field(default_factory=set)
-    """Units that were recorded in another layout than the one that is there."""
+    """Units that were recorded under another ``partition_by`` than the table has now."""
     files: dict[Partition, dict[str, Stat]] = field(default_factory=dict)
     """Files of each unit that the model has published, by their paths below the unit's folder."""
     foreign_files: dict[Path, str] = field(default_factory=dict)
-    """Files that the model has not published, and why they are taken for that."""
+    """Files that the model has not published, with the reason."""
 
     @classmethod
     def of(cls, root: Path, beside: Path, reader: Reader, records: Mapping[Partition, Published]) -> Table:
-        """Files that ``records`` name, and those beside them."""
+        """Table of the files that ``records`` name, and of the other files in its folder."""
         table = cls(root, beside, reader, dict(records))
         table._compare(storage.list_all(root))
         table.whole = set(table.present)
@@ -64,7 +64,7 @@ class Table:
         return table
 
     def refusal(self) -> str:
-        """Why the model cannot publish here; empty where it can."""
+        """Reason why the model cannot publish here; empty if it can."""
         if not self.foreign_files:
             return ""
         shown = [f"{path} ({why})" for path, why in list(self.foreign_files.items())[:_SHOWN]]
@@ -81,14 +81,14 @@ class Table:
         )
 
     def sources(self, unit: Partition) -> dict[str, list[list[Any]]]:
-        """The input files that a published unit was made of, by input; nothing where that is not known."""
+        """Input files that a published unit was made from, by input; empty if unknown."""
         for name in self.records[unit].files:
             with contextlib.suppress(ForeignFileError):
                 return self.reader.read(self.root, _path(unit, name))[0].record.sources
         return {}
 
     def replaced(self, unit: Partition, record: Published | None) -> None:
-        """Take note of what was published, or removed."""
+        """Record that a unit was published, or removed."""
         self.files[unit] = dict(record.files) if record is not None else {}
         if record is not None:
             self.records[unit] = record
@@ -98,23 +98,23 @@ class Table:
         self.whole.add(unit)
 
     def verify(self, unit: Partition) -> None:
-        """Look again before a unit is replaced; :class:`TaskError` where files of others are in the way."""
+        """Check again before a unit is replaced; :class:`TaskError` if foreign files are in the way."""
         record = self.records.get(unit)
-        others = self._others(self.root, unit.path, self.files.get(unit, {}))
-        others += self._others(self.beside, unit.path, record.quarantine if record is not None else {})
-        refuse(self.reader.model, others)
+        foreign = self._foreign(self.root, unit.path, self.files.get(unit, {}))
+        foreign += self._foreign(self.beside, unit.path, record.quarantine if record is not None else {})
+        refuse(self.reader.model, foreign)
 
     def verify_whole(self) -> None:
-        """Look again before the whole table is replaced, as :meth:`verify` does."""
+        """Check again before the whole table is replaced, as :meth:`verify` does."""
         known = {_path(unit, name): stat for unit, files in self.files.items() for name, stat in files.items()}
         beside = {
             _path(unit, name): s for unit, record in self.records.items() for name, s in record.quarantine.items()
         }
-        others = self._others(self.root, "", known) + self._others(self.beside, "", beside)
-        refuse(self.reader.model, others)
+        foreign = self._foreign(self.root, "", known) + self._foreign(self.beside, "", beside)
+        refuse(self.reader.model, foreign)
 
-    def _others(self, root: Path, below: str, known: Mapping[str, Stat]) -> list[str]:
-        """Files below a folder that the model has not published, with the reasons."""
+    def _foreign(self, root: Path, below: str, known: Mapping[str, Stat]) -> list[str]:
+        """Foreign files below a folder, with the reasons."""
         found = []
         for name, stat in storage.list_all(root / below).items():
             if known.get(name) == stat or is_hidden(name):
@@ -143,7 +143,7 @@ class Table:
         for path in sorted(path for path in left if not is_hidden(path)):
             self._read_footer(path, stamped, damaged)
         for unit in self.present & stamped.keys():
-            for name in self.files[unit]:  # this unit is there, and files more
+            for name in self.files[unit]:  # the unit is there, with additional files
                 self._read_footer(_path(unit, name), stamped, {})
         for unit, inside in stamped.items():
             self._adopt(unit, inside)
@@ -164,7 +164,7 @@ class Table:
         stamped[unit][path.removeprefix(_path(unit, ""))] = stamp, footer
 
     def _adopt(self, unit: Partition, inside: Stamped) -> None:
-        """Take the record of a unit from the footers of its files, if they are of one publication."""
+        """Take the record of a unit from the footers of its files, if they belong to one build."""
         old = self.records.get(unit)
         damaged = unit not in self.present and bool(self.files.get(unit))
         self.files[unit] = self.files.get(unit, {}) | {name: footer.stat for name, (_, footer) in inside.items()}
@@ -219,10 +219,10 @@ class Table:
         return {self.reader.read(self.root, _path(unit, name))[0].record.build for name in names}
 
     def restore_states(self, state_of: Callable[[Partition, str], str]) -> None:
-        """Tell the kernel states of adopted units: from ``state_of`` (unit and build), or from what came after it."""
-        for history in Timelines.of(self.records if self.adopted else ()).lists.values():
+        """Fill in the kernel states of adopted units: from ``state_of`` (unit and build), or from the unit after it."""
+        for timeline in Timelines.of(self.records if self.adopted else ()).lists.values():
             following: Published | None = None
-            for unit in reversed(history):
+            for unit in reversed(timeline):
                 record = self.records[unit]
                 if record.kernels and not record.state and unit in self.adopted:
                     started = following.before if following is not None and following.build > record.build else ""
@@ -231,7 +231,7 @@ class Table:
                 following = record
 
     def _forget_old_layouts(self) -> None:
-        """A table is of one layout: what is recorded in another, and not there, was replaced as a whole."""
+        """Drop records under another ``partition_by`` whose files are gone: the table was replaced as a whole."""
         layouts = {record.keys for unit, record in self.records.items() if record.files and unit in self.present}
         for unit, record in list(self.records.items()):
             if layouts and record.keys not in layouts and not self.files.get(unit):
@@ -249,7 +249,7 @@ def _sizes(files: Mapping[str, Stat]) -> dict[str, int]:
 
 
 def find_table(project: Project, manifest: Manifest, states: StateStore, name: str) -> Table:
-    """A model's table as it lies in the lake."""
+    """A model's table in the lake."""
     model = project.models[name]
     owner = os.path.relpath(project.state, project.lake)
 

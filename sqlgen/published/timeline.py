@@ -1,4 +1,4 @@
-"""Units of one (exchange, symbol) in time order: what comes before a unit, and which is the first and the last."""
+"""Timelines: the units of one (exchange, symbol) in time order."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Timelines:
         return cls(dict(lists))
 
     def edges(self, unit: Partition, before: int = 0, after: int = 0) -> frozenset[Edge]:
-        """Ends of its history that a unit reaches, with ``before`` earlier and ``after`` later dates."""
-        history = self.lists.get(_key(unit), [unit])
+        """Edges of its timeline that a unit reaches, with ``before`` earlier and ``after`` later dates."""
+        timeline = self.lists.get(_key(unit), [unit])
         first, last = unit.shifted(-before), unit.shifted(after)
-        held: dict[Edge, bool] = {"first": first <= history[0], "open": history[-1] <= last}
-        return frozenset(edge for edge in EDGES if held[edge])
+        reached: dict[Edge, bool] = {"first": first <= timeline[0], "open": timeline[-1] <= last}
+        return frozenset(edge for edge in EDGES if reached[edge])
 
     def before(self, unit: Partition) -> Iterator[Partition]:
-        """Earlier units of the same history, the nearest first."""
-        history = self.lists.get(_key(unit), [])
-        for at in range(bisect.bisect_left(history, unit) - 1, -1, -1):
-            yield history[at]
+        """Earlier units of the same timeline, the nearest first."""
+        timeline = self.lists.get(_key(unit), [])
+        for at in range(bisect.bisect_left(timeline, unit) - 1, -1, -1):
+            yield timeline[at]
 
     def __contains__(self, unit: Partition) -> bool:
-        history = self.lists.get(_key(unit), [])
-        at = bisect.bisect_left(history, unit)
-        return at < len(history) and history[at] == unit
+        timeline = self.lists.get(_key(unit), [])
+        at = bisect.bisect_left(timeline, unit)
+        return at < len(timeline) and timeline[at] == unit
 
 
 def _key(unit: Partition) -> Partition:

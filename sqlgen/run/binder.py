@@ -24,7 +24,7 @@ from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.keys import configured_keys, path_keys
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
-from sqlgen.project.rowchecks import Check, unknown
+from sqlgen.project.rowchecks import Check, unknown_columns
 from sqlgen.published.states import Snapshot
 from sqlgen.sources.schemas import sql_schema
 from sqlgen.sources.sourcefiles import SourceFiles
@@ -260,7 +260,7 @@ class Binder:
                 self.problems.append(str(self.project.document.problem((*at, number), message)))
 
     def _problems(self, checked: CheckedRows, check: Check, columns: list[str]) -> list[str]:
-        missing = [f": {problem}" for problem in unknown(check, columns)]
+        missing = [f": {problem}" for problem in unknown_columns(check, columns)]
         if missing:
             return missing
         alone = dataclasses.replace(checked, checks=(check,), predicate="false", names=(*columns,))

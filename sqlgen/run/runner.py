@@ -266,7 +266,7 @@ class Runner:
     def _resolved(self, task: Build) -> Build:
         """The task, checked again after its upstream tasks; without a reason if nothing is to be done."""
         units = Units(self.picture, self.facts, self.project.models[task.model], self.plan.selection)
-        return units.resolved(task, mends=task.id in self.plan.unusable)
+        return units.resolved(task, rebuilds_state=task.id in self.plan.unusable)
 
     def _keep_sql(self, run_id: str, task: Task, sql: str) -> Path:
         path = self.project.state / "failed" / run_id / task.model / (task.unit.path.replace("/", "--")[:200] + ".sql")

@@ -32,16 +32,16 @@ Intervals = Mapping[int, list[tuple[int, int, str]]]
 
 
 def write_parquet(path: Path, target: Path, columns: Collection[str]) -> int:
-    """Write the records of ``path`` to ``target``; how many there are.
+    """Write the records of ``path`` to ``target``; return their number.
 
     Args:
-        path: a DBN file, as it is or in zstd, with records of one schema.
-        target: gets the ``columns``: fields of the records as they are (prices in 1e-9, times in nanoseconds, what is
-            missing as the highest number), ``symbol`` by the header's mappings and ``exchange``, the data set.
-        columns: as the vendor names them.
+        path: a DBN file, plain or zstd, with records of one schema.
+        target: Parquet file with the ``columns``: raw fields of the records (prices in 1e-9, times in nanoseconds,
+            missing values as the highest number), ``symbol`` by the header's mappings and ``exchange``, the data set.
+        columns: the vendor's names.
 
     Raises:
-        TaskError: the file is cut off, no DBN file or of another schema; or the package is not installed.
+        TaskError: the file is truncated, not DBN or of another schema; or the package is not installed.
     """
     package = _package(path)
     try:
@@ -77,7 +77,7 @@ class _File:
             )
 
     def copy(self, first: bytes, stream: Any, target: Path) -> int:
-        """Convert all records; ``first``: the bytes that were read to see what they are."""
+        """Convert all records; ``first``: bytes that were already read."""
         count = 0
         schema = self._table(np.empty(0, self.dtype)).schema
         with pq.ParquetWriter(target, schema, compression="none", use_dictionary=False) as writer:
@@ -99,7 +99,7 @@ class _File:
             first = b""
 
     def _check_records(self, records: np.ndarray[Any, Any], before: int) -> None:
-        """All records must be of one type and size, for the place of each follows from that."""
+        """Check that all records are of one type and size, from which their positions follow."""
         alike = (records["rtype"] == self.rtype) & (records["length"].astype(np.int64) * 4 == self.dtype.itemsize)
         if not alike.all():
             odd = int(np.argmin(alike))
@@ -117,7 +117,7 @@ class _File:
             return pa.array([self.header.dataset] * len(records), pa.string())
         if name == "symbol":
             return _symbols(records, self.intervals)
-        # A field of the records is strided, and Arrow wants it in one piece.
+        # Arrow needs contiguous values; a field of the records is strided.
         values = np.ascontiguousarray(records[name])
         return pa.array(values).cast(pa.string()) if values.dtype.kind == "S" else pa.array(values)
 
@@ -136,7 +136,7 @@ def _symbol_on(intervals: list[tuple[int, int, str]], day: int) -> str | None:
 
 
 def _intervals(header: Any) -> Intervals:
-    """Symbols of each instrument; the header maps one way or the other, as they were asked for."""
+    """Symbols of each instrument; the direction of the header's mapping depends on the request."""
     by_instrument = str(header.stype_in) == "instrument_id"
     found: dict[int, list[tuple[int, int, str]]] = {}
     for name, intervals in header.mappings.items():
@@ -149,7 +149,7 @@ def _intervals(header: Any) -> Intervals:
 
 
 def _record_type(path: Path, header: Any, first: bytes) -> int:
-    """Type of the records: that of the first one, for the header of mixed files names none."""
+    """Type of the first record: the header of mixed files names none."""
     by_schema = {schema: rtype for rtype, (schema, _) in _MESSAGES.items()}
     found = first[1] if len(first) > 1 else by_schema.get(str(header.schema))
     if found not in _MESSAGES:
@@ -185,7 +185,7 @@ def _opened(path: Path) -> Any:
 
 
 def _read(stream: Any, size: int) -> bytes:
-    """As many bytes, or all that are left: one read may give fewer."""
+    """Read ``size`` bytes, or all that are left: one read may return fewer."""
     parts, left = [], size
     while left and (part := bytes(stream.read(left))):
         parts.append(part)

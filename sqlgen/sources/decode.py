@@ -1,6 +1,6 @@
-"""Raw files that are not Parquet, made into Parquet files with the columns that their adapter reads.
+"""Decoding of source files into Parquet files with the columns that their adapter reads.
 
-Lines that cannot be read do not stop the others: they are set aside, with the reason.
+Unreadable lines do not stop the others: they are set aside, with the reason.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from sqlgen.templating.templates import Library
 DECODE_TEMPLATE = "publish/decode.sql.j2"
 PLACES_TEMPLATE = "publish/places.sql.j2"
 _TEXT = 500
-"""Characters that are kept of a bad line, and of what is wrong with it."""
+"""Characters that are kept of a bad line and of its error."""
 _ERRORS = 3
-"""Errors that are told of one line."""
+"""Most errors reported per line."""
 _MIXED_LINE_ENDS = "invalid state"
 
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that cannot be read."""
+    """An unreadable line."""
 
     line: int
-    """In the file, from 1."""
+    """Number in the file, from 1."""
     reason: str
     text: str
     """Its beginning."""
@@ -42,16 +42,16 @@ class BadLine:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a raw file held."""
+    """Outcome of decoding a source file."""
 
     lines: int
-    """All that it has, apart from a header."""
+    """Number of lines without a header."""
     bad: tuple[BadLine, ...] = ()
     rows: int = 0
-    """Those of the Parquet file: the lines that could be read; where places are kept, all, those
-    that could not be read as rows of NULLs; of an adapter that takes lines apart itself, all."""
+    """Rows of the Parquet file: readable lines; all lines if places are kept (unreadable ones as NULLs), or if the
+    adapter parses lines itself."""
     lossy: tuple[digits.Lossy, ...] = ()
-    """Values among the first rows that lose digits."""
+    """Columns whose first rows lose digits."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +61,22 @@ class Decoder:
     library: Library
     format: str
     columns: Mapping[str, str]
-    """Column -> SQL type; those without a header in the order of the files."""
+    """Column -> SQL type; in file order for files without a header."""
     csv: CsvFormat
     connection: duckdb.DuckDBPyConnection
     advice: str = ""
-    """What may help where a file is not as the adapter takes it."""
+    """Advice for files that do not fit the adapter."""
     extra: tuple[str, ...] = ()
-    """More columns, of text, which some files have; NULL in those that do not."""
+    """Additional text columns, NULL in files without them."""
     original_names: Mapping[str, str] = field(default_factory=dict)
     """Column -> its name in the files, where they differ."""
     times: tuple[str, ...] = ()
-    """Columns of times."""
+    """Timestamp columns."""
     time_unit: str = ""
 
     @property
-    def _read(self) -> digits.Columns:
-        return digits.Columns(self.columns, self.original_names, self.times, self.time_unit)
+    def _read(self) -> digits.ReadColumns:
+        return digits.ReadColumns(self.columns, self.original_names, self.times, self.time_unit)
 
     @property
     def _all(self) -> dict[str, str]:
@@ -118,8 +118,8 @@ class Decoder:
                 self._copy(repaired, target, everything)
             lines = parquet_rows(self.connection, [str(target)])
             keep = self.csv.keep_places
-            objects = ndjson.Objects(self.connection, readable, target, self.columns, self.original_names)
-            bad = [BadLine(*told) for told in objects.misread(repaired, faults, keep)]
+            objects = ndjson.JsonLines(self.connection, readable, target, self.columns, self.original_names)
+            bad = [BadLine(*each) for each in objects.misread(repaired, faults, keep)]
         finally:
             repaired.unlink(missing_ok=True)
         if lines and len(bad) == lines and bad[0].reason != ndjson.NOTHING:
@@ -148,7 +148,7 @@ class Decoder:
         return dataclasses.replace(decoded, lossy=lossy)
 
     def _read_table(self, path: Path, scanned: Path, target: Path, dialect: Dialect) -> Decoded:
-        """What a scan gave, and what it could not read."""
+        """Outcome of a scan, with the lines that it rejected."""
         rows = parquet_rows(self.connection, [str(target)])
         [(number, first)] = self.connection.execute(query("rejected_count")).fetchall()
         if number and not rows:
@@ -160,7 +160,7 @@ class Decoder:
         return Decoded(rows + number, bad, rows)
 
     def _whole(self, path: Path, readable: Path, target: Path) -> Decoded:
-        """Lines that the adapter takes apart; those that do not look as it says are told, and stay where they are."""
+        """Decode whole lines for an adapter that parses them; lines that do not fit its format are reported."""
         self._copy(readable, target, Dialect(self.columns, False, self.csv))
         rows = parquet_rows(self.connection, [str(target)])
         bad = tuple(self._unlike(path.name, target))
@@ -169,8 +169,8 @@ class Decoder:
         return Decoded(rows, bad, rows)
 
     def _scan(self, readable: Path, plain: Path, target: Path, dialect: Dialect) -> Path:
-        """Write the rows to ``target``; the file that they are from, which may be a copy at ``plain``."""
-        # A scan that failed leaves what it rejected behind, for the next one to be added to.
+        """Write the rows to ``target``; return the file that was scanned, which may be a copy at ``plain``."""
+        # A failed scan leaves its rejects behind, and the next one would add to them.
         self.connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
         try:
             self._copy(readable, target, dialect)
@@ -198,13 +198,13 @@ class Decoder:
         self.connection.execute(statement)
 
     def _rejected(self, line: int | None = None) -> list[BadLine]:
-        """What the CSV reader could not read in this connection's last scan."""
+        """Lines that the CSV reader rejected in this connection's last scan."""
         rejected = query("rejected", line=line, length=_TEXT, errors=_ERRORS)
         rows = self.connection.execute(rejected).fetchall()
         return [BadLine(line, reason, text or "") for line, reason, text in rows]
 
     def _keep_places(self, readable: Path, target: Path, bad: list[int], header: int) -> None:
-        """Write the rows anew, with one of NULLs for each line that could not be read."""
+        """Rewrite the rows, with a row of NULLs for each unreadable line."""
         whole = target.with_suffix(".whole")
         statement = self.library.render(
             PLACES_TEMPLATE,
@@ -219,7 +219,7 @@ class Decoder:
         whole.replace(target)
 
     def _unlike(self, name: str, target: Path) -> list[BadLine]:
-        """Lines that do not look as the adapter says, among those that were read whole."""
+        """Lines that do not fit the adapter's line format."""
         lines = self.csv.lines_of(name)
         assert lines is not None
         rows = self.connection.execute(query("unlike", file=target, fits=lines.fits)).fetchall()

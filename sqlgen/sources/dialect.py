@@ -1,4 +1,4 @@
-"""How one CSV file is written, as its first line shows."""
+"""CSV dialect of one file, detected in its first line."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a reader must be told of a file."""
+    """Dialect of one CSV file."""
 
     found: Mapping[str, str]
-    """Column -> SQL type, in the order of the file; columns that are not read have names of their own."""
+    """Column -> SQL type, in file order; unread columns have made-up names."""
     header: bool
     csv: CsvFormat
-    """Delimiter and quote as they are."""
+    """Delimiter and quote of the file."""
     spaced: bool = False
-    """Spaces follow the delimiters."""
+    """True if spaces follow the delimiters."""
 
 
 def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: CsvFormat) -> Dialect:
-    """The dialect of a file by its first line; :class:`TaskError` where the columns cannot be in it.
+    """Dialect of a file by its first line; :class:`TaskError` if it lacks columns.
 
     Args:
-        file: for messages.
+        file: path, for messages.
         first: its first line.
-        columns: what is read, with SQL types; without a header in the order of the file, optional ones last.
-        csv: how such files are usually written.
+        columns: columns to read, with SQL types; in file order if there is no header, optional ones last.
+        csv: expected dialect.
     """
     marks = dict.fromkeys((csv.delimiter, *DELIMITERS))
     splits = {mark: _split(first, mark) for mark in marks}
@@ -66,14 +66,14 @@ def _split(line: str, mark: str) -> list[str]:
 
 
 def _written(usual: CsvFormat, mark: str, first: str) -> CsvFormat:
-    """A file whose first line has fields in quotes has them in the others too."""
+    """CSV dialect with the delimiter found; quoted if the first line is."""
     edge = re.escape(mark)
     quoted = re.search(rf'(^|{edge})\s*"[^"]*"\s*({edge}|$)', first)
     return usual.model_copy(update={"delimiter": mark, "quote": _QUOTE if quoted else usual.quote})
 
 
 def _named(fields: list[str], columns: Mapping[str, str]) -> dict[str, str]:
-    """The fields of a header with their types. A field may be empty or stand twice if it is not read."""
+    """Fields of a header with their types. Unread fields may be empty or duplicate."""
     found: dict[str, str] = {}
     for place, field in enumerate(fields, 1):
         if field in columns and field not in found:

@@ -1,4 +1,4 @@
-"""Digits that values of raw files lose on their way into the columns that an adapter reads, seen in the first rows."""
+"""Detection of values whose digits do not fit the column types, in the first rows of source files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from sqlgen.sources import rawfile
 
 ROWS = 2_000
-"""Rows of a file that are looked at: a column is written in one way."""
+"""Rows of a file that are inspected."""
 _EXACT = 2**53
-"""From here on a float64 does not hold every whole number."""
+"""Smallest integer above which a float64 skips integers."""
 _DOUBLE = 17
-"""Significant digits that a float64 may need, and holds at most."""
+"""Most significant digits of a float64."""
 _UNITS = {"s": 9, "ms": 6, "us": 3}
 _FRACTION = re.compile(r"[+-]?\d*\.\d*[1-9]\d*")
 _DECIMAL = re.compile(r"\d+\.\d+|\d{18,}")
@@ -34,35 +34,35 @@ class Lossy:
 
     column: str
     count: int
-    """Of the first rows."""
+    """Number among the first rows."""
     example: str
     why: str
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What an adapter reads."""
+class ReadColumns:
+    """Columns that an adapter reads."""
 
     types: Mapping[str, str]
     """Column -> SQL type."""
     original_names: Mapping[str, str]
     """Column -> its name in the files, where they differ."""
     times: Sequence[str] = ()
-    """Columns of times."""
+    """Timestamp columns."""
     unit: str = ""
-    """Unit of these where they are counts since 1970."""
+    """Unit of timestamps that are counts since 1970."""
 
     def fault(self, name: str, text: str, is_float: bool) -> str:
-        """Why a value loses digits, as text; empty where it does not. ``is_float``: it came as a float64."""
+        """Reason why a value loses digits; empty if it does not. ``is_float``: the source has a float64."""
         kind, decimals = self.types[name], _UNITS.get(self.unit, 9)
         if kind in _WHOLE:
             return f"it is read as whole numbers ({kind})" if _FRACTION.fullmatch(text) else ""
         if kind.startswith("DECIMAL"):
-            kept = max(decimals - 3, 0) if is_float else decimals
+            limit = max(decimals - 3, 0) if is_float else decimals
             why = (
                 "a floating point number (as all are in JSON) holds none below a microsecond, and nanoseconds are kept"
             )
-            return why if re.search(rf"\.\d{{{kept}}}\d*[1-9]", text) else ""
+            return why if re.search(rf"\.\d{{{limit}}}\d*[1-9]", text) else ""
         if kind == "VARCHAR":
             why = "nine digits after the second are kept"
             return why if name in self.times and re.search(r"[.,]\d{9}\d*[1-9]", text) else ""
@@ -72,7 +72,7 @@ class Columns:
         return ""
 
     def found(self, rows: Iterable[Iterator[tuple[str, str, str]]]) -> tuple[Lossy, ...]:
-        """What is told of rows, each of which gives column, text and fault of its values."""
+        """Lossy columns among rows of (column, text, reason)."""
         counts: dict[str, Lossy] = {}
         for name, text, why in (found for row in rows for found in row if found[2]):
             known = counts.get(name)
@@ -86,8 +86,8 @@ def _significant(number: str) -> int:
     return len(number.replace(".", "").lstrip("0").rstrip("0"))
 
 
-def of_csv(path: Path, columns: Columns, order: Sequence[str], header: bool, delimiter: str) -> tuple[Lossy, ...]:
-    """Of a CSV file whose columns come in this order."""
+def of_csv(path: Path, columns: ReadColumns, order: Sequence[str], header: bool, delimiter: str) -> tuple[Lossy, ...]:
+    """Lossy columns of a CSV file with columns in this order."""
     places = {name: place for place, name in enumerate(order) if name in columns.types}
     lines = (text for _, text in rawfile.lines(path))
     rows = csv.reader(islice(lines, int(header), ROWS + int(header)), delimiter=delimiter)
@@ -98,24 +98,26 @@ def _readable(rows: Iterator[list[str]]) -> Iterator[list[str]]:
     try:
         yield from rows
     except csv.Error:
-        return  # DuckDB tells what is wrong with the line
+        return  # DuckDB reports the line
 
 
-def _of_cells(columns: Columns, places: Mapping[str, int], row: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _of_cells(columns: ReadColumns, places: Mapping[str, int], row: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     for name, place in places.items():
         if place < len(row):
             yield name, row[place], columns.fault(name, row[place].strip(), False)
 
 
-def of_ndjson(path: Path, columns: Columns) -> tuple[Lossy, ...]:
-    """Of a file with a JSON object a line; its values as they are written, at any depth."""
+def of_ndjson(path: Path, columns: ReadColumns) -> tuple[Lossy, ...]:
+    """Lossy columns of an NDJSON file, values at any depth."""
     keys = {name: columns.original_names.get(name, name) for name in columns.types}
     patterns = {name: re.compile(rf'"{re.escape(key)}"\s*:\s*("?)([^",}}\]]*)') for name, key in keys.items()}
     lines = (text for _, text in islice(rawfile.lines(path), ROWS))
     return columns.found(_of_line(columns, patterns, line) for line in lines)
 
 
-def _of_line(columns: Columns, patterns: Mapping[str, re.Pattern[str]], line: str) -> Iterator[tuple[str, str, str]]:
+def _of_line(
+    columns: ReadColumns, patterns: Mapping[str, re.Pattern[str]], line: str
+) -> Iterator[tuple[str, str, str]]:
     for name, pattern in patterns.items():
         kind = columns.types[name]
         if "(" in kind.removeprefix("DECIMAL(") or "[" in kind:
@@ -125,8 +127,8 @@ def _of_line(columns: Columns, patterns: Mapping[str, re.Pattern[str]], line: st
             yield name, match[2], columns.fault(name, match[2].strip(), not match[1])
 
 
-def of_parquet(path: Path, columns: Columns) -> tuple[Lossy, ...]:
-    """Of a Parquet file; what cannot be opened is told where it is read."""
+def of_parquet(path: Path, columns: ReadColumns) -> tuple[Lossy, ...]:
+    """Lossy columns of a Parquet file; none if it cannot be opened, which is reported when it is read."""
     try:
         with pq.ParquetFile(path) as file:
             names = {name: columns.original_names.get(name, name) for name in columns.types}
@@ -144,8 +146,8 @@ def of_parquet(path: Path, columns: Columns) -> tuple[Lossy, ...]:
     return columns.found([iter(found)])
 
 
-def _fault_of(columns: Columns, name: str, kind: pa.DataType) -> Callable[[Any], str] | None:
-    """The check of values of an Arrow type; ``None`` where nothing can be lost."""
+def _fault_of(columns: ReadColumns, name: str, kind: pa.DataType) -> Callable[[Any], str] | None:
+    """Check of values of an Arrow type; ``None`` if no digits can be lost."""
     if pa.types.is_float32(kind) and name in columns.times:
         return lambda value: "a 32-bit floating point number does not hold a time"
     if pa.types.is_floating(kind):
@@ -159,7 +161,7 @@ def _fault_of(columns: Columns, name: str, kind: pa.DataType) -> Callable[[Any],
     return None
 
 
-def _of_float(columns: Columns, name: str, value: float) -> str:
+def _of_float(columns: ReadColumns, name: str, value: float) -> str:
     kind = columns.types[name]
     if abs(value) >= _EXACT and kind == "VARCHAR" and value != float("inf"):
         return "a floating point number does not hold every whole number of so many digits"

@@ -1,4 +1,4 @@
-"""What DuckDB leaves unsaid of a file with a JSON object a line: it stops, or makes NULL of all that it cannot read."""
+"""Checks of NDJSON files that DuckDB does not make: it stops, or turns all that it cannot read into NULL."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import ident, literal
 
 SAMPLE = 10_000
-"""Rows, and lines, in which a column is looked for first."""
+"""Rows, and lines, that are searched first for a column."""
 NOTHING = "none of the columns is in it"
 _VALUE = 120
-"""Characters that are told of a value."""
+"""Characters of a value in messages."""
 _TEXT = 500
-"""Characters that are kept of a line."""
+"""Characters of a line that are kept."""
 
 
 @dataclass(frozen=True)
-class Objects:
-    """The objects of a file, and the Parquet file that DuckDB made of them."""
+class JsonLines:
+    """JSON objects of a file, and the Parquet file that DuckDB decoded them into."""
 
     connection: duckdb.DuckDBPyConnection
     readable: Path
@@ -37,14 +37,14 @@ class Objects:
     types: Mapping[str, str]
     """Column -> SQL type."""
     original_names: Mapping[str, str]
-    """Columns that the file calls otherwise."""
+    """Column -> its name in the file, if it differs."""
 
     def misread(
         self, repaired: Path, faults: Mapping[int, str] | None, keep_places: bool
     ) -> list[tuple[int, str, str]]:
-        """Line number, what is wrong, and text of the lines of which nothing came, or not all that is in them.
+        """Number, error and text of the lines that were not decoded, or not completely.
 
-        Their rows are taken out of the Parquet file, or made NULL where places are kept. ``faults``: what
+        Their rows are removed from the Parquet file, or made NULL if places are kept. ``faults``: what
         :func:`rawfile.repair` says of the lines that are not in ``repaired``; ``None`` where all values were read.
         """
         places = dict.fromkeys(self._without_values(), "")
@@ -53,20 +53,20 @@ class Objects:
         if not places:
             return []
         lines = _lines_at(self.readable, places)
-        told = [(number, places[place] or _fault(text), text[:_TEXT]) for place, number, text in lines]
+        misread = [(number, places[place] or _fault(text), text[:_TEXT]) for place, number, text in lines]
         rest = self.decoded.with_suffix(".rest")
         context = {"file": self.decoded, "target": str(rest), "columns": list(self.types), "places": list(places)}
         self.connection.execute(query("ndjson_without", keep_places=keep_places, **context))
         rest.replace(self.decoded)
-        return told
+        return misread
 
     def _without_values(self) -> list[int]:
-        """Places, from 0, of the rows that have no value at all."""
+        """Positions, from 0, of rows without any value."""
         empty = query("ndjson_empty", file=self.decoded, columns=list(self.types))
         return [row[0] for row in self.connection.execute(empty).fetchall()]
 
     def _lossy(self, repaired: Path) -> dict[int, str]:
-        """Places of the rows that lack a value which is in their line, and what that is."""
+        """Positions of rows that lack a value of their line -> message with the value."""
         if set(self.types.values()) == {"JSON"}:
             return {}
         keys = {name: self._key(name) for name in self.types}
@@ -82,7 +82,7 @@ class Objects:
         return self.original_names.get(name, name)
 
     def check_columns(self, optional: Iterable[str]) -> None:
-        """:class:`TaskError` where a column is in no line, or in none as the adapter takes it."""
+        """:class:`TaskError` if no line has a column, or none has it in the adapter's type."""
         schema = sql_schema(self.types)
         unseen = self._unseen(schema, list(self.types), SAMPLE)
         unseen = self._unseen(schema, unseen, None) if unseen else []
@@ -96,8 +96,8 @@ class Objects:
         if missing or misread:
             objects = islice(_objects(self.readable), SAMPLE)
             keys = ", ".join(dict.fromkeys(key for item in objects for key in item))
-            said = [f"no line has {', '.join(missing)}; there are: {keys}"] if missing else []
-            raise TaskError("; ".join([*said, *(f"the adapter reads {what}" for what in misread)]))
+            problems = [f"no line has {', '.join(missing)}; there are: {keys}"] if missing else []
+            raise TaskError("; ".join([*problems, *(f"the adapter reads {what}" for what in misread)]))
 
     def _unseen(self, schema: pa.Schema, names: list[str], most: int | None) -> list[str]:
         conditions = [_value(ident(name), schema.field(name).type) for name in names]
@@ -107,7 +107,7 @@ class Objects:
 
 
 def _lost(path: str, parsed: str, kind: pa.DataType) -> Iterator[str]:
-    """SQL of whether less was parsed than there is. ``parsed``: the list of all that was found at ``path``."""
+    """SQL conditions: fewer values were parsed than the line has. ``parsed``: list of values parsed from ``path``."""
     there = f"json_extract(text, {literal(path)})"
     there = (
         f"list_filter({there if '[*]' in path else f'[{there}]'}, lambda x: coalesce(json_type(x), 'NULL') <> 'NULL')"
@@ -126,7 +126,7 @@ def _lost(path: str, parsed: str, kind: pa.DataType) -> Iterator[str]:
 
 
 def _lines_at(path: Path, places: Container[int]) -> Iterator[tuple[int, int, str]]:
-    """Place, line number and text of lines, by their places; blank ones are not counted."""
+    """Position, line number and text of lines at these positions, blank lines not counted."""
     for place, (number, text) in enumerate(rawfile.lines(path)):
         if place in places:
             yield place, number, text
@@ -143,7 +143,7 @@ def _fault(text: str) -> str:
 
 
 def _value(of: str, kind: pa.DataType) -> str:
-    """SQL of whether there is a value: of an object in any field, of a list in its first item, and that one whole."""
+    """SQL condition: there is a value (an object: in any field; a list: a complete first item)."""
     if pa.types.is_struct(kind):
         return " OR ".join(_whole(f"{of}.{ident(field.name)}", field.type) for field in kind)
     return _whole(of, kind)
@@ -160,7 +160,7 @@ def _whole(of: str, kind: pa.DataType) -> str:
 
 
 def _find(path: Path, name: str) -> tuple[bool, Any]:
-    """Whether a key is in any of the first lines, and the first value that is not empty."""
+    """True if a key is in any of the first lines, and its first value that is not empty."""
     there = False
     for item in islice(_objects(path), SAMPLE):
         there = there or name in item

@@ -1,4 +1,4 @@
-"""Check that the rows of a partition name one market: several must never be read as one."""
+"""Check that the rows of a partition name one market: several must not be read as one."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class MarketValue:
-    """One of the values that rows name where there should be one."""
+    """One of several values that rows name where there must be one."""
 
     text: str
     rows: int
     file: str
-    """File of the first row that names it."""
+    """File of the first row with it."""
     row: int
-    """Number of that row in its file, from 1 on; lines that cannot be read do not count."""
+    """Number of that row in its file, from 1; unreadable lines do not count."""
 
 
 def check_one_market(
@@ -40,7 +40,7 @@ def check_one_market(
         library: has the template of the query.
         connection: runs it.
         form: the source, and where its rows name their market.
-        places: Parquet file that is read -> the file of the lake that it is, or is made from.
+        places: Parquet file that is read -> its source file.
     """
     for values, files in _constants(form.keys_in_rows, list(places)):
         statement = library.render(MARKETS_TEMPLATE, values=values, apart=list(form.keys_in_rows.apart), files=files)
@@ -63,7 +63,7 @@ def _columns(path: str) -> Sequence[str]:
     try:
         return list(pq.read_schema(Path(path)).names)
     except (OSError, pa.ArrowException):
-        return []  # what is wrong with it is told where it is read
+        return []  # reported when it is read
 
 
 def _message(form: RawForm, what: str, found: Sequence[MarketValue], files: Sequence[str]) -> str:
@@ -71,8 +71,8 @@ def _message(form: RawForm, what: str, found: Sequence[MarketValue], files: Sequ
     where = f"{files[0]} holds" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more file(s) hold"
     least = min(found, key=lambda value: value.rows)
     rarest = (
-        f" {least.text} stands in {least.rows:,} of {sum(value.rows for value in found):,} row(s), first in row"
-        f" {least.row} of {least.file}: if that is a torn line, mend it or take it out."
+        f" {least.text} is in {least.rows:,} of {sum(value.rows for value in found):,} row(s), first in row"
+        f" {least.row} of {least.file}: if that is a broken line, fix or remove it."
     )
     key = what.removesuffix("s")
     if key not in ("exchange", "symbol"):

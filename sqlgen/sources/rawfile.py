@@ -1,4 +1,4 @@
-"""Raw text files as they lie in the lake: packed or not, whole or cut off, with a mark at their beginning."""
+"""Source text files: decompression, byte order marks, line ends, encoding."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pyarrow as pa
 from sqlgen.errors import TaskError, disk_full
 
 HEAD = 1 << 16
-"""Bytes at the beginning of a file that tell what it is."""
+"""Bytes at the beginning of a file that are inspected."""
 CUT_OFF = "Is it cut off? Fetch it again; nothing of it was published"
 
 _KINDS = {".gz": "gzip", ".zst": "zstd"}
 _Change = Callable[[bytes, bool], bytes]
-"""A piece of a file, and whether it is the first -> what is written for it."""
+"""(Chunk of a file, True for the first one) -> replacement."""
 _MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = {
     b"\xff\xfe\0\0": "UTF-32",
@@ -31,15 +31,15 @@ _OTHER_MARKS = {
 }
 _CHUNK = 1 << 20
 LINE_SIZE = 1 << 24
-"""Bytes of a line that is not read any more; DuckDB's maximum_object_size."""
+"""Bytes from which on a line is not read; DuckDB's maximum_object_size."""
 
 
 @contextlib.contextmanager
 def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
-    """A file that DuckDB can open, for ``path``: itself, or a copy at ``scratch`` that goes afterwards.
+    """Context of a file that DuckDB can open for ``path``: itself, or a temporary copy at ``scratch``.
 
-    ``unmark``: a byte order mark is left out, which DuckDB takes for a part of the first JSON object.
-    Raises :class:`TaskError` where the file is not whole.
+    ``unmark``: remove a byte order mark, which DuckDB takes for a part of the first JSON object.
+    Raises :class:`TaskError` if the file is truncated.
     """
     copy = scratch.with_suffix(".unpacked")
     try:
@@ -47,7 +47,7 @@ def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
             raise TaskError(f"{path} is empty, not even a {_KINDS[path.suffix]} file. {CUT_OFF}")
         if path.suffix == ".zip":
             _unzip(path, copy)
-        elif path.suffix == ".zst":  # DuckDB does not tell where it is cut off
+        elif path.suffix == ".zst":  # DuckDB does not notice truncated files
             _rewrite(path, copy, lambda chunk, first: chunk)
         found = copy if copy.exists() else path
         if unmark and head(found).startswith(_MARK):
@@ -65,13 +65,13 @@ def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
 
 
 def unix_lines(path: Path, target: Path) -> Path:
-    """A copy whose lines all end alike; DuckDB gives up on a file that mixes line ends."""
-    kept = b""
+    """Write a copy with uniform line ends; DuckDB gives up on a file that mixes them."""
+    pending = b""
 
     def ends(chunk: bytes, first: bool) -> bytes:
-        nonlocal kept
-        text = kept + chunk
-        kept = b"\r" if text.endswith(b"\r") else b""
+        nonlocal pending
+        text = pending + chunk
+        pending = b"\r" if text.endswith(b"\r") else b""
         return text.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     _rewrite(path, target, ends)
@@ -79,9 +79,9 @@ def unix_lines(path: Path, target: Path) -> Path:
 
 
 def repair(path: Path, target: Path) -> dict[int, str]:
-    """Write a copy whose lines end alike, with an empty object for each line that no reader of JSON takes.
+    """Write a copy with uniform line ends, and an empty object for each line that no JSON reader takes.
 
-    Place of each such line among those that are not blank, from 0 -> what is wrong with it.
+    Returns the position of each such line among the lines that are not blank, from 0 -> reason.
     """
     faults: dict[int, str] = {}
     place = 0
@@ -97,7 +97,7 @@ def repair(path: Path, target: Path) -> dict[int, str]:
 
 
 def _fault(line: bytes) -> str:
-    """Why a line cannot be read, whatever is in it; empty where it can."""
+    """Reason why no reader takes a line; empty if it is readable."""
     if len(line) >= LINE_SIZE:
         return f"it has more than {LINE_SIZE} bytes"
     if b"\0" in line:
@@ -110,8 +110,8 @@ def _fault(line: bytes) -> str:
 
 
 def _raw_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, whatever they end with; the end of one that is too long is left out."""
-    kept: list[bytes] = []
+    """Lines of a file, whatever their line ends; overlong lines are truncated."""
+    parts: list[bytes] = []
     size, ended = 0, b""
     with opened(path) as stream:
         while chunk := bytes(stream.read(_CHUNK)):
@@ -119,16 +119,16 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
                 chunk = chunk[1:]
             ended = b"\r" if chunk.endswith(b"\r") else b""
             first, *others = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-            kept, size = [*kept, first] if size < LINE_SIZE else kept, size + len(first)
+            parts, size = [*parts, first] if size < LINE_SIZE else parts, size + len(first)
             for other in others:
-                yield b"".join(kept)
-                kept, size = [other], len(other)
+                yield b"".join(parts)
+                parts, size = [other], len(other)
     if size:
-        yield b"".join(kept)
+        yield b"".join(parts)
 
 
 def require_utf8(path: Path, start: bytes) -> None:
-    """:class:`TaskError` where a file, whose first bytes are ``start``, is text in another encoding."""
+    """:class:`TaskError` if a file, whose first bytes are ``start``, is text in another encoding."""
     even, odd = start[0::2].count(0), start[1::2].count(0)
     found = next((name for mark, name in _OTHER_MARKS.items() if start.startswith(mark)), "")
     if not found and max(even, odd) > len(start) / 5 and min(even, odd) < max(even, odd) / 4:
@@ -151,7 +151,7 @@ def first_line(path: Path) -> str:
 
 
 def is_blank(path: Path) -> bool:
-    """Whether there is nothing in it."""
+    """True if a file has no content but white space."""
     start = head(path)
     return len(start) < HEAD and not start.removeprefix(_MARK).strip()
 
@@ -193,5 +193,5 @@ def _unzip(path: Path, target: Path) -> None:
         if disk_full(error):
             raise
         raise TaskError(f"{path} cannot be unpacked: {error}. {CUT_OFF}") from error
-    except (RuntimeError, NotImplementedError) as error:  # a password, a kind of compression that Python has not
+    except (RuntimeError, NotImplementedError) as error:  # a password, or an unsupported compression
         raise TaskError(f"{path} cannot be unpacked: {error}. Unpack it by other means") from error

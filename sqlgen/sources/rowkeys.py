@@ -1,4 +1,4 @@
-"""Partitions of the files whose keys stand in their rows, remembered between runs."""
+"""Partitions of files whose keys are in their rows, cached between runs."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class RowKeys:
 
     project: Project
     path: Path
-    """File of what is known from earlier runs."""
+    """Cache file of earlier runs."""
     changed: bool = False
     problems: list[str] = field(default_factory=list)
     _readings: dict[tuple[str, SourceLayout], dict[str, tuple[Model, ModelInput]]] = field(default_factory=dict)
 
     @cached_property
     def known(self) -> dict[str, Any]:
-        """Partitions found in each file, by its name, its age and how it is read."""
+        """Partitions found in each file, by its path, size and time, and by how it is read."""
         try:
             return sealed.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -71,7 +71,7 @@ class RowKeys:
             storage.replace_text(self.path, sealed.dumps(self.known))
 
     def _readings_of(self, source: str, layout: SourceLayout) -> dict[str, tuple[Model, ModelInput]]:
-        """The ways in which models read a source, by what identifies them: their options may name other keys."""
+        """Distinct readings of a source by its models, by digest: their options may name different keys."""
         if (source, layout) not in self._readings:
             self._readings[source, layout] = {
                 self.compiler.reading(model, entry, layout): (model, entry)
@@ -88,10 +88,10 @@ class RowKeys:
             with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
                 stager = InputStager(self.project.library, self.project.lake, Path(folder), connection)
                 raw = Scan(("",), layout.format, layout.hive_keys)
-                landed = stager.stage(self.compiler.raw_form(model, entry, raw), layout, [file])
-                select = self.compiler.input_select(model, entry, landed.scan())
+                staged = stager.stage(self.compiler.raw_form(model, entry, raw), layout, [file])
+                select = self.compiler.input_select(model, entry, staged.scan())
                 rows = connection.execute(query("partitions", select=select)).fetchall()
-                problem = "" if rows else _problem(connection, landed.paths[0])
+                problem = "" if rows else _problem(connection, staged.paths[0])
         except (duckdb.Error, TaskError) as error:
             raise SourceFilesError(
                 f"{where}: its path names no exchange, symbol and date,"
@@ -112,13 +112,13 @@ class RowKeys:
 
 
 def _problem(connection: duckdb.DuckDBPyConnection, path: str) -> str:
-    """Why no row of a file came out; empty where it has none."""
+    """Reason why a file gives no rows; empty if it has none."""
     count = parquet_rows(connection, [path])
     return f"none of its {count} rows has a time that can be read. {first_row(connection, path)}" if count else ""
 
 
 def _placed(known: Any) -> FilePartitions | None:
-    """Remembered partitions of a file; ``None`` where there are none, or they are damaged."""
+    """Cached partitions of a file; ``None`` if there are none, or they are damaged."""
     try:
         return FilePartitions(tuple(Partition.from_path(path) for path in known["partitions"]), str(known["problem"]))
     except (TypeError, KeyError, AttributeError):

@@ -1,7 +1,6 @@
-"""Whether raw Parquet files have the columns that their adapter reads.
+"""Check that source Parquet files have the columns that their adapter reads.
 
-DuckDB reads a file that lacks a column beside others that have it, and takes a list of objects with other fields for
-one of empty objects: both would be NULLs that nobody sent.
+DuckDB fills a column that some files lack, and fields that some lists of objects lack, with NULLs that nobody sent.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from sqlgen.templating.queries import query
 
 
 def sql_schema(types: Mapping[str, str]) -> pa.Schema:
-    """Columns with SQL types, as Arrow has them."""
+    """Arrow schema of columns with SQL types."""
     return _sql_schema(tuple(types.items()))
 
 
@@ -39,9 +38,9 @@ def columns_of(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, 
 
 
 def check_parquet(paths: Iterable[Path], expected: pa.Schema, advice: str = "") -> None:
-    """:class:`TaskError` where a file lacks a column or a field, or has it in another form.
+    """:class:`TaskError` if a file lacks a column or a field, or has it in another type.
 
-    Files that cannot be opened are passed over: DuckDB tells what is wrong with them.
+    Files that cannot be opened are skipped: DuckDB reports them.
     """
     for path in paths:
         try:
@@ -54,7 +53,7 @@ def check_parquet(paths: Iterable[Path], expected: pa.Schema, advice: str = "") 
 
 
 def copy_columns(path: Path, target: Path, names: Mapping[str, str]) -> int:
-    """Write a Parquet file with some columns of ``path`` under other names (new -> old); its number of rows."""
+    """Write a Parquet file with some columns of ``path`` renamed (new -> old); return its number of rows."""
     with pq.ParquetFile(path) as file:
         there = file.schema_arrow.names
         found = {new: old if old in there else _alike(old, there) for new, old in names.items()}
@@ -70,9 +69,9 @@ def _alike(name: str, names: Iterable[str]) -> str:
 
 
 def misleading(paths: Iterable[Path], names: Iterable[str]) -> bool:
-    """True where DuckDB would read a column otherwise than it is.
+    """True if DuckDB would misread a column.
 
-    It takes one for another that differs in upper and lower case only, and cuts times of INT96 to microseconds.
+    It confuses columns that differ in case only, and truncates INT96 times to microseconds.
     """
     wanted = {name.lower() for name in names}
     for path in paths:
@@ -88,7 +87,7 @@ def misleading(paths: Iterable[Path], names: Iterable[str]) -> bool:
 
 
 def twins(headers: Iterable[Sequence[str]]) -> tuple[frozenset[str], bool]:
-    """Names, in lower case, of columns that differ in case only; and whether files have them in different orders."""
+    """Names, in lower case, of columns that differ in case only; True if files have them in different orders."""
     found: dict[str, set[tuple[str, ...]]] = {}
     for header in headers:
         alike: dict[str, list[str]] = {}
@@ -101,7 +100,7 @@ def twins(headers: Iterable[Sequence[str]]) -> tuple[frozenset[str], bool]:
 
 
 def header_of(path: Path, form: str) -> Sequence[str]:
-    """Names of the columns of a Parquet or CSV file; none where it has none, or cannot be read."""
+    """Column names of a Parquet or CSV file; empty if it has none, or cannot be read."""
     try:
         if form == "parquet":
             return list(pq.read_schema(path).names)

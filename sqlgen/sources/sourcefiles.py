@@ -1,4 +1,4 @@
-"""What lies in the lake now: the files of each source, by partition."""
+"""Source files in the lake, by partition."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from sqlgen.project.model import adapter_template
 from sqlgen.project.project import Project
 
 MAX_NOTES = 20
-"""Files and folders of a source that are passed over."""
+"""Most notes on skipped files and folders of a source."""
 
 
 class FilePartitions(NamedTuple):
-    """Partitions that the rows of a file belong to."""
+    """Partitions of the rows of a file."""
 
     partitions: tuple[Partition, ...]
     problem: str = ""
-    """Why there is no partition, although there are rows."""
+    """Reason why a file with rows has no partition; otherwise empty."""
 
 
 Indexer = Callable[[str, FileInfo, SourceLayout], FilePartitions]
-"""Source name, file, layout -> the partitions that the file's rows belong to."""
+"""Source name, file, layout -> partitions of the file's rows."""
 
 
 class SourceFilesError(SqlgenError):
@@ -42,23 +42,23 @@ class SourceFilesError(SqlgenError):
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """Files of one source in natural order, hours first; their rows count in this order."""
+    """Files of one source by partition, in natural order, hours first: the order of their rows."""
 
     layout: SourceLayout
     partitions: Mapping[Partition, tuple[FileInfo, ...]]
     keyed: bool = True
-    """Every file belongs to one partition, which its path or models.yaml names."""
+    """True if every file belongs to one partition, named by its path or models.yaml."""
     unmatched: tuple[str, ...] = ()
-    """Data files that do not fit the source's pattern."""
+    """Data files that do not match the source's pattern."""
     folder_exists: bool = True
     skipped: tuple[str, ...] = ()
-    """Paths that are passed over because their name or kind can be no data's, and why."""
+    """Paths that cannot be data because of their name or kind, with the reason."""
     unreadable: tuple[str, ...] = ()
-    """Folders that could not be read, and why."""
+    """Folders that could not be read, with the reason."""
     unsupported: tuple[str, ...] = ()
-    """Names of files whose suffix says that they are no data."""
+    """Names of files with an unsupported suffix."""
     unassigned: tuple[str, ...] = ()
-    """Files with rows of which none belongs to a partition, and why."""
+    """Files with rows but without a partition, with the reason."""
 
     @cached_property
     def first(self) -> Mapping[FileInfo, Partition]:
@@ -71,7 +71,7 @@ class SourceFiles:
 
 
 def list_source_files(project: Project, name: str, index: Indexer) -> SourceFiles:
-    """List one source; :class:`SourceFilesError` where its folder or its files make no sense."""
+    """List one source; :class:`SourceFilesError` if its folder or its files cannot be read as a source."""
     source = project.sources[name]
     folder = project.lake / source.path
     where = f"source '{name}' ({folder})"
@@ -101,7 +101,7 @@ def list_source_files(project: Project, name: str, index: Indexer) -> SourceFile
     if unmatched and not keys:
         raise SourceFilesError(
             f"{where}: no file fits pattern '{source.pattern}'; the first one there is"
-            f" '{below(source, unmatched[0])}'. Mend the pattern in models.yaml"
+            f" '{below(source, unmatched[0])}'. Fix the pattern in models.yaml"
         )
     wrong = _without_wrong_keys(keys, project.lake)
     files = sorted(keys, key=lambda file: (_hour(keys[file]), natural_order(file.path)))
@@ -114,7 +114,7 @@ def list_source_files(project: Project, name: str, index: Indexer) -> SourceFile
         unassigned += [placed.problem] if placed.problem else []
         for partition in placed.partitions:
             partitions.setdefault(partition, []).append(file)
-    for cut_off in walk.unreadable:  # what is published of it stays, rather than to be built from a part
+    for cut_off in walk.unreadable:  # published units of it stay, rather than be rebuilt from a part
         partitions.pop(_partition_at(source, cut_off[len(str(project.lake)) + 1 :]), None)
     ordered = {partition: tuple(found) for partition, found in sorted(partitions.items())}
     known = set(layout.hive_keys) | configured_keys(source).keys()
@@ -131,19 +131,19 @@ def list_source_files(project: Project, name: str, index: Indexer) -> SourceFile
 
 
 def _without_wrong_keys(keys: dict[FileInfo, Mapping[str, str]], lake: Path) -> list[str]:
-    """Leave out files whose paths name a key that cannot be; what is told of each folder."""
-    told: dict[str, None] = {}
+    """Remove files with invalid keys in their paths; return a message per folder."""
+    messages: dict[str, None] = {}
     for file, found in list(keys.items()):
         try:
             partition_of(found)
         except ValueError as error:
             del keys[file]
-            told[f"{lake / file.path.rpartition('/')[0]}: {error}. Rename or remove it"] = None
-    return list(told)
+            messages[f"{lake / file.path.rpartition('/')[0]}: {error}. Rename or remove it"] = None
+    return list(messages)
 
 
 def _partition_at(source: Source, folder: str) -> Partition:
-    """The partition that a folder belongs to; one without keys, which none is, where it does not say."""
+    """Partition of a folder; the empty partition if its path does not name one."""
     try:
         return partition_of(path_keys(source, f"{folder}/x") or {}) or Partition()
     except ValueError:
@@ -160,7 +160,7 @@ def _format(name: str, source: Source) -> str | None:
     found = storage.format_of(name)
     if source.format in ("auto", found):
         return found
-    # A pattern that names the suffix itself says that its files are not what their names tell.
+    # A pattern that names the suffix overrides the format that the suffix implies.
     named = found is None or storage.format_of(source.pattern) == found
     return source.format if source.pattern and named else None
 
@@ -187,13 +187,13 @@ def _placed(name: str, file: FileInfo, keys: Mapping[str, str], layout: SourceLa
 
 
 def faults(name: str, source_files: SourceFiles) -> Iterator[str]:
-    """Data that should have been read and could not."""
+    """Errors: data that could not be read."""
     yield from source_files.unassigned
     yield from (f"source '{name}': {text}" for text in _first(source_files.unreadable))
 
 
 def notes(name: str, source_files: SourceFiles) -> Iterator[str]:
-    """Files that are not read."""
+    """Notes on files that are not read."""
     if source_files.unmatched:
         yield (
             f"source '{name}': {len(source_files.unmatched)} file(s) do not fit its pattern and are not read,"
@@ -203,12 +203,12 @@ def notes(name: str, source_files: SourceFiles) -> Iterator[str]:
 
 
 def _first(problems: Sequence[str]) -> list[str]:
-    """Some of many problems of a kind, and how many more there are."""
+    """First of many messages, and the number of the others."""
     more = [f"{len(problems) - MAX_NOTES:,} more like these"] if len(problems) > MAX_NOTES else []
     return [*problems[:MAX_NOTES], *more]
 
 
 def names_partition(keys: Iterable[str]) -> bool:
-    """Whether these hive keys give exchange, symbol and date."""
+    """True if these hive keys give exchange, symbol and date."""
     found = set(keys)
     return {"exchange", "symbol"} <= found and ("date" in found or {"year", "month", "day"} <= found)

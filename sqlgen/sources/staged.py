@@ -1,4 +1,4 @@
-"""Source files of one task that DuckDB reads as they are, or as Parquet files that are made of them meanwhile."""
+"""Staging of a task's source files: as they are, or decoded into temporary Parquet files."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from sqlgen.templating.templates import Library
 
 @dataclass(frozen=True)
 class StagedInput:
-    """Files of one source as they can be scanned."""
+    """Files of one source, ready to be scanned."""
 
     paths: tuple[str, ...]
     format: str
     hive_keys: tuple[str, ...]
     decoded: str = ""
-    """The format they were decoded from."""
+    """Original format of decoded files; otherwise empty."""
 
     def scan(self, single: bool = False, predicate: str | None = None, survey: bool = False) -> Scan:
         """A scan of these files; see :class:`Scan`."""
@@ -41,21 +41,21 @@ class StagedInput:
 
 @dataclass
 class InputStager:
-    """Decodes what is not Parquet, into a folder that goes when the task ends."""
+    """Stages source files; decodes other formats than Parquet into a temporary folder of the task."""
 
     library: Library
     lake: Path
     folder: Path
     connection: duckdb.DuckDBPyConnection
     decoded: dict[str, dict[FileInfo, Decoded]] = field(default_factory=dict)
-    """Source -> what each of its decoded files held: sources may read other columns of the same files."""
+    """Source -> outcome per decoded file: sources may read different columns of the same files."""
     _places: dict[tuple[str, FileInfo], Path] = field(default_factory=dict)
     _one_key: set[tuple[str | FileInfo, ...]] = field(default_factory=set)
-    """Files of each source of which it is known that their rows name one market."""
+    """Groups of files whose rows are known to name one market."""
     _misleading: set[str] = field(default_factory=set)
-    """Sources whose Parquet files DuckDB would not read as they are."""
+    """Sources whose Parquet files DuckDB would misread."""
     _checked: set[tuple[str, FileInfo]] = field(default_factory=set)
-    """Parquet files of each source whose columns are known to be there."""
+    """Parquet files of each source whose columns have been checked."""
 
     def stage(self, form: RawForm, layout: SourceLayout, files: Sequence[FileInfo]) -> StagedInput:
         """Files of a source, ready to be scanned; each is decoded once."""
@@ -87,7 +87,7 @@ class InputStager:
         return StagedInput(paths, "parquet", keys, layout.format)
 
     def _are_misleading(self, form: RawForm, files: Sequence[FileInfo]) -> bool:
-        """Check the columns of Parquet files; true where DuckDB would not read them as they are."""
+        """Check the columns of Parquet files; true if DuckDB would misread them."""
         if form.columns is None:
             return False
         new = [file for file in files if (form.source, file) not in self._checked]
@@ -102,7 +102,7 @@ class InputStager:
         return form.source in self._misleading
 
     def check_keys(self, form: RawForm, files: Sequence[FileInfo]) -> None:
-        """:class:`TaskError` where rows name several symbols, and paths or models.yaml say one for all of them."""
+        """:class:`TaskError` if rows name several symbols although paths or models.yaml name one."""
         by_market: dict[tuple[str, ...], list[FileInfo]] = {}
         for file in files:
             keys = path_keys(form.settings, file.path) or {}
@@ -120,7 +120,7 @@ class InputStager:
 
 
 def _extra(form: RawForm) -> tuple[str, ...]:
-    """Columns that are decoded for what they say of the keys, where files name their columns."""
+    """Additional columns to decode for checks of the keys, in formats with named columns."""
     columns, csv = form.known_columns, form.csv
     taken = {name.lower() for name in columns}
     names = [name for name in form.keys_in_rows.columns.values() if name.lower() not in taken]
@@ -132,7 +132,7 @@ def _extra(form: RawForm) -> tuple[str, ...]:
 
 
 def _placed(keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The keys of a file by which the rows made of it are filed: year, month and day as a date."""
+    """Keys of a file for the folders of its decoded rows; year, month and day as a date."""
     for key in ("exchange", "symbol"):
         if key in keys:
             yield key, keys[key]

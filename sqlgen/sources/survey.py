@@ -1,4 +1,4 @@
-"""Times of the rows in each file of a task's sources: what is set aside because of them, and what they tell."""
+"""Survey of a task's source files: the times of their rows, rows that they exclude, and notes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ TIMED = "not_null(ts)"
 NEAR = "near_date(ts)"
 """Name of the check that this time is near the date of the row's file."""
 _ROW = 300
-"""Characters that are told of a row."""
+"""Characters of a row in messages."""
 
 
 class FileSpan(NamedTuple):
-    """Rows that one file holds of one partition."""
+    """Rows of one partition in one file, and their times."""
 
     exchange: str | None
     symbol: str | None
     date: str | None
     file: int
-    """Number of the file, in the order in which they are read."""
+    """Number of the file, in reading order."""
     rows: int
     untimed: int
     far: int
@@ -41,7 +41,7 @@ class FileSpan(NamedTuple):
     not_positive: int
     """Rows with a price at or below zero."""
     untimed_at: int | None
-    """Place in the file of the first row without a time."""
+    """Position in the file of the first row without a time."""
     far_at: int | None
 
     @property
@@ -50,14 +50,14 @@ class FileSpan(NamedTuple):
 
 
 class LostRows(NamedTuple):
-    """Rows that reach no model because of their time."""
+    """Rows that no model reads because of their time."""
 
     check: str
     rows: int
     reason: str
     file: int
     place: int
-    """Of the first of them, in its file."""
+    """Position of the first of them in its file."""
 
 
 def lost_rows(spans: Sequence[FileSpan], tolerance: float | None) -> Iterator[LostRows]:
@@ -74,20 +74,20 @@ def lost_rows(spans: Sequence[FileSpan], tolerance: float | None) -> Iterator[Lo
 
 @dataclass(frozen=True)
 class Survey:
-    """All rows of some files of a source, whatever their times are."""
+    """All rows of some files of a source, with or without valid times."""
 
     library: Library
     rows: str
     """SELECT of the rows with file, line and is_far."""
     paths: Sequence[str]
     whole: Sequence[int]
-    """Files of which no line was left out, so that the place of a row is that of its line."""
+    """Files without excluded lines, where row positions are line numbers."""
 
     @classmethod
     def of(
         cls, library: Library, select: str, tolerance: float | None, paths: Sequence[str], whole: Sequence[int]
     ) -> Survey:
-        """``select``: canonical rows by a scan that is a survey of the files ``paths``."""
+        """Survey of the files ``paths``; ``select``: canonical rows by a scan with ``survey`` set."""
         rows = library.render("publish/surveyed.sql.j2", select=select, tolerance=tolerance)
         return cls(library, rows, paths, whole)
 
@@ -102,17 +102,22 @@ class Survey:
         return "trade_id" in self.rows
 
     def repeated(self, files: Iterable[int]) -> str:
-        """The statement whose row is what :func:`repeated_note` takes, with numbers of files."""
-        return self.library.render("publish/repeated.sql.j2", rows=self.rows, told=list(files))
+        """Statement of the arguments of :func:`repeated_note`, with numbers of files."""
+        return self.library.render("publish/repeated.sql.j2", rows=self.rows, chosen=list(files))
 
     def set_aside(self, files: Iterable[int], reason: str, far: bool) -> str:
-        """The rows without a time, or those far from their date, as they go to the quarantine."""
-        given: dict[str, Any] = {"rows": self.rows, "paths": [*self.paths], "told": [*files], "whole": [*self.whole]}
-        return self.library.render("publish/set_aside.sql.j2", reason=reason, far=far, **given)
+        """Statement of the rows without a time, or far from their date, as quarantined."""
+        context: dict[str, Any] = {
+            "rows": self.rows,
+            "paths": [*self.paths],
+            "chosen": [*files],
+            "whole": [*self.whole],
+        }
+        return self.library.render("publish/set_aside.sql.j2", reason=reason, far=far, **context)
 
 
 def _by_partition(spans: Iterable[FileSpan]) -> list[list[FileSpan]]:
-    """The spans of each partition that have a time, in the order of their files."""
+    """Spans with a time, grouped by partition, in file order."""
     found: dict[tuple[str | None, ...], list[FileSpan]] = {}
     for span in sorted(spans, key=lambda each: each.file):
         if span.first is not None:
@@ -121,7 +126,7 @@ def _by_partition(spans: Iterable[FileSpan]) -> list[list[FileSpan]]:
 
 
 def overlapping(spans: Iterable[FileSpan]) -> list[int]:
-    """Files that share a time with another file of the same partition, and so may hold the same rows."""
+    """Files whose times overlap those of another file of the same partition, so that they may repeat rows."""
     found: set[int] = set()
     for group in _by_partition(spans):
         until: FileSpan | None = None
@@ -142,7 +147,7 @@ def repeated_note(count: int, first: str, one: str, other: str) -> str:
 
 
 def order_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
-    """A note on times that go back from the end of one file to the beginning of the next; empty where none do."""
+    """A note on times that go back from the end of one file to the beginning of the next; empty if none do."""
     groups = _by_partition(spans)
     steps = [pair for group in groups for pair in pairwise(group)]
     back = [(one, other) for one, other in steps if (other.first or 0) < (one.last or 0)]
@@ -178,7 +183,7 @@ def digits_note(lossy: Lossy, path: str) -> str:
 
 
 def moment(nanoseconds: int | None) -> str:
-    """A time in ns since 1970 as people write it, UTC."""
+    """A time in ns since 1970 as ISO text, UTC."""
     seconds, rest = divmod(nanoseconds or 0, 10**9)
     text = (dt.datetime(1970, 1, 1) + dt.timedelta(seconds=seconds)).isoformat(sep=" ")
     return f"{text}.{rest:09}".rstrip("0").rstrip(".")
@@ -193,5 +198,5 @@ def describe_row(connection: duckdb.DuckDBPyConnection, path: str, place: int) -
     """A row of a Parquet file, column by column."""
     rows = connection.from_parquet(path).limit(1, place)
     found = rows.project("CAST(to_json(COLUMNS(*)) AS VARCHAR)").fetchall()
-    told = ", ".join(f"{name} is {value}" for name, value in zip(rows.columns, found[0] if found else (), strict=False))
-    return told[:_ROW]
+    text = ", ".join(f"{name} is {value}" for name, value in zip(rows.columns, found[0] if found else (), strict=False))
+    return text[:_ROW]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.project.signs import QUOTE_SECONDS, QUOTES, advice, finding, is_turned
+from sqlgen.project.signs import QUOTE_SECONDS, QUOTES, advice, finding, is_reversed
 from udfs import NANOSECONDS, Trades
 
 
@@ -47,6 +47,6 @@ class SignAudit:
 
     def note(self, source: str, side_is: str) -> str:
         """Note for the user; empty if the sides are the taker's, or too few trades decide it."""
-        if not is_turned(self.judged, self.against):
+        if not is_reversed(self.judged, self.against):
             return ""
         return f"trades of source '{source}': {finding(self.judged, self.against)}. {advice(side_is)}"

@@ -1,6 +1,6 @@
-"""Layout of nested SQL: what `{{ ... }}` gives stands as deep as the line on which it is written.
+"""Auto-indent of nested SQL: the output of `{{ ... }}` is indented like the line on which it is written.
 
-A macro is written from the left edge, and called where its SQL belongs; no template counts columns.
+A macro is written from the left edge, and called where its SQL belongs; no template counts spaces.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from jinja2.lexer import Token, TokenStream
 
 from sqlgen.templating.quoting import indent, opens_quote
 
-_FILTER = "placed"
+_FILTER = "indented"
 _STARTS_TEXT = frozenset({"macro", "endmacro", "set", "endset", "call", "endcall", "filter", "endfilter"})
-"""Tags around text that is put together by itself."""
+"""Tags around text that is rendered on its own."""
 
 
-def placed(value: Any, width: int) -> Any:
-    """SQL whose further lines are moved ``width`` to the right; anything else as it is."""
+def indented(value: Any, width: int) -> Any:
+    """SQL with all lines but the first indented by ``width``; other values unchanged."""
     return indent(value, width) if isinstance(value, str) and "\n" in value else value
 
 
 class AutoIndent(Extension):
-    """Gives every ``{{ ... }}`` the indentation of its line.
+    """Jinja extension that gives every ``{{ ... }}`` the indentation of its line.
 
-    Not within quotes, where blanks would count, nor where the template calls ``indent`` itself.
+    Not within quotes, where spaces are data, nor where the template calls ``indent`` itself.
     """
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        environment.filters[_FILTER] = placed
+        environment.filters[_FILTER] = indented
 
     def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
-        """The tokens of a template, with a filter at the end of each expression that is written out."""
-        line = quote = ""  # the line so far; the text so far from where no quote was open
+        """Tokens of a template, with a filter at the end of each output expression."""
+        line = quote = ""  # current line so far; text since the last point outside of quotes
         for token in stream:
             if token.type == "data":
                 line = (line + token.value).rpartition("\n")[2]

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from udfs import Option
 
 CSV_OPTIONS = ("header", "delimiter", "quote")
-"""Options of an adapter by which users say how their CSV files are written."""
+"""Adapter options that override the CSV dialect."""
 
 
 class LineFormat(BaseModel):
-    """What the lines of a file look like that an adapter takes apart itself."""
+    """Format of the lines of a file that the adapter parses itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,30 +25,30 @@ class LineFormat(BaseModel):
 
 
 class CsvFormat(BaseModel):
-    """How the CSV files that an adapter reads are written."""
+    """Dialect of the CSV files that an adapter reads."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     header: bool | Literal["auto"] = True
-    """Whether the first line names the columns; ``auto``: some files have one."""
+    """True if the first line names the columns; ``auto``: in some files."""
     delimiter: str = ","
-    """The usual one; another that fits the columns is found."""
+    """The expected delimiter; another one that fits the columns is detected."""
     quote: str = ""
     """Without one, a stray quote cannot swallow the lines after it."""
     optional: tuple[str, ...] = ()
-    """Columns that some files do not have; those with a JSON object a line too."""
+    """Columns that some files lack, NDJSON included."""
     keep_places: bool = False
-    """Whether a line that cannot be read leaves a row without values: its adapter must know that it was there."""
+    """True if an unreadable line leaves a row of NULLs: the adapter needs to know that something is missing there."""
     lines: dict[str, LineFormat] = {}
-    """Files by a pattern of their names, others are not read. Each line is the one column ``text``, also one that
-    cannot be read, so that lines keep their numbers."""
+    """File name pattern -> line format; other files are not read. Each line, readable or not, is the one column
+    ``text``, so that lines keep their numbers."""
 
     def wants(self, name: str) -> bool:
-        """Whether the adapter reads a file of this name."""
+        """True if the adapter reads a file of this name."""
         return not self.lines or self.lines_of(name) is not None
 
     def lines_of(self, name: str) -> LineFormat | None:
-        """What the lines of a file look like, by its name."""
+        """Line format of a file, by its name."""
         return next((lines for pattern, lines in self.lines.items() if fnmatch.fnmatchcase(name, pattern)), None)
 
 
@@ -65,23 +65,23 @@ class Header(BaseModel):
     lookahead: str = "0"
     """Jinja expression over the options, in seconds."""
     own_dates: bool = False
-    """The date of a row of the result is that of its time, whatever partition the rows lie in that it is made of."""
+    """Rows of the result have the date of their time, whatever the partition of the input rows."""
     batches: str = "false"
-    """Jinja expression over the options: true if the SELECT over the rows of many partitions gives, for each of them,
-    what it gives over its rows alone (with those of its lookback and lookahead)."""
+    """Jinja expression over the options: true if the SELECT over many partitions gives the same rows as over each of
+    them alone (with its lookback and lookahead)."""
     order_by: list[str] = []
-    """Columns by which rows of one partition come in the order in which the template gives them."""
+    """Columns that reproduce the template's row order within a partition."""
     time: str = "ts"
     """Time column of the inputs, by which lookback and lookahead are cut."""
     csv: CsvFormat = CsvFormat()
     captured_levels: str = ""
-    """Of an adapter of books, Jinja expression over the options: levels per side that the feed sends at most, or
-    ``'all'``; empty where that is not known."""
+    """Adapters of books: Jinja expression over the options, the most levels per side that the feed sends, or
+    ``'all'``; empty if unknown."""
     feed: str = ""
-    """Of an adapter: the kind of files of events that it reads. Adapters of one feed number the events of a file alike:
-    where they read the same files, rows and trades are in the order of ``(ts, seq)``."""
+    """Adapters: name of the event feed. Adapters of one feed number the events of a file alike: if they read the same
+    files, rows and trades are ordered by ``(ts, seq)``."""
     kernels_over: str | None = None
-    """Input whose rows go through the kernels before the template sees them; otherwise its result does."""
+    """Input whose rows go through the kernels before the template; default: the template's result does."""
 
     @model_validator(mode="after")
     def _defaults_are_valid(self) -> Header:

@@ -14,5 +14,5 @@ def _library() -> Library:
 
 
 def query(name: str, /, **context: Any) -> str:
-    """The SQL of one of the engine's own templates."""
+    """SQL of one of the engine's own templates."""
     return _library().render(f"queries/{name}.sql.j2", **context)

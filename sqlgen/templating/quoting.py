@@ -1,4 +1,4 @@
-"""Identifiers, literals, paths and comments in SQL, and its layout: the only place where any is quoted or moved."""
+"""Quoting of identifiers, literals, paths and comments in SQL, and indentation of SQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHORT = {"\n": r"\n", "\r": r"\r", "\\": r"\\"}
 _PATTERN = re.compile(r"[*?\[]")
 _QUOTED = r"""[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | (?P<dollar>\$\w*\$).*?(?P=dollar)"""
 _PIECE = re.compile(rf"(?P<quoted>{_QUOTED}) | (?:\s | --[^\n]* | /\*.*?\*/)+", re.DOTALL | re.VERBOSE)
-"""Something quoted, or layout and comments."""
+"""A quoted piece, or whitespace and comments."""
 
 # SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'; a test compares.
 RESERVED = frozenset(
@@ -58,12 +58,12 @@ def literal(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Write a text as a plain literal, where DuckDB takes no other: keys of structs, targets of COPY, COMMENT ON."""
+    """Write a text as a plain literal, where DuckDB takes no other: struct keys, COPY targets, COMMENT ON."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def _text(text: str) -> str:
-    """``text`` as a literal of one line, whatever is in it."""
+    """``text`` as a literal on one line."""
     if "\0" in text:
         return "(" + " || chr(0) || ".join(_text(part) for part in text.split("\0")) + ")"
     if not _BREAK.search(text):
@@ -78,7 +78,7 @@ def _escape(found: re.Match[str]) -> str:
 def exact_path(path: object) -> str:
     """The pattern by which DuckDB finds the file or folder of this name and no other.
 
-    A path with a backslash has no such pattern where it needs one; see :func:`sqlgen.lake.storage.list_files`.
+    A path with a backslash has no such pattern; see :func:`sqlgen.lake.storage.list_files`.
     """
     return _PATTERN.sub(r"[\g<0>]", str(path))
 
@@ -94,9 +94,9 @@ def comment(text: object) -> str:
 
 
 def indent(text: str, width: int = 4, first: bool = False, blank: bool = False) -> str:
-    """SQL ``width`` to the right, but for what is quoted in it.
+    """SQL indented by ``width``, quoted text unchanged.
 
-    The first line and blank ones stay, unless they are asked for: as by Jinja's filter of this name.
+    ``first`` and ``blank``: indent the first line and blank lines too, as in Jinja's filter of this name.
     """
     lines = text.split("\n")
     inside = _continued(text) if any(map(_may_break, lines)) else frozenset()
@@ -109,9 +109,9 @@ def indent(text: str, width: int = 4, first: bool = False, blank: bool = False) 
 
 
 def filled(text: str, width: int = 116) -> str:
-    """SQL with as many of its lines on one line as fit, for the many alike of the levels of a book.
+    """SQL with short lines joined up to ``width``, for the many similar columns of book levels.
 
-    Lines of different depth stay apart, and so do all where something quoted or a comment is in the way.
+    Lines of different depth are not joined, nor any if there are comments or multi-line quotes.
     """
     lines = text.split("\n")
     if "--" in text or any(map(_may_break, lines)):
@@ -131,13 +131,13 @@ def _depth(line: str) -> int:
 
 
 def _may_break(line: str) -> bool:
-    """False where nothing that is quoted reaches over the end of this line."""
+    """False if no quote extends beyond the end of this line."""
     single, double = line.count("'"), line.count('"')
     return bool(single % 2 or double % 2 or (single and double)) or "$" in line or "\\'" in line
 
 
 def _continued(text: str) -> frozenset[int]:
-    """Numbers of the lines that begin inside of something quoted."""
+    """Numbers of the lines that begin inside a quote."""
     inside: set[int] = set()
     for piece in _PIECE.finditer(text):
         if piece["quoted"] and "\n" in piece.group():
@@ -147,7 +147,7 @@ def _continued(text: str) -> frozenset[int]:
 
 
 def outdent(text: str) -> str:
-    """SQL at the left edge, but for what is quoted in it."""
+    """SQL moved to the left edge, quoted text unchanged."""
     inside = _continued(text)
     lines = list(enumerate(text.split("\n")))
     margin = min((_depth(line) for number, line in lines if line.strip() and number not in inside), default=0)
@@ -155,15 +155,15 @@ def outdent(text: str) -> str:
 
 
 def masked(sql: str) -> str:
-    """SQL of the same length without comments, and with letters for what is quoted, to look for words and brackets."""
+    """SQL with comments blanked and quotes masked, of the same length, to search for words and brackets."""
     return _PIECE.sub(lambda piece: ("x" if piece["quoted"] else " ") * len(piece.group()), sql)
 
 
 def opens_quote(sql: str) -> bool:
-    """True if something quoted begins in ``sql`` that does not end in it."""
+    """True if ``sql`` ends inside a quote."""
     return not {"'", '"'}.isdisjoint(_PIECE.sub("", sql))
 
 
 def bare(sql: str) -> str:
-    """SQL without comments and layout; what it quotes stays as it is."""
+    """SQL without comments and layout; quoted text unchanged."""
     return _PIECE.sub(lambda piece: piece.group() if piece["quoted"] else " ", sql).strip()

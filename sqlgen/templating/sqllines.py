@@ -1,4 +1,4 @@
-"""Lines of rendered SQL, found again in the template."""
+"""Template lines of rendered SQL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 _NAMED = re.compile(r'"([^"\n]+)"')
 _EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 _ENOUGH = 4
-"""Letters of a line, beside its expressions, by which it is told from others."""
+"""Characters outside expressions that a line needs to be identified."""
 
 
 def template_line(template: str, sql: str, message: str) -> int | None:
@@ -24,7 +24,7 @@ def template_line(template: str, sql: str, message: str) -> int | None:
 
 
 def _gives(line: str, rendered: str) -> bool:
-    """True if a line of a template may have become a rendered one."""
+    """True if a template line may have been rendered as this line."""
     if line == rendered:
         return True
     parts = _EXPRESSION.split(line)

@@ -36,7 +36,7 @@ _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
 
 
 class _Bytecode(jinja2.BytecodeCache):
-    """Templates compiled in this process, by path and text: a second project need not compile the packaged ones."""
+    """Cache of templates compiled in this process, by path and text."""
 
     def __init__(self) -> None:
         self._codes: dict[str, tuple[str, CodeType]] = {}
@@ -55,7 +55,7 @@ _BYTECODE = _Bytecode()
 
 @cache
 def _parsed_header(path: str, text: str) -> Header:
-    """A header, read once a process: a second project need not read those of the packaged templates."""
+    """Parsed header, cached per process."""
     document = yamlfile.parse(Path(path), text)
     if document.problems:
         raise ConfigError(document.problems)
@@ -71,7 +71,7 @@ class Library:
 
     @property
     def folders(self) -> list[Path]:
-        """Where templates are looked for, in this order."""
+        """Folders that are searched for templates, in order."""
         return [PACKAGED] if self.folder in (None, PACKAGED) else [path for path in (self.folder, PACKAGED) if path]
 
     @cached_property
@@ -97,7 +97,7 @@ class Library:
         return environment
 
     def names(self) -> list[str]:
-        """All templates, macros left out."""
+        """All templates except macros."""
         return [
             name
             for name in self.environment.list_templates(filter_func=lambda name: name.endswith(TEMPLATE_SUFFIX))
@@ -137,7 +137,7 @@ class Library:
         return float(self._value(self.header(name).lookback, options))
 
     def captured_levels(self, name: str, options: Mapping[str, Any]) -> Any:
-        """Levels per side that an adapter's feed sends at most, ``all``, or ``None`` where that is not known."""
+        """Most levels per side that an adapter's feed sends, ``all``, or ``None`` if unknown."""
         expression = self.header(name).captured_levels
         return self._value(expression, options) if expression else None
 
@@ -150,14 +150,14 @@ class Library:
         return bool(self._value(self.header(name).batches, options))
 
     def csv(self, name: str, options: Mapping[str, Any]) -> CsvFormat:
-        """How the CSV files of an adapter are written, with these options."""
+        """CSV dialect of an adapter's files under these options."""
         csv = self.header(name).csv
         lines = {
             pattern: LineFormat(fits=self._value(known.fits, options), says=self._value(known.says, options))
             for pattern, known in csv.lines.items()
         }
-        told = {name: options[name] for name in CSV_OPTIONS if name in options}
-        return csv.model_copy(update={"lines": lines, **told})
+        overrides = {name: options[name] for name in CSV_OPTIONS if name in options}
+        return csv.model_copy(update={"lines": lines, **overrides})
 
     def _value(self, expression: str, options: Mapping[str, Any]) -> Any:
         compiled = self.environment.compile_expression(expression, undefined_to_none=False)
@@ -169,7 +169,7 @@ class Library:
             return self.environment.get_template(name).render(**context).strip()
 
     def variables(self, name: str, /, *needed: str, **context: Any) -> Mapping[str, Any]:
-        """All that a template sets outside its macros; :class:`TemplateError` where it lacks what is needed."""
+        """Variables that a template sets outside its macros; :class:`TemplateError` if it lacks one of ``needed``."""
         with self._failures(name, context):
             found = vars(self.environment.get_template(name).make_module(context))
         missing = next((variable for variable in needed if variable not in found), None)
@@ -193,17 +193,17 @@ class Library:
 
 
 def _fail(message: str) -> None:
-    """What a template calls where it cannot work."""
+    """Raise an error from a template."""
     raise ValueError(message)
 
 
 def _only(source: Any, part: str) -> Any:
-    """Of an adapter's ``source`` the files whose names contain ``part``."""
+    """Restrict an adapter's ``source`` to the files whose names contain ``part``."""
     return source.only(part)
 
 
 def _apart(names: Iterable[str]) -> dict[str, str]:
-    """Each name with the one that it has in SQL, where ``t`` and ``T`` would be the same."""
+    """Name -> unique name in SQL, where ``t`` and ``T`` would clash."""
     found: dict[str, str] = {}
     for name in names:
         if name not in found:
@@ -219,7 +219,7 @@ def _template_line(error: BaseException, path: str) -> str:
 
 
 def _known(context: Mapping[str, Any]) -> str:
-    """What a template can use: said where it asked for something else."""
+    """Names that a template can use, for messages about undefined ones."""
     parts = []
     for name, value in sorted(context.items()):
         members = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})

@@ -1,4 +1,4 @@
-"""YAML that knows its lines: plain data, the line of every key, ``${VAR:-default}`` filled in."""
+"""YAML with line numbers: plain data, the line of every key, ``${VAR:-default}`` filled in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KeyPath = tuple[str | int, ...]
 
 MOST_BYTES = 8 << 20
 MOST_VALUES = 300_000
-"""Values in a file, with those that its aliases repeat."""
+"""Values in a file, values repeated by aliases included."""
 _MOST_BITS = 10_000
 """Digits of a number; Python does not print a much longer one."""
 _MERGE = "tag:yaml.org,2002:merge"
@@ -27,7 +27,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 @dataclass
 class Document:
-    """A YAML file as plain data, with the line on which each key stands."""
+    """A YAML file as plain data, with the line of each key."""
 
     path: Path
     data: Any = None
@@ -78,7 +78,7 @@ def parse(path: Path, text: str, environ: Mapping[str, str] | None = None) -> Do
         raise ConfigError([Problem(f"{path}:{line}", "", f"not valid YAML: {error.problem}")]) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        message = f"not valid YAML: the character U+{error.character:04X} must not stand in it"
+        message = f"not valid YAML: the character U+{error.character:04X} is not allowed"
         raise ConfigError([Problem(f"{path}:{line}", "", message)]) from None
     except RecursionError:
         line = loader.line + 1 if loader is not None else 1
@@ -94,7 +94,7 @@ class _Reader:
     loader: yaml.SafeLoader
     environ: Mapping[str, str] | None
     _around: set[int] = field(default_factory=set)
-    """Nodes that are being read, by their identity: an anchor among them holds itself."""
+    """Nodes that are being read, by their identity: an alias to one of them is recursive."""
     _count: int = 0
 
     def read(self, node: yaml.Node, keys: KeyPath) -> Any:
@@ -108,7 +108,7 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, keys)
         if id(node) in self._around:
-            return self._problem(keys, _line(node), "an anchor that holds itself. Write it out")
+            return self._problem(keys, _line(node), "an anchor that contains itself. Write it out")
         self._around.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
@@ -128,13 +128,13 @@ class _Reader:
                 merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                self._problem(keys, _line(key_node), "a key must be a name, and no list or mapping. Quote it")
+                self._problem(keys, _line(key_node), "a key must be a name, not a list or a mapping. Quote it")
                 continue
             key = self._text(key_node.value, keys, _line(key_node))
             inner = (*keys, key)
             if key in result:
                 first = self.document.lines[inner]
-                self._problem(inner, _line(key_node), f"the key stands twice (first on line {first}). Keep one of them")
+                self._problem(inner, _line(key_node), f"duplicate key (first on line {first}). Keep one of them")
                 continue
             self.document.lines[inner] = _line(key_node)
             result[key] = self.read(value_node, inner)
@@ -158,21 +158,21 @@ class _Reader:
                 yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style), deep=True
             )
         except (yaml.YAMLError, ValueError, OverflowError, LookupError, TypeError, AttributeError) as error:
-            said = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+            cause = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
             kind = tag.rpartition(":")[2]
-            self._problem(keys, _line(node), f"found {text[:80]!r}, which is no {kind}: {said!s:.200}")
+            self._problem(keys, _line(node), f"found {text[:80]!r}, which is no {kind}: {cause!s:.200}")
             return text
         if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-            self._problem(keys, _line(node), f"found a number of {len(text)} characters, which nothing here can be")
+            self._problem(keys, _line(node), f"found a number of {len(text)} characters, more than any setting takes")
             return 0
         return value
 
     def _text(self, text: str, keys: KeyPath, line: int) -> str:
-        """``text``, without what neither a file's name nor a terminal takes: such characters are a problem."""
+        """``text`` without NUL and surrogates, which are reported as a problem."""
         bad = re.search(r"[\x00\ud800-\udfff]", text)
         if bad is None:
             return text
-        self._problem(keys, line, f"the character U+{ord(bad.group()):04X} must not stand in a text")
+        self._problem(keys, line, f"the character U+{ord(bad.group()):04X} is not allowed in text")
         return re.sub(r"[\x00\ud800-\udfff]", "", text)
 
     def _variable(self, match: re.Match[str], keys: KeyPath) -> str:

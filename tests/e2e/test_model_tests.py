@@ -353,7 +353,7 @@ def test_all_problems_at_once(scratch: Scratch) -> None:
     write(scratch.folder, {"one": a_test(model="x"), "two": a_test(given={"x": []})}, "a.yaml")
     write(scratch.folder, "three:\n  model: costs\n  model: pairs\n  given: {trades: []}\n  expect: []\n", "b.yml")
     told = scratch.sqlgen("test").err
-    assert "b.yml:3: three.model: the key stands twice (first on line 2). Keep one of them" in told
+    assert "b.yml:3: three.model: duplicate key (first on line 2). Keep one of them" in told
     (scratch.folder / "model_tests/b.yml").unlink()
     told = scratch.sqlgen("test").err
     assert "a.yaml:2: one.model: unknown model 'x'" in told

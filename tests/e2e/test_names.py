@@ -203,8 +203,8 @@ def test_strange_things_are_told_and_passed_over(passing: Scratch, monkeypatch: 
         "date=2026-02-30: 2026-02-30 is no date between 1990 and 2100. Rename or remove it",
         "date=x: x is no date",
         "date=2026-W01-1: 2026-W01-1 is no date",
-        "dangling.parquet is a link that leads nowhere. Mend or remove it",
-        "self.parquet is a link that leads nowhere",
+        "dangling.parquet is a broken link. Fix or remove it",
+        "self.parquet is a broken link",
         "loop is a link into the same folder",
         "up is a link to a folder that it lies in. Remove it",
     ):
@@ -275,9 +275,7 @@ def test_what_a_walk_tells(tmp_path: Path) -> None:
     ]
     walk = Walk(str(tmp_path), lambda name: name.endswith(".parquet"))
     assert len(list(walk.files())) == 2
-    assert walk.skipped == [
-        f"{tmp_path}/same.parquet is a link into the same folder, whose files are read where they lie"
-    ]
+    assert walk.skipped == [f"{tmp_path}/same.parquet is a link into the same folder, whose files are read there"]
 
 
 def test_many_of_a_kind_are_told_by_their_number() -> None:

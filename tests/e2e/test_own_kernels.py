@@ -148,7 +148,7 @@ def test_rows_that_a_kernel_refuses_are_told(costs: Scratch, refuses: str, said:
 
 HELPER = "def twice(x):\n    return {} * x\n"
 USES_HELPER = LEDGER.replace("from udfs.kernel import", "from .helper import twice\nfrom udfs.kernel import").replace(
-    '[self.given["factor"] *', '[twice(self.given["factor"]) *'
+    '[self.params["factor"] *', '[twice(self.params["factor"]) *'
 )
 
 

@@ -483,7 +483,7 @@ def test_bars_are_compared_in_the_order_that_is_named(single: Scratch) -> None:
     assert outcome.code == 2
     error = outcome.err
     assert "models.costs.checks.0: check 'max_gap(bar_end)' of 'costs': there is no column 'seq'." in error
-    assert "Name the columns that tell the order in order_by. Its rows have: exchange, symbol, date," in error
+    assert "Name the columns that define the order in order_by. Its rows have: exchange, symbol, date," in error
     single.model("costs", checks=[check | {"order_by": "bar_end"}])
     (count,) = single.run()[COSTS1]["checks"]
     assert (count["rows"], count["total"]) == (1, 3)

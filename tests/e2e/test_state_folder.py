@@ -53,7 +53,7 @@ def test_the_state_is_not_where_runs_stage(single: Scratch, state: str) -> None:
     single.save()
     outcome = single.sqlgen("run")
     assert outcome.code == 2
-    assert f"state: found '{state}': the lock, and what a run stages, lie there. Give another folder" in outcome.err
+    assert f"state: found '{state}': the lock and the staging folder are there. Give another folder" in outcome.err
 
 
 @pytest.mark.parametrize(

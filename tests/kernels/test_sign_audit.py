@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqlgen.project.signs import FEWEST, is_turned
+from sqlgen.project.signs import FEWEST, is_reversed
 from sqlgen.stream.signaudit import SignAudit
 from udfs.kernel import NANOSECONDS as S
 from udfs.kernel import Trades
@@ -75,5 +75,5 @@ def test_above_one_half_the_maker_is_named(share: float, turned: bool) -> None:
 
 
 def test_a_few_trades_say_nothing() -> None:
-    assert not is_turned(FEWEST - 1, FEWEST - 1)
-    assert is_turned(FEWEST, FEWEST)
+    assert not is_reversed(FEWEST - 1, FEWEST - 1)
+    assert is_reversed(FEWEST, FEWEST)

@@ -67,7 +67,7 @@ class Ledger(Kernel):
     def run(self, state, batch):
         costs = np.concatenate([state["last"], batch["cost"]])
         state["last"] = costs[-1:].copy()
-        return [self.given["factor"] * costs[:-1]]
+        return [self.params["factor"] * costs[:-1]]
 '''
 BTC, ETH = "BTC-USDT", "ETH-USDT"
 DAY1, DAY2, DAY3 = "2026-01-01", "2026-01-02", "2026-01-03"

@@ -68,9 +68,9 @@ MERGES = "\n".join(
             _model(source=", symbol: 600000"),
             "models.yaml:3: sources.raw.symbol: found 600000: Input should be a valid string",
         ),
-        (_model(output=", path: other"), "models.yaml:8: models.m.output.path: the key stands twice (first on line 8)"),
-        (HEAD + "sources: &x [*x]", "models.yaml:3: sources.0: an anchor that holds itself"),
-        (HEAD + "sources: &x {<<: *x}", "models.yaml:3: sources: an anchor that holds itself"),
+        (_model(output=", path: other"), "models.yaml:8: models.m.output.path: duplicate key (first on line 8)"),
+        (HEAD + "sources: &x [*x]", "models.yaml:3: sources.0: an anchor that contains itself"),
+        (HEAD + "sources: &x {<<: *x}", "models.yaml:3: sources: an anchor that contains itself"),
         (HEAD + "? [a, b]\n: c", "models.yaml:3: a key must be a name"),
         (HEAD + "? {a: b}\n: c", "models.yaml:3: a key must be a name"),
         (HEAD + "? 2026-02-30\n: c", "models.yaml:3: 2026-02-30: unknown key"),
@@ -81,8 +81,8 @@ MERGES = "\n".join(
         (HEAD + "<<: 3", "models.yaml:3: << takes a mapping"),
         (HEAD + "lake: *nowhere", "models.yaml:3: not valid YAML: found undefined alias"),
         (HEAD + 'a: "\\U00110000"', "models.yaml"),
-        (HEAD + "a\x00: b", "models.yaml:3: not valid YAML: the character U+0000 must not stand in it"),
-        (HEAD + "a\x1b: b", "models.yaml:3: not valid YAML: the character U+001B must not stand in it"),
+        (HEAD + "a\x00: b", "models.yaml:3: not valid YAML: the character U+0000 is not allowed"),
+        (HEAD + "a\x1b: b", "models.yaml:3: not valid YAML: the character U+001B is not allowed"),
         (HEAD.encode() + b"a: \xff", "models.yaml:3: cannot be read: byte 0xff is not UTF-8. Save the file as UTF-8"),
         (HEAD.encode("utf-16"), "models.yaml:1: cannot be read: byte 0xff is not UTF-8"),
         (b"#" * (yamlfile.MOST_BYTES + 1), "models.yaml: larger than 8 MB. Is it the right file?"),
@@ -267,7 +267,7 @@ def test_folders_of_others(tmp_path: Path, changed: dict[str, str], said: str) -
 
 def test_names_that_differ_in_case(tmp_path: Path) -> None:
     more = "  M:\n    sql: trades/features.sql.j2\n    inputs: {trades: raw}\n    output: {path: other}\n"
-    message = "models.yaml:9: models.M: 'm' has this name too: upper case makes no other one. Rename one of them"
+    message = "models.yaml:9: models.M: 'm' is the same name, as case does not count. Rename one of them"
     assert _load(tmp_path, _model() + more) == message
 
 

@@ -78,7 +78,7 @@ models:
         " processed and written together (row group size where none is given))",
         "models.yaml:14: models.m.output.row_group_size: found 'abc': Input should be a valid integer, unable to parse"
         " string as an integer (Rows in a Parquet row group)",
-        "models.yaml:15: models.m.output: the key stands twice (first on line 14). Keep one of them",
+        "models.yaml:15: models.m.output: duplicate key (first on line 14). Keep one of them",
     ]
 
 
@@ -113,7 +113,7 @@ models:
             "path: out, partition_by: [date, symbol]}",
             "exchange, symbol, date come first and in this order",
         ),
-        ("path: out}", "path: out, partition_by: [date, date]}", "a column stands twice: date, date"),
+        ("path: out}", "path: out, partition_by: [date, date]}", "duplicate column: date, date"),
         ("{path: out}", "{path: out}\n    options: {fil: true}", "unknown option. Did you mean 'fill'?"),
         ("{path: out}", "{path: out}\n    options: {bar_durations: [0]}", "Input should be greater than 0, found 0"),
         ("{path: out}", "{path: out}\n    options: {bar_durations: []}", "List should have at least 1 item"),

@@ -45,7 +45,7 @@ def test_what_a_pattern_matches(pattern: str, path: str, expected: dict[str, str
     [
         ("{simbol}.csv", r"unknown field {simbol}. Did you mean 'symbol'\?"),
         ("{}.csv", "unknown field {}"),
-        ("{symbol}/{symbol}.csv", "a field stands twice: symbol"),
+        ("{symbol}/{symbol}.csv", "duplicate field: symbol"),
     ],
 )
 def test_what_is_no_pattern(pattern: str, message: str) -> None:

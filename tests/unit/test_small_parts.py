@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import datetime as dt
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -244,6 +245,54 @@ def test_packages_are_small() -> None:
 def test_modules_are_small() -> None:
     for path in (*(ROOT / "sqlgen").rglob("*.py"), *(ROOT / "udfs").rglob("*.py")):
         assert len(path.read_text().splitlines()) <= 300, path
+
+
+def sources(*packages: str) -> Iterator[Path]:
+    """Modules of ``sqlgen`` and ``udfs``; of these packages, where some are named."""
+    for path in (*(ROOT / "sqlgen").rglob("*.py"), *(ROOT / "udfs").rglob("*.py")):
+        if not packages or path.relative_to(ROOT).as_posix().startswith(packages):
+            yield path
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and text of every docstring, those of attributes included."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        for statement in body if isinstance(body, list) else ():
+            value = getattr(statement, "value", None)
+            if isinstance(statement, ast.Expr) and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield statement.lineno, value.value
+
+
+RELATIVE = re.compile(
+    r"(Whether|What|Those|Which|How|Of|That|Where|Who|Whose|Why|When|The same|The ones?|If|As|Things)\b"
+)
+UNIQUE_NAMES = (
+    "sqlgen/errors.py",
+    *(f"sqlgen/{name}/" for name in ("lake", "templating", "project", "compile", "published", "sources", "plan")),
+    "udfs/",
+)
+
+
+def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
+    """A docstring says what the thing is or does, not "what becomes of that which"."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
+        for path in sources()
+        for line, text in docstrings(ast.parse(path.read_text()))
+        if RELATIVE.match(text)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_classes_have_names_of_their_own() -> None:
+    """No two classes share a name: a name means one thing."""
+    found: dict[str, list[str]] = {}
+    for path in sources(*UNIQUE_NAMES):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not {name: places for name, places in found.items() if len(places) > 1}
 
 
 def test_kernels_are_reached_through_their_public_face() -> None:

@@ -15,9 +15,9 @@ from udfs.jit import jit
 from udfs.kernel import Array, Batch, Column, Kernel, State
 from udfs.orderbook import levels as books
 from udfs.orderbook import rows, sync
-from udfs.orderbook.levels import Levels
-from udfs.orderbook.rows import Output, emit, flush_interval
-from udfs.orderbook.sync import Feed, Ids
+from udfs.orderbook.levels import BookSides
+from udfs.orderbook.rows import RowWriter, emit, flush_interval
+from udfs.orderbook.sync import FeedSync, Ids
 
 _IDS = ("first_id", "last_id", "prev_id")
 
@@ -38,21 +38,21 @@ class Updates(NamedTuple):
 
 
 @jit
-def rebuild(updates: Updates, feed: Feed, levels: Levels, output: Output) -> None:
+def rebuild(updates: Updates, feed: FeedSync, levels: BookSides, writer: RowWriter) -> None:
     """Apply the updates and emit the rows that they give."""
     for i in range(len(updates.ts)):
         ids = Ids(updates.first[i], updates.last[i], updates.before[i])
         if feed.at[0].mode == sync.BETWEEN:
-            sync.begin(feed, levels, output, ids, updates.is_snapshot[i], updates.feed_break[i])
+            sync.begin(feed, levels, writer, ids, updates.is_snapshot[i], updates.feed_break[i])
         side, price, size = updates.side[i], updates.price[i], updates.size[i]
-        sync.take(feed, levels, output, ids, side, price, size, updates.ends[i])
+        sync.take(feed, levels, writer, ids, side, price, size, updates.ends[i])
         if updates.ends[i]:
-            flush_interval(updates.ts[i], output)
-            if sync.end(feed, levels, ids.last) and emit(levels, updates.ts[i], output):
-                sync.lose(feed, levels, output)
+            flush_interval(updates.ts[i], writer)
+            if sync.end(feed, levels, ids.last) and emit(levels, updates.ts[i], writer):
+                sync.desync(feed, levels, writer)
 
 
-class Book(Kernel):
+class L2Book(Kernel):
     """Books from level updates."""
 
     name = "book"
@@ -79,10 +79,10 @@ class Book(Kernel):
         updates = Updates(batch.ts, *columns, *flags, *(batch[name] for name in _IDS))
         feed = sync.with_room(state, len(batch))
         levels = books.with_room(state, len(feed.standby) + len(state["log"]))
-        output = rows.output_of(state, self.params, int(updates.ends.sum()))
-        rebuild(updates, feed, levels, output)
-        state |= books.without_room(levels) | sync.without_room(feed) | rows.state_of(output)
-        return rows.arrays(output.rows, int(output.emitted[0]))
+        writer = rows.writer_of(state, self.params, int(updates.ends.sum()))
+        rebuild(updates, feed, levels, writer)
+        state |= books.without_room(levels) | sync.without_room(feed) | rows.state_of(writer)
+        return rows.arrays(writer.rows, int(writer.emitted[0]))
 
     def notes(self, state: State) -> Sequence[str]:
         feed = state["at"][0]

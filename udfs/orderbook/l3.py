@@ -17,9 +17,9 @@ from udfs.kernel import NO_INTEGER, Array, Batch, Column, Kernel, Record, State,
 from udfs.orderbook import levels as books
 from udfs.orderbook import orders as tables
 from udfs.orderbook import rows
-from udfs.orderbook.levels import Levels, change_size, is_price, set_size, side_row
+from udfs.orderbook.levels import BookSides, change_size, is_price, set_size, side_row
 from udfs.orderbook.orders import Orders
-from udfs.orderbook.rows import Output, break_off, emit, flush_interval
+from udfs.orderbook.rows import RowWriter, break_off, emit, flush_interval
 
 _ADD, _CANCEL, _MODIFY, _CLEAR = ord("A"), ord("C"), ord("M"), ord("R")
 _LAST, _TOP_OF_BOOK, _SNAPSHOT, _MAYBE_BAD_BOOK = 128, 64, 32, 4
@@ -39,7 +39,7 @@ class Events(NamedTuple):
 
 
 @jit
-def _clear(orders: Orders, levels: Levels) -> None:
+def _clear(orders: Orders, levels: BookSides) -> None:
     levels.counts[:] = 0
     if orders.used[0] > 0:
         orders.ids[:] = 0
@@ -50,16 +50,16 @@ def _clear(orders: Orders, levels: Levels) -> None:
 
 
 @jit
-def _lose(at: Record, orders: Orders, levels: Levels, output: Output) -> None:
+def _desync(at: Record, orders: Orders, levels: BookSides, writer: RowWriter) -> None:
     """Something is missing: the book is not known until the feed clears it."""
     if at.synced:
-        break_off(levels, output)
+        break_off(levels, writer)
     _clear(orders, levels)
     at.synced = False
 
 
 @jit
-def _add(orders: Orders, levels: Levels, side: float, number: int, price: float, size: float) -> None:
+def _add(orders: Orders, levels: BookSides, side: float, number: int, price: float, size: float) -> None:
     """A new order; one that is known already becomes this one."""
     at = tables.find(orders, number)
     if orders.sides[at] != 0:
@@ -72,7 +72,7 @@ def _add(orders: Orders, levels: Levels, side: float, number: int, price: float,
 
 
 @jit
-def _cancel(orders: Orders, levels: Levels, number: int, size: float) -> None:
+def _cancel(orders: Orders, levels: BookSides, number: int, size: float) -> None:
     """Take ``size`` off an order; one that is not known is left alone."""
     at = tables.find(orders, number)
     if orders.sides[at] == 0 or np.isnan(size):
@@ -85,7 +85,7 @@ def _cancel(orders: Orders, levels: Levels, number: int, size: float) -> None:
 
 
 @jit
-def _modify(orders: Orders, levels: Levels, side: float, number: int, price: float, size: float) -> None:
+def _modify(orders: Orders, levels: BookSides, side: float, number: int, price: float, size: float) -> None:
     """Another price or size; an order that is not known is a new one."""
     known = orders.sides[tables.find(orders, number)]
     if np.isnan(side) and known != 0:
@@ -94,7 +94,7 @@ def _modify(orders: Orders, levels: Levels, side: float, number: int, price: flo
 
 
 @jit
-def _replace_side(levels: Levels, side: float, price: float, size: float) -> None:
+def _replace_side(levels: BookSides, side: float, price: float, size: float) -> None:
     """The best level is all that a venue shows of a side."""
     if not np.isnan(side):
         levels.counts[side_row(side)] = 0
@@ -107,17 +107,17 @@ def _apply(
     i: int,
     at: Record,
     orders: Orders,
-    levels: Levels,
-    output: Output,
+    levels: BookSides,
+    writer: RowWriter,
 ) -> None:
     """One record."""
     action, flags = events.action[i], events.flags[i]
     side, number, price, size = events.side[i], events.number[i], events.price[i], events.size[i]
     if flags & _MAYBE_BAD_BOOK and not flags & _SNAPSHOT:
-        _lose(at, orders, levels, output)
+        _desync(at, orders, levels, writer)
     if action == _CLEAR:
         if at.synced and not flags & _SNAPSHOT:
-            break_off(levels, output)
+            break_off(levels, writer)
         _clear(orders, levels)
         at.synced = True
         at.lost += at.waited
@@ -141,21 +141,21 @@ def _apply(
 
 
 @jit
-def rebuild(events: Events, begin: int, state: Array, orders: Orders, levels: Levels, output: Output) -> int:
+def rebuild(events: Events, begin: int, state: Array, orders: Orders, levels: BookSides, writer: RowWriter) -> int:
     """Apply the records from ``begin`` on and emit rows, until the end or until ``orders`` is full.
 
     Gives the index of the first record that is left.
     """
-    at, now = state[0], output.now[0]
+    at, now = state[0], writer.now[0]
     for i in range(begin, len(events.ts)):
         if tables.is_full(orders):
             return i
-        _apply(events, i, at, orders, levels, output)
+        _apply(events, i, at, orders, levels, writer)
         if events.flags[i] & _LAST:
-            flush_interval(events.ts[i], output)
+            flush_interval(events.ts[i], writer)
             now.seq = events.seq[i]
-            if at.touched and at.synced and emit(levels, events.ts[i], output):
-                _lose(at, orders, levels, output)
+            if at.touched and at.synced and emit(levels, events.ts[i], writer):
+                _desync(at, orders, levels, writer)
             at.touched = False
     return len(events.ts)
 
@@ -190,16 +190,16 @@ class BookMbo(Kernel):
         seq = batch.seq if batch.seq is not None else np.zeros(len(batch), np.int64)
         events = Events(*(batch.ts, *(batch[name] for name in names), seq))
         levels, at, orders = books.with_room(state, len(batch)), state["at"].copy(), tables.of(state)
-        output = rows.output_of(state, self.params, int(((events.flags & _LAST) != 0).sum()))
+        writer = rows.writer_of(state, self.params, int(((events.flags & _LAST) != 0).sum()))
         done = 0
         while done < len(batch):
             if tables.is_full(orders):
                 larger = tables.empty(2 * len(orders.ids))
                 tables.move(orders, larger)
                 orders = larger
-            done = rebuild(events, done, at, orders, levels, output)
-        state |= books.without_room(levels) | tables.as_state(orders) | rows.state_of(output) | {"at": at}
-        return rows.arrays(output.rows, int(output.emitted[0]), placed=True)
+            done = rebuild(events, done, at, orders, levels, writer)
+        state |= books.without_room(levels) | tables.as_state(orders) | rows.state_of(writer) | {"at": at}
+        return rows.arrays(writer.rows, int(writer.emitted[0]), placed=True)
 
     def notes(self, state: State) -> Sequence[str]:
         at = state["at"][0]

@@ -1,6 +1,6 @@
 """The price levels of a book as sorted arrays, the best level last: most changes are near it and move little.
 
-Levels are found by their price. Prices that were read from the same decimal text are the same double, so that
+BookSides are found by their price. Prices that were read from the same decimal text are the same double, so that
 comparing them is exact.
 """
 
@@ -18,8 +18,8 @@ from udfs.kernel import State
 BID, ASK = 0, 1
 
 
-class Levels(NamedTuple):
-    """Both sides of a book, one row each: BID, ASK. What lies behind ``counts`` means nothing."""
+class BookSides(NamedTuple):
+    """Both sides of a book, one row each: BID, ASK. Entries behind ``counts`` are unused."""
 
     keys: NDArray[np.float64]
     """Ascending: the price of a bid, minus the price of an ask."""
@@ -35,7 +35,7 @@ def side_row(side: float) -> int:
 
 
 @jit
-def find(levels: Levels, row: int, key: float) -> int:
+def find(levels: BookSides, row: int, key: float) -> int:
     """Index of the first level whose key is not below ``key``, searched from the best level on."""
     high = int(levels.counts[row])
     step = 1
@@ -55,7 +55,7 @@ def find(levels: Levels, row: int, key: float) -> int:
 
 
 @jit
-def _insert(levels: Levels, row: int, at: int, key: float, size: float) -> None:
+def _insert(levels: BookSides, row: int, at: int, key: float, size: float) -> None:
     for k in range(levels.counts[row], at, -1):
         levels.keys[row, k] = levels.keys[row, k - 1]
         levels.sizes[row, k] = levels.sizes[row, k - 1]
@@ -65,7 +65,7 @@ def _insert(levels: Levels, row: int, at: int, key: float, size: float) -> None:
 
 
 @jit
-def _remove(levels: Levels, row: int, at: int) -> None:
+def _remove(levels: BookSides, row: int, at: int) -> None:
     levels.counts[row] -= 1
     for k in range(at, levels.counts[row]):
         levels.keys[row, k] = levels.keys[row, k + 1]
@@ -79,7 +79,7 @@ def is_price(price: float) -> bool:
 
 
 @jit
-def set_size(levels: Levels, side: float, price: float, size: float) -> None:
+def set_size(levels: BookSides, side: float, price: float, size: float) -> None:
     """Give a level its size. One that is not above 0 and finite deletes the level; an unknown level stays so."""
     if not is_price(price):
         return
@@ -97,7 +97,7 @@ def set_size(levels: Levels, side: float, price: float, size: float) -> None:
 
 
 @jit
-def change_size(levels: Levels, side: float, price: float, change: float) -> None:
+def change_size(levels: BookSides, side: float, price: float, change: float) -> None:
     """Add to the size of a level, which comes with its first order and goes with its last.
 
     Sizes are whole numbers, so that their sums are exact.
@@ -114,7 +114,7 @@ def change_size(levels: Levels, side: float, price: float, change: float) -> Non
 
 
 @jit
-def is_crossed(levels: Levels) -> bool:
+def is_crossed(levels: BookSides) -> bool:
     """True if the best bid is above the best ask."""
     bids, asks = levels.counts[BID], levels.counts[ASK]
     return bids > 0 and asks > 0 and bool(levels.keys[BID, bids - 1] > -levels.keys[ASK, asks - 1])
@@ -125,18 +125,18 @@ def empty_levels() -> State:
     return {"keys": np.empty(0), "sizes": np.empty(0), "counts": np.zeros(2, np.int64)}
 
 
-def with_room(state: State, room: int) -> Levels:
-    """Levels to work on, with room for as many more on each side."""
+def with_room(state: State, room: int) -> BookSides:
+    """Working copy of the state, with ``room`` for more levels on each side."""
     bids, asks = state["counts"]
     shape = (2, max(bids, asks) + room)
-    levels = Levels(np.empty(shape), np.empty(shape), state["counts"].copy())
+    levels = BookSides(np.empty(shape), np.empty(shape), state["counts"].copy())
     for array, stored in zip(levels[:2], (state["keys"], state["sizes"]), strict=True):
         array[BID, :bids] = stored[:bids]
         array[ASK, :asks] = stored[bids:]
     return levels
 
 
-def without_room(levels: Levels) -> State:
+def without_room(levels: BookSides) -> State:
     """The state of levels: bids, then asks, nothing between."""
     bids, asks = levels.counts
     keys, sizes = (np.concatenate((array[BID, :bids], array[ASK, :asks])) for array in levels[:2])

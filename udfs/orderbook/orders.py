@@ -14,16 +14,16 @@ from udfs.jit import jit
 from udfs.kernel import State
 
 FEWEST = 64
-"""Places of an empty table; the number of places is a power of two."""
+"""Slots of an empty table; the number of slots is a power of two."""
 _MIXER = 0x9E3779B1
 
 
 class Orders(NamedTuple):
-    """One order a place."""
+    """Hash table with one order per slot."""
 
     ids: NDArray[np.int64]
     sides: NDArray[np.int8]
-    """1 bid, -1 ask, 0: the place is free."""
+    """1 bid, -1 ask, 0: the slot is free."""
     prices: NDArray[np.float64]
     sizes: NDArray[np.float64]
     used: NDArray[np.int64]
@@ -31,26 +31,26 @@ class Orders(NamedTuple):
 
 
 @jit
-def _home(number: int, places: int) -> int:
-    """Place at which an id is looked for first."""
+def _home(number: int, slots: int) -> int:
+    """Slot at which the search for an id starts."""
     # Stays below 2**63: a product that wraps around is an error where functions are not compiled.
     low = (number ^ (number >> 32)) & 0x7FFFFFFF
-    return int(((low * _MIXER) >> 20) & (places - 1))
+    return int(((low * _MIXER) >> 20) & (slots - 1))
 
 
 @jit
 def find(orders: Orders, number: int) -> int:
-    """Place of an order, or the free one where it would come."""
-    places = len(orders.ids)
-    at = _home(number, places)
+    """Slot of an order, or the free slot for it."""
+    slots = len(orders.ids)
+    at = _home(number, slots)
     while orders.sides[at] != 0 and orders.ids[at] != number:
-        at = (at + 1) & (places - 1)
+        at = (at + 1) & (slots - 1)
     return at
 
 
 @jit
 def put(orders: Orders, at: int, number: int, side: int, price: float, size: float) -> None:
-    """Write an order to the place that :func:`find` gave."""
+    """Write an order to the slot that :func:`find` returned."""
     if orders.sides[at] == 0:
         orders.used[0] += 1
     orders.ids[at] = number
@@ -61,16 +61,16 @@ def put(orders: Orders, at: int, number: int, side: int, price: float, size: flo
 
 @jit
 def remove(orders: Orders, at: int) -> None:
-    """Free a place; orders behind it that belong nearer to their home move up."""
-    places = len(orders.ids)
+    """Free a slot; orders behind it move up towards their first slot."""
+    slots = len(orders.ids)
     orders.used[0] -= 1
     k = at
     while True:
-        k = (k + 1) & (places - 1)
+        k = (k + 1) & (slots - 1)
         if orders.sides[k] == 0:
             break
-        home = _home(orders.ids[k], places)
-        if (k - home) & (places - 1) >= (k - at) & (places - 1):
+        home = _home(orders.ids[k], slots)
+        if (k - home) & (slots - 1) >= (k - at) & (slots - 1):
             orders.ids[at] = orders.ids[k]
             orders.sides[at] = orders.sides[k]
             orders.prices[at] = orders.prices[k]
@@ -98,19 +98,19 @@ def move(orders: Orders, to: Orders) -> None:
 
 
 def fitted(orders: Orders) -> Orders:
-    """The same orders, in a smaller table where this one was made for many more: of them only the places are left."""
-    places = max(FEWEST, 1 << (4 * int(orders.used[0])).bit_length())
-    if 4 * places > len(orders.ids):
+    """Orders in a smaller table, if this one is mostly empty."""
+    slots = max(FEWEST, 1 << (4 * int(orders.used[0])).bit_length())
+    if 4 * slots > len(orders.ids):
         return orders
-    smaller = empty(places)
+    smaller = empty(slots)
     move(orders, smaller)
     return smaller
 
 
-def empty(places: int) -> Orders:
+def empty(slots: int) -> Orders:
     """A table without orders."""
-    numbers, sides = np.zeros(places, np.int64), np.zeros(places, np.int8)
-    return Orders(numbers, sides, np.zeros(places), np.zeros(places), np.zeros(1, np.int64))
+    numbers, sides = np.zeros(slots, np.int64), np.zeros(slots, np.int8)
+    return Orders(numbers, sides, np.zeros(slots), np.zeros(slots), np.zeros(1, np.int64))
 
 
 def of(state: State) -> Orders:

@@ -10,7 +10,7 @@ import numpy as np
 from udfs.jit import jit
 from udfs.kernel import NANOSECONDS, Array, Column, Record, State, record
 from udfs.options import Option
-from udfs.orderbook.levels import ASK, BID, Levels, is_crossed
+from udfs.orderbook.levels import ASK, BID, BookSides, is_crossed
 from udfs.windows.frames import Floats, Ints
 
 MAX_LEVELS = Option(type="int", default=20, ge=1, le=100, doc="levels given per side")
@@ -40,7 +40,7 @@ _DAY = 86_400 * NANOSECONDS
 _PADDING = 24
 
 
-class Rules(NamedTuple):
+class EmitRules(NamedTuple):
     """Options as numbers."""
 
     interval: int
@@ -61,10 +61,10 @@ class Rows(NamedTuple):
     it; ``seq``, the place in the feed."""
 
 
-class Output(NamedTuple):
-    """Rows that are made, and the one that waits for its interval to end."""
+class RowWriter(NamedTuple):
+    """Output rows, and the pending one, whose interval has not ended."""
 
-    rules: Rules
+    rules: EmitRules
     now: Array
     """``reset``: the feed broke since the last row; messages ``held`` back since then; the book ``is_crossed``, and
     since when (ns); a row is ``pending``; ``seq`` of the message at hand."""
@@ -75,7 +75,7 @@ class Output(NamedTuple):
 
 
 @jit
-def _write(levels: Levels, ts: int, now: Record, rows: Rows, n: int) -> None:
+def _write(levels: BookSides, ts: int, now: Record, rows: Rows, n: int) -> None:
     """Write the book as row ``n``."""
     depth, fact = len(rows.levels) // 4, rows.facts[n]
     for side in (BID, ASK):
@@ -102,24 +102,24 @@ def _interval(ts: int, length: int) -> int:
 
 
 @jit
-def flush_interval(ts: int, output: Output) -> None:
+def flush_interval(ts: int, writer: RowWriter) -> None:
     """Emit the pending row if a message at ``ts`` is of a later interval."""
-    now, pending, rows, length = output.now[0], output.pending, output.rows, output.rules.interval
+    now, pending, rows, length = writer.now[0], writer.pending, writer.rows, writer.rules.interval
     if not now.pending or _interval(pending.facts[0].ts, length) == _interval(ts, length):
         return
-    n = output.emitted[0]
+    n = writer.emitted[0]
     # A loop: assigning slices takes Numba four seconds more to compile.
     for k in range(len(rows.levels)):
         rows.levels[k, n] = pending.levels[k, 0]
     rows.facts[n] = pending.facts[0]
     now.pending = False
-    output.emitted[0] += 1
+    writer.emitted[0] += 1
 
 
 @jit
-def emit(levels: Levels, ts: int, output: Output) -> bool:
+def emit(levels: BookSides, ts: int, writer: RowWriter) -> bool:
     """Emit the book after a whole message, unless it is crossed; True if it has been crossed for too long."""
-    now, rules = output.now[0], output.rules
+    now, rules = writer.now[0], writer.rules
     if rules.hold and is_crossed(levels):
         if not now.is_crossed:
             now.crossed_since = ts
@@ -129,21 +129,21 @@ def emit(levels: Levels, ts: int, output: Output) -> bool:
     now.is_crossed = False
     now.crossed_since = 0
     if rules.interval == 0:
-        _write(levels, ts, now, output.rows, output.emitted[0])
-        output.emitted[0] += 1
+        _write(levels, ts, now, writer.rows, writer.emitted[0])
+        writer.emitted[0] += 1
         return False
     if now.pending:
-        now.reset |= output.pending.facts[0].reset
-        now.held += output.pending.facts[0].held
-    _write(levels, ts, now, output.pending, 0)
+        now.reset |= writer.pending.facts[0].reset
+        now.held += writer.pending.facts[0].held
+    _write(levels, ts, now, writer.pending, 0)
     now.pending = True
     return False
 
 
 @jit
-def break_off(levels: Levels, output: Output) -> None:
+def break_off(levels: BookSides, writer: RowWriter) -> None:
     """Empty the book, because the feed broke."""
-    now = output.now[0]
+    now = writer.now[0]
     levels.counts[:] = 0
     now.reset = True
     now.is_crossed = False
@@ -151,7 +151,7 @@ def break_off(levels: Levels, output: Output) -> None:
 
 
 def start(depth: int) -> State:
-    """State of the output before the first message."""
+    """State of the writer before the first message."""
     now = record(held=0, crossed_since=0, seq=0, reset=False, is_crossed=False, pending=False)
     return {"output": now, "pending_levels": np.zeros((4 * depth, 1)), "pending_facts": _facts(1)}
 
@@ -160,20 +160,20 @@ def _facts(count: int) -> Array:
     return np.repeat(record(ts=0, bid_levels=0, ask_levels=0, held=0, seq=0, reset=False), count)
 
 
-def output_of(state: State, params: Mapping[str, Any], count: int) -> Output:
-    """Output to work on, with room for ``count`` rows."""
+def writer_of(state: State, params: Mapping[str, Any], count: int) -> RowWriter:
+    """Writer to work on, with room for ``count`` rows."""
     interval, crossed = round(params["emit_interval"] * NANOSECONDS), round(params["max_crossed"] * NANOSECONDS)
     # Columns a power of two apart would fall on the same lines of the cache.
     rows = Rows(np.zeros((4 * params["max_levels"], count + _PADDING)), _facts(count))
     pending = Rows(state["pending_levels"].copy(), state["pending_facts"].copy())
-    rules = Rules(interval, params["crossed_books"] == "hold", crossed)
-    return Output(rules, state["output"].copy(), pending, rows, np.zeros(1, np.int64))
+    rules = EmitRules(interval, params["crossed_books"] == "hold", crossed)
+    return RowWriter(rules, state["output"].copy(), pending, rows, np.zeros(1, np.int64))
 
 
-def state_of(output: Output) -> State:
-    """State of the output."""
-    levels, facts = output.pending
-    return {"output": output.now, "pending_levels": levels, "pending_facts": facts}
+def state_of(writer: RowWriter) -> State:
+    """State of the writer."""
+    levels, facts = writer.pending
+    return {"output": writer.now, "pending_levels": levels, "pending_facts": facts}
 
 
 def columns(depth: int, placed: bool = False) -> Sequence[Column]:

@@ -1,9 +1,9 @@
 """Sequence-number sync of an L2 delta feed with its snapshots.
 
 A message is a delta, which gives the new sizes of some levels, or a snapshot, which gives all levels. Snapshots of the
-feed itself replace the book. Those from outside, asked for beside the feed (REST), have only the id of the last delta
-that is in them; deltas that came before such a snapshot wait in a log, and a snapshot that comes before it is needed
-stands by. Sizes are absolute, so that only the ids decide.
+feed itself replace the book. External ones, requested beside the feed (REST), have only the id of the last delta that
+they include: deltas received before such a snapshot are buffered in a log, and a snapshot received before it is needed
+is kept on standby. Sizes are absolute, so that only the ids decide.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import numpy as np
 
 from udfs.jit import jit
 from udfs.kernel import NO_INTEGER, Array, Record, State, record
-from udfs.orderbook.levels import Levels, set_size
-from udfs.orderbook.rows import Output, break_off
+from udfs.orderbook.levels import BookSides, set_size
+from udfs.orderbook.rows import RowWriter, break_off
 
 BETWEEN, PATCH, SKIP, SEED, STAND_BY, LOG = 0, 1, 2, 3, 4, 5
-"""Use of the levels of the message at hand: there is no message; they change the book; none; they become a book that
-the log continues; they become the snapshot that stands by; they go into the log."""
+"""Use of the levels of the current message: no message is open; change the book; ignore; start a book that the log
+continues; become the standby snapshot; append to the log."""
 _TAKE, _DROP, _GAP = 0, 1, 2
 MOST_LOGGED = 200_000
-"""Rows. A log that would become longer is begun anew: snapshots are newer than what it then loses."""
+"""Most rows of the log. A longer one is restarted: later snapshots are newer than the dropped rows."""
 _LEVEL = {"side": 1.0, "price": 0.0, "amount": 0.0}
-"""Side 1: bid, -1: ask, NaN: no level, 0: a level that cannot be read."""
+"""Side 1: bid, -1: ask, NaN: no level, 0: unreadable level."""
 
 
-class Feed(NamedTuple):
-    """Position of the book in its feed, and messages that wait."""
+class FeedSync(NamedTuple):
+    """Sync state of a book with its feed, and buffered messages."""
 
     at: Array
-    """``synced``: the book is known, up to ``book_id``, ``from_outside`` by a snapshot that no delta has continued yet.
-    Of the message at hand: its ``mode``, and whether it ``touched`` a level. Levels of the snapshot that stands by, and
-    its id; rows ``logged``. Of this partition, deltas that have ``waited`` for a snapshot since the book was last
-    known, and deltas ``lost`` before them that no book came of."""
+    """``synced``: the book is known, up to ``book_id``; ``from_outside``: by an external snapshot that no delta has
+    continued yet. Current message: its ``mode``, and True if it ``touched`` a level. Number of levels of the
+    ``standby`` snapshot, and its id; number of rows ``logged``. In this partition: deltas that have ``waited`` for a
+    snapshot since the book was last known, and earlier deltas ``lost`` without a book."""
     standby: Array
-    """Levels of a snapshot from outside, for when the feed breaks."""
+    """Levels of an external snapshot, for when the feed breaks."""
     log: Array
-    """Levels of deltas, with the ids of their message: first, last, the one before it; and whether it ends."""
+    """Levels of deltas, with the ids of their message (first, last, previous); True on its last row."""
 
 
 class Ids(NamedTuple):
@@ -51,7 +51,7 @@ class Ids(NamedTuple):
 
 @jit
 def _verdict(at: Record, ids: Ids) -> int:
-    """Use of a delta for the book: it takes it, has it already, or something between is missing."""
+    """Use of a delta: apply it, drop it as already applied, or a gap before it."""
     if ids.last == NO_INTEGER or at.book_id == NO_INTEGER:
         return _TAKE
     if ids.before == NO_INTEGER:
@@ -68,21 +68,21 @@ def _verdict(at: Record, ids: Ids) -> int:
 
 
 @jit
-def lose(feed: Feed, levels: Levels, output: Output) -> None:
-    """Forget the book; it may have been lost before."""
+def desync(feed: FeedSync, levels: BookSides, writer: RowWriter) -> None:
+    """Drop the book, if it is synced, and everything buffered."""
     at = feed.at[0]
     if at.synced:
-        break_off(levels, output)
+        break_off(levels, writer)
     at.synced = at.from_outside = False
     at.standby = at.logged = 0
     at.standby_id = at.book_id = NO_INTEGER
 
 
 @jit
-def _use_standby(feed: Feed, levels: Levels, output: Output) -> None:
-    """Make the snapshot that stands by the book."""
+def _use_standby(feed: FeedSync, levels: BookSides, writer: RowWriter) -> None:
+    """Replace the book by the standby snapshot."""
     at = feed.at[0]
-    break_off(levels, output)
+    break_off(levels, writer)
     for k in range(at.standby):
         level = feed.standby[k]
         set_size(levels, level.side, level.price, level.amount)
@@ -92,22 +92,22 @@ def _use_standby(feed: Feed, levels: Levels, output: Output) -> None:
 
 
 @jit
-def _begin_delta(feed: Feed, levels: Levels, output: Output, ids: Ids) -> int:
+def _begin_delta(feed: FeedSync, levels: BookSides, writer: RowWriter, ids: Ids) -> int:
     at = feed.at[0]
     if not at.synced:
         return LOG if ids.last != NO_INTEGER else SKIP
     verdict = _verdict(at, ids)
     if verdict == _GAP and at.standby_id != NO_INTEGER:
-        _use_standby(feed, levels, output)
+        _use_standby(feed, levels, writer)
         verdict = _verdict(at, ids)
     if verdict == _GAP:
-        lose(feed, levels, output)
+        desync(feed, levels, writer)
         return LOG
     return PATCH if verdict == _TAKE else SKIP
 
 
 @jit
-def _begin_snapshot(feed: Feed, levels: Levels, output: Output, ids: Ids) -> int:
+def _begin_snapshot(feed: FeedSync, levels: BookSides, writer: RowWriter, ids: Ids) -> int:
     at = feed.at[0]
     if ids.first == NO_INTEGER and ids.last != NO_INTEGER:
         if not at.synced:
@@ -119,44 +119,44 @@ def _begin_snapshot(feed: Feed, levels: Levels, output: Output, ids: Ids) -> int
         return STAND_BY
     has_ids = at.book_id != NO_INTEGER and ids.first != NO_INTEGER
     if at.synced and has_ids and not at.book_id <= ids.first <= at.book_id + 1:
-        break_off(levels, output)
-    # What waited is older than this snapshot. That the book is replaced is no break by itself.
+        break_off(levels, writer)
+    # Waiting deltas are older than this snapshot. Replacing the book is no break by itself.
     at.lost += at.waited
     at.waited = 0
     at.synced = False
-    lose(feed, levels, output)
+    desync(feed, levels, writer)
     levels.counts[:] = 0
     at.synced = at.touched = True
     return PATCH
 
 
 @jit
-def begin(feed: Feed, levels: Levels, output: Output, ids: Ids, is_snapshot: bool, feed_break: bool) -> None:
-    """Decide the use of a message that starts."""
+def begin(feed: FeedSync, levels: BookSides, writer: RowWriter, ids: Ids, is_snapshot: bool, feed_break: bool) -> None:
+    """Begin a message: decide its use."""
     at = feed.at[0]
     if feed_break:
-        lose(feed, levels, output)
+        desync(feed, levels, writer)
     at.touched = False
     if is_snapshot:
-        at.mode = _begin_snapshot(feed, levels, output, ids)
+        at.mode = _begin_snapshot(feed, levels, writer, ids)
     else:
-        at.mode = _begin_delta(feed, levels, output, ids)
+        at.mode = _begin_delta(feed, levels, writer, ids)
 
 
 @jit
 def _cannot_be_read(side: float, price: float, size: float) -> bool:
-    """True if a row stands for a level of which something is not known."""
+    """True if a row has an incomplete level."""
     if np.isnan(side):
         return not (np.isnan(price) and np.isnan(size))
     return bool(side == 0.0 or np.isnan(price) or np.isnan(size))
 
 
 @jit
-def _spoil(feed: Feed, levels: Levels, output: Output) -> None:
-    """Drop the message at hand, of which a level cannot be read, and the book that it was to change."""
+def _spoil(feed: FeedSync, levels: BookSides, writer: RowWriter) -> None:
+    """Drop the current message, which has an unreadable level, and the book that it was to change."""
     at = feed.at[0]
     if at.mode in (PATCH, LOG):
-        lose(feed, levels, output)
+        desync(feed, levels, writer)
     elif at.mode == SEED:
         levels.counts[:] = 0
     elif at.mode == STAND_BY:
@@ -167,19 +167,19 @@ def _spoil(feed: Feed, levels: Levels, output: Output) -> None:
 
 @jit
 def take(
-    feed: Feed, levels: Levels, output: Output, ids: Ids, side: float, price: float, size: float, ends: bool
+    feed: FeedSync, levels: BookSides, writer: RowWriter, ids: Ids, side: float, price: float, size: float, ends: bool
 ) -> None:
-    """Take one row of the message at hand."""
+    """Process one row of the current message."""
     at = feed.at[0]
     mode = at.mode
     if not at.synced and not at.touched and mode in (LOG, SKIP) and not np.isnan(side):
         at.waited += 1
         at.touched = True
     if _cannot_be_read(side, price, size):
-        _spoil(feed, levels, output)
+        _spoil(feed, levels, writer)
     elif mode == LOG:
         if at.logged == MOST_LOGGED:
-            # Deltas after the lost ones do not fit any snapshot that is older than these.
+            # Deltas after the dropped ones do not fit any older snapshot.
             at.logged = 0
             at.mode = SKIP
             return
@@ -199,8 +199,8 @@ def take(
 
 
 @jit
-def _replay(feed: Feed, levels: Levels) -> None:
-    """Continue a book from outside with the log. Where something is missing between them, the book is not known."""
+def _replay(feed: FeedSync, levels: BookSides) -> None:
+    """Continue an external snapshot with the log; after a gap between them the book is unknown."""
     at, verdict, opens = feed.at[0], _DROP, True
     logged, at.logged = at.logged, 0
     for k in range(logged):
@@ -225,8 +225,8 @@ def _replay(feed: Feed, levels: Levels) -> None:
 
 
 @jit
-def end(feed: Feed, levels: Levels, last: int) -> bool:
-    """End the message; True if the book is another one now."""
+def end(feed: FeedSync, levels: BookSides, last: int) -> bool:
+    """End the message; True if the book changed."""
     at = feed.at[0]
     mode = at.mode
     at.mode = BETWEEN
@@ -257,13 +257,13 @@ def start() -> State:
     return {"at": at, "standby": record(**_LEVEL)[:0], "log": log[:0]}
 
 
-def with_room(state: State, room: int) -> Feed:
-    """Feed to work on, with room for as many more rows."""
+def with_room(state: State, room: int) -> FeedSync:
+    """Working copy of the state with ``room`` for more rows."""
     standby, log = (np.concatenate((state[name], np.zeros(room, state[name].dtype))) for name in ("standby", "log"))
-    return Feed(state["at"].copy(), standby, log)
+    return FeedSync(state["at"].copy(), standby, log)
 
 
-def without_room(feed: Feed) -> State:
-    """State of a feed."""
+def without_room(feed: FeedSync) -> State:
+    """State of the feed's sync."""
     at = feed.at[0]
     return {"at": feed.at, "standby": feed.standby[: at.standby].copy(), "log": feed.log[: at.logged].copy()}

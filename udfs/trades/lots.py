@@ -65,7 +65,7 @@ def filling(volume: float, lot: float, size: int, buckets: int) -> int:
 
 @jit
 def within(lots: int, size: int, buckets: int) -> int:
-    """As few lots as fill the last ``buckets`` buckets of ``size`` and the open one just like ``lots``."""
+    """Fewest lots that leave the last ``buckets`` buckets of ``size`` and the open one as ``lots`` would."""
     if lots <= _FULL:
         return lots
     return _FULL if size == 0 else lots % size + buckets * size

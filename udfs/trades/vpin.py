@@ -22,7 +22,7 @@ _SOON = 300
 """Seconds, where no silence is a gap."""
 
 
-class Rules(NamedTuple):
+class VpinRules(NamedTuple):
     """Options as numbers."""
 
     by_aggressor: bool
@@ -51,20 +51,20 @@ class Flow(NamedTuple):
 
 
 @jit
-def _size(rules: Rules, flow: Flow) -> int:
+def _size(rules: VpinRules, flow: Flow) -> int:
     """Lots of a bucket that opens now, 0 while that is not known."""
     return rules.size if rules.size > 0 else int(flow.days.today[0].bucket_size)
 
 
 @jit
-def _fill(lots: int, sign: float, rules: Rules, flow: Flow) -> None:
+def _fill(lots: int, sign: float, rules: VpinRules, flow: Flow) -> None:
     size = _size(rules, flow)
     if size > 0:
         pour(lots, sign, size, flow.buckets)
 
 
 @jit
-def _end_bar(ts: int, rules: Rules, flow: Flow) -> None:
+def _end_bar(ts: int, rules: VpinRules, flow: Flow) -> None:
     """Close the bulk bar if it ended at ``ts`` or before."""
     bar = flow.bars.open[0]
     lots = bar.lots
@@ -73,7 +73,7 @@ def _end_bar(ts: int, rules: Rules, flow: Flow) -> None:
 
 
 @jit
-def _start_segment(ts: int, rules: Rules, flow: Flow) -> None:
+def _start_segment(ts: int, rules: VpinRules, flow: Flow) -> None:
     """Drop what would reach over the start of a segment at ``ts``."""
     if rules.in_bulk:
         _end_bar(ts, rules, flow)
@@ -82,7 +82,7 @@ def _start_segment(ts: int, rules: Rules, flow: Flow) -> None:
 
 
 @jit
-def _trade(ts: int, price: float, amount: float, side: int, rules: Rules, flow: Flow) -> None:
+def _trade(ts: int, price: float, amount: float, side: int, rules: VpinRules, flow: Flow) -> None:
     bar = flow.bars.open[0]
     if amount <= rules.lot_size / 2:
         return
@@ -113,7 +113,7 @@ def _trade(ts: int, price: float, amount: float, side: int, rules: Rules, flow: 
 
 
 @jit
-def roll_toxicity(tape: Tape, rules: Rules, flow: Flow, out: Floats) -> None:
+def roll_toxicity(tape: Tape, rules: VpinRules, flow: Flow, out: Floats) -> None:
     """Write VPIN at each row."""
     for i in range(len(tape.rows)):
         begins = tape.starts[i]
@@ -179,13 +179,13 @@ class Vpin(TradeKernel):
         state["segment"][0].open = True
         _start_segment(int(batch.ts[0]), self._rules(), _of_state(state))
 
-    def _rules(self) -> Rules:
+    def _rules(self) -> VpinRules:
         size, exponent, gap = 0, 0, self.params["max_gap"]
         most, lot_size = most_lots(self.params["vpin_window_buckets"]), self.params["lot_size"]
         if self._volume is not None:
             exponent = coarser(self._volume, lot_size, most)
             size = size_in_lots(self._volume, lot_size, exponent, "vpin_bucket_volume")
-        return Rules(
+        return VpinRules(
             self.params["vpin_classification"] == "aggressor",
             self.params["vpin_classification"] == "bulk",
             size,

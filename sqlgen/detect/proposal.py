@@ -31,7 +31,7 @@ class Proposed:
 
     @property
     def by(self) -> str:
-        """Where exchange, symbol and date come from."""
+        """Origin of exchange, symbol and date."""
         told = {*self.place.keys, *(key for key in ("exchange", "symbol") if key in self.entry)}
         dated = "date" in told or {"year", "month", "day"} <= told
         rows = not dated or not {"exchange", "symbol"} <= told

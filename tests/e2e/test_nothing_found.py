@@ -36,7 +36,7 @@ def two(scratch: Scratch) -> Scratch:
 def test_a_folder_that_is_not_there(scratch: Scratch) -> None:
     (scratch.lake / "raw/ccxt/trade").mkdir(parents=True)
     folder = scratch.lake / "raw/ccxt"
-    says(scratch, text=f"source 'raw': no folder {folder}/trades. Did you mean '{folder}/trade'? Mend its path")
+    says(scratch, text=f"source 'raw': no folder {folder}/trades. Did you mean '{folder}/trade'? Fix its path")
 
 
 def test_files_with_another_suffix(scratch: Scratch) -> None:

@@ -295,7 +295,7 @@ def test_a_torn_symbol_is_told_with_its_row(tmp_path: Path) -> None:
     outcome = lake.run(source | {"symbol": "BTC-USDT"})
     assert outcome.code != 0
     assert f"a_{DAY}.csv holds several symbols: BTC-US, BTC-USDT." in outcome.out
-    assert f"BTC-US stands in 1 of 20 row(s), first in row 8 of raw/a_{DAY}.csv: if that is a torn line" in outcome.out
+    assert f"BTC-US is in 1 of 20 row(s), first in row 8 of raw/a_{DAY}.csv: if that is a broken line" in outcome.out
 
 
 def test_two_venues_in_one_book_of_databento(tmp_path: Path) -> None:

@@ -66,3 +66,10 @@ def test_literals_are_the_same_however_deep_they_stand(left: str, right: str) ->
 def test_an_undefined_name_is_still_an_error() -> None:
     with pytest.raises(Exception, match="'rows' is undefined"):
         written("    {{ rows }}")
+
+
+def test_no_template_counts_its_indents() -> None:
+    found = [
+        path.name for path in templates.PACKAGED.rglob("*.sql.j2") if "| indent" in path.read_text(encoding="utf-8")
+    ]
+    assert not found, found

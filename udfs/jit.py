@@ -1,6 +1,6 @@
 """Compilation of kernels: Numba without fast maths, cached by content.
 
-Numba's own cache notices a change of the file that a function stands in, not of the files it calls into. Here the
+Numba's own cache notices a change of the file that defines a function, not of the files it calls into. Here the
 folder of the cache is named after the content of every kernel file, so that a stale function cannot be loaded.
 """
 

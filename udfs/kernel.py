@@ -84,13 +84,13 @@ class Trades:
     ts: NDArray[np.int64]
     """ns since the epoch."""
     price: NDArray[np.float64]
-    """NaN where it is not valid."""
+    """NaN if invalid."""
     amount: NDArray[np.float64]
-    """NaN where it is not valid."""
+    """NaN if invalid."""
     side: NDArray[np.int8]
     """1: the taker bought, -1: the taker sold, 0: unknown."""
     seq: NDArray[np.int64] | None = None
-    """Place in the feed that the trades share with the rows; ``None`` where each has a feed of its own."""
+    """Position in the feed that trades and rows share; ``None`` if they come from separate feeds."""
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -101,7 +101,7 @@ NO_TRADES = Trades(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, n
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of one symbol in order, and the trades up to the last of them."""
+    """Rows of one symbol in order, and the trades up to the last of them."""
 
     ts: NDArray[np.int64]
     """ns since the epoch."""
@@ -112,7 +112,7 @@ class Batch:
     """All trades up to the last row that were in no batch before; ``None`` where the model has no trades for these
     rows."""
     seq: NDArray[np.int64] | None = None
-    """Place in the feed, where rows and trades share one."""
+    """Position in the feed, if rows and trades share one."""
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -153,17 +153,17 @@ class Kernel(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    """Raise it whenever the numbers change: what was computed with another version is built again."""
+    """Version, to be raised whenever the numbers change: units of another version are rebuilt."""
     sources: ClassVar[str] = ""
-    """Digest of the files of a user's own kernel: what was computed with other files is built again."""
+    """Digest of the files of a user's own kernel: units of another digest are rebuilt."""
     doc: ClassVar[str]
     options: ClassVar[Mapping[str, Option]] = {}
     """Options that models.yaml may give, in the same namespace as the template's."""
     reads_trades: ClassVar[bool] = False
     replaces_rows: ClassVar[bool] = False
-    """The rows that come out are other rows than those that went in; the table has the kernel's columns only."""
+    """True if the output rows are not the input rows; the table has the kernel's columns only."""
     keeps_seq: ClassVar[bool] = False
-    """Inputs in whose rows ``seq`` is the place in the feed that they are made from."""
+    """True if ``seq`` of the output rows is the position in the feed of the input."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Take ``options``: all of them, checked; those of other kernels too."""
@@ -182,7 +182,7 @@ class Kernel(ABC):
 
     @abstractmethod
     def outputs(self) -> Sequence[Column]:
-        """The columns that ``run`` gives."""
+        """Columns that ``run`` returns."""
 
     @abstractmethod
     def start(self) -> State:
@@ -190,19 +190,19 @@ class Kernel(ABC):
 
     @abstractmethod
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
-        """One array per output; ``state`` is brought to where it stands after the batch (arrays may be replaced)."""
+        """One array per output; ``state`` moves to the end of the batch (arrays may be replaced)."""
 
     def notes(self, state: State) -> Sequence[str]:
-        """Remarks for the user on the rows of a partition, at its end: rows that gave nothing, say."""
+        """Notes for the user at the end of a partition, for example on rows without output."""
         return ()
 
     def waiting(self, state: State) -> Sequence[Array]:
         """Rows that are pending in ``state`` at the end of a partition, one array per output (``replaces_rows``).
 
-        Rows that are left in ``state`` come again in the next partition; those that end with their partition are taken
-        out of it.
+        Rows that stay in ``state`` are emitted in the next partition; rows that end with their partition are removed
+        from it.
         """
-        raise NotImplementedError(f"kernel {self.name} replaces rows and does not say which ones wait")
+        raise NotImplementedError(f"kernel {self.name} replaces rows and does not implement waiting()")
 
 
 SEGMENT_START = "segment_start"
@@ -218,15 +218,15 @@ MAX_GAP = Option(
 OVERLAP_NS = 1_000_000_000
 """Nanoseconds by which a date may begin before the last row of the date before.
 
-Files split by the time of arrival do that at midnight. Such a row is a segment of its own, and the segment around it
-goes on without it: no row is computed from a later one, and midnight is no edge. A date that begins earlier than that
-starts a segment: its clock, or that of the date before, is wrong.
+Files split by arrival time overlap at midnight. Such a row is a segment of its own, and the segment around it continues
+without it: no row is computed from a later one, and midnight is no edge. A date that begins earlier than that starts a
+segment: its clock, or that of the date before, is wrong.
 """
 _NEVER = 2**62
 
 
 def gap_ns(seconds: float | None) -> int:
-    """A ``max_gap`` in ns; one that no silence exceeds where it is ``None``."""
+    """``max_gap`` in ns; ``None``: a gap that is never exceeded."""
     return _NEVER if seconds is None else min(int(seconds * NANOSECONDS), _NEVER)
 
 

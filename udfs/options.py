@@ -42,7 +42,7 @@ class Option(BaseModel):
     le: float | None = None
     choices: list[Any] | None = None
     several: list[str] = []
-    """Names of a map that may stand for a list of names."""
+    """Keys of a map that take a list of names."""
     min_items: int = 1
     """Fewest items of a list."""
     nullable: bool = False

@@ -89,7 +89,7 @@ class Pipeline:
         return states
 
     def warm(self) -> None:
-        """Load what is compiled, by a pass over one row and one trade of which nothing is kept."""
+        """Load compiled functions, by a pass over one row and one trade whose result is discarded."""
         columns = {name: np.ones(1, np.int64 if name in self.integers else np.float64) for name in self.inputs}
         trade = Trades(np.zeros(1, np.int64), np.ones(1), np.ones(1), np.ones(1, np.int8))
         self.run(self.start(), Batch(np.zeros(1, np.int64), columns, trade if self.reads_trades else None))

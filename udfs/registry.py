@@ -1,4 +1,4 @@
-"""The kernels there are: those of this package, and a user's own in ``udfs/`` beside models.yaml."""
+"""Registry of kernels: those of this package, and a user's own in ``udfs/`` beside models.yaml."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Registry = dict[str, type[Kernel]]
 def registry(folder: Path | None = None) -> Registry:
     """Kernels by name; one in ``folder`` hides a packaged one of the same name."""
     found: Registry = {}
-    for place in (PACKAGED, folder):
-        if place is not None and (place is PACKAGED or place.resolve() != PACKAGED):
-            found |= _kernels_in(place)
+    for path in (PACKAGED, folder):
+        if path is not None and (path is PACKAGED or path.resolve() != PACKAGED):
+            found |= _kernels_in(path)
     return found
 
 
@@ -65,7 +65,7 @@ def _load(path: Path, packaged: bool) -> ModuleType:
     name = _package(path.parent)
     package = sys.modules.setdefault(name, ModuleType(name))
     package.__path__ = [str(path.parent)]
-    # A file may change twice in a second, of which the cache of compiled files would not know.
+    # A file may change twice in a second, which the bytecode cache would not notice.
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return importlib.import_module(f"{name}.{path.stem}")
@@ -80,7 +80,7 @@ def _package(folder: Path) -> str:
 
 
 def _forget(package: str) -> None:
-    """Files that were loaded before may have changed since."""
+    """Unload a package, whose files may have changed since."""
     importlib.invalidate_caches()
     for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
         del sys.modules[name]

@@ -64,8 +64,8 @@ class RawForm:
 def raw_form(library: Library, name: str, source: Source, context: Mapping[str, Any], csv: CsvFormat) -> RawForm:
     """Format and columns of a source's files, from the variables that its adapter sets."""
     options = context["options"]
-    given = {**context, "options": SimpleNamespace(**options)}
-    found = library.variables(adapter_template(source.adapter), **given)
+    rendered = {**context, "options": SimpleNamespace(**options)}
+    found = library.variables(adapter_template(source.adapter), **rendered)
     spec = context["source"]
     times = [name for each in found.get("times", []) for name in ([each] if isinstance(each, str) else each)]
     return RawForm(
@@ -84,36 +84,37 @@ def raw_form(library: Library, name: str, source: Source, context: Mapping[str, 
 
 def _keys_in_rows(found: Mapping[str, Any], source: Source, hive_keys: tuple[str, ...]) -> KeysInRows:
     """Keys named by the rows of a source, although paths or models.yaml give them too."""
-    named, said = found.get("key_columns", {}), found.get("row_keys", {})
-    placed = {*hive_keys, *configured_keys(source)}
+    named, from_rows = found.get("key_columns", {}), found.get("row_keys", {})
+    in_paths = {*hive_keys, *configured_keys(source)}
     taken = {name.lower() for name in found.get("columns", ())}
     columns = {
         f"{key}s": named.get(key, key)
         for key in KEYS_IN_ROWS
-        if key in placed and key not in said and (key in named or key not in taken)  # else it is another column
+        if key in in_paths and key not in from_rows and (key in named or key not in taken)  # else it is another column
     }
-    values = {f"{key}s": said[key] for key in said if key in placed}
-    apart = [said.get(key, ident(named.get(key, key))) for key in KEYS_IN_ROWS if key not in placed]
+    values = {f"{key}s": from_rows[key] for key in from_rows if key in in_paths}
+    apart = [from_rows.get(key, ident(named.get(key, key))) for key in KEYS_IN_ROWS if key not in in_paths]
     return KeysInRows(
         columns | found.get("told_columns", {}),
         values | found.get("one_of", {}),
         (*apart, *found.get("told_apart", ())),
-        tuple(said),
+        tuple(from_rows),
     )
 
 
 def _columns(found: Mapping[str, Any], source: Source, hive_keys: tuple[str, ...]) -> dict[str, str]:
-    named, said = found.get("key_columns", {}), found.get("row_keys", {})
-    placed = {*hive_keys, *configured_keys(source)}
-    keys = [named.get(key, key) for key in KEYS_IN_ROWS if key not in placed and key not in said]
+    named, from_rows = found.get("key_columns", {}), found.get("row_keys", {})
+    in_paths = {*hive_keys, *configured_keys(source)}
+    keys = [named.get(key, key) for key in KEYS_IN_ROWS if key not in in_paths and key not in from_rows]
     return {**found["columns"], **dict.fromkeys(keys, "VARCHAR")}
 
 
 def check_turns(library: Library, name: str, source: Source, context: Mapping[str, Any]) -> None:
     """:class:`TemplateError` where ``side_is`` makes no difference to an adapter."""
     ways = [dataclasses.replace(context["source"], side_is=side) for side in ("taker", "maker")]
-    given = {**context, "options": SimpleNamespace(**context["options"])}
-    texts = {library.render(adapter_template(source.adapter), **{**given, "source": way}) for way in ways}
+    options = SimpleNamespace(**context["options"])
+    template = adapter_template(source.adapter)
+    texts = {library.render(template, **{**context, "options": options, "source": way}) for way in ways}
     if len(texts) == 1:
         raise TemplateError(
             f"source '{name}': its adapter {source.adapter} gives no trades whose side could be turned."

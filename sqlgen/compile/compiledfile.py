@@ -44,7 +44,7 @@ class ModelSql:
     rows: tuple[Stage, ...]
     """Stages up to the template's result, or to the rows that go into the kernels."""
     trades: str | None
-    """Trades that the kernels see beside them."""
+    """Trades that the kernels read beside the rows."""
     table: str
     """The SELECT of the table, over the last of ``rows`` or what the kernels give."""
 

@@ -21,7 +21,7 @@ def judged(library: Library, rows: str, check: Check) -> str:
 
 
 def beside(library: Library, trades: str, quotes: str, columns: Sequence[str], check: Check) -> str:
-    """SELECT of trades with the quote before each; empty where rows with these columns are no quotes."""
+    """SELECT of trades with the quote before each; empty if ``columns`` are not those of quotes."""
     found = next((pair for pair in BEST if {*pair} <= {*columns}), None)
     if found is None:
         return ""

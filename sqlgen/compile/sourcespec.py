@@ -27,7 +27,7 @@ class SourceSpec:
     all_files: tuple[str, ...] = ()
     """All files of the scan, before ``only``: surveys number files by them."""
     format: str = "parquet"
-    """``parquet``, ``csv``, ``ndjson``, ``dbn``, or ``table`` where rows are given one by one."""
+    """``parquet``, ``csv``, ``ndjson``, ``dbn``, or ``table`` for rows passed one by one (live)."""
     raw_format: str = "parquet"
     """The format before the files were decoded."""
     decoded: bool = False
@@ -135,7 +135,7 @@ class SourceSpec:
     ) -> Reading:
         """These columns of the files, with the arguments of macro ``positioned``.
 
-        A key in the folders' names hides a column of the same name, and DuckDB may misread such a key: all keys are
+        A key in the folders' names hides a column of the same name, and DuckDB may misread the key: all keys are
         then taken from the file paths.
         """
         source = self

@@ -19,7 +19,7 @@ UNIT = "_unit"
 
 
 def merged(library: Library, model: Model, select: str, old: Scan | None = None) -> str:
-    """In mode merge, the rows of ``select`` and of the published files, ``old``; otherwise ``select`` as it is."""
+    """In mode merge, the rows of ``select`` and of the published files, ``old``; otherwise ``select`` unchanged."""
     output = model.output
     if output.mode != "merge":
         return select

@@ -17,7 +17,7 @@ from sqlgen.templating.quoting import exact_path
 def all_files(project: Project, entry: ModelInput, layout: SourceLayout | None, types: Mapping[str, str]) -> Scan:
     """A scan of all files of an input, relative to the project's folder.
 
-    ``layout``: how those of a source lie, where it has any; ``types``: of a model's partition columns.
+    ``layout``: layout of a source's files, if it has any; ``types``: of a model's partition columns.
     """
     lake = exact_path(project.config.lake.rstrip("/"))
     predicate = input_predicate(entry)

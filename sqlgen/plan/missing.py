@@ -31,7 +31,7 @@ def missing(picture: Picture, forecast: Forecast, selection: Selection) -> Itera
 
 
 def passed_over(picture: Picture, selection: Selection) -> Iterator[str]:
-    """Notes on files that are not read, and on sources without files where that is no error."""
+    """Notes on files that are not read, and on sources without files if that is no error."""
     for name, source_files in picture.source_files.items():
         if not _is_empty(source_files):
             yield from (f"source '{name}': {_unsupported(source_files)}",) if source_files.unsupported else ()

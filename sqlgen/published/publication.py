@@ -24,7 +24,7 @@ class StagedUnit:
 
     publication: Publication
     retained: Published | None = None
-    """Publication whose files stay, beside those that are staged."""
+    """Earlier publication whose files are retained (mode append)."""
     state: bytes | None = None
     """Kernel state after the last row."""
 

@@ -61,7 +61,7 @@ class Publication(Provenance):
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Self:
-        """Raises ``ValueError`` or ``TypeError`` where ``data`` is not such a record."""
+        """Raises ``ValueError`` or ``TypeError`` if ``data`` is not a record."""
         if not all(_TYPE.fullmatch(kind) for kind in data.get("types", {}).values()):
             raise ValueError("no SQL types")  # they become SQL
         tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges")}
@@ -91,7 +91,7 @@ class Published(Publication):
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Self:
-        """Raises ``ValueError`` or ``TypeError`` where ``data`` is not such a record."""
+        """Raises ``ValueError`` or ``TypeError`` if ``data`` is not a record."""
         files = {
             kind: {name: Stat(*stat) for name, stat in data.get(kind, {}).items()} for kind in ("files", "quarantine")
         }

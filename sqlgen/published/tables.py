@@ -41,9 +41,9 @@ class Table:
     reader: Reader
     records: dict[Partition, Published]
     present: set[Partition] = field(default_factory=set)
-    """Units that are there as they are recorded, quarantine included."""
+    """Units whose files match their record, quarantine included."""
     whole: set[Partition] = field(default_factory=set)
-    """Units that are there as they are recorded, whatever the state of their quarantine."""
+    """Units whose files match their record, quarantine aside."""
     adopted: set[Partition] = field(default_factory=set)
     """Units whose records come from the footers."""
     gone: set[Partition] = field(default_factory=set)

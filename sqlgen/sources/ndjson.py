@@ -44,8 +44,8 @@ class JsonLines:
     ) -> list[tuple[int, str, str]]:
         """Number, error and text of the lines that were not decoded, or not completely.
 
-        Their rows are removed from the Parquet file, or made NULL if places are kept. ``faults``: what
-        :func:`rawfile.repair` says of the lines that are not in ``repaired``; ``None`` where all values were read.
+        Their rows are removed from the Parquet file, or made NULL if places are kept. ``faults``: lines that
+        :func:`rawfile.repair` left out of ``repaired``, with the reason; ``None`` if all values were read.
         """
         places = dict.fromkeys(self._without_values(), "")
         if faults is not None:

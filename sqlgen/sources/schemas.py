@@ -1,6 +1,6 @@
 """Check that source Parquet files have the columns that their adapter reads.
 
-DuckDB fills a column that some files lack, and fields that some lists of objects lack, with NULLs that nobody sent.
+DuckDB fills columns that some files lack, and fields that objects in lists lack, with NULLs that are not in the data.
 """
 
 from __future__ import annotations

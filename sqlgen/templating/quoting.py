@@ -25,7 +25,7 @@ RESERVED = frozenset(
     offset on only or order pivot pivot_longer pivot_wider placing primary qualify references
     returning select show some summarize symmetric table then to trailing true union unique unpivot
     using variadic when where window with
-    """.split()  # noqa: SIM905  (seventy quoted words are no list to read)
+    """.split()  # noqa: SIM905  (a list of seventy quoted words is hard to read)
 )
 
 
@@ -81,11 +81,6 @@ def exact_path(path: object) -> str:
     A path with a backslash has no such pattern; see :func:`sqlgen.lake.storage.list_files`.
     """
     return _PATTERN.sub(r"[\g<0>]", str(path))
-
-
-def path_literal(path: object) -> str:
-    """The literal of :func:`exact_path`; a list or tuple of paths becomes a DuckDB list."""
-    return literal([exact_path(each) for each in path] if isinstance(path, list | tuple) else exact_path(path))
 
 
 def comment(text: object) -> str:

@@ -51,7 +51,7 @@ def _clear(orders: Orders, levels: BookSides) -> None:
 
 @jit
 def _desync(at: Record, orders: Orders, levels: BookSides, writer: RowWriter) -> None:
-    """Something is missing: the book is not known until the feed clears it."""
+    """Drop the book after a gap: it is unknown until the feed clears it."""
     if at.synced:
         break_off(levels, writer)
     _clear(orders, levels)
@@ -60,7 +60,7 @@ def _desync(at: Record, orders: Orders, levels: BookSides, writer: RowWriter) ->
 
 @jit
 def _add(orders: Orders, levels: BookSides, side: float, number: int, price: float, size: float) -> None:
-    """A new order; one that is known already becomes this one."""
+    """Add an order; a known one of the same id is replaced."""
     at = tables.find(orders, number)
     if orders.sides[at] != 0:
         change_size(levels, orders.sides[at], orders.prices[at], -orders.sizes[at])
@@ -73,7 +73,7 @@ def _add(orders: Orders, levels: BookSides, side: float, number: int, price: flo
 
 @jit
 def _cancel(orders: Orders, levels: BookSides, number: int, size: float) -> None:
-    """Take ``size`` off an order; one that is not known is left alone."""
+    """Reduce an order by ``size``; an unknown order is ignored."""
     at = tables.find(orders, number)
     if orders.sides[at] == 0 or np.isnan(size):
         return
@@ -86,7 +86,7 @@ def _cancel(orders: Orders, levels: BookSides, number: int, size: float) -> None
 
 @jit
 def _modify(orders: Orders, levels: BookSides, side: float, number: int, price: float, size: float) -> None:
-    """Another price or size; an order that is not known is a new one."""
+    """Change an order's price or size; an unknown order is added."""
     known = orders.sides[tables.find(orders, number)]
     if np.isnan(side) and known != 0:
         side = float(known)
@@ -95,7 +95,7 @@ def _modify(orders: Orders, levels: BookSides, side: float, number: int, price: 
 
 @jit
 def _replace_side(levels: BookSides, side: float, price: float, size: float) -> None:
-    """The best level is all that a venue shows of a side."""
+    """Replace a side by its best level, for venues that show no more."""
     if not np.isnan(side):
         levels.counts[side_row(side)] = 0
         set_size(levels, side, price, size)
@@ -110,7 +110,7 @@ def _apply(
     levels: BookSides,
     writer: RowWriter,
 ) -> None:
-    """One record."""
+    """Apply one record."""
     action, flags = events.action[i], events.flags[i]
     side, number, price, size = events.side[i], events.number[i], events.price[i], events.size[i]
     if flags & _MAYBE_BAD_BOOK and not flags & _SNAPSHOT:
@@ -208,12 +208,12 @@ class BookMbo(Kernel):
     def waiting(self, state: State) -> Sequence[Array]:
         at = state["at"] = state["at"].copy()
         at[0].waited = at[0].lost = 0
-        # Not before: when a table grows or shrinks must not depend on how the records come in batches.
+        # Only here: the table's size must not depend on how the records are split into batches.
         state |= tables.as_state(tables.fitted(tables.of(state)))
         return rows.take_pending(state, self.params["max_levels"], placed=True)
 
     def _check(self, state: State, batch: Batch) -> None:
-        """Refuse what would give a wrong book: orders of several venues, and sizes whose sums are not exact."""
+        """Refuse input that would give a wrong book: orders of several venues, and sizes whose sums are not exact."""
         found = np.union1d(state["publisher"], batch["publisher_id"])
         found = found[found != NO_INTEGER]
         if len(found) > 1:

@@ -98,7 +98,7 @@ def set_size(levels: BookSides, side: float, price: float, size: float) -> None:
 
 @jit
 def change_size(levels: BookSides, side: float, price: float, change: float) -> None:
-    """Add to the size of a level, which comes with its first order and goes with its last.
+    """Add to the size of a level, which appears with its first order and disappears with its last.
 
     Sizes are whole numbers, so that their sums are exact.
     """

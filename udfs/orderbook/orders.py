@@ -1,6 +1,6 @@
 """Resting orders by their id, in a hash table with open addressing.
 
-Where an order lies depends only on the orders that came and went, not on how they came in batches.
+The layout depends only on the sequence of orders, not on how it is split into batches.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Rows(NamedTuple):
     """Rows of books."""
 
     levels: Floats
-    """Price and size of bids and asks by level, as the columns are; NaN where there is none."""
+    """Price and size of bids and asks by level, in column order; NaN without a level."""
     facts: Array
     """Time; numbers of levels; whether it is the first row after a break (``reset``); messages ``held`` back before
     it; ``seq``, the place in the feed."""
@@ -210,7 +210,7 @@ def arrays(rows: Rows, count: int, placed: bool = False) -> Sequence[Array]:
 
 
 def waiting_notes(waiting: int, lost: int, what: str, wanted: str) -> Sequence[str]:
-    """Notes on messages of a partition that gave no rows, for want of a ``wanted``."""
+    """Notes on messages of a partition without rows, as no ``wanted`` came."""
     notes = []
     if lost:
         notes.append(f"{_counted(lost, what)} came before a {wanted}, and no book is made of them")

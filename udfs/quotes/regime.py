@@ -123,7 +123,7 @@ class SpreadRegime(Kernel):
 
     @property
     def _unit(self) -> str:
-        """Unit of the spreads that tight and wide ones are told by."""
+        """Unit of the thresholds of tight and wide spreads."""
         return "bps" if self.params["regime_mode"] == "static" else "percentile"
 
     @cached_property

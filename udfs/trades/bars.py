@@ -1,7 +1,7 @@
 """Bars of equal volume, value or number of trades. Lopez de Prado 2018, chapter 2.
 
-The rows that come out are parts of trades: a trade that fills a bar is cut there, and each part carries the number of
-its bar. Only bars that are full come out; what bars are made of these parts is the template's matter.
+The output rows are parts of trades: a trade that fills a bar is split there, and each part carries the number of its
+bar. Only full bars are emitted; the template aggregates their parts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRADE_GAP = Option(
     doc="seconds without a trade of which has_gap tells; null: a tape may be silent",
 )
 _MOST_PARTS = 50_000_000
-"""Most parts of one batch. More would fill the memory; nobody wants such bars."""
+"""Most parts of one batch, to bound memory."""
 _MOST_LOTS = 1e13
 """Lots of a bar, so that even trades of thousands of bars can be counted."""
 _PARTS = {

@@ -32,7 +32,7 @@ class Steps(NamedTuple):
     volumes: Floats
     """Signed volume of the last steps."""
     changes: Floats
-    """Change of the mid in the last steps; NaN where a mid is not known: such a step drops out."""
+    """Change of the mid in the last steps; NaN without a valid mid: such a step is left out."""
 
 
 @jit

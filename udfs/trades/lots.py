@@ -22,7 +22,7 @@ LOT_SIZE = Option(
 )
 MOST_LOTS = 2**62
 _DISTINCT = 2.0**50
-"""Up to here a double tells the decimal number of lots apart, three roundings on; of larger ones it has 15 digits."""
+"""Largest number of lots that a double holds exactly after three roundings; larger ones have 15 digits."""
 _FULL = 2**60
 
 

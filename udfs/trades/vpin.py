@@ -35,7 +35,7 @@ class VpinRules(NamedTuple):
     most: int
     """Lots of a bucket."""
     soon: int
-    """ns after midnight within which a trade says that the feed was there then."""
+    """ns after midnight within which a first trade counts as a complete day."""
     bar: int
     """Length of the bars of bulk classification in ns."""
 
@@ -74,7 +74,7 @@ def _end_bar(ts: int, rules: VpinRules, flow: Flow) -> None:
 
 @jit
 def _start_segment(ts: int, rules: VpinRules, flow: Flow) -> None:
-    """Drop what would reach over the start of a segment at ``ts``."""
+    """Drop everything that would span the start of a segment at ``ts``."""
     if rules.in_bulk:
         _end_bar(ts, rules, flow)
         forget_bulk_bars(flow.bars)
@@ -145,7 +145,10 @@ class Vpin(TradeKernel):
         ),
         "vpin_window_buckets": Option(type="int", default=50, gt=0, doc="number of buckets in the mean"),
         "vpin_classification": Option(
-            type="str", default="aggressor", choices=list(CLASSIFICATIONS), doc="how trades are told buys or sells"
+            type="str",
+            default="aggressor",
+            choices=list(CLASSIFICATIONS),
+            doc="classification of trades as buys or sells",
         ),
         "vpin_bulk_seconds": Option(type="int", default=60, gt=0, doc="length of the bars of bulk classification"),
         "vpin_bulk_bars": Option(type="int", default=50, ge=2, doc="bars of which bulk classification takes sigma"),

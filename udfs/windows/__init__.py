@@ -4,9 +4,9 @@ The history of a series holds, with each value, the sums over the values before 
 the precision. A window's sum is the difference of two such sums: a row costs one addition per series and one
 difference per window, and nothing drifts, since what was rounded before the window began cancels.
 
-A value that is many orders of magnitude larger than the others rounds them away, also where it has left the window. So
-the values are kept too: a window of which too little is left is summed from its own, and once such a value has left the
-longest window, the sums start anew behind it. When that happens depends on the values alone, not on the batches.
+A value many orders of magnitude larger than the others rounds them away, even after it has left the window. So the
+values are kept too: a window whose difference has lost its digits is summed from its own values, and once such a value
+has left the longest window, the sums restart behind it. This depends on the values alone, not on the batches.
 
 Loops take and give scalars in their helpers: Numba does not inline a helper of many arrays, which costs a factor of 4.
 """

@@ -43,7 +43,7 @@ def _clear(totals: Record) -> None:
 
 @jit
 def _restart(history: Array, low: int, count: int, totals: Record) -> None:
-    """Sum the history from item ``low`` on anew."""
+    """Restart the sums at item ``low`` of the history."""
     _clear(totals)
     for j in range(low, count):
         _add(history, j, history["value_x"][j], history["value_y"][j], totals)

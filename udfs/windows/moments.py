@@ -16,7 +16,7 @@ from udfs.windows.frames import Floats, Frames
 LOST = 2.0**-70
 """Share of a sum in twice the precision below which a difference of such sums may be rounding."""
 RUN = 2.0**-40
-"""Share of the squares in the longest window below which the sums start anew."""
+"""Share of the squares in the longest window below which the sums restart."""
 LARGEST = 1e140
 """A value that is not smaller has no square worth a double: it is missing."""
 
@@ -71,7 +71,7 @@ def _clear(centre: float, totals: Record) -> None:
 
 @jit
 def _restart(history: Array, low: int, count: int, centred: bool, totals: Record) -> None:
-    """Sum the history from item ``low`` on anew, around its first value."""
+    """Restart the sums at item ``low`` of the history, around its value."""
     _clear(history["value"][low] if centred else 0.0, totals)
     for j in range(low, count):
         _add(history, j, history["value"][j], totals)

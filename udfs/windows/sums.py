@@ -27,7 +27,7 @@ def _add(history: Array, at: int, value: float, totals: Record) -> None:
 
 @jit
 def _restart(history: Array, low: int, count: int, totals: Record) -> None:
-    """Sum the history from item ``low`` on anew."""
+    """Restart the sums at item ``low`` of the history."""
     totals.total = totals.total_rest = totals.gross = 0.0
     for j in range(low, count):
         _add(history, j, history["value"][j], totals)

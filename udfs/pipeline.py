@@ -36,9 +36,9 @@ class Pipeline:
         if len(chosen) > 1 and any(kernel.replaces_rows for kernel in chosen):
             raise KernelError(f"a kernel that gives other rows stands alone; found {', '.join(k.name for k in chosen)}")
         columns = [column.name for kernel in chosen for column in kernel.outputs()]
-        twice = sorted({column for column in columns if columns.count(column) > 1})
-        if twice:
-            raise KernelError(f"kernels {', '.join(k.name for k in chosen)} give a column twice: {', '.join(twice)}")
+        double = sorted({column for column in columns if columns.count(column) > 1})
+        if double:
+            raise KernelError(f"kernels {', '.join(k.name for k in chosen)} give a column twice: {', '.join(double)}")
         return cls(tuple(chosen))
 
     @cached_property

@@ -32,9 +32,9 @@ class PathPattern:
         for name in names:
             if name not in _FIELDS:
                 raise ValueError(f"unknown field {{{name}}}.{nearest(name, _FIELDS)} Known: {', '.join(_FIELDS)}")
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"duplicate field: {', '.join(twice)}")
+        double = sorted({name for name in names if names.count(name) > 1})
+        if double:
+            raise ValueError(f"duplicate field: {', '.join(double)}")
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -102,10 +102,10 @@ class _File:
         """Check that all records are of one type and size, from which their positions follow."""
         alike = (records["rtype"] == self.rtype) & (records["length"].astype(np.int64) * 4 == self.dtype.itemsize)
         if not alike.all():
-            odd = int(np.argmin(alike))
+            bad = int(np.argmin(alike))
             raise TaskError(
-                f"{self.path}: record {before + odd + 1} is of type {records['rtype'][odd]} and has"
-                f" {int(records['length'][odd]) * 4} bytes, the first one type {self.rtype} and {self.dtype.itemsize}."
+                f"{self.path}: record {before + bad + 1} is of type {records['rtype'][bad]} and has"
+                f" {int(records['length'][bad]) * 4} bytes, the first one type {self.rtype} and {self.dtype.itemsize}."
                 " A file must hold one schema: fetch the schemas one by one"
             )
 

@@ -57,7 +57,7 @@ class RowKeys:
     def __call__(self, source: str, file: FileInfo, layout: SourceLayout) -> FilePartitions:
         readings = self._readings_of(source, layout)
         key = f"{digest(sorted(readings))}:{file.path}:{file.size}:{file.mtime_ns}"
-        placed = _placed(self.known.get(key))
+        placed = _cached(self.known.get(key))
         if placed is None:
             found = [self._look_up(model, entry, file, layout) for model, entry in readings.values()]
             partitions = tuple(sorted({partition for each in found for partition in each.partitions}))
@@ -117,7 +117,7 @@ def _problem(connection: duckdb.DuckDBPyConnection, path: str) -> str:
     return f"none of its {count} rows has a time that can be read. {first_row(connection, path)}" if count else ""
 
 
-def _placed(known: Any) -> FilePartitions | None:
+def _cached(known: Any) -> FilePartitions | None:
     """Cached partitions of a file; ``None`` if there are none, or they are damaged."""
     try:
         return FilePartitions(tuple(Partition.from_path(path) for path in known["partitions"]), str(known["problem"]))

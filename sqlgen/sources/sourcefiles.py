@@ -110,7 +110,7 @@ def list_source_files(project: Project, name: str, index: Indexer) -> SourceFile
     partitions: dict[Partition, list[FileInfo]] = {}
     unassigned = []
     for file in files:
-        placed = _placed(name, file, keys[file], layout, index)
+        placed = _assigned(name, file, keys[file], layout, index)
         unassigned += [placed.problem] if placed.problem else []
         for partition in placed.partitions:
             partitions.setdefault(partition, []).append(file)
@@ -181,7 +181,9 @@ def _layout(where: str, source: Source, files: Sequence[FileInfo]) -> SourceLayo
     return SourceLayout(*next(iter(found)), zipped, ambiguous) if found else SourceLayout()
 
 
-def _placed(name: str, file: FileInfo, keys: Mapping[str, str], layout: SourceLayout, index: Indexer) -> FilePartitions:
+def _assigned(
+    name: str, file: FileInfo, keys: Mapping[str, str], layout: SourceLayout, index: Indexer
+) -> FilePartitions:
     partition = partition_of(keys)
     return index(name, file, layout) if partition is None else FilePartitions((partition,))
 

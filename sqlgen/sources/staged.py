@@ -76,7 +76,7 @@ class InputStager:
         known = self.decoded.setdefault(form.source, {})
         keys: tuple[str, ...] = ()
         for number, file in enumerate(files):
-            placed = dict(_placed(path_keys(form.settings, file.path) or {}))
+            placed = dict(_folder_keys(path_keys(form.settings, file.path) or {}))
             keys = tuple(placed)
             if file not in known:
                 folders = (Partition(((key, value),)).path for key, value in placed.items())
@@ -131,7 +131,7 @@ def _extra(form: RawForm) -> tuple[str, ...]:
     return tuple(names) if csv.header is True and not csv.lines else ()
 
 
-def _placed(keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _folder_keys(keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Keys of a file for the folders of its decoded rows; year, month and day as a date."""
     for key in ("exchange", "symbol"):
         if key in keys:

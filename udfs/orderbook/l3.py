@@ -177,7 +177,7 @@ class BookMbo(Kernel):
         return ("publisher_id", "action", "order_id", "flags")
 
     def outputs(self) -> Sequence[Column]:
-        return rows.columns(self.params["max_levels"], placed=True)
+        return rows.columns(self.params["max_levels"], with_seq=True)
 
     def start(self) -> State:
         own = {"at": record(waited=0, lost=0, synced=False, touched=False), "publisher": np.empty(0, np.int64)}
@@ -199,7 +199,7 @@ class BookMbo(Kernel):
                 orders = larger
             done = rebuild(events, done, at, orders, levels, writer)
         state |= books.without_room(levels) | tables.as_state(orders) | rows.state_of(writer) | {"at": at}
-        return rows.arrays(writer.rows, int(writer.emitted[0]), placed=True)
+        return rows.arrays(writer.rows, int(writer.emitted[0]), with_seq=True)
 
     def notes(self, state: State) -> Sequence[str]:
         at = state["at"][0]
@@ -210,7 +210,7 @@ class BookMbo(Kernel):
         at[0].waited = at[0].lost = 0
         # Only here: the table's size must not depend on how the records are split into batches.
         state |= tables.as_state(tables.fitted(tables.of(state)))
-        return rows.take_pending(state, self.params["max_levels"], placed=True)
+        return rows.take_pending(state, self.params["max_levels"], with_seq=True)
 
     def _check(self, state: State, batch: Batch) -> None:
         """Refuse input that would give a wrong book: orders of several venues, and sizes whose sums are not exact."""
@@ -223,7 +223,9 @@ class BookMbo(Kernel):
             )
         state["publisher"] = found
         sizes = batch["size"]
-        odd = sizes[sizes != np.floor(sizes)]
-        odd = odd[~np.isnan(odd)]
-        if len(odd) > 0:
-            raise ValueError(f"{self.name}: size {odd[0]} is not a whole number. Let the adapter give sizes in lots")
+        fractional = sizes[sizes != np.floor(sizes)]
+        fractional = fractional[~np.isnan(fractional)]
+        if len(fractional) > 0:
+            raise ValueError(
+                f"{self.name}: size {fractional[0]} is not a whole number. Let the adapter give sizes in lots"
+            )

@@ -176,8 +176,8 @@ def state_of(writer: RowWriter) -> State:
     return {"output": writer.now, "pending_levels": levels, "pending_facts": facts}
 
 
-def columns(depth: int, placed: bool = False) -> Sequence[Column]:
-    """Output columns, in the order of :func:`arrays`; with ``placed`` the place in the feed too."""
+def columns(depth: int, with_seq: bool = False) -> Sequence[Column]:
+    """Output columns, in the order of :func:`arrays`; with ``with_seq`` the place in the feed too."""
     levels = (
         Column(f"{side}_{field}_{i:02}", f"{unit}: {field} of {side} level {i}")
         for i in range(depth)
@@ -191,11 +191,11 @@ def columns(depth: int, placed: bool = False) -> Sequence[Column]:
         *levels,
         Column("feed_reset", "1: the feed broke between the row before and this one", "boolean"),
         Column("held_messages", "1: messages held back since the row before, the book being crossed", "bigint"),
-        *((Column("seq", "1: place in the feed of the last record of the message", "bigint"),) if placed else ()),
+        *((Column("seq", "1: place in the feed of the last record of the message", "bigint"),) if with_seq else ()),
     )
 
 
-def arrays(rows: Rows, count: int, placed: bool = False) -> Sequence[Array]:
+def arrays(rows: Rows, count: int, with_seq: bool = False) -> Sequence[Array]:
     """Columns of the first ``count`` rows."""
     facts = rows.facts[:count]
     return (
@@ -205,7 +205,7 @@ def arrays(rows: Rows, count: int, placed: bool = False) -> Sequence[Array]:
         *(level[:count].copy() for level in rows.levels),
         facts["reset"].copy(),
         facts["held"].copy(),
-        *((facts["seq"].copy(),) if placed else ()),
+        *((facts["seq"].copy(),) if with_seq else ()),
     )
 
 
@@ -226,11 +226,11 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
-def take_pending(state: State, depth: int, placed: bool = False) -> Sequence[Array]:
+def take_pending(state: State, depth: int, with_seq: bool = False) -> Sequence[Array]:
     """Pending row, which is taken out of ``state``: its interval ends with the partition."""
     pending = Rows(state["pending_levels"], state["pending_facts"])
     now = state["output"].copy()
-    emitted = arrays(pending, int(now[0].pending), placed)
+    emitted = arrays(pending, int(now[0].pending), with_seq)
     now[0].pending, now[0].seq = False, 0
     state |= start(depth) | {"output": now}
     return emitted

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen.builders.inputs import Inputs
+from sqlgen.builders.inputs import TaskInputs
 from sqlgen.builders.ownfiles import own_files
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.sourcechecks import SourceChecks
-from sqlgen.builders.unit import Built, publication_of, quarantine_of
+from sqlgen.builders.unit import BuildResult, publication_of, quarantine_of
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.unitsql import UNIT
 from sqlgen.lake import storage
@@ -33,7 +33,7 @@ from sqlgen.published.records import Publication
 from sqlgen.sources.decode import rows_by_file
 from sqlgen.sources.staged import InputStager
 
-Outcome = Built | Exception
+Outcome = BuildResult | Exception
 
 
 class NotAsOneError(Exception):
@@ -41,7 +41,7 @@ class NotAsOneError(Exception):
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchBuild:
     """The running build of several units of one model."""
 
     workspace: Workspace
@@ -72,7 +72,7 @@ class Batch:
         looks = space.reads.identify(file for part in whole.slices for file in part.files)
         try:
             folder.mkdir(parents=True)
-            inputs = Inputs(space, whole, model, stager)
+            inputs = TaskInputs(space, whole, model, stager)
             scope = inputs.scope()
             if scope is None:
                 raise NotAsOneError
@@ -105,7 +105,7 @@ class Batch:
         self.sql.append(sql)
         self.connection.execute(sql)
 
-    def _check_sources(self, whole: Build, inputs: Inputs, stager: InputStager, folder: Path) -> None:
+    def _check_sources(self, whole: Build, inputs: TaskInputs, stager: InputStager, folder: Path) -> None:
         """Check the rows of the sources; :class:`NotAsOneError` if there is a finding."""
         space, notes = self.workspace, list[str]()
         quarantine = quarantine_of(space, whole, publication_of(space, whole, None))
@@ -146,7 +146,7 @@ class Batch:
             quarantine, trash = quarantine_of(space, task, publication), space.aside(task, "gone")
             publisher = space.publisher(task.model)
             record = publisher.publish(StagedUnit(publication), folder, quarantine, trash, flushed=True)
-            return Built("published" if record.rows else "empty", record, rows_in)
+            return BuildResult("published" if record.rows else "empty", record, rows_in)
         except Exception as error:  # any error is this unit's alone: the others go on
             return error
 

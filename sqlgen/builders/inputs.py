@@ -19,7 +19,7 @@ from sqlgen.templating.quoting import exact_path, ident, literal
 
 
 @dataclass(frozen=True)
-class Inputs:
+class TaskInputs:
     """Finds the inputs of one task."""
 
     workspace: Workspace

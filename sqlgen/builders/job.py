@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlgen.builders.inputs import Inputs
+from sqlgen.builders.inputs import TaskInputs
 from sqlgen.builders.ownfiles import own_files
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.sourcechecks import SourceChecks
@@ -46,8 +46,8 @@ class Job:
     """Source files before they are read."""
 
     @property
-    def inputs(self) -> Inputs:
-        return Inputs(self.workspace, self.task, self.model, self.stager)
+    def inputs(self) -> TaskInputs:
+        return TaskInputs(self.workspace, self.task, self.model, self.stager)
 
     def target(self, stem: str, types: Mapping[str, str]) -> Target:
         """Staged target of a COPY whose files' names begin with ``stem``."""

@@ -19,7 +19,7 @@ from sqlgen.sources.survey import FileSpan
 
 
 @dataclass(frozen=True)
-class Files:
+class OwnFiles:
     """The files of one source in a task's own partitions."""
 
     source_files: SourceFiles
@@ -34,14 +34,14 @@ class Files:
         found = (stretch.exchange, stretch.symbol, stretch.date)
         return any((where["exchange"], where["symbol"], where["date"]) == found for where in self.partitions)
 
-    def told_here(self, file: FileInfo) -> bool:
+    def reports_on(self, file: FileInfo) -> bool:
         """True if this task reports the file's unpartitionable rows: the task of the file's first partition does."""
         return self.source_files.keyed or self.source_files.first[file] in self.partitions
 
 
 def own_files(
     model: Model, slices: Iterable[Slice], source_files: Mapping[str, SourceFiles]
-) -> Iterator[tuple[ModelInput, Slice, Files]]:
+) -> Iterator[tuple[ModelInput, Slice, OwnFiles]]:
     """Files of a task's own partitions, each once, without those of lookback and lookahead."""
     entries = {entry.name: entry for entry in model.inputs}
     seen: set[tuple[str, Partition]] = set()
@@ -56,13 +56,13 @@ def own_files(
             if (part.ref, where) not in seen
         }
         seen |= {(part.ref, where) for where in found}
-        files = Files(listed, found)
+        files = OwnFiles(listed, found)
         if files.all:
             yield entry, Slice(part.name, part.ref, tuple(found), files=files.all), files
 
 
-def places(
-    files: Files, decoded: Mapping[FileInfo, Decoded], connection: duckdb.DuckDBPyConnection, lake: Path
+def file_ranges(
+    files: OwnFiles, decoded: Mapping[FileInfo, Decoded], connection: duckdb.DuckDBPyConnection, lake: Path
 ) -> list[FileRange]:
     """Places of each partition's rows, as far as they are known."""
     if not files.source_files.keyed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from sqlgen.builders.ownfiles import Files, places
+from sqlgen.builders.ownfiles import OwnFiles, file_ranges
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.compile import signsql
 from sqlgen.compile.adapters import advice
@@ -47,22 +47,26 @@ class SourceChecks:
     checks: RowChecks
 
     def source(
-        self, entry: ModelInput, scan: Scan, files: Files, decoded: Mapping[FileInfo, Decoded], stem: str
+        self, entry: ModelInput, scan: Scan, files: OwnFiles, decoded: Mapping[FileInfo, Decoded], stem: str
     ) -> None:
         """Report the unreadable lines of a source, and check its canonical rows.
 
         :class:`CheckFailed` where that stops the task.
         """
         assert entry.source is not None
-        told = [file for file in files.all if files.told_here(file)]
-        if told:
-            self._unreadable(entry, told, decoded, stem)
+        reported = [file for file in files.all if files.reports_on(file)]
+        if reported:
+            self._unreadable(entry, reported, decoded, stem)
         self._survey(entry, scan, files, decoded, stem)
-        self.checks.notes += [f"source '{entry.ref}': {note}" for note in self._lost_digits(entry, scan, told, decoded)]
+        self.checks.notes += [
+            f"source '{entry.ref}': {note}" for note in self._lost_digits(entry, scan, reported, decoded)
+        ]
         checked = self.checks.compiler.checked_input(self.checks.model, entry, scan)
         if checked.checks:
             self.checks.check(
-                checked, lambda: places(files, decoded, self.checks.connection, self.checks.compiler.project.lake), stem
+                checked,
+                lambda: file_ranges(files, decoded, self.checks.connection, self.checks.compiler.project.lake),
+                stem,
             )
 
     def signs(self, entry: ModelInput, scan: Scan, beside: Mapping[str, Scan | None]) -> None:
@@ -123,7 +127,7 @@ class SourceChecks:
         return digits.of_parquet(self.checks.compiler.project.lake / file.path, columns)
 
     def _survey(
-        self, entry: ModelInput, scan: Scan, files: Files, decoded: Mapping[FileInfo, Decoded], stem: str
+        self, entry: ModelInput, scan: Scan, files: OwnFiles, decoded: Mapping[FileInfo, Decoded], stem: str
     ) -> None:
         """Set aside the rows that the adapter drops because of their time; note times that go back."""
         assert entry.source is not None
@@ -150,20 +154,20 @@ class SourceChecks:
         self.checks.notes += [f"source '{entry.ref}': {note}" for note in notes if note]
 
     def _lose(
-        self, entry: ModelInput, scan: Scan, files: Files, stem: str, survey: Survey, spans: Sequence[FileSpan]
+        self, entry: ModelInput, scan: Scan, files: OwnFiles, stem: str, survey: Survey, spans: Sequence[FileSpan]
     ) -> None:
         """Set aside the rows that the adapter drops because of their time."""
         assert entry.source is not None
         tolerance, paths = entry.source.date_tolerance, survey.paths
-        told = [number for number, file in enumerate(files.all) if files.told_here(file)]
-        here = [span for span in spans if span.file in told]
+        reported = [number for number, file in enumerate(files.all) if files.reports_on(file)]
+        here = [span for span in spans if span.file in reported]
         rows = sum(each.rows for each in here)
-        if rows and rows == sum(each.lost for each in here) and set(told) == set(range(len(paths))):
+        if rows and rows == sum(each.lost for each in here) and set(reported) == set(range(len(paths))):
             self._refuse(entry, paths, scan.files, here)
         for lost in lost_rows(here, tolerance):
             row = describe_row(self.checks.connection, scan.files[lost.file], lost.place)
             first = f"in {paths[lost.file]}: {lost.reason}: {row}"
-            aside = survey.set_aside(told, lost.reason, lost.check == NEAR)
+            aside = survey.set_aside(reported, lost.reason, lost.check == NEAR)
             self._set_aside(entry, lost.check, lost.rows, rows, first, aside, stem)
 
     def _refuse(

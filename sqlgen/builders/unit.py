@@ -26,7 +26,7 @@ from sqlgen.sources.staged import InputStager
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """The outcome of a task."""
 
     status: Literal["published", "unchanged", "empty", "removed"]
@@ -35,16 +35,16 @@ class Built:
     checks: tuple[CheckCount, ...] = ()
 
 
-def remove(workspace: Workspace, task: Removal) -> Built:
+def remove(workspace: Workspace, task: Removal) -> BuildResult:
     """Remove a published unit, with its quarantine and its kernel state."""
     quarantine = quarantine_of(workspace, task, workspace.facts.records[task.model][task.unit])
     workspace.publisher(task.model).remove(task.unit, quarantine, workspace.aside(task, "gone"))
-    return Built("removed", None)
+    return BuildResult("removed", None)
 
 
 def build(
     workspace: Workspace, task: Build, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
-) -> Built:
+) -> BuildResult:
     """Build and publish one unit. The statements are appended to ``sql`` before they run, notes to ``notes``."""
     job = _job(workspace, task, connection, sql, notes)
     try:
@@ -55,7 +55,7 @@ def build(
         notes.extend(workspace.reads.verify(job.looks, may_grow=task.provenance.mode != "append"))
         publisher, trash = workspace.publisher(task.model), workspace.aside(task, "gone")
         record = publisher.publish(staged, job.folder, job.checks.quarantine, trash)
-        return Built("published" if record.rows else "empty", record, rows_in, job.checks.counts)
+        return BuildResult("published" if record.rows else "empty", record, rows_in, job.checks.counts)
     finally:
         job.clear()
 

@@ -79,9 +79,9 @@ def open_engine(
 
 def terminal() -> Console:
     """Console that commands print to."""
-    from sqlgen.cli.console import Output
+    from sqlgen.cli.console import OutputConsole
 
-    return Output()
+    return OutputConsole()
 
 
 def print_json(data: Any) -> None:

@@ -87,9 +87,9 @@ def _print_tables(console: Console, project: Project, tables: list[TableColumns]
     from rich.table import Table
     from rich.text import Text
 
-    from sqlgen.explore.columns import alike, cited, grouped
+    from sqlgen.explore.columns import cited, grouped, same_columns
 
-    for same in alike(tables):
+    for same in same_columns(tables):
         for table in same:
             console.print(Text.assemble((table.model, "bold"), "  ", project.models[table.model].description))
         shown = Table("column", "type", "unit", "formula or meaning", box=None, pad_edge=False)

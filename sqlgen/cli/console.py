@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from sqlgen.cli.alike import Kind, Told, are_all_told, kind_of, reason_of
+from sqlgen.cli.samereason import Kind, PrintedReasons, are_all_printed, kind_of, reason_of
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.plan import Plan, Task
 from sqlgen.project.rowchecks import CheckCount
@@ -46,7 +46,7 @@ def size(number: float) -> str:
     return f"{number:.1f} GB"
 
 
-class Output(Console):
+class OutputConsole(Console):
     """The terminal, or the file or pipe in its place."""
 
     def on_broken_pipe(self) -> None:
@@ -67,7 +67,7 @@ class LineWatcher:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.told = Told()
+        self.printed = PrintedReasons()
         self.total = 0
         self.done = 0
 
@@ -84,7 +84,7 @@ class LineWatcher:
 
     def finished(self, result: Result) -> None:
         self.done += 1
-        if not result.ok and self.told.is_enough(result):
+        if not result.ok and self.printed.is_enough(result):
             return  # the end of the run prints the number
         self._print(f"[{self.done}/{self.total}] {result_line(result)}")
         for note in result.notes:
@@ -99,7 +99,7 @@ class BarWatcher:
 
     def __init__(self, console: Console) -> None:
         self.rows = 0
-        self.told = Told()
+        self.printed = PrintedReasons()
         self.begun = time.monotonic()
         self.progress = Progress(
             TextColumn(
@@ -136,7 +136,7 @@ class BarWatcher:
         self.rows += result.rows_in
         speed = self.rows / max(time.monotonic() - self.begun, 1e-3)
         self.progress.update(self.bar, advance=1, speed=f"{speed / 1000:,.0f}k rows/s")
-        if not result.ok and not self.told.is_enough(result):
+        if not result.ok and not self.printed.is_enough(result):
             self.progress.console.print(f"{MARKS[result.status]} ", end="")
             self.progress.console.print(result.error or "", markup=False, highlight=False, soft_wrap=True)
 
@@ -192,7 +192,7 @@ def _print_failures(console: Console, report: Report) -> None:
         if not result.ok:
             found.setdefault(kind_of(result), []).append(result)
     for (model, status, _), results in found.items():
-        if not are_all_told(results):
+        if not are_all_printed(results):
             text = f"{status}: {model}: {count(len(results))} partitions for one reason, the first"
             plain(console, f"{text} {Partition.from_path(results[0].partition)}: {reason_of(results[0])}")
 

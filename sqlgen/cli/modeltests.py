@@ -32,8 +32,8 @@ def run_model_tests(
     from rich.console import Console
 
     from sqlgen.cli.modeltests_console import as_dict, print_outcomes
-    from sqlgen.modeltests.batches import on_generated_rows
     from sqlgen.modeltests.cases import choose, load_entries
+    from sqlgen.modeltests.kernelsplits import on_generated_rows
     from sqlgen.modeltests.runs import run_tests
     from sqlgen.project.project import load
 

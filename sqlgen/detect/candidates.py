@@ -12,7 +12,7 @@ from typing import Any
 from sqlgen.detect import columnmap
 from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.detect.files.vendors import Vendor
-from sqlgen.detect.trial import Bench, adapters
+from sqlgen.detect.trial import TrialSource, adapters
 from sqlgen.errors import SqlgenError
 from sqlgen.project.config import Source
 from sqlgen.project.model import adapter_template
@@ -136,7 +136,7 @@ def _compared_by(
 ) -> Candidate | None:
     try:
         source = Source(path="x", adapter=adapter, options=dict(options))
-        declared = Bench(library, Path("x"), source).columns(sniffed.format)
+        declared = TrialSource(library, Path("x"), source).columns(sniffed.format)
     except SqlgenError:
         return Candidate(adapter, options, named=named) if named else None
     csv = library.header(adapter_template(adapter)).csv
@@ -155,7 +155,7 @@ def _compared_by(
 
 def _mapped(library: Library, adapter: str, sniffed: Sniffed) -> list[Candidate]:
     declared = library.header(adapter_template(adapter)).options
-    proposal = columnmap.propose(adapter.removeprefix(GENERIC), sniffed)
+    proposal = columnmap.guess_columns(adapter.removeprefix(GENERIC), sniffed)
     if proposal is None:
         return []
     options = {name: value for name, value in proposal.options.items() if name in declared}

@@ -39,7 +39,7 @@ _COUNT = re.compile(r"\d+(\.\d*)?")
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ColumnMap:
     """Options of a generic adapter."""
 
     options: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Proposal:
     """The raw columns that were recognised."""
 
 
-def propose(kind: str, sniffed: Sniffed) -> Proposal | None:
+def guess_columns(kind: str, sniffed: Sniffed) -> ColumnMap | None:
     """Options of ``generic/KIND`` (``trades`` or ``orderbook``); ``None`` if a file does not look like that."""
     names = sniffed.columns
     book = _book(names)
@@ -62,7 +62,7 @@ def propose(kind: str, sniffed: Sniffed) -> Proposal | None:
     if sniffed.format == "csv" and sniffed.delimiter != ",":
         options["delimiter"] = sniffed.delimiter
     levels = {value.format(i=i) for value in mapped.values() if "{i" in value for i in _numbers(value, names)}
-    return Proposal(options, tuple(name for name in names if name in levels or name in columns.values()))
+    return ColumnMap(options, tuple(name for name in names if name in levels or name in columns.values()))
 
 
 def time_unit(sniffed: Sniffed, column: str) -> str:

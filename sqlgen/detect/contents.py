@@ -14,7 +14,7 @@ import duckdb
 from sqlgen.detect.files.excerpts import excerpt
 from sqlgen.detect.files.sniff import sniff
 from sqlgen.detect.findings import Contents, Gap
-from sqlgen.detect.trial import Bench
+from sqlgen.detect.trial import TrialSource
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.project.config import Source
 from sqlgen.sources.schemas import columns_of
@@ -70,31 +70,31 @@ class Sampler:
     def trial(self, source: Source, files: Sequence[str]) -> Trial:
         """Read the first rows of ``files`` (paths in the lake)."""
         try:
-            with self._bench(source, files, TRIAL_ROWS) as (bench, _):
-                kind = _load(bench)
+            with self._trial_source(source, files, TRIAL_ROWS) as (trial_source, _):
+                kind = _load(trial_source)
                 if kind == "other":
                     return Trial(error="it returns no book, trades or tickers")
-                assert bench.connection is not None
-                counted = bench.library.render("inspect/valued.sql.j2", column=_VALUE[kind])
-                rows, valued = bench.connection.execute(counted).fetchall()[0]
-                lost = _untimed(bench) + len(_bad(bench))
+                assert trial_source.connection is not None
+                counted = trial_source.library.render("inspect/valued.sql.j2", column=_VALUE[kind])
+                rows, valued = trial_source.connection.execute(counted).fetchall()[0]
+                lost = _untimed(trial_source) + len(_bad(trial_source))
                 share = valued / max(rows + lost, 1)
                 reason = "" if share else "no row has both a time and a price"
                 share = float(bool(valued)) if kind in _SPARSE else share
-                return Trial(kind, rows, share, reason, self.plain(bench.mixture()))
+                return Trial(kind, rows, share, reason, self.plain(trial_source.mixture()))
         except (SqlgenError, duckdb.Error) as error:
             return Trial(error=self.plain(first_line(error)))
 
     def contents(self, source: Source, files: Sequence[str], rows: int | None) -> Contents:
         """Read ``files``, of each the first ``rows``, and count."""
-        with self._bench(source, files, rows) as (bench, cut):
-            kind = _load(bench)
-            summary = _rows(bench, "inspect/summary.sql.j2", kind=kind)[0] if kind != "other" else {}
-            keys = _rows(bench, "inspect/keys.sql.j2") if kind != "other" else []
+        with self._trial_source(source, files, rows) as (trial_source, cut):
+            kind = _load(trial_source)
+            summary = _rows(trial_source, "inspect/summary.sql.j2", kind=kind)[0] if kind != "other" else {}
+            keys = _rows(trial_source, "inspect/keys.sql.j2") if kind != "other" else []
             gaps: list[dict[str, Any]] = []
             if kind != "other":
-                gaps = _rows(bench, "inspect/gaps.sql.j2", seconds=GAP_SECONDS, across=rows is None)
-            bad = _bad(bench)
+                gaps = _rows(trial_source, "inspect/gaps.sql.j2", seconds=GAP_SECONDS, across=rows is None)
+            bad = _bad(trial_source)
             return Contents(
                 kind=kind,
                 files=len(files),
@@ -104,21 +104,23 @@ class Sampler:
                 keys=tuple(keys),
                 gaps=int(gaps[0]["gaps"]) if gaps else 0,
                 longest_gaps=tuple(_gap(row) for row in gaps),
-                untimed=_untimed(bench),
+                untimed=_untimed(trial_source),
                 unreadable=len(bad),
                 first_unreadable=self.plain(bad[0]) if bad else "",
-                kept=self._kept(bench, kind) if kind in ("book", "ticker", "trades") else "",
+                kept=self._kept(trial_source, kind) if kind in ("book", "ticker", "trades") else "",
             )
 
-    def _kept(self, bench: Bench, kind: str) -> str:
+    def _kept(self, trial_source: TrialSource, kind: str) -> str:
         """File of the quotes or trades that were read."""
         target = str(self.folder / f"kept-{len(list(self.folder.glob('kept-*')))}.parquet")
-        assert bench.connection is not None
-        bench.connection.execute(self.library.render("inspect/kept.sql.j2", kind=kind, target=target))
+        assert trial_source.connection is not None
+        trial_source.connection.execute(self.library.render("inspect/kept.sql.j2", kind=kind, target=target))
         return target
 
     @contextlib.contextmanager
-    def _bench(self, source: Source, files: Iterable[str], rows: int | None) -> Iterator[tuple[Bench, int]]:
+    def _trial_source(
+        self, source: Source, files: Iterable[str], rows: int | None
+    ) -> Iterator[tuple[TrialSource, int]]:
         """The source over a lake with (the beginnings of) these files, and how many are cut."""
         lake = self.folder / "lake"
         shutil.rmtree(lake, ignore_errors=True)
@@ -129,7 +131,7 @@ class Sampler:
                 cut += excerpt(path, lake / file, sniff(path), rows)
             with duckdb.connect() as connection:
                 connection.execute(f"SET temp_directory = {quoted(str(self.folder / 'spill'))}")
-                yield Bench(self.library, lake, source, connection), cut
+                yield TrialSource(self.library, lake, source, connection), cut
         finally:
             shutil.rmtree(lake, ignore_errors=True)
 
@@ -138,20 +140,20 @@ class Sampler:
         return text.replace(str(self.folder / "lake"), str(self.lake))
 
 
-def _load(bench: Bench) -> str:
+def _load(trial_source: TrialSource) -> str:
     """Load the rows to count into table ``inspected``; returns their kind."""
-    assert bench.connection is not None
-    select = bench.select()
-    names = columns_of(bench.connection, select).keys()
+    assert trial_source.connection is not None
+    select = trial_source.select()
+    names = columns_of(trial_source.connection, select).keys()
     kind = next((kind for kind, columns in _KINDS.items() if columns <= names), "other")
     if kind != "other":
-        bench.connection.execute(bench.library.render("inspect/rows.sql.j2", kind=kind, select=select))
+        trial_source.connection.execute(trial_source.library.render("inspect/rows.sql.j2", kind=kind, select=select))
     return kind
 
 
-def _rows(bench: Bench, template: str, **context: Any) -> list[dict[str, Any]]:
-    assert bench.connection is not None
-    result = bench.connection.execute(bench.library.render(template, **context))
+def _rows(trial_source: TrialSource, template: str, **context: Any) -> list[dict[str, Any]]:
+    assert trial_source.connection is not None
+    result = trial_source.connection.execute(trial_source.library.render(template, **context))
     names = [column[0] for column in result.description or ()]
     return [dict(zip(names, map(_readable, row), strict=True)) for row in result.fetchall()]
 
@@ -164,19 +166,19 @@ def _gap(row: Mapping[str, Any]) -> Gap:
     return Gap(row["exchange"], row["symbol"], row["gap_start"], row["gap_end"], row["seconds"])
 
 
-def _untimed(bench: Bench) -> int:
-    assert bench.connection is not None
-    if bench.takes_lines:
+def _untimed(trial_source: TrialSource) -> int:
+    assert trial_source.connection is not None
+    if trial_source.takes_lines:
         return 0
-    untimed = bench.library.render("inspect/untimed.sql.j2", select=bench.select(survey=True))
-    return int(bench.connection.execute(untimed).fetchall()[0][0])
+    untimed = trial_source.library.render("inspect/untimed.sql.j2", select=trial_source.select(survey=True))
+    return int(trial_source.connection.execute(untimed).fetchall()[0][0])
 
 
-def _bad(bench: Bench) -> list[str]:
+def _bad(trial_source: TrialSource) -> list[str]:
     """A message per unreadable line."""
-    decoded = bench.stager.decoded.get(bench.entry.ref, {}) if bench.stager is not None else {}
+    decoded = trial_source.stager.decoded.get(trial_source.entry.ref, {}) if trial_source.stager is not None else {}
     return [
-        f"{bench.lake / file.path} line {bad.line}: {first_line(bad.reason)}"
+        f"{trial_source.lake / file.path} line {bad.line}: {first_line(bad.reason)}"
         for file, found in decoded.items()
         for bad in found.bad
     ]

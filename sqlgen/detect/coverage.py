@@ -7,16 +7,16 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sqlgen.detect.files.filegroups import Group, spread
+from sqlgen.detect.files.filegroups import FileGroup, spread
 from sqlgen.detect.files.layout import UNKNOWN
 from sqlgen.detect.files.sniff import sniff
-from sqlgen.detect.findings import Layout
-from sqlgen.detect.proposal import Proposed
+from sqlgen.detect.findings import Coverage
+from sqlgen.detect.proposal import ProposedSource
 from sqlgen.lake.partitions import partition_of
 from sqlgen.project.keys import path_keys
 
 
-def overlook(proposed: Proposed, group: Group) -> Layout:
+def coverage_of(proposed: ProposedSource, group: FileGroup) -> Coverage:
     """Coverage of all files of a group, by their names."""
     keys = {path: _keys(proposed, path) for path in group.paths}
     found = [{"exchange": "", "symbol": ""} | dict(pairs) for pairs in keys.values() if pairs is not None]
@@ -27,8 +27,8 @@ def overlook(proposed: Proposed, group: Group) -> Layout:
             dated.setdefault((pairs["exchange"], pairs["symbol"]), set()).add(date)
     dates = sorted({date for days in dated.values() for date in days})
     missing = [_named(key, day) for key, days in sorted(dated.items()) for day in _missing(days)]
-    return Layout(
-        folder=proposed.place.base,
+    return Coverage(
+        folder=proposed.layout.base,
         by=proposed.by,
         files=len(group.paths),
         bytes=sum(group.sizes.values()),
@@ -44,7 +44,7 @@ def overlook(proposed: Proposed, group: Group) -> Layout:
     )
 
 
-def _keys(proposed: Proposed, path: str) -> Mapping[str, str] | None:
+def _keys(proposed: ProposedSource, path: str) -> Mapping[str, str] | None:
     return path_keys(proposed.source, os.path.relpath(path, proposed.lake))
 
 
@@ -68,7 +68,7 @@ def _missing(days: Iterable[dt.date]) -> list[dt.date]:
 
 
 def source_files(
-    proposed: Proposed, paths: Sequence[str], partitions: int | None, files: int = 1, example: str = ""
+    proposed: ProposedSource, paths: Sequence[str], partitions: int | None, files: int = 1, example: str = ""
 ) -> list[str]:
     """Paths in the lake of files that are not empty: at most ``files`` of each of a few partitions, evenly spread.
 
@@ -89,6 +89,6 @@ def source_files(
     return [os.path.relpath(path, proposed.lake) for path in chosen if not sniff(Path(path)).empty]
 
 
-def _partition(proposed: Proposed, path: str) -> tuple[tuple[str, str], ...] | None:
+def _partition(proposed: ProposedSource, path: str) -> tuple[tuple[str, str], ...] | None:
     keys = _keys(proposed, path)
     return None if keys is None else tuple(sorted((key, value) for key, value in keys.items() if key != "hour"))

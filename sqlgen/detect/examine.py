@@ -13,16 +13,16 @@ import duckdb
 
 from sqlgen.detect.candidates import GENERIC, Candidate, candidates, fingerprinted_options, variants
 from sqlgen.detect.contents import Sampler, Trial
-from sqlgen.detect.coverage import overlook, source_files
+from sqlgen.detect.coverage import coverage_of, source_files
 from sqlgen.detect.files import vendors as vendor_table
-from sqlgen.detect.files.filegroups import Group, find, grouped
-from sqlgen.detect.files.layout import Surroundings, place
+from sqlgen.detect.files.filegroups import FileGroup, find, grouped
+from sqlgen.detect.files.layout import GroupContext, path_layout
 from sqlgen.detect.files.pathnames import folder_of
 from sqlgen.detect.files.vendors import Vendor
 from sqlgen.detect.findings import Choice, Contents, Examination, Finding
-from sqlgen.detect.proposal import Proposed, propose
-from sqlgen.detect.sides import audited
-from sqlgen.detect.trial import Bench, adapters, default_options
+from sqlgen.detect.proposal import ProposedSource, propose_source
+from sqlgen.detect.signaudit import with_sign_audit
+from sqlgen.detect.trial import TrialSource, adapters, default_options
 from sqlgen.errors import SqlgenError, UsageError, first_line
 from sqlgen.lake.storage import format_of
 from sqlgen.project.config import Source
@@ -55,11 +55,11 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Tried:
+class Attempt:
     """An adapter, the source with which it would read a group, and the trial read of a few rows."""
 
     candidate: Candidate
-    proposed: Proposed
+    proposed: ProposedSource
     trial: Trial
 
 
@@ -70,11 +70,11 @@ class Examiner:
     library: Library
     lake: Path
     vendors: Mapping[str, Vendor]
-    groups: Sequence[Group]
+    groups: Sequence[FileGroup]
     folder: Path
     full: bool
 
-    def finding(self, group: Group) -> Finding:
+    def finding(self, group: FileGroup) -> Finding:
         """The finding on a group of files."""
         sample = group.sample
         tried = list(self._tried(group)) if sample.format else []
@@ -89,7 +89,7 @@ class Examiner:
         if not chosen and not sample.problem:
             notes.append(self._unknown(group))
         return Finding(
-            layout=overlook(placed, group),
+            layout=coverage_of(placed, group),
             format=sample.format,
             packing=sample.packing,
             delimiter=sample.delimiter,
@@ -100,23 +100,23 @@ class Examiner:
             notes=tuple(notes),
         )
 
-    def _around(self, group: Group) -> Surroundings:
-        return surroundings(group, self.groups, self.lake)
+    def _context(self, group: FileGroup) -> GroupContext:
+        return context_of(group, self.groups, self.lake)
 
-    def _unread(self, group: Group) -> Proposed:
+    def _unread(self, group: FileGroup) -> ProposedSource:
         """Layout of files that no adapter reads."""
-        return propose(place(group.paths, None, self._around(group)), None, None, group.sample)
+        return propose_source(path_layout(group.paths, None, self._context(group)), None, None, group.sample)
 
-    def _proposed(self, group: Group, candidate: Candidate, symbols_in_rows: bool = False) -> Proposed:
+    def _proposed(self, group: FileGroup, candidate: Candidate, symbols_in_rows: bool = False) -> ProposedSource:
         vendor = self.vendors.get(candidate.adapter)
-        where = place(group.paths, vendor if candidate.named else None, self._around(group))
+        where = path_layout(group.paths, vendor if candidate.named else None, self._context(group))
         if symbols_in_rows:
             keys = tuple(key for key in where.keys if key != "symbol")
             where = dataclasses.replace(where, pattern=where.pattern.replace("{symbol}", "*"), keys=keys)
         depths = vendor.depths(group.example, group.sample.records) if vendor is not None else []
         if len(depths) > 1:  # one of the feeds: together they are no single book
             candidate = dataclasses.replace(candidate, options={**candidate.options, "depth": depths[-1]})
-        found = propose(where, candidate, vendor, group.sample, self._row_keys(candidate))
+        found = propose_source(where, candidate, vendor, group.sample, self._row_keys(candidate))
         if len(depths) != 1 or depths[0] == self._captured(candidate.adapter):
             return found
         return dataclasses.replace(found, entry={**found.entry, "captured_levels": depths[0]})
@@ -128,17 +128,17 @@ class Examiner:
     def _row_keys(self, candidate: Candidate) -> tuple[str, ...]:
         try:
             source = Source(path="x", adapter=candidate.adapter, options=dict(candidate.options))
-            return Bench(self.library, self.lake, source).row_keys()
+            return TrialSource(self.library, self.lake, source).row_keys()
         except SqlgenError:
             return ()
 
-    def _tried(self, group: Group) -> Iterator[Tried]:
+    def _tried(self, group: FileGroup) -> Iterator[Attempt]:
         """Candidates with their trial reads, the best first, up to the first that works."""
         found = candidates(self.library, self.vendors, group.sample, group.example)
         done = False
         for number, candidate in enumerate(found):
             if done or number >= TRIED or not candidate.readable:
-                yield Tried(candidate, self._proposed(group, candidate), Trial())
+                yield Attempt(candidate, self._proposed(group, candidate), Trial())
                 continue
             ways = [self._try(group, candidate)]
             if not ways[0].trial.works:
@@ -147,17 +147,17 @@ class Examiner:
             done = best.trial.works
             yield best
 
-    def _try(self, group: Group, candidate: Candidate) -> Tried:
+    def _try(self, group: FileGroup, candidate: Candidate) -> Attempt:
         proposed = self._proposed(group, candidate)
         trial = self._trial(group, proposed)
         if (
-            trial.mixture and "{symbol}" in proposed.place.pattern
+            trial.mixture and "{symbol}" in proposed.layout.pattern
         ):  # this part of the path is no symbol, or one of several
             proposed = self._proposed(group, candidate, symbols_in_rows=True)
             trial = self._trial(group, proposed)
-        return Tried(candidate, proposed, trial)
+        return Attempt(candidate, proposed, trial)
 
-    def _trial(self, group: Group, proposed: Proposed) -> Trial:
+    def _trial(self, group: FileGroup, proposed: ProposedSource) -> Trial:
         if group.sample.empty or group.sample.problem:
             return Trial(error=group.sample.problem or "the files are empty")
         files = source_files(proposed, group.paths, 1, SAMPLE_FILES, group.example)
@@ -167,7 +167,7 @@ class Examiner:
     def _sampler(self) -> Sampler:
         return Sampler(self.library, self.lake, self.folder)
 
-    def _beside(self, group: Group, one: Tried) -> Iterator[Tried]:
+    def _beside(self, group: FileGroup, one: Attempt) -> Iterator[Attempt]:
         """Other adapters that read something else from the same files."""
         vendor = self.vendors.get(one.candidate.adapter)
         for name in vendor.beside if vendor is not None else ():
@@ -175,12 +175,12 @@ class Examiner:
                 found = self.vendors.get(name)
                 options = fingerprinted_options(self.library, name, found, group.example)
                 other = dataclasses.replace(one.candidate, adapter=name, options=options, beside=one.candidate.adapter)
-                proposed = propose(one.proposed.place, other, found, group.sample, self._row_keys(other))
+                proposed = propose_source(one.proposed.layout, other, found, group.sample, self._row_keys(other))
                 trial = self._trial(group, proposed)
                 if trial.works:
-                    yield Tried(other, proposed, trial)
+                    yield Attempt(other, proposed, trial)
 
-    def _choice(self, one: Tried, rivalled: bool = False) -> Choice:
+    def _choice(self, one: Attempt, rivalled: bool = False) -> Choice:
         candidate, trial = one.candidate, one.trial
         why = candidate.why(self.vendors.get(candidate.adapter))
         clear = bool(candidate.named) or (len(candidate.matched) >= CLEAR and not candidate.counted)
@@ -192,7 +192,7 @@ class Examiner:
         sure = "possible" if not trial.works else "certain" if certain and not rivalled else "likely"
         return Choice(candidate.adapter, sure, tuple(why), one.proposed.entry, one.proposed.remarks)
 
-    def _contents(self, group: Group, proposed: Proposed) -> tuple[Contents | None, str]:
+    def _contents(self, group: FileGroup, proposed: ProposedSource) -> tuple[Contents | None, str]:
         """Statistics of a sample (or of all rows), and the error if they cannot be computed."""
         files = source_files(proposed, group.paths, None if self.full else SAMPLE_PARTITIONS, SAMPLE_FILES)
         try:
@@ -200,7 +200,7 @@ class Examiner:
         except (SqlgenError, duckdb.Error) as error:
             return None, f"reading failed: {self._sampler.plain(first_line(error))}"
 
-    def _unknown(self, group: Group) -> str:
+    def _unknown(self, group: FileGroup) -> str:
         whose = [vendor.what for vendor in self.vendors.values() if vendor.fitting(group.example)]
         if whose:
             return f"the names are those of {whose[0]}, but no adapter here reads these files"
@@ -209,7 +209,7 @@ class Examiner:
         return f"no adapter reads these files: {advice} your own adapter, a few lines of SQL (docs/templates.md)"
 
 
-def _rivalled(one: Tried, tried: Sequence[Tried]) -> bool:
+def _rivalled(one: Attempt, tried: Sequence[Attempt]) -> bool:
     """True if another adapter matches as well."""
     rivals = [other for other in tried if other is not one and other.candidate.rank == one.candidate.rank]
     return bool(rivals) and not one.candidate.beside
@@ -224,13 +224,13 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " ..."
 
 
-def surroundings(group: Group, groups: Sequence[Group], lake: Path | None) -> Surroundings:
+def context_of(group: FileGroup, groups: Sequence[FileGroup], lake: Path | None) -> GroupContext:
     """Other files around a group."""
     others = [path for other in groups if other is not group for path in other.paths if format_of(path)]
-    return Surroundings(lake, others, bool(group.sample.format) and format_of(group.example) != group.sample.format)
+    return GroupContext(lake, others, bool(group.sample.format) and format_of(group.example) != group.sample.format)
 
 
-def _problems(group: Group) -> Iterator[str]:
+def _problems(group: FileGroup) -> Iterator[str]:
     """Problems of files that were read."""
     for path, one in group.sniffed.items():
         if one.problem:
@@ -245,7 +245,7 @@ def examine(request: Request) -> Examination:
     path = Path(request.path).absolute()
     if not path.exists():
         raise UsageError(f"{request.path}: no such file or folder")
-    files, published, strange = find(path)
+    files, published, non_data = find(path)
     if not files:
         told = f"; {published} folder(s) published by sqlgen were skipped" if published else ""
         raise UsageError(f"{request.path}: no files (hidden ones are skipped){told}")
@@ -257,14 +257,14 @@ def examine(request: Request) -> Examination:
         if known or request.lake is None
         else [f"{path} is not under the lake {request.lake}: move it there, link it, or name another lake"]
     )
-    if strange:
-        notes.append(f"{len(strange)} that cannot be data were skipped, the first is {strange[0]}")
+    if non_data:
+        notes.append(f"{len(non_data)} that cannot be data were skipped, the first is {non_data[0]}")
     if published:
         notes.append(f"{published} folder(s) published by sqlgen were skipped")
     lake = request.lake.absolute() if known and request.lake else _lake_over(path, groups, vendors)
     with tempfile.TemporaryDirectory(prefix="sqlgen-") as folder:
         examiner = Examiner(request.library, lake, vendors, groups, Path(folder), request.full)
-        findings = audited(request.library, [examiner.finding(group) for group in groups])
+        findings = with_sign_audit(request.library, [examiner.finding(group) for group in groups])
     return Examination(str(path), str(lake), known, findings, tuple(notes))
 
 
@@ -273,10 +273,10 @@ def _below(path: Path, lake: Path) -> bool:
     return path == folder or folder in path.parents
 
 
-def _lake_over(path: Path, groups: Sequence[Group], vendors: Mapping[str, Vendor]) -> Path:
+def _lake_over(path: Path, groups: Sequence[FileGroup], vendors: Mapping[str, Vendor]) -> Path:
     """A lake in which every group is in a folder: the examined path, or one above it."""
     folders = []
     for group in groups:
         vendor = next((vendor for vendor in vendors.values() if vendor.fitting(group.example)), None)
-        folders.append(folder_of(place(group.paths, vendor, surroundings(group, groups, None)).base))
+        folders.append(folder_of(path_layout(group.paths, vendor, context_of(group, groups, None)).base))
     return Path(os.path.commonpath([*folders, str(path)]))

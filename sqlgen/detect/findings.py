@@ -62,7 +62,7 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Coverage:
     """Coverage of all files of a group, by their names."""
 
     folder: str
@@ -88,7 +88,7 @@ class Layout:
 class Finding:
     """Files of one kind."""
 
-    layout: Layout
+    layout: Coverage
     format: str
     packing: str
     delimiter: str

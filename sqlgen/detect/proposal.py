@@ -9,17 +9,17 @@ from functools import cached_property
 from typing import Any
 
 from sqlgen.detect.candidates import Candidate
-from sqlgen.detect.files.layout import UNKNOWN, Place, exchange_above
+from sqlgen.detect.files.layout import UNKNOWN, PathLayout, exchange_above
 from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.detect.files.vendors import Vendor
 from sqlgen.project.config import Source
 
 
 @dataclass(frozen=True)
-class Proposed:
+class ProposedSource:
     """A proposed source, with remarks."""
 
-    place: Place
+    layout: PathLayout
     entry: Mapping[str, Any]
     """Entry for models.yaml."""
     remarks: Mapping[str, str] = field(default_factory=dict)
@@ -27,45 +27,45 @@ class Proposed:
 
     @property
     def lake(self) -> str:
-        return self.place.lake
+        return self.layout.lake
 
     @property
     def by(self) -> str:
         """Origin of exchange, symbol and date."""
-        told = {*self.place.keys, *(key for key in ("exchange", "symbol") if key in self.entry)}
-        dated = "date" in told or {"year", "month", "day"} <= told
-        rows = not dated or not {"exchange", "symbol"} <= told
-        return self.place.by if not rows or self.place.by == "rows" else f"{self.place.by}, and rows"
+        named = {*self.layout.keys, *(key for key in ("exchange", "symbol") if key in self.entry)}
+        dated = "date" in named or {"year", "month", "day"} <= named
+        rows = not dated or not {"exchange", "symbol"} <= named
+        return self.layout.by if not rows or self.layout.by == "rows" else f"{self.layout.by}, and rows"
 
     @cached_property
     def source(self) -> Source:
         return Source.model_validate(self.entry)
 
 
-def propose(
-    place: Place,
+def propose_source(
+    layout: PathLayout,
     candidate: Candidate | None,
     vendor: Vendor | None,
     sample: Sniffed,
     row_keys: Collection[str] = (),
-) -> Proposed:
+) -> ProposedSource:
     """The entry; keys that neither paths nor rows have are filled in, and marked."""
     entry: dict[str, Any] = {
-        "path": os.path.relpath(place.base, place.lake),
+        "path": os.path.relpath(layout.base, layout.lake),
         "adapter": candidate.adapter if candidate is not None else UNKNOWN,
     }
     remarks: dict[str, str] = {}
-    if place.format_needed:
+    if layout.format_needed:
         entry["format"] = sample.format
-    if place.pattern:
-        entry["pattern"] = place.pattern
+    if layout.pattern:
+        entry["pattern"] = layout.pattern
     usual = sample.dataset.lower().replace(".", "-") or (vendor.exchange if vendor is not None else None)
-    fixed = {"exchange": usual or exchange_above(place.base), "symbol": None}
+    fixed = {"exchange": usual or exchange_above(layout.base), "symbol": None}
     for key, value in fixed.items():
         mapped = candidate.options.get("columns", {}) if candidate is not None and candidate.generic else {}
         in_rows = key in sample.columns or key in mapped or (key == "symbol" and sample.format == "dbn")
         in_rows = in_rows or key in row_keys
-        if key in place.keys or in_rows:
+        if key in layout.keys or in_rows:
             continue
         entry[key] = value or UNKNOWN
         remarks[key] = "the folder's name: check it" if value else "neither paths nor rows have it: fill it in"
@@ -73,5 +73,5 @@ def propose(
             remarks[key] = f"of {vendor.what}: rename it as you like"
     if candidate is not None and candidate.options:
         entry["options"] = dict(candidate.options)
-    notes = [] if place.usable else [f"{place.base} is the lake itself: a source needs a folder under the lake"]
-    return Proposed(place, entry, remarks, tuple(notes))
+    notes = [] if layout.usable else [f"{layout.base} is the lake itself: a source needs a folder under the lake"]
+    return ProposedSource(layout, entry, remarks, tuple(notes))

@@ -34,14 +34,14 @@ def default_options(library: Library, adapter: str) -> dict[str, Any]:
 
 
 @dataclass
-class Bench:
+class TrialSource:
     """A source over a (small) lake."""
 
     library: Library
     lake: Path
     source: Source
     connection: duckdb.DuckDBPyConnection | None = None
-    landed: StagedInput | None = None
+    staged: StagedInput | None = None
     stager: InputStager | None = None
     project: Project = field(init=False)
     model: Model = field(init=False)
@@ -62,9 +62,9 @@ class Bench:
     def columns(self, fmt: str) -> Mapping[str, Any]:
         """The raw columns that the adapter reads, with their SQL types, apart from keys."""
         keyed = self.source.model_copy(update={"exchange": "x", "symbol": "x"})
-        bench = Bench(self.library, self.lake, keyed)
+        trial_source = TrialSource(self.library, self.lake, keyed)
         scan = Scan(("",), fmt, ())
-        return Compiler(bench.project).raw_form(bench.model, bench.entry, scan).known_columns
+        return Compiler(trial_source.project).raw_form(trial_source.model, trial_source.entry, scan).known_columns
 
     @property
     def takes_lines(self) -> bool:
@@ -101,11 +101,11 @@ class Bench:
         """SQL of the canonical rows of all files; text is decoded first, once."""
         assert self.connection is not None
         compiler = Compiler(self.project)
-        if self.landed is None:
+        if self.staged is None:
             source_files, files = self.source_files(), self.files()
             self.stager = InputStager(self.library, self.lake, self.lake / ".decoded", self.connection)
-            self.landed = self.stager.stage(self.form(), source_files.layout, files)
-        return compiler.input_select(self.model, self.entry, self.landed.scan(survey=survey))
+            self.staged = self.stager.stage(self.form(), source_files.layout, files)
+        return compiler.input_select(self.model, self.entry, self.staged.scan(survey=survey))
 
 
 def _anywhere(source: str, file: FileInfo, layout: SourceLayout) -> FilePartitions:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlgen.explore.columns import Group, TableColumns, alike, cited, grouped
+from sqlgen.explore.columns import ColumnGroup, TableColumns, cited, grouped, same_columns
 from sqlgen.project.project import Project
 
 
 def markdown(project: Project, tables: Sequence[TableColumns], papers: Mapping[str, str]) -> str:
     """A section per group of tables with the same columns, and the papers that they cite."""
-    parts = [_section(project, same) for same in alike(tables)]
+    parts = [_section(project, same) for same in same_columns(tables)]
     listed = cited((column for table in tables for column in table.columns), papers)
     if listed:
         parts.append(
@@ -36,7 +36,7 @@ def _heads(project: Project, same: Sequence[TableColumns]) -> Iterator[str]:
         yield f"{'- ' if of else ''}{of}{text}"
 
 
-def _row(group: Group) -> str:
+def _row(group: ColumnGroup) -> str:
     first = group.columns[0]
     names = ", ".join(f"`{name}`" for name in group.names).replace(" ... ", "` ... `")
     cells = (names, first.type, _text(first.unit), _text(group.meaning), _text(", ".join(first.papers)))

@@ -62,7 +62,7 @@ class Described:
 
 
 @dataclass(frozen=True)
-class Group:
+class ColumnGroup:
     """Columns of one table that differ only in the numbers of their names and meanings."""
 
     columns: tuple[Described, ...]
@@ -112,14 +112,14 @@ def _texts(project: Project, compiler: Compiler, name: str) -> dict[str, str]:
     return found | compiler.compile(name).descriptions
 
 
-def grouped(columns: Sequence[Described]) -> list[Group]:
+def grouped(columns: Sequence[Described]) -> list[ColumnGroup]:
     """Columns in groups, in the order of the first column of each."""
     found: dict[tuple[object, ...], list[Described]] = {}
     for column in columns:
         stem, meaning = _NUMBER.sub("#", column.name), _lettered(column)
         found.setdefault((stem, column.type, column.unit, meaning, column.papers), []).append(column)
     return [
-        Group(tuple(members), _lettered(members[0]) if len(members) > 1 else members[0].meaning)
+        ColumnGroup(tuple(members), _lettered(members[0]) if len(members) > 1 else members[0].meaning)
         for members in found.values()
     ]
 
@@ -131,7 +131,7 @@ def _lettered(column: Described) -> str:
     return _ALONE.sub(lambda number: letters.get(int(number.group()), number.group()), said) + bounds
 
 
-def alike(tables: Iterable[TableColumns]) -> list[list[TableColumns]]:
+def same_columns(tables: Iterable[TableColumns]) -> list[list[TableColumns]]:
     """Tables grouped by equal columns, in the order of the first table of each."""
     found: dict[object, list[TableColumns]] = {}
     for table in tables:

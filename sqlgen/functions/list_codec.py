@@ -20,7 +20,7 @@ LEVELS = "STRUCT(price DOUBLE, size DOUBLE)[]"
 
 
 @dataclass(frozen=True)
-class Sides:
+class BookSides:
     """One side of several books."""
 
     starts: NDArray[np.int64]
@@ -31,8 +31,8 @@ class Sides:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def __getitem__(self, part: slice) -> Sides:
-        return Sides(self.starts[part.start : part.stop + 1], self.price, self.size)
+    def __getitem__(self, part: slice) -> BookSides:
+        return BookSides(self.starts[part.start : part.stop + 1], self.price, self.size)
 
     def level(self, level: int) -> tuple[Floats, Floats]:
         """Price and size of a level, NaN where a book has no such level."""
@@ -43,10 +43,10 @@ class Sides:
         return price, size
 
 
-Values = Array | Sides
+Values = Array | BookSides
 
 
-class Lists:
+class ListArgument:
     """One argument for a chunk of groups: a list for each group."""
 
     def __init__(self, column: pa.ChunkedArray, name: str, kind: str, positive: bool) -> None:
@@ -71,7 +71,7 @@ def _values(flat: pa.Array, name: str, kind: str, positive: bool) -> Values:
         starts = flat.offsets.to_numpy().astype(np.int64)
         fields = flat.values.slice(starts[0], starts[-1] - starts[0]).flatten()
         price, size = (_floats(part, positive) for part in fields)
-        return Sides(starts - starts[0], price, size)
+        return BookSides(starts - starts[0], price, size)
     if kind == "BIGINT":
         if flat.null_count:
             raise UsageError(f"{name} has a NULL in it")
@@ -88,11 +88,11 @@ def _floats(flat: pa.Array, positive: bool) -> Floats:
 
 def encode(groups: Sequence[Sequence[Array] | None], columns: Sequence[Column]) -> pa.Array:
     """A list for each group, of one column or of structs of several; NULL for ``None``."""
-    given = [arrays for arrays in groups if arrays is not None]
-    if not given:
+    arguments = [arrays for arrays in groups if arrays is not None]
+    if not arguments:
         return pa.nulls(len(groups))
     sizes = [len(arrays[0]) if arrays is not None else 0 for arrays in groups]
-    fields = [_plain(arrow(np.concatenate(parts), column)) for column, *parts in zip(columns, *given, strict=True)]
+    fields = [_plain(arrow(np.concatenate(parts), column)) for column, *parts in zip(columns, *arguments, strict=True)]
     flat = fields[0] if len(columns) == 1 else pa.StructArray.from_arrays(fields, [column.name for column in columns])
     starts = np.cumsum([0, *sizes], dtype=np.int32)
     return pa.ListArray.from_arrays(pa.array(starts), flat, mask=pa.array([arrays is None for arrays in groups]))

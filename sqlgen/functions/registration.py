@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sqlgen.functions.list_codec import Floats
 from sqlgen.functions.list_kernels import RollingImbalance, RollingMoments, RollingSquares, RollingSums
-from sqlgen.functions.sqlfunction import PREFIX, Function, Given, Options
+from sqlgen.functions.sqlfunction import PREFIX, Function, ListArguments, Options
 from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import quoted
 from udfs import Array, Batch, Trades, registry
@@ -39,43 +39,45 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"COMMENT ON MACRO {function.name} IS {quoted(function.doc)}")
 
 
-def _times(given: Given, of: str) -> NDArray[np.int64]:
+def _times(arguments: ListArguments, of: str) -> NDArray[np.int64]:
     """The times of the rows; without any, the rows follow each other closely."""
-    return np.arange(len(given[of])) if given["ts"] is None else np.asarray(given["ts"])
+    return np.arange(len(arguments[of])) if arguments["ts"] is None else np.asarray(arguments["ts"])
 
 
-def _sides(given: Given) -> NDArray[np.int8]:
-    return np.asarray(np.nan_to_num(given["sides"]), np.int8)
+def _sides(arguments: ListArguments) -> NDArray[np.int8]:
+    return np.asarray(np.nan_to_num(arguments["sides"]), np.int8)
 
 
-def _tape(given: Given, options: Options) -> Batch:
+def _tape(arguments: ListArguments, options: Options) -> Batch:
     """Trades that are rows themselves."""
-    if given["ts"] is None and (options["vpin_bucket_volume"] == _DAILY or options["vpin_classification"] == "bulk"):
+    if arguments["ts"] is None and (
+        options["vpin_bucket_volume"] == _DAILY or options["vpin_classification"] == "bulk"
+    ):
         raise ValueError(f"ts is needed for vpin_bucket_volume := '{_DAILY}' and vpin_classification := 'bulk'")
-    ts = _times(given, "prices")
+    ts = _times(arguments, "prices")
     # A trade must not see later trades of the same time: for the kernel these come a nanosecond later.
     ranks = np.arange(len(ts))
     ts = np.maximum.accumulate(ts - ranks) + ranks
-    return Batch(ts, {}, Trades(ts, given["prices"], given["amounts"], _sides(given)))
+    return Batch(ts, {}, Trades(ts, arguments["prices"], arguments["amounts"], _sides(arguments)))
 
 
-def _parts(given: Given, options: Options) -> Batch:
+def _parts(arguments: ListArguments, options: Options) -> Batch:
     """Parts of trades, by bar."""
     names = {"price": "prices", "amount": "amounts", "side": "sides"}
-    return Batch(given["ts"], {column: given[name] for column, name in names.items()})
+    return Batch(arguments["ts"], {column: arguments[name] for column, name in names.items()})
 
 
-def _signed(given: Given, options: Options) -> Batch:
-    return Batch(given["ts"], {name: given[name] for name in ("amounts", "sides")})
+def _signed(arguments: ListArguments, options: Options) -> Batch:
+    return Batch(arguments["ts"], {name: arguments[name] for name in ("amounts", "sides")})
 
 
-def _mids_and_trades(given: Given, options: Options) -> Batch:
-    trades = Trades(given["trade_ts"], np.ones(len(given["trade_ts"])), given["amounts"], _sides(given))
-    return Batch(given["ts"], {"mid_price": given["mids"]}, trades)
+def _mids_and_trades(arguments: ListArguments, options: Options) -> Batch:
+    trades = Trades(arguments["trade_ts"], np.ones(len(arguments["trade_ts"])), arguments["amounts"], _sides(arguments))
+    return Batch(arguments["ts"], {"mid_price": arguments["mids"]}, trades)
 
 
-def _mids(given: Given, options: Options) -> Batch:
-    return Batch(_times(given, "mids"), {"mid_price": given["mids"]})
+def _mids(arguments: ListArguments, options: Options) -> Batch:
+    return Batch(_times(arguments, "mids"), {"mid_price": arguments["mids"]})
 
 
 def _mid(bid: Floats, ask: Floats) -> Floats:
@@ -87,34 +89,34 @@ def _level_columns(level: int) -> list[str]:
     return [f"{side}_{field}_{level:02}" for side in ("bid", "ask") for field in ("price", "size")]
 
 
-def _touch(given: Given, options: Options) -> Batch:
+def _touch(arguments: ListArguments, options: Options) -> Batch:
     """The best level of books."""
-    levels = [given[name] for name in _TOUCH]
+    levels = [arguments[name] for name in _TOUCH]
     columns = dict(zip(_level_columns(0), levels, strict=True))
-    return Batch(_times(given, "bid_prices"), {**columns, "mid_price": _mid(levels[0], levels[2])})
+    return Batch(_times(arguments, "bid_prices"), {**columns, "mid_price": _mid(levels[0], levels[2])})
 
 
-def _books(given: Given, options: Options) -> Batch:
+def _books(arguments: ListArguments, options: Options) -> Batch:
     """All levels of books."""
     columns: dict[str, Array] = {}
     for i in range(options["ofi_levels"]):
-        columns |= zip(_level_columns(i), (*given["bids"].level(i), *given["asks"].level(i)), strict=True)
+        columns |= zip(_level_columns(i), (*arguments["bids"].level(i), *arguments["asks"].level(i)), strict=True)
     mid = _mid(columns["bid_price_00"], columns["ask_price_00"])
-    return Batch(_times(given, "bids"), {**columns, "mid_price": mid})
+    return Batch(_times(arguments, "bids"), {**columns, "mid_price": mid})
 
 
-def _spreads(given: Given, options: Options) -> Batch:
-    bid, ask = given["bid_prices"], given["ask_prices"]
+def _spreads(arguments: ListArguments, options: Options) -> Batch:
+    bid, ask = arguments["bid_prices"], arguments["ask_prices"]
     mid, spread = _mid(bid, ask), ask - bid
-    return Batch(given["ts"], {"spread": spread, "spread_bps": 1e4 * spread / mid, "mid_price": mid})
+    return Batch(arguments["ts"], {"spread": spread, "spread_bps": 1e4 * spread / mid, "mid_price": mid})
 
 
-def _impact(given: Given, options: Options) -> Batch:
-    return Batch(given["ts"], {"log_return": given["log_returns"], "ofi": given["ofis"]})
+def _impact(arguments: ListArguments, options: Options) -> Batch:
+    return Batch(arguments["ts"], {"log_return": arguments["log_returns"], "ofi": arguments["ofis"]})
 
 
-def _x(name: str) -> Callable[[Given, Options], Batch]:
-    return lambda given, _: Batch(given["ts"], {"x": given[name]})
+def _x(name: str) -> Callable[[ListArguments, Options], Batch]:
+    return lambda arguments, _: Batch(arguments["ts"], {"x": arguments[name]})
 
 
 _TRADES = ("prices", "amounts", "sides")

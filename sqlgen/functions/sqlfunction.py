@@ -14,11 +14,11 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from sqlgen.errors import UsageError
-from sqlgen.functions.list_codec import LEVELS, Lists, encode
+from sqlgen.functions.list_codec import LEVELS, ListArgument, encode
 from sqlgen.templating.quoting import literal
 from udfs import Array, Batch, Column, FaultyKernelError, Kernel, Option, Pipeline
 
-Given = Mapping[str, Any]
+ListArguments = Mapping[str, Any]
 """The lists of one group by argument: ns, float64 with NaN for NULL, sides of books; ``ts`` may be ``None``."""
 Options = Mapping[str, Any]
 
@@ -38,7 +38,7 @@ class Function:
     lists: tuple[str, ...]
     """Arguments that are lists, all of the same length."""
     kernels: tuple[type[Kernel], ...]
-    prepare: Callable[[Given, Options], Batch]
+    prepare: Callable[[ListArguments, Options], Batch]
     """The rows that go through the kernels."""
     options: Mapping[str, str]
     """Parameter -> option of a kernel, which gives its type, bounds and default."""
@@ -129,21 +129,21 @@ class Function:
         fields = (f"{column.name} {kind}" for column, kind in zip(self.columns, kinds, strict=True))
         return f"STRUCT({', '.join(fields)})[]"
 
-    def _with_defaults(self, given: Options) -> dict[str, Any]:
-        return {name: option.default for name, option in self.known.items()} | dict(self.fixed) | dict(given)
+    def _with_defaults(self, arguments: Options) -> dict[str, Any]:
+        return {name: option.default for name, option in self.known.items()} | dict(self.fixed) | dict(arguments)
 
     def chain(self, values: tuple[Any, ...]) -> tuple[Pipeline, Options]:
         """The kernels with these parameter values, and all options."""
-        given = {}
+        arguments = {}
         for (parameter, name), value in zip(self.options.items(), values, strict=True):
             if value is None and not self.known[name].nullable:
                 raise UsageError(f"{parameter} is NULL")
             try:
                 whole = value is not None and self.known[name].type == "int" and value.is_integer()
-                given[name] = self.known[name].check(int(value) if whole else value)
+                arguments[name] = self.known[name].check(int(value) if whole else value)
             except ValueError as error:
                 raise UsageError(f"{parameter}: {error}") from None
-        options = self._with_defaults(given)
+        options = self._with_defaults(arguments)
         return Pipeline(tuple(kernel(options) for kernel in self.kernels)), options
 
     def __call__(self, *columns: pa.ChunkedArray) -> pa.Array:
@@ -151,7 +151,7 @@ class Function:
         count = len(self.arguments)
         try:
             lists = [
-                Lists(column, name, _KINDS.get(name, "DOUBLE"), positive=name not in _ANY_NUMBER)
+                ListArgument(column, name, _KINDS.get(name, "DOUBLE"), positive=name not in _ANY_NUMBER)
                 for name, column in zip(self.arguments, columns[:count], strict=True)
             ]
             options = zip(*(column.to_pylist() for column in columns[count:]), strict=True)
@@ -163,15 +163,15 @@ class Function:
         except ValueError as error:
             raise UsageError(f"{self.name}: {self._told(str(error))}") from None
 
-    def _group(self, lists: list[Lists], group: int, values: tuple[Any, ...]) -> list[Array] | None:
-        given = {each.name: each.of(group) for each in lists}
-        if any(given[name] is None for name in (*self.lists, *self.trades)):
+    def _group(self, lists: list[ListArgument], group: int, values: tuple[Any, ...]) -> list[Array] | None:
+        arguments = {each.name: each.of(group) for each in lists}
+        if any(arguments[name] is None for name in (*self.lists, *self.trades)):
             return None
-        _check(given, [*self.lists, *(["ts"] if self.times and given["ts"] is not None else [])])
-        _check(given, self.trades)
+        _check(arguments, [*self.lists, *(["ts"] if self.times and arguments["ts"] is not None else [])])
+        _check(arguments, self.trades)
         chain, options = _chain(self, values)
         state = chain.start()
-        found = chain.run(state, self.prepare(given, options))
+        found = chain.run(state, self.prepare(arguments, options))
         if not chain.replaces_rows:
             return [found[column.name] for column in self.columns]
         (kernel,) = chain.kernels
@@ -200,14 +200,14 @@ def _sql(default: Any) -> str:
         return literal(default)
 
 
-def _check(given: Given, names: list[str] | tuple[str, ...]) -> None:
+def _check(arguments: ListArguments, names: list[str] | tuple[str, ...]) -> None:
     """Refuse lists of different length, times that go backwards and invalid sides."""
-    lengths = {name: len(given[name]) for name in names}
+    lengths = {name: len(arguments[name]) for name in names}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
         raise UsageError(f"lists of different length: {told}")
     for name in names:
-        values = given[name]
+        values = arguments[name]
         if _KINDS.get(name) == "BIGINT" and np.any(values[1:] < values[:-1]):
             raise UsageError(f"{name} goes backwards. Order all lists by time: list(x ORDER BY ts)")
         if name == "sides" and not np.all(np.isnan(values) | (np.abs(values) == 1) | (values == 0)):

@@ -19,10 +19,10 @@ from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan, Scope
 from sqlgen.errors import SqlgenError, UsageError, nearest
 from sqlgen.lake.partitions import Partition
-from sqlgen.live import start as resume
+from sqlgen.live import start as live_start
 from sqlgen.live.refusals import covers, dated, refuse
 from sqlgen.live.rowwise import RawRows, RowError, RowStatement
-from sqlgen.live.start import NO_KERNELS, Place, Start
+from sqlgen.live.start import NO_KERNELS, FeedPosition, Start
 from sqlgen.project.feeds import shares_feed
 from sqlgen.project.model import TRADES, Model, ModelInput
 from sqlgen.project.project import Project
@@ -70,10 +70,10 @@ def open_model(
         raise UsageError(f"unknown model '{model}'.{nearest(model, known)} Known: {', '.join(known)}")
     where = Partition.of(exchange=exchange, symbol=symbol)
     refuse(engine.project, known[model], where)
-    return LiveModel(engine.project, known[model], where, resume.find(engine, known[model], where, state))
+    return LiveModel(engine.project, known[model], where, live_start.find(engine, known[model], where, state))
 
 
-class _Trades(TradeFeed):
+class _PendingTrades(TradeFeed):
     """Trades pending for the next row."""
 
     def add(self, rows: pa.RecordBatch) -> None:
@@ -84,7 +84,7 @@ class _Pass:
     """An open-ended pass through kernels."""
 
     def __init__(self, chain: Pipeline, state: Snapshot, schema: pa.Schema, trades: bool) -> None:
-        self.trades = _Trades(None, pending_trades(state)) if trades else None
+        self.trades = _PendingTrades(None, pending_trades(state)) if trades else None
         self._schema = schema
         self._waiting: deque[pa.RecordBatch] = deque()
         self._pipe = Pipe(chain, state, pa.RecordBatchReader.from_batches(schema, _taken(self._waiting)), self.trades)
@@ -121,7 +121,7 @@ class LiveModel:
         self._model = model
         self._chain = model.chain or NO_KERNELS
         self._where = where
-        self._place = start.place
+        self._position = start.position
         self._broken = ""
         self._compiler = Compiler(project)
         self._one_feed = shares_feed(project, model)
@@ -135,7 +135,7 @@ class LiveModel:
     @property
     def last(self) -> int | None:
         """Time of the last row in ns since the epoch. Rows must not be earlier, trades must be later."""
-        return self._place.last
+        return self._position.last
 
     def trade(self, trade: Mapping[str, Any]) -> None:
         """Add a raw trade in the form of the source's files. The next row that is not earlier sees it."""
@@ -143,13 +143,13 @@ class LiveModel:
         if self._trades is None or self._model.trades is None:
             raise UsageError(f"model '{self._model.name}' sees no trades of {self._where}")
         time = self._trades.time(trade)
-        last = self._place.last
+        last = self._position.last
         if last is not None and (time < last or (time == last and not self._one_feed)):
             raise LateError(
                 f"{self._trades.what}: the trade of {_clock(time)} comes after the row of {_clock(last)},"
                 " which should have seen it. Leave it out: a run over the lake will count it"
             )
-        date, seq = self._place.next(time)
+        date, seq = self._position.next(time)
         rows = self._run(_TRADES, self._trades, trade, time, date, seq)
         if self._pass.trades is not None and dated(self._model.trades, date):
             self._pass.trades.add(rows)
@@ -161,12 +161,12 @@ class LiveModel:
         """
         self._check_whole()
         time = self._rows.time(row)
-        if self._place.last is not None and time < self._place.last:
+        if self._position.last is not None and time < self._position.last:
             raise LateError(
-                f"{self._rows.what}: the row of {_clock(time)} comes after the row of {_clock(self._place.last)}."
+                f"{self._rows.what}: the row of {_clock(time)} comes after the row of {_clock(self._position.last)}."
                 " Leave it out: a run over the lake will sort it in"
             )
-        date, seq = self._place.next(time)
+        date, seq = self._position.next(time)
         if not dated(self._model.primary, date):
             raise RowError(f"{self._rows.what}: models.yaml excludes rows of {date} (date_start, date_end)")
         found = self._run(_ROWS, self._rows, row, time, date, seq)
@@ -178,7 +178,7 @@ class LiveModel:
             if isinstance(error, Exception):
                 raise self._lost() from error
             raise
-        self._place = Place(time, date, seq + 1)
+        self._position = FeedPosition(time, date, seq + 1)
         given = dict(zip(found.schema.names, map(_value, found.columns), strict=True))
         return {name: given[name] for name in self._model.columns} or given
 
@@ -190,7 +190,7 @@ class LiveModel:
     def save(self, path: Path | str) -> None:
         """Write a file from which ``open_model`` continues, also in the middle of a day."""
         self._check_whole()
-        resume.save(Path(path), self._model, self._where, Start(self._pass.state, self._place))
+        live_start.save(Path(path), self._model, self._where, Start(self._pass.state, self._position))
 
     def close(self) -> None:
         self._close_statements()

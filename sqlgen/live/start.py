@@ -27,12 +27,12 @@ from udfs import Pipeline
 NO_KERNELS = Pipeline(())
 
 _DAY = 86_400_000_000_000
-_PLACE = "place in the feed"
+_POSITION = "place in the feed"
 """Name of the feed position in a saved state, beside the states of kernels."""
 
 
 @dataclass(frozen=True)
-class Place:
+class FeedPosition:
     """Position of a feed: its last row, and the number of the next."""
 
     last: int | None = None
@@ -53,16 +53,16 @@ class Start:
     """Start of a feed: kernel states and position."""
 
     state: Snapshot
-    place: Place = Place()
+    position: FeedPosition = FeedPosition()
 
 
 def save(path: Path, model: Model, where: Partition, start: Start) -> None:
     """Write a file that :func:`find` reads."""
-    place = start.place
-    date = place.date.toordinal() if place.date is not None else 0
-    numbers = np.array([place.last is not None, place.last or 0, date, place.seq], np.int64)
+    position = start.position
+    date = position.date.toordinal() if position.date is not None else 0
+    numbers = np.array([position.last is not None, position.last or 0, date, position.seq], np.int64)
     whose = np.frombuffer(where.path.encode(), np.uint8)
-    kernels = start.state.kernels | {_PLACE: {"numbers": numbers, "whose": whose}}
+    kernels = start.state.kernels | {_POSITION: {"numbers": numbers, "whose": whose}}
     content = states.encode(
         dataclasses.replace(start.state, kernels=kernels), (model.chain or NO_KERNELS).state_identity
     )
@@ -115,7 +115,7 @@ def _published(engine: Engine, folder: Path, model: Model, where: Partition) -> 
         state = engine.states.read(model.name, unit, record.build, record.state, model.chain.state_identity)
     files = tuple(exact_path(folder / name) for name in record.files)
     rows = engine.compiler(()).published_select(model.name, Scan(files, types=record.types))
-    return Start(state, _place(rows, where) if files else Place())
+    return Start(state, _position(rows, where) if files else FeedPosition())
 
 
 def _belongs(record: Published, where: Partition) -> bool:
@@ -123,23 +123,23 @@ def _belongs(record: Published, where: Partition) -> bool:
     return all(unit[key] == value for key, value in where.values if key in unit)
 
 
-def _place(rows: str, where: Partition) -> Place:
+def _position(rows: str, where: Partition) -> FeedPosition:
     """Position after the rows of a SELECT; columns that the table lacks are unknown."""
     with duckdb.connect() as connection:
         last = query("last_row", rows=rows, names=list(columns_of(connection, rows)), keys=dict(where.values))
         last_time, last_date, last_seq = connection.execute(last).fetchall()[0]
-    return Place(last_time, last_date, 0 if last_seq is None else last_seq + 1)
+    return FeedPosition(last_time, last_date, 0 if last_seq is None else last_seq + 1)
 
 
 def _saved(path: Path, model: Model, where: Partition) -> Start:
     snapshot = states.decode(path.read_bytes(), (model.chain or NO_KERNELS).state_identity)
     kernels = dict(snapshot.kernels)
-    place = kernels.pop(_PLACE, None)
-    if place is None:
+    position = kernels.pop(_POSITION, None)
+    if position is None:
         return Start(snapshot)
-    whose = Partition.from_path(place["whose"].tobytes().decode())
+    whose = Partition.from_path(position["whose"].tobytes().decode())
     if whose != where:
         raise SqlgenError(f"{path} was saved for {whose}, not for {where}")
-    known, last, date, seq = place["numbers"].tolist()
+    known, last, date, seq = position["numbers"].tolist()
     day = dt.date.fromordinal(date) if date else None
-    return Start(dataclasses.replace(snapshot, kernels=kernels), Place(last if known else None, day, seq))
+    return Start(dataclasses.replace(snapshot, kernels=kernels), FeedPosition(last if known else None, day, seq))

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sqlgen.errors import ConfigError, Problem, UsageError, nearest
 from sqlgen.lake.partitions import KEYS
-from sqlgen.modeltests.file import EXAMPLE, FOLDER, Entry, Expected, Given, find_files, read_tests
+from sqlgen.modeltests.file import EXAMPLE, FOLDER, Entry, Expected, InputRows, find_files, read_tests
 from sqlgen.modeltests.types import TypeBook
 from sqlgen.modeltests.values import Row, read_rows
 from sqlgen.project.checks import Checker
@@ -67,7 +67,7 @@ def choose(entries: Iterable[Entry], models: Iterable[str] | None, pattern: str 
 
 
 @dataclass
-class Desk:
+class CaseLoader:
     """Makes cases of the entries of test files."""
 
     project: Project
@@ -130,10 +130,10 @@ class Desk:
         ]
         return model
 
-    def _rows(self, entry: Entry, place: Expected, keys: KeyPath, problems: list[Problem]) -> tuple[Row, ...]:
-        if place.file is None:
-            return place.rows or ()
-        form, name = place.file
+    def _rows(self, entry: Entry, written: Expected, keys: KeyPath, problems: list[Problem]) -> tuple[Row, ...]:
+        if written.file is None:
+            return written.rows or ()
+        form, name = written.file
         path = entry.path(name)
         if not path.is_file():
             problems.append(entry.problem((*keys, form), f"no such file: {path}"))
@@ -146,7 +146,7 @@ class Desk:
 
     def _column_problems(self, entry: Entry, model: Model, name: str, rows: Iterable[Row]) -> Iterator[Problem]:
         """Columns that a table does not have, and columns of raw rows that look misspelt."""
-        where = next(place for place in model.inputs if place.name == name)
+        where = next(model_input for model_input in model.inputs if model_input.name == name)
         columns = self.types.of(model, where)
         named = dict.fromkeys(column for row in rows for column in row)
         unknown = [column for column in named if column not in {*columns, *KEYS}] if columns else []
@@ -163,7 +163,7 @@ class Desk:
 
 def _input_problems(entry: Entry, model: Model) -> Iterator[Problem]:
     """Inputs that are unknown, missing, or of the wrong form."""
-    inputs = {place.name: place for place in model.inputs}
+    inputs = {model_input.name: model_input for model_input in model.inputs}
     given = entry.spec.given
     readers: dict[str, str] = {}
     for name, rows in given.items():
@@ -172,22 +172,22 @@ def _input_problems(entry: Entry, model: Model) -> Iterator[Problem]:
             message = f"model '{model.name}' has no such input.{nearest(name, inputs)} It has: {', '.join(inputs)}"
             yield entry.problem(keys, message)
             continue
-        place = inputs[name]
-        if place.ref in readers:
-            message = f"it reads '{place.ref}' as '{readers[place.ref]}' does. Give the rows once, for both"
+        model_input = inputs[name]
+        if model_input.ref in readers:
+            message = f"it reads '{model_input.ref}' as '{readers[model_input.ref]}' does. Give the rows once, for both"
             yield entry.problem(keys, message)
-        readers.setdefault(place.ref, name)
-        yield from _raw_problems(entry, place, rows)
-    for name, place in inputs.items():
-        if name not in given and place.ref not in readers and not place.spec.optional:
+        readers.setdefault(model_input.ref, name)
+        yield from _raw_problems(entry, model_input, rows)
+    for name, model_input in inputs.items():
+        if name not in given and model_input.ref not in readers and not model_input.spec.optional:
             yield entry.problem(("given",), f"input '{name}' is missing. Give its rows; [] for none")
 
 
-def _raw_problems(entry: Entry, place: ModelInput, rows: Given) -> Iterator[Problem]:
-    keys: KeyPath = ("given", place.name)
+def _raw_problems(entry: Entry, model_input: ModelInput, rows: InputRows) -> Iterator[Problem]:
+    keys: KeyPath = ("given", model_input.name)
     for key, value in (("raw", rows.raw), ("times", rows.times)):
-        if value is not None and place.source is None:
-            message = f"'{place.ref}' is a model, not a source: give the rows of its table"
+        if value is not None and model_input.source is None:
+            message = f"'{model_input.ref}' is a model, not a source: give the rows of its table"
             yield entry.problem((*keys, key), message)
     for name in rows.raw or ():
         if not entry.path(name).is_file():

@@ -52,7 +52,7 @@ class Expected(Node):
         return next(((form, name) for form in ("csv", "parquet", "ndjson") if (name := getattr(self, form))), None)
 
 
-class Given(Expected):
+class InputRows(Expected):
     """Rows of one input, here or in a file."""
 
     raw: Names | None = Field(None, description="Files of a source, read as they are, relative to this one")
@@ -72,8 +72,8 @@ class ModelTest(Node):
     description: str = Field("", description="One line for people")
     options: dict[str, Any] = Field({}, description="Options in place of those in models.yaml")
     common: dict[str, Any] = Field({}, description="Columns of all input rows that do not name them")
-    given: dict[str, Annotated[Given, BeforeValidator(_as_rows, json_schema_input_type=list[Row] | Given)]] = Field(
-        min_length=1, description="Input of the model -> its rows"
+    given: dict[str, Annotated[InputRows, BeforeValidator(_as_rows, json_schema_input_type=list[Row] | InputRows)]] = (
+        Field(min_length=1, description="Input of the model -> its rows")
     )
     expect: Annotated[Expected, BeforeValidator(_as_rows, json_schema_input_type=list[Row] | Expected)] | None = Field(
         None, description="The rows of the table, in its order"
@@ -153,7 +153,7 @@ def _problem(document: Document, name: str, details: ErrorDetails) -> Problem:
 
 def _message(details: ErrorDetails) -> str:
     location = details["loc"]
-    node = ModelTest if len(location) < 2 else Given if location[0] == "given" else Expected
+    node = ModelTest if len(location) < 2 else InputRows if location[0] == "given" else Expected
     fields = node.model_fields
     match details["type"]:
         case "extra_forbidden":

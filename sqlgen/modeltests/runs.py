@@ -19,10 +19,10 @@ import pyarrow as pa
 
 from sqlgen.compile.scope import Scan
 from sqlgen.errors import SqlgenError
-from sqlgen.modeltests.batches import checked
-from sqlgen.modeltests.cases import Case, Desk, expected_problems
+from sqlgen.modeltests.cases import Case, CaseLoader, expected_problems
 from sqlgen.modeltests.compare import Difference, Tolerance, compare
 from sqlgen.modeltests.file import Entry
+from sqlgen.modeltests.kernelsplits import with_split_kernels
 from sqlgen.modeltests.lake import LakeWriter, RowsError
 from sqlgen.modeltests.outcome import Outcome
 from sqlgen.modeltests.types import TypeBook
@@ -44,18 +44,18 @@ def run_tests(project: Project, entries: Iterable[Entry]) -> list[Outcome]:
         folder = Path(scratch)
         (folder / "types").mkdir()
         types = TypeBook(project, connection, folder / "types")
-        cases = Desk(project, connection, types).cases(entries)
-        bench = _Bench(project, folder, connection, types)
+        cases = CaseLoader(project, connection, types).cases(entries)
+        runner = _TestRunner(project, folder, connection, types)
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             try:
-                return list(pool.map(bench.run, range(len(cases)), cases))
+                return list(pool.map(runner.run, range(len(cases)), cases))
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
 
 @dataclass
-class _Bench:
+class _TestRunner:
     """Runs tests in temporary lakes."""
 
     project: Project
@@ -81,14 +81,16 @@ class _Bench:
         """The model's table (``None`` if it has no rows), or its error."""
         config = self.project.config.model_copy(update={"lake": str(lake), "state": ".sqlgen"})
         model = _in_folders(case)
-        sources = {place.ref: place.source for place in model.inputs if place.source is not None}
+        sources = {
+            model_input.ref: model_input.source for model_input in model.inputs if model_input.source is not None
+        }
         config = config.model_copy(update={"sources": {**config.sources, **sources}})
-        models = {**self.project.models, model.name: checked(model)}
+        models = {**self.project.models, model.name: with_split_kernels(model)}
         project = dataclasses.replace(self.project, config=config, models=models)
         with self.connection.cursor() as cursor:
             writer = LakeWriter(project, model, cursor)
             for name, rows in case.given.items():
-                self._give(case, writer, next(place for place in model.inputs if place.name == name), rows)
+                self._write_input(case, writer, next(entry for entry in model.inputs if entry.name == name), rows)
         engine = Engine(project, Settings(threads=1, instance=self.connection))
         given = case.entry.spec.given
         empty = any(not rows and given[name].raw is None for name, rows in case.given.items())
@@ -101,28 +103,28 @@ class _Bench:
             return None, "\n".join(map(_without_sql, failed))
         return _published(engine, case.model, self.connection), ""
 
-    def _give(self, case: Case, writer: LakeWriter, place: ModelInput, rows: Sequence[Row]) -> None:
+    def _write_input(self, case: Case, writer: LakeWriter, model_input: ModelInput, rows: Sequence[Row]) -> None:
         entry = case.entry
-        given = entry.spec.given[place.name]
+        given = entry.spec.given[model_input.name]
         try:
             if given.raw is not None:
-                writer.files(place, [entry.path(name) for name in given.raw], entry.spec.common)
+                writer.files(model_input, [entry.path(name) for name in given.raw], entry.spec.common)
             else:
-                writer.rows(place, rows, self.types.of(case.model, place), given.times)
+                writer.rows(model_input, rows, self.types.of(case.model, model_input), given.times)
         except RowsError as error:
-            error.input = place.name
+            error.input = model_input.name
             raise
 
 
 def _in_folders(case: Case) -> Model:
-    """The project of a test: sources with inline rows read hive folders, whatever their own layout."""
+    """The model of a test: sources with inline rows read hive folders, whatever their own layout."""
     given = {name for name, spec in case.entry.spec.given.items() if spec.raw is None}
     plain = {"pattern": "", "format": "auto"}
     inputs = (
-        dataclasses.replace(place, source=place.source.model_copy(update=plain))
-        if place.source is not None and place.name in given
-        else place
-        for place in case.model.inputs
+        dataclasses.replace(model_input, source=model_input.source.model_copy(update=plain))
+        if model_input.source is not None and model_input.name in given
+        else model_input
+        for model_input in case.model.inputs
     )
     return dataclasses.replace(case.model, inputs=tuple(inputs))
 

@@ -42,7 +42,7 @@ HEADERS = 100
 """Number of files per source whose columns `compile` reads."""
 
 
-class Quiet:
+class SilentWatcher:
     """A watcher that ignores all events."""
 
     def started(self, plan: Plan) -> None: ...
@@ -141,7 +141,7 @@ class Engine:
             self._bind(picture.compiler, picture.source_files, _built(plan), record=True)
             report = Report.start(plan, selection)
             reads = Reads(self.project.lake)
-            runner = Runner(plan, self.manifest, self.reports, self.settings, watcher or Quiet(), reads)
+            runner = Runner(plan, self.manifest, self.reports, self.settings, watcher or SilentWatcher(), reads)
             if plan.tasks:
                 runner.run(report)
             elif always_report:

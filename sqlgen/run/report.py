@@ -50,7 +50,7 @@ class Result:
     def ok(self) -> bool:
         return self.status in DONE
 
-    def is_told(self, beside: Collection[tuple[str, str]]) -> bool:
+    def is_shown(self, beside: Collection[tuple[str, str]]) -> bool:
         """False for a task of ``beside`` that looked for rows outside of their partition and found none."""
         found_none = self.status in ("empty", "unchanged", "pending")
         return not (found_none and (self.model, self.partition) in beside)

@@ -14,8 +14,8 @@ from typing import Protocol
 
 import duckdb
 
-from sqlgen.builders.batch import Batch, Outcome
-from sqlgen.builders.unit import Built, build, remove
+from sqlgen.builders.batch import BatchBuild, Outcome
+from sqlgen.builders.unit import BuildResult, build, remove
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError
 from sqlgen.lake import storage, swap
@@ -90,7 +90,7 @@ class Runner:
                     report.errors = (*report.errors, problem)
         finally:
             done = (results.get(task.id, pending_result(task)) for task in plan.tasks)
-            report.tasks = [result for result in done if result.is_told(plan.beside)]
+            report.tasks = [result for result in done if result.is_shown(plan.beside)]
             report.seconds = round(time.monotonic() - begun, 3)
             swap.sweep(at_once=True)
             shutil.rmtree(space.staging, ignore_errors=True)
@@ -120,7 +120,7 @@ class Runner:
         beside = self.plan.beside
 
         def finished(result: Result) -> None:
-            if result.is_told(beside):
+            if result.is_shown(beside):
                 self.reports.note(report, result)
                 self.watcher.finished(result)
 
@@ -185,18 +185,20 @@ class Runner:
         builds = [self._resolved(task) for task in batch if isinstance(task, Build)]
         stale = [task for task in builds if task.reason]
         outcomes: dict[TaskId, Outcome] = {
-            task.id: Built("unchanged", self.facts.record(task.model, task.unit)) for task in builds
+            task.id: BuildResult("unchanged", self.facts.record(task.model, task.unit)) for task in builds
         }
         try:
             with open_cursor(connection, self._cursors) as cursor:
-                found = Batch(space, stale, cursor).build() if stale else []
+                found = BatchBuild(space, stale, cursor).build() if stale else []
         except Exception as error:  # the unit at fault, and the reason, show when units are built alone
             if self._stopping:
                 return [self._result(task, error, _since(begun) / len(batch), space) for task in batch]
             parts = (batch[: len(batch) // 2], batch[len(batch) // 2 :])
             return [result for part in parts for result in self.execute_batch(part, space, connection)]
         outcomes |= zip((task.id for task in stale), found, strict=True)
-        built = {task.unit: told.record for task, told in zip(stale, found, strict=True) if isinstance(told, Built)}
+        built = {
+            task.unit: told.record for task, told in zip(stale, found, strict=True) if isinstance(told, BuildResult)
+        }
         self._record(batch[0].model, built)
         seconds = _since(begun) / len(batch)
         return [self._result(task, outcomes[task.id], seconds, space) for task in builds]
@@ -254,13 +256,13 @@ class Runner:
 
     def _do(
         self, task: Task, space: Workspace, cursor: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
-    ) -> Built:
+    ) -> BuildResult:
         if isinstance(task, Removal):
             return remove(space, task)
         assert isinstance(task, Build)
         task = self._resolved(task)
         if not task.reason:
-            return Built("unchanged", self.facts.record(task.model, task.unit))
+            return BuildResult("unchanged", self.facts.record(task.model, task.unit))
         return build(space, task, cursor, sql, notes)
 
     def _resolved(self, task: Build) -> Build:

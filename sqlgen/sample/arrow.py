@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sqlgen.sample.instruments import Floats, Instrument, Ints
 from sqlgen.sample.market import MarketDay
-from sqlgen.sample.rows import Bools, Feed
+from sqlgen.sample.rows import Bools, FeedRows
 from sqlgen.sample.ticker import TickerDay
 
 _LEVEL = pa.struct([("price", pa.float64()), ("size", pa.float64())])
@@ -50,7 +50,7 @@ SCHEMAS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Day:
+class VenueDay:
     """A simulated day of a venue with all that is needed to write it."""
 
     date: date
@@ -64,7 +64,7 @@ class Day:
         return int(datetime(self.date.year, self.date.month, self.date.day, tzinfo=UTC).timestamp()) * 1000
 
 
-def to_arrow(kind: str, day: Day, feed: Feed) -> Any:
+def to_arrow(kind: str, day: VenueDay, feed: FeedRows) -> Any:
     """An Arrow table of the rows of a feed."""
     head = {
         "collected_at": day.midnight_ms + feed.capture_us // 1000,
@@ -76,7 +76,7 @@ def to_arrow(kind: str, day: Day, feed: Feed) -> Any:
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def _orderbook(day: Day, feed: Feed) -> dict[str, Any]:
+def _orderbook(day: VenueDay, feed: FeedRows) -> dict[str, Any]:
     levels = day.market.levels
     bids, asks = levels.bid_ticks[feed.source], levels.ask_ticks[feed.source]
     shift = asks[:, 0] - bids[:, 0] + feed.cross.astype(np.int32)
@@ -105,7 +105,7 @@ def _side(instrument: Instrument, ticks: NDArray[np.int32], lots: NDArray[np.int
     return pa.ListArray.from_arrays(pa.array(offsets), values, mask=mask)
 
 
-def _trades(day: Day, feed: Feed) -> dict[str, Any]:
+def _trades(day: VenueDay, feed: FeedRows) -> dict[str, Any]:
     fills, rows = day.market.fills, feed.source
     ticks, lots = fills.ticks[rows], fills.lots[rows]
     return {
@@ -117,7 +117,7 @@ def _trades(day: Day, feed: Feed) -> dict[str, Any]:
     }
 
 
-def _ticker(day: Day, feed: Feed) -> dict[str, Any]:
+def _ticker(day: VenueDay, feed: FeedRows) -> dict[str, Any]:
     ticker, unit, rows = day.ticker, day.instrument, feed.source
     levels, snapshots = day.market.levels, day.ticker.rows[feed.source]
     none = ticker.count[rows] == 0

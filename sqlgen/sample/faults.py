@@ -10,13 +10,13 @@ import numpy as np
 
 from sqlgen.sample.instruments import Ints, generator
 from sqlgen.sample.latent import DAY_MS
-from sqlgen.sample.rows import Bools, Feed
+from sqlgen.sample.rows import Bools, FeedRows
 
 _GAP_MS = (330_000, 1_200_000)
 
 
 @dataclass(frozen=True)
-class Place:
+class FaultSite:
     """Venue, symbol and day of a fault; with the fault's name it seeds the random stream."""
 
     seed: int
@@ -31,15 +31,15 @@ class Place:
         return generator(self.seed, "fault", fault, self.exchange, self.symbol, self.day, kind)
 
 
-def apply_faults(feed: Feed, names: frozenset[str], place: Place) -> Feed:
+def apply_faults(feed: FeedRows, names: frozenset[str], site: FaultSite) -> FeedRows:
     """The feed with the named faults, in a fixed order: faults of values, then of rows."""
     for name, (kinds, fault) in _FAULTS.items():
-        if name in names and place.kind in kinds:
-            feed = fault(feed, place.random(name))
+        if name in names and site.kind in kinds:
+            feed = fault(feed, site.random(name))
     return feed
 
 
-def _some(feed: Feed, rng: np.random.Generator, share: float) -> Bools:
+def _some(feed: FeedRows, rng: np.random.Generator, share: float) -> Bools:
     """A random share of the rows; at least one where there are enough to expect a tenth of one."""
     n = len(feed)
     chosen = rng.uniform(0.0, 1.0, n) < share
@@ -48,7 +48,7 @@ def _some(feed: Feed, rng: np.random.Generator, share: float) -> Bools:
     return chosen
 
 
-def _missing_levels(feed: Feed, rng: np.random.Generator) -> Feed:
+def _missing_levels(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     chosen, sides = _some(feed, rng, 0.005), rng.integers(0, 3, len(feed))
     fewer = rng.integers(1, np.maximum(feed.bid_levels, 2), (2, len(feed)))
     bids = np.where(chosen & (sides != 1), fewer[0], feed.bid_levels)
@@ -56,7 +56,7 @@ def _missing_levels(feed: Feed, rng: np.random.Generator) -> Feed:
     return replace(feed, bid_levels=bids, ask_levels=asks)
 
 
-def _one_sided(feed: Feed, rng: np.random.Generator) -> Feed:
+def _one_sided(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     chosen, bid = _some(feed, rng, 0.002), rng.uniform(0.0, 1.0, len(feed)) < 0.5
     empty = np.where(rng.uniform(0.0, 1.0, len(feed)) < 0.25, -1, 0)
     bids = np.where(chosen & bid, empty, feed.bid_levels)
@@ -64,16 +64,16 @@ def _one_sided(feed: Feed, rng: np.random.Generator) -> Feed:
     return replace(feed, bid_levels=bids, ask_levels=asks)
 
 
-def _crossed(feed: Feed, rng: np.random.Generator) -> Feed:
+def _crossed(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     chosen, ticks = _some(feed, rng, 0.002), rng.integers(0, 4, len(feed))
     return replace(feed, cross=np.where(chosen, ticks, feed.cross))
 
 
-def _null_timestamp(feed: Feed, rng: np.random.Generator) -> Feed:
+def _null_timestamp(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     return replace(feed, no_time=_some(feed, rng, 0.003))
 
 
-def _unknown_side(feed: Feed, rng: np.random.Generator) -> Feed:
+def _unknown_side(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     return replace(feed, no_side=_some(feed, rng, 0.005))
 
 
@@ -89,18 +89,18 @@ def _starts(rng: np.random.Generator, count: int) -> Ints:
     return np.asarray(rng.integers(3_600_000, DAY_MS // 2 - 3_600_000, count) + np.arange(count) * (DAY_MS // 2))
 
 
-def _gaps(feed: Feed, rng: np.random.Generator) -> Feed:
+def _gaps(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     keep = np.ones(len(feed), np.bool_)
     for start, end in gap_periods(rng):
         keep &= (feed.ms < start) | (feed.ms >= end)
     return feed.take(keep)
 
 
-def _duplicates(feed: Feed, rng: np.random.Generator) -> Feed:
+def _duplicates(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     return feed.take(np.repeat(np.arange(len(feed)), 1 + _some(feed, rng, 0.003)))
 
 
-def _late_file(feed: Feed, rng: np.random.Generator) -> Feed:
+def _late_file(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     """A run of consecutive rows that ends before the last row of its hour, so that the file holds older rows."""
     n = len(feed)
     late = np.zeros(n, np.bool_)
@@ -117,7 +117,7 @@ def _late_file(feed: Feed, rng: np.random.Generator) -> Feed:
 
 _BOOK = ("orderbook",)
 _ALL = ("orderbook", "trades", "ticker")
-_FAULTS: dict[str, tuple[tuple[str, ...], Callable[[Feed, np.random.Generator], Feed]]] = {
+_FAULTS: dict[str, tuple[tuple[str, ...], Callable[[FeedRows, np.random.Generator], FeedRows]]] = {
     "missing_levels": (_BOOK, _missing_levels),
     "one_sided": (_BOOK, _one_sided),
     "crossed": (_BOOK, _crossed),

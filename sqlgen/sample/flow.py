@@ -23,7 +23,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.sample.state import LOTS, MAX_FILLS, TICK, Book, Day, Fills, Levels, Style, Venue
+from sqlgen.sample.state import LOTS, MAX_FILLS, TICK, BookState, DayInputs, Fills, Snapshots, Venue, VenueStyle
 
 _REACH = 1 << 11
 _WIDEST_GAP, _PATCH = 128, 16
@@ -44,7 +44,7 @@ _GRID_MS = 100
 
 
 @nb.njit(cache=True, nogil=True)
-def uniform(book: Book) -> float:
+def uniform(book: BookState) -> float:
     """A double in (0, 1): splitmix64, so that the stream is the same whatever the NumPy version."""
     book.random[0] += _GOLDEN
     z = book.random[0]
@@ -55,7 +55,7 @@ def uniform(book: Book) -> float:
 
 
 @nb.njit(cache=True, nogil=True)
-def draw_lots(book: Book, median: float, spread: float) -> int:
+def draw_lots(book: BookState, median: float, spread: float) -> int:
     """A size of at least one lot: nearly log-normal (a sum of three uniforms), every fifth a round number."""
     z = 2.0 * (uniform(book) + uniform(book) + uniform(book) - 1.5)
     lots = max(1, round(median * math.exp(spread * z)))
@@ -66,14 +66,14 @@ def draw_lots(book: Book, median: float, spread: float) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def resting(book: Book, s: int, tick: int) -> int:
+def resting(book: BookState, s: int, tick: int) -> int:
     """Lots that side ``s`` shows at a price."""
     i = tick & (book.ring.shape[1] - 1)
     return s * book.ring[LOTS, i] if book.ring[TICK, i] == tick and s * book.ring[LOTS, i] > 0 else 0
 
 
 @nb.njit(cache=True, nogil=True)
-def add(book: Book, s: int, tick: int, lots: int) -> None:
+def add(book: BookState, s: int, tick: int, lots: int) -> None:
     """Add lots to a level of side ``s``; a slot that stood for a price far away is taken over."""
     i = tick & (book.ring.shape[1] - 1)
     if book.ring[TICK, i] != tick or s * book.ring[LOTS, i] < 0:
@@ -86,7 +86,7 @@ def add(book: Book, s: int, tick: int, lots: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def remove(book: Book, s: int, tick: int, lots: int) -> None:
+def remove(book: BookState, s: int, tick: int, lots: int) -> None:
     """Remove at most ``lots`` from a level; if the best level empties, the next one becomes the best."""
     held = resting(book, s, tick)
     if held == 0:
@@ -104,7 +104,7 @@ def remove(book: Book, s: int, tick: int, lots: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def place(book: Book, s: int, tick: int, lots: int) -> None:
+def add_order(book: BookState, s: int, tick: int, lots: int) -> None:
     """A limit order, in the place of a random old one. It never crosses: it stops one tick before the other side."""
     slot = min(int(uniform(book) * book.orders.shape[1]), book.orders.shape[1] - 1)
     old = book.orders[LOTS, slot]
@@ -120,7 +120,7 @@ def place(book: Book, s: int, tick: int, lots: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def withdraw(book: Book, s: int, tick: int) -> None:
+def cancel_beyond(book: BookState, s: int, tick: int) -> None:
     """Cancel all orders of side ``s`` priced beyond ``tick``: stale quotes."""
     own = 0 if s > 0 else 1
     while s * book.touch[own] > s * tick:
@@ -128,7 +128,7 @@ def withdraw(book: Book, s: int, tick: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def snapshot(book: Book, s: int, ticks: NDArray[np.int32], lots: NDArray[np.int32]) -> None:
+def snapshot(book: BookState, s: int, ticks: NDArray[np.int32], lots: NDArray[np.int32]) -> None:
     """Write the best levels of a side, best first. Holes in the book are filled with an order."""
     tick = book.touch[0] if s > 0 else book.touch[1]
     found = 0
@@ -146,7 +146,7 @@ def snapshot(book: Book, s: int, ticks: NDArray[np.int32], lots: NDArray[np.int3
 
 
 @nb.njit(cache=True, nogil=True)
-def _distance(book: Book, style: Style) -> int:
+def _distance(book: BookState, style: VenueStyle) -> int:
     """Distance of a passive order behind the quotes, in ticks."""
     if uniform(book) < _NEAR_SHARE:
         return int(-style.near_ticks * math.log(uniform(book) * uniform(book)))
@@ -155,27 +155,27 @@ def _distance(book: Book, style: Style) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def _size(book: Book, style: Style, s: int, fair: float, stress: float) -> int:
+def _size(book: BookState, style: VenueStyle, s: int, fair: float, stress: float) -> int:
     """Lots of a limit order: fewer when volatile, more on the side towards which the price leans."""
     lean = (2.0 * fair - book.touch[0] - book.touch[1]) / (book.touch[1] - book.touch[0])
     return draw_lots(book, style.order_lots * math.exp(0.5 * s * min(max(lean, -1.0), 1.0)) / math.sqrt(stress), 0.9)
 
 
 @nb.njit(cache=True, nogil=True)
-def _limit_order(book: Book, style: Style, fair: float, stress: float) -> None:
+def _limit_order(book: BookState, style: VenueStyle, fair: float, stress: float) -> None:
     """One limit order: repair the side that lags behind the price, or add depth somewhere."""
     half = style.half_spread * stress
     bid, ask = math.floor(fair - half), math.ceil(fair + half)
     behind_bid, behind_ask = bid - book.touch[0], book.touch[1] - ask
     if max(behind_bid, behind_ask) > 0 and uniform(book) < _QUOTE_SHARE:
         s = 1 if behind_bid > behind_ask else -1
-        place(book, s, bid if s > 0 else ask, _size(book, style, s, fair, stress))
+        add_order(book, s, bid if s > 0 else ask, _size(book, style, s, fair, stress))
         return
     s = 1 if uniform(book) < 0.5 else -1
     tick = (bid if s > 0 else ask) - s * _distance(book, style)
     if uniform(book) < _ROUND_SHARE:
         tick -= s * ((s * tick) % 10)
-    place(book, s, tick, _size(book, style, s, fair, stress))
+    add_order(book, s, tick, _size(book, style, s, fair, stress))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -194,7 +194,7 @@ def _sign(venue: Venue, foreseen: float) -> tuple[int, float]:
 
 
 @nb.njit(cache=True, nogil=True)
-def _market_order(venue: Venue, style: Style, foreseen: float, ms: int, fills: Fills, count: int) -> int:
+def _market_order(venue: Venue, style: VenueStyle, foreseen: float, ms: int, fills: Fills, count: int) -> int:
     """A market order that takes up to five levels. Returns the number of trades so far."""
     book = venue.book
     sign, expected = _sign(venue, foreseen)
@@ -216,19 +216,19 @@ def _market_order(venue: Venue, style: Style, foreseen: float, ms: int, fills: F
 
 
 @nb.njit(cache=True, nogil=True)
-def _price(venue: Venue, day: Day, ms: float) -> float:
+def _price(venue: Venue, day: DayInputs, ms: float) -> float:
     """The venue's efficient price at a time, in ticks."""
     return float(day.fair[min(int(ms) // _GRID_MS, len(day.fair) - 1)] + venue.memory[0])
 
 
 @nb.njit(cache=True, nogil=True)
-def _withdraw_stale(book: Book, fair: float) -> None:
-    withdraw(book, 1, math.floor(fair))
-    withdraw(book, -1, math.ceil(fair))
+def _withdraw_stale(book: BookState, fair: float) -> None:
+    cancel_beyond(book, 1, math.floor(fair))
+    cancel_beyond(book, -1, math.ceil(fair))
 
 
 @nb.njit(cache=True, nogil=True)
-def _interval(venue: Venue, style: Style, day: Day, row: int, fills: Fills, count: int) -> int:
+def _interval(venue: Venue, style: VenueStyle, day: DayInputs, row: int, fills: Fills, count: int) -> int:
     """All orders between snapshot ``row - 1`` and ``row``. Returns the number of trades so far."""
     book = venue.book
     start = day.ms[row - 1] if row else day.since
@@ -255,7 +255,7 @@ def _interval(venue: Venue, style: Style, day: Day, row: int, fills: Fills, coun
 
 
 @nb.njit(cache=True, nogil=True)
-def open_market(venue: Venue, style: Style, fair: float) -> None:
+def open_market(venue: Venue, style: VenueStyle, fair: float) -> None:
     """Fill an empty book around a price, and run it until its initial state has no effect."""
     book = venue.book
     book.touch[0], book.touch[1] = math.floor(fair) - 1, math.ceil(fair) + 1
@@ -266,7 +266,7 @@ def open_market(venue: Venue, style: Style, fair: float) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def run_day(venue: Venue, style: Style, day: Day, levels: Levels, fills: Fills) -> int:
+def run_day(venue: Venue, style: VenueStyle, day: DayInputs, levels: Snapshots, fills: Fills) -> int:
     """Simulate a day into ``levels`` and ``fills``; returns the number of trades."""
     count = 0
     for row in range(len(day.ms)):

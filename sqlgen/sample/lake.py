@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sqlgen.errors import UsageError
-from sqlgen.sample.arrow import SCHEMAS, Day, to_arrow
-from sqlgen.sample.faults import Place, apply_faults
+from sqlgen.sample.arrow import SCHEMAS, VenueDay, to_arrow
+from sqlgen.sample.faults import FaultSite, apply_faults
 from sqlgen.sample.instruments import built_in_symbols, generator, instrument
 from sqlgen.sample.latent import LatentPrice
 from sqlgen.sample.market import Market
-from sqlgen.sample.rows import Feed, new_feed
+from sqlgen.sample.rows import FeedRows, new_feed
 from sqlgen.sample.spec import KINDS, Progress, SampleSpec, SampleSummary
 from sqlgen.sample.ticker import Ticker
 from sqlgen.templating.queries import query
@@ -64,7 +64,7 @@ def _prepare(raw: Path, *, overwrite: bool) -> None:
             shutil.rmtree(raw / "ccxt" / kind)
 
 
-def _simulate(spec: SampleSpec) -> Iterator[tuple[str, Day]]:
+def _simulate(spec: SampleSpec) -> Iterator[tuple[str, VenueDay]]:
     """All days of all venues, one in memory at a time; the venues of a symbol share its efficient price."""
     for symbol in _symbols(spec):
         unit = instrument(symbol)
@@ -77,7 +77,7 @@ def _simulate(spec: SampleSpec) -> Iterator[tuple[str, Day]]:
             path = latent.next_day(date)
             for exchange, market, ticker in venues:
                 traded = market.next_day(date, path)
-                yield exchange, Day(date, unit, traded, ticker.next_day(traded))
+                yield exchange, VenueDay(date, unit, traded, ticker.next_day(traded))
 
 
 class _Writer:
@@ -91,7 +91,7 @@ class _Writer:
         self.bytes = 0
         self.rows = Counter(dict.fromkeys(KINDS, 0))
 
-    def write_day(self, exchange: str, day: Day) -> None:
+    def write_day(self, exchange: str, day: VenueDay) -> None:
         """Write the partition of each kind."""
         for kind in KINDS:
             feed = self._feed(kind, exchange, day)
@@ -102,14 +102,14 @@ class _Writer:
                     if len(rows):
                         self._write_file(folder / f"{name}.{self._spec.format}", kind, day, rows)
 
-    def _feed(self, kind: str, exchange: str, day: Day) -> Feed:
+    def _feed(self, kind: str, exchange: str, day: VenueDay) -> FeedRows:
         spec = self._spec
         times = {"orderbook": day.market.ms, "trades": day.market.fills.ms, "ticker": day.market.ms[day.ticker.rows]}
-        place = Place(spec.seed, exchange, day.instrument.symbol, day.date, kind)
+        site = FaultSite(spec.seed, exchange, day.instrument.symbol, day.date, kind)
         rng = generator(spec.seed, "feed", kind, exchange, day.instrument.symbol, day.date)
-        return apply_faults(new_feed(rng, times[kind], spec.levels), spec.fault_names, place)
+        return apply_faults(new_feed(rng, times[kind], spec.levels), spec.fault_names, site)
 
-    def _partitions(self, base: Path, day: Day, feed: Feed) -> Iterator[tuple[Path, Feed]]:
+    def _partitions(self, base: Path, day: VenueDay, feed: FeedRows) -> Iterator[tuple[Path, FeedRows]]:
         if self._spec.layout == "date":
             yield base / f"date={day.date}", feed
             return
@@ -118,7 +118,7 @@ class _Writer:
         for hour in np.unique(hours):
             yield folder / f"hour={hour}", feed.take(hours == hour)
 
-    def _write_file(self, path: Path, kind: str, day: Day, feed: Feed) -> None:
+    def _write_file(self, path: Path, kind: str, day: VenueDay, feed: FeedRows) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         starts = range(0, len(feed), _CHUNK_ROWS)
         self._write_rows(path, SCHEMAS[kind], (to_arrow(kind, day, feed.take(_rows(feed, start))) for start in starts))
@@ -127,7 +127,7 @@ class _Writer:
         self.rows[kind] += len(feed)
 
 
-def _rows(feed: Feed, start: int) -> Any:
+def _rows(feed: FeedRows, start: int) -> Any:
     return np.arange(start, min(start + _CHUNK_ROWS, len(feed)))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from sqlgen.sample.flow import open_market, run_day
 from sqlgen.sample.instruments import Instrument, Ints, generator
 from sqlgen.sample.latent import DAY_MS, LatentDay, season
-from sqlgen.sample.state import Day, Fills, Levels, Style, Venue, empty_fills, empty_levels, new_book
+from sqlgen.sample.state import DayInputs, Fills, Snapshots, Venue, VenueStyle, empty_fills, empty_levels, new_book
 
 _ORDERS_PER_LEVEL = 8
 _LIMITS_PER_SECOND = 18.0
@@ -27,7 +27,7 @@ class MarketDay:
     """(rows,) exchange time of the snapshots."""
     nonce: Ints
     """(rows,) running number of book events."""
-    levels: Levels
+    levels: Snapshots
     fills: Fills
     """Trades in time order."""
     first_trade: int
@@ -50,7 +50,7 @@ class Market:
         self._trades = int(rng.integers(10**7, 10**9))
         tail = max(0.8 * levels, _TAIL_BPS * 1e-4 * instrument.price / instrument.tick)
         size = instrument.order_lots * float(rng.uniform(0.7, 1.3))
-        self._style = Style(size, 0.6, 1.2, tail, 0.25)
+        self._style = VenueStyle(size, 0.6, 1.2, tail, 0.25)
         self._venue = Venue(new_book(_ORDERS_PER_LEVEL * levels, int(rng.integers(2**63))), np.zeros(2))
         self._opened = False
 
@@ -69,14 +69,14 @@ class Market:
         self._last_ms = int(drive.ms[-1]) - DAY_MS
         return result
 
-    def _drive(self, rng: np.random.Generator, latent: LatentDay) -> Day:
+    def _drive(self, rng: np.random.Generator, latent: LatentDay) -> DayInputs:
         ms = self._times(rng)
         stress = np.clip(latent.volatility(ms), 0.3, 4.0)
         activity = 0.5 + 0.5 * stress
         since = max(self._last_ms, 0)
         limits = np.diff(ms, prepend=since) * (_LIMITS_PER_SECOND / 1000.0)
         fair = np.exp(latent.log_price + self._basis) / self._instrument.tick
-        return Day(
+        return DayInputs(
             ms,
             since,
             rng.poisson(np.clip(limits, *_LIMITS_PER_ROW) * activity) + 1,

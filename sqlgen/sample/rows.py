@@ -17,7 +17,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Feed:
+class FeedRows:
     """Rows of one kind on one day, in the order in which they are written. All arrays have the same length."""
 
     source: Ints
@@ -41,16 +41,16 @@ class Feed:
     def __len__(self) -> int:
         return len(self.source)
 
-    def take(self, rows: Ints | Bools) -> Feed:
+    def take(self, rows: Ints | Bools) -> FeedRows:
         """Some of the rows, in the order given."""
         return replace(self, **{name: column[rows] for name, column in vars(self).items()})
 
 
-def new_feed(rng: np.random.Generator, ms: Ints, levels: int = 0) -> Feed:
+def new_feed(rng: np.random.Generator, ms: Ints, levels: int = 0) -> FeedRows:
     """A faultless feed of rows at ``ms`` (sorted), captured some tens of milliseconds later, never out of order."""
     n = len(ms)
     latency = np.exp(rng.normal(np.log(35_000.0), 0.35, n)).astype(np.int64)
     capture = np.maximum.accumulate(ms * 1000 + latency) if n else latency
     no = np.zeros(n, np.bool_)
     depth = np.full(n, levels, np.int64)
-    return Feed(np.arange(n), ms, capture, no, no, no, depth, depth, np.full(n, -1, np.int64))
+    return FeedRows(np.arange(n), ms, capture, no, no, no, depth, depth, np.full(n, -1, np.int64))

@@ -15,12 +15,12 @@ from sqlgen.sample.instruments import Floats, Ints
 
 _RING = 1 << 14
 LOTS, TICK = 0, 1
-"""Rows of ``Book.ring`` and ``Book.orders``."""
+"""Rows of ``BookState.ring`` and ``BookState.orders``."""
 MAX_FILLS = 5
 """Price levels that a market order may take."""
 
 
-class Book(NamedTuple):
+class BookState(NamedTuple):
     """State of one book, mutated in place. Few arrays, because Numba counts references to each in every call."""
 
     ring: Ints
@@ -33,9 +33,9 @@ class Book(NamedTuple):
     """(1,) state of the random stream."""
 
 
-def new_book(orders: int, seed: int) -> Book:
+def new_book(orders: int, seed: int) -> BookState:
     """An empty book with room for ``orders`` resting orders."""
-    return Book(
+    return BookState(
         np.zeros((2, _RING), np.int64),
         np.zeros((2, orders), np.int64),
         np.zeros(2, np.int64),
@@ -46,12 +46,12 @@ def new_book(orders: int, seed: int) -> Book:
 class Venue(NamedTuple):
     """State of an (exchange, symbol) carried from one day to the next, mutated in place."""
 
-    book: Book
+    book: BookState
     memory: Floats
     """(2,) displacement of the venue's price in ticks; smoothed sign of recent market orders."""
 
 
-class Style(NamedTuple):
+class VenueStyle(NamedTuple):
     """Constants of a venue."""
 
     order_lots: float
@@ -64,7 +64,7 @@ class Style(NamedTuple):
     """Ticks by which an average market order moves the venue's price."""
 
 
-class Day(NamedTuple):
+class DayInputs(NamedTuple):
     """Exogenous inputs of one day."""
 
     ms: Ints
@@ -80,7 +80,7 @@ class Day(NamedTuple):
     """(864000,) efficient price in ticks on the 100 ms grid."""
 
 
-class Levels(NamedTuple):
+class Snapshots(NamedTuple):
     """Snapshots: (rows, levels) arrays, best first."""
 
     bid_ticks: NDArray[np.int32]
@@ -98,15 +98,15 @@ class Fills(NamedTuple):
     sign: NDArray[np.int8]
 
 
-def empty_levels(day: Day, depth: int) -> Levels:
+def empty_levels(day: DayInputs, depth: int) -> Snapshots:
     """Room for the snapshots of a day."""
     shape = (len(day.ms), depth)
-    return Levels(
+    return Snapshots(
         np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.int32)
     )
 
 
-def empty_fills(day: Day) -> Fills:
+def empty_fills(day: DayInputs) -> Fills:
     """Room for as many trades as the market orders of a day can make."""
     size = int(day.markets.sum()) * MAX_FILLS
     return Fills(np.empty(size, np.int64), np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int8))

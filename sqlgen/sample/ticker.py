@@ -31,7 +31,7 @@ class TickerDay:
     quote: Ints
 
 
-class _Trades:
+class _DayTrades:
     """Trades of a day with running and backward statistics; a row of zeros (or no bound) stands for no trade."""
 
     def __init__(self, fills: Fills | None) -> None:
@@ -53,12 +53,12 @@ class Ticker:
     """Rolling statistics of one venue. ``next_day`` must be called for every day in order."""
 
     def __init__(self) -> None:
-        self._before = _Trades(None)
+        self._before = _DayTrades(None)
 
     def next_day(self, day: MarketDay) -> TickerDay:
         """A ticker for every fourth snapshot (at least one a day)."""
         rows = np.arange(0, len(day.ms), _ROWS_PER_TICKER)
-        old, new = self._before, _Trades(day.fills)
+        old, new = self._before, _DayTrades(day.fills)
         self._before = new
         ms = day.ms[rows]
         a = np.searchsorted(old.ms, ms, side="right")

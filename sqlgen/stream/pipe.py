@@ -21,7 +21,7 @@ from sqlgen.published.states import Snapshot
 from sqlgen.stream import late as late_rows
 from sqlgen.stream.arrays import TYPES, arrow, integers, numbers, times
 from sqlgen.stream.signaudit import SignAudit
-from sqlgen.stream.tradefeed import TRADE_COLUMNS, NotInOrder, TradeFeed, fields, places
+from sqlgen.stream.tradefeed import TRADE_COLUMNS, NotInOrder, TradeFeed, fields, positions
 from udfs import Array, Batch, FaultyKernelError, Pipeline
 
 BATCH_ROWS = 8_192
@@ -92,10 +92,10 @@ class Pipe:
                 continue
             ts = self._times(batch)
             columns = {name: self._column(batch.column(name), name) for name in self.chain.inputs}
-            given = self._given(Batch(ts, columns, None, places(batch)), batch)
-            added = [arrow(given[column.name], column) for column in self.chain.outputs]
-            kept = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns
-            yield pa.RecordBatch.from_arrays([*kept, *added], schema=schema)
+            computed = self._kernel_columns(Batch(ts, columns, None, positions(batch)), batch)
+            added = [arrow(computed[column.name], column) for column in self.chain.outputs]
+            carried = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns
+            yield pa.RecordBatch.from_arrays([*carried, *added], schema=schema)
         for kernel in self.chain.kernels:
             self.notes += kernel.notes(self.state.kernels[kernel.name])
         if self.chain.replaces_rows:
@@ -104,7 +104,7 @@ class Pipe:
             added = [arrow(array, column) for array, column in zip(waiting, kernel.outputs(), strict=True)]
             yield pa.RecordBatch.from_arrays([*self._repeated(len(added[0])), *added], schema=schema)
 
-    def _given(self, rows: Batch, batch: pa.RecordBatch) -> dict[str, Array]:
+    def _kernel_columns(self, rows: Batch, batch: pa.RecordBatch) -> dict[str, Array]:
         """The kernels' columns for some rows, late or not."""
         late = 0 if self._late_until is None else int(np.searchsorted(rows.ts, self._late_until, side="left"))
         with _where(rows):

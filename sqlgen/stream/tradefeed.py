@@ -87,11 +87,11 @@ def _trades(batch: pa.RecordBatch) -> Trades:
         numbers(batch.column("price"), "price"),
         numbers(batch.column("amount"), "amount"),
         side,
-        places(batch),
+        positions(batch),
     )
 
 
-def places(batch: pa.RecordBatch) -> NDArray[np.int64] | None:
+def positions(batch: pa.RecordBatch) -> NDArray[np.int64] | None:
     """The column ``seq``, if there is one."""
     if "seq" not in batch.schema.names or not pa.types.is_integer(batch.schema.field("seq").type):
         return None

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen.detect.columnmap import propose
+from sqlgen.detect.columnmap import guess_columns
 from sqlgen.detect.files.filegroups import spread
 from sqlgen.detect.files.pathnames import common_start, derive
 from sqlgen.detect.files.sniff import Sniffed, sniff
@@ -115,9 +115,9 @@ def columns(*names: str, **more: object) -> Sniffed:
     ],
 )
 def test_column_maps_of_trades(names: tuple[str, ...], mapped: dict[str, str] | None) -> None:
-    found = propose("trades", columns(*names))
+    found = guess_columns("trades", columns(*names))
     assert (dict(found.options["columns"]) if found else None) == mapped
-    assert propose("orderbook", columns(*names)) is None
+    assert guess_columns("orderbook", columns(*names)) is None
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_column_maps_of_books(form: str, options: dict[str, int]) -> None:
         return form.format(side=side, price=price, i=i, n=i + 1)
 
     names = [name(side, price, i) for i in range(3) for side in ("bid", "ask") for price in ("price", "size")]
-    found = propose("orderbook", columns("ts", *names))
+    found = guess_columns("orderbook", columns("ts", *names))
     assert found is not None
     first = options.get("first_level", 0)
     mapped = found.options["columns"]
@@ -146,7 +146,7 @@ def test_column_maps_of_books(form: str, options: dict[str, int]) -> None:
                 assert mapped[f"{side}_{price}"].format(i=i + first) == name(side, price, i)
     assert {key: value for key, value in found.options.items() if key not in ("columns", "time_unit")} == options
     assert found.columns == ("ts", *names)
-    assert propose("trades", columns("ts", "price", "size", *names)) is None
+    assert guess_columns("trades", columns("ts", "price", "size", *names)) is None
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_column_maps_of_books(form: str, options: dict[str, int]) -> None:
 )
 def test_column_maps_of_books_in_lists(level: object, options: dict[str, str], names: dict[str, str]) -> None:
     sample = Sniffed("ndjson", columns=("t", "b", "a"), records=({"t": 1735689600, "b": [], "a": [level]},))
-    found = propose("orderbook", sample)
+    found = guess_columns("orderbook", sample)
     assert found is not None
     assert found.options == {"columns": {"ts": "t", "bids": "b", "asks": "a"} | names, "time_unit": "s"} | options
 
@@ -175,7 +175,7 @@ def test_column_maps_of_books_in_lists(level: object, options: dict[str, str], n
     ],
 )
 def test_units_of_time(value: object, unit: str) -> None:
-    found = propose("trades", columns("ts", "price", "size", records=({"ts": value, "price": 1, "size": 1},)))
+    found = guess_columns("trades", columns("ts", "price", "size", records=({"ts": value, "price": 1, "size": 1},)))
     assert found is not None
     assert found.options["time_unit"] == unit
 
@@ -183,7 +183,7 @@ def test_units_of_time(value: object, unit: str) -> None:
 def test_a_timestamp_column(tmp_path: Path) -> None:
     table = pa.table({"ts": pa.array([1], pa.timestamp("ns")), "price": [1.0], "size": [2.0]})
     pq.write_table(table, tmp_path / "x.parquet")
-    found = propose("trades", sniff(tmp_path / "x.parquet"))
+    found = guess_columns("trades", sniff(tmp_path / "x.parquet"))
     assert found is not None
     assert found.options["time_unit"] == "timestamp"
 

@@ -24,7 +24,7 @@ _ALIKE = 0.5
 
 
 @dataclass(frozen=True)
-class Group:
+class FileGroup:
     """Files that seem to be of one kind."""
 
     paths: tuple[str, ...]
@@ -50,10 +50,10 @@ def find(root: Path) -> tuple[dict[str, int], int, list[str]]:
         return {str(root): root.stat().st_size}, 0, []
     found: dict[str, int] = {}
     published = 0
-    strange: list[str] = []
+    non_data: list[str] = []
     for folder, folders, names in os.walk(root, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")) and can_be_read(name))
-        strange += [
+        non_data += [
             shown(f"{folder}/{name}") for name in names if not (can_be_read(name) and Path(folder, name).is_file())
         ]
         names = [name for name in names if can_be_read(name) and Path(folder, name).is_file()]
@@ -65,7 +65,7 @@ def find(root: Path) -> tuple[dict[str, int], int, list[str]]:
             if not name.startswith((".", "_")) and not name.endswith(NO_DATA):
                 path = Path(folder, name)
                 found[str(path)] = path.stat().st_size
-    return found, published, strange
+    return found, published, non_data
 
 
 def _is_published(folder: str, names: Sequence[str]) -> bool:
@@ -85,7 +85,7 @@ def _raise(error: OSError) -> None:
     raise UsageError(f"{error.filename}: {error.strerror}. It cannot be listed")
 
 
-def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor]) -> list[Group]:
+def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor]) -> list[FileGroup]:
     """Files by kind: by vendors' names, then the form of their names, then the content of the first ones."""
     by_form: dict[tuple[str, str], list[str]] = {}
     above = str(root if root.is_dir() else root.parent)
@@ -98,7 +98,7 @@ def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor])
     for key, paths in by_form.items():
         looked = {path: sniff(Path(path)) for path in spread(paths, LOOKED_AT)}
         for part, sniffed in [(paths, looked)] if key[0] else _alike(paths, looked):
-            groups.append(Group(tuple(part), {path: files[path] for path in part}, sniffed))
+            groups.append(FileGroup(tuple(part), {path: files[path] for path in part}, sniffed))
     return groups
 
 

@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Place:
+class PathLayout:
     """Folder and pattern that find the files of a group, and the keys in their paths."""
 
     base: str
@@ -37,7 +37,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class GroupContext:
     """The lake and the other files around a group."""
 
     lake: Path | None
@@ -60,16 +60,16 @@ class Surroundings:
         return not self.misnamed and not any(path.startswith(base + "/") for path in self.others)
 
 
-def place(paths: Sequence[str], vendor: Vendor | None, around: Surroundings) -> Place:
+def path_layout(paths: Sequence[str], vendor: Vendor | None, context: GroupContext) -> PathLayout:
     """The layout with which a source finds ``paths`` (absolute, sorted) and no others."""
-    named = _named(paths, vendor, around) if vendor is not None and vendor.names else None
-    found = named or _hive(paths, around) or _derived(paths, around)
+    named = _named(paths, vendor, context) if vendor is not None and vendor.names else None
+    found = named or _hive(paths, context) or _derived(paths, context)
     return dataclasses.replace(
-        found, lake=around.parent(found.base), usable=around.usable(found.base), format_needed=around.misnamed
+        found, lake=context.parent(found.base), usable=context.usable(found.base), format_needed=context.misnamed
     )
 
 
-def _named(paths: Sequence[str], vendor: Vendor, around: Surroundings) -> Place | None:
+def _named(paths: Sequence[str], vendor: Vendor, context: GroupContext) -> PathLayout | None:
     for name in vendor.names:
         fixed = 0
         while not re.search(r"[{*]", name.split("/")[fixed]):
@@ -81,30 +81,30 @@ def _named(paths: Sequence[str], vendor: Vendor, around: Surroundings) -> Place 
         base = os.path.commonpath([folder_of(path) for path in paths])
         tops = {"/".join(path.split("/")[:-depth]) for path in paths}
         pattern = "/".join(name.split("/")[fixed:]) + _suffix(paths)
-        if len(tops) == 1 and around.usable(next(iter(tops))):
-            return Place(next(iter(tops)), pattern, PathPattern(pattern).keys, "names of the vendor")
-        if len(tops) > 1 and depth == 1 and around.usable(base):
-            return Place(base, "**/" + pattern, PathPattern(pattern).keys, "names of the vendor")
+        if len(tops) == 1 and context.usable(next(iter(tops))):
+            return PathLayout(next(iter(tops)), pattern, PathPattern(pattern).keys, "names of the vendor")
+        if len(tops) > 1 and depth == 1 and context.usable(base):
+            return PathLayout(base, "**/" + pattern, PathPattern(pattern).keys, "names of the vendor")
     pairs = {name: [path for path in paths if vendor.fitting(path) == name] for name in vendor.names}
     together = [name for name, fits in pairs.items() if fits]
     if len(together) > 1 and sum(map(len, pairs.values())) == len(paths):
-        return _shared(paths, together, around)
+        return _shared(paths, together, context)
     return None
 
 
-def _shared(paths: Sequence[str], names: Sequence[str], around: Surroundings) -> Place | None:
+def _shared(paths: Sequence[str], names: Sequence[str], context: GroupContext) -> PathLayout | None:
     """Layout of files with two names (pairs): the common start of the names."""
     start = common_start(list(names))
     start = start[: start.rfind("}") + 1]
     base = os.path.commonpath([folder_of(path) for path in paths])
     pattern = f"{start}_*" + _suffix(paths)
-    if not start or not around.usable(base):
+    if not start or not context.usable(base):
         return None
     nested = any(folder_of(path) != base for path in paths)
-    return Place(base, ("**/" if nested else "") + pattern, PathPattern(pattern).keys, "names of the vendor")
+    return PathLayout(base, ("**/" if nested else "") + pattern, PathPattern(pattern).keys, "names of the vendor")
 
 
-def _hive(paths: Sequence[str], around: Surroundings) -> Place | None:
+def _hive(paths: Sequence[str], context: GroupContext) -> PathLayout | None:
     """Folders such as ``exchange=binance``; a pattern if the folders have other names for the keys."""
     first = paths[0].split("/")
     cut = next((i for i, part in enumerate(first[:-1]) if "=" in part and _key(part)), None)
@@ -112,25 +112,25 @@ def _hive(paths: Sequence[str], around: Surroundings) -> Place | None:
         return None
     base = "/".join(first[:cut])
     below = [path[len(base) + 1 :] for path in paths if path.startswith(base + "/")]
-    if len(below) < len(paths) or not around.usable(base):
+    if len(below) < len(paths) or not context.usable(base):
         return None
     names = [[part.split("=")[0] for part in path.split("/")[:-1]] for path in below]
     same = all(name == names[0] for name in names)
     known = {name for name in names[0] if name in HIVE_KEYS}
-    if same and known == {name for name in names[0] if _key(name)} and around.alone(base):
-        return Place(base, "", tuple(hive_pairs(below[0])), "hive folders")
+    if same and known == {name for name in names[0] if _key(name)} and context.alone(base):
+        return PathLayout(base, "", tuple(hive_pairs(below[0])), "hive folders")
     if not same:
         return None
     parts = [f"{name}={{{_key(name)}}}" if _key(name) else "*" for name in names[0]]
     pattern = "/".join([*parts, "*" + _suffix(paths)])
-    return Place(base, pattern, PathPattern(pattern).keys, "hive folders")
+    return PathLayout(base, pattern, PathPattern(pattern).keys, "hive folders")
 
 
 def _key(part: str) -> str | None:
     return ALIASES.get(part.split("=")[0].lower())
 
 
-def _derived(paths: Sequence[str], around: Surroundings) -> Place:
+def _derived(paths: Sequence[str], context: GroupContext) -> PathLayout:
     base = os.path.commonpath([folder_of(path) for path in paths])
     below = [path[len(base) + 1 :] for path in paths]
     pattern = derive(below)
@@ -139,14 +139,14 @@ def _derived(paths: Sequence[str], around: Surroundings) -> Place:
         while len(parts) > 1 and not re.search(r"[{*]", parts[0]):
             base = f"{base}/{parts.pop(0)}"
         pattern = "/".join(parts)
-        return Place(base, pattern, PathPattern(pattern).keys, "names of the files")
-    if around.alone(base):
-        return Place(base)
+        return PathLayout(base, pattern, PathPattern(pattern).keys, "names of the files")
+    if context.alone(base):
+        return PathLayout(base)
     if len(paths) == 1:
-        return Place(base, below[0])
+        return PathLayout(base, below[0])
     nested = any("/" in path for path in below)
     start = common_start([path.rpartition("/")[2] for path in below])
-    return Place(base, f"{'**/' if nested else ''}{start}*{_suffix(paths)}")
+    return PathLayout(base, f"{'**/' if nested else ''}{start}*{_suffix(paths)}")
 
 
 def _suffix(paths: Iterable[str]) -> str:

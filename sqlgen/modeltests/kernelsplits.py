@@ -28,12 +28,12 @@ class SplitPipeline(Pipeline):
 
     def run(self, state: PipelineState, batch: Batch) -> dict[str, Array]:
         begin = _copied(state)
-        given = super().run(state, batch)
+        whole = super().run(state, batch)
         for how, cuts in _splits(len(batch)):
             parts, end = self._in_parts(_copied(begin), batch, cuts)
-            self._compare(batch, given, parts, how)
+            self._compare(batch, whole, parts, how)
             self._compare_states(state, end, how)
-        return given
+        return whole
 
     def _in_parts(
         self, state: PipelineState, batch: Batch, cuts: Sequence[int]
@@ -67,7 +67,7 @@ class SplitPipeline(Pipeline):
                     raise FaultyKernelError(kernel, f"{text}: it depends on batches")
 
 
-def checked(model: Model) -> Model:
+def with_split_kernels(model: Model) -> Model:
     """The model with comparing kernels, if any of them is the project's own."""
     if model.chain is None or not _own(model.chain):
         return model

@@ -14,14 +14,14 @@ from sqlgen.templating.templates import Library
 SIGNS_TEMPLATE = "inspect/signs.sql.j2"
 
 
-def audited(library: Library, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def with_sign_audit(library: Library, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings, with the sign audit of their trades."""
     quotes = [part.kept for finding in findings for part in finding.contents if part.kept and part.kind != "trades"]
     with duckdb.connect() as connection:
-        return tuple(_audited(library, connection, finding, quotes) for finding in findings)
+        return tuple(_with_sign_audit(library, connection, finding, quotes) for finding in findings)
 
 
-def _audited(
+def _with_sign_audit(
     library: Library, connection: duckdb.DuckDBPyConnection, finding: Finding, quotes: Sequence[str]
 ) -> Finding:
     contents, notes = [], []

@@ -29,7 +29,7 @@ def kind_of(result: Result) -> Kind:
     return result.model, result.status, _PATH.sub("...", reason_of(result))
 
 
-class Told:
+class PrintedReasons:
     """Reasons printed so far: each once, and of those that differ in their file alone, a few."""
 
     def __init__(self) -> None:
@@ -37,13 +37,13 @@ class Told:
 
     def is_enough(self, result: Result) -> bool:
         """True for a reason that was printed often enough; otherwise it counts as printed now."""
-        told = self.reasons.setdefault(kind_of(result), set())
-        if reason_of(result) in told or len(told) == _FILES:
+        printed = self.reasons.setdefault(kind_of(result), set())
+        if reason_of(result) in printed or len(printed) == _FILES:
             return True
-        told.add(reason_of(result))
+        printed.add(reason_of(result))
         return False
 
 
-def are_all_told(results: Sequence[Result]) -> bool:
+def are_all_printed(results: Sequence[Result]) -> bool:
     """True if each of the tasks of one kind was printed."""
     return len({reason_of(result) for result in results}) == len(results) <= _FILES

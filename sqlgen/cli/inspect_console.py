@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sqlgen.cli.console import count, plain, print_notes, size
-from sqlgen.detect.findings import Choice, Contents, Coverage, Examination, Finding
+from sqlgen.detect.findings import Choice, Contents, Examination, FileCoverage, Finding
 from sqlgen.project import signs
 
 _BOOK = {"crossed": "crossed", "locked": "locked", "one_sided": "one-sided", "empty": "empty"}
@@ -85,7 +85,7 @@ def _choice(choice: Choice) -> str:
     return f"{choice.adapter} ({choice.sure}): {'; '.join(choice.why)}"
 
 
-def _layout(layout: Coverage) -> Iterator[tuple[str, str]]:
+def _layout(layout: FileCoverage) -> Iterator[tuple[str, str]]:
     yield "keys", f"by {layout.by}; for example {layout.example}"
     if layout.exchanges:
         yield "exchanges", _some(layout.exchanges)

@@ -10,13 +10,13 @@ from pathlib import Path
 from sqlgen.detect.files.filegroups import FileGroup, spread
 from sqlgen.detect.files.layout import UNKNOWN
 from sqlgen.detect.files.sniff import sniff
-from sqlgen.detect.findings import Coverage
+from sqlgen.detect.findings import FileCoverage
 from sqlgen.detect.proposal import ProposedSource
 from sqlgen.lake.partitions import partition_of
 from sqlgen.project.keys import path_keys
 
 
-def coverage_of(proposed: ProposedSource, group: FileGroup) -> Coverage:
+def coverage_of(proposed: ProposedSource, group: FileGroup) -> FileCoverage:
     """Coverage of all files of a group, by their names."""
     keys = {path: _keys(proposed, path) for path in group.paths}
     found = [{"exchange": "", "symbol": ""} | dict(pairs) for pairs in keys.values() if pairs is not None]
@@ -27,7 +27,7 @@ def coverage_of(proposed: ProposedSource, group: FileGroup) -> Coverage:
             dated.setdefault((pairs["exchange"], pairs["symbol"]), set()).add(date)
     dates = sorted({date for days in dated.values() for date in days})
     missing = [_named(key, day) for key, days in sorted(dated.items()) for day in _missing(days)]
-    return Coverage(
+    return FileCoverage(
         folder=proposed.layout.base,
         by=proposed.by,
         files=len(group.paths),

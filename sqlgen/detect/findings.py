@@ -62,7 +62,7 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Coverage:
+class FileCoverage:
     """Coverage of all files of a group, by their names."""
 
     folder: str
@@ -88,7 +88,7 @@ class Coverage:
 class Finding:
     """Files of one kind."""
 
-    layout: Coverage
+    layout: FileCoverage
     format: str
     packing: str
     delimiter: str

@@ -20,7 +20,7 @@ LEVELS = "STRUCT(price DOUBLE, size DOUBLE)[]"
 
 
 @dataclass(frozen=True)
-class BookSides:
+class BookSideList:
     """One side of several books."""
 
     starts: NDArray[np.int64]
@@ -31,8 +31,8 @@ class BookSides:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def __getitem__(self, part: slice) -> BookSides:
-        return BookSides(self.starts[part.start : part.stop + 1], self.price, self.size)
+    def __getitem__(self, part: slice) -> BookSideList:
+        return BookSideList(self.starts[part.start : part.stop + 1], self.price, self.size)
 
     def level(self, level: int) -> tuple[Floats, Floats]:
         """Price and size of a level, NaN where a book has no such level."""
@@ -43,7 +43,7 @@ class BookSides:
         return price, size
 
 
-Values = Array | BookSides
+Values = Array | BookSideList
 
 
 class ListArgument:
@@ -71,7 +71,7 @@ def _values(flat: pa.Array, name: str, kind: str, positive: bool) -> Values:
         starts = flat.offsets.to_numpy().astype(np.int64)
         fields = flat.values.slice(starts[0], starts[-1] - starts[0]).flatten()
         price, size = (_floats(part, positive) for part in fields)
-        return BookSides(starts - starts[0], price, size)
+        return BookSideList(starts - starts[0], price, size)
     if kind == "BIGINT":
         if flat.null_count:
             raise UsageError(f"{name} has a NULL in it")

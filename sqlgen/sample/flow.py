@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from sqlgen.sample.state import LOTS, MAX_FILLS, TICK, BookState, DayInputs, Fills, Snapshots, Venue, VenueStyle
+from udfs.jit import jit
 
 _REACH = 1 << 11
 _WIDEST_GAP, _PATCH = 128, 16
@@ -43,7 +43,7 @@ _SETTLING_MOST = 60.0
 _GRID_MS = 100
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def uniform(book: BookState) -> float:
     """A double in (0, 1): splitmix64, so that the stream is the same whatever the NumPy version."""
     book.random[0] += _GOLDEN
@@ -54,7 +54,7 @@ def uniform(book: BookState) -> float:
     return (float(z >> _S11) + 0.5) * (1.0 / 9007199254740992.0)
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def draw_lots(book: BookState, median: float, spread: float) -> int:
     """A size of at least one lot: nearly log-normal (a sum of three uniforms), every fifth a round number."""
     z = 2.0 * (uniform(book) + uniform(book) + uniform(book) - 1.5)
@@ -65,14 +65,14 @@ def draw_lots(book: BookState, median: float, spread: float) -> int:
     return lots
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def resting(book: BookState, s: int, tick: int) -> int:
     """Lots that side ``s`` shows at a price."""
     i = tick & (book.ring.shape[1] - 1)
     return s * book.ring[LOTS, i] if book.ring[TICK, i] == tick and s * book.ring[LOTS, i] > 0 else 0
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def add(book: BookState, s: int, tick: int, lots: int) -> None:
     """Add lots to a level of side ``s``; a slot that stood for a price far away is taken over."""
     i = tick & (book.ring.shape[1] - 1)
@@ -85,7 +85,7 @@ def add(book: BookState, s: int, tick: int, lots: int) -> None:
         book.touch[own] = tick
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def remove(book: BookState, s: int, tick: int, lots: int) -> None:
     """Remove at most ``lots`` from a level; if the best level empties, the next one becomes the best."""
     held = resting(book, s, tick)
@@ -103,7 +103,7 @@ def remove(book: BookState, s: int, tick: int, lots: int) -> None:
     add(book, s, tick - s, lots)
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def add_order(book: BookState, s: int, tick: int, lots: int) -> None:
     """A limit order, in the place of a random old one. It never crosses: it stops one tick before the other side."""
     slot = min(int(uniform(book) * book.orders.shape[1]), book.orders.shape[1] - 1)
@@ -119,7 +119,7 @@ def add_order(book: BookState, s: int, tick: int, lots: int) -> None:
     add(book, s, tick, lots)
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def cancel_beyond(book: BookState, s: int, tick: int) -> None:
     """Cancel all orders of side ``s`` priced beyond ``tick``: stale quotes."""
     own = 0 if s > 0 else 1
@@ -127,7 +127,7 @@ def cancel_beyond(book: BookState, s: int, tick: int) -> None:
         remove(book, s, book.touch[own], resting(book, s, book.touch[own]))
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def snapshot(book: BookState, s: int, ticks: NDArray[np.int32], lots: NDArray[np.int32]) -> None:
     """Write the best levels of a side, best first. Holes in the book are filled with an order."""
     tick = book.touch[0] if s > 0 else book.touch[1]
@@ -145,7 +145,7 @@ def snapshot(book: BookState, s: int, ticks: NDArray[np.int32], lots: NDArray[np
         tick -= s
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _distance(book: BookState, style: VenueStyle) -> int:
     """Distance of a passive order behind the quotes, in ticks."""
     if uniform(book) < _NEAR_SHARE:
@@ -154,14 +154,14 @@ def _distance(book: BookState, style: VenueStyle) -> int:
     return min(int(far), int(20.0 * style.tail_ticks))
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _size(book: BookState, style: VenueStyle, s: int, fair: float, stress: float) -> int:
     """Lots of a limit order: fewer when volatile, more on the side towards which the price leans."""
     lean = (2.0 * fair - book.touch[0] - book.touch[1]) / (book.touch[1] - book.touch[0])
     return draw_lots(book, style.order_lots * math.exp(0.5 * s * min(max(lean, -1.0), 1.0)) / math.sqrt(stress), 0.9)
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _limit_order(book: BookState, style: VenueStyle, fair: float, stress: float) -> None:
     """One limit order: repair the side that lags behind the price, or add depth somewhere."""
     half = style.half_spread * stress
@@ -178,7 +178,7 @@ def _limit_order(book: BookState, style: VenueStyle, fair: float, stress: float)
     add_order(book, s, tick, _size(book, style, s, fair, stress))
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _sign(venue: Venue, foreseen: float) -> tuple[int, float]:
     """Sign of the next market order, and the sign that was to be expected."""
     book = venue.book
@@ -193,7 +193,7 @@ def _sign(venue: Venue, foreseen: float) -> tuple[int, float]:
     return sign, expected
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _market_order(venue: Venue, style: VenueStyle, foreseen: float, ms: int, fills: Fills, count: int) -> int:
     """A market order that takes up to five levels. Returns the number of trades so far."""
     book = venue.book
@@ -215,19 +215,19 @@ def _market_order(venue: Venue, style: VenueStyle, foreseen: float, ms: int, fil
     return count
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _price(venue: Venue, day: DayInputs, ms: float) -> float:
     """The venue's efficient price at a time, in ticks."""
     return float(day.fair[min(int(ms) // _GRID_MS, len(day.fair) - 1)] + venue.memory[0])
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _withdraw_stale(book: BookState, fair: float) -> None:
     cancel_beyond(book, 1, math.floor(fair))
     cancel_beyond(book, -1, math.ceil(fair))
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def _interval(venue: Venue, style: VenueStyle, day: DayInputs, row: int, fills: Fills, count: int) -> int:
     """All orders between snapshot ``row - 1`` and ``row``. Returns the number of trades so far."""
     book = venue.book
@@ -254,7 +254,7 @@ def _interval(venue: Venue, style: VenueStyle, day: DayInputs, row: int, fills: 
     return count
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def open_market(venue: Venue, style: VenueStyle, fair: float) -> None:
     """Fill an empty book around a price, and run it until its initial state has no effect."""
     book = venue.book
@@ -265,7 +265,7 @@ def open_market(venue: Venue, style: VenueStyle, fair: float) -> None:
         _limit_order(book, style, fair, 1.0)
 
 
-@nb.njit(cache=True, nogil=True)
+@jit
 def run_day(venue: Venue, style: VenueStyle, day: DayInputs, levels: Snapshots, fills: Fills) -> int:
     """Simulate a day into ``levels`` and ``fills``; returns the number of trades."""
     count = 0

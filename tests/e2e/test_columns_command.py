@@ -7,7 +7,7 @@ import io
 import pytest
 
 from sqlgen.cli import columns as command
-from sqlgen.cli.console import Output
+from sqlgen.cli.console import OutputConsole
 from tests.support.scratch import LEDGER, PAIRS, Scratch
 
 LABELS = """\
@@ -80,7 +80,7 @@ def test_markdown(project: Scratch) -> None:
 @pytest.mark.parametrize("width", [60, 80, 160])
 def test_a_terminal(project: Scratch, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
-    console = Output(file=screen, force_terminal=True, width=width, color_system=None)
+    console = OutputConsole(file=screen, force_terminal=True, width=width, color_system=None)
     monkeypatch.setattr(command, "terminal", lambda: console)
     assert project.sqlgen("columns", "labels").code == 0
     lines = screen.getvalue().splitlines()

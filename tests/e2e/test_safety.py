@@ -17,7 +17,7 @@ from sqlgen.builders import unit as building
 from sqlgen.builders.job import Job
 from sqlgen.plan.selection import Selection
 from sqlgen.published.publication import StagedUnit
-from sqlgen.run.engine import Engine, Quiet
+from sqlgen.run.engine import Engine, SilentWatcher
 from sqlgen.run.machine import Settings
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
@@ -508,7 +508,7 @@ def test_ctrl_c_reaches_a_task_between_two_statements(single: Scratch, monkeypat
             job.checks.execute("SELECT max(a.range * b.range) FROM range(300000) AS a, range(300000) AS b")
         return builder_of(job.model)(job)
 
-    class Impatient(Quiet):
+    class Impatient(SilentWatcher):
         def finished(self, result: object) -> None:
             raise KeyboardInterrupt
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlgen.sample import flow as kernels
-from sqlgen.sample.flow import add, place, remove, resting, snapshot, uniform, withdraw
-from sqlgen.sample.state import LOTS, TICK, Book, new_book
+from sqlgen.sample.flow import add, add_order, cancel_beyond, remove, resting, snapshot, uniform
+from sqlgen.sample.state import LOTS, TICK, BookState, new_book
 
 RING = new_book(1, 0).ring.shape[1]
 BASE = 10 * RING + 5
@@ -22,7 +22,7 @@ orders = st.tuples(
 )
 
 
-def small_book(seed: int, slots: int = 30) -> Book:
+def small_book(seed: int, slots: int = 30) -> BookState:
     book = new_book(slots, seed)
     book.touch[:] = BASE - 1, BASE + 1
     for s in (1, -1):
@@ -30,7 +30,7 @@ def small_book(seed: int, slots: int = 30) -> Book:
     return book
 
 
-def sides(book: Book) -> dict[int, dict[int, int]]:
+def sides(book: BookState) -> dict[int, dict[int, int]]:
     """Levels of each side, best first, read off the ring without the kernels."""
     found: dict[int, dict[int, int]] = {1: {}, -1: {}}
     for i in range(RING):
@@ -46,14 +46,14 @@ def test_the_touch_is_the_best_level_and_never_crosses(seed: int, steps: list[tu
     book = small_book(seed)
     for what, s, offset, lots in steps:
         if what == "place":
-            place(book, s, BASE + offset, lots)
+            add_order(book, s, BASE + offset, lots)
         elif what == "take":
             best = int(book.touch[0 if s > 0 else 1])
             before = resting(book, s, best)
             remove(book, s, best, lots)
             assert resting(book, s, best) == max(before - lots, 0)
         else:
-            withdraw(book, s, BASE + offset)
+            cancel_beyond(book, s, BASE + offset)
             assert s * book.touch[0 if s > 0 else 1] <= s * (BASE + offset)
         levels = sides(book)
         assert book.touch.tolist() == [next(iter(levels[1])), next(iter(levels[-1]))]
@@ -66,7 +66,7 @@ def test_a_snapshot_holds_the_best_levels(seed: int, placed: list[tuple[int, int
     book = small_book(seed)
     for distance, lots in placed:
         for s in (1, -1):
-            place(book, s, BASE - s * (1 + distance), lots)
+            add_order(book, s, BASE - s * (1 + distance), lots)
     before = sides(book)
     for s in (1, -1):
         ticks, lots = np.zeros(20, np.int32), np.zeros(20, np.int32)
@@ -100,6 +100,6 @@ def test_the_python_functions_do_what_the_compiled_ones_do() -> None:
     with np.errstate(over="ignore"):
         for step in range(300):
             s = 1 if step % 3 else -1
-            place(compiled, s, BASE - s * (step % 17), 1 + step % 5)
-            kernels.place.py_func(plain, s, BASE - s * (step % 17), 1 + step % 5)
+            add_order(compiled, s, BASE - s * (step % 17), 1 + step % 5)
+            kernels.add_order.py_func(plain, s, BASE - s * (step % 17), 1 + step % 5)
     assert sides(compiled) == sides(plain)

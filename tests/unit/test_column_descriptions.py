@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlgen.compile.compiledmodel import descriptions
-from sqlgen.explore.columns import Described, alike, cited, grouped
+from sqlgen.explore.columns import Described, cited, grouped, same_columns
 from sqlgen.explore.columns import TableColumns as Table
 
 
@@ -127,7 +127,7 @@ def test_a_group_says_what_each_of_its_columns_does(numbers: list[int], meaning:
 def test_tables_with_the_same_columns() -> None:
     a, b = column("a", "q: a"), column("b", "q: b")
     tables = [Table("one", (a, b)), Table("two", (a,)), Table("three", (a, b)), Table("four", ()), Table("five", ())]
-    names = [[table.model for table in same] for same in alike(tables)]
+    names = [[table.model for table in same] for same in same_columns(tables)]
     assert names == [["one", "three"], ["two"], ["four"], ["five"]]
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from sqlgen.errors import UsageError
 from sqlgen.sample import FAULTS, KINDS, SampleSpec, write_sample
-from sqlgen.sample.faults import Place, gap_periods
+from sqlgen.sample.faults import FaultSite, gap_periods
 
 ROWS = 3000
 SMALL: dict[str, Any] = {"symbols": ("XRP-USDT",), "days": 1, "rows_per_day": ROWS}
@@ -245,7 +245,7 @@ class TestFaults:
 
     def test_gaps(self, tmp_path: Path, clean: Path) -> None:
         root = self.only(tmp_path, "gaps")
-        place = Place(0, "binance", "XRP-USDT", date(2026, 1, 1), "trades")
+        place = FaultSite(0, "binance", "XRP-USDT", date(2026, 1, 1), "trades")
         periods = gap_periods(place.random("gaps"))
         assert 1 <= len(periods) <= 2
         midnight = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1000

@@ -127,7 +127,7 @@ def _note_repeated(job: Job) -> None:
     count, first = job.checks.connection.fetchall()[0]
     if count:
         job.notes.append(
-            f"{count} trade(s), the one with id {first} for example, are in several of the appended files. If "
+            f"{count} trade(s), the one with id {first} for example, occur in several of the appended files. If "
             "these hold the same rows (a month beside its days), the rows count twice: move one file away, and rebuild "
             "with --full-refresh"
         )

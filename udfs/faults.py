@@ -6,18 +6,19 @@ import contextlib
 import inspect
 import traceback
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from udfs.kernel import Array, Column, Kernel
 
-_DTYPES = {
-    "double": np.float64,
-    "bigint": np.int64,
-    "smallint": np.int16,
-    "boolean": np.bool_,
-    "timestamp": np.int64,
-    "varchar": np.int8,
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "double": np.dtype(np.float64),
+    "bigint": np.dtype(np.int64),
+    "smallint": np.dtype(np.int16),
+    "boolean": np.dtype(np.bool_),
+    "timestamp": np.dtype(np.int64),
+    "varchar": np.dtype(np.int8),
 }
 
 
@@ -45,9 +46,8 @@ def faults(kernel: Kernel) -> Iterator[None]:
         raise FaultyKernelError(kernel, message, lines[-1] if lines else None) from error
 
 
-def check(kernel: Kernel, arrays: Sequence[Array], rows: int) -> None:
+def check(kernel: Kernel, outputs: Sequence[Column], arrays: Sequence[Array], rows: int) -> None:
     """Raise :class:`FaultyKernelError` unless ``run`` gave one array per output, of its type, with a value per row."""
-    outputs = kernel.outputs()
     if len(arrays) != len(outputs):
         names = ", ".join(column.name for column in outputs) or "none"
         raise FaultyKernelError(kernel, f"run gives {len(arrays)} arrays, and outputs declares {len(outputs)}: {names}")
@@ -65,8 +65,8 @@ def _problem(column: Column, array: object, rows: int) -> str:
         return f"is a {type(array).__name__}, and not a NumPy array"
     if array.shape != (rows,):
         return f"has the shape {array.shape}, and not ({rows},): one value for each row of the batch"
-    wanted = np.dtype(_DTYPES[column.type])
-    if not np.can_cast(array.dtype, wanted, "safe"):
+    wanted = _DTYPES[column.type]
+    if array.dtype != wanted and not np.can_cast(array.dtype, wanted, "safe"):
         return f"is {array.dtype}, and type {column.type} is {wanted}"
     if column.type == "varchar" and rows and not -1 <= array.min() <= array.max() < len(column.values):
         return f"has indices from {array.min()} to {array.max()}, and there are {len(column.values)} values"

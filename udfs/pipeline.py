@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -58,6 +58,11 @@ class Pipeline:
         """The columns that are added to the table."""
         return tuple(column for kernel in self.kernels for column in kernel.outputs() if not column.hidden)
 
+    @cached_property
+    def _steps(self) -> list[tuple[Kernel, Sequence[str], Sequence[Column]]]:
+        """Kernels with their inputs and outputs."""
+        return [(kernel, kernel.inputs(), kernel.outputs()) for kernel in self.kernels]
+
     @property
     def reads_trades(self) -> bool:
         return any(kernel.reads_trades and kernel.outputs() for kernel in self.kernels)
@@ -103,12 +108,12 @@ class Pipeline:
         columns = {name: _plain(array) for name, array in batch.columns.items()}
         added: dict[str, Array] = {}
         whole = Batch(ts, columns, trades, batch.seq)
-        for kernel in self.kernels:
-            seen = whole.narrowed({name: columns[name] for name in kernel.inputs()})
+        for kernel, inputs, outputs in self._steps:
+            seen = whole.narrowed({name: columns[name] for name in inputs})
             with faults(kernel):
                 arrays = kernel.run(state[kernel.name], seen)
-                check(kernel, arrays, len(batch))
-            for column, array in zip(kernel.outputs(), arrays, strict=True):
+                check(kernel, outputs, arrays, len(batch))
+            for column, array in zip(outputs, arrays, strict=True):
                 columns[column.name] = added[column.name] = array
         return added
 
@@ -127,7 +132,7 @@ def _plain(array: Array) -> Array:
 
     Arrow's arrays may be read-only.
     """
-    return np.require(array, requirements=("C", "W"))
+    return array if array.flags.carray else np.require(array, requirements=("C", "W"))
 
 
 def _defaults(kind: type[Kernel]) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from udfs.kernel import SEGMENT_START, Array, Batch, Kernel, State, record
-from udfs.windows.frames import Floats, Ints, Items, copy_from
+from udfs.windows.frames import Floats, Ints, Items, copied
 
 
 class Tape(NamedTuple):
@@ -55,6 +55,11 @@ class TradeKernel(Kernel):
     sees_trades_before_rows: ClassVar[bool] = False
     """Trades before the first row of all count; before the first row of a later segment none do."""
 
+    @property
+    def replaced(self) -> Collection[str]:
+        """Arrays of the state that ``measure`` replaces and never writes to: large ones need not be copied."""
+        return ()
+
     def inputs(self) -> Sequence[str]:
         return (SEGMENT_START,)
 
@@ -73,7 +78,7 @@ class TradeKernel(Kernel):
         out = np.full((len(self.outputs()), len(batch)), math.nan)
         if out.size == 0:
             return list(out)
-        moved = {name: copy_from(array) for name, array in state.items()}
+        moved = {name: array if name in self.replaced else copied(array) for name, array in state.items()}
         if batch.trades is None:
             self.skip(moved, batch)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -42,6 +42,10 @@ class TradeFlow(TradeKernel):
     @cached_property
     def windows(self) -> Windows:
         return volumes("volumes", self.params["horizons"])
+
+    @property
+    def replaced(self) -> Collection[str]:
+        return self.windows.names
 
     def start(self) -> State:
         return {**super().start(), **self.windows.start(), "tape": record(traded=False)}

@@ -12,7 +12,7 @@ from udfs.kernel import Array, Record, record
 from udfs.trades.tape import Tape
 from udfs.windows import Windows
 from udfs.windows.compensated import add, two_sum
-from udfs.windows.frames import Floats, Frames
+from udfs.windows.frames import Floats, Ints, Items, close_frames, open_frames
 
 _NEGLIGIBLE = 1e-10
 _FIELDS = {
@@ -66,15 +66,24 @@ def _read(flow: Record) -> tuple[float, float]:
 
 @jit
 def roll_volumes(
-    frames: Frames, count: int, amount: Floats, side: Floats, history: Array, carried: Array, out: Floats
-) -> int:
-    """Statistics: imbalance, volume. ``count``: items of the history that are not new."""
-    amounts, sides, low = history["amount"], history["side"], 0
+    items: Items,
+    spans: Ints,
+    amount: Floats,
+    side: Floats,
+    times: Ints,
+    history: Array,
+    heads: Ints,
+    carried: Array,
+) -> tuple[Floats, Array, tuple[Ints, Array, Ints]]:
+    """Statistics: imbalance, volume."""
+    frames, past, moved, sums = open_frames(items, spans, times, history, heads, carried)
+    out = np.empty((2, len(spans), len(frames.rows)))
+    amounts, sides, low, count = past["amount"], past["side"], 0, len(times)
     amounts[count:], sides[count:] = amount, side
     for i in range(len(frames.end)):
         low, end = frames.oldest[i], frames.end[i]
         for k in range(len(frames.spans)):
-            flow, first, large = carried[k], frames.first[i, k], False
+            flow, first, large = sums[k], frames.first[i, k], False
             if frames.starts[i]:
                 _clear(flow)
                 flow.head = end
@@ -90,13 +99,13 @@ def roll_volumes(
             out[0, k, i], out[1, k, i] = _read(flow)
         count = end
     for k in range(len(frames.spans)):
-        carried[k].head -= low
-    return low
+        sums[k].head -= low
+    return out, sums, close_frames(frames, past, moved, low)
 
 
 def volumes(name: str, horizons: Sequence[int]) -> Windows:
     """Windows that give imbalance and volume of trades, from their amounts and sides."""
-    return Windows(name, horizons, 2, roll_volumes, np.isfinite, ("amount", "side"), _FIELDS, per_window=True)
+    return Windows(name, horizons, roll_volumes, np.isfinite, ("amount", "side"), _FIELDS, per_window=True)
 
 
 @jit

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs.kernel import NANOSECONDS, Batch, State, record
-from udfs.windows.frames import Floats, Items, copy_from, find_frames, rows_as_items, with_room
+from udfs.kernel import NANOSECONDS, Array, Batch, State, record
+from udfs.windows.frames import Floats, Ints, Items, rows_as_items
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,8 @@ class Windows:
     """Start of the names of their arrays in the state."""
     horizons: Sequence[int]
     """s."""
-    statistics: int
-    """Number of statistics per window."""
-    loop: Callable[..., int]
-    """Statistics of the windows from frames, values, history and totals; gives the first item still needed."""
+    loop: Callable[..., tuple[Floats, Array, tuple[Ints, Array, Ints]]]
+    """Statistics of the windows from items, spans, values and the state's arrays; gives the totals and these too."""
     known: Callable[..., NDArray[np.bool_]]
     """Mask of the values that count."""
     history: Sequence[str]
@@ -39,12 +38,18 @@ class Windows:
     def start(self) -> State:
         layout: Any = [(field, np.float64) for field in self.history]
         totals = np.repeat(record(**self.totals), len(self.horizons) if self.per_window else 1)
-        return {
-            f"{self.name}.times": np.empty(0, np.int64),
-            f"{self.name}.history": np.empty(0, layout),
-            f"{self.name}.heads": np.zeros(len(self.horizons), np.int64),
-            f"{self.name}.totals": totals,
-        }
+        arrays = np.empty(0, np.int64), np.empty(0, layout), np.zeros(len(self.horizons), np.int64), totals
+        return dict(zip(self.names, arrays, strict=True))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of their arrays in the state. They are replaced, never written to."""
+        return tuple(f"{self.name}.{part}" for part in ("times", "history", "heads", "totals"))
+
+    @cached_property
+    def spans(self) -> Ints:
+        """Lengths in ns."""
+        return np.array(self.horizons, np.int64) * NANOSECONDS
 
     def run(self, state: State, batch: Batch, *series: Floats) -> Floats:
         """Statistic, window, row of series with a value per row. Moves these windows in ``state``."""
@@ -54,14 +59,7 @@ class Windows:
 
     def over(self, state: State, items: Items, *series: Floats) -> Floats:
         """Statistic, window, row of series with a value per item. Moves these windows in ``state``."""
-        times, history, heads, totals = (state[f"{self.name}.{part}"] for part in _PARTS)
-        heads, totals, history = heads.copy(), totals.copy(), with_room(history, len(items.times))
-        frames = find_frames(items, times, np.array(self.horizons, np.int64) * NANOSECONDS, heads)
-        out = np.empty((self.statistics, len(self.horizons), len(items.rows)))
-        low = self.loop(frames, len(times), *series, *self.flags, history, totals, out)
-        moved = copy_from(frames.times, low), copy_from(history, low), heads - low, totals
-        state |= {f"{self.name}.{part}": array for part, array in zip(_PARTS, moved, strict=True)}
+        kept = (state[name] for name in self.names)
+        out, totals, moved = self.loop(items, self.spans, *series, *self.flags, *kept)
+        state |= zip(self.names, (*moved, totals), strict=True)
         return out
-
-
-_PARTS = "times", "history", "heads", "totals"

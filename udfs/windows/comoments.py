@@ -10,7 +10,7 @@ from udfs.jit import jit
 from udfs.kernel import Array, Record
 from udfs.windows.base import Windows
 from udfs.windows.compensated import add, deviations, difference, two_product
-from udfs.windows.frames import Floats, Frames
+from udfs.windows.frames import Floats, Ints, Items, close_frames, open_frames
 from udfs.windows.moments import LOST, RUN, exact_co_moments, exact_squares, has_square
 
 _SUMS = tuple(name + rest for name in ("x", "y", "xx", "xy", "yy") for rest in ("", "_rest"))
@@ -80,13 +80,19 @@ def _statistics(history: Array, head: int, count: int, totals: Record) -> tuple[
 
 @jit
 def roll_comoments(
-    frames: Frames, count: int, xs: Floats, ys: Floats, history: Array, carried: Array, out: Floats
-) -> int:
-    """Statistics: count, covariance, variance of x, variance of y, mean of x x.
-
-    ``count``: items of the history that are not new.
-    """
-    totals, low, new = carried[0], 0, count
+    items: Items,
+    spans: Ints,
+    xs: Floats,
+    ys: Floats,
+    times: Ints,
+    history: Array,
+    heads: Ints,
+    carried: Array,
+) -> tuple[Floats, Array, tuple[Ints, Array, Ints]]:
+    """Statistics: count, covariance, variance of x, variance of y, mean of x x."""
+    frames, past, moved, sums = open_frames(items, spans, times, history, heads, carried)
+    out = np.empty((5, len(spans), len(frames.rows)))
+    totals, low, count, new = sums[0], 0, len(times), len(times)
     for i in range(len(frames.end)):
         low = frames.oldest[i]
         for j in range(count, frames.end[i]):
@@ -98,29 +104,29 @@ def roll_comoments(
                 totals.run_x = j
             if y != totals.last_y:
                 totals.run_y = j
-            _add(history, j, x, y, totals)
+            _add(past, j, x, y, totals)
             totals.last_x, totals.last_y = x, y
         count = frames.end[i]
         if low < count and (
-            (totals.xx > 0.0 and not totals.xx - history["xx"][low] > RUN * totals.xx)
-            or (totals.yy > 0.0 and not totals.yy - history["yy"][low] > RUN * totals.yy)
+            (totals.xx > 0.0 and not totals.xx - past["xx"][low] > RUN * totals.xx)
+            or (totals.yy > 0.0 and not totals.yy - past["yy"][low] > RUN * totals.yy)
         ):
-            _restart(history, low, count, totals)
+            _restart(past, low, count, totals)
         for k in range(len(frames.spans)):
             head, n = frames.first[i, k], count - frames.first[i, k]
             cov = var_x = var_y = square = np.nan
             if n > 0:
-                cov, var_x, var_y, square = _statistics(history, head, count, totals)
+                cov, var_x, var_y, square = _statistics(past, head, count, totals)
             if n > 1:
                 cov, var_x, var_y = cov / (n - 1), max(var_x, 0.0) / (n - 1), max(var_y, 0.0) / (n - 1)
             out[0, k, i], out[1, k, i], out[2, k, i], out[3, k, i], out[4, k, i] = n, cov, var_x, var_y, square
     totals.run_x -= low
     totals.run_y -= low
-    return low
+    return out, sums, close_frames(frames, past, moved, low)
 
 
 def comoments(name: str, horizons: Sequence[int]) -> Windows:
     """Windows that give count, covariance, variances and the mean square of x, of two series x and y."""
     totals = {**dict.fromkeys((*_SUMS, "last_x", "last_y"), 0.0), "run_x": 0, "run_y": 0}
     history = (*_SUMS, "value_x", "value_y")
-    return Windows(name, horizons, 5, roll_comoments, lambda x, y: has_square(x) & has_square(y), history, totals)
+    return Windows(name, horizons, roll_comoments, lambda x, y: has_square(x) & has_square(y), history, totals)

@@ -41,17 +41,9 @@ def rows_as_items(batch: Batch, known: NDArray[np.bool_]) -> Items:
     return Items(batch.ts, batch[SEGMENT_START], batch.ts[known], end - known, end)
 
 
-def with_room(array: Array, more: int) -> Array:
-    """Array with room for ``more`` items behind it."""
-    wide = np.empty(len(array) + more, array.dtype)
-    # As bytes: NumPy copies records field by field, which takes ten times as long.
-    wide.view(np.uint8)[: array.nbytes] = array.view(np.uint8)
-    return wide
-
-
-def copy_from(array: Array, begin: int = 0) -> Array:
-    """Copy of the items from ``begin`` on."""
-    return array[begin:].view(np.uint8).copy().view(array.dtype)
+def copied(array: Array) -> Array:
+    """Copy, as bytes: NumPy copies records field by field, which takes ten times as long."""
+    return array.view(np.uint8).copy().view(array.dtype)
 
 
 class Frames(NamedTuple):
@@ -71,29 +63,38 @@ class Frames(NamedTuple):
     """First item of the row's longest window."""
 
 
+@jit
 def find_frames(items: Items, history: Ints, spans: Ints, heads: Ints) -> Frames:
     """Windows of ``spans`` (ns) over a history's times and new items; ``heads`` carries them from batch to batch."""
-    times, end = with_room(history, len(items.times)), items.end + len(history)
-    times[len(history) :] = items.times
-    first = np.empty((len(items.rows), len(spans)), np.int64)
-    _find_first(items.rows, items.starts, times, items.begin + len(history), end, spans, heads, first)
-    return Frames(items.rows, items.starts, times, end, spans, first, first.min(axis=1, initial=len(times)))
-
-
-@jit
-def _find_first(
-    rows: Ints,
-    starts: NDArray[np.int8],
-    times: Ints,
-    begin: Ints,
-    end: Ints,
-    spans: Ints,
-    heads: Ints,
-    first: Ints,
-) -> None:
+    old, rows, starts = len(history), items.rows, items.starts
+    times, begin, end = np.empty(old + len(items.times), np.int64), items.begin + old, items.end + old
+    times[:old], times[old:] = history, items.times
+    first, oldest = np.empty((len(rows), len(spans)), np.int64), np.full(len(rows), len(times), np.int64)
     for i in range(len(rows)):
         for k in range(len(spans)):
             head, edge = begin[i] if starts[i] else heads[k], rows[i] - spans[k]
             while head < end[i] and times[head] <= edge:
                 head += 1
             heads[k] = first[i, k] = head
+            oldest[i] = min(oldest[i], head)
+    return Frames(rows, starts, times, end, spans, first, oldest)
+
+
+@jit
+def open_frames(
+    items: Items, spans: Ints, times: Ints, history: Array, heads: Ints, totals: Array
+) -> tuple[Frames, Array, Ints, Array]:
+    """Frames of a batch, and what a loop writes to: the history with room for the new items, heads and totals."""
+    moved = heads.copy()
+    frames = find_frames(items, times, spans, moved)
+    wide = np.empty(len(frames.times), history.dtype)
+    wide[: len(history)] = history
+    return frames, wide, moved, totals.copy()
+
+
+@jit
+def close_frames(frames: Frames, history: Array, heads: Ints, low: int) -> tuple[Ints, Array, Ints]:
+    """Times, history and heads without the items before ``low``."""
+    if 2 * low > len(history):
+        return frames.times[low:].copy(), history[low:].copy(), heads - low
+    return frames.times[low:], history[low:], heads - low

@@ -11,7 +11,7 @@ from udfs.jit import jit
 from udfs.kernel import Array, Record
 from udfs.windows.base import Windows
 from udfs.windows.compensated import add, deviations, difference, multiply, two_product, two_sum
-from udfs.windows.frames import Floats, Frames
+from udfs.windows.frames import Floats, Ints, Items, close_frames, open_frames
 
 LOST = 2.0**-70
 """Share of a sum in twice the precision below which a difference of such sums may be rounding."""
@@ -98,10 +98,19 @@ def _statistics(history: Array, head: int, count: int, totals: Record) -> tuple[
 
 @jit
 def roll_moments(
-    frames: Frames, count: int, values: Floats, centred: bool, history: Array, carried: Array, out: Floats
-) -> int:
-    """Statistics: mean, sum of squares, variance. ``count``: items of the history that are not new."""
-    totals, low, new = carried[0], 0, count
+    items: Items,
+    spans: Ints,
+    values: Floats,
+    centred: bool,
+    times: Ints,
+    history: Array,
+    heads: Ints,
+    carried: Array,
+) -> tuple[Floats, Array, tuple[Ints, Array, Ints]]:
+    """Statistics: mean, sum of squares, variance."""
+    frames, past, moved, sums = open_frames(items, spans, times, history, heads, carried)
+    out = np.empty((3, len(spans), len(frames.rows)))
+    totals, low, count, new = sums[0], 0, len(times), len(times)
     for i in range(len(frames.end)):
         low = frames.oldest[i]
         for j in range(count, frames.end[i]):
@@ -110,21 +119,21 @@ def roll_moments(
                 _clear(value if centred else 0.0, totals)
             if value != totals.last:
                 totals.run = j
-            _add(history, j, value, totals)
+            _add(past, j, value, totals)
             totals.last = value
         count = frames.end[i]
-        if low < count and totals.squares > 0.0 and not totals.squares - history["squares"][low] > RUN * totals.squares:
-            _restart(history, low, count, centred, totals)
+        if low < count and totals.squares > 0.0 and not totals.squares - past["squares"][low] > RUN * totals.squares:
+            _restart(past, low, count, centred, totals)
         off_centre = False
         for k in range(len(frames.spans)):
             head = frames.first[i, k]
-            mean, squares, var, exact = _statistics(history, head, count, totals)
+            mean, squares, var, exact = _statistics(past, head, count, totals)
             off_centre |= exact and head == low
             out[0, k, i], out[1, k, i], out[2, k, i] = mean, squares, var
         if off_centre and centred:
-            _restart(history, low, count, centred, totals)
+            _restart(past, low, count, centred, totals)
     totals.run -= low
-    return low
+    return out, sums, close_frames(frames, past, moved, low)
 
 
 def moments(name: str, horizons: Sequence[int], centred: bool = True) -> Windows:
@@ -135,4 +144,4 @@ def moments(name: str, horizons: Sequence[int], centred: bool = True) -> Windows
     """
     fields = ("total", "total_rest", "squares", "squares_rest")
     totals = {**dict.fromkeys((*fields, "centre", "last"), 0.0), "run": 0}
-    return Windows(name, horizons, 3, roll_moments, has_square, (*fields, "value"), totals, (centred,))
+    return Windows(name, horizons, roll_moments, has_square, (*fields, "value"), totals, (centred,))

@@ -10,7 +10,7 @@ from udfs.jit import jit
 from udfs.kernel import Array, Record
 from udfs.windows.base import Windows
 from udfs.windows.compensated import add, difference
-from udfs.windows.frames import Floats, Frames
+from udfs.windows.frames import Floats, Ints, Items, close_frames, open_frames
 
 FEW_DIGITS = 2.0**-34
 """Share of a sum in one double below which a difference of such sums may be rounding."""
@@ -42,9 +42,19 @@ def _sum_of(values: Floats, first: int, end: int) -> float:
 
 
 @jit
-def roll_sums(frames: Frames, count: int, values: Floats, history: Array, carried: Array, out: Floats) -> int:
-    """Statistics: sum, mean. ``count``: items of the history that are not new."""
-    totals, low, new = carried[0], 0, count
+def roll_sums(
+    items: Items,
+    spans: Ints,
+    values: Floats,
+    times: Ints,
+    history: Array,
+    heads: Ints,
+    carried: Array,
+) -> tuple[Floats, Array, tuple[Ints, Array, Ints]]:
+    """Statistics: sum, mean."""
+    frames, past, moved, sums = open_frames(items, spans, times, history, heads, carried)
+    out = np.empty((2, len(spans), len(frames.rows)))
+    totals, low, count, new = sums[0], 0, len(times), len(times)
     for i in range(len(frames.end)):
         low = frames.oldest[i]
         for j in range(count, frames.end[i]):
@@ -53,30 +63,30 @@ def roll_sums(frames: Frames, count: int, values: Floats, history: Array, carrie
                 totals.total = totals.total_rest = totals.gross = totals.last = 0.0
             if value != totals.last:
                 totals.run = j
-            _add(history, j, value, totals)
+            _add(past, j, value, totals)
             totals.last = value
         count = frames.end[i]
-        if low < count and totals.gross > 0.0 and not totals.gross - history["gross"][low] > FEW_DIGITS * totals.gross:
-            _restart(history, low, count, totals)
+        if low < count and totals.gross > 0.0 and not totals.gross - past["gross"][low] > FEW_DIGITS * totals.gross:
+            _restart(past, low, count, totals)
         for k in range(len(frames.spans)):
             head, n = frames.first[i, k], count - frames.first[i, k]
             total = np.nan
             if n > 0:
                 if totals.run <= head:
                     total = n * totals.last
-                elif totals.gross - history["gross"][head] > FEW_DIGITS * totals.gross:
+                elif totals.gross - past["gross"][head] > FEW_DIGITS * totals.gross:
                     total, _ = difference(
-                        totals.total, totals.total_rest, history["total"][head], history["total_rest"][head]
+                        totals.total, totals.total_rest, past["total"][head], past["total_rest"][head]
                     )
                 else:
-                    total = _sum_of(history["value"], head, count)
+                    total = _sum_of(past["value"], head, count)
             out[0, k, i], out[1, k, i] = total, total / n if n > 0 else np.nan
     totals.run -= low
-    return low
+    return out, sums, close_frames(frames, past, moved, low)
 
 
 def sums(name: str, horizons: Sequence[int]) -> Windows:
     """Windows that give sum and mean of the values that are there."""
     totals = {"total": 0.0, "total_rest": 0.0, "gross": 0.0, "last": 0.0, "run": 0}
     history = ("total", "total_rest", "gross", "value")
-    return Windows(name, horizons, 2, roll_sums, lambda values: ~np.isnan(values), history, totals)
+    return Windows(name, horizons, roll_sums, lambda values: ~np.isnan(values), history, totals)

@@ -10,7 +10,7 @@ from udfs.jit import jit
 from udfs.kernel import Array, Record
 from udfs.windows.base import Windows
 from udfs.windows.compensated import add, difference, two_product
-from udfs.windows.frames import Floats, Frames
+from udfs.windows.frames import Floats, Ints, Items, close_frames, open_frames
 
 _SUMS = "area", "area_rest", "time", "time_rest"
 
@@ -25,46 +25,50 @@ def _extend(value: float, duration: float, totals: Record) -> None:
 
 
 @jit
-def roll_time_weighted(frames: Frames, count: int, values: Floats, history: Array, carried: Array, out: Floats) -> int:
-    """Statistic: mean of what is known. ``count``: items of the history that are not new.
+def roll_time_weighted(
+    items: Items,
+    spans: Ints,
+    values: Floats,
+    times: Ints,
+    history: Array,
+    heads: Ints,
+    carried: Array,
+) -> tuple[Floats, Array, tuple[Ints, Array, Ints]]:
+    """Statistic: mean of what is known.
 
     All rows are items. The history reaches one row behind the windows, whose value may hold into them.
     """
-    totals, segment, low = carried[0], 0, 0
+    frames, past, moved, sums = open_frames(items, spans, times, history, heads, carried)
+    out = np.empty((1, len(spans), len(frames.rows)))
+    totals, segment, low, count = sums[0], 0, 0, len(times)
     for i in range(len(frames.rows)):
         now = frames.rows[i]
         if frames.starts[i]:
             segment = count
             totals.area = totals.area_rest = totals.time = totals.time_rest = 0.0
         else:
-            _extend(history["value"][count - 1], float(max(now - frames.times[count - 1], 0)), totals)
+            _extend(past["value"][count - 1], float(max(now - frames.times[count - 1], 0)), totals)
         low = max(min(frames.oldest[i], count) - 1, segment)
-        history["area"][count], history["area_rest"][count] = totals.area, totals.area_rest
-        history["time"][count], history["time_rest"][count] = totals.time, totals.time_rest
-        history["value"][count] = values[i]
+        past["area"][count], past["area_rest"][count] = totals.area, totals.area_rest
+        past["time"][count], past["time_rest"][count] = totals.time, totals.time_rest
+        past["value"][count] = values[i]
         count += 1
         for k in range(len(frames.spans)):
             area, seconds, before = totals.area, totals.time, frames.first[i, k] - 1
             if before >= segment:
-                area, rest = difference(
-                    totals.area, totals.area_rest, history["area"][before], history["area_rest"][before]
-                )
-                seconds, _ = difference(
-                    totals.time, totals.time_rest, history["time"][before], history["time_rest"][before]
-                )
-                value = history["value"][before]
+                area, rest = difference(totals.area, totals.area_rest, past["area"][before], past["area_rest"][before])
+                seconds, _ = difference(totals.time, totals.time_rest, past["time"][before], past["time_rest"][before])
+                value = past["value"][before]
                 outside = float(now - frames.spans[k] - frames.times[before])
                 if outside > 0 and not np.isnan(value):
                     part, less = two_product(value, outside)
                     area, _ = add(area, rest, -part, -less)
                     seconds -= outside
             out[0, k, i] = area / seconds if seconds > 0 else np.nan
-    return low
+    return out, sums, close_frames(frames, past, moved, low)
 
 
 def time_weighted(name: str, horizons: Sequence[int]) -> Windows:
     """Windows that give the mean over the time with a known value."""
     totals = dict.fromkeys(_SUMS, 0.0)
-    return Windows(
-        name, horizons, 1, roll_time_weighted, lambda x: np.ones(len(x), np.bool_), (*_SUMS, "value"), totals
-    )
+    return Windows(name, horizons, roll_time_weighted, lambda x: np.ones(len(x), np.bool_), (*_SUMS, "value"), totals)

@@ -52,7 +52,7 @@ class TradeFlow(TradeKernel):
 
     def measure(self, state: State, tape: Tape, batch: Batch, out: Floats) -> None:
         volumes_by_row(tape, out[:4])
-        imbalance, volume = self.windows.over(state, tape.items, tape.amount, tape.side.astype(np.float64))
+        imbalance, volume = self.windows.over(state, tape.items, tape.amount, tape.side)
         feed = state["tape"][0]
         traded = (tape.end > 0) | feed.traded
         out[4::2], out[5::2] = imbalance, np.where(traded, volume, math.nan)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from udfs.jit import jit
 from udfs.kernel import Array, Record, record
@@ -15,53 +16,41 @@ from udfs.windows.compensated import add, two_sum
 from udfs.windows.frames import Floats, Ints, Items, close_frames, open_frames
 
 _NEGLIGIBLE = 1e-10
-_FIELDS = {
-    **dict.fromkeys(("bought", "bought_rest", "sold", "sold_rest", "unknown", "unknown_rest"), 0.0),
-    **dict.fromkeys(("buys", "sells", "unknowns", "head"), 0),
-}
-"""Volumes as pairs in twice the precision, numbers of trades, and the first trade that the window holds."""
+_KINDS = 3
+_SOLD, _UNKNOWN, _BOUGHT = range(_KINDS)
+"""Kinds of trades: their side and 1."""
+_FIELDS = {"volume": 0.0, "rest": 0.0, "count": 0, "head": 0}
+"""By kind: volume as a pair in twice the precision and number of trades; the first trade that the window holds."""
 
 
 @jit
-def _moved(count: int, high: float, low: float, change: float) -> tuple[int, float, float]:
-    """Number of trades and their volume (a pair) after one came (``change`` above 0) or left."""
-    count += 1 if change > 0 else -1
-    if count == 0:
-        return 0, 0.0, 0.0
-    high, rest = two_sum(high, change)
-    high, low = two_sum(high, low + rest)
-    return count, high, low
-
-
-@jit
-def _move(flow: Record, change: float, side: float) -> bool:
+def _move(flow: Record, change: float) -> bool:
     """Take a trade in (``change`` above 0) or out; True if the volume left is nothing against one that went out."""
-    if side > 0:
-        flow.buys, flow.bought, flow.bought_rest = _moved(flow.buys, flow.bought, flow.bought_rest, change)
-        left = flow.bought
-    elif side < 0:
-        flow.sells, flow.sold, flow.sold_rest = _moved(flow.sells, flow.sold, flow.sold_rest, change)
-        left = flow.sold
-    else:
-        flow.unknowns, flow.unknown, flow.unknown_rest = _moved(flow.unknowns, flow.unknown, flow.unknown_rest, change)
-        left = flow.unknown
-    return bool(-change * _NEGLIGIBLE > left)
+    flow.count += 1 if change > 0 else -1
+    high = low = 0.0
+    if flow.count > 0:
+        high, rest = two_sum(flow.volume, change)
+        high, low = two_sum(high, flow.rest + rest)
+    flow.volume, flow.rest = high, low
+    return bool(-change * _NEGLIGIBLE > high)
 
 
 @jit
-def _clear(flow: Record) -> None:
-    flow.bought = flow.bought_rest = flow.sold = flow.sold_rest = flow.unknown = flow.unknown_rest = 0.0
-    flow.buys = flow.sells = flow.unknowns = 0
+def _clear(flows: Array, at: int) -> None:
+    for kind in range(at, at + _KINDS):
+        flows[kind].volume = flows[kind].rest = 0.0
+        flows[kind].count = 0
 
 
 @jit
-def _read(flow: Record) -> tuple[float, float]:
+def _read(flows: Array, at: int) -> tuple[float, float]:
     """(bought - sold) / (bought + sold), NaN where nothing was signed; volume of all trades."""
-    signed, rest = add(flow.bought, flow.bought_rest, flow.sold, flow.sold_rest)
+    bought, sold, unknown = flows[at + _BOUGHT], flows[at + _SOLD], flows[at + _UNKNOWN]
+    signed, rest = add(bought.volume, bought.rest, sold.volume, sold.rest)
     imbalance = math.nan
     if signed > 0.0:
-        imbalance = add(flow.bought, flow.bought_rest, -flow.sold, -flow.sold_rest)[0] / signed
-    return imbalance, add(signed, rest, flow.unknown, flow.unknown_rest)[0]
+        imbalance = add(bought.volume, bought.rest, -sold.volume, -sold.rest)[0] / signed
+    return imbalance, add(signed, rest, unknown.volume, unknown.rest)[0]
 
 
 @jit
@@ -69,57 +58,56 @@ def roll_volumes(
     items: Items,
     spans: Ints,
     amount: Floats,
-    side: Floats,
+    side: NDArray[np.int8],
     times: Ints,
     history: Array,
     heads: Ints,
     carried: Array,
-) -> tuple[Floats, Array, tuple[Ints, Array, Ints]]:
+) -> tuple[Floats, tuple[Ints, Array, Ints]]:
     """Statistics: imbalance, volume."""
-    frames, past, moved, sums = open_frames(items, spans, times, history, heads, carried)
+    frames, past, moved = open_frames(items, spans, times, history, heads)
     out = np.empty((2, len(spans), len(frames.rows)))
-    amounts, sides, low, count = past["amount"], past["side"], 0, len(times)
-    amounts[count:], sides[count:] = amount, side
+    amounts, kinds, low, count = past["amount"], past["kind"], 0, len(times)
+    amounts[count:], kinds[count:] = amount, side + 1
     for i in range(len(frames.end)):
-        low, end = frames.oldest[i], frames.end[i]
-        for k in range(len(frames.spans)):
-            flow, first, large = sums[k], frames.first[i, k], False
-            if frames.starts[i]:
-                _clear(flow)
-                flow.head = end
-            for j in range(count, end if not frames.starts[i] else count):
-                _move(flow, amounts[j], sides[j])
-            for j in range(flow.head, first):
-                large |= _move(flow, -amounts[j], sides[j])
+        low, end, starts = frames.oldest[i], frames.end[i], frames.starts[i]
+        for k in range(len(spans)):
+            at, first, large = _KINDS * k, frames.first[i, k], False
+            if starts:
+                _clear(carried, at)
+                carried[at].head = end
+            for j in range(count, end if not starts else count):
+                _move(carried[at + int(kinds[j])], amounts[j])
+            for j in range(carried[at].head, first):
+                large |= _move(carried[at + int(kinds[j])], -amounts[j])
             if large:
-                _clear(flow)
+                _clear(carried, at)
                 for j in range(first, end):
-                    _move(flow, amounts[j], sides[j])
-            flow.head = first
-            out[0, k, i], out[1, k, i] = _read(flow)
+                    _move(carried[at + int(kinds[j])], amounts[j])
+            carried[at].head = first
+            out[0, k, i], out[1, k, i] = _read(carried, at)
         count = end
-    for k in range(len(frames.spans)):
-        sums[k].head -= low
-    return out, sums, close_frames(frames, past, moved, low)
+    for k in range(len(spans)):
+        carried[_KINDS * k].head -= low
+    return out, close_frames(frames, past, moved, low)
 
 
 def volumes(name: str, horizons: Sequence[int]) -> Windows:
     """Windows that give imbalance and volume of trades, from their amounts and sides."""
-    return Windows(name, horizons, roll_volumes, np.isfinite, ("amount", "side"), _FIELDS, per_window=True)
+    return Windows(name, horizons, roll_volumes, np.isfinite, ("amount", "kind"), _FIELDS, per_window=_KINDS)
 
 
 @jit
 def _sum_rows(tape: Tape, flows: Array, out: Floats) -> None:
-    flow = flows[0]
     for i in range(len(tape.rows)):
-        _clear(flow)
+        _clear(flows, 0)
         for j in range(tape.first[i], tape.end[i]):
-            _move(flow, tape.amount[j], tape.side[j])
+            _move(flows[tape.side[j] + 1], tape.amount[j])
         if not tape.starts[i]:
-            out[0, i], out[1, i] = flow.bought, flow.sold
-            out[3, i], out[2, i] = _read(flow)
+            out[0, i], out[1, i] = flows[_BOUGHT].volume, flows[_SOLD].volume
+            out[3, i], out[2, i] = _read(flows, 0)
 
 
 def volumes_by_row(tape: Tape, out: Floats) -> None:
     """Write bought, sold and whole volume and imbalance of the trades since the row before."""
-    _sum_rows(tape, record(**_FIELDS), out)
+    _sum_rows(tape, np.repeat(record(**_FIELDS), _KINDS), out)

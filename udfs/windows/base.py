@@ -22,8 +22,9 @@ class Windows:
     """Start of the names of their arrays in the state."""
     horizons: Sequence[int]
     """s."""
-    loop: Callable[..., tuple[Floats, Array, tuple[Ints, Array, Ints]]]
-    """Statistics of the windows from items, spans, values and the state's arrays; gives the totals and these too."""
+    loop: Callable[..., tuple[Floats, tuple[Ints, Array, Ints]]]
+    """Statistics of the windows, and their new times, history and heads, from items, spans, values and the state's
+    arrays; writes to the totals."""
     known: Callable[..., NDArray[np.bool_]]
     """Mask of the values that count."""
     history: Sequence[str]
@@ -32,12 +33,12 @@ class Windows:
     """Fields that go from item to item, with their first values."""
     flags: tuple[bool, ...] = ()
     """More arguments of the loop."""
-    per_window: bool = False
-    """Each window has totals of its own."""
+    per_window: int = 0
+    """Records of totals that each window has for itself; 0: they share one."""
 
     def start(self) -> State:
         layout: Any = [(field, np.float64) for field in self.history]
-        totals = np.repeat(record(**self.totals), len(self.horizons) if self.per_window else 1)
+        totals = np.repeat(record(**self.totals), self.per_window * len(self.horizons) or 1)
         arrays = np.empty(0, np.int64), np.empty(0, layout), np.zeros(len(self.horizons), np.int64), totals
         return dict(zip(self.names, arrays, strict=True))
 
@@ -57,9 +58,10 @@ class Windows:
         items = rows_as_items(batch, known)
         return self.over(state, items, *(series if known.all() else [values[known] for values in series]))
 
-    def over(self, state: State, items: Items, *series: Floats) -> Floats:
+    def over(self, state: State, items: Items, *series: Array) -> Floats:
         """Statistic, window, row of series with a value per item. Moves these windows in ``state``."""
-        kept = (state[name] for name in self.names)
-        out, totals, moved = self.loop(items, self.spans, *series, *self.flags, *kept)
+        times, history, heads, totals = (state[name] for name in self.names)
+        totals = totals.copy()
+        out, moved = self.loop(items, self.spans, *series, *self.flags, times, history, heads, totals)
         state |= zip(self.names, (*moved, totals), strict=True)
         return out

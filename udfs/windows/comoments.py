@@ -88,11 +88,11 @@ def roll_comoments(
     history: Array,
     heads: Ints,
     carried: Array,
-) -> tuple[Floats, Array, tuple[Ints, Array, Ints]]:
+) -> tuple[Floats, tuple[Ints, Array, Ints]]:
     """Statistics: count, covariance, variance of x, variance of y, mean of x x."""
-    frames, past, moved, sums = open_frames(items, spans, times, history, heads, carried)
+    frames, past, moved = open_frames(items, spans, times, history, heads)
     out = np.empty((5, len(spans), len(frames.rows)))
-    totals, low, count, new = sums[0], 0, len(times), len(times)
+    totals, low, count, new = carried[0], 0, len(times), len(times)
     for i in range(len(frames.end)):
         low = frames.oldest[i]
         for j in range(count, frames.end[i]):
@@ -122,7 +122,7 @@ def roll_comoments(
             out[0, k, i], out[1, k, i], out[2, k, i], out[3, k, i], out[4, k, i] = n, cov, var_x, var_y, square
     totals.run_x -= low
     totals.run_y -= low
-    return out, sums, close_frames(frames, past, moved, low)
+    return out, close_frames(frames, past, moved, low)
 
 
 def comoments(name: str, horizons: Sequence[int]) -> Windows:

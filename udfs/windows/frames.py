@@ -81,15 +81,13 @@ def find_frames(items: Items, history: Ints, spans: Ints, heads: Ints) -> Frames
 
 
 @jit
-def open_frames(
-    items: Items, spans: Ints, times: Ints, history: Array, heads: Ints, totals: Array
-) -> tuple[Frames, Array, Ints, Array]:
-    """Frames of a batch, and what a loop writes to: the history with room for the new items, heads and totals."""
+def open_frames(items: Items, spans: Ints, times: Ints, history: Array, heads: Ints) -> tuple[Frames, Array, Ints]:
+    """Frames of a batch, and what a loop writes to: the history with room for the new items, and heads."""
     moved = heads.copy()
     frames = find_frames(items, times, spans, moved)
     wide = np.empty(len(frames.times), history.dtype)
     wide[: len(history)] = history
-    return frames, wide, moved, totals.copy()
+    return frames, wide, moved
 
 
 @jit

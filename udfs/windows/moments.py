@@ -106,11 +106,11 @@ def roll_moments(
     history: Array,
     heads: Ints,
     carried: Array,
-) -> tuple[Floats, Array, tuple[Ints, Array, Ints]]:
+) -> tuple[Floats, tuple[Ints, Array, Ints]]:
     """Statistics: mean, sum of squares, variance."""
-    frames, past, moved, sums = open_frames(items, spans, times, history, heads, carried)
+    frames, past, moved = open_frames(items, spans, times, history, heads)
     out = np.empty((3, len(spans), len(frames.rows)))
-    totals, low, count, new = sums[0], 0, len(times), len(times)
+    totals, low, count, new = carried[0], 0, len(times), len(times)
     for i in range(len(frames.end)):
         low = frames.oldest[i]
         for j in range(count, frames.end[i]):
@@ -133,7 +133,7 @@ def roll_moments(
         if off_centre and centred:
             _restart(past, low, count, centred, totals)
     totals.run -= low
-    return out, sums, close_frames(frames, past, moved, low)
+    return out, close_frames(frames, past, moved, low)
 
 
 def moments(name: str, horizons: Sequence[int], centred: bool = True) -> Windows:

@@ -50,11 +50,11 @@ def roll_sums(
     history: Array,
     heads: Ints,
     carried: Array,
-) -> tuple[Floats, Array, tuple[Ints, Array, Ints]]:
+) -> tuple[Floats, tuple[Ints, Array, Ints]]:
     """Statistics: sum, mean."""
-    frames, past, moved, sums = open_frames(items, spans, times, history, heads, carried)
+    frames, past, moved = open_frames(items, spans, times, history, heads)
     out = np.empty((2, len(spans), len(frames.rows)))
-    totals, low, count, new = sums[0], 0, len(times), len(times)
+    totals, low, count, new = carried[0], 0, len(times), len(times)
     for i in range(len(frames.end)):
         low = frames.oldest[i]
         for j in range(count, frames.end[i]):
@@ -82,7 +82,7 @@ def roll_sums(
                     total = _sum_of(past["value"], head, count)
             out[0, k, i], out[1, k, i] = total, total / n if n > 0 else np.nan
     totals.run -= low
-    return out, sums, close_frames(frames, past, moved, low)
+    return out, close_frames(frames, past, moved, low)
 
 
 def sums(name: str, horizons: Sequence[int]) -> Windows:

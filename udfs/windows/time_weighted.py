@@ -33,14 +33,14 @@ def roll_time_weighted(
     history: Array,
     heads: Ints,
     carried: Array,
-) -> tuple[Floats, Array, tuple[Ints, Array, Ints]]:
+) -> tuple[Floats, tuple[Ints, Array, Ints]]:
     """Statistic: mean of what is known.
 
     All rows are items. The history reaches one row behind the windows, whose value may hold into them.
     """
-    frames, past, moved, sums = open_frames(items, spans, times, history, heads, carried)
+    frames, past, moved = open_frames(items, spans, times, history, heads)
     out = np.empty((1, len(spans), len(frames.rows)))
-    totals, segment, low, count = sums[0], 0, 0, len(times)
+    totals, segment, low, count = carried[0], 0, 0, len(times)
     for i in range(len(frames.rows)):
         now = frames.rows[i]
         if frames.starts[i]:
@@ -65,10 +65,17 @@ def roll_time_weighted(
                     area, _ = add(area, rest, -part, -less)
                     seconds -= outside
             out[0, k, i] = area / seconds if seconds > 0 else np.nan
-    return out, sums, close_frames(frames, past, moved, low)
+    return out, close_frames(frames, past, moved, low)
 
 
 def time_weighted(name: str, horizons: Sequence[int]) -> Windows:
     """Windows that give the mean over the time with a known value."""
     totals = dict.fromkeys(_SUMS, 0.0)
-    return Windows(name, horizons, roll_time_weighted, lambda x: np.ones(len(x), np.bool_), (*_SUMS, "value"), totals)
+    return Windows(
+        name,
+        horizons,
+        roll_time_weighted,
+        lambda x: np.ones(len(x), np.bool_),
+        (*_SUMS, "value"),
+        totals,
+    )

@@ -146,6 +146,16 @@ def noop(folder: Path) -> None:
     line("first run over them", f"{first_run.seconds:.0f} s", "")
 
 
+def many(folder: Path) -> None:
+    """Small partitions, built in batches, against the compiled file in DuckDB alone."""
+    from benchmarks.many import TRADES, ratio
+
+    partitions, run, script, times = ratio(folder, "trades_bars")
+    what = f"`trades_bars`, {partitions:,} partitions of {TRADES} trades: run / the compiled file in DuckDB"
+    line(what, f"{times:.2f}", "1.5")
+    line("the same: run, compiled file", f"{run:.1f} s, {script:.1f} s", "")
+
+
 def start(folder: Path) -> None:
     """How quick the command line answers."""
     compiled = folder / "compiled"
@@ -168,7 +178,7 @@ def sample(folder: Path) -> None:
 
 
 BENCHMARKS: dict[str, Callable[[Path], None]] = {
-    f.__name__: f for f in (start, structural, features, kernels, vendors, noop, sample)
+    f.__name__: f for f in (start, structural, features, kernels, vendors, many, noop, sample)
 }
 
 

@@ -273,7 +273,7 @@ def test_a_truncated_file(tmp_path: Path) -> None:
     assert finding["choices"][0]["adapter"] == "tardis/trades"
     assert finding["choices"][0]["sure"] == "possible"
     assert f"{tmp_path}/t/binance_trades_2025-01-06_BTCUSDT.csv.gz cannot be read: " in finding["notes"][0]
-    assert "Is it cut off?" in finding["notes"][0]
+    assert "Is it truncated?" in finding["notes"][0]
 
 
 def test_files_without_content(tmp_path: Path) -> None:

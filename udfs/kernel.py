@@ -168,6 +168,7 @@ class Kernel(ABC):
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Take ``options``: all of them, checked; those of other kernels too."""
         self.params = options
+        self.given = options  # the earlier name
 
     @abstractmethod
     def inputs(self) -> Sequence[str]:

@@ -189,6 +189,7 @@ PACKAGES = [
     "udfs.quotes",
     "udfs.trades",
     "udfs.orderbook",
+    "sqlgen.options",
     "sqlgen.lake",
     "sqlgen.templating",
     "sqlgen.project",

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 LAKE ?= lake
 export SQLGEN_LAKE := $(LAKE)
 
-.PHONY: demo test fast lint format types check smoke bench golden lock clean
+.PHONY: demo test slow lint format types check smoke bench golden lock clean
 
 demo: $(READY) ## write a sample lake, build every model, look at the bars
 	@test -d $(LAKE)/raw || $(BIN)/python -m sqlgen sample $(LAKE) --symbols 2 --days 2
@@ -27,11 +27,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-test: $(READY) ## all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
-
-fast: $(READY) ## tests without the slow ones
+test: $(READY) ## the tests, but for the slow ones
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+
+slow: $(READY) ## the tests that take long
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -44,7 +44,7 @@ format: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-check: lint types test ## what CI runs
+check: lint types test slow ## what CI runs
 
 bench: $(READY) ## speed and memory as ratios against baselines
 	$(BIN)/python -m benchmarks

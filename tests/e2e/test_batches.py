@@ -46,13 +46,13 @@ def published(scratch: Scratch) -> list[tuple[object, ...]]:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that are tried."""
     sizes: list[int] = []
-    build: Callable[..., object] = batch_module.Batch.build
+    build: Callable[..., object] = batch_module.BatchBuild.build
 
-    def noting(self: batch_module.Batch) -> object:
+    def noting(self: batch_module.BatchBuild) -> object:
         sizes.append(len(self.tasks))
         return build(self)
 
-    monkeypatch.setattr(batch_module.Batch, "build", noting)
+    monkeypatch.setattr(batch_module.BatchBuild, "build", noting)
     return sizes
 
 
@@ -114,15 +114,15 @@ def test_what_is_said_of_rows_is_said_of_their_unit(bars: Scratch) -> None:
 
 def test_a_file_of_others_stops_its_unit_alone(bars: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes after planning."""
-    build: Callable[..., object] = batch_module.Batch.build
+    build: Callable[..., object] = batch_module.BatchBuild.build
     theirs = bars.lake / f"out/bars/exchange=binance/symbol={BTC}/date={DAYS[3]}/theirs.csv"
 
-    def late(self: batch_module.Batch) -> object:
+    def late(self: batch_module.BatchBuild) -> object:
         theirs.parent.mkdir(parents=True, exist_ok=True)
         theirs.write_text("1")
         return build(self)
 
-    monkeypatch.setattr(batch_module.Batch, "build", late)
+    monkeypatch.setattr(batch_module.BatchBuild, "build", late)
     tasks = json.loads(bars.sqlgen("run", "--json").out)["tasks"]
     failed = [task for task in tasks if task["error"]]
     assert [task["partition"][-10:] for task in failed] == [DAYS[3]]

@@ -147,7 +147,7 @@ def test_schema_accepts_the_shipped_file(tmp_path: Path) -> None:
     assert sqlgen("schema", "--output", path).code == 0
     schema = json.loads(path.read_text())
     assert schema["additionalProperties"] is False
-    assert schema["$defs"]["Model"]["properties"]["tags"]["description"]
+    assert schema["$defs"]["ModelConfig"]["properties"]["tags"]["description"]
 
 
 def test_the_catalog_shows_sources_and_models(scratch: Scratch) -> None:

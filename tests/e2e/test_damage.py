@@ -80,7 +80,7 @@ def test_damage_is_said(built: Scratch) -> None:
         path = built.lake / ".sqlgen" / pattern
         path.write_bytes(path.read_bytes().replace(b"2026-01-01", b"2026-01-03").replace(b"FLAT", b"FLOT"))
     said = " ".join(built.sqlgen("run").out.split()).replace(" ", "")
-    assert "costs.ndjsonaredamaged:whattheysaidisreadfromthetableitself" in said
+    assert "costs.ndjsonaredamaged:theirrecordsarereadfromthetableitself" in said
     assert "index.jsonisdamaged:partitionsarelookedupinthefilesagain" in said
     assert "damaged" not in built.sqlgen("plan").out
 

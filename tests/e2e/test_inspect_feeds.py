@@ -80,7 +80,7 @@ def test_changes_without_a_snapshot_are_told(tmp_path: Path) -> None:
     write(tmp_path / "lake/raw/binance/BTCUSDT_2026-01-02.ndjson", list(map(binance_line, events(True))))
     found = inspected(tmp_path / "lake")
     assert found["findings"][0]["choices"][0]["adapter"] == "binance/depth_futures"
-    assert found["findings"][0]["notes"][0].startswith("no snapshot is among the rows that were read")
+    assert found["findings"][0]["notes"][0].startswith("no snapshot among the rows that were read")
 
 
 def test_streams_of_whole_books_are_no_changes(tmp_path: Path) -> None:

@@ -302,9 +302,9 @@ def test_bars_split_trades() -> None:
     third, last = bars(trades, "volume", 1.0, max_gap=300)[2:]
     assert third == {
         "bar_id": 2,
-        "bar_start": START,
-        "bar_end": START + NS,
-        "bar_seconds": 1.0,
+        "start_time": START,
+        "end_time": START + NS,
+        "duration": 1.0,
         "open": 10.0,
         "high": 11.0,
         "low": 10.0,

@@ -115,11 +115,11 @@ def test_checks_are_those_of_the_oracle(
     left, failed = apply(rows, [check | (PREDICATE if check["check"] == "predicate" else {}) for check in said])
     checks = tuple(Check.model_validate(check) for check in said)
     checked = CheckedRows("raw", load(database, rows), checks)
-    kept = dicts(database, checksql.kept(LIBRARY, checked, ("exchange", "symbol", "date", "seq")))
+    kept = dicts(database, checksql.passing(LIBRARY, checked, ("exchange", "symbol", "date", "seq")))
     assert sorted(map(place, kept)) == sorted(map(place, left))
     if any(check.removes and check.compares for check in checks):
         assert [*map(place, kept)] == sorted(map(place, left))
-    as_they_came = dicts(database, checksql.kept(LIBRARY, checked))
+    as_they_came = dicts(database, checksql.passing(LIBRARY, checked))
     assert [*map(place, as_they_came)] == [*map(place, left)]
 
     counts = dicts(database, checksql.counts(LIBRARY, checked))[0]

@@ -1,5 +1,5 @@
 """Options of templates and kernels, where kernels of before 0.2 import them from; see :mod:`udfs.options`."""
 
-from udfs.options import Option
+from udfs import Option
 
 __all__ = ["Option"]

@@ -75,6 +75,8 @@ def slack(column: str, row: Row) -> float:
         return unit * 1e4
     if "micro_minus_mid" in column or "mid_price_std" in column or "spread" in column:
         return unit * price
+    if column == "center_of_gravity":  # prices around zero cancel
+        return unit * max(abs(row.get(name) or 0.0) for name in ("best_bid", "best_ask"))
     if column.startswith("realized_var"):
         return unit * math.sqrt(row[column] or 0.0)
     if column == "annualized_vol":

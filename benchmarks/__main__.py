@@ -157,7 +157,7 @@ def many(folder: Path) -> None:
 
 
 def start(folder: Path) -> None:
-    """How quick the command line answers."""
+    """Seconds that the command line takes to answer."""
     compiled = folder / "compiled"
     for what, arguments, goal in (
         ("`python -m sqlgen --help`", ("--help",), "0.5 s"),

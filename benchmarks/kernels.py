@@ -64,7 +64,7 @@ def kernels_against_oracle(rows: int = 400_000, few: int = 2_000) -> Iterator[Li
 
 
 def cost_by_window(rows: int = 400_000) -> Iterator[Line]:
-    """What a window a hundred times as long costs."""
+    """Cost of a window a hundred times as long."""
     batch = market(rows)
     for name, option, short, long in (
         ("spread_regime", "regime_window", 36, 3600),

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What to replay."""
+    """Options of the command line."""
     parser = argparse.ArgumentParser(description="Replay a day of a lake as a live feed")
     parser.add_argument("models", type=Path, help="models.yaml")
     parser.add_argument("--model", default="orderbook_hf")

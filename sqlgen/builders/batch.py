@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen.builders.inputs import TaskInputs
+from sqlgen.builders.inputs import TaskInputs, rows_of_first_input
 from sqlgen.builders.ownfiles import own_files
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.sourcechecks import SourceChecks
@@ -30,7 +30,6 @@ from sqlgen.published.batchfooters import overwrite, placeholder
 from sqlgen.published.footers import Stamp
 from sqlgen.published.publication import StagedUnit
 from sqlgen.published.records import Publication
-from sqlgen.sources.decode import rows_by_file
 from sqlgen.sources.staged import InputStager
 
 Outcome = BuildResult | Exception
@@ -76,7 +75,7 @@ class BatchBuild:
             scope = inputs.scope()
             if scope is None:
                 raise NotAsOneError
-            self._check_sources(whole, inputs, stager, folder)
+            self._check_sources(whole, inputs, stager)
             publications = [publication_of(space, task, None) for task in self.tasks]
             stamps = [self._stamp(publication).to_json() for publication in publications]
             blank = placeholder(stamps)
@@ -84,7 +83,7 @@ class BatchBuild:
             scope = dataclasses.replace(scope, emit=None)
             target = folder / "units"
             self._execute(space.picture.compiler.copy_batch(model, scope, units, str(target), blank))
-            rows_in = self._rows_in(stager)
+            rows_in = rows_of_first_input(space, self.tasks, stager)
             space.reads.verify(looks, may_grow=True)
             staged = [
                 _stamped(target / f"{UNIT}={number}", publication, stamp, blank)
@@ -105,7 +104,7 @@ class BatchBuild:
         self.sql.append(sql)
         self.connection.execute(sql)
 
-    def _check_sources(self, whole: Build, inputs: TaskInputs, stager: InputStager, folder: Path) -> None:
+    def _check_sources(self, whole: Build, inputs: TaskInputs, stager: InputStager) -> None:
         """Check the rows of the sources; :class:`NotAsOneError` if there is a finding."""
         space, notes = self.workspace, list[str]()
         quarantine = quarantine_of(space, whole, publication_of(space, whole, None))
@@ -123,22 +122,6 @@ class BatchBuild:
     def _stamp(self, publication: Publication) -> Stamp:
         stem = f"data_{publication.build}"
         return Stamp(self.model.name, self.workspace.owner(self.model.name), stem, publication)
-
-    def _rows_in(self, stager: InputStager) -> list[int]:
-        """Rows of the first input, by unit."""
-        name, picture = self.model.primary.ref, self.workspace.picture
-        parts = [task.slices[0].current for task in self.tasks]
-        if self.model.primary.source is None:
-            records = self.workspace.facts.records[name]
-            return [sum(records[where].rows for where in part if where in records) for part in parts]
-        source_files = picture.source_files[name]
-        files = [dict.fromkeys(file for where in part for file in source_files.partitions[where]) for part in parts]
-        if source_files.layout.format != "parquet":
-            decoded = stager.decoded.get(name, {})
-            return [sum(decoded[file].lines for file in found if file in decoded) for found in files]
-        paths = {file: str(picture.project.lake / file.path) for found in files for file in found}
-        rows = rows_by_file(picture.project.library, self.connection, list(paths.values()))
-        return [sum(rows[paths[file]] for file in found) for found in files]
 
     def _publish(self, task: Build, publication: Publication, folder: Path, rows_in: int) -> Outcome:
         space = self.workspace

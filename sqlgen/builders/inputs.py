@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlgen.builders.workspace import Workspace
@@ -14,6 +14,7 @@ from sqlgen.errors import TaskError
 from sqlgen.plan.plan import Build, Slice
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.published.records import alike
+from sqlgen.sources.decode import rows_by_file
 from sqlgen.sources.staged import InputStager
 from sqlgen.templating.quoting import exact_path, ident, literal
 
@@ -55,8 +56,7 @@ class TaskInputs:
             return dataclasses.replace(published, predicate=chosen) if published.files else None
         source_files = self.workspace.picture.source_files[entry.ref]
         layout = source_files.layout
-        raw = Scan(("",), layout.format, layout.hive_keys)
-        form = self.workspace.picture.compiler.raw_form(self.model, entry, raw)
+        form = self.workspace.picture.compiler.raw_form(self.model, entry, layout)
         staged = self.stager.stage(form, layout, part.files)
         self.stager.check_keys(form, part.files)
         if not staged.paths:
@@ -88,6 +88,23 @@ class TaskInputs:
             end = _moment(date + dt.timedelta(days=1), model.lookahead)
             terms.append(f"(date <= {literal(date)} OR {ident(model.header.time)} < {end})")
         return " AND ".join(terms) or None
+
+
+def rows_of_first_input(workspace: Workspace, tasks: Sequence[Build], stager: InputStager) -> list[int]:
+    """Rows of each task's own partitions of the first input of their model."""
+    name, picture = tasks[0].slices[0].ref, workspace.picture
+    parts = [task.slices[0].current for task in tasks]
+    if name not in picture.source_files:
+        records = workspace.facts.records[name]
+        return [sum(records[where].rows for where in part if where in records) for part in parts]
+    source_files = picture.source_files[name]
+    files = [dict.fromkeys(file for where in part for file in source_files.partitions[where]) for part in parts]
+    if source_files.layout.format != "parquet":
+        decoded = stager.decoded.get(name, {})
+        return [sum(decoded[file].lines for file in found if file in decoded) for found in files]
+    paths = {file: str(picture.project.lake / file.path) for found in files for file in found}
+    rows = rows_by_file(picture.project.library, stager.connection, list(paths.values()))
+    return [sum(rows[paths[file]] for file in found) for found in files]
 
 
 def _moment(date: dt.date, seconds: float) -> str:

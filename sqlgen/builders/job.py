@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlgen.builders.inputs import TaskInputs
+from sqlgen.builders.inputs import TaskInputs, rows_of_first_input
 from sqlgen.builders.ownfiles import own_files
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.sourcechecks import SourceChecks
@@ -21,7 +21,6 @@ from sqlgen.plan.plan import Build
 from sqlgen.project.model import Model
 from sqlgen.published.footers import Stamp
 from sqlgen.published.records import Publication, Published
-from sqlgen.sources.decode import parquet_rows
 from sqlgen.sources.staged import InputStager
 from sqlgen.templating.quoting import exact_path
 
@@ -89,16 +88,7 @@ class Job:
 
     def rows_in(self) -> int:
         """Rows of the task's own partitions of its first input."""
-        part, picture = self.task.slices[0], self.workspace.picture
-        if self.model.primary.source is None:
-            records = self.workspace.facts.records[part.ref]
-            return sum(records[where].rows for where in part.current if where in records)
-        source_files = picture.source_files[part.ref]
-        current = dict.fromkeys(file for where in part.current for file in source_files.partitions[where])
-        if source_files.layout.format != "parquet":
-            decoded = self.stager.decoded.get(part.ref, {})
-            return sum(decoded[file].lines for file in current if file in decoded)
-        return parquet_rows(self.checks.connection, [str(picture.project.lake / file.path) for file in current])
+        return rows_of_first_input(self.workspace, [self.task], self.stager)[0]
 
     def clear(self) -> None:
         self.stager.clear()

@@ -13,7 +13,7 @@ from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.compile import signsql
 from sqlgen.compile.adapters import advice
 from sqlgen.compile.checksql import CheckedRows
-from sqlgen.compile.scope import Scan
+from sqlgen.compile.scope import Scan, SourceLayout
 from sqlgen.compile.unitsql import everything
 from sqlgen.errors import TaskError
 from sqlgen.lake.storage import FileInfo
@@ -120,7 +120,7 @@ class SourceChecks:
 
     def _lossy(self, entry: ModelInput, scan: Scan, file: FileInfo) -> tuple[digits.Lossy, ...]:
         """Columns of a Parquet file, read without decoding, that lose digits."""
-        form = self.checks.compiler.raw_form(self.checks.model, entry, scan)
+        form = self.checks.compiler.raw_form(self.checks.model, entry, SourceLayout(scan.format, scan.hive_keys))
         if form.columns is None:
             return ()
         columns = digits.ReadColumns(form.columns, form.original_names, form.times, form.time_unit)

@@ -213,12 +213,12 @@ class Compiler:
         assert entry.source is not None
         return self.project.library.csv(adapter_template(entry.source.adapter), model.adapter_options[entry.name])
 
-    def raw_form(self, model: Model, entry: ModelInput, scan: Scan) -> RawForm:
-        """Form of the files of an input, as its adapter reads them from a scan."""
+    def raw_form(self, model: Model, entry: ModelInput, layout: SourceLayout) -> RawForm:
+        """Form of the files of an input, as its adapter reads them."""
         assert entry.source is not None
-        key = (model.name, entry.name, scan.format, scan.hive_keys)
+        key = (model.name, entry.name, layout.format, layout.hive_keys)
         if key not in self._forms:
-            context = self._adapter_context(model, entry, scan)
+            context = self._adapter_context(model, entry, Scan(("",), layout.format, layout.hive_keys))
             csv = self.csv(model, entry)
             self._forms[key] = raw_form(self.project.library, entry.ref, entry.source, context, csv)
         return self._forms[key]

@@ -11,7 +11,7 @@ import duckdb
 
 from sqlgen.compile.adapters import RawForm
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import Scan, SourceLayout
+from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import TaskError
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo
@@ -63,8 +63,11 @@ class TrialSource:
         """The raw columns that the adapter reads, with their SQL types, apart from keys."""
         keyed = self.source.model_copy(update={"exchange": "x", "symbol": "x"})
         trial_source = TrialSource(self.library, self.lake, keyed)
-        scan = Scan(("",), fmt, ())
-        return Compiler(trial_source.project).raw_form(trial_source.model, trial_source.entry, scan).known_columns
+        return (
+            Compiler(trial_source.project)
+            .raw_form(trial_source.model, trial_source.entry, SourceLayout(fmt, ()))
+            .known_columns
+        )
 
     @property
     def takes_lines(self) -> bool:
@@ -73,7 +76,7 @@ class TrialSource:
 
     def row_keys(self) -> tuple[str, ...]:
         """Keys that are in the rows, other than as a column."""
-        return Compiler(self.project).raw_form(self.model, self.entry, Scan(("",), "ndjson", ())).keys_in_rows.keys
+        return Compiler(self.project).raw_form(self.model, self.entry, SourceLayout("ndjson", ())).keys_in_rows.keys
 
     def mixture(self) -> str:
         """Reason why the selected rows are not of the one market that their paths name; empty if they are."""
@@ -87,7 +90,7 @@ class TrialSource:
     def form(self) -> RawForm:
         """Form of the files, as the adapter reads them."""
         layout = self.source_files().layout
-        return Compiler(self.project).raw_form(self.model, self.entry, Scan(("",), layout.format, layout.hive_keys))
+        return Compiler(self.project).raw_form(self.model, self.entry, layout)
 
     def source_files(self) -> SourceFiles:
         """The files of the source, as a run lists them."""

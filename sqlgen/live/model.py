@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import Scan, Scope
+from sqlgen.compile.scope import Scan, Scope, SourceLayout
 from sqlgen.errors import SqlgenError, UsageError, nearest
 from sqlgen.lake.partitions import Partition
 from sqlgen.live import start as live_start
@@ -203,7 +203,7 @@ class LiveModel:
         self.close()
 
     def _raw(self, entry: ModelInput) -> RawRows:
-        types = self._compiler.raw_form(self._model, entry, Scan(("",), "table")).known_columns
+        types = self._compiler.raw_form(self._model, entry, SourceLayout("table")).known_columns
         return RawRows.of(f"model '{self._model.name}', input '{entry.name}'", types, self._connection)
 
     def _select(self, table: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import Scan, Scope
+from sqlgen.compile.scope import Scan, Scope, SourceLayout
 from sqlgen.compile.statements import KERNEL_ROWS
 from sqlgen.errors import SqlgenError
 from sqlgen.lake.partitions import NULL_FOLDER
@@ -49,7 +49,7 @@ class TypeBook:
 
     def _read_by_adapter(self, model: Model, entry: ModelInput) -> Types:
         try:
-            return Compiler(self.project).raw_form(model, entry, Scan(("",), hive_keys=())).known_columns
+            return Compiler(self.project).raw_form(model, entry, SourceLayout(hive_keys=())).known_columns
         except SqlgenError:
             return {}
 

@@ -186,7 +186,7 @@ class Binder:
         else:
             keys = _decoded_keys({*layout.hive_keys, *configured_keys(entry.source)})
         decoded = "" if layout.format == "parquet" else layout.format
-        form = self.compiler.raw_form(model, entry, Scan(("",), layout.format, layout.hive_keys))
+        form = self.compiler.raw_form(model, entry, layout)
         if form.columns is None:
             if not files or decoded:
                 raise _UnboundError

@@ -13,7 +13,7 @@ import duckdb
 from sqlgen.compile.adapters import advice
 from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import Scan, SourceLayout
+from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import TaskError, first_line
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import KEYS, Partition
@@ -87,8 +87,7 @@ class RowKeys:
         try:
             with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
                 stager = InputStager(self.project.library, self.project.lake, Path(folder), connection)
-                raw = Scan(("",), layout.format, layout.hive_keys)
-                staged = stager.stage(self.compiler.raw_form(model, entry, raw), layout, [file])
+                staged = stager.stage(self.compiler.raw_form(model, entry, layout), layout, [file])
                 select = self.compiler.input_select(model, entry, staged.scan())
                 rows = connection.execute(query("partitions", select=select)).fetchall()
                 problem = "" if rows else _problem(connection, staged.paths[0])

@@ -456,7 +456,7 @@ def test_every_adapter_reads_a_table() -> None:
     import duckdb
 
     from sqlgen.compile.compiler import Compiler
-    from sqlgen.compile.scope import Scan
+    from sqlgen.compile.scope import Scan, SourceLayout
     from sqlgen.live.rowwise import RawRows, RowStatement
     from sqlgen.project import project
 
@@ -468,7 +468,7 @@ def test_every_adapter_reads_a_table() -> None:
             for entry in model.inputs:
                 if entry.source is not None:
                     rows = RawRows.of(
-                        entry.ref, compiler.raw_form(model, entry, Scan(("x",))).known_columns, connection
+                        entry.ref, compiler.raw_form(model, entry, SourceLayout()).known_columns, connection
                     )
                     statement = RowStatement(
                         compiler.input_select(model, entry, Scan(("t",), "table")), "t", rows, connection

@@ -148,6 +148,8 @@ def _compared_by(
         return Candidate(adapter, options, matched, (), named, counted=fits) if fits or named else None
     matched = tuple(name for name in names if name in sniffed.columns)
     missing = tuple(name for name in required if name not in sniffed.columns) if sniffed.columns else ()
+    if sniffed.columns and not csv.lines and len(matched) < ENOUGH * len(required):
+        named = ""  # a name such as BTC-USDT-trades-2025-04-19.csv is not one vendor's alone
     if not named and (not matched or len(matched) < ENOUGH * len(required)):
         return None
     return Candidate(adapter, options, matched, missing, named)

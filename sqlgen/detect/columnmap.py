@@ -11,8 +11,9 @@ from typing import Any
 from sqlgen.detect.files.sniff import Sniffed
 
 _TIMES = (
-    *("exchange_time", "origin_time", "event_time", "ts_event", "exchange_timestamp", "timestamp", "transact_time"),
-    *("trade_time", "time", "ts", "t", "datetime", "date_time", "timestamp_ns", "timestamp_us", "timestamp_ms"),
+    *("exchange_time", "origin_time", "transaction_time", "event_time", "ts_event", "exchange_timestamp", "timestamp"),
+    *("transact_time", "trade_time", "created_time", "sip_timestamp", "time", "ts", "t", "datetime", "date_time"),
+    *("timestamp_ns", "timestamp_us", "timestamp_ms", "date_and_time", "open_time", "date"),
 )
 _ARRIVALS = (
     "received_time",
@@ -23,12 +24,15 @@ _ARRIVALS = (
     "receipt_timestamp",
     "collected_at",
 )
-_KEYS = {"exchange": ("exchange", "venue", "exch"), "symbol": ("symbol", "ticker", "pair", "instrument", "product_id")}
+_KEYS = {
+    "exchange": ("exchange", "venue", "exch"),
+    "symbol": ("symbol", "ticker", "pair", "instrument", "product_id", "instrument_name", "instid"),
+}
 _TRADE: Mapping[str, tuple[str, ...]] = {
     "trade_id": ("trade_id", "tradeid", "id", "tid", "trade_no", "execution_id"),
     "price": ("price", "px", "p", "trade_price", "last_price", "rate"),
     "amount": ("amount", "size", "quantity", "qty", "volume", "q", "sz", "trade_size", "base_qty", "vol", "v"),
-    "side": ("side", "taker_side", "aggressor", "aggressor_side", "direction", "trade_side"),
+    "side": ("taker_side", "side", "aggressor", "aggressor_side", "direction", "trade_side"),
     "buyer_maker": ("is_buyer_maker", "buyer_maker", "isbuyermaker", "buyer_is_maker", "m"),
 }
 _LIST_NAMES = {"bids": ("bids", "bid", "b", "buy"), "asks": ("asks", "ask", "a", "sell", "offers")}
@@ -36,6 +40,14 @@ _SIDES = {"bid": r"bids?|b|buy", "ask": r"asks?|a|sell|offers?"}
 _PRICES, _SIZES = r"price|px|p|prc|rate", r"size|sz|s|amount|amt|qty|quantity|volume|vol|v|q"
 _UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
 _COUNT = re.compile(r"\d+(\.\d*)?")
+_NO_TRADES = {
+    "level updates": ("update_type", "is_snapshot", "first_update_id", "final_update_id", "last_update_id", "changes"),
+    "single orders": ("action", "order_status", "order_state", "order_type", "time_in_force", "event_type", "msg_type"),
+    "depth within a percentage of the price": ("percentage",),
+    "bars": ("open", "high", "low", "close"),
+}
+"""Kind of rows that are no trades -> columns that tell them."""
+_BARS = {"open", "high", "low", "close"}
 
 
 @dataclass(frozen=True)
@@ -47,11 +59,24 @@ class ColumnMap:
     """The raw columns that were recognised."""
 
 
+def no_trades(sniffed: Sniffed) -> str:
+    """Kind of the rows where their columns or sizes show that they are no trades; empty if nothing does."""
+    names = {_plain(name): name for name in sniffed.columns}
+    for what, known in _NO_TRADES.items():
+        found = [names[name] for name in known if name in names]
+        if found and (what != "bars" or names.keys() >= _BARS):
+            return f"{what} (columns {', '.join(found)})"
+    amount = _find(sniffed.columns, _TRADE["amount"])
+    if amount is not None and any(_is_zero(value) for value in sniffed.values(amount)) and "side" in names:
+        return f"level updates ({amount} is 0 in some rows, which removes a level)"
+    return ""
+
+
 def guess_columns(kind: str, sniffed: Sniffed) -> ColumnMap | None:
     """Options of ``generic/KIND`` (``trades`` or ``orderbook``); ``None`` if a file does not look like that."""
     names = sniffed.columns
     book = _book(names)
-    mapped = book if kind == "orderbook" else (_trade(names) if book is None else None)
+    mapped = book if kind == "orderbook" else (_trade(names) if book is None and not no_trades(sniffed) else None)
     times = _times(names)
     if mapped is None or not times or (kind == "orderbook" and _are_changes(mapped, sniffed)):
         return None
@@ -74,8 +99,13 @@ def time_unit(sniffed: Sniffed, column: str) -> str:
 
 
 def _find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
-    lower = {name.lower(): name for name in reversed(list(names))}
+    lower = {_plain(name): name for name in reversed(list(names))}
     return next((lower[name] for name in wanted if name in lower), None)
+
+
+def _plain(name: str) -> str:
+    """A column's name in lower case, its words joined by underscores, without what is in brackets around it."""
+    return re.sub(r"[\s_-]+", "_", name.strip().strip("<>[]").lower())
 
 
 def _times(names: tuple[str, ...]) -> dict[str, str]:
@@ -103,6 +133,14 @@ def _book(names: tuple[str, ...]) -> dict[str, str] | None:
     }
     if len(levels) == 2 * len(_SIDES):
         return levels
+    best = {
+        f"{side}_{field}": name
+        for side in _SIDES
+        for field, words in (("price", _PRICES), ("size", _SIZES))
+        if (name := _best(names, _SIDES[side], words)) is not None
+    }
+    if len(best) == 2 * len(_SIDES):
+        return best
     lists = {side: name for side, known in _LIST_NAMES.items() if (name := _find(names, known)) is not None}
     return lists if len(lists) == len(_LIST_NAMES) else None
 
@@ -110,6 +148,8 @@ def _book(names: tuple[str, ...]) -> dict[str, str] | None:
 def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], dict[str, Any]]:
     """Notation of levels: the keys of price and size in an object; options for columns or lists."""
     if "bids" not in mapped:
+        if "{i" not in mapped["bid_price"]:
+            return {}, {"file_levels": 1}
         numbers = _numbers(mapped["bid_price"], sniffed.columns)
         return {}, {"file_levels": len(numbers), **({"first_level": numbers[0]} if numbers[0] else {})}
     sides = [value for side in ("bids", "asks") for value in sniffed.values(mapped[side])]
@@ -133,8 +173,12 @@ def _removes(level: Any) -> bool:
     size = level[1] if isinstance(level, list) and len(level) > 1 else None
     if isinstance(level, dict):
         size = level.get(_find(level, _TRADE["amount"]) or "")
+    return _is_zero(size)
+
+
+def _is_zero(value: Any) -> bool:
     try:
-        return size is not None and float(size) == 0
+        return value is not None and float(value) == 0
     except (TypeError, ValueError):
         return False
 
@@ -144,6 +188,12 @@ def _numbers(pattern: str, names: Iterable[str]) -> list[int]:
     there = set(names)
     first = 0 if pattern.format(i=0) in there else 1
     return list(itertools.takewhile(lambda i: pattern.format(i=i) in there, itertools.count(first)))
+
+
+def _best(names: tuple[str, ...], side: str, words: str) -> str | None:
+    """Column of the best price, or of its size, where files have but one level."""
+    form = rf"(?:best_?)?(?:(?:{side})_?(?:{words})|(?:{words})_?(?:{side}))"
+    return next((name for name in names if re.fullmatch(form, _plain(name))), None)
 
 
 def _levels(names: tuple[str, ...], side: str, words: str) -> str | None:

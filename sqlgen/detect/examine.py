@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from sqlgen.detect import columnmap
 from sqlgen.detect.candidates import GENERIC, Candidate, candidates, fingerprinted_options, variants
 from sqlgen.detect.contents import Sampler, Trial
 from sqlgen.detect.coverage import coverage_of, source_files
@@ -38,6 +39,7 @@ CLEAR = 4
 """Number of columns that identify an adapter without doubt."""
 LONGEST = 240
 """Maximum characters of the reason against an adapter."""
+_OWN_ADAPTER = "Write your own, a few lines of SQL (docs/templates.md)"
 _NO_SNAPSHOT = "no snapshot among the rows that were read: changes alone make no book (see docs/order-books.md)"
 TRIED = 5
 """Maximum number of adapters that are tried on a group."""
@@ -79,7 +81,8 @@ class Examiner:
         sample = group.sample
         tried = list(self._tried(group)) if sample.format else []
         working = [one for one in tried if one.trial.works]
-        chosen = (working or [one for one in tried if one.candidate.named])[:1]
+        untried = sample.empty or sample.problem or sample.format == "dbn"
+        chosen = (working or [one for one in tried if one.candidate.named and untried])[:1]
         chosen += [other for one in chosen for other in self._beside(group, one)]
         placed = chosen[0].proposed if chosen else self._unread(group)
         read = [self._contents(group, one.proposed) for one in chosen if one.trial.works]
@@ -201,6 +204,9 @@ class Examiner:
             return None, f"reading failed: {self._sampler.plain(first_line(error))}"
 
     def _unknown(self, group: FileGroup) -> str:
+        kind = columnmap.no_trades(group.sample) if group.sample.columns else ""
+        if kind:
+            return f"these seem to be {kind}: no trades, and no adapter here reads them. {_OWN_ADAPTER}"
         whose = [vendor.what for vendor in self.vendors.values() if vendor.fitting(group.example)]
         if whose:
             return f"the names are those of {whose[0]}, but no adapter here reads these files"

@@ -90,7 +90,9 @@ def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor])
     by_form: dict[tuple[str, str], list[str]] = {}
     above = str(root if root.is_dir() else root.parent)
     for path in sorted(files):
-        adapter = next((_named(name, found) for name, vendor in vendors.items() if (found := vendor.fitting(path))), "")
+        adapter = next(
+            (_named(name, vendor, found) for name, vendor in vendors.items() if (found := vendor.fitting(path))), ""
+        )
         below = path[len(above) + 1 :]
         key = (adapter, suffix_of(path) if adapter else shape(_hive_part(path) or below))
         by_form.setdefault(key, []).append(path)
@@ -102,9 +104,9 @@ def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor])
     return groups
 
 
-def _named(adapter: str, name: str) -> str:
-    """Files of one vendor's name pattern, by depth of book; pairs of files stay together."""
-    return f"{adapter}/{name.count('/')}"
+def _named(adapter: str, vendor: Vendor, name: str) -> str:
+    """Files of one vendor's name pattern; pairs of files stay together."""
+    return f"{adapter}/{name.count('/') if vendor.pairs else name}"
 
 
 def _hive_part(path: str) -> str:

@@ -75,6 +75,8 @@ class Vendor(BaseModel):
     """Name of the vendor and kind of files."""
     names: tuple[str, ...] = ()
     """Paths as patterns, longest first, without a suffix."""
+    pairs: bool = False
+    """True if files of all :attr:`names` belong together."""
     exchange: str | None = None
     """Exchange, if neither paths nor rows name it."""
     schema_: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,8 @@ _DOUBLE = 17
 _UNITS = {"s": 9, "ms": 6, "us": 3}
 _FRACTION = re.compile(r"[+-]?\d*\.\d*[1-9]\d*")
 _DECIMAL = re.compile(r"\d+\.\d+|\d{18,}")
+_FIELD = re.compile(r"[(,] ?(\w+) (U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?)\b")
+"""A field of whole numbers in the SQL type of a nested column."""
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT")
 
 
@@ -109,6 +111,8 @@ def _of_cells(columns: ReadColumns, places: Mapping[str, int], row: Sequence[str
 
 def of_ndjson(path: Path, columns: ReadColumns) -> tuple[Lossy, ...]:
     """Lossy columns of an NDJSON file, values at any depth."""
+    fields = {name: kind for outer in columns.types.values() for name, kind in _FIELD.findall(outer)}
+    columns = replace(columns, types=fields | dict(columns.types))
     keys = {name: columns.original_names.get(name, name) for name in columns.types}
     patterns = {name: re.compile(rf'"{re.escape(key)}"\s*:\s*("?)([^",}}\]]*)') for name, key in keys.items()}
     lines = (text for _, text in islice(rawfile.lines(path), ROWS))
@@ -123,8 +127,9 @@ def _of_line(
         if "(" in kind.removeprefix("DECIMAL(") or "[" in kind:
             numbers = [found for found in _DECIMAL.findall(line) if "." in found]
             yield from ((name, number, columns.fault(name, number, False)) for number in numbers)
-        elif (match := pattern.search(line)) is not None:
-            yield name, match[2], columns.fault(name, match[2].strip(), not match[1])
+        else:
+            for match in pattern.finditer(line):
+                yield name, match[2], columns.fault(name, match[2].strip(), not match[1])
 
 
 def of_parquet(path: Path, columns: ReadColumns) -> tuple[Lossy, ...]:

@@ -86,6 +86,16 @@ def test_whole_numbers_of_any_adapter(tmp_path: Path, suffix: str) -> None:
     assert note.endswith(f"t.{suffix}: it is read as whole numbers (BIGINT)")
 
 
+def test_times_within_a_message(tmp_path: Path) -> None:
+    """A message of Bybit has its times and ids in an object of its own."""
+    book = f'{{"s": "BTCUSDT", "b": [["1", "1"]], "a": [["2", "1"]], "u": 1, "ts": {SECOND}000.25, "cts": {SECOND}000}}'
+    [note] = told(
+        Project.of(tmp_path, "bybit/orderbook"),
+        f'{{"topic": "orderbook.50.BTCUSDT", "type": "snapshot", "ts": {SECOND}000, "data": {book}}}\n',
+    )
+    assert f"1 value(s) of column ts lose digits, {SECOND}000.25 for example" in note
+
+
 @pytest.mark.parametrize(
     "amount", ['"1.234567890123456789"', '"1.23456789012345678"', '"1.2345678901234567"', "0.1000"]
 )

@@ -66,7 +66,7 @@ class Header(BaseModel):
     """Jinja expression over the options, in seconds."""
     own_dates: bool = False
     """Rows of the result have the date of their time, whatever the partition of the input rows."""
-    batches: str = "false"
+    batches: str | bool = False
     """Jinja expression over the options: true if the SELECT over many partitions gives the same rows as over each of
     them alone (with its lookback and lookahead)."""
     order_by: list[str] = []

@@ -147,7 +147,8 @@ class Library:
 
     def batches(self, name: str, options: Mapping[str, Any]) -> bool:
         """True if one statement may build several partitions of a template."""
-        return bool(self._value(self.header(name).batches, options))
+        batches = self.header(name).batches
+        return batches if isinstance(batches, bool) else bool(self._value(batches, options))
 
     def csv(self, name: str, options: Mapping[str, Any]) -> CsvFormat:
         """CSV dialect of an adapter's files under these options."""

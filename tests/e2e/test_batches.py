@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.support.scratch import BTC, ETH, Scratch
 
 DAYS = [f"2026-01-{day:02}" for day in range(1, 8)]
 BARS = "trades/bars.sql.j2"
+FEATURES = "trades/features.sql.j2"
 
 
 @pytest.fixture
@@ -67,6 +69,23 @@ def test_units_of_a_batch_are_what_they_are_alone(
     counted.clear()
     bars.run("--full-refresh", "--threads", "1")
     assert (published(bars), counted) == (together, [])
+
+
+@pytest.mark.parametrize("options", [{"windows": [60, 86400]}, {"windows": [60, 172800]}, {"max_gap": 300}])
+def test_features_of_trades_in_batches_see_no_further_back_than_alone(
+    bars: Scratch, options: dict[str, object], monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    """Days are missing, and rows of a day come late."""
+    bars.config["models"] = {}
+    bars.model("bars", sql=FEATURES, inputs={"trades": "raw"}, options=options, output={"path": "out/bars"})
+    for symbol, day in ((BTC, 3), (ETH, 4), (ETH, 5)):
+        shutil.rmtree(next((bars.lake / "raw").rglob(f"symbol={symbol}/date={DAYS[day]}")))
+    bars.run("--threads", "1")
+    together = published(bars)
+    assert (len(together), counted) == (39, [13])
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    bars.run("--full-refresh", "--threads", "1")
+    assert (published(bars), counted) == (together, [13])
 
 
 def test_each_file_tells_its_own_unit(bars: Scratch) -> None:

@@ -14,12 +14,12 @@
 --              trades_features: range(buy_trade_ratio_60s): fail
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: c6518766ad5479e6aa245cd2
--- stages:      published, line 249
---              passing_1, line 242
---              all_rows, line 238
---              trades_features, line 199
---              frames, line 190
+-- fingerprint: 50e166cddb30ede563f448b6
+-- stages:      published, line 254
+--              passing_1, line 247
+--              all_rows, line 243
+--              trades_features, line 204
+--              frames, line 195
 --              returns, line 174
 --              segments, line 166
 --              gaps, line 157
@@ -174,7 +174,7 @@ WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDE
 CREATE OR REPLACE VIEW compiled_trades_features.returns AS
 SELECT
     *,
-    (ns - first_value(ns) OVER in_order) / 1e9 AS age_s,
+    (ns - min(ns) OVER recent_dates) / 1e9 AS age_s, -- a date sees no further back, however long a tape is silent
     price * amount AS dollar_volume, -- not NULL: price and amount are both valid
     CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
     CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
@@ -185,7 +185,12 @@ SELECT
         THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)
     END AS log_return
 FROM segments
-WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place);
+WINDOW
+    in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place),
+    recent_dates AS (
+        PARTITION BY exchange, symbol, segment ORDER BY date
+        RANGE BETWEEN INTERVAL 1 DAYS PRECEDING AND CURRENT ROW
+    );
 
 CREATE OR REPLACE VIEW compiled_trades_features.frames AS
 SELECT

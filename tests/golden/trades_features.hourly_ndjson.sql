@@ -6,9 +6,9 @@
 --              max_gap = None
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 5c4a2d93533eb71708ea84b1
--- stages:      trades_features, line 170
---              frames, line 153
+-- fingerprint: 1c26ea3ab4249433865c878b
+-- stages:      trades_features, line 175
+--              frames, line 158
 --              returns, line 137
 --              segments, line 129
 --              gaps, line 120
@@ -137,7 +137,7 @@ WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDE
 CREATE OR REPLACE VIEW compiled_trades_features.returns AS
 SELECT
     *,
-    (ns - first_value(ns) OVER in_order) / 1e9 AS age_s,
+    (ns - min(ns) OVER recent_dates) / 1e9 AS age_s, -- a date sees no further back, however long a tape is silent
     price * amount AS dollar_volume, -- not NULL: price and amount are both valid
     CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
     CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
@@ -148,7 +148,12 @@ SELECT
         THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)
     END AS log_return
 FROM segments
-WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place);
+WINDOW
+    in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place),
+    recent_dates AS (
+        PARTITION BY exchange, symbol, segment ORDER BY date
+        RANGE BETWEEN INTERVAL 1 DAYS PRECEDING AND CURRENT ROW
+    );
 
 CREATE OR REPLACE VIEW compiled_trades_features.frames AS
 SELECT

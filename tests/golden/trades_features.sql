@@ -6,9 +6,9 @@
 --              max_gap = None
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 8648f86756bbd94ef72576da
--- stages:      trades_features, line 162
---              frames, line 145
+-- fingerprint: 0d47a73dd4d7d573bd2d3365
+-- stages:      trades_features, line 167
+--              frames, line 150
 --              returns, line 129
 --              segments, line 121
 --              gaps, line 112
@@ -129,7 +129,7 @@ WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDE
 CREATE OR REPLACE VIEW compiled_trades_features.returns AS
 SELECT
     *,
-    (ns - first_value(ns) OVER in_order) / 1e9 AS age_s,
+    (ns - min(ns) OVER recent_dates) / 1e9 AS age_s, -- a date sees no further back, however long a tape is silent
     price * amount AS dollar_volume, -- not NULL: price and amount are both valid
     CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
     CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
@@ -140,7 +140,12 @@ SELECT
         THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)
     END AS log_return
 FROM segments
-WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place);
+WINDOW
+    in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place),
+    recent_dates AS (
+        PARTITION BY exchange, symbol, segment ORDER BY date
+        RANGE BETWEEN INTERVAL 1 DAYS PRECEDING AND CURRENT ROW
+    );
 
 CREATE OR REPLACE VIEW compiled_trades_features.frames AS
 SELECT

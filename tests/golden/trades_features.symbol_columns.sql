@@ -7,9 +7,9 @@
 --              symbol_columns = True
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 206a293440241b8c96fbb1a2
--- stages:      trades_features, line 163
---              frames, line 146
+-- fingerprint: 1af0d2623477ff56ec4dd1d9
+-- stages:      trades_features, line 168
+--              frames, line 151
 --              returns, line 130
 --              segments, line 122
 --              gaps, line 113
@@ -130,7 +130,7 @@ WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDE
 CREATE OR REPLACE VIEW compiled_trades_features.returns AS
 SELECT
     *,
-    (ns - first_value(ns) OVER in_order) / 1e9 AS age_s,
+    (ns - min(ns) OVER recent_dates) / 1e9 AS age_s, -- a date sees no further back, however long a tape is silent
     price * amount AS dollar_volume, -- not NULL: price and amount are both valid
     CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
     CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
@@ -141,7 +141,12 @@ SELECT
         THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)
     END AS log_return
 FROM segments
-WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place);
+WINDOW
+    in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place),
+    recent_dates AS (
+        PARTITION BY exchange, symbol, segment ORDER BY date
+        RANGE BETWEEN INTERVAL 1 DAYS PRECEDING AND CURRENT ROW
+    );
 
 CREATE OR REPLACE VIEW compiled_trades_features.frames AS
 SELECT

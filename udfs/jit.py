@@ -1,23 +1,50 @@
-"""Compilation of kernels: Numba without fast maths, cached by content.
+"""Compilation of kernels: Numba without fast maths, cached by content, loaded at the first call.
 
 Numba's own cache notices a change of the file that defines a function, not of the files it calls into. Here the
 folder of the cache is named after the content of every kernel file, so that a stale function cannot be loaded.
+Declaring a kernel does not load Numba: planning needs the declarations alone.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numba
-
-_config: Any = numba.config
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class Compiled:
+    """A function that Numba compiles at its first call; ``py_func`` is the function as written."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.py_func = function
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """Numba's function."""
+        import numba
+
+        with _cache_folder(Path(self.py_func.__code__.co_filename).parent):
+            return numba.njit(cache=True, nogil=True, error_model="numpy")(self.py_func)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """Type by which other compiled functions call this one."""
+        return self.dispatcher._numba_type_
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.dispatcher(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.dispatcher, name)
 
 
 def jit(function: _Function) -> _Function:
@@ -26,27 +53,32 @@ def jit(function: _Function) -> _Function:
     Division by zero gives inf or NaN, as in NumPy. No reassociation, so that results do not depend on how rows are
     split into batches.
     """
-    with _cache_folder(Path(function.__code__.co_filename).parent):
-        return cast(_Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast(_Function, Compiled(function))
 
 
 @contextmanager
 def _cache_folder(sources: Path) -> Iterator[None]:
-    before = _config.CACHE_DIR
-    _config.CACHE_DIR = str(_folder(sources))
+    import numba
+
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(_folder(sources, before))
     try:
         yield
     finally:
-        _config.CACHE_DIR = before
+        config.CACHE_DIR = before
 
 
-@cache
-def _folder(sources: Path) -> Path:
+@functools.cache
+def _folder(sources: Path, base: str) -> Path:
     """Cache folder of the kernels below ``sources``, which may call those of this package."""
+    import numba
+
+    config: Any = numba.config
     own = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted({*own.rglob("*.py"), *sources.glob("*.py")}):
         digest.update(path.read_bytes())
-    digest.update(f"{numba.__version__} {_config.BOUNDSCHECK}".encode())
-    base = _config.CACHE_DIR or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sqlgen"
-    return Path(base) / f"kernels-{digest.hexdigest()}"
+    digest.update(f"{numba.__version__} {config.BOUNDSCHECK}".encode())
+    folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sqlgen"
+    return folder / f"kernels-{digest.hexdigest()}"

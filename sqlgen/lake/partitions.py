@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote
 
 KEYS = ("exchange", "symbol", "date")
@@ -34,14 +34,19 @@ class Partition:
     @classmethod
     def from_path(cls, path: str) -> Partition:
         """The inverse of :attr:`path`."""
-        return cls(
-            tuple((key, unquote(value)) for key, _, value in (part.partition("=") for part in path.split("/") if part))
-        )
+        return _partition(path)
 
     @cached_property
     def path(self) -> str:
         """Folder below the table, encoded as DuckDB's PARTITION_BY does."""
-        return "/".join(f"{key}={quote(value, safe='')}" for key, value in self.values)
+        return "/".join([_folder(key, value) for key, value in self.values])
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.values)
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def __getitem__(self, key: str) -> str:
         return dict(self.values)[key]
@@ -51,26 +56,22 @@ class Partition:
         return dt.date.fromisoformat(self[key]) if key == "date" else self[key]
 
     def __contains__(self, key: str) -> bool:
-        return any(name == key for name, _ in self.values)
+        return key in dict(self.values)
 
-    @property
+    @cached_property
     def date(self) -> dt.date | None:
         return dt.date.fromisoformat(self["date"]) if "date" in self else None
 
-    def project(self, keys: Iterable[str]) -> Partition:
+    def project(self, keys: Collection[str]) -> Partition:
         """Partition with the keys in ``keys`` alone."""
-        wanted = set(keys)
-        return Partition(tuple(pair for pair in self.values if pair[0] in wanted))
+        pairs = tuple([pair for pair in self.values if pair[0] in keys])
+        return self if len(pairs) == len(self.values) else Partition(pairs)
 
     def shifted(self, days: int) -> Partition:
         """Partition ``days`` later; clamped to the first or last date of the calendar."""
-        if self.date is None or not days:
+        if not days or "date" not in self:
             return self
-        try:
-            date = self.date + dt.timedelta(days=days)
-        except OverflowError:
-            date = dt.date.min if days < 0 else dt.date.max
-        return Partition(tuple((key, date.isoformat() if key == "date" else value) for key, value in self.values))
+        return Partition(tuple([(key, _later(value, days) if key == "date" else value) for key, value in self.values]))
 
     @property
     def short(self) -> str:
@@ -81,13 +82,34 @@ class Partition:
         return "/".join(f"{key}={value}" for key, value in self.values) or "(whole table)"
 
 
+@lru_cache(1 << 16)
+def _folder(key: str, value: str) -> str:
+    return f"{key}={quote(value, safe='')}"
+
+
+@lru_cache(1 << 16)
+def _pair(folder: str) -> tuple[str, str]:
+    key, _, value = folder.partition("=")
+    return key, unquote(value)
+
+
+@lru_cache(1 << 16)
+def _partition(path: str) -> Partition:
+    return Partition(tuple([_pair(part) for part in path.split("/") if part]))
+
+
+@lru_cache(1 << 16)
+def _later(date: str, days: int) -> str:
+    try:
+        return (dt.date.fromisoformat(date) + dt.timedelta(days=days)).isoformat()
+    except OverflowError:
+        return (dt.date.min if days < 0 else dt.date.max).isoformat()
+
+
 def hive_pairs(path: str) -> dict[str, str]:
     """Hive keys of a file's path with their values, in path order."""
-    return {
-        key: unquote(value)
-        for key, equals, value in (part.partition("=") for part in path.split("/")[:-1])
-        if equals and key in HIVE_KEYS
-    }
+    pairs = (_pair(part) for part in path.split("/")[:-1] if "=" in part)
+    return {key: value for key, value in pairs if key in HIVE_KEYS}
 
 
 def partition_of(pairs: Mapping[str, str]) -> Partition | None:
@@ -101,24 +123,29 @@ def partition_of(pairs: Mapping[str, str]) -> Partition | None:
     hour = pairs.get("hour", "0")
     if not re.fullmatch("[0-9]{1,2}", hour) or int(hour) > 23:
         raise ValueError(f"hour={hour} is no hour")
-    date = _date_of(pairs)
-    if date is None or "exchange" not in pairs or "symbol" not in pairs:
+    text = _date_text(pairs)
+    date = _valid_date(text) if text else ""
+    if not date or "exchange" not in pairs or "symbol" not in pairs:
         return None
-    return Partition.of(exchange=pairs["exchange"], symbol=pairs["symbol"], date=date.isoformat())
+    return Partition.of(exchange=pairs["exchange"], symbol=pairs["symbol"], date=date)
 
 
-def _date_of(pairs: Mapping[str, str]) -> dt.date | None:
+def _date_text(pairs: Mapping[str, str]) -> str:
     if "date" in pairs:
-        text = pairs["date"]
-    elif {"year", "month", "day"} <= pairs.keys():
-        text = f"{pairs['year']}-{pairs['month']:0>2}-{pairs['day']:0>2}"
-    else:
-        return None
+        return pairs["date"]
+    if {"year", "month", "day"} <= pairs.keys():
+        return f"{pairs['year']}-{pairs['month']:0>2}-{pairs['day']:0>2}"
+    return ""
+
+
+@lru_cache(1 << 16)
+def _valid_date(text: str) -> str:
+    """An ISO date; ``ValueError`` for what is none, or is out of range."""
     if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}", text):
         with contextlib.suppress(ValueError):
             date = dt.date.fromisoformat(text)
             if date.year in DATED:
-                return date
+                return date.isoformat()
     raise ValueError(f"{text} is no date between {DATED.start} and {DATED.stop - 1}")
 
 

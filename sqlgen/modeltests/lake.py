@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ def _by_folder(rows: Iterable[Row], keys: Sequence[str]) -> list[tuple[str, list
     return list(groups.items())
 
 
-def _grouped(rows: Iterable[Row], keys: Iterable[str]) -> list[tuple[Partition, list[Row]]]:
+def _grouped(rows: Iterable[Row], keys: Collection[str]) -> list[tuple[Partition, list[Row]]]:
     """Rows by partition, in their order."""
     groups: dict[Partition, list[Row]] = {}
     for row in rows:

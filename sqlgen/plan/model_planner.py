@@ -157,19 +157,19 @@ class ModelPlanner:
     def _slice(self, unit: Partition, entry: ModelInput) -> Slice | None:
         shared = unit.project(self.picture.input_keys(entry))
         index = self.forecast.index(self.model, entry)
-        found = Slice(entry.name, entry.ref, tuple(index.get(shared, ())))
+        current = tuple(index.get(shared, ()))
+        before = after = skipped = tuple[Partition, ...]()
         if "date" in shared:
             back, ahead = range(-self.model.days_before, 0), range(1, self.model.days_after + 1)
             before, after = (
-                tuple(p for day in days for p in index.get(shared.shifted(day), ())) for days in (back, ahead)
+                tuple([p for day in days for p in index.get(shared.shifted(day), ())]) for days in (back, ahead)
             )
-            found = dataclasses.replace(found, before=before, after=after)
-        if not (found.partitions if self.model.header.own_dates else found.current):
+        if not (before or current or after if self.model.header.own_dates else current):
             return None
         if entry is self.model.trades and entry is not self.model.primary and "date" in shared:
             skipped = self.forecast.skipped(self.model, unit)
-            before = tuple(part for part in found.before if part not in skipped)
-            found = dataclasses.replace(found, before=before, skipped=skipped)
+            before = tuple(part for part in before if part not in skipped)
+        found = Slice(entry.name, entry.ref, current, before, skipped, after)
         if entry.source is None:
             return found
         source_files = self.picture.source_files[entry.ref].partitions

@@ -7,11 +7,13 @@ lag behind after a crash.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import Partition
+from sqlgen.lake.storage import Stat
 from sqlgen.published.records import Published
 
 
@@ -22,6 +24,8 @@ class Manifest:
         self.folder = folder
         self.damaged: dict[Path, int] = {}
         """Journal -> number of damaged lines."""
+        self._read: dict[str, tuple[Stat, int, dict[Partition, Published]]] = {}
+        """Model -> size and time of its journal, the number of its lines, and its records."""
 
     @property
     def problems(self) -> list[str]:
@@ -38,11 +42,17 @@ class Manifest:
 
     def load(self, model: str) -> dict[Partition, Published]:
         """Records of a model, without an incomplete last line (a crash while writing)."""
-        records: dict[str, Published] = {}
         path = self._path(model)
         if not path.exists():
             return {}
-        *lines, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        stat = Stat.of(path.stat())
+        if model not in self._read or self._read[model][0] != stat:
+            *lines, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
+            self._read[model] = stat, len(lines), self._parse(path, lines)
+        return dict(self._read[model][2])
+
+    def _parse(self, path: Path, lines: Iterable[str]) -> dict[Partition, Published]:
+        records: dict[str, Published] = {}
         damaged = 0
         for line in lines:
             try:
@@ -50,8 +60,7 @@ class Manifest:
                 if "removed" in data:
                     records.pop(data["removed"], None)
                 elif "build" in data:  # earlier versions wrote none
-                    record = Published.of(data)
-                    records[record.partition.path] = record
+                    records[data["unit"]] = Published.of(data)
             except (ValueError, TypeError, KeyError, AttributeError):
                 damaged += 1
         if damaged:
@@ -70,12 +79,13 @@ class Manifest:
 
     def compact(self, model: str) -> None:
         """Rewrite a journal in which most lines are superseded, or whose last line is incomplete."""
-        path = self._path(model)
-        if not path.exists():
+        records, path = self.load(model), self._path(model)
+        if model not in self._read:
             return
-        text = path.read_text(encoding="utf-8", errors="replace")
-        records = self.load(model)
-        if path in self.damaged or text.count("\n") > 2 * len(records) + 100 or not text.endswith("\n"):
+        with path.open("rb") as file:
+            file.seek(-min(1, path.stat().st_size), os.SEEK_END)
+            whole = file.read() == b"\n"
+        if path in self.damaged or self._read[model][1] > 2 * len(records) + 100 or not whole:
             storage.replace_text(path, "".join(record.to_json() + "\n" for record in records.values()))
 
     def _path(self, model: str) -> Path:

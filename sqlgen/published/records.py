@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Self
 
 from sqlgen.lake import sealed
@@ -62,7 +63,7 @@ class Publication(Provenance):
     @classmethod
     def of(cls, data: dict[str, Any]) -> Self:
         """Raises ``ValueError`` or ``TypeError`` if ``data`` is not a record."""
-        if not all(_TYPE.fullmatch(kind) for kind in data.get("types", {}).values()):
+        if not all(_is_type(kind) for kind in data.get("types", {}).values()):
             raise ValueError("no SQL types")  # they become SQL
         tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges")}
         contributed = tuple(tuple(file) for file in data.get("contributed", ()))
@@ -96,6 +97,11 @@ class Published(Publication):
             kind: {name: Stat(*stat) for name, stat in data.get(kind, {}).items()} for kind in ("files", "quarantine")
         }
         return super().of(data | files)
+
+
+@lru_cache(1 << 10)
+def _is_type(kind: str) -> bool:
+    return _TYPE.fullmatch(kind) is not None
 
 
 def alike(records: Iterable[Published]) -> bool:

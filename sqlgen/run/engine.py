@@ -23,6 +23,7 @@ from sqlgen.plan.missing import passed_over
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Plan
 from sqlgen.plan.planner import make_plan
+from sqlgen.plan.publishedunits import Facts
 from sqlgen.plan.selection import Coverage, Selection
 from sqlgen.project import project as projects
 from sqlgen.project.model import Model, ModelInput
@@ -33,23 +34,12 @@ from sqlgen.published.tables import Table, find_table
 from sqlgen.run.cleanup import Cleaned, clear_staging, delete_processed
 from sqlgen.run.machine import Settings
 from sqlgen.run.report import Report, ReportStore
-from sqlgen.run.runner import Runner, Watcher
-from sqlgen.sources import schemas
+from sqlgen.run.watcher import SilentWatcher, Watcher
 from sqlgen.sources.rowkeys import RowKeys
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, SourceFilesError, faults, list_source_files, notes
 
 HEADERS = 100
 """Number of files per source whose columns `compile` reads."""
-
-
-class SilentWatcher:
-    """A watcher that ignores all events."""
-
-    def started(self, plan: Plan) -> None: ...
-
-    def running(self, task: object) -> None: ...
-
-    def finished(self, result: object) -> None: ...
 
 
 @dataclass
@@ -94,6 +84,8 @@ class Engine:
         layout = source_files.layout
         files = dict.fromkeys(file for found in source_files.partitions.values() for file in found)
         paths = [self.project.lake / file.path for file in itertools.islice(files, HEADERS)]
+        from sqlgen.sources import schemas  # loaded where files are read
+
         twins, shuffled = schemas.twins(schemas.header_of(path, layout.format) for path in paths)
         return dataclasses.replace(source_files, layout=dataclasses.replace(layout, twins=twins, shuffled=shuffled))
 
@@ -140,14 +132,16 @@ class Engine:
                 self.manifest.note(name, (table.records[unit] for unit in table.adopted), table.gone)
             self._bind(picture.compiler, picture.source_files, _built(plan), record=True)
             report = Report.start(plan, selection)
-            reads = Reads(self.project.lake)
-            runner = Runner(plan, self.manifest, self.reports, self.settings, watcher or SilentWatcher(), reads)
+            facts, reads = Facts.of(plan), Reads(self.project.lake)
             if plan.tasks:
-                runner.run(report)
+                from sqlgen.run.runner import Runner  # loads Numba and all that reads files
+
+                watcher = watcher or SilentWatcher()
+                Runner(plan, facts, self.manifest, self.reports, self.settings, watcher, reads).run(report)
             elif always_report:
                 report.ended_at = report.started_at
                 self.reports.finish(report)
-            self._delete_processed(runner, report)
+            self._delete_processed(picture, facts, reads, report)
             return report
 
     def _bind(
@@ -159,11 +153,11 @@ class Engine:
 
             bind(self.project, compiler, source_files, models, record)
 
-    def _delete_processed(self, runner: Runner, report: Report) -> None:
+    def _delete_processed(self, picture: Picture, facts: Facts, reads: Reads, report: Report) -> None:
         def list_source(name: str) -> SourceFiles:
             return list_source_files(self.project, name, self.index)
 
-        cleaned = delete_processed(runner.picture, runner.facts, list_source, runner.reads)
+        cleaned = delete_processed(picture, facts, list_source, reads)
         report.notes += [*(f"deleted after processing: {path}" for path in cleaned.deleted), *cleaned.notes]
         report.errors = (*report.errors, *cleaned.errors)
         if report.ended_at and cleaned != Cleaned():

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import duckdb
 
@@ -32,15 +31,8 @@ from sqlgen.run.failures import explain
 from sqlgen.run.machine import Settings, Threads, connect, warming
 from sqlgen.run.report import Report, ReportStore, Result, pending_result
 from sqlgen.run.schedule import Schedule
+from sqlgen.run.watcher import Watcher
 from sqlgen.stream.kernel_copy import open_cursor
-
-
-class Watcher(Protocol):
-    """Observer of a run; called from the main thread."""
-
-    def started(self, plan: Plan) -> None: ...
-    def running(self, task: Task) -> None: ...
-    def finished(self, result: Result) -> None: ...
 
 
 @dataclass
@@ -48,6 +40,7 @@ class Runner:
     """One run over a plan."""
 
     plan: Plan
+    facts: Facts
     manifest: Manifest
     reports: ReportStore
     settings: Settings
@@ -58,7 +51,6 @@ class Runner:
     def __post_init__(self) -> None:
         self.picture = self.plan.picture
         self.project = self.picture.project
-        self.facts = Facts.of(self.plan)
         self._stopping = False
 
     def interrupt(self) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import duckdb
 
 from sqlgen.compile.adapters import advice
 from sqlgen.compile.compiledmodel import digest
@@ -20,11 +17,7 @@ from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
-from sqlgen.sources.decode import parquet_rows
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFilesError
-from sqlgen.sources.staged import InputStager
-from sqlgen.sources.survey import first_row
-from sqlgen.templating.queries import query
 
 
 @dataclass
@@ -83,15 +76,13 @@ class RowKeys:
 
     def _look_up(self, model: Model, entry: ModelInput, file: FileInfo, layout: SourceLayout) -> FilePartitions:
         """Partitions that the rows of one file belong to, as one model reads it."""
+        # Here: what reads files is not loaded where no file need be read.
+        from sqlgen.sources.staged import keys_of_file
+
         where = f"source '{entry.ref}': {self.project.lake / file.path}"
         try:
-            with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
-                stager = InputStager(self.project.library, self.project.lake, Path(folder), connection)
-                staged = stager.stage(self.compiler.raw_form(model, entry, layout), layout, [file])
-                select = self.compiler.input_select(model, entry, staged.scan())
-                rows = connection.execute(query("partitions", select=select)).fetchall()
-                problem = "" if rows else _problem(connection, staged.paths[0])
-        except (duckdb.Error, TaskError) as error:
+            rows, problem = keys_of_file(self.compiler, model, entry, file, layout)
+        except TaskError as error:
             raise SourceFilesError(
                 f"{where}: its path names no exchange, symbol and date,"
                 f" and they cannot be read from its rows: {first_line(error)}"
@@ -108,12 +99,6 @@ class RowKeys:
             problem = f"{where}: {problem}.{advice(self.project.library, entry.source)}"
         partitions = (Partition.of(exchange=row[0], symbol=row[1], date=row[2]) for row in rows)
         return FilePartitions(tuple(partitions), problem)
-
-
-def _problem(connection: duckdb.DuckDBPyConnection, path: str) -> str:
-    """Reason why a file gives no rows; empty if it has none."""
-    count = parquet_rows(connection, [path])
-    return f"none of its {count} rows has a time that can be read. {first_row(connection, path)}" if count else ""
 
 
 def _cached(known: Any) -> FilePartitions | None:

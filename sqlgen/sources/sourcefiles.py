@@ -104,7 +104,7 @@ def list_source_files(project: Project, name: str, index: Indexer) -> SourceFile
             f" '{below(source, unmatched[0])}'. Fix the pattern in models.yaml"
         )
     wrong = _without_wrong_keys(keys, project.lake)
-    files = sorted(keys, key=lambda file: (_hour(keys[file]), natural_order(file.path)))
+    files = sorted(keys)
     layout = _layout(where, source, files)
     layout = dataclasses.replace(layout, ambiguous=layout.ambiguous or bool(wrong))
     partitions: dict[Partition, list[FileInfo]] = {}
@@ -116,7 +116,12 @@ def list_source_files(project: Project, name: str, index: Indexer) -> SourceFile
             partitions.setdefault(partition, []).append(file)
     for cut_off in walk.unreadable:  # published units of it stay, rather than be rebuilt from a part
         partitions.pop(_partition_at(source, cut_off[len(str(project.lake)) + 1 :]), None)
-    ordered = {partition: tuple(found) for partition, found in sorted(partitions.items())}
+    ordered = {
+        partition: tuple(sorted(partitions[partition], key=lambda file: (_hour(keys[file]), natural_order(file.path))))
+        if len(partitions[partition]) > 1
+        else tuple(partitions[partition])
+        for partition in sorted(partitions)
+    }
     known = set(layout.hive_keys) | configured_keys(source).keys()
     return SourceFiles(
         layout,

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from sqlgen.compile.adapters import RawForm
+from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan, SourceLayout
+from sqlgen.errors import TaskError, first_line
 from sqlgen.lake.partitions import Partition, partition_of
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.keys import path_keys
-from sqlgen.sources.decode import Decoded, Decoder
+from sqlgen.project.model import Model, ModelInput
+from sqlgen.sources.decode import Decoded, Decoder, parquet_rows
 from sqlgen.sources.onemarket import check_one_market
 from sqlgen.sources.schemas import check_parquet, misleading, sql_schema
+from sqlgen.sources.survey import first_row
+from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import exact_path
 from sqlgen.templating.templates import Library
 
@@ -141,3 +148,23 @@ def _folder_keys(keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "date", whole["date"]
     if "hour" in keys:
         yield "hour", keys["hour"]
+
+
+def keys_of_file(
+    compiler: Compiler, model: Model, entry: ModelInput, file: FileInfo, layout: SourceLayout
+) -> tuple[list[tuple[Any, ...]], str]:
+    """Keys in the rows of one file, as a model reads it, and the reason why a file with rows gives none.
+
+    A tuple is exchange, symbol, date and the number of rows. Raises :class:`TaskError` if the file cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        stager = InputStager(compiler.project.library, compiler.project.lake, Path(folder), connection)
+        try:
+            staged = stager.stage(compiler.raw_form(model, entry, layout), layout, [file])
+            select = compiler.input_select(model, entry, staged.scan())
+            rows = connection.execute(query("partitions", select=select)).fetchall()
+            count = parquet_rows(connection, [staged.paths[0]]) if not rows else 0
+            shown = first_row(connection, staged.paths[0]) if count else ""
+        except duckdb.Error as error:
+            raise TaskError(first_line(error)) from error
+    return rows, f"none of its {count} rows has a time that can be read. {shown}" if count else ""

@@ -8,7 +8,10 @@ place for each default.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
+import os
+import pickle
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,18 +39,39 @@ _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
 
 
 class _Bytecode(jinja2.BytecodeCache):
-    """Cache of templates compiled in this process, by path and text."""
+    """Cache of compiled templates by path and text, in this process and on disk, as Numba's of kernels."""
 
     def __init__(self) -> None:
         self._codes: dict[str, tuple[str, CodeType]] = {}
 
+    @cached_property
+    def _stored(self) -> jinja2.FileSystemBytecodeCache | None:
+        """Cache on disk, in a folder named after the code that compiles; ``None`` if there can be none."""
+        version = hashlib.blake2b(jinja2.__version__.encode(), digest_size=8)
+        for path in sorted(Path(__file__).parent.glob("*.py")):
+            version.update(path.read_bytes())
+        try:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+            folder = base / "sqlgen" / f"templates-{version.hexdigest()}"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (OSError, RuntimeError):
+            return None
+        return jinja2.FileSystemBytecodeCache(str(folder))
+
     def load_bytecode(self, bucket: Bucket) -> None:
         checksum, code = self._codes.get(bucket.key, ("", None))
-        bucket.code = code if checksum == bucket.checksum else None
+        if checksum == bucket.checksum:
+            bucket.code = code
+        elif self._stored is not None:
+            with contextlib.suppress(OSError, EOFError, ValueError, pickle.UnpicklingError):  # damaged: compiled anew
+                self._stored.load_bytecode(bucket)
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         assert bucket.code is not None
         self._codes[bucket.key] = bucket.checksum, bucket.code
+        if self._stored is not None:
+            with contextlib.suppress(OSError):
+                self._stored.dump_bytecode(bucket)
 
 
 _BYTECODE = _Bytecode()

@@ -17,8 +17,9 @@ from sqlgen.builders import unit as building
 from sqlgen.builders.job import Job
 from sqlgen.plan.selection import Selection
 from sqlgen.published.publication import StagedUnit
-from sqlgen.run.engine import Engine, SilentWatcher
+from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings
+from sqlgen.run.watcher import SilentWatcher
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
 

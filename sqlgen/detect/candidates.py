@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sqlgen.detect import columnmap
+from sqlgen.detect import columnmap, headerless
 from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.detect.files.vendors import Vendor
 from sqlgen.detect.trial import TrialSource, adapters
@@ -40,6 +40,9 @@ class Candidate:
     counted: bool = False
     """True if matched by the number of fields alone: the file has no header."""
 
+    messages: str = ""
+    """Name of the messages that the lines are, for adapters that are known by them."""
+
     @property
     def generic(self) -> bool:
         return self.adapter.startswith(GENERIC)
@@ -49,12 +52,12 @@ class Candidate:
         """Sort key of candidates, the best last."""
         declared = len(self.matched) + len(self.missing)
         share = len(self.matched) / declared if declared else 0.0
-        return not self.generic, bool(self.named), share, len(self.matched)
+        return not self.generic, bool(self.named or self.messages), share, len(self.matched)
 
     @property
     def readable(self) -> bool:
         """True unless something shows that the adapter cannot read the file."""
-        return bool(self.named) or not self.missing or self.rank[2] >= ENOUGH
+        return bool(self.named or self.messages) or not self.missing or self.rank[2] >= ENOUGH
 
     def why(self, vendor: Vendor | None) -> list[str]:
         """The evidence, for people."""
@@ -65,6 +68,8 @@ class Candidate:
             parts.append(f"files are named as {vendor.what if vendor else self.adapter}: {self.named}")
         elif self.named:
             parts.append(f"their metadata say {self.named}")
+        if self.messages and not self.matched:
+            parts.append(f"there are {self.messages}")
         if self.counted:
             parts.append(f"{len(self.matched)} fields without a header, as it expects")
         elif self.matched and not self.missing:
@@ -83,14 +88,15 @@ def candidates(library: Library, vendors: Mapping[str, Vendor], sniffed: Sniffed
         vendor = vendors.get(adapter)
         options = fingerprinted_options(library, adapter, vendor, path)
         named = (vendor.fitting(path) or "") if vendor is not None else ""
-        if vendor is not None and sniffed.schema and sniffed.schema == vendor.schema_:
+        if vendor is not None and sniffed.schema and sniffed.schema in vendor.schema_:
             named = named or f"schema {sniffed.schema}"
         if vendor is not None and vendor.messages is not None:
             fits = sniffed.format == "ndjson" and vendor.messages.among(sniffed.records)
-            found += [Candidate(adapter, options, vendor.messages.has, named=named)] if fits or named else []
+            one = Candidate(adapter, options, vendor.messages.has, named=named, messages=vendor.what if fits else "")
+            found += [one] if fits or named else []
         elif adapter.startswith(GENERIC):
             found += _mapped(library, adapter, sniffed)
-        elif (candidate := _compared(library, adapter, options, sniffed, named)) is not None:
+        elif (candidate := _compared(library, adapter, options, sniffed, named, vendor)) is not None:
             found.append(candidate)
     return sorted(found, key=lambda candidate: candidate.rank, reverse=True)
 
@@ -123,10 +129,12 @@ def fingerprinted_options(library: Library, adapter: str, vendor: Vendor | None,
 
 
 def _compared(
-    library: Library, adapter: str, options: Mapping[str, Any], sniffed: Sniffed, named: str
+    library: Library, adapter: str, options: Mapping[str, Any], sniffed: Sniffed, named: str, vendor: Vendor | None
 ) -> Candidate | None:
     """An adapter against the columns of a file, by that choice of its options that fits best."""
-    ways = [options, *({**options, name: choice} for name, choice in _choices(library, adapter))]
+    others = vendor.ways.items() if vendor is not None else ()
+    choices = [*_choices(library, adapter), *others]
+    ways = [options, *({**options, name: choice} for name, choice in choices)]
     found = [way for one in ways if (way := _compared_by(library, adapter, one, sniffed, named)) is not None]
     return max(found, key=lambda candidate: candidate.rank, default=None)
 
@@ -157,8 +165,14 @@ def _compared_by(
 
 def _mapped(library: Library, adapter: str, sniffed: Sniffed) -> list[Candidate]:
     declared = library.header(adapter_template(adapter)).options
-    proposal = columnmap.guess_columns(adapter.removeprefix(GENERIC), sniffed)
+    named = headerless.named(sniffed)
+    proposal = columnmap.guess_columns(adapter.removeprefix(GENERIC), named)
     if proposal is None:
         return []
-    options = {name: value for name, value in proposal.options.items() if name in declared}
+    found = dict(proposal.options)
+    if named is not sniffed:
+        found |= {"header": False, "fields": ", ".join(named.columns)}
+        if "side" in found["columns"] and "2" in named.values(found["columns"]["side"]):
+            found |= {"buy": ["2"], "sell": ["1"]}  # Gate.io's codes
+    options = {name: value for name, value in found.items() if name in declared}
     return [Candidate(adapter, options, proposal.columns)]

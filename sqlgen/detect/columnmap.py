@@ -66,6 +66,10 @@ def no_trades(sniffed: Sniffed) -> str:
         found = [names[name] for name in known if name in names]
         if found and (what != "bars" or names.keys() >= _BARS):
             return f"{what} (columns {', '.join(found)})"
+    book = _book(sniffed.columns)
+    scalar = book is None or ("bids" in book and not _are_lists(sniffed.values(book["bids"])))
+    if names.keys() >= {"bid", "ask"} and scalar:
+        return f"quotes without sizes (columns {names['bid']}, {names['ask']})"
     amount = _find(sniffed.columns, _TRADE["amount"])
     if amount is not None and any(_is_zero(value) for value in sniffed.values(amount)) and "side" in names:
         return f"level updates ({amount} is 0 in some rows, which removes a level)"
@@ -76,6 +80,8 @@ def guess_columns(kind: str, sniffed: Sniffed) -> ColumnMap | None:
     """Options of ``generic/KIND`` (``trades`` or ``orderbook``); ``None`` if a file does not look like that."""
     names = sniffed.columns
     book = _book(names)
+    if book is not None and "bids" in book and not _are_lists(sniffed.values(book["bids"])):
+        return None
     mapped = book if kind == "orderbook" else (_trade(names) if book is None and not no_trades(sniffed) else None)
     times = _times(names)
     if mapped is None or not times or (kind == "orderbook" and _are_changes(mapped, sniffed)):
@@ -105,6 +111,7 @@ def _find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
 
 def _plain(name: str) -> str:
     """A column's name in lower case, its words joined by underscores, without what is in brackets around it."""
+    name = re.sub(r"/.*[^\x00-\x7f].*", "", name)  # price/价格: a translation follows
     return re.sub(r"[\s_-]+", "_", name.strip().strip("<>[]").lower())
 
 
@@ -158,6 +165,11 @@ def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], 
         return {}, {"levels": "pairs"}
     named = {"level_price": _find(level, _TRADE["price"]), "level_size": _find(level, _TRADE["amount"])}
     return {key: name for key, name in named.items() if name is not None}, {"levels": "objects"}
+
+
+def _are_lists(values: list[Any]) -> bool:
+    """True if the values of a column may be lists of levels: not if they are numbers."""
+    return not any(_COUNT.fullmatch(str(value).strip()) for value in values)
 
 
 def _are_changes(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:

@@ -53,6 +53,9 @@ class Trial:
     mixture: str = ""
     """Reason why its rows are not of the one market that their paths name."""
 
+    early: bool = False
+    """True if a row is from before the date in its path."""
+
     @property
     def works(self) -> bool:
         return self.share >= 0.5
@@ -76,12 +79,12 @@ class Sampler:
                     return Trial(error="it returns no book, trades or tickers")
                 assert trial_source.connection is not None
                 counted = trial_source.library.render("inspect/valued.sql.j2", column=_VALUE[kind])
-                rows, valued = trial_source.connection.execute(counted).fetchall()[0]
+                rows, valued, early = trial_source.connection.execute(counted).fetchall()[0]
                 lost = _untimed(trial_source) + len(_bad(trial_source))
                 share = valued / max(rows + lost, 1)
                 reason = "" if share else "no row has both a time and a price"
                 share = float(bool(valued)) if kind in _SPARSE else share
-                return Trial(kind, rows, share, reason, self.plain(trial_source.mixture()))
+                return Trial(kind, rows, share, reason, self.plain(trial_source.mixture()), early)
         except (SqlgenError, duckdb.Error) as error:
             return Trial(error=self.plain(first_line(error)))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen.detect import columnmap
+from sqlgen.detect import remarks
 from sqlgen.detect.candidates import GENERIC, Candidate, candidates, fingerprinted_options, variants
 from sqlgen.detect.contents import Sampler, Trial
 from sqlgen.detect.coverage import coverage_of, source_files
@@ -37,10 +37,6 @@ SAMPLE_FILES = 4
 """Sample files per partition."""
 CLEAR = 4
 """Number of columns that identify an adapter without doubt."""
-LONGEST = 240
-"""Maximum characters of the reason against an adapter."""
-_OWN_ADAPTER = "Write your own, a few lines of SQL (docs/templates.md)"
-_NO_SNAPSHOT = "no snapshot among the rows that were read: changes alone make no book (see docs/order-books.md)"
 TRIED = 5
 """Maximum number of adapters that are tried on a group."""
 
@@ -83,14 +79,18 @@ class Examiner:
         working = [one for one in tried if one.trial.works]
         untried = sample.empty or sample.problem or sample.format == "dbn"
         chosen = (working or [one for one in tried if one.candidate.named and untried])[:1]
+        chosen += [one for one in working if one.candidate.messages and one not in chosen]
         chosen += [other for one in chosen for other in self._beside(group, one)]
         placed = chosen[0].proposed if chosen else self._unread(group)
         read = [self._contents(group, one.proposed) for one in chosen if one.trial.works]
-        notes = [*_problems(group), *placed.notes, *(problem for _, problem in read if problem)]
+        notes = [*remarks.problems(group), *placed.notes, *(problem for _, problem in read if problem)]
         notes += [one.trial.mixture for one in chosen if one.trial.mixture]
-        notes += [_NO_SNAPSHOT for contents, _ in read if contents is not None and _without_snapshot(contents)]
+        notes += [note for contents, _ in read if contents is not None for note in remarks.of_contents(contents)]
+        notes += [remarks.EARLIER for one in chosen if one.trial.early][:1]
         if not chosen and not sample.problem:
-            notes.append(self._unknown(group))
+            messages = [(one.candidate.messages, one.trial.error) for one in tried if one.candidate.messages]
+            generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
+            notes.append(remarks.unknown(group, self.vendors, messages, generic))
         return Finding(
             layout=coverage_of(placed, group),
             format=sample.format,
@@ -110,12 +110,12 @@ class Examiner:
         """Layout of files that no adapter reads."""
         return propose_source(path_layout(group.paths, None, self._context(group)), None, None, group.sample)
 
-    def _proposed(self, group: FileGroup, candidate: Candidate, symbols_in_rows: bool = False) -> ProposedSource:
+    def _proposed(self, group: FileGroup, candidate: Candidate, in_rows: str = "") -> ProposedSource:
         vendor = self.vendors.get(candidate.adapter)
         where = path_layout(group.paths, vendor if candidate.named else None, self._context(group))
-        if symbols_in_rows:
-            keys = tuple(key for key in where.keys if key != "symbol")
-            where = dataclasses.replace(where, pattern=where.pattern.replace("{symbol}", "*"), keys=keys)
+        if in_rows:
+            keys = tuple(key for key in where.keys if key != in_rows)
+            where = dataclasses.replace(where, pattern=where.pattern.replace(f"{{{in_rows}}}", "*"), keys=keys)
         depths = vendor.depths(group.example, group.sample.records) if vendor is not None else []
         if len(depths) > 1:  # one of the feeds: together they are no single book
             candidate = dataclasses.replace(candidate, options={**candidate.options, "depth": depths[-1]})
@@ -140,24 +140,24 @@ class Examiner:
         found = candidates(self.library, self.vendors, group.sample, group.example)
         done = False
         for number, candidate in enumerate(found):
-            if done or number >= TRIED or not candidate.readable:
+            passed = (done or number >= TRIED) and not candidate.messages  # a recording may hold several feeds
+            if passed or not candidate.readable:
                 yield Attempt(candidate, self._proposed(group, candidate), Trial())
                 continue
             ways = [self._try(group, candidate)]
             if not ways[0].trial.works:
                 ways += [self._try(group, variant) for variant in variants(self.library, candidate)]
             best = next((way for way in ways if way.trial.works), ways[0])
-            done = best.trial.works
+            done = done or best.trial.works
             yield best
 
     def _try(self, group: FileGroup, candidate: Candidate) -> Attempt:
         proposed = self._proposed(group, candidate)
         trial = self._trial(group, proposed)
-        if (
-            trial.mixture and "{symbol}" in proposed.layout.pattern
-        ):  # this part of the path is no symbol, or one of several
-            proposed = self._proposed(group, candidate, symbols_in_rows=True)
-            trial = self._trial(group, proposed)
+        for key, wrong in (("symbol", trial.mixture), ("date", trial.early)):
+            if wrong and f"{{{key}}}" in proposed.layout.pattern:  # this part of the path is not what rows say
+                proposed = self._proposed(group, candidate, in_rows=key)
+                trial = dataclasses.replace(self._trial(group, proposed), early=trial.early)
         return Attempt(candidate, proposed, trial)
 
     def _trial(self, group: FileGroup, proposed: ProposedSource) -> Trial:
@@ -186,12 +186,13 @@ class Examiner:
     def _choice(self, one: Attempt, rivalled: bool = False) -> Choice:
         candidate, trial = one.candidate, one.trial
         why = candidate.why(self.vendors.get(candidate.adapter))
-        clear = bool(candidate.named) or (len(candidate.matched) >= CLEAR and not candidate.counted)
+        known = bool(candidate.named or candidate.messages)
+        clear = known or (len(candidate.matched) >= CLEAR and not candidate.counted)
         if trial.works:
             why.append(f"its first rows are read as {trial.kind}")
         elif trial.error:
-            why.append(f"but {shortened(trial.error)}")
-        certain = clear and (bool(candidate.named) or not candidate.missing) and not candidate.generic
+            why.append(f"but {remarks.shortened(trial.error)}")
+        certain = clear and (known or not candidate.missing) and not candidate.generic
         sure = "possible" if not trial.works else "certain" if certain and not rivalled else "likely"
         return Choice(candidate.adapter, sure, tuple(why), one.proposed.entry, one.proposed.remarks)
 
@@ -203,47 +204,17 @@ class Examiner:
         except (SqlgenError, duckdb.Error) as error:
             return None, f"reading failed: {self._sampler.plain(first_line(error))}"
 
-    def _unknown(self, group: FileGroup) -> str:
-        kind = columnmap.no_trades(group.sample) if group.sample.columns else ""
-        if kind:
-            return f"these seem to be {kind}: no trades, and no adapter here reads them. {_OWN_ADAPTER}"
-        whose = [vendor.what for vendor in self.vendors.values() if vendor.fitting(group.example)]
-        if whose:
-            return f"the names are those of {whose[0]}, but no adapter here reads these files"
-        generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
-        advice = f"map their columns with {' or '.join(generic)}, or write" if generic else "write"
-        return f"no adapter reads these files: {advice} your own adapter, a few lines of SQL (docs/templates.md)"
-
 
 def _rivalled(one: Attempt, tried: Sequence[Attempt]) -> bool:
     """True if another adapter matches as well."""
     rivals = [other for other in tried if other is not one and other.candidate.rank == one.candidate.rank]
-    return bool(rivals) and not one.candidate.beside
-
-
-def _without_snapshot(contents: Contents) -> bool:
-    return contents.kind == "updates" and contents.rows > 0 and not contents.summary["snapshot_rows"]
-
-
-def shortened(text: str) -> str:
-    """The beginning of a long message."""
-    return text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " ..."
+    return bool(rivals) and not (one.candidate.beside or one.candidate.messages)
 
 
 def context_of(group: FileGroup, groups: Sequence[FileGroup], lake: Path | None) -> GroupContext:
     """Other files around a group."""
     others = [path for other in groups if other is not group for path in other.paths if format_of(path)]
     return GroupContext(lake, others, bool(group.sample.format) and format_of(group.example) != group.sample.format)
-
-
-def _problems(group: FileGroup) -> Iterator[str]:
-    """Problems of files that were read."""
-    for path, one in group.sniffed.items():
-        if one.problem:
-            yield f"{path} {one.problem}"
-    if group.sample.format and format_of(group.example) != group.sample.format:
-        told = format_of(group.example) or "nothing that sqlgen knows"
-        yield f"{group.example} holds {group.sample.format}; its name says {told}"
 
 
 def examine(request: Request) -> Examination:

@@ -21,7 +21,9 @@ SUFFIXES = {
     ".parquet": "parquet",
     ".dbn": "dbn",
     ".dbn.zst": "dbn",
-    **{suffix + packed: kind for suffix, kind in _TEXT.items() for packed in ("", ".gz", ".zst", ".zip")},
+    **{
+        suffix + packed: kind for suffix, kind in _TEXT.items() for packed in ("", ".gz", ".zst", ".zip", ".bz2", ".xz")
+    },
     ".zip": "csv",
 }
 

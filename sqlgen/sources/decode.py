@@ -136,7 +136,7 @@ class Decoder:
         csv = self.csv.model_copy(update={"optional": (*self.csv.optional, *self.extra)})
         sql_names = {self.original_names.get(name, name): name for name in self._all}
         real = {name: self._all[sql_name] for name, sql_name in sql_names.items()}
-        dialect = dialect_of(str(path), rawfile.first_line(readable), real, csv)
+        dialect = dialect_of(str(path), rawfile.first_line(readable), real, csv, rawfile.next_lines(readable))
         found = {sql_names.get(name, name): kind for name, kind in dialect.found.items()}
         dialect = dataclasses.replace(dialect, found=found)
         plain = target.with_suffix(".plain")

@@ -28,7 +28,7 @@ class Dialect:
     """True if spaces follow the delimiters."""
 
 
-def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: CsvFormat) -> Dialect:
+def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: CsvFormat, more: str = "") -> Dialect:
     """Dialect of a file by its first line; :class:`TaskError` if it lacks columns.
 
     Args:
@@ -36,14 +36,15 @@ def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: CsvFormat
         first: its first line.
         columns: columns to read, with SQL types; in file order if there is no header, optional ones last.
         csv: expected dialect.
+        more: lines that follow, for quotes and decimal commas that the first one does not show.
     """
     marks = dict.fromkeys((csv.delimiter, *DELIMITERS))
-    splits = {mark: _split(first, mark) for mark in marks}
+    splits = {mark: split(first, mark) for mark in marks}
     required = [name for name in columns if name not in csv.optional]
     if csv.header is not False:
         for mark, fields in splits.items():
             if set(required) <= set(fields):
-                return Dialect(_named(fields, columns), True, _written(csv, mark, first), f"{mark} " in first)
+                return Dialect(_named(fields, columns), True, _written(csv, mark, first, more), f"{mark} " in first)
         usual = max(splits.values(), key=len)
         if csv.header is True or not any(_NUMBER.fullmatch(field) for field in usual):
             raise TaskError(_no_column(file, [name for name in required if name not in usual], usual))
@@ -52,7 +53,7 @@ def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: CsvFormat
         if least <= len(fields) <= len(columns):
             names = list(columns)[: len(fields)]
             found = {name: columns[name] for name in names}
-            return Dialect(found, False, _written(csv, mark, first), f"{mark} " in first)
+            return Dialect(found, False, _written(csv, mark, first, more), f"{mark} " in first)
     counts = ", ".join(f"{len(fields)} by {mark!r}" for mark, fields in splits.items() if len(fields) > 1)
     raise TaskError(
         f"{file}: its first line has {counts or 'one'} fields, and {_span(least, len(columns))} were expected:"
@@ -60,16 +61,20 @@ def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: CsvFormat
     )
 
 
-def _split(line: str, mark: str) -> list[str]:
+def split(line: str, mark: str) -> list[str]:
+    """Fields of a line; what stands in double quotes is one."""
     fields = next(csv.reader([line], delimiter=mark), []) if _QUOTE in line else line.split(mark)
     return [field.strip() for field in fields] or [""]
 
 
-def _written(usual: CsvFormat, mark: str, first: str) -> CsvFormat:
-    """CSV dialect with the delimiter found; quoted if the first line is."""
+def _written(usual: CsvFormat, mark: str, first: str, more: str) -> CsvFormat:
+    """CSV dialect with the delimiter found; quoted if one of the first lines is; a comma in numbers is decimal."""
     edge = re.escape(mark)
-    quoted = re.search(rf'(^|{edge})\s*"[^"]*"\s*({edge}|$)', first)
-    return usual.model_copy(update={"delimiter": mark, "quote": _QUOTE if quoted else usual.quote})
+    text = f"{first}\n{more}"
+    quoted = re.search(rf'(^|{edge})[ ]*"[^"\n]*"[ ]*({edge}|$)', text, re.MULTILINE)
+    comma = mark != "," and re.search(rf"(^|{edge})[ ]*-?[0-9]+,[0-9]+[ ]*({edge}|$)", text, re.MULTILINE)
+    found = {"delimiter": mark, "quote": _QUOTE if quoted else usual.quote, "decimal": "," if comma else usual.decimal}
+    return usual.model_copy(update=found)
 
 
 def _named(fields: list[str], columns: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import lzma
 import re
 import shutil
 import zipfile
@@ -19,7 +21,7 @@ HEAD = 1 << 16
 """Bytes at the beginning of a file that are inspected."""
 CUT_OFF = "Is it cut off? Fetch it again; nothing of it was published"
 
-_KINDS = {".gz": "gzip", ".zst": "zstd"}
+_KINDS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
 _Change = Callable[[bytes, bool], bytes]
 """(Chunk of a file, True for the first one) -> replacement."""
 _MARK = b"\xef\xbb\xbf"
@@ -29,6 +31,9 @@ _OTHER_MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+_ARRIVAL_OF_OBJECT = re.compile(rb'^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+[{](?=[ \t]*")', re.MULTILINE)
+_ARRIVAL_OF_LIST = re.compile(rb"^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+(\[[^\r\n]*\])", re.MULTILINE)
+"""Time of arrival before a JSON message, as collectors write it."""
 _CHUNK = 1 << 20
 LINE_SIZE = 1 << 24
 """Bytes from which on a line is not read; DuckDB's maximum_object_size."""
@@ -47,21 +52,57 @@ def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
             raise TaskError(f"{path} is empty, not even a {_KINDS[path.suffix]} file. {CUT_OFF}")
         if path.suffix == ".zip":
             _unzip(path, copy)
-        elif path.suffix == ".zst":  # DuckDB does not notice truncated files
+        elif path.suffix in (
+            ".zst",
+            ".bz2",
+            ".xz",
+        ):  # DuckDB does not notice truncated zstd, and does not know the others
             _rewrite(path, copy, lambda chunk, first: chunk)
         found = copy if copy.exists() else path
+        encoding = encoding_of(head(found))
+        if encoding:
+            plain = scratch.with_suffix(".utf8")
+            _transcode(found, plain, encoding)
+            plain.replace(copy)
+            found = copy
         if unmark and head(found).startswith(_MARK):
             plain = scratch.with_suffix(".unmarked")
             _rewrite(found, plain, lambda chunk, first: chunk.removeprefix(_MARK) if first else chunk)
             plain.replace(copy)
             found = copy
+        if unmark and has_arrivals(head(found)):
+            plain = scratch.with_suffix(".arrivals")
+            _each_line(found, plain, with_arrival)
+            plain.replace(copy)
+            found = copy
         yield found
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, lzma.LZMAError) as error:
         if disk_full(error):
             raise
         raise TaskError(f"{path} cannot be read: {error}. {CUT_OFF}") from error
     finally:
         copy.unlink(missing_ok=True)
+
+
+def has_arrivals(start: bytes) -> bool:
+    """True if the first line of a file is a JSON message after a time of arrival."""
+    return with_arrival(start) != start
+
+
+def with_arrival(text: bytes) -> bytes:
+    """Lines such as ``1723161255030 {...}`` with that time as field ``received_at``; a list is in ``data``."""
+    text = _ARRIVAL_OF_OBJECT.sub(rb'{"received_at":"\1",', text)
+    return _ARRIVAL_OF_LIST.sub(rb'{"received_at":"\1","data":\2}', text)
+
+
+def _each_line(path: Path, target: Path, change: Callable[[bytes], bytes]) -> None:
+    """Write a copy with ``change`` made to whole lines, many at a time."""
+    rest = b""
+    with opened(path) as stream, target.open("wb") as file:
+        while chunk := bytes(stream.read(_CHUNK)):
+            whole, mark, rest = (rest + chunk).rpartition(b"\n")
+            file.write(change(whole) + mark)
+        file.write(change(rest))
 
 
 def unix_lines(path: Path, target: Path) -> Path:
@@ -127,6 +168,35 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
+def encoding_of(start: bytes) -> str:
+    """Encoding of text, by its first bytes, that is made UTF-8 before it is read; empty for UTF-8 and what is unknown.
+
+    GBK is taken where the first line alone is not UTF-8 but is GBK: headers of OKX, say.
+    """
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) and not start.startswith(b"\xff\xfe\0\0"):
+        return "utf-16"
+    line = start.splitlines()[0] if start else b""
+    try:
+        line.decode("utf-8")
+        return ""
+    except UnicodeDecodeError:
+        pass
+    try:
+        text = line.decode("gbk")
+    except UnicodeDecodeError:
+        return ""
+    return "gbk" if "\0" not in text and all(letter.isprintable() or letter in "\t\r" for letter in text) else ""
+
+
+def _transcode(path: Path, target: Path, encoding: str) -> None:
+    """Write a copy in UTF-8; a byte that is none of the encoding stays a mark in its line."""
+    with opened(path) as stream, target.open("wb") as file:
+        decoder = codecs.getincrementaldecoder(encoding)("replace")
+        while chunk := bytes(stream.read(_CHUNK)):
+            file.write(decoder.decode(chunk).encode())
+        file.write(decoder.decode(b"", True).encode())
+
+
 def require_utf8(path: Path, start: bytes) -> None:
     """:class:`TaskError` if a file, whose first bytes are ``start``, is text in another encoding."""
     even, odd = start[0::2].count(0), start[1::2].count(0)
@@ -150,6 +220,11 @@ def first_line(path: Path) -> str:
     return re.split(rb"\r\n|\r|\n", head(path), maxsplit=1)[0].decode("utf-8-sig", "replace")
 
 
+def next_lines(path: Path) -> str:
+    """The lines after the first that the first bytes hold whole."""
+    return "\n".join(head(path).decode("utf-8", "replace").splitlines()[1:-1])
+
+
 def is_blank(path: Path) -> bool:
     """True if a file has no content but white space."""
     start = head(path)
@@ -165,6 +240,8 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def opened(path: Path) -> BinaryIO:
     """The unpacked bytes of a file."""
+    if path.suffix == ".xz":
+        return cast(BinaryIO, lzma.open(path))
     return cast(BinaryIO, pa.input_stream(str(path), compression=_KINDS.get(path.suffix)))
 
 

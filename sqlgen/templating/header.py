@@ -35,6 +35,8 @@ class CsvFormat(BaseModel):
     """The expected delimiter; another one that fits the columns is detected."""
     quote: str = ""
     """Without one, a stray quote cannot swallow the lines after it."""
+    decimal: str = "."
+    """Mark between the digits of numbers; a comma is found where no comma is the delimiter."""
     optional: tuple[str, ...] = ()
     """Columns that some files lack, NDJSON included."""
     keep_places: bool = False

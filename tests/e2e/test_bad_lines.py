@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +75,35 @@ def test_a_line_of_40_megabytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["ndjson", "csv"])
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
 def test_another_encoding_is_told(tmp_path: Path, encoding: str, suffix: str) -> None:
     lines = ["ts,price,amount", f"{MS},1,1"] if suffix == "csv" else [good(i).decode() for i in (1, 2)]
     project = trades(tmp_path, "\n".join(lines).encode(encoding), f"t.{suffix}")
     said = " ".join(project.failure().split())
     assert f"t.{suffix} is text in {encoding[:6].upper()}" in said
     assert "Convert it: iconv -f UTF-" in said
+
+
+@pytest.mark.parametrize("suffix", ["ndjson", "csv"])
+@pytest.mark.parametrize(("encoding", "packing"), [("utf-16", ""), ("gbk", ""), ("utf-8", "bz2"), ("utf-8", "xz")])
+def test_encodings_and_packings_that_are_read(tmp_path: Path, encoding: str, packing: str, suffix: str) -> None:
+    """UTF-16 with its mark, GBK by the first line, bz2 and xz."""
+    if suffix == "csv":
+        lines = ["ts,price,amount,数量", f"{MS},1,1,x", f"{MS + 1},2,1,x"]
+    else:
+        lines = [json.dumps({"ts": MS + k, "price": k + 1, "amount": 1, "数量": 1}, ensure_ascii=False) for k in (0, 1)]
+    content = "\n".join(lines).encode(encoding)
+    pack = {"": bytes, "bz2": bz2.compress, "xz": lzma.compress}[packing]
+    project = trades(tmp_path, pack(content), f"t.{suffix}{'.' + packing if packing else ''}")
+    assert [row["price"] for row in rows_of(project.run())] == [1, 2]
+
+
+@pytest.mark.parametrize("packing", ["bz2", "xz"])
+def test_a_truncated_file_is_told(tmp_path: Path, packing: str) -> None:
+    pack = {"bz2": bz2.compress, "xz": lzma.compress}[packing]
+    content = pack(b"ts,price,amount\n" + b"".join(b"%d,1,1\n" % (MS + k) for k in range(50_000)))
+    said = trades(tmp_path, content[: len(content) // 2], f"t.csv.{packing}").failure()
+    assert "Is it cut off?" in said
 
 
 def test_lines_are_numbered_as_editors_do(tmp_path: Path) -> None:

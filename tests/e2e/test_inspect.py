@@ -14,6 +14,7 @@ from sqlgen.templating.templates import Library
 from tests.support.engine import Outcome, published, sqlgen
 from tests.support.lakes import write_rows
 from tests.support.realdata import data_file
+from tests.support.streams import BOOKS, TRADES, UPDATES
 from tests.support.unknown import DATES, FOLDERS, MODELS, ROWS, books, trades
 from tests.support.vendors import ccxt, tardis
 from tests.support.vendors.files import save, truncated
@@ -73,7 +74,8 @@ def test_what_is_printed_works_when_pasted(adapter: str, tmp_path: Path) -> None
 
 
 def test_every_adapter_has_a_folder_here() -> None:
-    streams = {"binance/depth_spot", "binance/depth_futures", "coinbase/level2"}
+    streams = {"binance/depth_spot", "binance/depth_futures", "coinbase/level2", "binance/depth_archive"}
+    streams |= {name.split()[0] for name in (*UPDATES, *TRADES, *BOOKS)}  # see test_streams.py
     assert set(SHIPPED) - streams - {"databento/mbo"} <= set(FOLDERS)
 
 

@@ -206,7 +206,7 @@ def test_sniffing_delimited_text(suffix: str, tmp_path: Path) -> None:
         ("1,2,3\n4,5,6\n", (), 3),
         ("﻿a,b\r\n1,2\r\n", ("a", "b"), 2),
         ("1,True,x\n", (), 3),
-        ('"a","b, c"\n', ("a", "b", "c"), 3),
+        ('"a","b, c"\n', ("a", "b, c"), 2),
         ("a\tb\n1\t2,3\n", ("a", "b"), 2),
     ],
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import itertools
+import lzma
 import zipfile
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -16,6 +19,7 @@ import pyarrow.parquet as pq
 from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.templating.queries import query
 
+_MODULES: dict[str, Any] = {"gzip": gzip, "bz2": bz2, "xz": lzma}
 SMALL = 1 << 20
 """Bytes up to which a file is taken in full."""
 
@@ -70,9 +74,9 @@ def _lines(path: Path, packing: str) -> Generator[bytes, None, None]:
                 yield from (line + b"\n" for line in lines)
             if rest:
                 yield rest
-    elif packing == "gzip":
-        with gzip.open(path) as packed:
-            yield from packed
+    elif packing in _MODULES:
+        with _MODULES[packing].open(path) as unpacked:
+            yield from unpacked
     else:
         with path.open("rb") as file:
             yield from file
@@ -90,4 +94,4 @@ def _write(target: Path, name: str, packing: str, content: bytes) -> None:
         with pa.CompressedOutputStream(pa.OSFile(str(target), "wb"), "zstd") as stream:
             stream.write(content)
     else:
-        target.write_bytes(gzip.compress(content, 1) if packing == "gzip" else content)
+        target.write_bytes(_MODULES[packing].compress(content) if packing in _MODULES else content)

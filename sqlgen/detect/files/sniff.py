@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
 import zipfile
 from collections.abc import Mapping
@@ -14,14 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sqlgen.lake.storage import format_of
-from sqlgen.sources.dialect import DELIMITERS
+from sqlgen.sources import rawfile
+from sqlgen.sources.dialect import DELIMITERS, split
 
 HEAD = 1 << 18
 """Bytes that are read, after decompression."""
 BLOCK = 1 << 14
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
-_SUFFIX = {"gzip": ".gz", "zstd": ".zst", "zip": ".zip"}
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zX": "xz"}
+_MAGIC |= {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
+_SUFFIX = {"gzip": ".gz", "zstd": ".zst", "zip": ".zip", "bz2": ".bz2", "xz": ".xz"}
 _DBN_SCHEMAS = {0: "mbo", 1: "mbp-1", 2: "mbp-10", 3: "tbbo", 4: "trades"}
 
 
@@ -75,7 +78,7 @@ def sniff(path: Path) -> Sniffed:
         if magic == b"PAR1":
             return _parquet(path)
         head, whole = _head(path, packing)
-    except (OSError, zipfile.BadZipFile, EOFError, pa.ArrowInvalid) as error:
+    except (OSError, zipfile.BadZipFile, EOFError, lzma.LZMAError, pa.ArrowInvalid) as error:
         return Sniffed(format_of(path.name) or "", problem=f"cannot be read: {error}. Is it truncated? Fetch it again")
     if not head:
         return Sniffed(format_of(path.name) or "", packing, empty=True)
@@ -90,15 +93,35 @@ def _content(head: bytes, packing: str, problem: str, whole: bool) -> Sniffed:
         schema = _DBN_SCHEMAS.get(int.from_bytes(head[24:26], "little"), "")
         dataset = head[8:24].rstrip(b"\x00").decode("ascii", "replace")
         return Sniffed("dbn", packing, schema=schema, dataset=dataset, problem=problem)
+    encoding = rawfile.encoding_of(head)
+    if encoding:
+        head = head.decode(encoding, "replace").encode()
     if b"\x00" in head[:4096]:
         return Sniffed("", packing, problem="is binary, and neither Parquet nor DBN")
     lines = head.decode("utf-8-sig", "replace").splitlines()
     lines = [line for line in (lines if whole else lines[:-1] or lines)[:200] if line.strip()]
+    lines = [_without_arrival(line) for line in lines]
     if lines and lines[0].lstrip().startswith("{"):
         return _ndjson(lines, packing, problem)
     if lines and lines[0].lstrip().startswith("["):
+        if _are_messages(lines):
+            return _ndjson(lines, packing, problem)
         return Sniffed("", packing, problem="is one JSON array. Write one object a line (jq -c '.[]')")
     return _csv(lines, packing, problem)
+
+
+def _without_arrival(line: str) -> str:
+    """A line as it is decoded: a time of arrival before a message is one of its fields."""
+    return rawfile.with_arrival(line.encode()).decode()
+
+
+def _are_messages(lines: list[str]) -> bool:
+    """True if each line is a JSON list by itself, and not one of many objects."""
+    try:
+        parsed = [json.loads(line) for line in lines[:5]]
+    except ValueError:
+        return False
+    return all(isinstance(one, list) and not all(isinstance(item, dict) for item in one) for one in parsed)
 
 
 def _parquet(path: Path) -> Sniffed:
@@ -125,6 +148,10 @@ def _head(path: Path, packing: str) -> tuple[bytes, bool]:
             with archive.open(members[0]) as stream:
                 head = stream.read(HEAD)
         return head, len(head) < HEAD
+    if packing == "xz":
+        with lzma.open(path) as unpacked:
+            head = unpacked.read(HEAD)
+        return head, len(head) < HEAD
     with pa.input_stream(str(path), compression=packing or None) as stream:
         parts, size = [], 0
         while size < HEAD and (part := bytes(stream.read(BLOCK))):
@@ -140,6 +167,8 @@ def _ndjson(lines: list[str], packing: str, problem: str) -> Sniffed:
             record = json.loads(line)
         except ValueError:
             continue
+        if isinstance(record, list):
+            record = {"data": record}
         if isinstance(record, dict):
             records.append(record)
     if not records:
@@ -150,7 +179,7 @@ def _ndjson(lines: list[str], packing: str, problem: str) -> Sniffed:
 
 def _csv(lines: list[str], packing: str, problem: str) -> Sniffed:
     delimiter = max(DELIMITERS, key=lambda mark: _regular(lines, mark))
-    rows = [tuple(cell.strip(' "') for cell in line.split(delimiter)) for line in lines]
+    rows = [tuple(cell.strip(' "') for cell in split(line, delimiter)) for line in lines]
     if not rows or len(rows[0]) < 2:
         return Sniffed("", packing, problem="is neither delimited text nor JSON")
     first = rows[0]
@@ -161,5 +190,6 @@ def _csv(lines: list[str], packing: str, problem: str) -> Sniffed:
 
 def _regular(lines: list[str], mark: str) -> tuple[int, int]:
     """Number of lines with as many delimiters as the first one, and this number of delimiters."""
-    count = lines[0].count(mark) if lines else 0
-    return (sum(line.count(mark) == count for line in lines) if count else 0, count)
+    counts = [len(split(line, mark)) - 1 for line in lines]
+    count = counts[0] if counts else 0
+    return (counts.count(count) if count else 0, count)

@@ -31,11 +31,13 @@ class Messages(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    has: tuple[str, ...]
+    has: tuple[str, ...] = ()
     """Fields of a message, or of its ``data``."""
     lacks: tuple[str, ...] = ()
     stream: str = ""
     """Regular expression for the name of the stream, in messages that have one."""
+    where: Mapping[str, str] = {}
+    """Place in a message (``arg.channel``, ``data.0.bids``; ``|`` between two) -> regular expression of its text."""
 
     def among(self, records: Sequence[Mapping[str, Any]]) -> bool:
         """True if some of the objects are such messages, and changes rather than whole books of a few levels."""
@@ -46,8 +48,31 @@ class Messages(BaseModel):
         inner = record.get("data") if isinstance(record.get("data"), Mapping) else record
         if not isinstance(inner, Mapping) or not inner.keys() >= {*self.has}:
             return None
+        for places, regex in self.where.items():
+            if not any(_matches(_at(record, inner, place), regex) for place in places.split("|")):
+                return None
         stream = record.get("stream")
         return inner if stream is None or re.search(self.stream, str(stream)) else None
+
+
+def _at(record: Mapping[str, Any], inner: Mapping[str, Any], place: str) -> Any:
+    """The value at a place in a message, or in its ``data``; ``None`` if there is none."""
+    for start in (record, inner):
+        value: Any = start
+        for step in place.split("."):
+            if isinstance(value, Mapping):
+                value = value.get(step)
+            elif isinstance(value, list) and step.lstrip("-").isdigit() and -len(value) <= int(step) < len(value):
+                value = value[int(step)]
+            else:
+                value = None
+        if value is not None:
+            return value
+    return None
+
+
+def _matches(value: Any, regex: str) -> bool:
+    return value is not None and re.search(regex, str(value)) is not None
 
 
 def _changes(messages: Sequence[Mapping[str, Any]]) -> bool:
@@ -79,8 +104,8 @@ class Vendor(BaseModel):
     """True if files of all :attr:`names` belong together."""
     exchange: str | None = None
     """Exchange, if neither paths nor rows name it."""
-    schema_: str = ""
-    """Schema of DBN files."""
+    schema_: tuple[str, ...] = ()
+    """Schemas of DBN files."""
     messages: Messages | None = None
     """Form of the messages, for files without columns."""
     depth: str = ""
@@ -89,6 +114,9 @@ class Vendor(BaseModel):
     """Other adapters that read the same files."""
     options: Mapping[str, str] = {}
     """Option of the adapter -> regular expression over the file's name."""
+
+    ways: Mapping[str, Any] = {}
+    """Option of the adapter -> another value that files may need."""
 
     def depths(self, path: str, records: Sequence[Mapping[str, Any]]) -> list[int]:
         """Numbers of levels of each feed in a file, by its name or messages."""

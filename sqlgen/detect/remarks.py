@@ -1,0 +1,60 @@
+"""Remarks on files: problems, what is missing, what unread files seem to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlgen.detect import columnmap, headerless
+from sqlgen.detect.files.filegroups import FileGroup
+from sqlgen.detect.files.vendors import Vendor
+from sqlgen.detect.findings import Contents
+from sqlgen.lake.storage import format_of
+
+LONGEST = 240
+"""Maximum characters of the reason against an adapter."""
+EARLIER = (
+    "its first row is from before the date of its name: the vendor's days begin in another time zone."
+    " The date in the name is left out of the pattern, and the dates of rows count"
+)
+_OWN_ADAPTER = "Write your own, a few lines of SQL (docs/templates.md)"
+_NO_SNAPSHOT = "no snapshot among the rows that were read: changes alone make no book (see docs/order-books.md)"
+
+
+def of_contents(contents: Contents) -> Iterator[str]:
+    """Remarks on what was read."""
+    if contents.kind == "updates" and contents.rows > 0 and not contents.summary["snapshot_rows"]:
+        yield _NO_SNAPSHOT
+    repeated = contents.summary.get("repeated_trade_ids")
+    if repeated:
+        yield f"{repeated} trades have the id of another one: are they in several files, or are these no trades?"
+
+
+def problems(group: FileGroup) -> Iterator[str]:
+    """Problems of files that were read."""
+    for path, one in group.sniffed.items():
+        if one.problem:
+            yield f"{path} {one.problem}"
+    if group.sample.format and format_of(group.example) != group.sample.format:
+        told = format_of(group.example) or "nothing that sqlgen knows"
+        yield f"{group.example} holds {group.sample.format}; its name says {told}"
+
+
+def unknown(
+    group: FileGroup, vendors: Mapping[str, Vendor], messages: Sequence[tuple[str, str]], generic: Sequence[str]
+) -> str:
+    """Description of files that no adapter reads. ``messages``: names of their messages, and the error in reading."""
+    if messages:
+        return f"these are {messages[0][0]}, but {shortened(messages[0][1])}"
+    kind = columnmap.no_trades(headerless.named(group.sample))
+    if kind:
+        return f"these seem to be {kind}: no trades, and no adapter here reads them. {_OWN_ADAPTER}"
+    whose = [vendor.what for vendor in vendors.values() if vendor.fitting(group.example)]
+    if whose:
+        return f"the names are those of {whose[0]}, but no adapter here reads these files"
+    advice = f"map their columns with {' or '.join(generic)}, or write" if generic else "write"
+    return f"no adapter reads these files: {advice} your own adapter, a few lines of SQL (docs/templates.md)"
+
+
+def shortened(text: str) -> str:
+    """The beginning of a long message."""
+    return text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " ..."

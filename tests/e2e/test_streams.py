@@ -1,0 +1,130 @@
+"""Recordings of venues' streams: recognised, and read to the right values, several symbols in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from sqlgen.detect.examine import Request, examine
+from sqlgen.detect.findings import Examination
+from sqlgen.detect.trial import TrialSource
+from sqlgen.project.config import Source
+from sqlgen.templating.templates import Library
+from tests.support.streams import BOOKS, NOON, TRADES, UPDATES, Change, Line, Stream, Trade, text
+
+LIBRARY = Library()
+BASE = tuple((side, 100.0 - side * (i + 0.5), 1.5 + i) for side in (1, -1) for i in range(3))
+CHANGES = [
+    Change(NOON, 1000, BASE, snapshot=True),
+    Change(NOON + 100, 1001, ((1, 99.5, 7.25),)),
+    Change(NOON + 350, 1002, ((-1, 100.5, 0.0),)),
+    Change(NOON + 500, 1003, ((1, 99.75, 0.125), (-1, 100.5, 3.0))),
+]
+SOLD = [Trade(NOON + 10 * k, 500 + k, 100.0 + k / 4, 0.5 + k, 1 if k % 3 else -1) for k in range(6)]
+
+
+def record(stream: Stream, items: list[Any]) -> Iterator[Line]:
+    """A recording of two symbols in turn, with other messages between."""
+    yield from stream.noise
+    for one in items:
+        for symbol in stream.symbols:
+            yield stream.write(symbol, one)
+        yield from stream.noise
+
+
+def found_in(folder: Path, content: str, name: str = "recording.ndjson") -> Examination:
+    path = folder / "lake/raw/feed" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    return examine(Request(folder / "lake/raw", LIBRARY, folder / "lake"))
+
+
+def rows(folder: Path, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Canonical rows of a source, in the order of its file."""
+    with duckdb.connect() as connection:
+        source = TrialSource(LIBRARY, folder / "lake", Source.model_validate(entry), connection)
+        select = source.select()
+        table = connection.sql(f"SELECT *, epoch_ns(ts) AS ns FROM ({select}) ORDER BY symbol, seq").to_arrow_table()
+    return table.drop_columns(["ts"]).to_pylist()
+
+
+def only_entry(found: Examination, adapter: str) -> Mapping[str, Any]:
+    [finding] = found.findings
+    [choice] = finding.choices
+    assert (choice.adapter, choice.sure) == (adapter.split()[0], "certain"), finding
+    return choice.source
+
+
+@pytest.mark.parametrize("arrivals", [False, True])
+@pytest.mark.parametrize("adapter", UPDATES)
+def test_level_updates(adapter: str, arrivals: bool, tmp_path: Path) -> None:
+    stream = UPDATES[adapter]
+    found = found_in(tmp_path, text(list(record(stream, CHANGES)), arrivals))
+    entry = only_entry(found, adapter)
+    assert not any("no snapshot" in note for note in found.findings[0].notes)
+    read = rows(tmp_path, entry)
+    for symbol in stream.symbols:
+        names = ("ns", "side", "price", "size", "is_snapshot")
+        mine = [tuple(row[name] for name in names) for row in read if row["symbol"] == symbol]
+        expected = [
+            (one.ms * 1_000_000, side, price, size, one.snapshot)
+            for one in CHANGES
+            for side, price, size in sorted(one.levels, key=lambda level: -level[0])
+        ]
+        assert mine == expected
+        ends = [row["message_end"] for row in read if row["symbol"] == symbol]
+        assert ends == [k == len(one.levels) - 1 for one in CHANGES for k in range(len(one.levels))]
+    assert {row["symbol"] for row in read} == {*stream.symbols}
+
+
+@pytest.mark.parametrize("adapter", TRADES)
+def test_trades(adapter: str, tmp_path: Path) -> None:
+    stream = TRADES[adapter]
+    entry = only_entry(found_in(tmp_path, text(list(record(stream, SOLD)))), adapter)
+    assert entry.get("options", {}) == stream.options
+    read = rows(tmp_path, entry)
+    for symbol in stream.symbols:
+        mine = [
+            (row["ns"], row["trade_id"], row["price"], row["amount"], row["side"])
+            for row in read
+            if row["symbol"] == symbol
+        ]
+        expected = [
+            (one.ms * 1_000_000, str(one.number) if stream.ids else None, one.price, one.amount, one.side)
+            for one in SOLD
+        ]
+        assert mine == expected
+    assert len(read) == 2 * len(SOLD)
+
+
+@pytest.mark.parametrize("adapter", BOOKS)
+def test_books(adapter: str, tmp_path: Path) -> None:
+    stream, depth = BOOKS[adapter]
+    books = [Change(NOON + 10 * k, k, tuple((s, p, z + k) for s, p, z in BASE)) for k in range(4)]
+    read = rows(tmp_path, only_entry(found_in(tmp_path, text(list(record(stream, books)))), adapter))
+    assert len(read) == 2 * len(books)
+    for symbol in stream.symbols:
+        for one, row in zip(books, (row for row in read if row["symbol"] == symbol), strict=True):
+            assert row["ns"] == one.ms * 1_000_000
+            for name, side in (("bid", 1), ("ask", -1)):
+                levels = [(p, z) for s, p, z in one.levels if s == side][:depth]
+                got = [(row[f"{name}_price_{i:02}"], row[f"{name}_size_{i:02}"]) for i in range(depth)]
+                assert got == levels
+                assert row[f"{name}_levels"] == depth
+
+
+def test_a_recording_of_several_feeds_is_several_sources(tmp_path: Path) -> None:
+    """Books and trades of one connection, after times of arrival, in a file whose name says nothing."""
+    names = ["hyperliquid/trades", "hyperliquid/book"]
+    books = [Change(NOON + 10 * k, k, BASE) for k in range(4)]
+    lines = [*record(TRADES[names[0]], SOLD), *record(BOOKS[names[1]][0], books)]
+    found = found_in(tmp_path, text(lines, arrivals=True), "capture.txt")
+    [finding] = found.findings
+    assert sorted(choice.adapter for choice in finding.choices) == sorted(names)
+    assert finding.format == "ndjson"
+    counts = {choice.adapter: len(rows(tmp_path, choice.source)) for choice in finding.choices}
+    assert counts == {"hyperliquid/trades": 12, "hyperliquid/book": 8}

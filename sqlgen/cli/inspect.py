@@ -19,6 +19,7 @@ def inspect(
     lake: Annotated[Path | None, typer.Option(help="Root of the data. [default: of the project file]")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read all files, not a sample.")] = False,
     json: Json = False,
+    write: Annotated[Path | None, typer.Option("--write", help="Add the entries, and models, to this file.")] = None,
 ) -> None:
     """Recognise unknown files, and print their sources entry for models.yaml.
 
@@ -27,7 +28,7 @@ def inspect(
     from sqlgen.detect.examine import Request, examine
     from sqlgen.templating.templates import Library
 
-    file = project if project is not None else DEFAULT_FILE
+    file = project or write or DEFAULT_FILE
     own = file.parent / "transforms_sql"
     library = Library(own.resolve() if own.is_dir() else None)
     found = examine(Request(path, library, lake or _lake_of(file, project is not None), full))
@@ -41,6 +42,10 @@ def inspect(
         from sqlgen.cli.inspect_console import print_examination
 
         print_examination(Console(), found)
+    if write is not None:
+        from sqlgen.detect.written import add_to
+
+        typer.echo(f"added to {write}: {', '.join(add_to(write, found))}", err=json)
     if not all(finding.choices for finding in found.findings):
         raise typer.Exit(EXIT_UNKNOWN)
 

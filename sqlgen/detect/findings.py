@@ -23,6 +23,12 @@ class Choice:
     remarks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Key of the source -> remark on its value."""
 
+    def lines(self, name: str) -> list[str]:
+        """The entry below ``sources:``, with remarks as comments."""
+        remarks = {key: f" # {remark}" for key, remark in self.remarks.items()}
+        entry = [f"    {key}: {_scalar(value)}{remarks.get(key, '')}" for key, value in self.source.items()]
+        return [f"  {name}:", *entry]
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -118,7 +124,7 @@ class Examination:
         """Name -> entry for models.yaml, of all recognised files."""
         named: dict[str, Mapping[str, Any]] = {}
         for choice in self.choices:
-            named[_free(choice.adapter.replace("/", "_"), named)] = choice.source
+            named[free(choice.adapter.replace("/", "_"), named)] = choice.source
         return named
 
     @property
@@ -131,22 +137,20 @@ class Examination:
             return ""
         lines = [] if self.lake_known else [f"lake: {_scalar(self.lake)} # the sources' paths are relative to it"]
         lines.append("sources:")
-        for (name, source), choice in zip(self.sources.items(), self.choices, strict=True):
-            lines.append(f"  {name}:")
-            for key, value in source.items():
-                remark = f" # {choice.remarks[key]}" if key in choice.remarks else ""
-                lines.append(f"    {key}: {_scalar(value)}{remark}")
+        for name, choice in zip(self.sources, self.choices, strict=True):
+            lines += choice.lines(name)
         return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"sources": self.sources, "yaml": self.yaml()}
 
 
-def _free(name: str, taken: Mapping[str, Any]) -> str:
+def free(name: str, taken: Mapping[str, Any]) -> str:
+    """The name, with a number if it is taken."""
     number = 2
-    while (free := name if number == 2 else f"{name}_{number - 1}") in taken:
+    while (found := name if number == 2 else f"{name}_{number - 1}") in taken:
         number += 1
-    return free
+    return found
 
 
 def _scalar(value: Any) -> str:

@@ -28,6 +28,16 @@ EXCERPTS: dict[str, Excerpt] = {
     "cases/F09-polygon-flat-file": Excerpt({"generic/trades": 3}),
     "cases/F11-okx-as-binance": Excerpt({"generic/trades": 3}, "before the date of its name"),
     "cases/F11-okx-as-binance/gbk": Excerpt({"generic/trades": 3}, "before the date of its name"),
+    "cases/F14-recordings-with-a-prefix": Excerpt(
+        {
+            "binance/book_ticker": 24,
+            "binance/depth_futures": 0,
+            "binance/trade_stream": 3,
+            "hyperliquid/book": 5,
+            "hyperliquid/trades": 30,
+        },
+        NO_SNAPSHOT,
+    ),
     "cases/F15-monthly-and-daily": Excerpt({"binance/agg_trades": 15}),
     "cases/F16-not-recognised/binance_bookDepth": Excerpt({}, "depth within a percentage of the price"),
     "cases/F16-not-recognised/binance_bookTicker": Excerpt({"generic/orderbook": 2}),

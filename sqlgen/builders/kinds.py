@@ -5,25 +5,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow.parquet
 
 from sqlgen.builders.job import Job
-from sqlgen.compile.statements import Target
+from sqlgen.builders.workspace import Workspace
+from sqlgen.compile.statements import Target, in_order
 from sqlgen.errors import TaskError
 from sqlgen.lake import storage
-from sqlgen.lake.partitions import KEYS
+from sqlgen.lake.partitions import KEYS, Partition
+from sqlgen.plan.plan import Build
 from sqlgen.plan.units import new_files
 from sqlgen.project.model import Model
 from sqlgen.project.rowchecks import sign_audits
-from sqlgen.published import states
 from sqlgen.published.publication import StagedUnit
 from sqlgen.published.states import Snapshot, StateError
 from sqlgen.sources.schemas import columns_of
-from sqlgen.stream.kernel_copy import KernelCopy, Statements
+from sqlgen.stream.kernel_copy import End, Feeds, KernelCopy, Pass, Statements
 from sqlgen.templating.quoting import exact_path
-from udfs import Pipeline
 
 Builder = Callable[[Job], StagedUnit]
 
@@ -61,7 +62,7 @@ def through_kernels(job: Job) -> StagedUnit:
     assert chain is not None
     if scope is None:
         return StagedUnit(job.publication)
-    start = _state_before(job, chain)
+    start = state_before(job.workspace, job.task)
     stem, checks = job.publication.build, job.checks
     job.check_sources(stem, scope)
     compiler = job.workspace.picture.compiler
@@ -72,17 +73,28 @@ def through_kernels(job: Job) -> StagedUnit:
         staged.append(job.target(f"data_{stem}", job.inner_types(columns)))
         return compiler.copy(job.model, scope, checks.first(staged[-1]))
 
-    statements = Statements(compiler.feed(job.model, scope), compiler.trades(job.model, scope), statement)
-    constants = {key: job.task.unit.typed(key) for key in KEYS if key in job.task.unit}
-    kernels = KernelCopy(chain, statements, constants, checks.connection, job.workspace.cursors, checks.sql, job.notes)
-    content = states.encode(kernels.run(start), chain.state_identity)
-    trades = job.model.trades
-    if trades is not None and not (trades.source and sign_audits(trades.source.checks)):  # which tell the same
-        note = kernels.audit.note(trades.ref, trades.source.side_is if trades.source is not None else "auto")
-        job.notes.extend([note] if note else [])
+    feed, trades = compiler.feed(job.model, scope), compiler.trades(job.model, scope)
+    as_it_is, in_time = Feeds(feed, trades), Feeds(in_order(feed), in_order(trades) if trades is not None else None)
+    passes = [Pass(constants(job.task.unit), start)]
+    statements = Statements(as_it_is, in_time, statement)
+    end = KernelCopy(chain, statements, passes, checks.connection, job.workspace.cursors, checks.sql).run()[0]
+    job.notes.extend(notes_of(job.model, end))
     checks.settle(staged[-1], stem)
     publication = dataclasses.replace(job.publication, types=dict(staged[-1].types))
-    return StagedUnit(publication, state=content)
+    return StagedUnit(publication, state=end.state)
+
+
+def constants(unit: Partition) -> dict[str, Any]:
+    """Values of a unit's keys."""
+    return {key: unit.typed(key) for key in KEYS if key in unit}
+
+
+def notes_of(model: Model, end: End) -> list[str]:
+    """Notes of the kernels on one unit."""
+    trades, note = model.trades, ""
+    if trades is not None and not (trades.source and sign_audits(trades.source.checks)):  # which tell the same
+        note = end.audit.note(trades.ref, trades.source.side_is if trades.source is not None else "auto")
+    return [*end.notes, *([note] if note else [])]
 
 
 def append(job: Job) -> StagedUnit:
@@ -133,15 +145,16 @@ def _note_repeated(job: Job) -> None:
         )
 
 
-def _state_before(job: Job, chain: Pipeline) -> Snapshot:
+def state_before(workspace: Workspace, task: Build) -> Snapshot:
     """The state that a unit starts from: that of the unit before it, or nothing."""
-    task, picture = job.task, job.workspace.picture
-    if task.previous is None or not job.publication.before:
+    chain = workspace.project.models[task.model].chain
+    assert chain is not None
+    if task.previous is None or not task.provenance.before:
         return Snapshot(chain.start())
-    before = job.workspace.facts.records[task.model][task.previous]
+    before = workspace.facts.records[task.model][task.previous]
     try:
-        return picture.states.read(
-            task.model, task.previous, before.build, job.publication.before, chain.state_identity
+        return workspace.picture.states.read(
+            task.model, task.previous, before.build, task.provenance.before, chain.state_identity
         )
     except StateError as error:
         raise TaskError(

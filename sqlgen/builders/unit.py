@@ -33,6 +33,8 @@ class BuildResult:
     record: Published | None
     rows_in: int = 0
     checks: tuple[CheckCount, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Notes of the kernels, where they are not told as the task runs."""
 
 
 def remove(workspace: Workspace, task: Removal) -> BuildResult:

@@ -19,7 +19,7 @@ from sqlgen.compile.compiledmodel import CompiledModel, digest
 from sqlgen.compile.scope import EDGES, Scan, Scope, SourceLayout
 from sqlgen.compile.sourcespec import SourceSpec
 from sqlgen.compile.statements import FOOTER_KEY, KERNEL_ROWS, Parts, Target, copy, copy_options, indent
-from sqlgen.compile.unitsql import UNIT, batch, merged, narrowed, of_unit, only
+from sqlgen.compile.unitsql import UNIT, batch, merged, narrowed, numbered, of_unit, only
 from sqlgen.compile.wholelake import all_files
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.feeds import captured_levels, shares_feed
@@ -158,6 +158,19 @@ class Compiler:
         rows = indent(only(self.input_rows(model, model.trades, scan), scope.emit_trades))
         seq = ",\n    seq" if shares_feed(self.project, model) else ""
         return f"SELECT\n    ts,\n    price,\n    amount,\n    side{seq}\nFROM (\n{rows}\n)"
+
+    def numbered_feed(self, model: Model, scope: Scope, units: Mapping[Partition, int], in_order: bool) -> str:
+        """The rows of several units that go through kernels: partition -> number of its unit."""
+        return numbered(self.project.library, self.feed(model, scope), units, (), in_order)
+
+    def numbered_trades(self, model: Model, scope: Scope, units: Mapping[Partition, int], in_order: bool) -> str | None:
+        """The trades of several units, as :meth:`trades` gives them for each."""
+        scan = scope.inputs[model.trades.name] if model.trades is not None else None
+        if scan is None or model.trades is None:
+            return None
+        rows = self.input_rows(model, model.trades, scan)
+        dropped = KEYS if shares_feed(self.project, model) else (*KEYS, "seq")
+        return numbered(self.project.library, rows, units, dropped, in_order)
 
     def template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
         inputs = {

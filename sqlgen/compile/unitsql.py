@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.statements import indent, order
-from sqlgen.lake.partitions import Partition
+from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.templating.quoting import ident, literal
 from sqlgen.templating.templates import Library
@@ -14,6 +14,7 @@ from sqlgen.templating.templates import Library
 MERGE_TEMPLATE = "publish/merge.sql.j2"
 UNIT_TEMPLATE = "publish/unit.sql.j2"
 BATCH_TEMPLATE = "publish/batch.sql.j2"
+NUMBERED_TEMPLATE = "publish/numbered.sql.j2"
 UNIT = "_unit"
 """Column with the number of a unit in its batch."""
 
@@ -55,6 +56,20 @@ def batch(library: Library, model: Model, select: str, units: Sequence[Partition
         keys=list(model.unit_keys),
         units=[[unit.typed(key) for key in model.unit_keys] for unit in units],
         reads_others=model.header.own_dates or model.days_before > 0 or model.days_after > 0,
+    )
+
+
+def numbered(
+    library: Library, select: str, units: Mapping[Partition, int], dropped: Sequence[str], in_order: bool
+) -> str:
+    """Rows of partitions with the number of the unit that reads them, without the columns ``dropped``."""
+    return library.render(
+        NUMBERED_TEMPLATE,
+        rows=select,
+        keys=list(KEYS),
+        partitions=[([where.typed(key) for key in KEYS], number) for where, number in units.items()],
+        dropped=list(dropped),
+        sorted=in_order,
     )
 
 

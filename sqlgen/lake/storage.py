@@ -174,17 +174,19 @@ def replace_text(path: Path, text: str) -> None:
     replace_bytes(path, text.encode())
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Write a file in one step, and flush it to disk."""
-    make_folders(path.parent)
+def replace_bytes(path: Path, content: bytes, flush: bool = True) -> None:
+    """Write a file in one step, and flush it to disk, unless the caller does."""
+    make_folders(path.parent, flushed=not flush)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    sync(path.parent)
+    if flush:
+        sync(path.parent)

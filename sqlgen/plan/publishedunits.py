@@ -69,6 +69,28 @@ class Facts:
             self.records[model][unit] = record
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """Published units, and the kernel states of units that are about to be published."""
+
+    facts: Facts
+    states: Mapping[TaskId, str]
+
+    def record(self, model: str, unit: Partition) -> Published | None:
+        return self.facts.record(model, unit)
+
+    def version(self, model: str, unit: Partition) -> str:
+        return self.facts.version(model, unit)
+
+    def previous(self, model: Model, unit: Partition) -> Partition | None:
+        earlier = self.facts.timelines[model.name].before(unit)
+        known = self.facts.previous(model, unit)
+        return next((each for each in earlier if each == known or (model.name, each) in self.states), None)
+
+    def state(self, model: str, unit: Partition) -> str:
+        return self.states.get((model, unit)) or self.facts.state(model, unit)
+
+
 @dataclass
 class Forecast:
     """Published units as they will be once all tasks planned so far are done."""

@@ -12,6 +12,7 @@ from sqlgen.published.records import Provenance, Published
 Sources = Mapping[str, Sequence[Sequence[Any]]]
 """Input name -> [path, size, mtime_ns] of its files."""
 
+STATE_MAY_CHANGE = "the kernel state before it may change"
 _WHEN = {
     "": "",
     "before": " (the day before)",
@@ -48,7 +49,7 @@ def differences(model: Model, old: Published, want: Provenance, sources: Callabl
 
 def _state_reason(state: str) -> str:
     if state.startswith(PENDING):
-        return "the kernel state before it may change"
+        return STATE_MAY_CHANGE
     return "the kernel state before it changed" if state else "there is no kernel state before it any more"
 
 

@@ -97,15 +97,23 @@ class Model:
     @property
     def file_order(self) -> tuple[str, ...]:
         """Columns by which the rows of a file are sorted; empty if only the template determines the order."""
-        return self.output.order_by or tuple(self.header.order_by)
+        through_kernels = ("ts", "seq") if self.chain is not None else self.header.order_by
+        return self.output.order_by or tuple(through_kernels)
 
     @property
     def batched(self) -> bool:
         """True if one statement may build several units whose files are the same as when built alone."""
-        plain = self.chain is None and self.output.mode == "overwrite" and not self.checks
+        plain = self.output.mode == "overwrite" and not self.checks
         whole = self.unit_keys == KEYS == self.output.partition_by
         ordered = self.file_order and set(self.file_order) <= set(self.columns or self.file_order)
-        return bool(self.batches and plain and whole and ordered)
+        return bool(self.batches and plain and whole and ordered and (self.chain is None or self._in_chains))
+
+    @property
+    def _in_chains(self) -> bool:
+        """True if consecutive units may pass through kernels together: their rows stay rows, and each reads its own."""
+        reads_others = self.header.own_dates or self.days_before or self.days_after
+        over = self.header.kernels_over is not None
+        return self.chain is not None and not (self.chain.replaces_rows or over or reads_others)
 
     @property
     def days_before(self) -> int:

@@ -32,5 +32,7 @@ def overwrite(path: Path, blank: str, text: str) -> None:
         at = footer.find(blank.encode())
         if start < 0 or at < 0 or footer.find(blank.encode(), at + 1) >= 0:
             raise ValueError(f"{path}: the footer does not hold the placeholder once")
+        if len(text) > len(blank):
+            raise ValueError(f"{path}: the record is longer than its placeholder")
         file.seek(start + at)
         file.write(text.ljust(len(blank)).encode("ascii"))

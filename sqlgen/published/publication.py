@@ -45,7 +45,7 @@ class Publisher:
     ) -> Published:
         """Publish the files of a unit in ``folder`` in place of the old ones; return its record.
 
-        ``flushed``: they are on disk, and the caller flushes the folders that change.
+        ``flushed``: they and the kernel state are on disk, and the caller flushes the folders that change.
         """
         found = {str(path.relative_to(folder)): footers.read(path) for path in sorted(folder.rglob("*.parquet"))}
         for name in [name for name, footer in found.items() if not footer.rows]:
@@ -55,7 +55,7 @@ class Publisher:
         where = record.partition
         if self.table is not None:
             self.table.verify(where)
-        if unit.state is not None:
+        if unit.state is not None and not flushed:
             self.states.write(self.model.name, where, record.build, unit.state)
         # Before the table: the quarantine that a published record names must exist.
         quarantine.publish()

@@ -102,8 +102,8 @@ class StateStore:
     def path(self, model: str, unit: Partition, build: str) -> Path:
         return self.folder / model / unit.path / f"{build}{SUFFIX}"
 
-    def write(self, model: str, unit: Partition, build: str, content: bytes) -> None:
-        storage.replace_bytes(self.path(model, unit, build), content)
+    def write(self, model: str, unit: Partition, build: str, content: bytes, flush: bool = True) -> None:
+        storage.replace_bytes(self.path(model, unit, build), content, flush)
 
     def read(self, model: str, unit: Partition, build: str, expected: str, identity: object) -> Snapshot:
         """The state after a partition; :class:`StateError` if it is not the one recorded with it."""

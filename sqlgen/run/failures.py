@@ -11,6 +11,7 @@ import duckdb
 import pyarrow.parquet
 
 from sqlgen.errors import SqlgenError, disk_full, system_hint
+from sqlgen.lake import storage
 from sqlgen.plan.plan import Task
 from udfs import FaultyKernelError
 
@@ -117,3 +118,13 @@ def _detail(task: Task, template: str, sql: str | None, text: str, lake: Path) -
             more = f" and {len(files) - 1} more" if len(files) > 1 else ""
             shown.append(f"  input {part.name} ({part.ref}): {files[-1]}{more}")
     return "\n".join(shown)
+
+
+def keep_sql(folder: Path, task: Task, sql: str) -> Path:
+    """Keep the statement that failed below ``folder``, for the user."""
+    path = folder / task.model / (task.unit.path.replace("/", "--")[:200] + ".sql")
+    try:
+        storage.replace_text(path, sql + "\n")
+    except OSError:
+        return Path("(could not be kept)")
+    return path

@@ -13,24 +13,24 @@ from pathlib import Path
 
 import duckdb
 
-from sqlgen.builders.batch import BatchBuild, Outcome
+from sqlgen.builders.batch import BatchBuild, NotBuiltError, Outcome
 from sqlgen.builders.unit import BuildResult, build, remove
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError
-from sqlgen.lake import storage, swap
+from sqlgen.lake import swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
-from sqlgen.plan.batches import batches
+from sqlgen.plan.batches import Group, batches, groups
 from sqlgen.plan.plan import Build, Plan, Removal, Task, TaskId
-from sqlgen.plan.publishedunits import Facts
+from sqlgen.plan.publishedunits import Ahead, Facts
 from sqlgen.plan.units import Units
 from sqlgen.project.rowchecks import CheckFailed
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.records import Published
-from sqlgen.run.failures import explain
+from sqlgen.run.failures import explain, keep_sql
 from sqlgen.run.machine import Settings, Threads, connect, warming
 from sqlgen.run.report import Report, ReportStore, Result, pending_result
-from sqlgen.run.schedule import Schedule
+from sqlgen.run.schedule import Schedule, in_halves, skipped
 from sqlgen.run.watcher import Watcher
 from sqlgen.stream.kernel_copy import open_cursor
 
@@ -102,12 +102,11 @@ class Runner:
                 self.watcher.running(task)
             return self.execute_batch(batch, space, connection)
 
-        def in_batches(tasks: Iterable[Task]) -> Iterator[Sequence[Task]]:
-            found = [*tasks]
-            yield from ([task] for task in found if task.model in space.roots)
-            yield from batches(
-                (task for task in found if task.model not in space.roots), self.picture, self.settings.threads
-            )
+        def in_batches(found: Iterable[Group]) -> Iterator[Group]:
+            ready = [*found]
+            yield from (group for group in ready if group[0].model in space.roots)
+            rest = (group for group in ready if group[0].model not in space.roots)
+            yield from batches(rest, self.picture, self.settings.threads)
 
         beside = self.plan.beside
 
@@ -118,9 +117,9 @@ class Runner:
 
         threads = Threads(self.settings, connection)
         return Schedule(
-            self.plan,
             self.settings.threads,
             self.settings.fail_fast,
+            groups=[*groups(self.plan.tasks, self.picture, space.roots)],
             batches=in_batches,
             execute=execute,
             finished=finished,
@@ -174,26 +173,37 @@ class Runner:
         if len(batch) == 1:
             return [self.execute(batch[0], space, connection)]
         begun = time.monotonic()
-        builds = [self._resolved(task) for task in batch if isinstance(task, Build)]
-        stale = [task for task in builds if task.reason]
+        builds = [task for task in batch if isinstance(task, Build)]
+        stale = self._stale(builds)
         outcomes: dict[TaskId, Outcome] = {
             task.id: BuildResult("unchanged", self.facts.record(task.model, task.unit)) for task in builds
         }
         try:
             with open_cursor(connection, self._cursors) as cursor:
-                found = BatchBuild(space, stale, cursor).build() if stale else []
+                found = BatchBuild(space, stale, cursor, self._resolved).build() if stale else []
         except Exception as error:  # the unit at fault, and the reason, show when units are built alone
             if self._stopping:
                 return [self._result(task, error, _since(begun) / len(batch), space) for task in batch]
-            parts = (batch[: len(batch) // 2], batch[len(batch) // 2 :])
-            return [result for part in parts for result in self.execute_batch(part, space, connection)]
+            return in_halves(batch, lambda part: self.execute_batch(part, space, connection))
         outcomes |= zip((task.id for task in stale), found, strict=True)
         built = {
-            task.unit: told.record for task, told in zip(stale, found, strict=True) if isinstance(told, BuildResult)
+            task.unit: told.record
+            for task, told in zip(stale, found, strict=True)
+            if isinstance(told, BuildResult) and told.status != "unchanged"
         }
         self._record(batch[0].model, built)
         seconds = _since(begun) / len(batch)
         return [self._result(task, outcomes[task.id], seconds, space) for task in builds]
+
+    def _stale(self, tasks: Sequence[Build]) -> list[Build]:
+        """Tasks with something to do, as far as it is known before the kernel states that they start from."""
+        found: dict[Partition | None, Build] = {}
+        for task in tasks:
+            waits = self.project.models[task.model].chain is not None and task.previous in found
+            resolved = task if waits else self._resolved(task)
+            if resolved.reason:
+                found[task.unit] = resolved
+        return list(found.values())
 
     def _record(self, model: str, built: Mapping[Partition, Published | None], final: bool = True) -> None:
         """Update the published units, and the manifest if ``final``."""
@@ -227,12 +237,14 @@ class Runner:
         notes: Sequence[str] = (),
     ) -> Result:
         result = dataclasses.replace(pending_result(task), seconds=seconds, notes=tuple(notes))
+        if isinstance(outcome, NotBuiltError):
+            return skipped(task, f"skipped: {task.model} {outcome} failed")
         if isinstance(outcome, Exception):
             template = self.project.models[task.model].config.sql
             failure = explain(outcome, task, template, sql[-1] if sql else None, self.project.lake)
             message = str(failure)
             if sql and isinstance(outcome, duckdb.Error):
-                message += f"\n  SQL: {self._keep_sql(space.run_id, task, sql[-1])}"
+                message += f"\n  SQL: {keep_sql(self.project.state / 'failed' / space.run_id, task, sql[-1])}"
             counts = outcome.counts if isinstance(outcome, CheckFailed) else ()
             return dataclasses.replace(result, status="failed", error=message, checks=counts)
         written = outcome.record if outcome.status != "unchanged" else None
@@ -241,6 +253,7 @@ class Runner:
             result,
             status=outcome.status,
             rows_in=outcome.rows_in,
+            notes=(*result.notes, *outcome.notes),
             rows_out=rows,
             bytes=size,
             checks=outcome.checks,
@@ -257,18 +270,15 @@ class Runner:
             return BuildResult("unchanged", self.facts.record(task.model, task.unit))
         return build(space, task, cursor, sql, notes)
 
-    def _resolved(self, task: Build) -> Build:
-        """The task, checked again after its upstream tasks; without a reason if nothing is to be done."""
-        units = Units(self.picture, self.facts, self.project.models[task.model], self.plan.selection)
-        return units.resolved(task, rebuilds_state=task.id in self.plan.unusable)
+    def _resolved(self, task: Build, states: Mapping[TaskId, str] | None = None) -> Build:
+        """The task, checked again after its upstream tasks; without a reason if nothing is to be done.
 
-    def _keep_sql(self, run_id: str, task: Task, sql: str) -> Path:
-        path = self.project.state / "failed" / run_id / task.model / (task.unit.path.replace("/", "--")[:200] + ".sql")
-        try:
-            storage.replace_text(path, sql + "\n")
-        except OSError:
-            return Path("(could not be kept)")
-        return path
+        ``states``: kernel states of units that are not published yet.
+        """
+        units = Units(
+            self.picture, Ahead(self.facts, states or {}), self.project.models[task.model], self.plan.selection
+        )
+        return units.resolved(task, rebuilds_state=task.id in self.plan.unusable)
 
 
 def _since(begun: float) -> float:

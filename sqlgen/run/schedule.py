@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from sqlgen.lake.partitions import Partition
-from sqlgen.plan.plan import WHOLE_MODEL, Plan, Task, TaskId
+from sqlgen.plan.plan import WHOLE_MODEL, Task, TaskId
 from sqlgen.run.report import Result, pending_result
 
 
@@ -19,11 +19,12 @@ from sqlgen.run.report import Result, pending_result
 class Schedule:
     """Executes the tasks of a plan, each after its upstream tasks."""
 
-    plan: Plan
     threads: int
     fail_fast: bool
-    batches: Callable[[Iterable[Task]], Iterable[Sequence[Task]]]
-    """Tasks that may run now, in batches."""
+    groups: Sequence[Sequence[Task]]
+    """The tasks of the plan; those of a group start together, in their order."""
+    batches: Callable[[Iterable[Sequence[Task]]], Iterable[Sequence[Task]]]
+    """Groups that may run now, in batches."""
     execute: Callable[[Sequence[Task]], Sequence[Result]]
     """Runs the tasks of one batch, in a thread of its own."""
     finished: Callable[[Result], None]
@@ -37,11 +38,12 @@ class Schedule:
     _stopped: bool = False
 
     def __post_init__(self) -> None:
-        self._tasks = {task.id: task for task in self.plan.tasks}
+        self._groups = {group[0].id: group for group in self.groups}
+        self._group_of = {task.id: group[0].id for group in self.groups for task in group}
 
     def go(self) -> None:
         """Execute all tasks. An exception in this thread first stops the running ones."""
-        sorter = graphlib.TopologicalSorter(_graph(self.plan))
+        sorter = graphlib.TopologicalSorter(self._graph())
         sorter.prepare()
         with ThreadPoolExecutor(self.threads) as pool:
             try:
@@ -55,30 +57,40 @@ class Schedule:
     def _start(self, sorter: graphlib.TopologicalSorter[TaskId], pool: ThreadPoolExecutor) -> None:
         ready = sorter.get_ready()
         if ready:
-            known = itertools.chain(*self._running.values(), ready)
-            self.share((self._tasks[key] for key in known if key in self._tasks), bool(self._running))
-        free: list[Task] = []
+            running = dict.fromkeys(self._group_of[key] for keys in self._running.values() for key in keys)
+            known = (self._groups[key] for key in itertools.chain(running, ready) if key in self._groups)
+            self.share(itertools.chain.from_iterable(known), bool(self._running))
+        free: list[Sequence[Task]] = []
         for key in ready:
-            task = self._tasks.get(key)
-            reason = None if task is None else self._blocked(task)
-            if task is not None and reason is None:
-                free.append(task)
-                continue
-            if task is not None:
-                self._done(key, dataclasses.replace(pending_result(task), status="skipped", error=reason))
-            sorter.done(key)
+            if found := self._unblocked(self._groups.get(key, ())):
+                free.append(found)
+            else:
+                sorter.done(key)
         for batch in self.batches(free):
             self._running[pool.submit(self.execute, batch)] = [task.id for task in batch]
+
+    def _unblocked(self, group: Sequence[Task]) -> Sequence[Task]:
+        """Tasks of a group that may run; the others are skipped."""
+        found = []
+        for task in group:
+            reason = self._blocked(task)
+            if reason is None:
+                found.append(task)
+            else:
+                self._done(task.id, skipped(task, reason))
+        return found
 
     def _collect(self, sorter: graphlib.TopologicalSorter[TaskId]) -> None:
         if not self._running:
             return
         done, _ = concurrent.futures.wait(self._running, return_when=concurrent.futures.FIRST_COMPLETED)
+        groups: dict[TaskId, None] = {}
         for future in done:
             for key, result in zip(self._running.pop(future), future.result(), strict=True):
                 self._done(key, result)
                 self._stopped = self._stopped or (self.fail_fast and not result.ok)
-                sorter.done(key)
+                groups[self._group_of[key]] = None
+        sorter.done(*groups)
 
     def _done(self, key: TaskId, result: Result) -> None:
         self.results[key] = result
@@ -99,19 +111,46 @@ class Schedule:
     def _blocked(self, task: Task) -> str | None:
         if self._stopped:
             return "not started: an earlier task failed (--fail-fast)"
-        for need in task.needs:
-            if need[1] == WHOLE_MODEL:
-                failed = next((r for key, r in self.results.items() if key[0] == need[0] and not r.ok), None)
+        return blocked(task, self.results)
+
+    def _graph(self) -> Mapping[TaskId, set[TaskId]]:
+        """Groups, and those that each waits for; a whole model is one that waits for all of its own."""
+        graph: dict[TaskId, set[TaskId]] = {}
+        for key, group in self._groups.items():
+            needs = {self._group_of.get(need, need) for task in group for need in task.needs}
+            graph[key] = needs - {key}
+        for barrier in {need for needs in graph.values() for need in needs if need[1] == WHOLE_MODEL}:
+            graph[barrier] = {key for key in self._groups if key[0] == barrier[0]}
+        return graph
+
+
+def blocked(task: Task, results: Mapping[TaskId, Result]) -> str | None:
+    """Reason why a task cannot run: one that it needs was not done."""
+    for need in task.needs:
+        if need[1] == WHOLE_MODEL:
+            failed = next((r for key, r in results.items() if key[0] == need[0] and not r.ok), None)
+        else:
+            failed = result if (result := results.get(need)) is not None and not result.ok else None
+        if failed is not None:
+            return f"skipped: {failed.model} {Partition.from_path(failed.partition)} {failed.status}"
+    return None
+
+
+def skipped(task: Task, reason: str) -> Result:
+    """Result of a task that is not started."""
+    return dataclasses.replace(pending_result(task), status="skipped", error=reason)
+
+
+def in_halves(batch: Sequence[Task], execute: Callable[[Sequence[Task]], Sequence[Result]]) -> list[Result]:
+    """Execute a batch in two parts, each task unless one that it needs has failed."""
+    results: dict[TaskId, Result] = {}
+    for part in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+        free = []
+        for task in part:
+            if reason := blocked(task, results):
+                results[task.id] = skipped(task, reason)
             else:
-                failed = result if (result := self.results.get(need)) is not None and not result.ok else None
-            if failed is not None:
-                return f"skipped: {failed.model} {Partition.from_path(failed.partition)} {failed.status}"
-        return None
-
-
-def _graph(plan: Plan) -> Mapping[TaskId, set[TaskId]]:
-    graph: dict[TaskId, set[TaskId]] = {task.id: set(task.needs) for task in plan.tasks}
-    barriers = {need for task in plan.tasks for need in task.needs if need[1] == WHOLE_MODEL}
-    for barrier in barriers:
-        graph[barrier] = {task.id for task in plan.tasks if task.model == barrier[0]}
-    return graph
+                free.append(task)
+        if free:
+            results |= zip((task.id for task in free), execute(free), strict=True)
+    return [results[task.id] for task in batch]

@@ -1,22 +1,24 @@
-"""One COPY whose rows pass through kernels."""
+"""One COPY whose rows pass through kernels, unit after unit."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from sqlgen.compile.statements import KERNEL_ROWS, in_order
+from sqlgen.compile.statements import KERNEL_ROWS
 from sqlgen.errors import TaskError
+from sqlgen.published import states
 from sqlgen.published.states import Snapshot
 from sqlgen.stream.pipe import BATCH_ROWS, Pipe
 from sqlgen.stream.signaudit import SignAudit
 from sqlgen.stream.tradefeed import NotInOrder, TradeFeed, pending_trades
+from sqlgen.stream.unitrows import UnitRows
 from udfs import Pipeline
 
 COPY_MB = 600
@@ -40,70 +42,117 @@ def open_cursor(
 
 
 @dataclass(frozen=True)
-class Statements:
-    """The SQL of one unit of a model with kernels."""
+class Feeds:
+    """The rows that go through the kernels, and the trades that the kernels see beside them."""
 
-    feed: str
-    """The rows that go through the kernels."""
+    rows: str
     trades: str | None
-    """The trades that the kernels see beside them."""
+
+
+@dataclass(frozen=True)
+class Statements:
+    """The SQL of some units of a model with kernels."""
+
+    feeds: Feeds
+    """Feeds in the order of the files."""
+    sorted: Feeds
+    """Feeds in time order."""
     copy: Callable[[duckdb.DuckDBPyConnection], str]
-    """Builds the statement that reads the kernels' output, a relation of the connection, and writes the unit."""
+    """Builds the statement that reads the kernels' output, a relation of the connection, and writes the units."""
+    numbered: bool = False
+    """The last column of both feeds is the number of the unit."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One unit that goes through the kernels."""
+
+    constants: Mapping[str, Any]
+    """Values of the unit's keys."""
+    start: Snapshot | None
+    """State before its first row; ``None``: the state after the unit before it."""
+
+
+@dataclass(frozen=True)
+class End:
+    """Outcome of a pass."""
+
+    state: bytes
+    """Content of the state file."""
+    notes: Sequence[str]
+    audit: SignAudit
 
 
 @dataclass
 class KernelCopy:
-    """Runs the statements of one unit."""
+    """Runs the statements of consecutive units."""
 
     chain: Pipeline
     statements: Statements
-    constants: Mapping[str, Any]
-    """Values of the unit's keys."""
+    passes: Sequence[Pass]
     connection: duckdb.DuckDBPyConnection
     cursors: list[duckdb.DuckDBPyConnection]
     """Connections with a running statement are registered in it."""
     sql: list[str]
     """Each statement is added before it runs."""
-    notes: list[str]
-    """The kernels' notes are added."""
-    audit: SignAudit = field(default_factory=SignAudit)
-    """Notes on the trades that passed."""
+    _ends: list[End] = field(default_factory=list)
+    _error: BaseException | None = None
+    """The exception that stopped a pass; DuckDB passes on its text only."""
 
-    def run(self, start: Snapshot) -> Snapshot:
-        """Copy the unit and return the state after its last row. ``start`` is not changed."""
-        try:
-            return self._run(start, self.statements.feed, self.statements.trades)
-        except NotInOrder:
-            trades = self.statements.trades
-        try:
-            return self._run(start, in_order(self.statements.feed), in_order(trades) if trades else None)
-        except NotInOrder:
-            raise TaskError("its rows or trades do not come in time order, not even sorted by ts") from None
+    def run(self) -> list[End]:
+        """Copy the units. Their states at the start are not changed."""
+        for feeds in (self.statements.feeds, self.statements.sorted):
+            with contextlib.suppress(NotInOrder):
+                return self._run(feeds)
+        raise TaskError("its rows or trades do not come in time order, not even sorted by ts")
 
-    def _run(self, start: Snapshot, feed: str, trades: str | None) -> Snapshot:
-        # Kernels may write into the arrays of their state, and a second attempt needs them as they were.
-        kernels = {name: {key: array.copy() for key, array in state.items()} for name, state in start.kernels.items()}
-        state = dataclasses.replace(start, kernels=kernels)
+    def _run(self, feeds: Feeds) -> list[End]:
+        self._ends, self._error = [], None
+        numbered = self.statements.numbered
         with contextlib.ExitStack() as stack:
-            trade_feed = None
-            if trades is not None:
-                trade_feed = TradeFeed(stack.enter_context(self._stream(trades)), pending_trades(start))
-            rows = stack.enter_context(self._stream(feed))
-            pipe = Pipe(self.chain, state, rows, trade_feed, dict(self.constants))
+            trades = None
+            if feeds.trades is not None:
+                trades = UnitRows(stack.enter_context(self._stream(feeds.trades)), numbered)
+            rows = UnitRows(stack.enter_context(self._stream(feeds.rows)), numbered)
             writer = stack.enter_context(open_cursor(self.connection, self.cursors))
             writer.execute(f"SET operator_memory_limit = '{COPY_MB}MB'")
-            writer.register(KERNEL_ROWS, pipe.reader())
+            first = self._pipe(0, rows, trades)
+            batches = self._guarded(first, rows, trades)
+            writer.register(KERNEL_ROWS, pa.RecordBatchReader.from_batches(first.schema(), batches))
             try:
                 self.sql.append(self.statements.copy(writer))
                 writer.execute(self.sql[-1])
             except duckdb.Error:
-                if pipe.error is not None:
-                    raise pipe.error from None
+                if self._error is not None:
+                    raise self._error from None
                 raise
-            pipe.drain()
-            self.notes += pipe.notes
-            self.audit = pipe.audit
-            return pipe.end()
+            for _ in batches:  # under a filter that is never true DuckDB reads nothing
+                pass
+            return self._ends
+
+    def _guarded(self, pipe: Pipe, rows: UnitRows, trades: UnitRows | None) -> Iterator[pa.RecordBatch]:
+        try:
+            for number in range(len(self.passes)):
+                if number:
+                    pipe = self._pipe(number, rows, trades, pipe)
+                yield from pipe.batches()
+                state = states.encode(pipe.end(), self.chain.state_identity)
+                self._ends.append(End(state, tuple(pipe.notes), pipe.audit))
+        except BaseException as error:
+            self._error = error
+            raise
+
+    def _pipe(self, number: int, rows: UnitRows, trades: UnitRows | None, before: Pipe | None = None) -> Pipe:
+        mine = self.passes[number]
+        start = mine.start
+        if start is None:
+            assert before is not None
+            start = before.end()
+        # Kernels may write into the arrays of their state, and a second attempt needs them as they were.
+        kernels = {name: {key: array.copy() for key, array in state.items()} for name, state in start.kernels.items()}
+        feed = TradeFeed(trades.of(number), pending_trades(start)) if trades is not None else None
+        state = dataclasses.replace(start, kernels=kernels)
+        return Pipe(self.chain, state, rows.of(number), feed, dict(mine.constants))
 
     @contextlib.contextmanager
     def _stream(self, select: str) -> Iterator[pa.RecordBatchReader]:

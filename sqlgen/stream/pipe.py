@@ -22,6 +22,7 @@ from sqlgen.stream import late as late_rows
 from sqlgen.stream.arrays import TYPES, arrow, integers, numbers, times
 from sqlgen.stream.signaudit import SignAudit
 from sqlgen.stream.tradefeed import TRADE_COLUMNS, NotInOrder, TradeFeed, fields, positions
+from sqlgen.stream.unitrows import RowStream
 from udfs import Array, Batch, FaultyKernelError, Pipeline
 
 BATCH_ROWS = 8_192
@@ -35,7 +36,7 @@ class Pipe:
     chain: Pipeline
     state: Snapshot
     """Kernel state at the start of the pass; afterwards, at its end."""
-    rows: pa.RecordBatchReader
+    rows: RowStream | pa.RecordBatchReader
     trades: TradeFeed | None = None
     constants: dict[str, Any] = field(default_factory=dict)
     """Partition columns, for kernels whose output rows are not their input rows."""
@@ -43,8 +44,6 @@ class Pipe:
     """Notes on the trades, where rows are quotes."""
     notes: list[str] = field(default_factory=list)
     """Notes of the kernels on the rows, once all have passed."""
-    error: BaseException | None = None
-    """The exception that stopped the pass; DuckDB passes on its text only."""
 
     def __post_init__(self) -> None:
         self._last: int | None = None
@@ -54,11 +53,11 @@ class Pipe:
 
     def reader(self) -> pa.RecordBatchReader:
         """The rows with the kernels' columns."""
-        return pa.RecordBatchReader.from_batches(self._schema(), self._guarded())
+        return pa.RecordBatchReader.from_batches(self.schema(), self.batches())
 
     def drain(self) -> None:
         """Process the rows that were not read: under a filter that is never true DuckDB reads nothing."""
-        for _ in self._batches():
+        for _ in self.batches():
             pass
 
     def end(self) -> Snapshot:
@@ -69,7 +68,7 @@ class Pipe:
         trades = dict(zip(TRADE_COLUMNS, fields(self.trades.rest()), strict=False))
         return Snapshot(self.state.kernels, trades, last)
 
-    def _schema(self) -> pa.Schema:
+    def schema(self) -> pa.Schema:
         added = [pa.field(column.name, TYPES[column.type]) for column in self.chain.outputs]
         if self.chain.replaces_rows:
             return pa.schema([*(pa.field(name, scalar.type) for name, scalar in self._constants().items()), *added])
@@ -78,15 +77,9 @@ class Pipe:
     def _constants(self) -> dict[str, pa.Scalar]:
         return {name: pa.scalar(value) for name, value in self.constants.items()}
 
-    def _guarded(self) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from self._batches()
-        except BaseException as error:
-            self.error = error
-            raise
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        schema = self._schema()
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read the rows, and give them the kernels' columns."""
+        schema = self.schema()
         for batch in self.rows:
             if batch.num_rows == 0:
                 continue

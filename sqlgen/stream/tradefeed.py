@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ class NotInOrder(Exception):  # noqa: N818 - not an error: the statement is run 
 class TradeFeed:
     """Trades in time order, handed out up to a time."""
 
-    def __init__(self, reader: pa.RecordBatchReader | None, pending: Trades = NO_TRADES) -> None:
+    def __init__(self, reader: Iterable[pa.RecordBatch] | None, pending: Trades = NO_TRADES) -> None:
         self._batches: Iterator[pa.RecordBatch] = iter(reader) if reader is not None else iter(())
         self._held = pending
         self._pulled: int | None = None

@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from sqlgen.builders import batch as batch_module
+from sqlgen.lake.partitions import Partition
 from sqlgen.plan import batches
 from sqlgen.published import batchfooters, footers
-from tests.support.scratch import BTC, ETH, Scratch
+from sqlgen.published.states import StateStore
+from tests.support.scratch import BTC, COSTS, ETH, LEDGER, Scratch
 
 DAYS = [f"2026-01-{day:02}" for day in range(1, 8)]
 BARS = "trades/bars.sql.j2"
@@ -158,3 +160,58 @@ def test_a_placeholder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     batchfooters.overwrite(path, "aXbX", "{}")
     assert pq.read_metadata(path).metadata[b"sqlgen"] == b"{}  "
     assert pq.read_table(path).to_pylist() == [{"a": 1}]
+
+
+@pytest.fixture
+def chained(scratch: Scratch) -> Scratch:
+    """A model with kernels over eight days of two symbols, one day apart from the others."""
+    scratch.config["models"] = {}
+    header = "{#-\ndescription: What each trade cost\nbatches: true\n-#}"
+    scratch.template("costs.sql.j2", COSTS.replace("{#- description: What each trade cost -#}", header))
+    scratch.kernel(LEDGER)
+    scratch.model("bars", sql="costs.sql.j2", inputs={"trades": "raw"}, udfs=["ledger"], output={"path": "out/bars"})
+    for symbol, price in ((BTC, 100.0), (ETH, 10.0)):
+        for number, date in enumerate([*DAYS, "2026-01-20"]):
+            scratch.trades(symbol, date, [price + number, price + number / 3, price])
+    return scratch
+
+
+def states(scratch: Scratch) -> dict[str, str]:
+    """Digest of the kernel state of each partition."""
+    records = (footers.read(path).stamp for path in scratch.lake.glob("out/bars/**/*.parquet"))
+    found = {stamp.record.unit: stamp.record for stamp in records}
+    folder = StateStore(scratch.lake / ".sqlgen/kernels")
+    return {unit: folder.digest("bars", Partition.from_path(unit), record.build) for unit, record in found.items()}
+
+
+def test_units_through_kernels_are_what_they_are_alone(
+    chained: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    chained.run("--threads", "1")
+    together, left = published(chained), states(chained)
+    assert (len(together), len(left), counted) == (48, 16, [16])
+    assert chained.plan() == {}
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    chained.run("--full-refresh", "--threads", "1")
+    assert (published(chained), states(chained), counted) == (together, left, [16])
+
+
+def test_one_bad_day_stops_the_days_after_it_alone(chained: Scratch) -> None:
+    bad = next((chained.lake / "raw").rglob(f"*symbol={ETH}/date={DAYS[2]}/*.parquet"))
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:-9])
+    tasks = json.loads(chained.sqlgen("run", "--json").out)["tasks"]
+    statuses = {task["partition"].split("symbol=")[1]: task["status"] for task in tasks}
+    expected = {f"{symbol}/date={date}": "published" for symbol in (BTC, ETH) for date in (*DAYS, "2026-01-20")}
+    expected |= {f"{ETH}/date={date}": "skipped" for date in (*DAYS[3:], "2026-01-20")}
+    assert statuses == expected | {f"{ETH}/date={DAYS[2]}": "failed"}
+    assert [str(bad) in task["error"] for task in tasks if task["status"] == "failed"] == [True]
+    bad.write_bytes(whole)
+    assert len(chained.run()) == 6
+
+
+def test_a_batch_ends_where_kernel_states_stay_as_they_were(chained: Scratch, counted: list[int]) -> None:
+    chained.run()
+    chained.trades(BTC, DAYS[2], [100.0], name="zlate")
+    report = chained.run()
+    assert [unit.split()[-1] for unit, found in report.items() if found["status"] == "published"] == [DAYS[2]]

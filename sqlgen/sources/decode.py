@@ -90,7 +90,7 @@ class Decoder:
             return Decoded(rows, (), rows)
         if self.format == "parquet":
             rows = schemas.copy_columns(
-                path, target, {name: self.original_names.get(name, name) for name in self.columns}
+                path, target, {name: self.original_names.get(name, name) for name in self.columns}, self.columns
             )
             return Decoded(rows, (), rows, digits.of_parquet(path, self._read))
         try:

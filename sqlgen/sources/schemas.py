@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -37,35 +37,50 @@ def columns_of(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, 
     return dict(zip(rows.columns, map(str, rows.types), strict=True))
 
 
-def check_parquet(paths: Iterable[Path], expected: pa.Schema, advice: str = "") -> None:
-    """:class:`TaskError` if a file lacks a column or a field, or has it in another type.
+def check_parquet(paths: Iterable[Path], expected: pa.Schema, advice: str = "", optional: Collection[str] = ()) -> bool:
+    """True if a file lacks an optional column; :class:`TaskError` if it lacks another, or has one in another type.
 
     Files that cannot be opened are skipped: DuckDB reports them.
     """
+    lacking = False
     for path in paths:
         try:
             schema = pq.read_schema(path)
         except (OSError, pa.ArrowException):
             continue
-        problems = [problem for field in expected for problem in _problems(field, schema)]
+        there = {name.lower() for name in schema.names}
+        absent = {name for name in optional if name in expected.names and name.lower() not in there}
+        lacking = lacking or bool(absent)
+        problems = [problem for field in expected if field.name not in absent for problem in _problems(field, schema)]
         if problems:
             raise TaskError(f"{path}: {'; '.join(problems)}. Is it the right adapter for this file?{advice}")
+    return lacking
 
 
-def copy_columns(path: Path, target: Path, names: Mapping[str, str]) -> int:
-    """Write a Parquet file with some columns of ``path`` renamed (new -> old); return its number of rows."""
+def copy_columns(path: Path, target: Path, names: Mapping[str, str], types: Mapping[str, str]) -> int:
+    """Write a Parquet file with some columns of ``path`` renamed (new -> old); return its number of rows.
+
+    A column that is not there is NULL, of its SQL type in ``types``.
+    """
     with pq.ParquetFile(path) as file:
         there = file.schema_arrow.names
         found = {new: old if old in there else _alike(old, there) for new, old in names.items()}
-        schema = pa.schema([file.schema_arrow.field(old).with_name(new) for new, old in found.items()])
+        absent = sql_schema({new: types[new] for new, old in found.items() if old is None})
+        fields = [file.schema_arrow.field(old) if old is not None else absent.field(new) for new, old in found.items()]
+        schema = pa.schema([field.with_name(new) for new, field in zip(found, fields, strict=True)])
+        read = list(dict.fromkeys(old for old in found.values() if old is not None))
         with pq.ParquetWriter(target, schema, compression="none") as writer:
-            for batch in file.iter_batches(columns=list(dict.fromkeys(found.values()))):
-                writer.write_batch(pa.record_batch([batch.column(old) for old in found.values()], schema=schema))
+            for batch in file.iter_batches(columns=read):
+                columns = [
+                    batch.column(old) if old is not None else pa.nulls(batch.num_rows, field.type)
+                    for old, field in zip(found.values(), fields, strict=True)
+                ]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
         return int(file.metadata.num_rows)
 
 
-def _alike(name: str, names: Iterable[str]) -> str:
-    return next(other for other in names if other.lower() == name.lower())
+def _alike(name: str, names: Iterable[str]) -> str | None:
+    return next((other for other in names if other.lower() == name.lower()), None)
 
 
 def misleading(paths: Iterable[Path], names: Iterable[str]) -> bool:

@@ -60,7 +60,7 @@ class InputStager:
     _one_key: set[tuple[str | FileInfo, ...]] = field(default_factory=set)
     """Groups of files whose rows are known to name one market."""
     _misleading: set[str] = field(default_factory=set)
-    """Sources whose Parquet files DuckDB would misread."""
+    """Sources whose Parquet files DuckDB would misread, or which lack an optional column."""
     _checked: set[tuple[str, FileInfo]] = field(default_factory=set)
     """Parquet files of each source whose columns have been checked."""
 
@@ -102,9 +102,9 @@ class InputStager:
         expected = [
             field.with_name(form.original_names.get(field.name, field.name)) for field in sql_schema(form.columns)
         ]
-        check_parquet(paths, pa.schema(expected), form.hint)
+        lacking = check_parquet(paths, pa.schema(expected), form.hint, form.csv.optional)
         self._checked.update((form.source, file) for file in new)
-        if form.original_names or misleading(paths, form.columns):
+        if lacking or form.original_names or misleading(paths, form.columns):
             self._misleading.add(form.source)
         return form.source in self._misleading
 

@@ -38,7 +38,7 @@ class CsvFormat(BaseModel):
     decimal: str = "."
     """Mark between the digits of numbers; a comma is found where no comma is the delimiter."""
     optional: tuple[str, ...] = ()
-    """Columns that some files lack, NDJSON included."""
+    """Columns that some files lack, of any format."""
     keep_places: bool = False
     """True if an unreadable line leaves a row of NULLs: the adapter needs to know that something is missing there."""
     lines: dict[str, LineFormat] = {}

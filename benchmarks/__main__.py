@@ -150,10 +150,11 @@ def many(folder: Path) -> None:
     """Small partitions, built in batches, against the compiled file in DuckDB alone."""
     from benchmarks.many import TRADES, ratio
 
-    partitions, run, script, times = ratio(folder, "trades_bars")
-    what = f"`trades_bars`, {partitions:,} partitions of {TRADES} trades: run / the compiled file in DuckDB"
-    line(what, f"{times:.2f}", "1.5")
-    line("the same: run, compiled file", f"{run:.1f} s, {script:.1f} s", "")
+    for model in ("trades_bars", "trades_features"):
+        partitions, run, script, times = ratio(folder / model, model)
+        what = f"`{model}`, {partitions:,} partitions of {TRADES} trades: run / the compiled file in DuckDB"
+        line(what, f"{times:.2f}", "1.5")
+        line("the same: run, compiled file", f"{run:.1f} s, {script:.1f} s", "")
 
 
 def start(folder: Path) -> None:

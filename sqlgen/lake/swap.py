@@ -35,13 +35,18 @@ ASIDE, NOTE = ".aside", ".target"
 """Suffixes beside a staged folder: the old content, moved aside, and a note with its original path."""
 
 
-def publish_file(staged: Path, target: Path) -> None:
-    """Make ``staged`` the file ``target``, which is not there yet."""
-    sync(staged)
+def publish_file(staged: Path, target: Path, flushed: bool = False) -> None:
+    """Make ``staged`` the file ``target``, which is not there yet.
+
+    ``flushed``: it is on disk, and the caller flushes the folders that change.
+    """
+    if not flushed:
+        sync(staged)
     with FOLDERS:
-        make_folders(target.parent)
+        make_folders(target.parent, flushed)
         staged.replace(target)
-    sync(target.parent)
+    if not flushed:
+        sync(target.parent)
 
 
 def publish_folder(staged: Path, target: Path, flushed: bool = False) -> None:

@@ -64,7 +64,7 @@ class Publisher:
             swap.remove(target, trash, self.root)
         elif self._adds(where, record.files, found):  # possibly none
             for name in found:
-                swap.publish_file(folder / name, target / name)
+                swap.publish_file(folder / name, target / name, flushed)
         else:
             swap.publish_folder(folder, target, flushed)
         self._published(where, record)

@@ -155,6 +155,10 @@ def _fault_of(columns: ReadColumns, name: str, kind: pa.DataType) -> Callable[[A
     """Check of values of an Arrow type; ``None`` if no digits can be lost."""
     if pa.types.is_float32(kind) and name in columns.times:
         return lambda value: "a 32-bit floating point number does not hold a time"
+    if pa.types.is_floating(kind) and columns.types[name] == "DOUBLE":
+        return None
+    if not pa.types.is_floating(kind) and columns.types[name] == "VARCHAR" and name not in columns.times:
+        return None
     if pa.types.is_floating(kind):
         return lambda value: _of_float(columns, name, value)
     if pa.types.is_decimal(kind):

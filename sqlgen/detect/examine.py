@@ -88,9 +88,10 @@ class Examiner:
         notes += [note for contents, _ in read if contents is not None for note in remarks.of_contents(contents)]
         notes += [remarks.EARLIER for one in chosen if one.trial.early][:1]
         if not chosen and not sample.problem:
-            messages = [(one.candidate.messages, one.trial.error) for one in tried if one.candidate.messages]
+            known = [one for one in tried if one.trial.error and (one.candidate.messages or one.candidate.named)]
+            failed = [(self.vendors[one.candidate.adapter].what, one.trial.error) for one in known]
             generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
-            notes.append(remarks.unknown(group, self.vendors, messages, generic))
+            notes.append(remarks.unknown(group, self.vendors, failed, generic))
         return Finding(
             layout=coverage_of(placed, group),
             format=sample.format,

@@ -40,11 +40,11 @@ def problems(group: FileGroup) -> Iterator[str]:
 
 
 def unknown(
-    group: FileGroup, vendors: Mapping[str, Vendor], messages: Sequence[tuple[str, str]], generic: Sequence[str]
+    group: FileGroup, vendors: Mapping[str, Vendor], failed: Sequence[tuple[str, str]], generic: Sequence[str]
 ) -> str:
-    """Description of files that no adapter reads. ``messages``: names of their messages, and the error in reading."""
-    if messages:
-        return f"these are {messages[0][0]}, but {shortened(messages[0][1])}"
+    """Description of files that no adapter reads. ``failed``: whose they are, and the error in reading."""
+    if failed:
+        return f"these are {failed[0][0]}, but {shortened(failed[0][1])}"
     kind = columnmap.no_trades(headerless.named(group.sample))
     if kind:
         return f"these seem to be {kind}: no trades, and no adapter here reads them. {_OWN_ADAPTER}"

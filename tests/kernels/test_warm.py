@@ -14,17 +14,18 @@ from udfs import registry
 
 COUNT = """
 import json, sys
-import numba
 import numpy as np
 from udfs.pipeline import Pipeline
+from udfs.jit import Compiled
 from udfs.kernel import Batch, Trades
 
 def loaded():
     found = {}
     for module in [module for name, module in sys.modules.items() if name.startswith("udfs.")]:
         for name, value in vars(module).items():
-            if isinstance(value, numba.core.dispatcher.Dispatcher):
-                found[f"{value.py_func.__module__}.{value.py_func.__name__}"] = len(value.signatures)
+            if isinstance(value, Compiled):
+                count = len(value.signatures) if "dispatcher" in vars(value) else 0
+                found[f"{value.py_func.__module__}.{value.py_func.__name__}"] = count
     return found
 
 def batch(start):

@@ -22,7 +22,7 @@ from sqlgen.templating.queries import query
 
 def sql_schema(types: Mapping[str, str]) -> pa.Schema:
     """Arrow schema of columns with SQL types."""
-    return _sql_schema(tuple(types.items()))
+    return _sql_schema(tuple(types.items())) if types else pa.schema([])
 
 
 @functools.cache

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
+from tests.support.engine import ROOT
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
 
 
@@ -34,6 +37,29 @@ def test_the_first_run_builds_everything(scratch: Scratch) -> None:
     assert results["costs BTC-USDT 2026-01-01"]["rows_out"] == 2
     assert scratch.costs() == [(BTC, DAY1, 100.0), (BTC, DAY1, 101.0), (ETH, DAY1, 10.0)]
     assert scratch.table("pairs")["pair"].to_pylist() == [None, 201.0, None]
+
+
+LOADED = """
+import sys
+from sqlgen.cli import app
+try:
+    app.main()
+except SystemExit as done:
+    assert not done.code, done.code
+print(*(name for name in ("numba", "pyarrow.compute", "pyarrow.parquet", "sqlgen.sources.decode") if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "ls", "catalog"])
+def test_nothing_to_do_loads_nothing_heavy(built: Scratch, command: str) -> None:
+    """Neither Numba nor what reads files, although kernels are declared."""
+    arguments = [sys.executable, "-c", LOADED, command, str(built.file)]
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1].strip() == "", done.stdout + done.stderr
+    built.trades(BTC, DAY3, [1.0])
+    arguments[3] = "run"
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert "sqlgen.sources.decode" in done.stdout.splitlines()[-1]
 
 
 def test_a_second_run_touches_nothing(built: Scratch) -> None:

@@ -128,7 +128,9 @@ def test_the_suffixes_of_the_format_are_told(two: Scratch) -> None:
     two.config["sources"]["raw"]["format"] = "csv"
     two.save()
     outcome = two.sqlgen("run")
-    assert "It reads .csv, .csv.gz, .csv.zst, .csv.zip, .zip (its format is csv)" in outcome.out, outcome.out
+    assert "It reads .csv, .csv.gz, .csv.zst, .csv.zip, .csv.bz2, .csv.xz, .zip (its format is csv)" in outcome.out, (
+        outcome.out
+    )
 
 
 def test_a_model_whose_parent_was_never_built(two: Scratch) -> None:

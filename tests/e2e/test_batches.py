@@ -77,7 +77,7 @@ def test_units_of_a_batch_are_what_they_are_alone(
 def test_features_of_trades_in_batches_see_no_further_back_than_alone(
     bars: Scratch, options: dict[str, object], monkeypatch: pytest.MonkeyPatch, counted: list[int]
 ) -> None:
-    """Days are missing, and rows of a day come late."""
+    """Some days are missing."""
     bars.config["models"] = {}
     bars.model("bars", sql=FEATURES, inputs={"trades": "raw"}, options=options, output={"path": "out/bars"})
     for symbol, day in ((BTC, 3), (ETH, 4), (ETH, 5)):

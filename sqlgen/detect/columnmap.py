@@ -132,22 +132,15 @@ def _trade(names: tuple[str, ...]) -> dict[str, str] | None:
 
 
 def _book(names: tuple[str, ...]) -> dict[str, str] | None:
-    levels = {
-        f"{side}_{field}": pattern
-        for side in _SIDES
-        for field, words in (("price", _PRICES), ("size", _SIZES))
-        if (pattern := _levels(names, _SIDES[side], words)) is not None
-    }
-    if len(levels) == 2 * len(_SIDES):
-        return levels
-    best = {
-        f"{side}_{field}": name
-        for side in _SIDES
-        for field, words in (("price", _PRICES), ("size", _SIZES))
-        if (name := _best(names, _SIDES[side], words)) is not None
-    }
-    if len(best) == 2 * len(_SIDES):
-        return best
+    for look in (_levels, _best):
+        found = {
+            f"{side}_{field}": name
+            for side in _SIDES
+            for field, words in (("price", _PRICES), ("size", _SIZES))
+            if (name := look(names, _SIDES[side], words)) is not None
+        }
+        if len(found) == 2 * len(_SIDES):
+            return found
     lists = {side: name for side, known in _LIST_NAMES.items() if (name := _find(names, known)) is not None}
     return lists if len(lists) == len(_LIST_NAMES) else None
 

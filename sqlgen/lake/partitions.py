@@ -41,13 +41,6 @@ class Partition:
         """Folder below the table, encoded as DuckDB's PARTITION_BY does."""
         return "/".join([_folder(key, value) for key, value in self.values])
 
-    @cached_property
-    def _hash(self) -> int:
-        return hash(self.values)
-
-    def __hash__(self) -> int:
-        return self._hash
-
     def __getitem__(self, key: str) -> str:
         return dict(self.values)[key]
 

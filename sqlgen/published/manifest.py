@@ -7,7 +7,6 @@ lag behind after a crash.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,8 +23,8 @@ class Manifest:
         self.folder = folder
         self.damaged: dict[Path, int] = {}
         """Journal -> number of damaged lines."""
-        self._read: dict[str, tuple[Stat, int, dict[Partition, Published]]] = {}
-        """Model -> size and time of its journal, the number of its lines, and its records."""
+        self._read: dict[str, tuple[Stat, list[str], dict[Partition, Published]]] = {}
+        """Model -> size and time of its journal, its lines (the last one is empty, or incomplete), and its records."""
 
     @property
     def problems(self) -> list[str]:
@@ -47,8 +46,8 @@ class Manifest:
             return {}
         stat = Stat.of(path.stat())
         if model not in self._read or self._read[model][0] != stat:
-            *lines, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
-            self._read[model] = stat, len(lines), self._parse(path, lines)
+            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+            self._read[model] = stat, lines, self._parse(path, lines[:-1])
         return dict(self._read[model][2])
 
     def _parse(self, path: Path, lines: Iterable[str]) -> dict[Partition, Published]:
@@ -79,13 +78,11 @@ class Manifest:
 
     def compact(self, model: str) -> None:
         """Rewrite a journal in which most lines are superseded, or whose last line is incomplete."""
-        records, path = self.load(model), self._path(model)
-        if model not in self._read:
+        if not self.knows(model):
             return
-        with path.open("rb") as file:
-            file.seek(-min(1, path.stat().st_size), os.SEEK_END)
-            whole = file.read() == b"\n"
-        if path in self.damaged or self._read[model][1] > 2 * len(records) + 100 or not whole:
+        records, path = self.load(model), self._path(model)
+        _, lines, _ = self._read[model]
+        if path in self.damaged or len(lines) - 1 > 2 * len(records) + 100 or lines[-1]:
             storage.replace_text(path, "".join(record.to_json() + "\n" for record in records.values()))
 
     def _path(self, model: str) -> Path:

@@ -116,12 +116,7 @@ def list_source_files(project: Project, name: str, index: Indexer) -> SourceFile
             partitions.setdefault(partition, []).append(file)
     for cut_off in walk.unreadable:  # published units of it stay, rather than be rebuilt from a part
         partitions.pop(_partition_at(source, cut_off[len(str(project.lake)) + 1 :]), None)
-    ordered = {
-        partition: tuple(sorted(partitions[partition], key=lambda file: (_hour(keys[file]), natural_order(file.path))))
-        if len(partitions[partition]) > 1
-        else tuple(partitions[partition])
-        for partition in sorted(partitions)
-    }
+    ordered = {partition: _in_order(found, keys) for partition, found in sorted(partitions.items())}
     known = set(layout.hive_keys) | configured_keys(source).keys()
     return SourceFiles(
         layout,
@@ -153,6 +148,13 @@ def _partition_at(source: Source, folder: str) -> Partition:
         return partition_of(path_keys(source, f"{folder}/x") or {}) or Partition()
     except ValueError:
         return Partition()
+
+
+def _in_order(files: Sequence[FileInfo], keys: Mapping[FileInfo, Mapping[str, str]]) -> tuple[FileInfo, ...]:
+    """Files of one partition in the order of their rows."""
+    if len(files) == 1:  # most partitions: the key takes longer than all else here
+        return tuple(files)
+    return tuple(sorted(files, key=lambda file: (_hour(keys[file]), natural_order(file.path))))
 
 
 def _hour(keys: Mapping[str, str]) -> int:

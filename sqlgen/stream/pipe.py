@@ -55,11 +55,6 @@ class Pipe:
         """The rows with the kernels' columns."""
         return pa.RecordBatchReader.from_batches(self.schema(), self.batches())
 
-    def drain(self) -> None:
-        """Process the rows that were not read: under a filter that is never true DuckDB reads nothing."""
-        for _ in self.batches():
-            pass
-
     def end(self) -> Snapshot:
         """The state after the last row. Call it after all rows have been read."""
         last = self.state.last if self._last is None else max(self._last, self._late_until or self._last)

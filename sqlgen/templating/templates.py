@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import itertools
 import os
-import pickle
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -63,7 +62,7 @@ class _Bytecode(jinja2.BytecodeCache):
         if checksum == bucket.checksum:
             bucket.code = code
         elif self._stored is not None:
-            with contextlib.suppress(OSError, EOFError, ValueError, pickle.UnpicklingError):  # damaged: compiled anew
+            with contextlib.suppress(Exception):  # whatever a damaged file raises, the template is compiled anew
                 self._stored.load_bytecode(bucket)
 
     def dump_bytecode(self, bucket: Bucket) -> None:

@@ -54,8 +54,9 @@ class RowKeys:
         if placed is None:
             found = [self._look_up(model, entry, file, layout) for model, entry in readings.values()]
             partitions = tuple(sorted({partition for each in found for partition in each.partitions}))
-            placed = FilePartitions(partitions, "" if partitions else next((each.problem for each in found), ""))
-            self.known[key] = {"partitions": [partition.path for partition in partitions], "problem": placed.problem}
+            problem = "" if partitions else next((each.problem for each in found), "")
+            placed = FilePartitions(partitions, problem, next((each.left_out for each in found if each.left_out), ""))
+            self.known[key] = {**placed._asdict(), "partitions": [partition.path for partition in partitions]}
             self.changed = True
         return placed
 
@@ -87,23 +88,34 @@ class RowKeys:
                 f"{where}: its path names no exchange, symbol and date,"
                 f" and they cannot be read from its rows: {first_line(error)}"
             ) from error
-        for *keys, count in rows:
-            missing = [name for name, value in zip(KEYS, keys, strict=True) if value is None]
-            if missing:
-                raise SourceFilesError(
-                    f"{where}: {count} row(s) name no {' and no '.join(missing)}; fill it in"
-                    " (answers by REST take a field 'symbol'), or put the file under exchange=/symbol=/date= folders"
-                )
+        named = [row for row in rows if None not in row]
+        left_out = self._left_out(where, rows, beside=bool(named))
         if problem:
             assert entry.source is not None
             problem = f"{where}: {problem}.{advice(self.project.library, entry.source)}"
-        partitions = (Partition.of(exchange=row[0], symbol=row[1], date=row[2]) for row in rows)
-        return FilePartitions(tuple(partitions), problem)
+        partitions = (Partition.of(exchange=row[0], symbol=row[1], date=row[2]) for row in named)
+        return FilePartitions(tuple(partitions), problem, left_out)
+
+    @staticmethod
+    def _left_out(where: str, rows: list[tuple[Any, ...]], beside: bool) -> str:
+        """Note on rows that lack a key ``beside`` rows that have them all; an error where none has."""
+        missing = sorted({name for row in rows for name, value in zip(KEYS, row, strict=False) if value is None})
+        if not missing:
+            return ""
+        count = sum(row[-1] for row in rows if None in row)
+        text = f"{where}: {count} row(s) name no {' and no '.join(missing)}"
+        if beside:
+            return f"{text}: they belong to no partition and are not read. Fill it in where they should be"
+        raise SourceFilesError(
+            f"{text}; fill it in (answers by REST take a field 'symbol'),"
+            " or put the file under exchange=/symbol=/date= folders"
+        )
 
 
 def _cached(known: Any) -> FilePartitions | None:
     """Cached partitions of a file; ``None`` if there are none, or they are damaged."""
     try:
-        return FilePartitions(tuple(Partition.from_path(path) for path in known["partitions"]), str(known["problem"]))
+        partitions = tuple(Partition.from_path(path) for path in known["partitions"])
+        return FilePartitions(partitions, str(known["problem"]), str(known["left_out"]))
     except (TypeError, KeyError, AttributeError):
         return None

@@ -30,6 +30,8 @@ class FilePartitions(NamedTuple):
     partitions: tuple[Partition, ...]
     problem: str = ""
     """Reason why a file with rows has no partition; otherwise empty."""
+    left_out: str = ""
+    """Note on rows of it that belong to no partition; empty if all do."""
 
 
 Indexer = Callable[[str, FileInfo, SourceLayout], FilePartitions]
@@ -59,6 +61,8 @@ class SourceFiles:
     """Names of files with an unsupported suffix."""
     unassigned: tuple[str, ...] = ()
     """Files with rows but without a partition, with the reason."""
+    left_out: tuple[str, ...] = ()
+    """Files with rows that belong to no partition, beside rows that do."""
 
     @cached_property
     def first(self) -> Mapping[FileInfo, Partition]:
@@ -108,10 +112,11 @@ def list_source_files(project: Project, name: str, index: Indexer) -> SourceFile
     layout = _layout(where, source, files)
     layout = dataclasses.replace(layout, ambiguous=layout.ambiguous or bool(wrong))
     partitions: dict[Partition, list[FileInfo]] = {}
-    unassigned = []
+    unassigned, left_out = [], []
     for file in files:
         placed = _assigned(name, file, keys[file], layout, index)
         unassigned += [placed.problem] if placed.problem else []
+        left_out += [placed.left_out] if placed.left_out else []
         for partition in placed.partitions:
             partitions.setdefault(partition, []).append(file)
     for cut_off in walk.unreadable:  # published units of it stay, rather than be rebuilt from a part
@@ -127,6 +132,7 @@ def list_source_files(project: Project, name: str, index: Indexer) -> SourceFile
         unreadable=tuple(walk.problems),
         unsupported=tuple(map(shown, unsupported)),
         unassigned=tuple(unassigned),
+        left_out=tuple(left_out),
     )
 
 
@@ -202,13 +208,14 @@ def faults(name: str, source_files: SourceFiles) -> Iterator[str]:
 
 
 def notes(name: str, source_files: SourceFiles) -> Iterator[str]:
-    """Notes on files that are not read."""
+    """Notes on files, and on rows of them, that are not read."""
     if source_files.unmatched:
         yield (
             f"source '{name}': {len(source_files.unmatched)} file(s) do not fit its pattern and are not read,"
             f" the first of them {source_files.unmatched[0]}"
         )
     yield from (f"source '{name}': passed over: {text}" for text in _first(source_files.skipped))
+    yield from _first(source_files.left_out)
 
 
 def _first(problems: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,29 @@ def test_a_file_of_which_no_row_has_a_time(tmp_path: Path, pattern: str) -> None
     assert 'ts is "1st of May"' in said
     assert "time_unit" in said
     assert "no files" not in said
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.ndjson"])
+def test_rows_that_name_no_symbol(tmp_path: Path, name: str) -> None:
+    """Some of a file's rows are left out and told, at each run; a file of nothing else is an error."""
+    symbols, keys = ["A", "", "B", "", "A"], ("ts", "symbol", "price", "amount")
+    rows = [(str(DAY + n), symbol, str(n), "1") for n, symbol in enumerate(symbols, 1)]
+
+    def written(rows: list[tuple[str, ...]]) -> str:
+        if name == "t.csv":
+            return "".join(",".join(row) + "\n" for row in [keys, *rows])
+        pairs = [[(key, value) for key, value in zip(keys, row, strict=True) if value] for row in rows]
+        return "".join(json.dumps(dict(each)) + "\n" for each in pairs)
+
+    project = trades(tmp_path, written(rows), name)
+    expected = {("x", symbol, "2026-01-01", float(n)) for n, symbol in enumerate(symbols, 1) if symbol}
+    for _ in range(2):
+        outcome = project.sqlgen("run")
+        assert outcome.code == 0, outcome.out + outcome.err
+        assert f"{name}: 2 row(s) name no symbol: they belong to no partition" in " ".join(outcome.out.split())
+        assert found(project) == expected
+    (project.raw / name).write_text(written([row for row in rows if not row[1]]))
+    assert "2 row(s) name no symbol; fill it in" in " ".join(project.failure().split())
 
 
 def test_a_file_without_rows_is_no_problem(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sqlgen.cli.console import count, plain, print_notes, size
-from sqlgen.detect.findings import Choice, Contents, Examination, FileCoverage, Finding
+from sqlgen.detect.findings import Choice, Contents, Examination, FileCoverage, Finding, shares
 from sqlgen.project import signs
 
 _BOOK = {"crossed": "crossed", "locked": "locked", "one_sided": "one-sided", "empty": "empty"}
@@ -129,6 +129,10 @@ def _contents(contents: Contents) -> Iterator[tuple[str, str]]:
         )
     else:
         yield "gaps", "none over 300 s"
+    if contents.hours_without_rows:
+        yield "hours without rows", f"{count(contents.hours_without_rows)}, which are not counted as gaps"
+    if contents.rows and "nulls" in summary:
+        yield "NULL", shares(summary["nulls"]) or "none"
     yield "odd rows", "; ".join(_odd(contents)) or "none"
     if contents.unreadable:
         yield "unreadable lines", f"{count(contents.unreadable)}; first: {contents.first_unreadable}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,19 @@ class Trial:
 
     early: bool = False
     """True if a row is from before the date in its path."""
+    odd: Mapping[str, float] = field(default_factory=dict)
+    """Description of rows that make no sense -> their share."""
+    nulls: Mapping[str, float] = field(default_factory=dict)
+    """Column -> share of NULLs."""
 
     @property
     def works(self) -> bool:
         return self.share >= 0.5
+
+    @property
+    def nonsense(self) -> float:
+        """Largest share of rows without a value, or that make no sense."""
+        return max(1 - self.share, *self.odd.values(), 0.0)
 
 
 @dataclass(frozen=True)
@@ -78,36 +87,44 @@ class Sampler:
                 if kind == "other":
                     return Trial(error="it returns no book, trades or tickers")
                 assert trial_source.connection is not None
-                counted = trial_source.library.render("inspect/valued.sql.j2", column=_VALUE[kind])
-                rows, valued, early = trial_source.connection.execute(counted).fetchall()[0]
-                lost = _untimed(trial_source) + len(_bad(trial_source))
+                counted = trial_source.library.render("inspect/sense.sql.j2", column=_VALUE[kind], kind=kind)
+                rows, valued, early, odd, nulls = trial_source.connection.execute(counted).fetchall()[0]
+                lost = sum(untimed for _, untimed, _ in _files(trial_source)) + len(_bad(trial_source))
                 share = valued / max(rows + lost, 1)
                 reason = "" if share else "no row has both a time and a price"
                 share = float(bool(valued)) if kind in _SPARSE else share
-                return Trial(kind, rows, share, reason, self.plain(trial_source.mixture()), early)
+                return Trial(kind, rows, share, reason, self.plain(trial_source.mixture()), early, odd, nulls)
         except (SqlgenError, duckdb.Error) as error:
             return Trial(error=self.plain(first_line(error)))
 
-    def contents(self, source: Source, files: Sequence[str], rows: int | None) -> Contents:
-        """Read ``files``, of each the first ``rows``, and count."""
+    def contents(
+        self, source: Source, files: Sequence[str], rows: int | None, followed: Collection[str] = ()
+    ) -> Contents:
+        """Read ``files``, of each the first ``rows``, and count. ``followed``: those whose next one is read too."""
         with self._trial_source(source, files, rows) as (trial_source, cut):
             kind = _load(trial_source)
             summary = _rows(trial_source, "inspect/summary.sql.j2", kind=kind)[0] if kind != "other" else {}
             keys = _rows(trial_source, "inspect/keys.sql.j2") if kind != "other" else []
             gaps: list[dict[str, Any]] = []
+            read = _files(trial_source)
             if kind != "other":
-                gaps = _rows(trial_source, "inspect/gaps.sql.j2", seconds=GAP_SECONDS, across=rows is None)
+                whole = {*followed} - cut
+                order = [file.path for file in trial_source.files()]
+                ends = sorted({last for file, _, last in read if last is not None and order[file] not in whole})
+                stops = {"across": rows is None, "ends": ends if rows is not None else []}
+                gaps = _rows(trial_source, "inspect/gaps.sql.j2", seconds=GAP_SECONDS, **stops)
             bad = _bad(trial_source)
             return Contents(
                 kind=kind,
                 files=len(files),
-                cut=cut,
+                cut=len(cut),
                 rows=int(summary.get("rows", 0)),
                 summary=summary,
                 keys=tuple(keys),
                 gaps=int(gaps[0]["gaps"]) if gaps else 0,
-                longest_gaps=tuple(_gap(row) for row in gaps),
-                untimed=_untimed(trial_source),
+                longest_gaps=tuple(_gap(row) for row in gaps if row["whole_hours"] is None),
+                hours_without_rows=int(gaps[0]["hours"]) if gaps else 0,
+                untimed=sum(untimed for _, untimed, _ in read),
                 unreadable=len(bad),
                 first_unreadable=self.plain(bad[0]) if bad else "",
                 kept=self._kept(trial_source, kind) if kind in ("book", "ticker", "trades") else "",
@@ -123,15 +140,16 @@ class Sampler:
     @contextlib.contextmanager
     def _trial_source(
         self, source: Source, files: Iterable[str], rows: int | None
-    ) -> Iterator[tuple[TrialSource, int]]:
-        """The source over a lake with (the beginnings of) these files, and how many are cut."""
+    ) -> Iterator[tuple[TrialSource, set[str]]]:
+        """The source over a lake with (the beginnings of) these files, and those that are cut."""
         lake = self.folder / "lake"
         shutil.rmtree(lake, ignore_errors=True)
         try:
-            cut = 0
+            cut = set()
             for file in files:
                 path = self.lake / file
-                cut += excerpt(path, lake / file, sniff(path), rows)
+                if excerpt(path, lake / file, sniff(path), rows):
+                    cut.add(file)
             with duckdb.connect() as connection:
                 connection.execute(f"SET temp_directory = {quoted(str(self.folder / 'spill'))}")
                 yield TrialSource(self.library, lake, source, connection), cut
@@ -162,19 +180,21 @@ def _rows(trial_source: TrialSource, template: str, **context: Any) -> list[dict
 
 
 def _readable(value: Any) -> Any:
-    return value if value is None or isinstance(value, int | float | str) else str(value)
+    return value if value is None or isinstance(value, int | float | str | dict) else str(value)
 
 
 def _gap(row: Mapping[str, Any]) -> Gap:
     return Gap(row["exchange"], row["symbol"], row["gap_start"], row["gap_end"], row["seconds"])
 
 
-def _untimed(trial_source: TrialSource) -> int:
+def _files(trial_source: TrialSource) -> list[tuple[int, int, int | None]]:
+    """Number of a file, its rows without a time, and its last time in ns; an entry for each market in it."""
     assert trial_source.connection is not None
     if trial_source.takes_lines:
-        return 0
-    untimed = trial_source.library.render("inspect/untimed.sql.j2", select=trial_source.select(survey=True))
-    return int(trial_source.connection.execute(untimed).fetchall()[0][0])
+        return []
+    survey = trial_source.library.render("inspect/untimed.sql.j2", select=trial_source.select(survey=True))
+    rows = trial_source.connection.execute(survey).fetchall()
+    return [(file, untimed, last) for *_, file, untimed, last in rows]
 
 
 def _bad(trial_source: TrialSource) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from sqlgen.detect.files.filegroups import FileGroup, spread
@@ -13,7 +14,7 @@ from sqlgen.detect.files.sniff import sniff
 from sqlgen.detect.findings import FileCoverage
 from sqlgen.detect.proposal import ProposedSource
 from sqlgen.lake.partitions import partition_of
-from sqlgen.project.keys import path_keys
+from sqlgen.project.keys import natural_order, path_keys
 
 
 def coverage_of(proposed: ProposedSource, group: FileGroup) -> FileCoverage:
@@ -74,11 +75,7 @@ def source_files(
 
     ``partitions`` None: all partitions. ``example``: only the partition of this file.
     """
-    by_partition: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for path in paths:
-        named = _partition(proposed, path)
-        if named is not None:
-            by_partition.setdefault(named, []).append(path)
+    by_partition = _by_partition(proposed, paths)
     if example:
         by_partition = {(): by_partition.get(_partition(proposed, example) or (), [example])}
     places = {str(number): inside for number, inside in enumerate(by_partition.values())}
@@ -87,6 +84,22 @@ def source_files(
     else:
         chosen = [path for number in spread(list(places), partitions) for path in spread(places[number], files)]
     return [os.path.relpath(path, proposed.lake) for path in chosen if not sniff(Path(path)).empty]
+
+
+def followed(proposed: ProposedSource, paths: Sequence[str], read: Collection[str]) -> set[str]:
+    """Files among ``read`` (paths in the lake) whose next one of the partition is read too."""
+    orders = (sorted(inside, key=natural_order) for inside in _by_partition(proposed, paths).values())
+    relative = ([os.path.relpath(path, proposed.lake) for path in order] for order in orders)
+    return {one for order in relative for one, other in pairwise(order) if one in read and other in read}
+
+
+def _by_partition(proposed: ProposedSource, paths: Iterable[str]) -> dict[tuple[tuple[str, str], ...], list[str]]:
+    found: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for path in paths:
+        named = _partition(proposed, path)
+        if named is not None:
+            found.setdefault(named, []).append(path)
+    return found
 
 
 def _partition(proposed: ProposedSource, path: str) -> tuple[tuple[str, str], ...] | None:

@@ -14,7 +14,7 @@ import duckdb
 from sqlgen.detect import remarks
 from sqlgen.detect.candidates import GENERIC, Candidate, candidates, fingerprinted_options, variants
 from sqlgen.detect.contents import Sampler, Trial
-from sqlgen.detect.coverage import coverage_of, source_files
+from sqlgen.detect.coverage import coverage_of, followed, source_files
 from sqlgen.detect.files import vendors as vendor_table
 from sqlgen.detect.files.filegroups import FileGroup, find, grouped
 from sqlgen.detect.files.layout import GroupContext, path_layout
@@ -39,6 +39,8 @@ CLEAR = 4
 """Number of columns that identify an adapter without doubt."""
 TRIED = 5
 """Maximum number of adapters that are tried on a group."""
+SENSIBLE, SENSELESS = 0.05, 0.5
+"""Shares of odd rows up to which no other adapter is tried, and above which a guessed map of columns is refused."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class Attempt:
     proposed: ProposedSource
     trial: Trial
 
+    @property
+    def sensible(self) -> bool:
+        """True if the adapter reads the files, and its rows make sense: where it is but a guess, most of them must."""
+        return self.trial.works and not (self.candidate.generic and self.trial.nonsense > SENSELESS)
+
+    @property
+    def settles(self) -> bool:
+        """True if no other adapter need be tried."""
+        return self.trial.works and self.trial.nonsense <= SENSIBLE
+
 
 @dataclass(frozen=True)
 class Examiner:
@@ -76,7 +88,7 @@ class Examiner:
         """The finding on a group of files."""
         sample = group.sample
         tried = list(self._tried(group)) if sample.format else []
-        working = [one for one in tried if one.trial.works]
+        working = sorted((one for one in tried if one.sensible), key=lambda one: round(one.trial.nonsense, 1))
         untried = sample.empty or sample.problem or sample.format == "dbn"
         chosen = (working or [one for one in tried if one.candidate.named and untried])[:1]
         chosen += [one for one in working if one.candidate.messages and one not in chosen]
@@ -91,7 +103,9 @@ class Examiner:
             known = [one for one in tried if one.trial.error and (one.candidate.messages or one.candidate.named)]
             failed = [(self.vendors[one.candidate.adapter].what, one.trial.error) for one in known]
             generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
-            notes.append(remarks.unknown(group, self.vendors, failed, generic))
+            notes += [remarks.senseless(one.candidate.adapter, one.trial) for one in tried if one.trial.works][:1] or [
+                remarks.unknown(group, self.vendors, failed, generic)
+            ]
         return Finding(
             layout=coverage_of(placed, group),
             format=sample.format,
@@ -137,11 +151,12 @@ class Examiner:
             return ()
 
     def _tried(self, group: FileGroup) -> Iterator[Attempt]:
-        """Candidates with their trial reads, the best first, up to the first that works."""
+        """Candidates with their trial reads, the best first, up to one whose rows make sense and its equals."""
         found = candidates(self.library, self.vendors, group.sample, group.example)
-        done = False
+        done: Candidate | None = None
         for number, candidate in enumerate(found):
-            passed = (done or number >= TRIED) and not candidate.messages  # a recording may hold several feeds
+            passed = number >= TRIED or (done is not None and candidate.rank < done.rank)
+            passed = passed and not candidate.messages  # a recording may hold several feeds
             if passed or not candidate.readable:
                 yield Attempt(candidate, self._proposed(group, candidate), Trial())
                 continue
@@ -149,7 +164,7 @@ class Examiner:
             if not ways[0].trial.works:
                 ways += [self._try(group, variant) for variant in variants(self.library, candidate)]
             best = next((way for way in ways if way.trial.works), ways[0])
-            done = done or best.trial.works
+            done = candidate if done is None and best.settles else done
             yield best
 
     def _try(self, group: FileGroup, candidate: Candidate) -> Attempt:
@@ -190,18 +205,20 @@ class Examiner:
         known = bool(candidate.named or candidate.messages)
         clear = known or (len(candidate.matched) >= CLEAR and not candidate.counted)
         if trial.works:
-            why.append(f"its first rows are read as {trial.kind}")
+            why.append(f"its first rows are read as {trial.kind}{remarks.quality(trial)}")
         elif trial.error:
             why.append(f"but {remarks.shortened(trial.error)}")
         certain = clear and (known or not candidate.missing) and not candidate.generic
         sure = "possible" if not trial.works else "certain" if certain and not rivalled else "likely"
+        sure = sure if one.sensible else "possible"
         return Choice(candidate.adapter, sure, tuple(why), one.proposed.entry, one.proposed.remarks)
 
     def _contents(self, group: FileGroup, proposed: ProposedSource) -> tuple[Contents | None, str]:
         """Statistics of a sample (or of all rows), and the error if they cannot be computed."""
         files = source_files(proposed, group.paths, None if self.full else SAMPLE_PARTITIONS, SAMPLE_FILES)
         try:
-            return self._sampler.contents(proposed.source, files, None if self.full else SAMPLE_ROWS), ""
+            rows = None if self.full else SAMPLE_ROWS
+            return self._sampler.contents(proposed.source, files, rows, followed(proposed, group.paths, files)), ""
         except (SqlgenError, duckdb.Error) as error:
             return None, f"reading failed: {self._sampler.plain(first_line(error))}"
 

@@ -58,6 +58,8 @@ class Contents:
     """By exchange and symbol: rows, dates, first and last time."""
     gaps: int = 0
     longest_gaps: tuple[Gap, ...] = ()
+    hours_without_rows: int = 0
+    """Whole hours between others, which are no gaps: a recording of some hours a day has them."""
     untimed: int = 0
     """Rows without a time, which are dropped."""
     unreadable: int = 0
@@ -151,6 +153,11 @@ def free(name: str, taken: Mapping[str, Any]) -> str:
     while (found := name if number == 2 else f"{name}_{number - 1}") in taken:
         number += 1
     return found
+
+
+def shares(parts: Mapping[str, float]) -> str:
+    """Shares of rows in words, those of zero left out."""
+    return ", ".join(f"{100 * share:.3g}% of {name}" for name, share in parts.items() if share > 0)
 
 
 def _scalar(value: Any) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from sqlgen.detect import columnmap, headerless
+from sqlgen.detect.contents import Trial
 from sqlgen.detect.files.filegroups import FileGroup
 from sqlgen.detect.files.vendors import Vendor
-from sqlgen.detect.findings import Contents
+from sqlgen.detect.findings import Contents, shares
 from sqlgen.lake.storage import format_of
 
 LONGEST = 240
@@ -27,6 +28,21 @@ def of_contents(contents: Contents) -> Iterator[str]:
     repeated = contents.summary.get("repeated_trade_ids")
     if repeated:
         yield f"{repeated} trades have the id of another one: are they in several files, or are these no trades?"
+
+
+def quality(trial: Trial) -> str:
+    """Shares of NULLs, and of rows that make no sense, of a trial read; empty if there are none."""
+    odd, nulls = shares(trial.odd), shares(trial.nulls)
+    return (f", NULL {nulls}" if nulls else "") + (f", but {odd.replace('% of', '% are')}" if odd else "")
+
+
+def senseless(adapter: str, trial: Trial) -> str:
+    """Reason why a map of columns that can be read is not proposed."""
+    odd = shares(trial.odd).replace("% of", "% are") or f"{1 - trial.share:.0%} of the rows have no time or no price"
+    return (
+        f"{adapter} can read these columns, but its rows make no sense: {odd}. Map the columns by hand"
+        f" (docs/sources.md), or write your own adapter, a few lines of SQL (docs/templates.md)"
+    )
 
 
 def problems(group: FileGroup) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 DEFAULT_FILE = "models.yaml"
+
+
+def __getattr__(name: str) -> Any:
+    """Load ``sqlgen.arrays`` when it is first used."""
+    if name == "arrays":
+        return importlib.import_module("sqlgen.arrays")
+    raise AttributeError(f"module 'sqlgen' has no attribute '{name}'")
 
 
 def connect(path: str | Path | None = DEFAULT_FILE) -> DuckDBPyConnection:

@@ -203,6 +203,7 @@ PACKAGES = [
     "sqlgen.live",
     "sqlgen.functions",
     "sqlgen.explore",
+    "sqlgen.arrays",
     "sqlgen.detect.files",
     "sqlgen.detect",
     "sqlgen.modeltests",

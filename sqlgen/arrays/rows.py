@@ -1,0 +1,160 @@
+"""Rows of a published table, day by day, and the places where windows over them begin anew."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from sqlgen import connect
+from sqlgen.arrays.scale import Day, Floats, Scale
+from sqlgen.errors import UsageError, nearest
+from sqlgen.templating.queries import query
+
+Times = npt.NDArray[np.int64]
+
+KEYS = ("exchange", "symbol", "date")
+_TOLERANCE = 1_000
+"""ns: ages are seconds as DOUBLE."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The columns that tell the time of a table's rows and where a segment begins."""
+
+    key: tuple[str, ...]
+    at: str
+    since: str
+    order: str
+
+    @classmethod
+    def of(cls, model: str, columns: Mapping[str, Any]) -> Shape:
+        """Shape of bars, or of rows with the age of their segment; :class:`UsageError` for other tables."""
+        if {"bar_start", "bar_end"} <= columns.keys():
+            more = tuple(name for name in ("bar_seconds",) if name in columns)
+            return cls((*KEYS, *more, "bar_start"), "epoch_ns(r.bar_end)", "epoch_ns(bar_start)", "bar_start")
+        if {"ts", "seq", "segment_age_s"} <= columns.keys():
+            since = "epoch_ns(ts) - CAST(round(r.segment_age_s * 1e9) AS BIGINT)"
+            return cls((*KEYS, "ts", "seq"), "epoch_ns(ts)", since, "ts, seq")
+        raise UsageError(
+            f"model '{model}' has neither bar_start and bar_end nor ts, seq and segment_age_s: it is not known where"
+            " its segments begin. Add these columns to it"
+        )
+
+
+@dataclass(frozen=True)
+class DayRows:
+    """Rows of one day of one symbol, in order."""
+
+    at: Times
+    """Time in ns since 1970, shape (rows,)."""
+    begins: npt.NDArray[np.bool_]
+    """True where a row continues nothing, shape (rows,)."""
+    values: Floats
+    """Shape (rows, columns)."""
+    labels: Floats
+    """Shape (rows,)."""
+
+
+@dataclass
+class DayReader:
+    """Columns of a published table, read day by day."""
+
+    project: str | Path
+    model: str
+    columns: Sequence[str]
+    chosen: Mapping[str, Any]
+    """Column -> the one value of it that is read."""
+    label: str = ""
+    labels: str = ""
+    """The label, and the model that has it."""
+    shape: Shape = field(init=False)
+    _connections: dict[int, duckdb.DuckDBPyConnection] = field(default_factory=dict, repr=False)
+    """By process: workers that read in parallel cannot share one."""
+
+    def __post_init__(self) -> None:
+        known = self._columns(self.model)
+        for name in [*self.columns, *self.chosen]:
+            _require(self.model, name, known)
+        future = [name for name in self.columns if (known[name] or "").startswith("label:")]
+        if future:
+            raise UsageError(
+                f"column '{future[0]}' of '{self.model}' is a label: it knows the future. Give it as the label"
+            )
+        self.shape = Shape.of(self.model, known)
+        if self.label:
+            theirs = self._columns(self.labels)
+            for name in [self.label, *self.shape.key]:
+                _require(self.labels, name, theirs)
+        if "bar_seconds" in known and "bar_seconds" not in self.chosen:
+            raise UsageError(f"'{self.model}' has bars of several durations. Choose one: where={{'bar_seconds': 60}}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_connections": {}}
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """A connection with the project's tables."""
+        if os.getpid() not in self._connections:
+            self._connections[os.getpid()] = connect(self.project)
+        return self._connections[os.getpid()]
+
+    def days(self) -> Iterator[Day]:
+        """Days of each symbol, with the statistics of the days before."""
+        text = query("window_days", model=self.model, columns=self.columns, chosen=self.chosen)
+        scale, of = Scale.empty(len(self.columns)), ("", "")
+        for exchange, symbol, date, *found in self.connection.execute(text).fetchall():
+            if (exchange, symbol) != of:
+                scale, of = Scale.empty(len(self.columns)), (exchange, symbol)
+            yield Day(exchange, symbol, date, scale)
+            count, mean, variance = (np.array(each, dtype=np.float64) for each in found)
+            scale = scale.add(count, mean, variance)
+
+    def read(self, exchange: str, symbol: str, date: dt.date, after: int | None) -> DayRows:
+        """Rows of a day; ``after``: time of the row before its first one."""
+        day = {"exchange": exchange, "symbol": symbol, "date": date}
+        text = query(
+            "window_rows",
+            model=self.model,
+            columns=self.columns,
+            chosen={**day, **self.chosen},
+            times=self.shape,
+            key=self.shape.key,
+            label=self.label,
+            labels=self.labels,
+        )
+        found = self.connection.execute(text).fetchnumpy()
+        at, since = np.asarray(found["at"], np.int64), np.asarray(found["since"], np.int64)
+        before = np.concatenate([[at[0] if after is None else after], at[:-1]]) if len(at) else at
+        is_first = np.arange(len(at)) == 0 if after is None else np.zeros(len(at), np.bool_)
+        begins = is_first | (since > before + _TOLERANCE) | ((since == at) & (before != at))
+        values = [_floats(found[f"x{number}"]) for number in range(len(self.columns))]
+        return DayRows(at, begins, np.stack(values, axis=1), _floats(found["label"]))
+
+    def _columns(self, model: str) -> dict[str, str | None]:
+        """Columns of a view of the catalog, with their descriptions."""
+        views = {name for (name,) in self.connection.execute("FROM duckdb_views() SELECT view_name").fetchall()}
+        if model not in views:
+            raise UsageError(f"no table '{model}' is published here.{nearest(model, views)} Build it first: sqlgen run")
+        found = self.connection.execute(
+            "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ?", [model]
+        )
+        return dict(found.fetchall())
+
+
+def _require(model: str, name: str, known: Mapping[str, Any]) -> None:
+    if name not in known:
+        raise UsageError(f"'{model}' has no column '{name}'.{nearest(name, known)} 'sqlgen columns' lists them")
+
+
+def _floats(column: Any) -> Floats:
+    """A column as DOUBLE, with NaN for NULL."""
+    filled = np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan)
+    return np.asarray(filled, dtype=np.float64)

@@ -83,7 +83,7 @@ class DayReader:
         known = self._columns(self.model)
         for name in [*self.columns, *self.chosen]:
             _require(self.model, name, known)
-        future = [name for name in self.columns if (known[name] or "").startswith("label:")]
+        future = [name for name in self.columns if known[name].startswith("label:")]
         if future:
             raise UsageError(
                 f"column '{future[0]}' of '{self.model}' is a label: it knows the future. Give it as the label"
@@ -120,16 +120,9 @@ class DayReader:
     def read(self, exchange: str, symbol: str, date: dt.date, after: int | None) -> DayRows:
         """Rows of a day; ``after``: time of the row before its first one."""
         day = {"exchange": exchange, "symbol": symbol, "date": date}
-        text = query(
-            "window_rows",
-            model=self.model,
-            columns=self.columns,
-            chosen={**day, **self.chosen},
-            times=self.shape,
-            key=self.shape.key,
-            label=self.label,
-            labels=self.labels,
-        )
+        context = {"model": self.model, "columns": self.columns, "chosen": {**day, **self.chosen}}
+        label = {"label": self.label, "labels": self.labels, "times": self.shape, "key": self.shape.key}
+        text = query("window_rows", **context, **label)
         found = self.connection.execute(text).fetchnumpy()
         at, since = np.asarray(found["at"], np.int64), np.asarray(found["since"], np.int64)
         before = np.concatenate([[at[0] if after is None else after], at[:-1]]) if len(at) else at
@@ -138,15 +131,14 @@ class DayReader:
         values = [_floats(found[f"x{number}"]) for number in range(len(self.columns))]
         return DayRows(at, begins, np.stack(values, axis=1), _floats(found["label"]))
 
-    def _columns(self, model: str) -> dict[str, str | None]:
+    def _columns(self, model: str) -> dict[str, str]:
         """Columns of a view of the catalog, with their descriptions."""
-        views = {name for (name,) in self.connection.execute("FROM duckdb_views() SELECT view_name").fetchall()}
+        views: dict[str, dict[str, str]] = {}
+        for view, column, description in self.connection.execute(query("described_columns")).fetchall():
+            views.setdefault(view, {})[column] = description
         if model not in views:
             raise UsageError(f"no table '{model}' is published here.{nearest(model, views)} Build it first: sqlgen run")
-        found = self.connection.execute(
-            "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ?", [model]
-        )
-        return dict(found.fetchall())
+        return views[model]
 
 
 def _require(model: str, name: str, known: Mapping[str, Any]) -> None:

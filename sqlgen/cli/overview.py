@@ -31,6 +31,7 @@ def as_dict(project: Project, names: Iterable[str]) -> dict[str, Any]:
                 "tags": list(model.config.tags),
                 "options": dict(model.options),
                 "lookback": model.lookback,
+                "lookahead": model.lookahead,
             }
             for model in models
         },

@@ -36,8 +36,17 @@ def refuse(project: Project, model: Model, where: Partition) -> None:
         reason = f"models.yaml excludes {where} from its input '{model.primary.name}'"
     elif Compiler(project).compile(model.name).edges:
         reason = "its SQL treats the first or the last partition in another way"
+    reason = _labels(project, model) or reason
     if reason:
         raise UsageError(f"model '{model.name}' cannot run live: {reason}")
+
+
+def _labels(project: Project, model: Model) -> str:
+    """Reason why the labels of a model cannot be live; empty if it has none."""
+    described = Compiler(project).compile(model.name).descriptions
+    names = [name for name, text in described.items() if text.startswith("label:")]
+    shown = f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+    return f"its labels ({shown}) know later rows, which no feed has yet" if names else ""
 
 
 def _leaves_out(model: Model) -> str:

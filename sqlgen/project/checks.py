@@ -91,9 +91,7 @@ class Checker:
         chain = self._chain(at, spec, options) if len(self.problems) == before else None
         if len(self.problems) > before:
             return None
-        lookback = spec.lookback
-        if lookback is None:
-            lookback = self._seconds(at, spec, "lookback", self.library.lookback, options)
+        lookback = self._seconds(at, spec, "lookback", self.library.lookback, options)
         lookahead = self._seconds(at, spec, "lookahead", self.library.lookahead, options)
         batches = self._batches(at, spec, options)
         model = Model(
@@ -171,6 +169,9 @@ class Checker:
         of: Callable[[str, Mapping[str, Any]], float],
         options: Mapping[str, Any],
     ) -> float:
+        chosen: float | None = getattr(spec, name)
+        if chosen is not None:
+            return chosen
         try:
             seconds = of(spec.sql, options)
         except Exception as error:  # any failure of the header's expression is the template author's to fix
@@ -184,6 +185,8 @@ class Checker:
         return seconds
 
     def _batches(self, at: KeyPath, spec: ModelConfig, options: Mapping[str, Any]) -> bool:
+        if spec.lookback is not None or spec.lookahead is not None:  # in a batch, the SQL would see what it needs
+            return False
         try:
             return self.library.batches(spec.sql, options)
         except Exception as error:  # as above

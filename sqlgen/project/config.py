@@ -147,6 +147,12 @@ class ModelConfig(Node):
         le=LONGEST_LOOKBACK,
         description="Seconds of earlier rows that are read and not emitted; default: what the template needs",
     )
+    lookahead: float | None = Field(
+        None,
+        ge=0,
+        le=LONGEST_LOOKBACK,
+        description="Seconds of later rows that are read and not emitted, for labels; default: what the template needs",
+    )
     columns: Names = Field((), description="Keep only these columns of the result")
     filter: str | None = Field(None, min_length=1, pattern=r"\S", description="SQL predicate over the result")
     checks: tuple[Check, ...] = Field((), description="What the rows of the result must be like")

@@ -156,6 +156,7 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.ModelConfig, "udfs"): (model(), model(udfs=["segments"]), SQL),
     (config.ModelConfig, "depends_on"): (model(), model(depends_on=["pairs"]), RUN),
     (config.ModelConfig, "lookback"): (model(lookback=0), model(lookback=86_400), PLAN),
+    (config.ModelConfig, "lookahead"): (model(lookahead=0), model(lookahead=86_400), PLAN),
     (config.ModelConfig, "columns"): (model(), model(columns=["exchange", "symbol", "date", "cost"]), SQL),
     (config.ModelConfig, "filter"): (model(), model(filter="cost > 50"), SQL),
     (config.ModelConfig, "batch_size"): (model(), model(batch_size=4096), SQL),

@@ -25,6 +25,8 @@ from sqlgen.cli.arguments import (
 from sqlgen.cli.columns import columns
 from sqlgen.cli.inspect import inspect
 from sqlgen.cli.modeltests import run_model_tests
+from sqlgen.cli.operating.beginning import eject, init
+from sqlgen.cli.operating.checking import check
 from sqlgen.cli.running import plan, run
 from sqlgen.errors import SqlgenError, system_hint
 
@@ -73,6 +75,9 @@ def _root(
         raise typer.Exit
 
 
+app.command()(init)
+app.command()(check)
+app.command()(eject)
 app.command()(run)
 app.command()(plan)
 

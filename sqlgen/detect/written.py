@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import yaml
 
-from sqlgen.detect.findings import Choice, Examination, free
+from sqlgen.detect.findings import Choice, Contents, Examination, free
 from sqlgen.errors import UsageError
 
 _TEMPLATES = {
@@ -17,6 +18,9 @@ _TEMPLATES = {
     "ticker": ("ticker/features.sql.j2", "ticker"),
 }
 """Kind of rows -> template of a model over them, and its input."""
+_ORDER_FLOW = "order_flow: false"
+_FEW_MINUTES = 300
+"""Seconds of rows of which there are few bars of a minute."""
 
 
 def add_to(path: Path, found: Examination) -> list[str]:
@@ -36,12 +40,12 @@ def add_to(path: Path, found: Examination) -> list[str]:
         )
     taken = {*(there.get("sources") or {}), *(there.get("models") or {})}
     sources, models, names = [], [], []
-    for choice, kind in _kinds(found):
+    for choice, kind, brief in _kinds(found):
         name = free(choice.adapter.replace("/", "_"), dict.fromkeys(taken))
         taken.add(name)
         names.append(name)
         sources += choice.lines(name)
-        models += _models(name, kind, taken)
+        models += _models(name, kind, brief, taken)
     text = _below(_below(text, "sources", sources), "models", models)
     path.write_text(text, encoding="utf-8")
     return names
@@ -52,16 +56,24 @@ def _lake(path: Path, found: Examination) -> str:
     return str(lake.relative_to(folder)) if lake.is_relative_to(folder) else str(lake)
 
 
-def _kinds(found: Examination) -> Iterator[tuple[Choice, str]]:
-    """Each choice with the kind of its rows; empty if they were not read."""
+def _kinds(found: Examination) -> Iterator[tuple[Choice, str, bool]]:
+    """Each choice with the kind of its rows, empty if they were not read, and True if all are within a few minutes."""
     for finding in found.findings:
-        kinds = [part.kind for part in finding.contents]
-        yield from zip(
-            finding.choices, kinds if len(kinds) == len(finding.choices) else [""] * len(finding.choices), strict=True
-        )
+        known = len(finding.contents) == len(finding.choices)
+        for number, choice in enumerate(finding.choices):
+            contents = finding.contents[number] if known else None
+            yield choice, contents.kind if contents else "", contents is not None and _is_brief(contents)
 
 
-def _models(name: str, kind: str, taken: set[str]) -> list[str]:
+def _is_brief(contents: Contents) -> bool:
+    first, last = (contents.summary.get(name) for name in ("first", "last"))
+    if contents.cut or not first or not last:
+        return False
+    passed = dt.datetime.fromisoformat(str(last)) - dt.datetime.fromisoformat(str(first))
+    return passed.total_seconds() < _FEW_MINUTES
+
+
+def _models(name: str, kind: str, brief: bool, taken: set[str]) -> list[str]:
     """Entries below ``models:`` for the rows of one source."""
     lines, source = [], name
     if kind == "updates":
@@ -72,8 +84,19 @@ def _models(name: str, kind: str, taken: set[str]) -> list[str]:
     if kind not in _TEMPLATES:
         return lines
     model = free(f"{name}_features", dict.fromkeys(taken))
-    taken.add(model)
-    return [*lines, *_model(model, *_TEMPLATES[kind], source, [])]
+    bars = free(f"{name}_bars", dict.fromkeys(taken))
+    taken |= {model, bars}
+    lines += _model(model, *_TEMPLATES[kind], source, [])
+    durations = ["bar_durations: [1, 10, 60]"] if brief else []
+    if kind == "book":
+        lines += _model(bars, "orderbook/bars.sql.j2", "hf", model, _options(_ORDER_FLOW, *durations))
+    elif kind == "trades":
+        lines += _model(bars, "trades/bars.sql.j2", "trades", source, _options(*durations))
+    return lines
+
+
+def _options(*options: str) -> list[str]:
+    return [f"    options: {{{', '.join(options)}}}"] if options else []
 
 
 def _model(name: str, template: str, entry: str, source: str, more: Collection[str]) -> list[str]:

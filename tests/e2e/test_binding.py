@@ -275,3 +275,42 @@ def test_failures_that_differ_are_each_told(many: Scratch) -> None:
 )
 def test_the_line_of_a_template(template: str, sql: str, message: str, line: int | None) -> None:
     assert template_line(template, sql, message) == line
+
+
+def test_check_tells_every_fault_at_once(scratch: Scratch) -> None:
+    """Without any data: a template that does not render, one that does not bind, a column, a filter and a check."""
+    trades = {"trades": "raw"}
+    scratch.template("undefined.sql.j2", "SELECT *\nFROM ({{ inputs.trades }})\nWHERE price > {{ options.depht }}\n")
+    scratch.template("typo.sql.j2", COSTS.replace("price * amount AS", "prise * amount AS"))
+    faults: dict[str, dict[str, Any]] = {
+        "undefined": {"sql": "undefined.sql.j2"},
+        "typo": {"sql": "typo.sql.j2"},
+        "narrow": {"sql": "costs.sql.j2", "columns": ["ts", "cots"]},
+        "few": {"sql": "costs.sql.j2", "filter": "cots > 1"},
+        "checked": {"sql": "costs.sql.j2", "checks": [{"check": "not_null", "columns": ["cots"], "on_fail": "warn"}]},
+    }
+    for name, config in faults.items():
+        scratch.config["models"][name] = {**config, "inputs": trades, "output": {"path": f"out/{name}"}}
+    after = {"sql": "pairs.sql.j2", "inputs": {"costs": "typo"}, "output": {"path": "out/after"}}
+    scratch.config["models"]["after"] = after
+    scratch.save()
+    outcome = scratch.sqlgen("check")
+    assert outcome.code == 2
+    lines = outcome.err.splitlines()
+    templates, yaml_lines = scratch.folder / "transforms_sql", scratch.file.read_text().splitlines()
+    at = {name: f"{scratch.file}:{yaml_lines.index(f'  {name}:') + 1}" for name in ("narrow", "few", "checked")}
+    assert lines[0].startswith(f"error: model 'undefined': {templates}/undefined.sql.j2:3: ")
+    where = COSTS.splitlines().index("    price * amount AS cost -- quote: price times amount") + 1
+    assert lines[1].startswith(f"error: model 'typo': {templates}/typo.sql.j2:{where}: Binder Error: ")
+    for name, line in zip(at, lines[2:], strict=True):
+        assert f"models.{name}." in line
+        assert "cots" in line
+        assert int(line.split(":")[2]) > int(at[name].split(":")[1])
+    assert outcome.out.splitlines() == [
+        "after: not bound: a model that it reads has a fault",
+        "2 model(s) bound, 5 fault(s)",
+    ]
+    found = scratch.sqlgen("check", "--json", "--select", "typo+,costs").json
+    assert (found["bound"], found["blocked"], len(found["problems"])) == (["costs"], ["after"], 1)
+    assert scratch.sqlgen("check", "--select", "+pairs").out == "2 model(s) bound, 0 fault(s)\n"
+    assert not (scratch.lake / ".sqlgen").exists()

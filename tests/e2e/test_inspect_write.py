@@ -27,7 +27,7 @@ def test_a_file_is_made_and_added_to(tmp_path: Path) -> None:
     made = yaml.safe_load(file.read_text())
     assert made["lake"] == "lake"
     assert made["sources"]["okx_books_2"] == made["sources"]["okx_books"]
-    assert len(made["models"]) == 6
+    assert len(made["models"]) == 10
     outcome = sqlgen("run", file)
     assert outcome.code == 0, outcome.out + outcome.err
     assert published(tmp_path / "lake/processed/okx_books_book").num_rows == 2 * len(CHANGES)

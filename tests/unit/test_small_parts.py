@@ -206,6 +206,7 @@ PACKAGES = [
     "sqlgen.arrays",
     "sqlgen.detect.files",
     "sqlgen.detect",
+    "sqlgen.operate",
     "sqlgen.modeltests",
     "sqlgen.sample",
     "sqlgen.cli",

@@ -52,6 +52,8 @@ class SourceSpec:
     side_is: str = "auto"
     date_tolerance: float | None = None
     negative_prices: bool = False
+    clock: str = ""
+    """The time that is ts, ``exchange`` or ``received``; empty: the exchange's, and the other is not kept."""
 
     @classmethod
     def of_scan(cls, name: str, scan: Scan, **settings: Any) -> SourceSpec:
@@ -88,6 +90,7 @@ class SourceSpec:
             side_is=source.side_is,
             date_tolerance=source.date_tolerance,
             negative_prices=source.negative_prices,
+            clock=source.clock or "",
         )
 
     @property
@@ -104,6 +107,11 @@ class SourceSpec:
     def keyed(self) -> bool:
         """True if no key comes from the rows."""
         return self.dated and self.keys.issuperset(KEYS_IN_ROWS)
+
+    @property
+    def other_time(self) -> str:
+        """Column of the time that is not ts; empty if it is not kept."""
+        return {"received": "exchange_ts", "exchange": "received_ts"}.get(self.clock, "")
 
     def only(self, part: str) -> SourceSpec:
         """The files whose names contain ``part``."""

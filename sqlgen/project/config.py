@@ -92,6 +92,9 @@ class Source(Node):
     side_is: Literal["auto", "taker", "maker"] = Field(
         "auto", description="Whose side the rows of trades name; auto: the adapter knows"
     )
+    clock: Literal["exchange", "received"] | None = Field(
+        None, description="Whose time ts is; the other one is kept beside it. Default: the exchange's alone"
+    )
     captured_levels: Annotated[int, Field(ge=1)] | Literal["all"] | None = Field(
         None, description="Levels per side that the feed sends at most, or all; default: what the adapter says"
     )

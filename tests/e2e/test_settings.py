@@ -109,6 +109,7 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.Source, "date_tolerance"): (top(), node("sources", "raw", date_tolerance=2), SQL),
     (config.Source, "negative_prices"): (top(), node("sources", "raw", negative_prices=True), SQL),
     (config.Source, "side_is"): (top(), node("sources", "raw", side_is="maker"), SQL),
+    (config.Source, "clock"): (top(), node("sources", "raw", clock="received"), SQL),
     (config.Source, "captured_levels"): (books(), books(captured_levels=20), SQL),
     (config.Source, "checks"): (top(), source_check(), SQL),
     (config.ModelConfig, "checks"): (model(), model(checks=[{"check": "not_null", "columns": "cost"}]), SQL),

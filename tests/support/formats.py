@@ -51,8 +51,10 @@ def _known_by(vendor: vendors.Vendor) -> str:
 def _clock(text: str) -> str:
     if "line_time" in text or "macros/binance.sql.j2" in text or "macros/messages.sql.j2" in text:
         return "exchange; arrival where a message has no time"
+    if "local_timestamp" in text or "macros/tardis.sql.j2" in text:
+        return "exchange; arrival by `clock`"
     if re.search(r"coalesce\(timestamp, collected_at\)|received|receipt|ts_recv", text):
-        return "exchange; arrival where a row has none"
+        return "exchange; arrival by `clock`, or where a row has none"
     return "exchange"
 
 

@@ -27,6 +27,7 @@ from sqlgen.cli.inspect import inspect
 from sqlgen.cli.modeltests import run_model_tests
 from sqlgen.cli.operating.beginning import eject, init
 from sqlgen.cli.operating.checking import check
+from sqlgen.cli.operating.querying import query
 from sqlgen.cli.running import plan, run
 from sqlgen.errors import SqlgenError, system_hint
 
@@ -211,6 +212,7 @@ def shell(
     raise typer.Exit(run_shell(file, command))
 
 
+app.command()(query)
 app.command(name="test")(run_model_tests)
 
 

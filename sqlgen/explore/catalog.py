@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ import pyarrow.parquet as pq
 from sqlgen.compile import checksql
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan
+from sqlgen.explore.columns import known_columns
+from sqlgen.explore.macros import views_of_macros
 from sqlgen.lake import storage
 from sqlgen.project.model import Model
 from sqlgen.published.records import alike
@@ -20,34 +23,45 @@ from sqlgen.templating.quoting import comment, exact_path, ident, quoted
 
 
 def catalog_sql(engine: Engine) -> str:
-    """Views over absolute paths; a table without files is a comment."""
+    """Views over absolute paths, and macros over them; a view of what has no files yet raises an error when read."""
     project = engine.project
     compiler = engine.compiler(project.order)
     parts = [_note(f"Views over the lake of {project.path.name}: sources as canonical rows, models as published.")]
+    filled = set()
     for name, source in project.sources.items():
         select = _source_select(engine, compiler, name)
         foreign = compiler.layouts[name].foreign if name in compiler.layouts else ""
         if foreign:
-            parts.append(_note(f"source {name}: DuckDB alone cannot read its {foreign}"))
+            parts.append(_without_rows(name, f"source {name}: DuckDB alone cannot read its {foreign}"))
         elif select is None:
-            parts.append(_note(f"source {name}: no files in {source.path} yet, or no model reads it"))
+            parts.append(_without_rows(name, f"source {name}: no files in {source.path} yet, or no model reads it"))
         else:
+            filled.add(name)
             parts.append(_view(name, source.description, select))
+    files = {name: _first_file(project.lake / model.output.path) for name, model in project.models.items()}
+    columns = known_columns(project, compiler, (name for name, file in files.items() if file is None))
     for name, model in project.models.items():
-        folder = project.lake / model.output.path
-        file = next(folder.rglob("*.parquet"), None)
-        if file is None:
-            parts.append(_note(f"model {name}: nothing published yet"))
+        if (file := files[name]) is None:
+            said = f"model {name}: nothing published yet. Build it: sqlgen run --select +{name}"
+            parts.append(_without_rows(name, said, columns.get(name, {})))
             continue
+        filled.add(name)
         records = engine.table(name).records.values()
         types = {key: kind for record in records for key, kind in record.types.items()}
-        scan = Scan((f"{exact_path(folder)}/**/*.parquet",), types=types, alike=alike(records))
+        scan = Scan(
+            (f"{exact_path(project.lake / model.output.path)}/**/*.parquet",), types=types, alike=alike(records)
+        )
         view = _view(name, model.description, compiler.published_select(name, scan))
         parts.append(view + _comments(model, file, compiler.compile(name).descriptions))
     taken = {*project.sources, *project.models}
     models = (model for model in project.models.values() if f"{model.name}_quarantine" not in taken)
     parts += [text for model in models if (text := _quarantine(engine, model))]
+    parts.append(query("catalog_macros", **views_of_macros(project, filled, columns)) + "\n")
     return "\n".join(parts)
+
+
+def _first_file(folder: Path) -> Path | None:
+    return next(folder.rglob("*.parquet"), None)
 
 
 def _quarantine(engine: Engine, model: Model) -> str:
@@ -71,6 +85,10 @@ def _source_select(engine: Engine, compiler: Compiler, name: str) -> str | None:
 
 def _note(text: str) -> str:
     return f"{comment(text)}\n"
+
+
+def _without_rows(name: str, message: str, columns: Mapping[str, str] | None = None) -> str:
+    return query("view_without_rows", name=name, message=message, columns=columns or {}) + "\n"
 
 
 def _view(name: str, description: str, select: str) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from sqlgen.compile.compiler import Compiler
-from sqlgen.errors import ConfigError
+from sqlgen.errors import ConfigError, SqlgenError
 from sqlgen.project.project import Project
 from sqlgen.run.binder import Binder
 from sqlgen.run.engine import Engine
@@ -91,12 +92,27 @@ class TableColumns:
 def columns_of(engine: Engine, models: Iterable[str]) -> list[TableColumns]:
     """Columns of the tables of models, in the order of each table."""
     project, compiler = engine.project, engine.compiler(engine.project.order)
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute("PRAGMA disable_optimizer")  # empty tables need no speed
-        binder = Binder(project, compiler, {}, Path(folder), connection)
+    with _binder(project, compiler) as binder:
         models = [*models]
         binder.bind(models)
         return [TableColumns(name, _described(project, compiler, name, binder.columns(name))) for name in models]
+
+
+def known_columns(project: Project, compiler: Compiler, models: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Model -> name and SQL type of its columns, without those that cannot be known, or whose SQL has a fault."""
+    found = {}
+    with _binder(project, compiler) as binder:
+        for name in models:
+            with contextlib.suppress(SqlgenError):
+                found[name] = binder.columns(name)
+    return {name: columns for name, columns in found.items() if columns}
+
+
+@contextlib.contextmanager
+def _binder(project: Project, compiler: Compiler) -> Iterator[Binder]:
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("PRAGMA disable_optimizer")  # empty tables need no speed
+        yield Binder(project, compiler, {}, Path(folder), connection)
 
 
 def _described(project: Project, compiler: Compiler, name: str, types: Mapping[str, str]) -> tuple[Described, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,10 @@ from sqlgen.errors import first_line
 from sqlgen.explore.catalog import catalog_sql
 from sqlgen.functions.registration import register
 from sqlgen.run.engine import Engine
+
+MOST_ROWS = 40
+WIDE = 1_000_000
+"""Characters: wider than any result."""
 
 
 def connect(path: str | Path | None = DEFAULT_FILE) -> duckdb.DuckDBPyConnection:
@@ -50,3 +56,9 @@ def _views(connection: duckdb.DuckDBPyConnection, engine: Engine) -> Iterator[st
             # A table published before a column was added lacks it, and comments of a missing view fail too.
             if statement.type == duckdb.StatementType.CREATE:
                 yield f"{first_line(statement.query)} {first_line(error)}"
+
+
+def show(rows: duckdb.DuckDBPyRelation) -> None:
+    """Print rows as a table, as wide as the terminal; in a pipe nothing is cut."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+    rows.show(max_rows=MOST_ROWS, max_width=width, max_col_width=width)

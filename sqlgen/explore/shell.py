@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,13 +11,11 @@ import duckdb
 
 from sqlgen.explore import session
 from sqlgen.functions.registration import FUNCTIONS
+from sqlgen.functions.sqlfunction import plain_error
 from sqlgen.templating.queries import query
 
 PROMPT, CONTINUED = "sqlgen> ", "   ...> "
 HISTORY = ".sqlgen_history"
-MOST_ROWS = 40
-WIDE = 1_000_000
-"""Characters: wider than any result."""
 HELP = """\
 Statements end in ; and may take several lines. What there is besides SQL:
   .tables            sources and models, as views
@@ -27,7 +23,6 @@ Statements end in ; and may take several lines. What there is besides SQL:
   .help              this
   .quit, Ctrl-D      leave
 SUMMARIZE and DESCRIBE show what is in a table; columns have comments: FROM duckdb_columns()"""
-_RAISED = re.compile(r"\A.*executing the UDF: (?:UsageError: )?", re.DOTALL)
 
 
 def run(file: Path, command: str | None) -> int:
@@ -87,7 +82,7 @@ class Shell:
             for statement in self.connection.extract_statements(text):
                 self._show(statement)
         except duckdb.Error as error:
-            self._fail(_RAISED.sub("Error: ", str(error)))
+            self._fail(plain_error(error))
         except KeyboardInterrupt:
             self._fail("interrupted")
 
@@ -96,8 +91,7 @@ class Shell:
         if statement.type == duckdb.StatementType.EXPLAIN:
             print("\n".join(row[1] for row in relation.fetchall()))
         elif relation is not None and relation.columns != ["Success"]:
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
-            relation.show(max_rows=MOST_ROWS, max_width=width, max_col_width=width)
+            session.show(relation)
 
     def dot(self, command: str) -> None:
         """Run a command that begins with a dot."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -27,6 +28,8 @@ PREFIX = "_sqlgen_"
 _KINDS = {"ts": "BIGINT", "trade_ts": "BIGINT", "bids": LEVELS, "asks": LEVELS}
 _ANY_NUMBER = ("x", "sides", "log_returns", "ofis")
 """Lists whose numbers may be 0 or less. In the others such a number counts as missing, as in the tables."""
+
+_RAISED = re.compile(r"\A.*executing the UDF: (?:UsageError: )?", re.DOTALL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,3 +215,8 @@ def _check(arguments: ListArguments, names: list[str] | tuple[str, ...]) -> None
             raise UsageError(f"{name} goes backwards. Order all lists by time: list(x ORDER BY ts)")
         if name == "sides" and not np.all(np.isnan(values) | (np.abs(values) == 1) | (values == 0)):
             raise UsageError("sides are 1 (the taker bought), -1 (sold), and 0 or NULL if unknown")
+
+
+def plain_error(error: Exception) -> str:
+    """Message of an error; of one that a function has raised, its own."""
+    return _RAISED.sub("Error: ", str(error))

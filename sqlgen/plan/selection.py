@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sqlgen.lake.partitions import Partition
@@ -61,3 +61,16 @@ class Coverage:
 
     def covers(self, unit: Partition) -> bool:
         return unit in self.done or (self.scope is not None and unit not in self.left and self.scope.covers(unit))
+
+
+def spelled(symbols: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
+    """Symbols as they are known: where ``BTC/USDT`` is not, ``BTC-USDT`` and others of the same letters and digits."""
+    found: dict[str, None] = {}
+    for symbol in symbols:
+        same = [] if symbol in known else [other for other in sorted(known) if _plain(other) == _plain(symbol)]
+        found |= dict.fromkeys(same or [symbol])
+    return tuple(found)
+
+
+def _plain(symbol: str) -> str:
+    return "".join(letter for letter in symbol.upper() if letter.isalnum()) or symbol

@@ -24,7 +24,7 @@ from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Plan
 from sqlgen.plan.planner import make_plan
 from sqlgen.plan.publishedunits import Facts
-from sqlgen.plan.selection import Coverage, Selection
+from sqlgen.plan.selection import Coverage, Selection, spelled
 from sqlgen.project import project as projects
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
@@ -111,7 +111,7 @@ class Engine:
 
     def plan(self, selection: Selection) -> Plan:
         """The plan of a run. Reads the lake, writes nothing."""
-        plan = self._prepare(selection)
+        plan, _ = self._prepare(selection)
         self._bind(plan.picture.compiler, plan.picture.source_files, _built(plan), record=False)
         return plan
 
@@ -124,7 +124,8 @@ class Engine:
             restored = clear_staging(self.project.lake)
             for name in selection.models:
                 self.manifest.compact(name)
-            plan = self._prepare(selection)
+            plan, symbols = self._prepare(selection)
+            selection = dataclasses.replace(selection, symbols=symbols)
             picture = plan.picture
             plan.notes[:0] = [f"{path}: a killed run had moved it aside; it is back" for path in restored]
             self.index.save()
@@ -184,7 +185,8 @@ class Engine:
                 list_source_files(self.project, name, self.index)
             self.project.lake.mkdir(parents=True, exist_ok=True)
 
-    def _prepare(self, selection: Selection) -> Plan:
+    def _prepare(self, selection: Selection) -> tuple[Plan, tuple[str, ...]]:
+        """The plan, and the selected symbols as they are spelled in the lake."""
         source_files, errors = self._source_files(selection)
         blocked = self._blocked(errors)
         selection = dataclasses.replace(
@@ -197,6 +199,10 @@ class Engine:
         records = {name: self.manifest.load(name) for name in self.project.models if name not in tables}
         deletions = Deletions(self.project.state / "deleted.ndjson")
         records |= {name: table.records for name, table in tables.items()}
+        if selection.symbols:
+            units = itertools.chain(*(found.partitions for found in source_files.values()), *records.values())
+            known = {unit["symbol"] for unit in units if "symbol" in unit}
+            selection = dataclasses.replace(selection, symbols=spelled(selection.symbols, known))
         picture = Picture(self.project, compiler, source_files, records, tables, self.states, deletions)
         plan = make_plan(picture, selection)
         plan.refused[:0] = [
@@ -209,7 +215,7 @@ class Engine:
             itertools.chain.from_iterable(itertools.starmap(notes, source_files.items())),
         )
         plan.notes += [*self.manifest.problems, *self.index.problems, *self.reports.problems]
-        return plan
+        return plan, selection.symbols
 
     def table(self, name: str) -> Table:
         """Published files of a model."""

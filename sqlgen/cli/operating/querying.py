@@ -1,0 +1,78 @@
+"""``sqlgen query``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sqlgen.cli.arguments import DEFAULT_FILE, ProjectFile
+from sqlgen.errors import UsageError
+
+EXIT_FAILED = 1
+
+
+class Shape(StrEnum):
+    """Form of a result."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="Statements; - reads them from standard input.")],
+    file: ProjectFile = DEFAULT_FILE,
+    shape: Annotated[Shape, typer.Option("--format", help="Form of the result.")] = Shape.table,
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+) -> None:
+    """Run SQL over sources and models, and print or write the result.
+
+    Exit code 0: done. 1: a statement failed. 2: bad configuration or usage.
+    """
+    import duckdb
+
+    from sqlgen.explore import session
+    from sqlgen.explore.query import QueryError, result, write_result
+    from sqlgen.functions.sqlfunction import plain_error
+
+    if shape == Shape.table and output is not None:
+        raise UsageError("--output writes csv, json or parquet: give --format")
+    if shape == Shape.parquet and output is None and sys.stdout.isatty():
+        raise UsageError("Parquet is not text: give --output FILE, or a pipe")
+    text = sys.stdin.read() if sql == "-" else sql
+    connection, problems = session.begin(file)
+    with connection:
+        for problem in problems:
+            typer.echo(f"note: {problem}", err=True)
+        connection.execute("SET python_enable_replacements = false")  # a Python variable is no table
+        try:
+            if shape == Shape.table:
+                rows = result(connection, text)
+                if rows is not None:
+                    session.show(rows)
+            elif output is not None:
+                write_result(connection, text, shape.value, output)
+            else:
+                with tempfile.TemporaryDirectory() as folder:
+                    path = Path(folder, "result")
+                    write_result(connection, text, shape.value, path)
+                    _print(path, binary=shape == Shape.parquet)
+        except (QueryError, duckdb.Error) as error:
+            typer.echo(f"error: {plain_error(error)}", err=True)
+            raise typer.Exit(EXIT_FAILED) from None
+
+
+def _print(path: Path, binary: bool) -> None:
+    if binary:
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+    else:
+        with path.open(encoding="utf-8", newline="") as text:
+            shutil.copyfileobj(text, sys.stdout)

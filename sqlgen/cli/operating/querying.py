@@ -17,7 +17,7 @@ from sqlgen.errors import UsageError
 EXIT_FAILED = 1
 
 
-class Shape(StrEnum):
+class ResultForm(StrEnum):
     """Form of a result."""
 
     table = "table"
@@ -29,7 +29,7 @@ class Shape(StrEnum):
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="Statements; - reads them from standard input.")],
     file: ProjectFile = DEFAULT_FILE,
-    shape: Annotated[Shape, typer.Option("--format", help="Form of the result.")] = Shape.table,
+    shape: Annotated[ResultForm, typer.Option("--format", help="Form of the result.")] = ResultForm.table,
     output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
 ) -> None:
     """Run SQL over sources and models, and print or write the result.
@@ -42,9 +42,9 @@ def query(
     from sqlgen.explore.query import QueryError, result, write_result
     from sqlgen.functions.sqlfunction import plain_error
 
-    if shape == Shape.table and output is not None:
+    if shape == ResultForm.table and output is not None:
         raise UsageError("--output writes csv, json or parquet: give --format")
-    if shape == Shape.parquet and output is None and sys.stdout.isatty():
+    if shape == ResultForm.parquet and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is not text: give --output FILE, or a pipe")
     text = sys.stdin.read() if sql == "-" else sql
     connection, problems = session.begin(file)
@@ -53,7 +53,7 @@ def query(
             typer.echo(f"note: {problem}", err=True)
         connection.execute("SET python_enable_replacements = false")  # a Python variable is no table
         try:
-            if shape == Shape.table:
+            if shape == ResultForm.table:
                 rows = result(connection, text)
                 if rows is not None:
                     session.show(rows)
@@ -63,7 +63,7 @@ def query(
                 with tempfile.TemporaryDirectory() as folder:
                     path = Path(folder, "result")
                     write_result(connection, text, shape.value, path)
-                    _print(path, binary=shape == Shape.parquet)
+                    _print(path, binary=shape == ResultForm.parquet)
         except (QueryError, duckdb.Error) as error:
             typer.echo(f"error: {plain_error(error)}", err=True)
             raise typer.Exit(EXIT_FAILED) from None

@@ -23,6 +23,7 @@ _COUNTS = {
     "size_null": "without a size",
     "side_null": "without a side",
     "repeated_trade_ids": "repeated trade ids",
+    "repeated_times": "with the time of another one",
     "last_null": "without a last price",
 }
 """Column of the summary -> description of the rows it counts; printed if it is not 0."""
@@ -128,7 +129,7 @@ def _contents(contents: Contents) -> Iterator[tuple[str, str]]:
             ),
         )
     else:
-        yield "gaps", "none over 300 s"
+        yield "gaps", "none over 300 s" if contents.kind != "bars" else "none longer than the bars are apart"
     if contents.hours_without_rows:
         yield "hours without rows", f"{count(contents.hours_without_rows)}, which are not counted as gaps"
     if contents.rows and "nulls" in summary:

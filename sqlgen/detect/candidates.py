@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sqlgen.detect import columnmap, headerless
+from sqlgen.detect.columns import columnmap, headerless, nested
 from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.detect.files.vendors import Vendor
 from sqlgen.detect.trial import TrialSource, adapters
@@ -165,12 +165,17 @@ def _compared_by(
 
 def _mapped(library: Library, adapter: str, sniffed: Sniffed) -> list[Candidate]:
     declared = library.header(adapter_template(adapter)).options
-    named = headerless.named(sniffed)
-    proposal = columnmap.guess_columns(adapter.removeprefix(GENERIC), named)
+    kind, named = adapter.removeprefix(GENERIC), headerless.named(sniffed)
+    paths: Mapping[str, str] = {}
+    proposal = columnmap.guess_columns(kind, named)
+    if proposal is None and sniffed.format == "ndjson":
+        named, paths = nested.flattened(sniffed)
+        proposal = columnmap.guess_columns(kind, named)
     if proposal is None:
         return []
     found = dict(proposal.options)
-    if named is not sniffed:
+    found["columns"] = nested.located(found["columns"], paths)
+    if named is not sniffed and not paths:
         found |= {"header": False, "fields": ", ".join(named.columns)}
         if "side" in found["columns"] and "2" in named.values(found["columns"]["side"]):
             found |= {"buy": ["2"], "sell": ["1"]}  # Gate.io's codes

@@ -27,6 +27,7 @@ _KINDS = {
     "book": {"bid_price_00", "ask_price_00"},
     "trades": {"price", "amount", "side"},
     "ticker": {"bid", "ask", "last"},
+    "bars": {"open", "high", "low", "close"},
     "updates": {"side", "price", "size", "is_snapshot"},
     "orders": {"order_id", "action", "price", "size"},
 }
@@ -35,6 +36,7 @@ _SPARSE = ("updates", "orders")
 _VALUE = {
     "book": "coalesce(bid, ask)",
     "trades": "price",
+    "bars": "close",
     "ticker": "coalesce(bid, ask)",
     "updates": "price",
     "orders": "price",
@@ -59,6 +61,8 @@ class Trial:
     """Description of rows that make no sense -> their share."""
     nulls: Mapping[str, float] = field(default_factory=dict)
     """Column -> share of NULLs."""
+    nameless: bool = False
+    """True if no row names its symbol, though the adapter takes it from the rows."""
 
     @property
     def works(self) -> bool:
@@ -88,12 +92,12 @@ class Sampler:
                     return Trial(error="it returns no book, trades or tickers")
                 assert trial_source.connection is not None
                 counted = trial_source.library.render("inspect/sense.sql.j2", column=_VALUE[kind], kind=kind)
-                rows, valued, early, odd, nulls = trial_source.connection.execute(counted).fetchall()[0]
+                rows, valued, early, odd, nulls, nameless = trial_source.connection.execute(counted).fetchall()[0]
                 lost = sum(untimed for _, untimed, _ in _files(trial_source)) + len(_bad(trial_source))
                 share = valued / max(rows + lost, 1)
                 reason = "" if share else "no row has both a time and a price"
                 share = float(bool(valued)) if kind in _SPARSE else share
-                return Trial(kind, rows, share, reason, self.plain(trial_source.mixture()), early, odd, nulls)
+                return Trial(kind, rows, share, reason, self.plain(trial_source.mixture()), early, odd, nulls, nameless)
         except (SqlgenError, duckdb.Error) as error:
             return Trial(error=self.plain(first_line(error)))
 
@@ -112,7 +116,7 @@ class Sampler:
                 order = [file.path for file in trial_source.files()]
                 ends = sorted({last for file, _, last in read if last is not None and order[file] not in whole})
                 stops = {"across": rows is None, "ends": ends if rows is not None else []}
-                gaps = _rows(trial_source, "inspect/gaps.sql.j2", seconds=GAP_SECONDS, **stops)
+                gaps = _rows(trial_source, "inspect/gaps.sql.j2", kind=kind, seconds=GAP_SECONDS, **stops)
             bad = _bad(trial_source)
             return Contents(
                 kind=kind,

@@ -100,8 +100,7 @@ class Examiner:
         notes += [note for contents, _ in read if contents is not None for note in remarks.of_contents(contents)]
         notes += [remarks.EARLIER for one in chosen if one.trial.early][:1]
         if not chosen and not sample.problem:
-            known = [one for one in tried if one.trial.error and (one.candidate.messages or one.candidate.named)]
-            failed = [(self.vendors[one.candidate.adapter].what, one.trial.error) for one in known]
+            failed = list(remarks.failures(self.vendors, [(one.candidate, one.trial) for one in tried]))
             generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
             notes += [remarks.senseless(one.candidate.adapter, one.trial) for one in tried if one.trial.works][:1] or [
                 remarks.unknown(group, self.vendors, failed, generic)
@@ -125,7 +124,9 @@ class Examiner:
         """Layout of files that no adapter reads."""
         return propose_source(path_layout(group.paths, None, self._context(group)), None, None, group.sample)
 
-    def _proposed(self, group: FileGroup, candidate: Candidate, in_rows: str = "") -> ProposedSource:
+    def _proposed(
+        self, group: FileGroup, candidate: Candidate, in_rows: str = "", nameless: bool = False
+    ) -> ProposedSource:
         vendor = self.vendors.get(candidate.adapter)
         where = path_layout(group.paths, vendor if candidate.named else None, self._context(group))
         if in_rows:
@@ -134,7 +135,8 @@ class Examiner:
         depths = vendor.depths(group.example, group.sample.records) if vendor is not None else []
         if len(depths) > 1:  # one of the feeds: together they are no single book
             candidate = dataclasses.replace(candidate, options={**candidate.options, "depth": depths[-1]})
-        found = propose_source(where, candidate, vendor, group.sample, self._row_keys(candidate))
+        row_keys = [key for key in self._row_keys(candidate) if not (nameless and key == "symbol")]
+        found = propose_source(where, candidate, vendor, group.sample, row_keys)
         if len(depths) != 1 or depths[0] == self._captured(candidate.adapter):
             return found
         return dataclasses.replace(found, entry={**found.entry, "captured_levels": depths[0]})
@@ -161,9 +163,9 @@ class Examiner:
                 yield Attempt(candidate, self._proposed(group, candidate), Trial())
                 continue
             ways = [self._try(group, candidate)]
-            if not ways[0].trial.works:
+            if not ways[0].settles:
                 ways += [self._try(group, variant) for variant in variants(self.library, candidate)]
-            best = next((way for way in ways if way.trial.works), ways[0])
+            best = min(ways, key=lambda way: (not way.trial.works, round(way.trial.nonsense, 1)))
             done = candidate if done is None and best.settles else done
             yield best
 
@@ -174,6 +176,9 @@ class Examiner:
             if wrong and f"{{{key}}}" in proposed.layout.pattern:  # this part of the path is not what rows say
                 proposed = self._proposed(group, candidate, in_rows=key)
                 trial = dataclasses.replace(self._trial(group, proposed), early=trial.early)
+        if trial.nameless:
+            proposed = self._proposed(group, candidate, nameless=True)
+            trial = self._trial(group, proposed)
         return Attempt(candidate, proposed, trial)
 
     def _trial(self, group: FileGroup, proposed: ProposedSource) -> Trial:
@@ -208,7 +213,7 @@ class Examiner:
             why.append(f"its first rows are read as {trial.kind}{remarks.quality(trial)}")
         elif trial.error:
             why.append(f"but {remarks.shortened(trial.error)}")
-        certain = clear and (known or not candidate.missing) and not candidate.generic
+        certain = clear and (known or not candidate.missing) and not candidate.generic and trial.nonsense <= SENSELESS
         sure = "possible" if not trial.works else "certain" if certain and not rivalled else "likely"
         sure = sure if one.sensible else "possible"
         return Choice(candidate.adapter, sure, tuple(why), one.proposed.entry, one.proposed.remarks)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlgen.detect import columnmap, headerless
+from sqlgen.detect.candidates import Candidate
+from sqlgen.detect.columns import columnmap, headerless
 from sqlgen.detect.contents import Trial
 from sqlgen.detect.files.filegroups import FileGroup
 from sqlgen.detect.files.vendors import Vendor
@@ -55,13 +56,23 @@ def problems(group: FileGroup) -> Iterator[str]:
         yield f"{group.example} holds {group.sample.format}; its name says {told}"
 
 
-def unknown(
-    group: FileGroup, vendors: Mapping[str, Vendor], failed: Sequence[tuple[str, str]], generic: Sequence[str]
-) -> str:
-    """Description of files that no adapter reads. ``failed``: whose they are, and the error in reading."""
+def failures(vendors: Mapping[str, Vendor], tried: Sequence[tuple[Candidate, Trial]]) -> Iterator[str]:
+    """Reasons why adapters that are known to be meant, or whose columns are there, do not read the files."""
+    for candidate, trial in sorted(tried, key=lambda one: one[0].generic):
+        if trial.error and candidate.generic:
+            yield f"{candidate.adapter} would read its columns, but {shortened(trial.error)}"
+        elif trial.error and (candidate.messages or candidate.named):
+            yield f"these are {vendors[candidate.adapter].what}, but {shortened(trial.error)}"
+
+
+def unknown(group: FileGroup, vendors: Mapping[str, Vendor], failed: Sequence[str], generic: Sequence[str]) -> str:
+    """Description of files that no adapter reads. ``failed``: the reasons of those that were tried."""
     if failed:
-        return f"these are {failed[0][0]}, but {shortened(failed[0][1])}"
-    kind = columnmap.no_trades(headerless.named(group.sample))
+        return failed[0]
+    named = headerless.named(group.sample)
+    kind, problem = columnmap.no_trades(named), columnmap.problem_of_times(named)
+    if problem:
+        return f"{problem}. Map its columns with {' or '.join(generic)}"
     if kind:
         return f"these seem to be {kind}: no trades, and no adapter here reads them. {_OWN_ADAPTER}"
     whose = [vendor.what for vendor in vendors.values() if vendor.fitting(group.example)]

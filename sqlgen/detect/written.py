@@ -16,6 +16,7 @@ _TEMPLATES = {
     "book": ("orderbook/hf.sql.j2", "orderbook"),
     "trades": ("trades/features.sql.j2", "trades"),
     "ticker": ("ticker/features.sql.j2", "ticker"),
+    "bars": ("bars/longer.sql.j2", "bars"),
 }
 """Kind of rows -> template of a model over them, and its input."""
 _ORDER_FLOW = "order_flow: false"
@@ -101,7 +102,8 @@ def _options(*options: str) -> list[str]:
 
 def _model(name: str, template: str, entry: str, source: str, more: Collection[str]) -> list[str]:
     head = [f"  {name}:", f"    sql: {template}", f"    inputs: {{{entry}: {source}}}"]
-    return [*head, *more, f"    output: {{path: processed/{name}}}"]
+    keys = ", partition_by: [exchange, symbol]" if entry == "bars" else ""  # a date has few rows
+    return [*head, *more, f"    output: {{path: processed/{name}{keys}}}"]
 
 
 def _below(text: str, key: str, lines: list[str]) -> str:

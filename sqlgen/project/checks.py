@@ -245,7 +245,12 @@ class Checker:
         # A template may have a default of its own for an option that its kernels have too.
         of_kernels = (kernel.options for kernel in (kernels.kernels if kernels else ()))
         own = {name: option for options in of_kernels for name, option in options.items()} | header.options
-        declared = own | {name: option for adapter in adapters.values() for name, option in adapter.options.items()}
+        # An option of the model goes on to its adapters where they have one of this name and type.
+        shared = {
+            name: {key: it for key, it in adapter.options.items() if key not in own or own[key].type == it.type}
+            for name, adapter in adapters.items()
+        }
+        declared = own | {key: option for options in shared.values() for key, option in options.items()}
         stated: dict[str, Any] = {}
         whose = f"Template '{spec.sql}'" + (f" with kernels {', '.join(spec.udfs)}" if spec.udfs else "")
         for name, value in spec.options.items():
@@ -257,7 +262,9 @@ class Checker:
         of_source = {entry.name: self.sources.get(entry.ref, {}) for entry in inputs}
         resolved = {
             name: {
-                key: options[key] if key in options else of_source[name].get(key, option.default)
+                key: options[key]
+                if key in options and key in shared[name]
+                else of_source[name].get(key, option.default)
                 for key, option in adapter.options.items()
             }
             for name, adapter in adapters.items()

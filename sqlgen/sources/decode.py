@@ -113,7 +113,7 @@ class Decoder:
         try:
             try:
                 self._copy(readable, target, everything, strict=True)
-            except duckdb.InvalidInputException:
+            except (duckdb.InvalidInputException, duckdb.ConversionException):
                 faults = rawfile.repair(readable, repaired)
                 self._copy(repaired, target, everything)
             lines = parquet_rows(self.connection, [str(target)])

@@ -113,7 +113,7 @@ def of_ndjson(path: Path, columns: ReadColumns) -> tuple[Lossy, ...]:
     """Lossy columns of an NDJSON file, values at any depth."""
     fields = {name: kind for outer in columns.types.values() for name, kind in _FIELD.findall(outer)}
     columns = replace(columns, types=fields | dict(columns.types))
-    keys = {name: columns.original_names.get(name, name) for name in columns.types}
+    keys = {name: columns.original_names.get(name, name).rpartition(".")[2] for name in columns.types}
     patterns = {name: re.compile(rf'"{re.escape(key)}"\s*:\s*("?)([^",}}\]]*)') for name, key in keys.items()}
     lines = (text for _, text in islice(rawfile.lines(path), ROWS))
     return columns.found(_of_line(columns, patterns, line) for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +17,7 @@ from sqlgen.errors import TaskError
 from sqlgen.sources import rawfile
 from sqlgen.sources.schemas import sql_schema
 from sqlgen.templating.queries import query
-from sqlgen.templating.quoting import ident, literal
+from sqlgen.templating.quoting import ident, is_nested, json_path, literal
 
 SAMPLE = 10_000
 """Rows, and lines, that are searched first for a column."""
@@ -25,6 +26,7 @@ _VALUE = 120
 """Characters of a value in messages."""
 _TEXT = 500
 """Characters of a line that are kept."""
+_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,17 @@ class JsonLines:
             return {}
         keys = {name: self._key(name) for name in self.types}
         lost = {
-            field.name: " OR ".join(_lost(f'$."{keys[field.name]}"', f"[{ident(field.name)}]", field.type))
+            field.name: " OR ".join(_lost(self._path(keys[field.name]), f"[{ident(field.name)}]", field.type))
             for field in sql_schema(self.types)
         }
-        found = query("ndjson_lost", decoded=self.decoded, lines=repaired, lost=lost, keys=keys)
+        paths = {name: self._path(key) for name, key in keys.items()}
+        found = query("ndjson_lost", decoded=self.decoded, lines=repaired, lost=lost, paths=paths)
         rows = self.connection.execute(found).fetchall()
         return {place: f"{keys[name]} is not {self.types[name]}: {str(value)[:_VALUE]}" for place, name, value in rows}
+
+    def _path(self, key: str) -> str:
+        """JSON path of a key, or of a field within others where no line has a key of this name."""
+        return json_path(key) if is_nested(key) and not _find(self.readable, key, nested=False)[0] else f'$."{key}"'
 
     def _key(self, name: str) -> str:
         return self.original_names.get(name, name)
@@ -159,14 +166,27 @@ def _whole(of: str, kind: pa.DataType) -> str:
     return f"{of} IS NOT NULL"
 
 
-def _find(path: Path, name: str) -> tuple[bool, Any]:
+def _find(path: Path, name: str, nested: bool = True) -> tuple[bool, Any]:
     """True if a key is in any of the first lines, and its first value that is not empty."""
     there = False
     for item in islice(_objects(path), SAMPLE):
-        there = there or name in item
-        if item.get(name) not in (None, [], {}, ""):
-            return True, item[name]
+        value = item.get(name, _within(item, name) if nested and is_nested(name) else _ABSENT)
+        there = there or value is not _ABSENT
+        if value not in (_ABSENT, None, [], {}, ""):
+            return True, value
     return there, None
+
+
+def _within(item: Any, name: str) -> Any:
+    """The value of a field within others, by its path such as ``data[0].price``."""
+    for step in re.findall(r"[^.\[\]]+", name):
+        if isinstance(item, list) and step.isdecimal() and int(step) < len(item):
+            item = item[int(step)]
+        elif isinstance(item, dict) and step in item:
+            item = item[step]
+        else:
+            return _ABSENT
+    return item
 
 
 def _objects(path: Path) -> Iterator[dict[str, Any]]:

@@ -57,6 +57,17 @@ def literal(value: Any) -> str:
             return _text(str(value))
 
 
+def json_path(name: str) -> str:
+    """JSON path of a field by its name in models.yaml: ``data[0].price`` is within others."""
+    parts = (re.fullmatch(r"(.*?)((?:\[\d+\])*)", part, re.DOTALL) for part in name.split("."))
+    return "$" + "".join(f'."{match[1]}"{match[2]}' for match in parts if match is not None)
+
+
+def is_nested(name: str) -> bool:
+    """True if a name in models.yaml may be the path of a field within others."""
+    return "." in name or name.endswith("]")
+
+
 def quoted(text: str) -> str:
     """Write a text as a plain literal, where DuckDB takes no other: struct keys, COPY targets, COMMENT ON."""
     return "'" + text.replace("'", "''") + "'"

@@ -109,8 +109,9 @@ class Library:
             bytecode_cache=_BYTECODE,
             extensions=[AutoIndent],
         )
-        filters = ("ident", "literal", "quoted", "exact_path", "comment", "indent", "filled")
+        filters = ("ident", "literal", "quoted", "exact_path", "comment", "indent", "filled", "json_path")
         environment.filters.update({name: getattr(quoting, name) for name in filters})
+        environment.tests["nested"] = quoting.is_nested
         environment.filters["only"] = _only
         environment.filters["apart"] = _apart
         environment.filters["regex"] = re.escape

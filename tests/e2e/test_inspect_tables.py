@@ -56,9 +56,6 @@ def test_trades(content: str, expected: list[tuple[object, ...]], tmp_path: Path
     [
         (f"time,price,qty,side,update_type\n{S}000,1,2,b,set\n", "level updates (columns update_type)"),
         (f"time,price,qty,side\n{S}000,1,2,b\n{S}001,1,0,b\n", "level updates (qty is 0 in some rows"),
-        (f"time,open,high,low,close,volume\n{S}000,1,2,1,2,9\n", "bars (columns open, high, low, close)"),
-        (f"time,bid,ask\n{S}000,1.5,1.6\n", "quotes without sizes (columns bid, ask)"),
-        (f"EURUSD,{S}000,1.1212,1.1217\nEURUSD,{S}001,1.1213,1.1219\n", "quotes without sizes"),
         (f"time,id,price,amount,action\n{S}000,1,2,3,created\n", "single orders (columns action)"),
     ],
 )
@@ -66,6 +63,19 @@ def test_no_trades(content: str, says: str, tmp_path: Path) -> None:
     [finding] = found_in(tmp_path, content, "a.csv").findings
     assert finding.choices == ()
     assert any(says in note for note in finding.notes), finding.notes
+
+
+@pytest.mark.parametrize(
+    ("content", "adapter"),
+    [
+        (f"time,open,high,low,close,volume\n{S}000,1,2,1,2,9\n", "generic/bars"),
+        (f"time,bid,ask\n{S}000,1.5,1.6\n", "generic/ticker"),
+        (f"EURUSD,{S}000,1.1212,1.1217\nEURUSD,{S}001,1.1213,1.1219\n", "generic/ticker"),
+    ],
+)
+def test_bars_and_quotes_without_sizes(content: str, adapter: str, tmp_path: Path) -> None:
+    [finding] = found_in(tmp_path, content, "a.csv").findings
+    assert [choice.adapter for choice in finding.choices] == [adapter]
 
 
 def test_days_of_another_time_zone(tmp_path: Path) -> None:

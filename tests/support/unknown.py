@@ -135,6 +135,31 @@ def _generic_trades(root: Path) -> None:
         save(root / f"fills_{date}.csv", "\n".join(["time;px;qty;taker_side;venue;pair", *lines, ""]))
 
 
+def _candles(date: str) -> list[list[object]]:
+    """Bars of a minute: time in ms, open, high, low, close, volume."""
+    return [[NOON[date] // 10**6 + 60_000 * i, 100, 102, 99, 100.5 + i % 2, 5000 + i] for i in range(ROWS)]
+
+
+def _generic_bars(root: Path) -> None:
+    for date in DATES:
+        rows = [",".join(map(str, row)) for row in _candles(date)]
+        save(root / f"BTCUSDT-1m-{date}.csv", "\n".join(["open_time,open,high,low,close,volume", *rows, ""]))
+
+
+def _candle_messages(root: Path) -> None:
+    for date in DATES:
+        channel = {"channel": "candle1m", "instId": "BTC-USDT"}
+        lines = [json.dumps({"arg": channel, "data": [list(map(str, row))]}) for row in _candles(date)]
+        save(root / f"okx_{date}.jsonl", "\n".join([*lines, ""]))
+
+
+def _generic_tickers(root: Path) -> None:
+    for date in DATES:
+        times = [f"{date} 12:{i // 60:02}:{i % 60:02}" for i in range(ROWS)]
+        lines = [f"EUR/USD,{time},1.1{i % 7},1.1{i % 7 + 1}" for i, time in enumerate(times)]
+        save(root / f"quotes_{date}.csv", "\n".join([*lines, ""]))
+
+
 FOLDERS: dict[str, Callable[[Path], None]] = {
     "tardis/trades": lambda root: _tardis(root, "trades", lambda date, s: tardis.trades(trades(date), "binance", s)),
     "tardis/quotes": lambda root: _tardis(root, "quotes", lambda date, s: tardis.quotes(books(date), "binance", s)),
@@ -163,6 +188,9 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
     "ccxt/ticker": _ccxt_tickers,
     "generic/orderbook": _generic_books,
     "generic/trades": _generic_trades,
+    "generic/bars": _generic_bars,
+    "generic/ticker": _generic_tickers,
+    "candles/messages": _candle_messages,
 }
 """Adapter (with a blank: in another format) -> writes two days of files into a folder."""
 
@@ -171,5 +199,6 @@ MODELS = {
     "book": ("orderbook/hf.sql.j2", "orderbook"),
     "ticker": ("ticker/features.sql.j2", "ticker"),
     "updates": ("orderbook/book.sql.j2", "updates"),
+    "bars": ("resample.sql.j2", "rows"),
 }
 """Kind of rows -> a template that reads them, and its input."""

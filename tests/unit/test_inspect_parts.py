@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlgen.detect.columnmap import guess_columns
+from sqlgen.detect.columns.columnmap import guess_columns
 from sqlgen.detect.files.filegroups import spread
 from sqlgen.detect.files.pathnames import common_start, derive
 from sqlgen.detect.files.sniff import Sniffed, sniff

@@ -205,6 +205,7 @@ PACKAGES = [
     "sqlgen.explore",
     "sqlgen.arrays",
     "sqlgen.detect.files",
+    "sqlgen.detect.columns",
     "sqlgen.detect",
     "sqlgen.operate",
     "sqlgen.modeltests",

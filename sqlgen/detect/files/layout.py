@@ -145,8 +145,9 @@ def _derived(paths: Sequence[str], context: GroupContext) -> PathLayout:
     if len(paths) == 1:
         return PathLayout(base, below[0])
     nested = any("/" in path for path in below)
-    start = common_start([path.rpartition("/")[2] for path in below])
-    return PathLayout(base, f"{'**/' if nested else ''}{start}*{_suffix(paths)}")
+    names = {path.rpartition("/")[2] for path in below}
+    name = names.pop() if len(names) == 1 else f"{common_start(sorted(names))}*{_suffix(paths)}"
+    return PathLayout(base, f"{'**/' if nested else ''}{name}")
 
 
 def _suffix(paths: Iterable[str]) -> str:

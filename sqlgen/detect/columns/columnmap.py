@@ -8,22 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlgen.detect.columns.times import find, plain, times_of
 from sqlgen.detect.files.sniff import Sniffed
 
-_TIMES = (
-    *("exchange_time", "origin_time", "transaction_time", "event_time", "ts_event", "exchange_timestamp", "timestamp"),
-    *("transact_time", "trade_time", "created_time", "sip_timestamp", "time", "ts", "t", "datetime", "date_time"),
-    *("timestamp_ns", "timestamp_us", "timestamp_ms", "date_and_time", "open_time", "date"),
-)
-_ARRIVALS = (
-    "received_time",
-    "received",
-    "local_timestamp",
-    "ts_recv",
-    "recv_time",
-    "receipt_timestamp",
-    "collected_at",
-)
 _KEYS = {
     "exchange": ("exchange", "venue", "exch"),
     "symbol": ("symbol", "ticker", "pair", "instrument", "product_id", "instrument_name", "instid"),
@@ -38,7 +25,6 @@ _TRADE: Mapping[str, tuple[str, ...]] = {
 _LIST_NAMES = {"bids": ("bids", "bid", "b", "buy"), "asks": ("asks", "ask", "a", "sell", "offers")}
 _SIDES = {"bid": r"bids?|b|buy", "ask": r"asks?|a|sell|offers?"}
 _PRICES, _SIZES = r"price|px|p|prc|rate", r"size|sz|s|amount|amt|qty|quantity|volume|vol|v|q"
-_UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
 _COUNT = re.compile(r"\d+(\.\d*)?")
 _NO_TRADES = {
     "level updates": ("update_type", "is_snapshot", "first_update_id", "final_update_id", "last_update_id", "changes"),
@@ -47,7 +33,21 @@ _NO_TRADES = {
     "bars": ("open", "high", "low", "close"),
 }
 """Kind of rows that are no trades -> columns that tell them."""
-_BARS = {"open", "high", "low", "close"}
+_PRICES_OF_BARS = {name: (name, name[0], f"{name}_price", f"price_{name}") for name in ("open", "high", "low", "close")}
+_BAR: Mapping[str, tuple[str, ...]] = {
+    "volume": ("volume", "vol", "v", "base_volume", "volume_base", "tick_volume", "tickvol", "baseassetvolume"),
+    "dollar_volume": (
+        *("quote_volume", "quote_asset_volume", "quoteassetvolume", "dollar_volume", "turnover", "volccyquote"),
+        *("vol_ccy_quote", "volume_usdt", "volume_usd", "amount", "value"),
+    ),
+    "trade_count": ("trade_count", "count", "trades", "tradecount", "number_of_trades", "num_trades", "transactions"),
+    "buy_volume": ("buy_volume", "taker_buy_volume", "taker_buy_base_asset_volume", "taker_buy_base"),
+}
+_QUOTE: Mapping[str, tuple[str, ...]] = {
+    "bid": ("bid", "bid_price", "bidprice", "best_bid", "bid_px", "bidopen"),
+    "ask": ("ask", "ask_price", "askprice", "best_ask", "ask_px", "offer", "ofr"),
+    "last": ("last", "last_price", "lastprice"),
+}
 
 
 @dataclass(frozen=True)
@@ -61,69 +61,92 @@ class ColumnMap:
 
 def no_trades(sniffed: Sniffed) -> str:
     """Kind of the rows where their columns or sizes show that they are no trades; empty if nothing does."""
-    names = {_plain(name): name for name in sniffed.columns}
+    names = {plain(name): name for name in sniffed.columns}
     for what, known in _NO_TRADES.items():
         found = [names[name] for name in known if name in names]
-        if found and (what != "bars" or names.keys() >= _BARS):
+        if found and (what != "bars" or _bars(sniffed) is not None):
             return f"{what} (columns {', '.join(found)})"
-    book = _book(sniffed.columns)
-    scalar = book is None or ("bids" in book and not _are_lists(sniffed.values(book["bids"])))
-    if names.keys() >= {"bid", "ask"} and scalar:
-        return f"quotes without sizes (columns {names['bid']}, {names['ask']})"
-    amount = _find(sniffed.columns, _TRADE["amount"])
+    quotes = _quotes(sniffed)
+    if quotes is not None:
+        return f"quotes without sizes (columns {quotes['bid']}, {quotes['ask']})"
+    amount = find(sniffed.columns, _TRADE["amount"])
     if amount is not None and any(_is_zero(value) for value in sniffed.values(amount)) and "side" in names:
         return f"level updates ({amount} is 0 in some rows, which removes a level)"
     return ""
 
 
 def guess_columns(kind: str, sniffed: Sniffed) -> ColumnMap | None:
-    """Options of ``generic/KIND`` (``trades`` or ``orderbook``); ``None`` if a file does not look like that."""
-    names = sniffed.columns
-    book = _book(names)
-    if book is not None and "bids" in book and not _are_lists(sniffed.values(book["bids"])):
+    """Options of ``generic/KIND``; ``None`` if a file does not look like that."""
+    names, times = sniffed.columns, times_of(sniffed)
+    mapped = _mapped(kind, sniffed)
+    if mapped is None or times is None or times.problem or (times.days and kind != "bars"):
         return None
-    mapped = book if kind == "orderbook" else (_trade(names) if book is None and not no_trades(sniffed) else None)
-    times = _times(names)
-    if mapped is None or not times or (kind == "orderbook" and _are_changes(mapped, sniffed)):
-        return None
-    keys = {key: name for key, known in _KEYS.items() if (name := _find(names, known)) not in (None, key)}
+    keys = {key: name for key, known in _KEYS.items() if (name := find(names, known)) not in (None, key)}
     inner, form = _form(mapped, sniffed) if kind == "orderbook" else ({}, {})
-    columns = {**times, **mapped, **inner, **keys}
-    options: dict[str, Any] = {"columns": columns, "time_unit": time_unit(sniffed, times["ts"]), **form}
+    columns = {**times.columns, **mapped, **inner, **keys}
+    options: dict[str, Any] = {"columns": columns, **times.options, **form}
+    if kind == "ticker" and _are_changed_alone(mapped, sniffed):
+        options["unchanged"] = True
     if sniffed.format == "csv" and sniffed.delimiter != ",":
         options["delimiter"] = sniffed.delimiter
-    levels = {value.format(i=i) for value in mapped.values() if "{i" in value for i in _numbers(value, names)}
-    return ColumnMap(options, tuple(name for name in names if name in levels or name in columns.values()))
+    used = {name for value in columns.values() for name in ([value] if isinstance(value, str) else value)}
+    used |= {value.format(i=i) for value in mapped.values() if "{i" in value for i in _numbers(value, names)}
+    return ColumnMap(options, tuple(name for name in names if name in used))
 
 
-def time_unit(sniffed: Sniffed, column: str) -> str:
-    """``s``, ``ms``, ``us`` or ``ns`` by the size of the numbers, ``timestamp`` by the type, ``text`` otherwise."""
-    if sniffed.types.get(column, "").startswith("timestamp"):
-        return "timestamp"
-    digits = {len(str(value).strip().split(".")[0]) for value in sniffed.values(column) if _COUNT.fullmatch(str(value))}
-    return _UNITS.get(digits.pop(), "ms") if len(digits) == 1 else "text"
+def problem_of_times(sniffed: Sniffed) -> str:
+    """Reason why a file whose columns are known cannot be mapped; empty if there is none."""
+    times = times_of(sniffed)
+    if times is None or not any(_mapped(kind, sniffed) for kind in ("trades", "orderbook", "ticker", "bars")):
+        return ""
+    return times.problem or ("its times are dates without a time of day" if times.days else "")
 
 
-def _find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
-    lower = {_plain(name): name for name in reversed(list(names))}
-    return next((lower[name] for name in wanted if name in lower), None)
+def _mapped(kind: str, sniffed: Sniffed) -> dict[str, str] | None:
+    """Our names for values -> columns, for one kind of rows."""
+    names, book = sniffed.columns, _book(sniffed.columns)
+    if kind == "bars":
+        return _bars(sniffed) if _quotes(sniffed) is None else None
+    if kind == "ticker":
+        return _quotes(sniffed)
+    if book is not None and "bids" in book and not _are_lists(sniffed.values(book["bids"])):
+        return None
+    if kind == "orderbook":
+        return None if book is None or _are_changes(book, sniffed) else book
+    return _trade(names) if book is None and not no_trades(sniffed) else None
 
 
-def _plain(name: str) -> str:
-    """A column's name in lower case, its words joined by underscores, without what is in brackets around it."""
-    name = re.sub(r"/.*[^\x00-\x7f].*", "", name)  # price/价格: a translation follows
-    return re.sub(r"[\s_-]+", "_", name.strip().strip("<>[]").lower())
+def _bars(sniffed: Sniffed) -> dict[str, str] | None:
+    # Volumes of MetaTrader are 0 where it counts ticks alone.
+    idle = {name for name in sniffed.columns if (values := sniffed.values(name)) and all(map(_is_zero, values))}
+    names = tuple(name for name in sniffed.columns if name not in idle)
+    found = {ours: name for ours, known in _PRICES_OF_BARS.items() if (name := find(names, known)) is not None}
+    if len(found) < len(_PRICES_OF_BARS):
+        return None
+    found |= {ours: name for ours, known in _BAR.items() if (name := find(names, known)) is not None}
+    volume = next((name for name in names if plain(name).startswith("volume")), None)
+    return found if "volume" in found or volume is None else {**found, "volume": volume}
 
 
-def _times(names: tuple[str, ...]) -> dict[str, str]:
-    ts, received = _find(names, _TIMES), _find(names, _ARRIVALS)
-    if ts is None:
-        return {"ts": received} if received is not None else {}
-    return {"ts": ts, **({"received": received} if received is not None else {})}
+def _quotes(sniffed: Sniffed) -> dict[str, str] | None:
+    """Best quotes without sizes."""
+    book = _book(sniffed.columns)
+    if book is not None and ("bids" not in book or _are_lists(sniffed.values(book["bids"]))):
+        return None
+    found = {ours: name for ours, known in _QUOTE.items() if (name := find(sniffed.columns, known)) is not None}
+    return found if found.keys() >= {"bid", "ask"} else None
+
+
+def _are_changed_alone(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:
+    """True if rows name the one of bid and ask that has changed, as MetaTrader writes ticks."""
+    places = [sniffed.columns.index(mapped[side]) for side in ("bid", "ask")] if sniffed.format == "csv" else []
+    names = {plain(name) for name in sniffed.columns}
+    empty = any(place < len(row) and not row[place] for row in sniffed.rows for place in places)
+    return bool(places) and (empty or "flags" in names)
 
 
 def _trade(names: tuple[str, ...]) -> dict[str, str] | None:
-    found = {meaning: name for meaning, known in _TRADE.items() if (name := _find(names, known)) is not None}
+    found = {meaning: name for meaning, known in _TRADE.items() if (name := find(names, known)) is not None}
     if not {"price", "amount"} <= found.keys():
         return None
     if "side" in found:
@@ -141,7 +164,7 @@ def _book(names: tuple[str, ...]) -> dict[str, str] | None:
         }
         if len(found) == 2 * len(_SIDES):
             return found
-    lists = {side: name for side, known in _LIST_NAMES.items() if (name := _find(names, known)) is not None}
+    lists = {side: name for side, known in _LIST_NAMES.items() if (name := find(names, known)) is not None}
     return lists if len(lists) == len(_LIST_NAMES) else None
 
 
@@ -156,7 +179,7 @@ def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], 
     level = next((side[0] for side in sides if isinstance(side, list) and side), None)
     if not isinstance(level, dict):
         return {}, {"levels": "pairs"}
-    named = {"level_price": _find(level, _TRADE["price"]), "level_size": _find(level, _TRADE["amount"])}
+    named = {"level_price": find(level, _TRADE["price"]), "level_size": find(level, _TRADE["amount"])}
     return {key: name for key, name in named.items() if name is not None}, {"levels": "objects"}
 
 
@@ -177,7 +200,7 @@ def _are_changes(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:
 def _removes(level: Any) -> bool:
     size = level[1] if isinstance(level, list) and len(level) > 1 else None
     if isinstance(level, dict):
-        size = level.get(_find(level, _TRADE["amount"]) or "")
+        size = level.get(find(level, _TRADE["amount"]) or "")
     return _is_zero(size)
 
 
@@ -198,7 +221,7 @@ def _numbers(pattern: str, names: Iterable[str]) -> list[int]:
 def _best(names: tuple[str, ...], side: str, words: str) -> str | None:
     """Column of the best price, or of its size, where files have but one level."""
     form = rf"(?:best_?)?(?:(?:{side})_?(?:{words})|(?:{words})_?(?:{side}))"
-    return next((name for name in names if re.fullmatch(form, _plain(name))), None)
+    return next((name for name in names if re.fullmatch(form, plain(name))), None)
 
 
 def _levels(names: tuple[str, ...], side: str, words: str) -> str | None:

@@ -11,6 +11,11 @@ from sqlgen.detect.files.sniff import Sniffed
 _SIDES = {"buy", "sell", "b", "s", "1", "2", "-1", "bid", "ask"}
 _COUNT = re.compile(r"1\d{9}(\.\d+|\d{3}|\d{6}|\d{9})?")
 _TEXT = re.compile(r"(19|20)\d\d[-/.]?[01]\d[-/.]?[0-3]\d[T ]\d.*")
+_DAY = re.compile(r"(19|20)\d\d[-/.][01]\d[-/.][0-3]\d|(19|20)\d\d[01]\d[0-3]\d|\d\d?[/.]\d\d?[/.]\d{4}")
+_CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d([.]\d+)?)?|[0-2]\d[0-5]\d[0-5]\d(\d{3})?")
+_BAR = ("open", "high", "low", "close", "volume", "close_time", "quote_volume", "count", "taker_buy_volume")
+BINANCE_FIELDS = 12
+"""Fields of klines of Binance's archive, which had no header until 2025."""
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _WHOLE = re.compile(r"\d+")
 _NEAR = 0.05
@@ -30,6 +35,8 @@ def named(sniffed: Sniffed) -> Sniffed:
             names[fits[0]] = name
             free.remove(fits[0])
 
+    take("date", [place for place in free if _all(columns[place], _DAY)])
+    take("time", [place for place in free if "date" in names and _all(columns[place], _CLOCK)])
     take("time", [place for place in free if _all(columns[place], _COUNT) or _all(columns[place], _TEXT)])
     take(
         "side",
@@ -37,6 +44,11 @@ def named(sniffed: Sniffed) -> Sniffed:
     )
     take("symbol", [place for place in free if len({*columns[place]}) == 1 and columns[place][0][:1].isalpha()])
     numbers = [place for place in free if _all(columns[place], _NUMBER)]
+    bars = _bars(columns, numbers)
+    for name, place in zip(_BAR, bars, strict=False):
+        take(name, [place])
+    if bars:
+        return dataclasses.replace(sniffed, columns=tuple(names))
     take("trade_id", [place for place in numbers if len(numbers) > 2 and _rising(columns[place])])
     numbers = [place for place in numbers if place in free]
     if "side" not in names and len(numbers) == 2 and _are_quotes(columns[numbers[0]], columns[numbers[1]]):
@@ -46,6 +58,17 @@ def named(sniffed: Sniffed) -> Sniffed:
         take("price", numbers[:1])
         take("amount", numbers[1:])
     return dataclasses.replace(sniffed, columns=tuple(names))
+
+
+def _bars(columns: list[tuple[str, ...]], numbers: list[int]) -> list[int]:
+    """Places of open, high, low, close, and of what follows, if the first four numbers are these in all rows."""
+    if len(numbers) < 4:
+        return []
+    rows = [tuple(map(float, row)) for row in zip(*(columns[place] for place in numbers[:4]), strict=True)]
+    fits = all(high >= max(row) and low <= min(row) for row in rows for _, high, low, _ in [row])
+    moving = any(len({*row}) > 2 for row in rows)
+    whole = len(columns) == BINANCE_FIELDS
+    return (numbers if whole else numbers[:5]) if fits and moving else []
 
 
 def _all(values: tuple[str, ...], form: re.Pattern[str]) -> bool:

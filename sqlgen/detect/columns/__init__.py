@@ -1,0 +1,1 @@
+"""Maps of columns for the generic adapters, guessed by names and values."""

@@ -1,0 +1,128 @@
+"""Times of unknown files: their columns, units and formats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlgen.detect.files.sniff import Sniffed
+
+_TIMES = (
+    *("exchange_time", "origin_time", "transaction_time", "event_time", "ts_event", "exchange_timestamp", "timestamp"),
+    *("transact_time", "trade_time", "created_time", "open_time", "opentime", "sip_timestamp", "time", "ts", "t"),
+    *("datetime", "date_time", "timestamp_ns", "timestamp_us", "timestamp_ms", "date_and_time", "gmt_time"),
+    *("local_time", "start_time", "starttime", "candle_begin_time", "unix", "unix_timestamp", "start"),
+    *("tradedate", "trade_date", "day", "date"),
+)
+_ARRIVALS = (
+    *("received_time", "received", "local_timestamp", "ts_recv", "recv_time", "receipt_timestamp", "collected_at"),
+)
+_DAYS = ("date", "day", "trade_date", "tradedate", "trading_day", "dtyyyymmdd")
+_CLOCKS = ("time", "clock", "time_of_day", "trade_time", "timestamp", "local_time", "gmt_time")
+_DAY = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}( 00:00:00)?|(19|20)\d{6}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?|[0-2]\d[0-5]\d[0-5]\d([.]?\d+)?")
+_COUNT = re.compile(r"\d+(\.\d*)?")
+_UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
+_DAY_LAST = re.compile(
+    r"(\d{1,2})([-/.])(\d{1,2})[-/.]\d{4}(?:([ T])(\d{1,2}:\d{2})(:\d{2})?([.]\d+)?( [AaPp][Mm])?( GMT)?([+-]\d{4})?)?"
+)
+"""A time whose year comes after day and month, in either order."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Columns of the time, and how it is written."""
+
+    columns: Mapping[str, Any]
+    """``ts``, and ``received`` if there is one, -> column, or columns that make up the time."""
+    unit: str = "text"
+    format: str = ""
+    """Format of strptime, for times that are no ISO text."""
+    days: bool = False
+    """True if there is no time of day."""
+    problem: str = ""
+    """Reason why the times cannot be read."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of a generic adapter."""
+        return {"time_unit": self.unit, **({"time_format": [self.format]} if self.format else {})}
+
+
+def times_of(sniffed: Sniffed) -> Times | None:
+    """The times of a file; ``None`` if no column is one."""
+    ts, received = find(sniffed.columns, _TIMES), find(sniffed.columns, _ARRIVALS)
+    arrived = {"received": received} if received is not None and ts is not None else {}
+    parts = _parts(sniffed)
+    name = ts if ts is not None else received
+    if parts:
+        texts = [f"{day} {clock}" for day, clock in zip(*map(sniffed.values, parts), strict=False)]
+        return _written({"ts": [*parts], **arrived}, texts)
+    if name is None:
+        return None
+    unit = time_unit(sniffed, name)
+    columns = {"ts": name, **arrived}
+    return (
+        _written(columns, [str(value).strip() for value in sniffed.values(name)])
+        if unit == "text"
+        else Times(columns, unit)
+    )
+
+
+def _parts(sniffed: Sniffed) -> tuple[str, ...]:
+    """A column of days and one of clocks; empty if there are none."""
+    day, clock = (
+        next((name for known in names if (name := find(sniffed.columns, [known])) and _all(sniffed, name, form)), None)
+        for names, form in ((_DAYS, _DAY), (_CLOCKS, _CLOCK))
+    )
+    return (day, clock) if day is not None and clock is not None else ()
+
+
+def _all(sniffed: Sniffed, name: str, form: re.Pattern[str]) -> bool:
+    values = [str(value).strip() for value in sniffed.values(name)]
+    return bool(values) and all(form.fullmatch(value) for value in values)
+
+
+def _written(columns: Mapping[str, Any], texts: list[str]) -> Times:
+    """Times as text: ISO, or with the year last."""
+    days = bool(texts) and all(_DAY.fullmatch(text) for text in texts)
+    found = [_DAY_LAST.fullmatch(text) for text in texts]
+    known = [match for match in found if match is not None]
+    if not known or len(known) < len(found):
+        return Times(columns, days=days)
+    first, mark = known[0], known[0][2]
+    if any(int(match[1]) > 12 for match in known) or mark == ".":
+        order = "%d{0}%m{0}%Y"
+    elif any(int(match[3]) > 12 for match in known):
+        order = "%m{0}%d{0}%Y"
+    else:
+        why = f"dates such as {texts[0]} may begin with the day or with the month: say which with time_format"
+        return Times(columns, problem=why)
+    clock = (first[4] or "") + ("%I:%M" if first[8] else "%H:%M" if first[5] else "")
+    clock += (":%S" if first[6] else "") + (".%n" if first[7] else "") + (" %p" if first[8] else "")
+    return Times(columns, "text", order.format(mark) + clock + (first[9] or "") + ("%z" if first[10] else ""), days)
+
+
+def time_unit(sniffed: Sniffed, column: str) -> str:
+    """``s``, ``ms``, ``us`` or ``ns`` by the size of the numbers, ``timestamp`` by the type, ``text`` otherwise."""
+    if sniffed.types.get(column, "").startswith("timestamp"):
+        return "timestamp"
+    values = [str(value).strip() for value in sniffed.values(column)]
+    digits = {len(value.split(".")[0]) for value in values if _COUNT.fullmatch(value)}
+    if digits == {8} and all(_DAY.fullmatch(value) for value in values):
+        return "text"
+    return _UNITS.get(digits.pop(), "ms") if len(digits) == 1 else "text"
+
+
+def find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
+    """The first of some known names among the columns, however it is written."""
+    lower = {plain(name): name for name in reversed(list(names))}
+    return next((lower[name] for name in wanted if name in lower), None)
+
+
+def plain(name: str) -> str:
+    """A column's name in lower case, its words joined by underscores, without what is in brackets around it."""
+    name = re.sub(r"/.*[^\x00-\x7f].*", "", name)  # price/价格: a translation follows
+    return re.sub(r"[\s_-]+", "_", name.strip().strip("<>[]").lower())

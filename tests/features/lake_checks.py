@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.oracles import bars, features, orderbook, ticker, trades
+from tests.oracles import bars, features, liquidity, orderbook, ticker, trades
 from tests.oracles.compare import assert_same
 from tests.support.engine import run_model
 from tests.support.lakes import read_rows, write_rows
@@ -26,6 +26,7 @@ KINDS = {
     "volume_bars": "trades",
     "tick_bars": "trades",
     "dollar_bars": "trades",
+    "trades_liquidity": "trades",
 }
 ORACLES: dict[str, Oracle] = {
     "orderbook_hf": features.orderbook_hf,
@@ -36,6 +37,7 @@ ORACLES: dict[str, Oracle] = {
     "volume_bars": partial(features.event_bars, measure="volume"),
     "tick_bars": partial(features.event_bars, measure="tick"),
     "dollar_bars": partial(features.event_bars, measure="dollar"),
+    "trades_liquidity": liquidity.features,
 }
 
 
@@ -57,6 +59,8 @@ def check(lake: Path, model: str, rows: Sequence[Row] = (), **options: Any) -> l
     given: dict[str, Any] = {}
     if model == "orderbook_hf" and (lake / "raw/ccxt/trades").is_dir():
         given["raw_trades"] = read_rows(lake, "trades")
+    if model == "trades_liquidity" and (lake / "raw/ccxt/orderbook").is_dir():
+        given["raw_book"] = read_rows(lake, "orderbook")
     expected = ORACLES[model](read_rows(lake, kind), **given, **options)
     assert expected, "a comparison of nothing proves nothing"
     fewer = {"max_levels": MADE_LEVELS} if rows and model == "orderbook_bars" else {}

@@ -75,7 +75,7 @@ def test_templates_that_no_shipped_model_uses(tmp_path: Path) -> None:
     models["book_1s"]["options"] |= {"columns": ["*"]}
     config["models"] |= models
     config["models"]["trades_bars"]["options"]["symbol_columns"] = True
-    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     tables = columns_of(Engine.open(tmp_path / "models.yaml"), [*models, "trades_bars"])
     found = {table.model: undescribed(table.columns) for table in tables}
     # The unit of an aggregate is that of its column, which its options name.

@@ -73,7 +73,7 @@ def slack(column: str, row: Row) -> float:
         return unit
     if column in ("cog_vs_mid", "spread_bps") or column.startswith("cog_momentum"):
         return unit * 1e4
-    if "micro_minus_mid" in column or "mid_price_std" in column or "spread" in column:
+    if "price_impact" in column or "micro_minus_mid" in column or "mid_price_std" in column or "spread" in column:
         return unit * price
     if column == "center_of_gravity":  # prices around zero cancel
         return unit * max(abs(row.get(name) or 0.0) for name in ("best_bid", "best_ask"))

@@ -113,10 +113,20 @@ def run_model(lake: Path, model: str, **options: Any) -> pa.Table:
     config = lake / "models.yaml"
     lake.mkdir(parents=True, exist_ok=True)
     shipped = shipped_config(lake, **options)
+    shipped["models"] = _with_upstream(shipped["models"], model)
     config.write_text(yaml.safe_dump(shipped, sort_keys=False))
     outcome = sqlgen("run", config, "--select", f"+{model}")
     assert outcome.code == 0, outcome.out + outcome.err
     return published(lake / shipped["models"][model]["output"]["path"])
+
+
+def _with_upstream(models: dict[str, Any], name: str) -> dict[str, Any]:
+    """A model and the models that it reads, all enabled."""
+    found = {name: {key: value for key, value in models[name].items() if key != "enabled"}}
+    for entry in models[name]["inputs"].values():
+        ref = entry["ref"] if isinstance(entry, dict) else entry
+        found |= _with_upstream(models, ref) if ref in models else {}
+    return found
 
 
 def published(folder: Path) -> pa.Table:

@@ -1,0 +1,472 @@
+-- model:       trades_liquidity
+-- description: Quote, sign, spreads and price impact per trade
+-- template:    trades/liquidity.sql.j2
+-- inputs:      trades = ccxt_trades
+--              book = ccxt_orderbook
+-- options:     horizons = [1, 5, 60, 300]
+--              sign = 'aggressor_or_lee_ready'
+--              quotes = 'before'
+--              quote_lag = 0.0
+--              max_quote_age = 300.0
+--              max_gap = 300.0
+--              max_levels = 1
+-- lookback:    86400 s
+-- lookahead:   601 s
+-- publishes:   processed/ccxt/trades/liquidity (overwrite), by exchange, symbol, date
+-- fingerprint: 62d4046955a64f15e95df835
+-- stages:      trades_liquidity, line 399
+--              aged, line 376
+--              after_300s, line 366
+--              after_60s, line 356
+--              after_5s, line 346
+--              after_1s, line 336
+--              quoted, line 320
+--              ticks, line 305
+--              priced, line 294
+--              quotes, line 276
+--              segments, line 268
+--              gaps, line 259
+--              best, line 246
+--              book, line 111
+--              trades, line 42
+--
+-- `run` executes these stages partition by partition, as one statement with a WITH, and publishes each atomically.
+-- This file computes the same table in one go: run it from the folder of models.yaml, in a DuckDB shell. It
+-- writes to target/tables/trades_liquidity, so that nothing published is touched.
+-- Each stage is a view in a database in memory, so that you can stop at any and look:
+-- FROM compiled_trades_liquidity.trades_liquidity LIMIT 10, or just FROM trades_liquidity where you have no table of that name.
+
+ATTACH IF NOT EXISTS ':memory:' AS compiled_trades_liquidity;
+SET search_path = '"' || current_database() || '"."' || current_schema() || '",' || '"compiled_trades_liquidity".main';
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.trades AS
+WITH files_before AS (
+    SELECT
+        file_name AS filename,
+        CAST(coalesce(sum(num_rows) OVER (
+            PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                '0*([0-9]{20})', '\1', 'g'
+            ), file_name
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS BIGINT) AS rows_before
+    FROM parquet_file_metadata([
+        'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+    ])
+),
+numbered AS (
+    SELECT
+        exchange,
+        symbol,
+        date,
+        CASE
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+            THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+            THEN CAST(error(
+                'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+            ) AS TIMESTAMP_NS)
+        END AS ts,
+        file_row_number + rows_before AS seq,
+        CAST(timestamp AS BIGINT) AS timestamp,
+        CAST(collected_at AS BIGINT) AS collected_at,
+        CAST(trade_id AS VARCHAR) AS trade_id,
+        CAST(price AS DOUBLE) AS price,
+        CAST(amount AS DOUBLE) AS amount,
+        CAST(side AS VARCHAR) AS side
+    FROM read_parquet(
+        [
+            'lake/raw/ccxt/trades/**/[!_.]*.parquet'
+        ],
+        union_by_name = true,
+        hive_partitioning = true,
+        hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+    )
+    JOIN files_before USING (filename)
+),
+positioned AS (
+    SELECT *
+    FROM numbered
+    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
+)
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    trade_id, -- name: as the venue names the trade
+    CASE WHEN price > 0 AND isfinite(price) THEN price END AS price, -- q: price of the trade
+    CASE WHEN amount > 0 AND isfinite(amount) THEN amount END AS amount, -- u: size of the trade
+    CAST(
+        CASE WHEN lower(exchange) IN ('coinbase', 'coinbaseadvanced') THEN -1 ELSE 1 END
+        * (CASE lower(side) WHEN 'buy' THEN 1 WHEN 'sell' THEN -1 END) AS SMALLINT
+    ) AS side -- 1: 1 where the taker bought, -1 where the taker sold, NULL where unknown
+FROM positioned;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.book AS
+WITH files_before AS (
+    SELECT
+        file_name AS filename,
+        CAST(coalesce(sum(num_rows) OVER (
+            PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                '0*([0-9]{20})', '\1', 'g'
+            ), file_name
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS BIGINT) AS rows_before
+    FROM parquet_file_metadata([
+        'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
+    ])
+),
+numbered AS (
+    SELECT
+        exchange,
+        symbol,
+        date,
+        CASE
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+            THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+            THEN CAST(error(
+                'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+            ) AS TIMESTAMP_NS)
+        END AS ts,
+        file_row_number + rows_before AS seq,
+        CAST(timestamp AS BIGINT) AS timestamp,
+        CAST(collected_at AS BIGINT) AS collected_at,
+        CAST(bids AS STRUCT(price DOUBLE, size DOUBLE)[]) AS bids,
+        CAST(asks AS STRUCT(price DOUBLE, size DOUBLE)[]) AS asks
+    FROM read_parquet(
+        [
+            'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
+        ],
+        union_by_name = true,
+        hive_partitioning = true,
+        hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+    )
+    JOIN files_before USING (filename)
+),
+positioned AS (
+    SELECT *
+    FROM numbered
+    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
+),
+as_sent AS (
+    SELECT
+        *,
+        bids[1].price AS bid_price_00, bids[1].size AS bid_size_00, asks[1].price AS ask_price_00,
+        asks[1].size AS ask_size_00
+    FROM positioned
+),
+checked AS (
+    SELECT
+        *,
+        CASE
+            WHEN len(bids) = 1 THEN coalesce(
+                bid_price_00 < 'infinity'
+                AND bid_price_00 > 0
+                AND bid_size_00 > 0
+                AND bid_size_00 < 'infinity',
+                false
+            )
+            ELSE coalesce(
+                len(list_filter(bids, lambda x, i:
+                    x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                    AND (i = 1 OR x.price < bids[i - 1].price)
+                )) = len(bids),
+                false
+            )
+        END AS bids_in_order,
+        CASE
+            WHEN len(asks) = 1 THEN coalesce(
+                ask_price_00 < 'infinity'
+                AND ask_price_00 > 0
+                AND ask_size_00 > 0
+                AND ask_size_00 < 'infinity',
+                false
+            )
+            ELSE coalesce(
+                len(list_filter(asks, lambda x, i:
+                    x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                    AND (i = 1 OR x.price > asks[i - 1].price)
+                )) = len(asks),
+                false
+            )
+        END AS asks_in_order
+    FROM as_sent
+),
+cleaned AS (
+    SELECT
+        *,
+        CASE WHEN NOT bids_in_order THEN list_transform(
+            list_reverse_sort(list_distinct([
+                x.price FOR x IN bids
+                IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+            ]))[:1],
+            lambda p: {
+                'price': p,
+                'size': list_sum([x.size FOR x IN bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+            }
+        ) END AS clean_bids,
+        CASE WHEN NOT asks_in_order THEN list_transform(
+            list_sort(list_distinct([
+                x.price FOR x IN asks
+                IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+            ]))[:1],
+            lambda p: {
+                'price': p,
+                'size': list_sum([x.size FOR x IN asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+            }
+        ) END AS clean_asks
+    FROM checked
+)
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    CAST(CASE WHEN bids_in_order THEN least(len(bids), 1) ELSE len(clean_bids) END AS SMALLINT) AS bid_levels,
+    CAST(CASE WHEN asks_in_order THEN least(len(asks), 1) ELSE len(clean_asks) END AS SMALLINT) AS ask_levels,
+    CASE WHEN bids_in_order THEN bid_price_00 ELSE clean_bids[1].price END AS bid_price_00,
+    CASE WHEN bids_in_order THEN bid_size_00 ELSE clean_bids[1].size END AS bid_size_00,
+    CASE WHEN asks_in_order THEN ask_price_00 ELSE clean_asks[1].price END AS ask_price_00,
+    CASE WHEN asks_in_order THEN ask_size_00 ELSE clean_asks[1].size END AS ask_size_00
+FROM cleaned;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.best AS
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    bid_price_00 AS best_bid,
+    ask_price_00 AS best_ask,
+    bid_size_00 AS bid_size,
+    ask_size_00 AS ask_size
+FROM book;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.gaps AS
+SELECT
+    *,
+    epoch_ns(ts) AS ns,
+    row_number() OVER in_order AS place,
+    coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
+FROM best
+WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq);
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.segments AS
+SELECT
+    *,
+    sum(CAST(after_gap AS BIGINT)) OVER (
+        PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
+    ) AS segment
+FROM gaps;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.quotes AS
+SELECT
+    *,
+    (best_bid + best_ask) / 2 AS mid_price,
+    ns AS quote_ns
+FROM segments
+JOIN (
+    SELECT
+        exchange,
+        symbol,
+        segment,
+        max(ns) AS segment_end_ns
+    FROM segments
+    GROUP BY exchange, symbol, segment
+) AS ends USING (exchange, symbol, segment)
+WHERE best_ask >= best_bid
+QUALIFY lead(ns) OVER (PARTITION BY exchange, symbol ORDER BY place) IS DISTINCT FROM ns;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.priced AS
+SELECT
+    *,
+    epoch_ns(ts) AS ns,
+    CASE WHEN amount IS NOT NULL THEN price END AS traded_price,
+    lag(traded_price IGNORE NULLS) OVER in_order AS price_before,
+    lag(CASE WHEN traded_price IS NOT NULL THEN epoch_ns(ts) END IGNORE NULLS) OVER in_order AS ns_before,
+    row_number() OVER in_order AS place
+FROM trades
+WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq);
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.ticks AS
+SELECT
+    * EXCLUDE (price_before, ns_before),
+    CASE
+        WHEN traded_price IS NOT NULL
+            -- A date sees no further back than the date before.
+            AND last_value(CASE WHEN traded_price != price_before THEN ns_before END IGNORE NULLS) OVER so_far
+                >= epoch_ns(date - 1)
+        THEN last_value(
+            CASE WHEN traded_price > price_before THEN 1 WHEN traded_price < price_before THEN -1 END IGNORE NULLS
+        ) OVER so_far
+    END AS tick
+FROM priced
+WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING);
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.quoted AS
+SELECT
+    ticks.*,
+    quotes.quote_ns AS quote_ns,
+    quotes.best_bid AS bid,
+    quotes.best_ask AS ask,
+    quotes.bid_size AS bid_amount,
+    quotes.ask_size AS ask_amount,
+    quotes.mid_price AS mid,
+    quotes.segment_end_ns AS segment_end_ns
+FROM ticks
+ASOF LEFT JOIN quotes
+    ON ticks.exchange = quotes.exchange
+    AND ticks.symbol = quotes.symbol
+    AND ticks.ns > quotes.quote_ns;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.after_1s AS
+SELECT
+    quoted.*,
+    quotes.mid_price AS mid_after_1s
+FROM quoted
+ASOF LEFT JOIN quotes
+    ON quoted.exchange = quotes.exchange
+    AND quoted.symbol = quotes.symbol
+    AND quoted.ns + 1000000000 >= quotes.quote_ns;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.after_5s AS
+SELECT
+    after_1s.*,
+    quotes.mid_price AS mid_after_5s
+FROM after_1s
+ASOF LEFT JOIN quotes
+    ON after_1s.exchange = quotes.exchange
+    AND after_1s.symbol = quotes.symbol
+    AND after_1s.ns + 5000000000 >= quotes.quote_ns;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.after_60s AS
+SELECT
+    after_5s.*,
+    quotes.mid_price AS mid_after_60s
+FROM after_5s
+ASOF LEFT JOIN quotes
+    ON after_5s.exchange = quotes.exchange
+    AND after_5s.symbol = quotes.symbol
+    AND after_5s.ns + 60000000000 >= quotes.quote_ns;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.after_300s AS
+SELECT
+    after_60s.*,
+    quotes.mid_price AS mid_after_300s
+FROM after_60s
+ASOF LEFT JOIN quotes
+    ON after_60s.exchange = quotes.exchange
+    AND after_60s.symbol = quotes.symbol
+    AND after_60s.ns + 300000000000 >= quotes.quote_ns;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.aged AS
+SELECT
+    *,
+    ns - quote_ns <= 300000000000 AS is_recent,
+    CASE WHEN is_recent THEN mid END AS mid_price,
+    CASE WHEN mid_price > 0 THEN mid_price END AS positive_mid, -- of ratios
+    -- At mid_price within rounding, a trade has no side.
+    CASE WHEN abs(traded_price - mid_price) > 1e-14 * abs(mid_price) THEN sign(traded_price - mid_price) END AS side_of_mid,
+    CASE
+        WHEN ns - quote_ns <= 300000000000 AND ns + 1000000000 <= segment_end_ns THEN mid_after_1s
+    END AS mid_1s,
+    CASE
+        WHEN ns - quote_ns <= 300000000000 AND ns + 5000000000 <= segment_end_ns THEN mid_after_5s
+    END AS mid_5s,
+    CASE
+        WHEN ns - quote_ns <= 300000000000 AND ns + 60000000000 <= segment_end_ns THEN mid_after_60s
+    END AS mid_60s,
+    CASE
+        WHEN ns - quote_ns <= 300000000000 AND ns + 300000000000 <= segment_end_ns THEN mid_after_300s
+    END AS mid_300s,
+    coalesce(side, side_of_mid, tick) AS chosen_sign
+FROM after_300s;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.trades_liquidity AS
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts, -- UTC, ns: exchange time, else time of collection
+    seq, -- 1: position of the row in its partition, in file order
+    trade_id, -- name: as the venue names the trade
+    price, -- q: price of the trade
+    amount, -- u: size of the trade
+    side, -- 1: 1 where the taker bought, -1 where the taker sold, NULL where unknown: as sent
+    CASE WHEN is_recent THEN (ns - quote_ns) / 1e9 END
+        AS quote_age_s, -- s: since the quote that prevails, the last valid one before the trade
+    CASE WHEN is_recent THEN bid END AS best_bid, -- q: highest bid of that quote
+    CASE WHEN is_recent THEN ask END AS best_ask, -- q: lowest ask of that quote
+    CASE WHEN is_recent THEN bid_amount END AS bid_size, -- u: size at best_bid
+    CASE WHEN is_recent THEN ask_amount END AS ask_size, -- u: size at best_ask
+    mid_price, -- q: (best_bid + best_ask) / 2
+    CASE WHEN is_recent THEN ask - bid END AS quoted_spread, -- q: best_ask - best_bid
+    1e4 * (ask - bid) / positive_mid AS quoted_spread_bps, -- bps: 1e4 * quoted_spread / mid_price
+    CAST(tick AS SMALLINT)
+        AS sign_tick, -- 1: sign of the last price change that was not 0, this trade's included, of the date or the one before [Lee 1991]
+    CAST(side_of_mid AS SMALLINT) AS sign_quote, -- 1: sign of price - mid_price; NULL at mid_price [Lee 1991]
+    CAST(coalesce(side_of_mid, tick) AS SMALLINT)
+        AS sign_lee_ready, -- 1: sign_quote, else sign_tick [Lee 1991]
+    CAST(chosen_sign AS SMALLINT) AS sign, -- 1: side, else sign_lee_ready
+    2 * chosen_sign * (traded_price - mid_price)
+        AS effective_spread, -- q: 2 * sign * (price - mid_price) [Huang 1996]
+    1e4 * 2 * chosen_sign * (traded_price - mid_price) / positive_mid
+        AS effective_spread_bps, -- bps: 1e4 * effective_spread / mid_price [Huang 1996]
+    2 * chosen_sign * (traded_price - mid_1s)
+        AS realized_spread_1s, -- label: q: 2 * sign * (price - mid price 1 s later) [Huang 1996]
+    1e4 * 2 * chosen_sign * (traded_price - mid_1s) / positive_mid
+        AS realized_spread_1s_bps, -- label: bps: 1e4 * realized_spread_1s / mid_price [Huang 1996]
+    2 * chosen_sign * (mid_1s - mid_price)
+        AS price_impact_1s, -- label: q: 2 * sign * (mid price 1 s later - mid_price) [cf. Bessembinder 2003]
+    1e4 * 2 * chosen_sign * (mid_1s - mid_price) / positive_mid
+        AS price_impact_1s_bps, -- label: bps: 1e4 * price_impact_1s / mid_price [cf. Bessembinder 2003]
+    2 * chosen_sign * (traded_price - mid_5s)
+        AS realized_spread_5s, -- label: q: 2 * sign * (price - mid price 5 s later) [Huang 1996]
+    1e4 * 2 * chosen_sign * (traded_price - mid_5s) / positive_mid
+        AS realized_spread_5s_bps, -- label: bps: 1e4 * realized_spread_5s / mid_price [Huang 1996]
+    2 * chosen_sign * (mid_5s - mid_price)
+        AS price_impact_5s, -- label: q: 2 * sign * (mid price 5 s later - mid_price) [cf. Bessembinder 2003]
+    1e4 * 2 * chosen_sign * (mid_5s - mid_price) / positive_mid
+        AS price_impact_5s_bps, -- label: bps: 1e4 * price_impact_5s / mid_price [cf. Bessembinder 2003]
+    2 * chosen_sign * (traded_price - mid_60s)
+        AS realized_spread_60s, -- label: q: 2 * sign * (price - mid price 60 s later) [Huang 1996]
+    1e4 * 2 * chosen_sign * (traded_price - mid_60s) / positive_mid
+        AS realized_spread_60s_bps, -- label: bps: 1e4 * realized_spread_60s / mid_price [Huang 1996]
+    2 * chosen_sign * (mid_60s - mid_price)
+        AS price_impact_60s, -- label: q: 2 * sign * (mid price 60 s later - mid_price) [cf. Bessembinder 2003]
+    1e4 * 2 * chosen_sign * (mid_60s - mid_price) / positive_mid
+        AS price_impact_60s_bps, -- label: bps: 1e4 * price_impact_60s / mid_price [cf. Bessembinder 2003]
+    2 * chosen_sign * (traded_price - mid_300s)
+        AS realized_spread_300s, -- label: q: 2 * sign * (price - mid price 300 s later) [Huang 1996]
+    1e4 * 2 * chosen_sign * (traded_price - mid_300s) / positive_mid
+        AS realized_spread_300s_bps, -- label: bps: 1e4 * realized_spread_300s / mid_price [Huang 1996]
+    2 * chosen_sign * (mid_300s - mid_price)
+        AS price_impact_300s, -- label: q: 2 * sign * (mid price 300 s later - mid_price) [cf. Bessembinder 2003]
+    1e4 * 2 * chosen_sign * (mid_300s - mid_price) / positive_mid
+        AS price_impact_300s_bps -- label: bps: 1e4 * price_impact_300s / mid_price [cf. Bessembinder 2003]
+FROM aged;
+
+COPY (
+    FROM compiled_trades_liquidity.trades_liquidity
+) TO 'target/tables/trades_liquidity' (
+    FORMAT parquet,
+    COMPRESSION zstd,
+    COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 50000,
+    PARTITION_BY (exchange, symbol, date),
+    OVERWRITE true
+);

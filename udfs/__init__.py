@@ -22,7 +22,7 @@ from udfs.kernel import (
 )
 from udfs.options import Option
 from udfs.pipeline import Pipeline, PipelineState
-from udfs.registry import KernelError, Registry, is_own, registry
+from udfs.registry import KernelError, Registry, is_own, kernels_of, registry
 
 __all__ = [
     "NANOSECONDS",
@@ -44,6 +44,7 @@ __all__ = [
     "Trades",
     "dtype_of",
     "is_own",
+    "kernels_of",
     "layout_of",
     "record",
     "registry",

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import inspect
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -35,13 +36,45 @@ def registry(folder: Path | None = None) -> Registry:
     return found
 
 
+def kernels_of(folder: Path | None, names: Iterable[str]) -> Registry:
+    """Kernels that models name. The code in ``folder`` is run only if one of these may be there."""
+    packaged = registry()
+    needed = folder is not None and (not packaged.keys() >= {*names} or not packaged.keys().isdisjoint(_named(folder)))
+    return registry(folder) if needed else packaged
+
+
+def _named(folder: Path) -> set[str]:
+    """Texts that the code in a folder assigns, found without running it: among them are the names of its kernels."""
+    found: set[str] = set()
+    for path in _files(folder):
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):
+            continue  # told when it is run
+        found |= {
+            node.value.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign | ast.AnnAssign)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        }
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    """Python files of a folder of kernels; :class:`KernelError` for links that lead out of it."""
+    found = sorted(folder.rglob("*.py") if folder is PACKAGED else folder.glob("*.py"))
+    for path in found if folder is not PACKAGED else ():
+        if not path.resolve().is_relative_to(folder.parent.resolve()):
+            raise KernelError(f"{path} is a link that leads out of the project, to {path.resolve()}. Copy the file")
+    return [path for path in found if path.stem != "__init__"]
+
+
 def _kernels_in(folder: Path) -> Registry:
     found: Registry = {}
     if folder is not PACKAGED:
         _forget(_package(folder))
-    for path in sorted(folder.rglob("*.py") if folder is PACKAGED else folder.glob("*.py")):
-        if path.stem == "__init__":
-            continue
+    for path in _files(folder):
         module = _load(path, packaged=folder is PACKAGED)
         for kind in vars(module).values():
             if not (inspect.isclass(kind) and issubclass(kind, Kernel) and kind.__module__ == module.__name__):

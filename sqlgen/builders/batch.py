@@ -35,6 +35,7 @@ from sqlgen.published.publication import StagedUnit
 from sqlgen.published.records import Publication
 from sqlgen.sources.staged import InputStager
 from sqlgen.stream.kernel_copy import End, Feeds, KernelCopy, Pass, Statements
+from sqlgen.templating.connection import one
 
 Outcome = BuildResult | Exception
 
@@ -168,7 +169,7 @@ class BatchBuild:
 
     def _execute(self, sql: str) -> None:
         self.sql.append(sql)
-        self.connection.execute(sql)
+        self.connection.execute(one(self.connection, sql))
 
     def _check_sources(self, whole: Build, inputs: TaskInputs, stager: InputStager) -> None:
         """Check the rows of the sources; :class:`NotAsOneError` if there is a finding."""

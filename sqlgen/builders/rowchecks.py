@@ -22,6 +22,7 @@ from sqlgen.project.model import Model
 from sqlgen.project.rowchecks import Check, CheckCount, CheckFailed, sign_audits, unknown_columns
 from sqlgen.published.quarantine import Quarantine
 from sqlgen.sources.schemas import columns_of
+from sqlgen.templating.connection import one
 from sqlgen.templating.quoting import exact_path
 
 First = Mapping[str, str]
@@ -135,7 +136,7 @@ class RowChecks:
     def execute(self, sql: str) -> None:
         """Run one statement of the task."""
         self.sql.append(sql)
-        self.connection.execute(sql)
+        self.connection.execute(one(self.connection, sql))
 
     def columns(self, select: str) -> dict[str, str]:
         """Names and types of the columns of a SELECT."""

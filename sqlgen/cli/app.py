@@ -30,6 +30,7 @@ from sqlgen.cli.operating.checking import check
 from sqlgen.cli.operating.querying import query
 from sqlgen.cli.running import plan, run
 from sqlgen.errors import SqlgenError, system_hint
+from sqlgen.templating.secrets import hidden, hide_output
 
 EXIT_USAGE = 2
 
@@ -46,6 +47,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; every error a user can cause is a message, not a traceback."""
     signals.escape_unprintable()
+    hide_output()
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -197,7 +199,7 @@ def catalog(
         return
     path = engine.project.folder / "target" / "catalog.sql"
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, text)
+    replace_text(path, hidden(text))
     typer.echo(f"{path}\nOpen it with: duckdb -init {path}")
 
 

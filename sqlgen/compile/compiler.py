@@ -28,6 +28,7 @@ from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import DEFAULT_ON_FAIL, identity, of_rows, removing
 from sqlgen.templating.header import CsvFormat
 from sqlgen.templating.quoting import bare, exact_path, ident, literal
+from sqlgen.templating.secrets import hidden
 
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
 
@@ -81,7 +82,7 @@ class Compiler:
         return CompiledModel(
             model=model,
             select=_joined(parts),
-            sql=compiled_file(model, self._shown(model), fingerprint, self._foreign(model)),
+            sql=hidden(compiled_file(model, self._shown(model), fingerprint, self._foreign(model))),
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.fingerprinted_options.items()), copy_options(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",

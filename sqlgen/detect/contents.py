@@ -18,7 +18,7 @@ from sqlgen.detect.trial import TrialSource
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.project.config import Source
 from sqlgen.sources.schemas import columns_of
-from sqlgen.templating.quoting import quoted
+from sqlgen.templating.connection import Setting, confined, folders_of
 from sqlgen.templating.templates import Library
 
 GAP_SECONDS = 300
@@ -149,13 +149,13 @@ class Sampler:
         lake = self.folder / "lake"
         shutil.rmtree(lake, ignore_errors=True)
         try:
-            cut = set()
-            for file in files:
+            cut, read = set(), [*files]
+            for file in read:
                 path = self.lake / file
                 if excerpt(path, lake / file, sniff(path), rows):
                     cut.add(file)
-            with duckdb.connect() as connection:
-                connection.execute(f"SET temp_directory = {quoted(str(self.folder / 'spill'))}")
+            spill: dict[str, Setting] = {"temp_directory": str(self.folder / "spill")}
+            with confined([self.folder, *folders_of(lake, read)], spill) as connection:
                 yield TrialSource(self.library, lake, source, connection), cut
         finally:
             shutil.rmtree(lake, ignore_errors=True)

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
 from sqlgen.compile.compiler import Compiler
 from sqlgen.errors import ConfigError, SqlgenError
 from sqlgen.project.project import Project
 from sqlgen.run.binder import Binder
+from sqlgen.run.binding import unoptimized
 from sqlgen.run.engine import Engine
 from sqlgen.templating import yamlfile
 
@@ -110,8 +109,7 @@ def known_columns(project: Project, compiler: Compiler, models: Iterable[str]) -
 
 @contextlib.contextmanager
 def _binder(project: Project, compiler: Compiler) -> Iterator[Binder]:
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute("PRAGMA disable_optimizer")  # empty tables need no speed
+    with tempfile.TemporaryDirectory() as folder, unoptimized(folder, project, ()) as connection:
         yield Binder(project, compiler, {}, Path(folder), connection)
 
 

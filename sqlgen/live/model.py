@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -31,6 +30,7 @@ from sqlgen.published.states import Snapshot
 from sqlgen.run.engine import Engine
 from sqlgen.stream.pipe import Pipe
 from sqlgen.stream.tradefeed import TradeFeed, pending_trades
+from sqlgen.templating.connection import confined
 from udfs import NANOSECONDS, Pipeline
 
 _ROWS, _TRADES = "live_rows", "live_trades"
@@ -125,7 +125,7 @@ class LiveModel:
         self._broken = ""
         self._compiler = Compiler(project)
         self._one_feed = shares_feed(project, model)
-        self._connection = duckdb.connect(config={"threads": 1})
+        self._connection = confined((), {"threads": 1})
         self._statements: dict[str, RowStatement] = {}
         self._rows = self._raw(model.primary)
         sees_trades = model.trades is not None and covers(model.trades, where)

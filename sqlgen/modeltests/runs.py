@@ -32,6 +32,7 @@ from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings
+from sqlgen.templating.connection import confined
 from sqlgen.templating.quoting import exact_path
 
 
@@ -40,7 +41,12 @@ def run_tests(project: Project, entries: Iterable[Entry]) -> list[Outcome]:
 
     Raises :class:`sqlgen.errors.ConfigError`, before anything runs, if tests do not fit the project.
     """
-    with tempfile.TemporaryDirectory(prefix="sqlgen-test-") as scratch, duckdb.connect() as connection:
+    entries = [*entries]
+    given = {entry.path("x").parent for entry in entries}
+    with (
+        tempfile.TemporaryDirectory(prefix="sqlgen-test-") as scratch,
+        confined([Path(scratch), *given]) as connection,
+    ):
         folder = Path(scratch)
         (folder / "types").mkdir()
         types = TypeBook(project, connection, folder / "types")

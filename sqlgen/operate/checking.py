@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
 from sqlgen.errors import SqlgenError
 from sqlgen.run.binder import Binder, BindError
+from sqlgen.run.binding import unoptimized
 from sqlgen.run.engine import Engine
 
 
@@ -42,8 +41,7 @@ def check(engine: Engine, models: Iterable[str]) -> Checked:
     bound: list[str] = []
     unknown: list[str] = []
     blocked: list[str] = []
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute("PRAGMA disable_optimizer")  # empty tables need no speed
+    with tempfile.TemporaryDirectory() as folder, unoptimized(folder, project, ()) as connection:
         binder = Binder(project, compiler, {}, Path(folder), connection)
         for name in wanted:
             sources = [entry.ref for entry in project.models[name].inputs]

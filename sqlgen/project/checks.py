@@ -24,10 +24,11 @@ from sqlgen.project.modelchecks import (
 )
 from sqlgen.project.rowchecks import Check, duplicate_titles, unknown_columns
 from sqlgen.project.signs import without_quotes
+from sqlgen.templating import expressions
 from sqlgen.templating.header import Header
 from sqlgen.templating.templates import Library
 from sqlgen.templating.yamlfile import Document, KeyPath
-from udfs import KernelError, Option, Pipeline, Registry, registry
+from udfs import KernelError, Option, Pipeline, Registry, kernels_of
 
 
 class Checker:
@@ -83,6 +84,8 @@ class Checker:
         inputs = self._inputs(at, spec, header, kernels)
         self._references(at, spec)
         self._add_all(output_problems(at, spec))
+        if spec.filter is not None:
+            self._expression((*at, "filter"), spec.filter)
         columns = dict.fromkeys((*spec.columns, *spec.output.partition_by)) if spec.columns else ()
         self.rows((*at, "checks"), spec.checks, tuple(columns))
         if header is None or len(self.problems) > before:
@@ -101,7 +104,8 @@ class Checker:
         return model
 
     def _registry(self) -> Registry:
-        return registry(self.kernels)
+        named = (name for spec in self.config.models.values() for name in spec.udfs)
+        return kernels_of(self.kernels, named)
 
     def _kernels(self, at: KeyPath, spec: ModelConfig, header: Header | None) -> Pipeline | None:
         """Kernels of a model with default options, which determine what they read."""
@@ -278,8 +282,14 @@ class Checker:
         for title in duplicate_titles(checks):
             self.add(at, f"two checks are called '{title}'. Give them a name each")
         for number, check in enumerate(checks):
+            if check.sql is not None:
+                self._expression((*at, number, "sql"), check.sql)
             for problem in unknown_columns(check, columns) if columns else ():
                 self.add((*at, number), f"{check.title}: {problem} The model keeps: {', '.join(columns)}")
+
+    def _expression(self, at: KeyPath, sql: str) -> None:
+        if problem := expressions.fault(sql):
+            self.add(at, f"found {sql!r:.200}: {problem}")
 
     def models(self, models: Mapping[str, Model]) -> None:
         """Check the models against each other."""

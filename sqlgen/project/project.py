@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sqlgen.errors import ConfigError
+from sqlgen.errors import ConfigError, Problem
 from sqlgen.project import configfile
 from sqlgen.project.checks import Checker
 from sqlgen.project.config import Config, Source
 from sqlgen.project.model import Model, build_order, upstream
-from sqlgen.project.modelchecks import overlap
+from sqlgen.project.modelchecks import STATE, overlap
 from sqlgen.templating.templates import Library
 from sqlgen.templating.yamlfile import Document
 
@@ -61,6 +61,12 @@ class Project:
         )
         return frozenset(shared)
 
+    @property
+    def places(self) -> list[str]:
+        """A path in each folder of the lake in which runs write."""
+        tables = [path for model in self.models.values() for path in (model.output.path, model.quarantine)]
+        return [f"{folder}/x" for folder in (*tables, f"{STATE}/staging")]
+
     def upstream(self, name: str) -> set[str]:
         """Models that must be built before ``name``."""
         return upstream(self.models[name])
@@ -76,6 +82,13 @@ def load(path: Path) -> Project:
     path = path.resolve()
     config, document = configfile.load(path)
     own = path.parent / "transforms_sql"
+    outside = [
+        Problem(str(folder), "", f"a link that leads out of the project, to {folder.resolve()}. Copy the folder")
+        for folder in (own, path.parent / "udfs")
+        if not folder.resolve().is_relative_to(path.parent)
+    ]
+    if outside:
+        raise ConfigError(outside)
     checker = Checker(config, document, Library(own if own.is_dir() else None), path.parent / "udfs")
     for name, source in config.sources.items():
         checker.source(name, source)

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from sqlgen.errors import TaskError, nearest
 from sqlgen.project import signs
 from sqlgen.project.nodes import Names, Node
+from sqlgen.templating.secrets import hidden
 
 Kind = Literal[
     "not_null", "positive", "range", "not_crossed", "predicate", "unique", "monotonic", "max_gap", "sign_audit"
@@ -105,7 +106,7 @@ class Check(Node):
         arguments = self.sql if self.sql is not None else ", ".join(self.tested)
         if self.is_sign_audit:
             arguments = f"share {self.share:g}"
-        return " ".join((self.name or f"{self.check}({arguments})").split())
+        return str(hidden(" ".join((self.name or f"{self.check}({arguments})").split())))
 
     @property
     def tested(self) -> tuple[str, ...]:

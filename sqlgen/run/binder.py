@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import re
@@ -30,6 +29,8 @@ from sqlgen.sources.schemas import sql_schema
 from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.sources.staged import StagedInput
 from sqlgen.stream.pipe import Pipe
+from sqlgen.templating.connection import select_of
+from sqlgen.templating.secrets import hidden
 from sqlgen.templating.sqllines import template_line
 from sqlgen.templating.yamlfile import KeyPath
 
@@ -84,10 +85,14 @@ class Binder:
         self._wanted = {*models}
         for name in self.project.order:
             if name in self._wanted:
-                with contextlib.suppress(_UnboundError, duckdb.Error):
+                try:
                     self._model(name)
+                except (_UnboundError, duckdb.Error):
+                    continue
+                except TaskError as error:  # no SELECT
+                    self.problems.append(f"model '{name}': {error}")
         if self.problems:
-            raise BindError("\n".join(dict.fromkeys(self.problems)))
+            raise BindError(hidden("\n".join(dict.fromkeys(self.problems))))
 
     def columns(self, name: str) -> Columns:
         """Columns of a model's table; none if they depend on the data, or its inputs cannot be read without files."""
@@ -202,7 +207,7 @@ class Binder:
     def _table(self, select: str) -> str:
         """SELECT over a table made of an empty result."""
         table = f"bound_{next(self._numbers)}"
-        self.connection.sql(select).limit(0).create(table)
+        select_of(self.connection, select).limit(0).create(table)
         return everything(table)
 
     def _kernel_rows(self, model: Model, feed: str, name: str) -> None:
@@ -210,7 +215,7 @@ class Binder:
         assert model.chain is not None
         unit = Partition.of(**_UNIT)
         try:
-            rows = self.connection.sql(feed).limit(0).to_arrow_reader()
+            rows = select_of(self.connection, feed).limit(0).to_arrow_reader()
             pipe = Pipe(model.chain, Snapshot({}), rows, None, {key: unit.typed(key) for key in KEYS})
         except TYPOS as error:
             self._tell(f"model '{model.name}'", model.config.sql, error, feed)
@@ -222,7 +227,7 @@ class Binder:
 
     def _columns(self, model: Model, select: str) -> Columns:
         try:
-            rows = self.connection.sql(select)
+            rows = select_of(self.connection, select)
             return dict(zip(rows.columns, map(str, rows.types), strict=True))
         except TYPOS as error:
             self._tell(f"model '{model.name}'", model.config.sql, error, select)
@@ -245,7 +250,7 @@ class Binder:
         if selected == select:
             return select
         try:
-            self.connection.sql(selected)
+            select_of(self.connection, selected)
         except TYPOS as error:
             self._tell_key(model, ("filter",), f"{_said(error)}. The rows have: {', '.join(columns)}")
             raise _UnboundError from None
@@ -253,7 +258,7 @@ class Binder:
 
     def _checks(self, at: KeyPath, checked: CheckedRows, checks: Mapping[int, Check]) -> None:
         """Bind each check of the rows by itself."""
-        columns = self.connection.sql(checked.rows).columns if checks else []
+        columns = select_of(self.connection, checked.rows).columns if checks else []
         for number, check in checks.items():
             for problem in self._problems(checked, check, columns):
                 message = f"check '{check.title}' of '{checked.of}'{problem} Its rows have: {', '.join(columns)}"
@@ -265,7 +270,7 @@ class Binder:
             return missing
         alone = dataclasses.replace(checked, checks=(check,), predicate="false", names=(*columns,))
         try:
-            self.connection.sql(checksql.counts(self.project.library, alone))
+            select_of(self.connection, checksql.counts(self.project.library, alone))
         except TYPOS as error:
             return [f" cannot be run: {_said(error)}."]
         return []

@@ -20,6 +20,15 @@ from sqlgen.lake import storage
 from sqlgen.project.project import Project
 from sqlgen.run.binder import Binder, named
 from sqlgen.sources.sourcefiles import SourceFiles
+from sqlgen.templating.connection import confined, folders_of
+
+
+def unoptimized(folder: str, project: Project, files: Iterable[str]) -> duckdb.DuckDBPyConnection:
+    """A connection that reads empty tables in ``folder``, and files of the lake for their columns."""
+    connection = confined([Path(folder), *folders_of(project.lake, files)], {"threads": 1})
+    connection.execute("PRAGMA disable_optimizer")  # empty tables need no speed
+    return connection
+
 
 _BOUND: set[str] = set()
 """Digests of SQL bound by this process, which may run many projects of the same models (model tests do)."""
@@ -38,8 +47,8 @@ def bind(
     new = [name for name, key in keys.items() if known.get(name) != key]
     unbound = [name for name in new if keys[name] not in _BOUND]
     if unbound:
-        with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
-            connection.execute("PRAGMA disable_optimizer")  # empty tables need no speed
+        files = (files[0].path for found in source_files.values() for files in [*found.partitions.values()][:1])
+        with tempfile.TemporaryDirectory() as folder, unoptimized(folder, project, files) as connection:
             Binder(project, compiler, source_files, Path(folder), connection).bind(unbound)
         _BOUND.update(keys[name] for name in unbound)
     if new and record:

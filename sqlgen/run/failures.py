@@ -13,6 +13,7 @@ import pyarrow.parquet
 from sqlgen.errors import SqlgenError, disk_full, system_hint
 from sqlgen.lake import storage
 from sqlgen.plan.plan import Task
+from sqlgen.templating.secrets import hidden
 from udfs import FaultyKernelError
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
@@ -30,7 +31,7 @@ class Failure:
     detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.headline}\n{self.detail}" if self.detail else self.headline
+        return str(hidden(f"{self.headline}\n{self.detail}" if self.detail else self.headline))
 
 
 def explain(error: BaseException, task: Task, template: str, sql: str | None, lake: Path) -> Failure:
@@ -124,7 +125,7 @@ def keep_sql(folder: Path, task: Task, sql: str) -> Path:
     """Keep the statement that failed below ``folder``, for the user."""
     path = folder / task.model / (task.unit.path.replace("/", "--")[:200] + ".sql")
     try:
-        storage.replace_text(path, sql + "\n")
+        storage.replace_text(path, hidden(sql) + "\n")
     except OSError:
         return Path("(could not be kept)")
     return path

@@ -15,6 +15,7 @@ import duckdb
 from sqlgen.errors import SqlgenError
 from sqlgen.plan.plan import Task
 from sqlgen.project.model import Model
+from sqlgen.templating.connection import Setting, confined
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,17 @@ class Settings:
     """An open DuckDB instance to reuse, with its own settings: opening one takes longer than a small run."""
 
 
-def connect(settings: Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB instance for one run; :class:`SqlgenError` if a setting is not valid."""
+def connect(settings: Settings, folders: Sequence[Path], temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB instance for one run, confined to ``folders``; :class:`SqlgenError` if a setting is not valid."""
     if settings.instance is not None:
         return settings.instance.cursor()
-    config: dict[str, str | bool | int | float | list[str]] = {"threads": settings.threads}
+    config: dict[str, Setting] = {"threads": settings.threads}
     if settings.memory_limit is not None:
         config["memory_limit"] = settings.memory_limit
     if temp is not None:
         config["temp_directory"] = str(temp)
     try:
-        return duckdb.connect(config=config)
+        return confined(folders, config)
     except duckdb.Error as error:
         raise SqlgenError(f"DuckDB does not take these settings: {error}") from error
 

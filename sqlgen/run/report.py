@@ -20,6 +20,7 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.plan.plan import Plan, Task
 from sqlgen.plan.selection import Coverage, Selection
 from sqlgen.project.rowchecks import CheckCount
+from sqlgen.templating.secrets import hidden
 
 Status = Literal["published", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
 RUN_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{4}")
@@ -103,7 +104,7 @@ class Report:
         return not self.errors and all(result.ok for result in self.tasks)
 
     def to_dict(self) -> dict[str, Any]:
-        data = dataclasses.asdict(self)
+        data = hidden(dataclasses.asdict(self))
         totals = {
             name: sum(getattr(result, name) for result in self.tasks) for name in ("rows_in", "rows_out", "bytes")
         }
@@ -130,7 +131,7 @@ class ReportStore:
 
     def note(self, report: Report, result: Result) -> None:
         """Append a result at once, so that a killed run can be retried."""
-        line = sealed.dumps(dataclasses.asdict(result))
+        line = sealed.dumps(hidden(dataclasses.asdict(result)))
         path = self.folder / f"{report.run_id}.ndjson"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:

@@ -33,6 +33,7 @@ from sqlgen.run.report import Report, ReportStore, Result, pending_result
 from sqlgen.run.schedule import Schedule, in_halves, skipped
 from sqlgen.run.watcher import Watcher
 from sqlgen.stream.kernel_copy import open_cursor
+from sqlgen.templating.connection import folders_of
 
 
 @dataclass
@@ -74,7 +75,12 @@ class Runner:
         results: dict[TaskId, Result] = {}
         try:
             temp.mkdir(parents=True, exist_ok=True)  # DuckDB creates the last folder only
-            with connect(self.settings, temp) as connection, warming(self.project.models[t.model] for t in plan.tasks):
+            files = (file.path for task in plan.tasks for part in task.slices for file in part.files)
+            folders = folders_of(self.project.lake, (*files, *self.project.places))
+            with (
+                connect(self.settings, folders, temp) as connection,
+                warming(self.project.models[t.model] for t in plan.tasks),
+            ):
                 self._schedule(space, connection, report, results).go()
             for name, records in before.items():
                 mine = [results[task.id] for task in plan.tasks if task.model == name]

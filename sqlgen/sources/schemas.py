@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from sqlgen.errors import TaskError
 from sqlgen.sources import rawfile
 from sqlgen.sources.dialect import DELIMITERS
+from sqlgen.templating.connection import select_of
 from sqlgen.templating.queries import query
 
 
@@ -33,7 +34,7 @@ def _sql_schema(types: tuple[tuple[str, str], ...]) -> pa.Schema:
 
 def columns_of(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, str]:
     """The columns of a SELECT with their SQL types, without running it."""
-    rows = connection.sql(select)
+    rows = select_of(connection, select)
     return dict(zip(rows.columns, map(str, rows.types), strict=True))
 
 

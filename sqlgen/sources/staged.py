@@ -24,6 +24,7 @@ from sqlgen.sources.decode import Decoded, Decoder, parquet_rows
 from sqlgen.sources.onemarket import check_one_market
 from sqlgen.sources.schemas import check_parquet, misleading, sql_schema
 from sqlgen.sources.survey import first_row
+from sqlgen.templating.connection import confined, folders_of, one
 from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import exact_path
 from sqlgen.templating.templates import Library
@@ -150,6 +151,10 @@ def _folder_keys(keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "hour", keys["hour"]
 
 
+def _confined(folder: str, compiler: Compiler, file: FileInfo) -> duckdb.DuckDBPyConnection:
+    return confined([Path(folder), *folders_of(compiler.project.lake, [file.path])])
+
+
 def keys_of_file(
     compiler: Compiler, model: Model, entry: ModelInput, file: FileInfo, layout: SourceLayout
 ) -> tuple[list[tuple[Any, ...]], str]:
@@ -157,12 +162,12 @@ def keys_of_file(
 
     A tuple is exchange, symbol, date and the number of rows. Raises :class:`TaskError` if the file cannot be read.
     """
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+    with tempfile.TemporaryDirectory() as folder, _confined(folder, compiler, file) as connection:
         stager = InputStager(compiler.project.library, compiler.project.lake, Path(folder), connection)
         try:
             staged = stager.stage(compiler.raw_form(model, entry, layout), layout, [file])
             select = compiler.input_select(model, entry, staged.scan())
-            rows = connection.execute(query("partitions", select=select)).fetchall()
+            rows = connection.execute(one(connection, query("partitions", select=select))).fetchall()
             count = parquet_rows(connection, [staged.paths[0]]) if not rows else 0
             shown = first_row(connection, staged.paths[0]) if count else ""
         except duckdb.Error as error:

@@ -19,6 +19,7 @@ from sqlgen.stream.pipe import BATCH_ROWS, Pipe
 from sqlgen.stream.signaudit import SignAudit
 from sqlgen.stream.tradefeed import NotInOrder, TradeFeed, pending_trades
 from sqlgen.stream.unitrows import UnitRows
+from sqlgen.templating.connection import one, select_of
 from udfs import Pipeline
 
 COPY_MB = 600
@@ -121,7 +122,7 @@ class KernelCopy:
             writer.register(KERNEL_ROWS, pa.RecordBatchReader.from_batches(first.schema(), batches))
             try:
                 self.sql.append(self.statements.copy(writer))
-                writer.execute(self.sql[-1])
+                writer.execute(one(writer, self.sql[-1]))
             except duckdb.Error:
                 if self._error is not None:
                     raise self._error from None
@@ -159,4 +160,4 @@ class KernelCopy:
         """The rows of a SELECT as they are asked for."""
         with open_cursor(self.connection, self.cursors) as cursor:
             self.sql.append(select)
-            yield cursor.sql(select).to_arrow_reader(BATCH_ROWS)
+            yield select_of(cursor, select).to_arrow_reader(BATCH_ROWS)

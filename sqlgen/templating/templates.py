@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import os
 import re
 import traceback
@@ -21,12 +20,11 @@ from types import CodeType, SimpleNamespace
 from typing import Any
 
 import jinja2
-import jinja2.sandbox
 from jinja2.bccache import Bucket
 from pydantic import ValidationError
 
 from sqlgen.errors import ConfigError, TemplateError, nearest
-from sqlgen.templating import quoting, yamlfile
+from sqlgen.templating import quoting, sandbox, secrets, yamlfile
 from sqlgen.templating.autoindent import AutoIndent
 from sqlgen.templating.header import CSV_OPTIONS, CsvFormat, Header, LineFormat
 from udfs import OVERLAP_NS
@@ -34,6 +32,8 @@ from udfs import OVERLAP_NS
 TEMPLATE_SUFFIX = ".sql.j2"
 PACKAGED = Path(__file__).resolve().parents[2] / "transforms_sql"
 
+_FAILURES = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError)
+"""Errors of templates that have no case of their own."""
 _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
 
 
@@ -100,8 +100,8 @@ class Library:
     @cached_property
     def environment(self) -> jinja2.Environment:
         folders = self.folders
-        environment = jinja2.sandbox.SandboxedEnvironment(
-            loader=jinja2.FileSystemLoader(folders),
+        environment = sandbox.Sandbox(
+            loader=sandbox.Loader(folders),
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -115,7 +115,7 @@ class Library:
         environment.filters["only"] = _only
         environment.filters["apart"] = _apart
         environment.filters["regex"] = re.escape
-        environment.filters["product"] = itertools.product
+        environment.filters["hidden"] = secrets.hidden
         environment.globals["fail"] = _fail
         environment.globals["overlap_ns"] = OVERLAP_NS
         return environment
@@ -135,6 +135,8 @@ class Library:
             text, path, _ = self.environment.loader.get_source(self.environment, name)
         except UnicodeDecodeError as error:
             raise TemplateError(f"template '{name}' is not UTF-8: {error}. Save it as UTF-8") from None
+        except sandbox.LinkError as error:
+            raise TemplateError(f"template '{name}': {error}") from None
         except jinja2.TemplateNotFound:
             looked = ", ".join(map(str, self.folders))
             raise TemplateError(
@@ -185,6 +187,7 @@ class Library:
         return csv.model_copy(update={"lines": lines, **overrides})
 
     def _value(self, expression: str, options: Mapping[str, Any]) -> Any:
+        sandbox.begin()
         compiled = self.environment.compile_expression(expression, undefined_to_none=False)
         return compiled(options=SimpleNamespace(**options))
 
@@ -205,6 +208,7 @@ class Library:
     @contextlib.contextmanager
     def _failures(self, name: str, context: Mapping[str, Any]) -> Iterator[None]:
         _, path = self.source_text(name)
+        sandbox.begin()
         try:
             yield
         except jinja2.TemplateSyntaxError as error:
@@ -213,7 +217,7 @@ class Library:
             raise TemplateError(f"{path}: it imports '{error.name}', which does not exist") from error
         except jinja2.UndefinedError as error:
             raise TemplateError(f"{_template_line(error, path)}: {error.message}{_known(context)}") from error
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        except (*_FAILURES, RecursionError, MemoryError) as error:
             raise TemplateError(f"{_template_line(error, path)}: {error}") from error
 
 

@@ -13,6 +13,7 @@ import yaml
 from yaml.reader import ReaderError
 
 from sqlgen.errors import ConfigError, Problem
+from sqlgen.templating import secrets
 
 KeyPath = tuple[str | int, ...]
 
@@ -41,7 +42,7 @@ class Document:
         return f"{self.path}:{self.lines.get(keys, 1)}"
 
     def problem(self, keys: KeyPath, message: str) -> Problem:
-        return Problem(self.where(keys), ".".join(str(key) for key in keys), message)
+        return Problem(self.where(keys), ".".join(str(key) for key in keys), str(secrets.hidden(message)))
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
@@ -118,7 +119,8 @@ class _Reader:
             self._around.discard(id(node))
 
     def _problem(self, keys: KeyPath, line: int, message: str) -> None:
-        self.document.problems.append(Problem(f"{self.document.path}:{line}", ".".join(map(str, keys)), message))
+        where = f"{self.document.path}:{line}"
+        self.document.problems.append(Problem(where, ".".join(map(str, keys)), str(secrets.hidden(message))))
 
     def _mapping(self, node: yaml.MappingNode, keys: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -182,6 +184,11 @@ class _Reader:
             message = f"environment variable {name} is not set. Set it, or give a default: ${{{name}:-value}}"
             self.document.problems.append(self.document.problem(keys, message))
             return name
+        if secrets.SECRET.search(name) and value != default:
+            if len(value) < secrets.SHORTEST:
+                message = f"{name} is a secret by its name, and too short to be kept out of messages. Rename it"
+                self.document.problems.append(self.document.problem(keys, message))
+            secrets.keep(name, value)
         return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -75,11 +76,11 @@ def test_temporary_files_lie_in_the_folder_of_the_run(single: Scratch, monkeypat
     seen: list[Path] = []
     real = runner.connect
 
-    def connect(settings: runner.Settings, temp: Path | None = None) -> object:
+    def connect(settings: runner.Settings, folders: Sequence[Path], temp: Path | None = None) -> object:
         assert temp is not None
         assert temp.is_dir()
         seen.append(temp)
-        return real(settings, temp)
+        return real(settings, folders, temp)
 
     monkeypatch.setattr(runner, "connect", connect)
     single.run()

@@ -9,6 +9,7 @@ import io
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,16 @@ def _instance() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"enable_external_file_cache": False, "temp_directory": ""})
 
 
-def _connect(settings: runner.Settings, temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+def _connect(settings: runner.Settings, folders: Sequence[Path], temp: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A cursor of the instance above for a run that asks for nothing but threads; otherwise an instance of its own."""
     alone = threading.current_thread() is threading.main_thread()
     if settings.instance is not None or settings.memory_limit is not None or not alone:
-        return _open(settings, temp)
+        return _open(settings, folders, temp)
     connection = _instance().cursor()
     try:
         connection.execute(f"SET threads = {settings.threads}")
     except duckdb.Error:
-        return _open(settings, temp)
+        return _open(settings, folders, temp)
     return connection
 
 

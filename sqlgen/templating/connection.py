@@ -1,0 +1,77 @@
+"""DuckDB instances that reach the folders they are given, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+from sqlgen.errors import TaskError
+from sqlgen.templating.quoting import exact_path, literal
+
+Setting = str | bool | int | float | list[str]
+_LOCKED: dict[str, Setting] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "python_enable_replacements": False,
+}
+"""Nothing is fetched or loaded, and no Python variable is a table."""
+_SETTABLE = ("threads", "enable_progress_bar", "operator_memory_limit", "streaming_buffer_size", "enable_optimizer")
+"""Settings that sqlgen changes while statements run; all others are locked."""
+
+
+def confined(folders: Iterable[Path], settings: dict[str, Setting] | None = None) -> duckdb.DuckDBPyConnection:
+    """A new instance whose SQL reads and writes below these folders alone, and cannot change that."""
+    connection = duckdb.connect(config={**_LOCKED, **(settings or {})})
+    paths = {spelling for folder in folders for path in (folder, folder.resolve()) for spelling in _spellings(path)}
+    connection.execute(f"SET allowed_directories = {literal(sorted(paths))}")
+    connection.execute(f"SET allowed_configs = {literal(_SETTABLE)}")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def one(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+    """The statement in ``sql``; :class:`TaskError` if a template or an option has made several of it."""
+    found = connection.extract_statements(sql)
+    if len(found) != 1:
+        raise TaskError(f"its template renders {len(found)} statements, and must be one SELECT. Nothing of it was run")
+    return found[0]
+
+
+def select_of(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
+    """The relation of a SELECT; :class:`TaskError` if it is anything else."""
+    statement = one(connection, sql)
+    if statement.type != duckdb.StatementType.SELECT:
+        raise TaskError(f"its template renders {statement.type.name}, and must be one SELECT. It was not run")
+    return connection.sql(statement)
+
+
+def _spellings(path: Path) -> tuple[str, ...]:
+    """A folder by its name, and as the beginning of a pattern, which DuckDB compares too."""
+    return str(path), exact_path(path)
+
+
+def folders_of(lake: Path, files: Iterable[str]) -> list[Path]:
+    """The lake, and the folders outside of it to which links among the folders of these files, or the files, lead."""
+    real: dict[str, str] = {}
+
+    def resolved(folder: str) -> str:
+        if folder not in real:
+            above, _, name = folder.rpartition("/")
+            path = f"{resolved(above)}/{name}" if folder else str(lake)
+            real[folder] = os.path.realpath(path) if Path(path).is_symlink() else path
+        return real[folder]
+
+    outside = set[str]()
+    for file in files:
+        folder, _, name = file.rpartition("/")
+        path = f"{resolved(folder)}/{name}"
+        if Path(path).is_symlink():
+            outside.add(str(Path(path).resolve().parent))
+        elif not path.startswith(f"{lake}/"):
+            outside.add(path.rpartition("/")[0])
+    return [lake, *map(Path, sorted(outside))]

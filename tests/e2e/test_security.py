@@ -1,0 +1,411 @@
+"""SECURITY.md, line by line: a stranger's project and files run no code, and reach nothing but the lake."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from sqlgen.errors import ConfigError, TemplateError
+from sqlgen.plan.selection import Selection
+from sqlgen.run import runner
+from sqlgen.run.engine import Engine
+from sqlgen.run.machine import Settings
+from sqlgen.templating import expressions, sandbox
+from sqlgen.templating.connection import confined, folders_of
+from sqlgen.templating.templates import Library
+from tests.support import engine as support
+from tests.support.engine import ROOT
+from tests.support.scratch import BTC, COSTS, DAY1, LEDGER, Scratch
+
+SECRET = "hush-4f'7d1e\\x"
+
+
+@pytest.fixture
+def alone(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> Scratch:
+    """One model, run by a DuckDB instance of its own, as outside of tests."""
+    monkeypatch.setattr(runner, "connect", support._open)
+    del scratch.config["models"]["pairs"]
+    scratch.trades(BTC, DAY1, [1.0, 2.0])
+    scratch.save()
+    return scratch
+
+
+# Expressions of models.yaml
+
+GOOD = [
+    "price > 0",
+    "price > 1 -- the dear ones",
+    "CASE WHEN price > 1 THEN amount > 2 ELSE true END",
+    "price BETWEEN 1 AND 2 AND side IN (1, -1)",
+    "list_max(list_filter(bids, lambda x: x > 1)) > 2",
+    "exists (SELECT 1 FROM unnest(bids) AS levels(level) WHERE level > 1)",
+    "ts >= TIMESTAMP '2026-01-01' + INTERVAL 1 HOUR",
+    "trade_id.lower() LIKE 'a%' ESCAPE '!'",
+    "note = 'two\n  lines; COPY '",
+    "date < current_date",
+]
+BAD = {
+    "price > 0) OR (1 = 1": "not one SQL expression",
+    "price > 0; COPY (SELECT 1) TO '{out}'": "not one SQL expression",
+    "price > 0); COPY (SELECT 1) TO '{out}'; SELECT (1": "not one SQL expression",
+    "price > 0; SELECT 1": "more than one SQL expression",
+    "price > 0, 1": "more than one SQL expression",
+    "1 FROM read_csv('{secret}')": "more than one SQL expression",
+    "1 UNION SELECT 1": "more than one SQL expression",
+    "1 GROUP BY ALL": "more than one SQL expression",
+    "PRAGMA version": "more than one SQL expression",
+    "/* price": "not one SQL expression",
+    "": "not one SQL expression",
+    "INSTALL httpfs; LOAD httpfs": "not one SQL expression",
+    "ATTACH '{out}' AS x; true": "not one SQL expression",
+    "exists (SELECT 1 FROM read_text('{secret}'))": "its subquery reads read_text",
+    "exists (SELECT 1 FROM '{secret}')": "its subquery reads",
+    "1 < (SELECT count(*) FROM glob('/etc/*'))": "its subquery reads glob",
+    "1 < (SELECT count(*) FROM (FROM duckdb_secrets()))": "its subquery reads duckdb_secrets",
+    "exists (WITH x AS (FROM query('SELECT 1')) SELECT 1)": "its subquery reads query",
+    "exists (SELECT 1 FROM costs)": "its subquery reads costs",
+    "getenv('HOME') = ''": "getenv() reads or changes",
+    "main.\"getenv\"('HOME') = ''": "getenv() reads or changes",
+    "current_setting('threads') = 2": "current_setting() reads or changes",
+    "nextval('x') = 2": "nextval() reads or changes",
+    "price > ?": "it has a parameter",
+    "price > $1": "it has a parameter",
+}
+
+
+@pytest.mark.parametrize("expression", GOOD)
+def test_expressions_over_a_row(expression: str) -> None:
+    assert expressions.fault(expression) == ""
+
+
+@pytest.mark.parametrize("expression", BAD)
+def test_anything_else_is_no_expression(expression: str) -> None:
+    assert BAD[expression] in expressions.fault(expression)
+
+
+def test_every_function_that_reads_tables_is_refused_in_a_subquery() -> None:
+    known = duckdb.execute("SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'table'")
+    harmless = {"unnest", "range", "generate_series"}
+    names = {name for (name,) in known.fetchall()} - harmless
+    assert len(names) > 50
+    for name in names:
+        assert f"its subquery reads {name}" in expressions.fault(f"exists (SELECT 1 FROM {name}('x'))"), name
+
+
+@pytest.mark.parametrize("sql", [sql for sql in BAD if sql])
+def test_a_filter_and_checks_are_refused_by_model_and_key(alone: Scratch, sql: str) -> None:
+    """Before anything runs; what they name is neither read nor written."""
+    out, secret = alone.folder / "out.csv", alone.folder / "secret.csv"
+    secret.write_text("a\n1\n")
+    text = sql.format(out=out, secret=secret)
+    for key, at in ((".filter", "models.costs.filter"), (".checks.0.sql", "models.costs.checks.0.sql")):
+        checks = [{"check": "predicate", "sql": text}]
+        alone.config["models"]["costs"] |= (
+            {"filter": text, "checks": []} if key == ".filter" else {"filter": "true", "checks": checks}
+        )
+        alone.save()
+        outcome = alone.sqlgen("run")
+        assert (outcome.code, f"{at}: found" in outcome.err) == (2, True), outcome.err
+    alone.config["models"]["costs"] |= {"checks": []}
+    alone.config["sources"]["raw"]["checks"] = [{"check": "predicate", "sql": text}]
+    alone.save()
+    assert "sources.raw.checks.0.sql: found" in alone.sqlgen("run").err
+    assert not out.exists()
+    assert not list((alone.lake).glob("out/**/*.parquet"))
+
+
+def test_columns_are_names(alone: Scratch) -> None:
+    alone.model("costs", columns=["cost, (SELECT 1) AS x", "ts"])
+    outcome = alone.sqlgen("run")
+    assert (outcome.code, "models.costs.columns: no column 'cost, (SELECT 1) AS x'" in outcome.err) == (2, True)
+
+
+# Templates
+
+ROWS = "WITH trades AS (\n    {{ inputs.trades | indent(4) }}\n)\n"
+REACHING = {
+    "another file": "SELECT *, (SELECT content FROM read_text('{secret}')) AS cost FROM trades",
+    "a file by its name": "SELECT *, (SELECT count(*) FROM '{secret}') AS cost FROM trades",
+    "a listing": "SELECT *, (SELECT count(*) FROM glob('{folder}/*')) AS cost FROM trades",
+    "a database": "SELECT * FROM trades; ATTACH '{out}' AS x",
+    "a COPY after it": "SELECT * FROM trades; COPY (SELECT 1) TO '{out}'",
+    "a COPY around it": "SELECT 1) TO '{lake}/raw/x.parquet' (FORMAT parquet); COPY (SELECT * FROM trades",
+    "an extension": "SELECT * FROM trades; INSTALL httpfs",
+    "a setting": "SELECT * FROM trades; SET enable_external_access = true",
+}
+
+
+@pytest.mark.parametrize("sql", REACHING.values(), ids=REACHING)
+def test_the_sql_of_a_template_reaches_the_lake_only(alone: Scratch, sql: str) -> None:
+    folder = alone.folder.parent
+    out, secret = folder / "out", folder / "secret.csv"
+    secret.write_text("a\n1\n")
+    alone.template("costs.sql.j2", ROWS + sql.format(out=out, secret=secret, folder=folder, lake=alone.lake))
+    before = {path for path in folder.rglob("*") if ".sqlgen" not in path.parts}
+    outcome = alone.sqlgen("run", "--json")
+    assert outcome.code in (1, 2)
+    told = outcome.out + outcome.err
+    assert "costs" in told
+    assert any(said in told for said in ("Permission Error", "must be one SELECT", "Parser Error")), told
+    assert {path for path in folder.rglob("*") if ".sqlgen" not in path.parts} == before
+
+
+def test_the_sql_of_an_adapter_reaches_the_lake_only(alone: Scratch) -> None:
+    """Keys in rows are looked up while a run is planned."""
+    adapter = (ROOT / "transforms_sql/sources/ccxt/trades.sql.j2").read_text()
+    secret = alone.folder.parent / "secret.csv"
+    secret.write_text("a\n1\n")
+    alone.template(
+        "sources/own.sql.j2", adapter.rstrip() + f"\nWHERE 0 < (SELECT count(*) FROM read_text('{secret}'))\n"
+    )
+    alone.config["sources"]["raw"]["adapter"] = "own"
+    alone.save()
+    assert "Permission Error" in alone.sqlgen("run").out
+    (alone.lake / "raw/ccxt/trades").rename(alone.lake / "raw/ccxt/before")
+    flat = alone.lake / "raw/ccxt/trades/x.parquet"
+    flat.parent.mkdir()
+    duckdb.execute(f"COPY (FROM '{alone.lake}/raw/ccxt/before/**/*.parquet') TO '{flat}' (FORMAT parquet)")
+    assert "Permission Error" in alone.sqlgen("run").err
+
+
+def test_a_confined_instance(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "la[k]e", tmp_path / "outside"
+    for folder in (inside, outside):
+        folder.mkdir()
+        duckdb.execute(f"COPY (SELECT 1 AS a) TO '{folder}/x.parquet'")
+    with confined([inside], {"threads": 1}) as connection:
+        pattern = f"{tmp_path}/la[[]k]e/x.parquet"
+        assert connection.execute(f"FROM read_parquet('{pattern}')").fetchall() == [(1,)]
+        connection.execute("SET threads = 2")
+        (inside / "link").symlink_to(outside)
+        for statement in (
+            f"FROM read_parquet('{outside}/x.parquet')",
+            f"FROM read_parquet('{inside}/../outside/x.parquet')",
+            f"FROM read_parquet('{tmp_path}/la[[]k]e/link/x.parquet')",
+            f"COPY (SELECT 1) TO '{outside}/y.csv'",
+            f"ATTACH '{outside}/y.db'",
+            "INSTALL httpfs",
+            "LOAD httpfs",
+            "SET enable_external_access = true",
+            "SET allowed_directories = ['/']",
+            "SET lock_configuration = false",
+            "FROM outside",
+        ):
+            with pytest.raises(duckdb.Error):
+                connection.execute(statement)
+    assert sorted(path.name for path in outside.iterdir()) == ["x.parquet"]
+
+
+def test_links_in_the_lake_are_read(alone: Scratch) -> None:
+    """What the owner of a lake has linked into it belongs to it: disks, shared folders, files."""
+    disk = alone.folder.parent / "disk"
+    (alone.lake / "raw").rename(disk)
+    (alone.lake / "raw").symlink_to(disk)
+    table = alone.folder.parent / "tables"
+    table.mkdir()
+    (alone.lake / "out").symlink_to(table)
+    file = next(disk.rglob("*.parquet"))
+    other = alone.folder.parent / "elsewhere.parquet"
+    file.rename(other)
+    file.symlink_to(other)
+    alone.run()
+    assert [cost for _, _, cost in alone.costs()] == [1.0, 2.0]
+    paths = [str(file.relative_to(disk)), "nothing/at/all"]
+    assert folders_of(disk, paths) == [disk, alone.folder.parent]
+
+
+def test_a_template_that_is_a_link_out_of_the_project(alone: Scratch) -> None:
+    secret = alone.folder.parent / "secret.txt"
+    secret.write_text("{# no header: [ #} the secret")
+    (alone.folder / "transforms_sql/costs.sql.j2").unlink()
+    (alone.folder / "transforms_sql/costs.sql.j2").symlink_to(secret)
+    for command in ("ls", "plan", "run", "compile"):
+        outcome = alone.sqlgen(command)
+        assert (outcome.code, "is a link that leads out of the project" in outcome.err) == (2, True)
+        assert "the secret" not in outcome.out + outcome.err
+    alone.template("macros/x.sql.j2", "")
+    (alone.folder / "transforms_sql/macros/x.sql.j2").unlink()
+    (alone.folder / "transforms_sql/macros/x.sql.j2").symlink_to(secret)
+    (alone.folder / "transforms_sql/costs.sql.j2").unlink()
+    alone.template("costs.sql.j2", "{% include 'macros/x.sql.j2' %}")
+    assert "is a link that leads out of the project" in alone.sqlgen("run").err
+    alone.template("shared.sql.j2", COSTS)
+    (alone.folder / "transforms_sql/costs.sql.j2").unlink()
+    (alone.folder / "transforms_sql/costs.sql.j2").symlink_to("shared.sql.j2")
+    alone.run()
+
+
+@pytest.mark.parametrize("folder", ["transforms_sql", "udfs"])
+def test_folders_that_are_links_out_of_the_project(alone: Scratch, folder: str) -> None:
+    away = alone.folder.parent / "away"
+    away.mkdir()
+    if (alone.folder / folder).exists():
+        (alone.folder / folder).rename(away / "x")
+    (alone.folder / folder).symlink_to(away)
+    outcome = alone.sqlgen("ls")
+    assert (outcome.code, f"{folder}: a link that leads out of the project" in outcome.err) == (2, True), outcome.err
+
+
+ENDLESS = {
+    "nested loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "a product": "{% for a in range(99999) | product(range(99999)) %}{% endfor %}",
+    "a list of a product": "{{ range(99999) | product(range(99999)) | list }}",
+    "a macro that calls itself twice": "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}"
+    "{{ f(40) }}",
+    "a huge text": "{{ 'x' * 10 ** 12 }}",
+    "a huge power": "{{ 10 ** (10 ** 10) }}",
+    "a huge list": "{{ [1] * 10 ** 11 }}",
+    "a macro without an end": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+}
+
+
+@pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
+def test_rendering_comes_to_an_end(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "MOST_STEPS", 100_000)
+    (tmp_path / "x.sql.j2").write_text(f"SELECT 1\n{text}")
+    begun = time.monotonic()
+    with pytest.raises(TemplateError, match=r"x\.sql\.j2:2: "):
+        Library(tmp_path).render("x.sql.j2")
+    assert time.monotonic() - begun < 20
+
+
+def test_steps_are_counted_anew_for_each_rendering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "MOST_STEPS", 30)
+    text = "{% for a in range(9) %}{{ loop.index0 }}{% if loop.last %}{{ loop.length }}{% endif %}{% endfor %}"
+    (tmp_path / "x.sql.j2").write_text(text + "{{ 2 ** 10 }}{{ 'ab' * 2 }}{{ 3 * 1.5 }}")
+    library = Library(tmp_path)
+    assert [library.render("x.sql.j2") for _ in range(9)] == ["01234567891024abab4.5".replace("8910", "89" + "10")] * 9
+
+
+# Kernels
+
+PLANTED = LEDGER + "\nfrom pathlib import Path\n(Path(__file__).parent.parent / 'ran').touch()\n"
+
+
+def test_kernels_run_only_if_a_model_names_one(alone: Scratch) -> None:
+    alone.kernel(PLANTED)
+    ran = alone.folder / "ran"
+    for command in ("ls", "plan", "run", "compile", "catalog", "columns"):
+        assert alone.sqlgen(command).code == 0
+        assert not ran.exists(), command
+    alone.model("costs", udfs=["ofi"])  # a packaged kernel needs no other
+    alone.sqlgen("ls")
+    assert not ran.exists()
+    alone.model("costs", udfs=["ledger"])
+    assert alone.sqlgen("ls").code == 0
+    assert ran.exists()
+
+
+def test_a_kernel_that_hides_a_packaged_one_is_found(alone: Scratch) -> None:
+    alone.kernel(PLANTED.replace('"ledger"', '"returns"'))
+    alone.model("costs", udfs=["ofi"])
+    alone.sqlgen("ls")
+    assert (alone.folder / "ran").exists()
+
+
+def test_kernels_are_read_from_the_projects_own_folder_alone(alone: Scratch) -> None:
+    away = alone.folder.parent / "away.py"
+    away.write_text(PLANTED)
+    alone.kernel("")
+    (alone.folder / "udfs/mine.py").unlink()
+    (alone.folder / "udfs/mine.py").symlink_to(away)
+    alone.model("costs", udfs=["ledger"])
+    outcome = alone.sqlgen("ls")
+    assert (outcome.code, "is a link that leads out of the project" in outcome.err) == (2, True), outcome.err
+    assert not (alone.folder.parent / "ran").exists()
+    assert not (alone.folder / "ran").exists()
+
+
+# Secrets
+
+
+def test_secrets_are_written_nowhere(alone: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In filters, checks, options, names and descriptions; in runs that succeed, that fail, and that cannot begin."""
+    monkeypatch.setenv("VENDOR_TOKEN", SECRET)
+    said: list[str] = []
+
+    def command(*arguments: str, code: int = 0) -> str:
+        outcome = alone.sqlgen(*arguments)
+        assert outcome.code == code, outcome.out + outcome.err
+        said.append(outcome.out + outcome.err)
+        return said[-1]
+
+    alone.config["sources"]["raw"]["checks"] = [
+        {"check": "predicate", "sql": "trade_id <> $$${VENDOR_TOKEN}$$ AND price < 2", "on_fail": "quarantine"}
+    ]
+    alone.template("costs.sql.j2", ROWS + "SELECT *, {{ options.key | literal }} <> trade_id AS cost FROM trades")
+    alone.model(
+        "costs", filter="trade_id <> '${VENDOR_TOKEN}'".replace("'", "$$"), options={"key": "${VENDOR_TOKEN}"},
+        description="with ${VENDOR_TOKEN}",
+    )  # fmt: skip
+    for arguments in (
+        ("plan",),
+        ("run", "--json"),
+        ("compile",),
+        ("compile", "--stdout"),
+        ("catalog",),
+        ("ls", "--json"),
+    ):
+        command(*arguments)
+    assert "${VENDOR_TOKEN}" in (alone.folder / "target/compiled/costs.sql").read_text()
+    alone.template("costs.sql.j2", ROWS + "SELECT *, CAST({{ options.key | literal }} AS INTEGER) AS cost FROM trades")
+    assert "${VENDOR_TOKEN}" in command("run", "--json", code=1)
+    alone.template("costs.sql.j2", ROWS + "SELECT *, {{ options.key | ident }} AS cost FROM trades")
+    assert "${VENDOR_TOKEN}" in command("run", code=2)
+    alone.template("costs.sql.j2", "{{ fail(options.key) }}")
+    assert "${VENDOR_TOKEN}" in command("run", code=2)
+    alone.model("costs", schedule="${VENDOR_TOKEN}")
+    assert "${VENDOR_TOKEN}" in command("ls", code=2)
+    forms = {SECRET, SECRET.replace("'", "''"), json.dumps(SECRET)[1:-1], repr(SECRET)[1:-1], "hush-4f", "7d1e"}
+    for text in said:
+        assert not [form for form in forms if form in text], text
+    files = [path for path in alone.folder.rglob("*") if path.is_file() and path != alone.file]
+    assert len(files) > 8
+    for path in files:
+        content = path.read_bytes()
+        assert not [form for form in forms if form.encode() in content], path
+    with pytest.raises(ConfigError) as refused:
+        Engine.open(alone.file)
+    assert "hush-4f" not in str(refused.value)
+
+
+def test_a_secret_too_short_to_be_hidden(alone: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VENDOR_TOKEN", "abc")
+    alone.model("costs", description="${VENDOR_TOKEN}")
+    outcome = alone.sqlgen("ls")
+    assert (outcome.code, "VENDOR_TOKEN is a secret by its name, and too short" in outcome.err) == (2, True)
+
+
+def test_other_variables_are_shown(alone: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_TRADE", "data-00000")
+    monkeypatch.setenv("MONKEY", "monkeybread")
+    alone.model("costs", filter="trade_id <> '${FIRST_TRADE}'", description="${MONKEY} ${NO_TOKEN:-none}")
+    alone.sqlgen("compile")
+    text = (alone.folder / "target/compiled/costs.sql").read_text()
+    assert "data-00000" in text
+    assert "monkeybread none" in text
+
+
+# The document
+
+
+def test_every_line_of_the_document_names_its_tests() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", text))
+    own = {name for name in globals() if name.startswith("test_")} - {"test_every_line_of_the_document_names_its_tests"}
+    elsewhere = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert own <= named
+    assert not [name for name in named if f"def {name}(" not in elsewhere]
+
+
+def test_python_users_are_confined_too(alone: Scratch) -> None:
+    secret = alone.folder.parent / "secret.csv"
+    secret.write_text("a\n1\n")
+    alone.template("costs.sql.j2", ROWS + f"SELECT *, (SELECT count(*) FROM '{secret}') AS cost FROM trades")
+    [task] = Engine.open(alone.file, Settings(threads=1)).run(Selection(("costs",))).tasks
+    assert "Permission Error" in str(task.error)

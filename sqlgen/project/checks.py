@@ -16,6 +16,7 @@ from sqlgen.project.modelchecks import (
     append_problems,
     cycle_problems,
     deletion_problems,
+    expression_problems,
     output_problems,
     same_names,
     shared_folders,
@@ -24,7 +25,6 @@ from sqlgen.project.modelchecks import (
 )
 from sqlgen.project.rowchecks import Check, duplicate_titles, unknown_columns
 from sqlgen.project.signs import without_quotes
-from sqlgen.templating import expressions
 from sqlgen.templating.header import Header
 from sqlgen.templating.templates import Library
 from sqlgen.templating.yamlfile import Document, KeyPath
@@ -84,8 +84,6 @@ class Checker:
         inputs = self._inputs(at, spec, header, kernels)
         self._references(at, spec)
         self._add_all(output_problems(at, spec))
-        if spec.filter is not None:
-            self._expression((*at, "filter"), spec.filter)
         columns = dict.fromkeys((*spec.columns, *spec.output.partition_by)) if spec.columns else ()
         self.rows((*at, "checks"), spec.checks, tuple(columns))
         if header is None or len(self.problems) > before:
@@ -282,14 +280,8 @@ class Checker:
         for title in duplicate_titles(checks):
             self.add(at, f"two checks are called '{title}'. Give them a name each")
         for number, check in enumerate(checks):
-            if check.sql is not None:
-                self._expression((*at, number, "sql"), check.sql)
             for problem in unknown_columns(check, columns) if columns else ():
                 self.add((*at, number), f"{check.title}: {problem} The model keeps: {', '.join(columns)}")
-
-    def _expression(self, at: KeyPath, sql: str) -> None:
-        if problem := expressions.fault(sql):
-            self.add(at, f"found {sql!r:.200}: {problem}")
 
     def models(self, models: Mapping[str, Model]) -> None:
         """Check the models against each other."""
@@ -302,4 +294,5 @@ class Checker:
     def paths(self) -> None:
         """Check that names and folders of sources and models do not clash."""
         lake = self.document.path.parent / self.config.lake
+        self._add_all(expression_problems(self.config))
         self._add_all((*unreadable_lake(lake), *same_names(self.config), *shared_folders(self.config, lake)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlgen.lake.partitions import KEYS
 from sqlgen.project.config import Config, ModelConfig, Source
 from sqlgen.project.model import Model, build_order, quarantine_of
+from sqlgen.templating import expressions
 from sqlgen.templating.yamlfile import KeyPath
 
 KeyProblem = tuple[KeyPath, str]
@@ -31,6 +32,17 @@ def output_problems(at: KeyPath, spec: ModelConfig) -> Iterator[KeyProblem]:
         yield ((*at, "output"), "mode merge needs key (what identifies a row) and order_by (the newest row wins)")
     if spec.output.mode != "merge" and spec.output.key:
         yield ((*at, "output", "key"), f"only mode merge has a key; the mode is {spec.output.mode}")
+
+
+def expression_problems(config: Config) -> Iterator[KeyProblem]:
+    """Filters and predicates that are not one SQL expression over a row."""
+    found: dict[KeyPath, str | None] = {("models", name, "filter"): spec.filter for name, spec in config.models.items()}
+    for kind, nodes in (("sources", config.sources), ("models", config.models)):
+        for name, node in nodes.items():
+            found |= {(kind, name, "checks", number, "sql"): check.sql for number, check in enumerate(node.checks)}
+    for at, sql in found.items():
+        if sql is not None and (problem := expressions.fault(sql)):
+            yield at, f"found {sql!r:.200}: {problem}"
 
 
 def append_problems(at: KeyPath, model: Model) -> Iterator[KeyProblem]:

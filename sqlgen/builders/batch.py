@@ -1,106 +1,110 @@
 """Several units of one model, built by one statement and published one by one.
 
-A batch is for units without findings: if a row is set aside, a check fails or anything else goes wrong, none of it is
+Findings in rows are those of their unit, as if it were built alone. If anything else goes wrong, none of it is
 published, and its units are built in smaller batches, in the end one by one, which shows which unit is at fault.
 """
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
-from sqlgen.builders.inputs import TaskInputs, rows_of_first_input
+from sqlgen.builders.batchsources import BatchSources, UnitChecks, together
+from sqlgen.builders.inputs import rows_of_first_input
 from sqlgen.builders.kinds import constants, notes_of, state_before
-from sqlgen.builders.ownfiles import own_files
-from sqlgen.builders.rowchecks import RowChecks
-from sqlgen.builders.sourcechecks import SourceChecks
-from sqlgen.builders.unit import BuildResult, publication_of, quarantine_of
+from sqlgen.builders.unit import BuildResult
 from sqlgen.builders.workspace import Workspace
-from sqlgen.compile.scope import Scope
+from sqlgen.compile.scope import Scan, Scope
+from sqlgen.compile.statements import Target
 from sqlgen.compile.unitsql import UNIT
+from sqlgen.errors import TaskError
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import KEYS, Partition
-from sqlgen.plan.plan import Build, Slice, TaskId
+from sqlgen.plan.plan import Build, TaskId
 from sqlgen.project.model import Model
 from sqlgen.published import states
 from sqlgen.published.batchfooters import overwrite, placeholder
 from sqlgen.published.footers import Stamp
 from sqlgen.published.publication import StagedUnit
 from sqlgen.published.records import Publication
-from sqlgen.sources.staged import InputStager
 from sqlgen.stream.kernel_copy import End, Feeds, KernelCopy, Pass, Statements
 from sqlgen.templating.connection import one
+from sqlgen.templating.quoting import exact_path
 
-Outcome = BuildResult | Exception
+Outcome = BuildResult | Exception | None
+"""Outcome of one unit of a batch; ``None`` where it is yet to be built."""
 
 
 class NotAsOneError(Exception):
     """Units that cannot be built by one statement."""
 
 
-class NotBuiltError(Exception):
-    """A unit before this one, whose kernel state it needs, was not published."""
-
-
 @dataclass(frozen=True)
 class BatchBuild:
     """The running build of several units of one model. With kernels, those of one timeline follow each other."""
 
-    workspace: Workspace
+    sources: BatchSources
     tasks: Sequence[Build]
-    connection: duckdb.DuckDBPyConnection
     resolve: Callable[[Build, Mapping[TaskId, str]], Build]
     """Compares a task with its published unit, given kernel states of units that are not published yet."""
-    sql: list[str] = field(default_factory=list)
-    """Statements that have run."""
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.sources.workspace
 
     @property
     def model(self) -> Model:
-        return self.workspace.project.models[self.tasks[0].model]
-
-    @property
-    def whole(self) -> Build:
-        """One task that covers all units of the batch."""
-        return dataclasses.replace(self.tasks[0], unit=Partition(), slices=_together(self.tasks))
+        return self.sources.model
 
     def build(self) -> list[Outcome]:
-        """Build all units, then publish each: the outcome per unit, or the error that kept it from being published.
+        """Build all units, then publish each: the outcome per unit, ``None`` for those to be built alone.
 
+        A unit is built alone if a check stops it, or if one before it was not published whose kernel state it needs.
         Raises :class:`NotAsOneError`, before anything is published, where a unit needs more than that.
         """
-        space, whole = self.workspace, self.whole
+        self.sources.check(self.tasks)
+        left: set[Partition | None] = set()
+        for task in self.tasks:
+            if self._unit(task).stopped or (self.model.chain is not None and task.previous in left):
+                left.add(task.unit)
+        rest = [task for task in self.tasks if task.unit not in left]
+        built = dataclasses.replace(self, tasks=rest)._build() if rest else {}
+        return [built.get(task.unit) for task in self.tasks]
+
+    def _build(self) -> Mapping[Partition | None, Outcome]:
+        space, whole = self.workspace, together(self.tasks)
         folder = space.aside(self.tasks[0], "batch")
-        stager = InputStager(
-            space.project.library, space.project.lake, space.aside(self.tasks[0], "batch inputs"), self.connection
-        )
-        looks = space.reads.identify(file for part in whole.slices for file in part.files)
         try:
             folder.mkdir(parents=True)
-            inputs = TaskInputs(space, whole, self.model, stager)
-            scope = inputs.scope()
+            scope = self.sources.inputs(whole).scope()
             if scope is None:
                 raise NotAsOneError
-            self._check_sources(whole, inputs, stager)
-            blank = placeholder([self._stamp(publication_of(space, task, None)).to_json() for task in self.tasks])
+            blank = placeholder([self._stamp(self._unit(task).publication).to_json() for task in self.tasks])
             ends = self._write(dataclasses.replace(scope, emit=None), folder / "units", blank)
-            rows_in = rows_of_first_input(space, self.tasks, stager)
-            space.reads.verify(looks, may_grow=True)
+            rows_in = rows_of_first_input(space, self.tasks, self.sources.stager)
+            grown = [space.reads.verify(self.sources.looks_of(task), may_grow=True) for task in self.tasks]
             staged = self._staged(folder / "units", ends, blank)
+            told = self._check_rows(staged)
             storage.sync_all(folder)
             if self.model.chain is not None:
                 storage.sync_all(space.project.state)
-            published = self._publish_all(staged, rows_in)
+            published = self._publish_all(
+                [
+                    dataclasses.replace(unit, rows_in=rows, notes=(*unit.notes, *notes))
+                    for unit, rows, notes in zip(staged, rows_in, grown, strict=True)
+                ],
+                told,
+            )
             storage.sync_all(space.project.lake)
             return published
         finally:
-            stager.clear()
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _unit(self, task: Build) -> UnitChecks:
+        return self.sources.units[task.unit]
 
     def _write(self, scope: Scope, target: Path, blank: str) -> Sequence[End | None]:
         """Write the rows of all units; with kernels, their ends."""
@@ -120,7 +124,9 @@ class BatchBuild:
         statements = Statements(as_it_is, in_time, lambda _: copy, numbered=True)
         starts = [None if self._follows(task) else state_before(self.workspace, task) for task in self.tasks]
         passes = [Pass(constants(task.unit), start) for task, start in zip(self.tasks, starts, strict=True)]
-        return KernelCopy(model.chain, statements, passes, self.connection, self.workspace.cursors, self.sql).run()
+        return KernelCopy(
+            model.chain, statements, passes, self.sources.connection, self.workspace.cursors, self.sources.sql
+        ).run()
 
     def _follows(self, task: Build) -> bool:
         """True if the unit whose kernel state a task starts from is in this batch."""
@@ -139,65 +145,74 @@ class BatchBuild:
         """The files of each unit with its record in their footers, and its kernel state beside the others."""
         found, digests = list[_Staged](), dict[TaskId, str]()
         for number, (task, end) in enumerate(zip(self.tasks, ends, strict=True)):
-            place = folder / f"{UNIT}={number}"
+            place, unit = folder / f"{UNIT}={number}", self._unit(task)
             resolved = task if end is None or not self._follows(task) else self.resolve(task, digests)
-            publication = publication_of(self.workspace, resolved, None)
+            publication = dataclasses.replace(unit.publication, **vars(resolved.provenance))
             if end is not None:
                 digests[task.id] = states.digest(end.state)
             if resolved.reason:
-                _stamp_files(place, publication, self._stamp(publication).to_json(), blank)
+                _stamp_file(place, self._stamp(publication), blank)
                 if end is not None:
                     self.workspace.picture.states.write(
                         task.model, task.unit, publication.build, end.state, flush=False
                     )
-            found.append(_Staged(resolved, publication, place, end))
+            notes = notes_of(self.model, end) if end is not None else []
+            found.append(_Staged(resolved, publication, place, end, tuple(notes)))
         return found
 
-    def _publish_all(self, staged: Sequence[_Staged], rows_in: Sequence[int]) -> list[Outcome]:
+    def _check_rows(self, staged: Iterable[_Staged]) -> set[Partition]:
+        """Check the rows of the results; the units that a check stops."""
+        stopped: set[Partition] = set()
+        if not self.model.config.checks:
+            return stopped
+        targets: dict[Partition, Target] = {}
+        for unit in staged:
+            where, stamp = unit.task.unit, self._stamp(unit.publication)
+            if unit.task.reason and (file := unit.folder / f"{stamp.stem}.parquet").exists():
+                targets[where] = Target(str(file), where, stamp.stem, stamp.to_json())
+                file.rename(self.sources.units[where].checks.first(targets[where]).path)
+        checks = {where: self.sources.units[where].checks for where in targets}
+        files = tuple(exact_path(checks[where].first(into).path) for where, into in targets.items())
+        findings = next(iter(checks.values())).judge_result(Scan(files, alike=True), KEYS) if files else ()
+        for where, into in targets.items():
+            try:
+                checks[where].settle(into, self.sources.units[where].publication.build, findings=findings)
+            except TaskError:
+                stopped.add(where)
+        return stopped
+
+    def _publish_all(
+        self, staged: Sequence[_Staged], stopped: Container[Partition]
+    ) -> Mapping[Partition | None, Outcome]:
         """Publish each unit, unless that whose kernel state it starts from could not be."""
-        outcomes: dict[Partition, Outcome] = {}
-        for unit, rows in zip(staged, rows_in, strict=True):
+        outcomes: dict[Partition | None, Outcome] = {}
+        for unit in staged:
             task = unit.task
-            before = outcomes.get(task.previous) if unit.end is not None and task.previous is not None else None
-            if isinstance(before, Exception):
-                outcomes[task.unit] = NotBuiltError(str(task.previous))
+            follows = unit.end is not None and task.previous in outcomes
+            if task.unit in stopped or (follows and not isinstance(outcomes[task.previous], BuildResult)):
+                outcomes[task.unit] = None
             elif not task.reason:
                 outcomes[task.unit] = BuildResult("unchanged", self.workspace.record(task.model, task.unit))
             else:
-                outcomes[task.unit] = self._publish(unit, rows)
-        return list(outcomes.values())
+                outcomes[task.unit] = self._publish(unit)
+        return outcomes
 
     def _execute(self, sql: str) -> None:
-        self.sql.append(sql)
-        self.connection.execute(one(self.connection, sql))
-
-    def _check_sources(self, whole: Build, inputs: TaskInputs, stager: InputStager) -> None:
-        """Check the rows of the sources; :class:`NotAsOneError` if there is a finding."""
-        space, notes = self.workspace, list[str]()
-        quarantine = quarantine_of(space, whole, publication_of(space, whole, None))
-        checks = RowChecks(space.picture.compiler, self.model, whole.unit, quarantine, self.connection, self.sql, notes)
-        try:
-            for entry, part, files in own_files(self.model, whole.slices, space.picture.source_files):
-                scan = inputs.scan(entry, part)
-                assert scan is not None
-                SourceChecks(checks).source(entry, scan, files, stager.decoded.get(entry.ref, {}), "batch")
-        finally:
-            checks.discard()
-        if notes or any(count.rows for count in checks.counts):
-            raise NotAsOneError
+        self.sources.sql.append(sql)
+        self.sources.connection.execute(one(self.sources.connection, sql))
 
     def _stamp(self, publication: Publication) -> Stamp:
         stem = f"data_{publication.build}"
         return Stamp(self.model.name, self.workspace.owner(self.model.name), stem, publication)
 
-    def _publish(self, unit: _Staged, rows_in: int) -> Outcome:
-        space, task = self.workspace, unit.task
+    def _publish(self, unit: _Staged) -> Outcome:
+        space, task, checks = self.workspace, unit.task, self.sources.units[unit.task.unit].checks
         try:
-            quarantine, trash = quarantine_of(space, task, unit.publication), space.aside(task, "gone")
+            trash = space.aside(task, "gone")
             staged = StagedUnit(unit.publication, state=unit.end.state if unit.end is not None else None)
-            record = space.publisher(task.model).publish(staged, unit.folder, quarantine, trash, flushed=True)
-            notes = notes_of(self.model, unit.end) if unit.end is not None else []
-            return BuildResult("published" if record.rows else "empty", record, rows_in, notes=tuple(notes))
+            record = space.publisher(task.model).publish(staged, unit.folder, checks.quarantine, trash, flushed=True)
+            notes = (*checks.notes, *unit.notes)
+            return BuildResult("published" if record.rows else "empty", record, unit.rows_in, checks.counts, notes)
         except Exception as error:  # any error is this unit's alone: the others go on
             return error
 
@@ -210,28 +225,15 @@ class _Staged:
     publication: Publication
     folder: Path
     end: End | None
+    notes: tuple[str, ...]
+    rows_in: int = 0
 
 
-def _stamp_files(folder: Path, publication: Publication, stamp: str, blank: str) -> None:
-    """Write the record of a unit into the footers of its files, and give them unique names."""
+def _stamp_file(folder: Path, stamp: Stamp, blank: str) -> None:
+    """Write the record of a unit into the footer of its file, and give it a unique name."""
     files = sorted(folder.glob("*.parquet"))
-    stem = f"data_{publication.build}"
-    for number, path in enumerate(files):
-        overwrite(path, blank, stamp)
-        path.rename(folder / (f"{stem}.parquet" if len(files) == 1 else f"{stem}_{number}.parquet"))
-
-
-def _together(tasks: Iterable[Build]) -> tuple[Slice, ...]:
-    """Slices that read the partitions of several tasks."""
-    slices: dict[str, list[Slice]] = collections.defaultdict(list)
-    for task in tasks:
-        for part in task.slices:
-            slices[part.name].append(part)
-    return tuple(_union(parts) for parts in slices.values())
-
-
-def _union(parts: Sequence[Slice]) -> Slice:
-    current = dict.fromkeys(where for part in parts for where in part.current)
-    beside = dict.fromkeys(where for part in parts for where in part.partitions if where not in current)
-    files = dict.fromkeys(file for part in parts for file in part.files)
-    return Slice(parts[0].name, parts[0].ref, tuple(sorted(current)), tuple(sorted(beside)), files=tuple(files))
+    if len(files) > 1:  # each sorted by itself
+        raise NotAsOneError
+    for path in files:
+        overwrite(path, blank, stamp.to_json())
+        path.rename(folder / f"{stamp.stem}.parquet")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
-from sqlgen.compile.unitsql import input_predicate, partition_predicate
+from sqlgen.compile.unitsql import input_predicate, partition_predicate, partitions_predicate
 from sqlgen.errors import TaskError
 from sqlgen.plan.plan import Build, Slice
 from sqlgen.project.model import Model, ModelInput
@@ -76,7 +76,7 @@ class TaskInputs:
         model, date = self.model, self.task.unit.date
         terms = []
         if not keyed:
-            terms.append(_any(map(partition_predicate, part.partitions)))
+            terms.append(partitions_predicate(part.partitions))
         elif entry.source is None and (chosen := input_predicate(entry)):
             terms.append(chosen)
         # At the end of the timeline all rows of a partition are read: they show how far the data goes.

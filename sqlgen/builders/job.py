@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlgen.builders.inputs import TaskInputs, rows_of_first_input
 from sqlgen.builders.ownfiles import own_files
 from sqlgen.builders.rowchecks import RowChecks
-from sqlgen.builders.sourcechecks import SourceChecks
+from sqlgen.builders.sourcechecks import UnitSource, check_source
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
 from sqlgen.compile.statements import Target
@@ -72,12 +72,14 @@ class Job:
 
     def check_sources(self, stem: str, scope: Scope) -> None:
         """Check the rows of the sources in the task's own partitions."""
-        sources = SourceChecks(self.checks)
         for entry, part, files in own_files(self.model, self.task.slices, self.workspace.picture.source_files):
             scan = self.inputs.scan(entry, part)
             assert scan is not None
-            sources.source(entry, scan, files, self.stager.decoded.get(entry.ref, {}), stem)
-            sources.signs(entry, scan, scope.inputs)
+            decoded = self.stager.decoded.get(entry.ref, {})
+            unit = UnitSource(self.checks, entry, files, lambda scan=scan: scan, decoded, stem)  # type: ignore[misc]
+            for error in check_source([unit], scan, files.all).values():
+                raise error
+            unit.signs(scope.inputs)
 
     def published_scan(self) -> Scan | None:
         """The files of :attr:`old`."""
@@ -90,7 +92,9 @@ class Job:
         """Rows of the task's own partitions of its first input."""
         return rows_of_first_input(self.workspace, [self.task], self.stager)[0]
 
-    def clear(self) -> None:
-        self.stager.clear()
+    def clear(self, inputs: bool) -> None:
+        """Remove what is staged; the ``inputs`` too."""
+        if inputs:
+            self.stager.clear()
         self.checks.discard()
         shutil.rmtree(self.folder, ignore_errors=True)

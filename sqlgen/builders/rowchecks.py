@@ -27,6 +27,22 @@ from sqlgen.templating.quoting import exact_path
 
 First = Mapping[str, str]
 """A failing row, with the columns of :func:`checksql.counts`."""
+Keys = tuple[str, ...]
+"""Values of the keys of a unit; none where rows are of one unit."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Outcome of some checks for one unit."""
+
+    total: int = 0
+    """Rows that were looked at."""
+    failing: Sequence[tuple[int, First | None]] = ()
+    """Per check, the number of failing rows and the first of them; none where there are no rows."""
+
+
+Findings = Sequence[tuple[CheckedRows, Mapping[Keys, Judged]]]
+"""Rows with some checks, and the outcome for each unit."""
 
 
 @dataclass
@@ -62,21 +78,26 @@ class RowChecks:
         folder.mkdir(parents=True, exist_ok=True)
         return dataclasses.replace(into, path=str(folder if self.model.inner_keys else folder / Path(into.path).name))
 
-    def settle(self, into: Target, stem: str, old: Scan | None = None) -> None:
-        """Check the rows written to :meth:`first`, and stage those that pass; for mode merge, merged with ``old``."""
+    def settle(self, into: Target, stem: str, old: Scan | None = None, findings: Findings | None = None) -> None:
+        """Check the rows written to :meth:`first`, and stage those that pass; for mode merge, merged with ``old``.
+
+        ``findings``: outcome of the checks, where it is known.
+        """
         if not self.model.config.checks:
             return
-        written = Path(self.first(into).path)
-        files = sorted(written.rglob("*.parquet")) if written.is_dir() else [written] if written.exists() else []
+        written = self.aside / self.unit.path
+        files = sorted(written.rglob("*.parquet"))
         scan = Scan(tuple(map(exact_path, files)), types=into.types, alike=True)
-        lost = bool(files) and self._check_written(self._table(scan), stem)
+        if findings is None:
+            findings = self.judge_result(scan) if files else ()
+        lost = self._lose(scan, stem, findings)
         if self.model.output.mode == "merge" and (files or old is not None):
             rows = self._table(scan) if files or old is None else f"{self._table(old)}\nWHERE false"
             self.execute(self.compiler.copy_checked(self.model, rows, into, old))
         elif lost:
             self.execute(self.compiler.copy_checked(self.model, self._table(scan), into))
         else:
-            storage.move(files, written, Path(into.path))
+            storage.move(files, written, Path(into.path) if self.model.inner_keys else Path(into.path).parent)
         shutil.rmtree(self.aside, ignore_errors=True)
 
     def _table(self, scan: Scan) -> str:
@@ -88,24 +109,45 @@ class RowChecks:
         self.quarantine.discard()
         shutil.rmtree(self.aside, ignore_errors=True)
 
-    def _check_written(self, rows: str, stem: str) -> bool:
-        """Check rows of the result; True if some are removed."""
-        names = tuple(self.columns(rows))
-        checked = self.compiler.checked(self.model, rows, names)
-        found = self.check(checked, list, stem) if checked.checks else []
-        for check in sign_audits(self.model.config.checks):
-            judged = signsql.judged(self.compiler.project.library, rows, check)
-            self.check(dataclasses.replace(checked, rows=judged, checks=(check,)), list, stem)
+    def judge_result(self, scan: Scan, by: Sequence[str] = ()) -> Findings:
+        """Run the checks of the model over rows of the result; ``by``: keys that tell their units apart."""
+        rows = self._table(scan)
+        checked = self.compiler.checked(self.model, rows, tuple(self.columns(rows)))
+        library = self.compiler.project.library
+        found = [checked] if checked.checks else []
+        found += [
+            dataclasses.replace(checked, rows=signsql.judged(library, rows, check), checks=(check,))
+            for check in sign_audits(self.model.config.checks)
+        ]
+        return [(each, self.judge(each, by)) for each in found]
+
+    def _lose(self, scan: Scan, stem: str, findings: Findings) -> bool:
+        """Apply the checks of the model to rows of the unit's result; true if some are removed."""
+        found: list[CheckCount] = []
+        for checked, judged in findings:
+            mine = dataclasses.replace(checked, rows=self._table(scan))
+            found += self.apply(checked, judged, list, stem, lambda mine=mine: mine)  # type: ignore[misc]
         return any(count.rows and count.removes for count in found)
 
     def check(self, checked: CheckedRows, places_of: Callable[[], list[FileRange]], stem: str) -> list[CheckCount]:
         """Count the rows that fail each check, and apply its ``on_fail``."""
-        total, firsts = self._judge(checked)
-        failing = any(rows for rows, _ in firsts)
-        places = places_of() if failing else []
+        return self.apply(checked, self.judge(checked), places_of, stem, lambda: checked)
+
+    def apply(
+        self,
+        checked: CheckedRows,
+        judged: Mapping[Keys, Judged],
+        places_of: Callable[[], list[FileRange]],
+        stem: str,
+        own: Callable[[], CheckedRows],
+    ) -> list[CheckCount]:
+        """Apply ``on_fail`` of checks to this unit, whose rows are ``own``."""
+        mine = judged.get((), judged.get(tuple(value for _, value in self.unit.values), Judged()))
+        failing = mine.failing or [(0, None)] * len(checked.checks)
+        places = places_of() if any(rows for rows, _ in failing) else []
         found = [
-            signsql.counted(self.model, checked.of, check, rows, total, _example(first, places))
-            for check, (rows, first) in zip(checked.checks, firsts, strict=True)
+            signsql.counted(self.model, checked.of, check, rows, mine.total, _example(first, places))
+            for check, (rows, first) in zip(checked.checks, failing, strict=True)
         ]
         for count in found:
             self.note(count)
@@ -114,7 +156,7 @@ class RowChecks:
             raise CheckFailed(failed, self.counts)
         if any(count.rows and count.on_fail == "quarantine" for count in found):
             library = self.compiler.project.library
-            select = checksql.quarantined(library, checked, dict(self.unit.values), places)
+            select = checksql.quarantined(library, own(), dict(self.unit.values), places)
             self.quarantine.add(select, stem, self.connection, self.sql)
         return found
 
@@ -123,15 +165,19 @@ class RowChecks:
         old = self._counts.get((count.of, count.check))
         self._counts[count.of, count.check] = count if old is None else old + count
 
-    def _judge(self, checked: CheckedRows) -> tuple[int, list[tuple[int, First | None]]]:
-        """Number of rows, and per check the number of failing rows and the first of them."""
+    def judge(self, checked: CheckedRows, by: Sequence[str] = ()) -> dict[Keys, Judged]:
+        """Run checks over rows of one unit, or of several that the keys ``by`` tell apart."""
         try:
-            self.execute(checksql.counts(self.compiler.project.library, checked))
+            self.execute(checksql.counts(self.compiler.project.library, checked, by))
         except duckdb.BinderException:
             self._explain(checked)
             raise
-        total, *values = self.connection.fetchall()[0]
-        return int(total), list(zip(map(int, values[::2]), values[1::2], strict=True))
+        found: dict[Keys, Judged] = {}
+        for row in self.connection.fetchall():
+            keys, total, values = row[: len(by)], row[len(by)], row[len(by) + 1 :]
+            failing = list(zip(map(int, values[::2]), values[1::2], strict=True))
+            found[tuple(map(str, keys))] = Judged(int(total), failing)
+        return found
 
     def execute(self, sql: str) -> None:
         """Run one statement of the task."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from sqlgen.builders.ownfiles import OwnFiles, file_ranges
-from sqlgen.builders.rowchecks import RowChecks
+from sqlgen.builders.rowchecks import Judged, Keys, RowChecks
 from sqlgen.compile import signsql
-from sqlgen.compile.adapters import advice
+from sqlgen.compile.adapters import RawForm, advice
 from sqlgen.compile.checksql import CheckedRows
-from sqlgen.compile.scope import Scan, SourceLayout
+from sqlgen.compile.compiler import Compiler
+from sqlgen.compile.scope import Scan
 from sqlgen.compile.unitsql import everything
 from sqlgen.errors import TaskError
+from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo
-from sqlgen.project.model import ModelInput
+from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.rowchecks import CheckCount, CheckFailed, sign_audits
 from sqlgen.sources import digits
 from sqlgen.sources.decode import Decoded
@@ -40,53 +42,64 @@ READABLE = "readable"
 _BAD_LINES = "bad_lines"
 
 
+Spans = Sequence[FileSpan]
+Judgements = Mapping[Keys, Judged]
+
+
 @dataclass(frozen=True)
-class SourceChecks:
-    """Checks the sources of one task."""
+class UnitSource:
+    """One source of one unit."""
 
     checks: RowChecks
+    entry: ModelInput
+    files: OwnFiles
+    scan_of: Callable[[], Scan]
+    """Scan of these files."""
+    decoded: Mapping[FileInfo, Decoded]
+    stem: str
 
-    def source(
-        self, entry: ModelInput, scan: Scan, files: OwnFiles, decoded: Mapping[FileInfo, Decoded], stem: str
-    ) -> None:
-        """Report the unreadable lines of a source, and check its canonical rows.
+    def check(self, form: RawForm, survey: Survey, spans: Spans, checked: CheckedRows, judged: Judgements) -> None:
+        """Report unreadable lines and notes, and apply checks. :class:`CheckFailed` where that stops the task.
 
-        :class:`CheckFailed` where that stops the task.
+        The arguments may be about files and rows of other units too.
         """
-        assert entry.source is not None
-        reported = [file for file in files.all if files.reports_on(file)]
+        checks = self.checks
+        reported = [file for file in self.files.all if self.files.reports_on(file)]
         if reported:
-            self._unreadable(entry, reported, decoded, stem)
-        self._survey(entry, scan, files, decoded, stem)
-        self.checks.notes += [
-            f"source '{entry.ref}': {note}" for note in self._lost_digits(entry, scan, reported, decoded)
-        ]
-        checked = self.checks.compiler.checked_input(self.checks.model, entry, scan)
+            self._unreadable(reported)
+        numbers = {path: number for number, path in enumerate(survey.paths)}
+        mine = {numbers[file.path]: number for number, file in enumerate(self.files.all)}
+        here = [span._replace(file=mine[span.file]) for span in spans if span.file in mine]
+        self._judge_times(bool(form.csv.lines), here, survey.has_ids)
+        checks.notes += [f"source '{self.entry.ref}': {note}" for note in self._lost_digits(form, reported)]
         if checked.checks:
-            self.checks.check(
+            lake = checks.compiler.project.lake
+            checks.apply(
                 checked,
-                lambda: file_ranges(files, decoded, self.checks.connection, self.checks.compiler.project.lake),
-                stem,
+                judged,
+                lambda: file_ranges(self.files, self.decoded, checks.connection, lake),
+                self.stem,
+                lambda: checks.compiler.checked_input(checks.model, self.entry, self.scan_of()),
             )
 
-    def signs(self, entry: ModelInput, scan: Scan, beside: Mapping[str, Scan | None]) -> None:
+    def signs(self, beside: Mapping[str, Scan | None]) -> None:
         """Compare the sides of a source's trades with the quotes among the other inputs of the model."""
+        entry = self.entry
         assert entry.source is not None
         for check in sign_audits(entry.source.checks):
             for other in self.checks.model.inputs:
                 quotes = beside.get(other.name) if other is not entry else None
                 select = self.checks.compiler.input_rows(self.checks.model, other, quotes) if quotes is not None else ""
                 columns = list(self.checks.columns(select)) if select else []
-                trades = self.checks.compiler.input_rows(self.checks.model, entry, scan)
+                trades = self.checks.compiler.input_rows(self.checks.model, entry, self.scan_of())
                 rows = signsql.beside(self.checks.compiler.project.library, trades, select, columns, check)
                 if rows:
                     self.checks.check(CheckedRows(entry.ref, rows, (check,)), list, "")
                     break
 
-    def _unreadable(
-        self, entry: ModelInput, files: Sequence[FileInfo], decoded: Mapping[FileInfo, Decoded], stem: str
-    ) -> None:
+    def _unreadable(self, files: Sequence[FileInfo]) -> None:
         """Set aside the lines that could not be decoded."""
+        decoded = self.decoded
         bad = [(file, line) for file in files if file in decoded for line in decoded[file].bad]
         if not bad:
             return
@@ -103,91 +116,80 @@ class SourceChecks:
         try:
             first = f"line {line.line} of {file.path}: {line.reason}"
             total = sum(decoded[file].lines for file in files if file in decoded)
-            self._set_aside(entry, READABLE, len(bad), total, first, everything(_BAD_LINES), stem)
+            self._set_aside(READABLE, len(bad), total, first, everything(_BAD_LINES))
         finally:
             self.checks.connection.unregister(_BAD_LINES)
 
-    def _lost_digits(
-        self, entry: ModelInput, scan: Scan, files: Sequence[FileInfo], decoded: Mapping[FileInfo, Decoded]
-    ) -> list[str]:
+    def _lost_digits(self, form: RawForm, files: Sequence[FileInfo]) -> list[str]:
         """Notes on values that lose digits: per column, the first file that has some."""
         found: dict[str, str] = {}
         for file in files:
-            lossy = decoded[file].lossy if file in decoded else self._lossy(entry, scan, file)
+            lossy = self.decoded[file].lossy if file in self.decoded else self._lossy(form, file)
             for each in lossy:
                 found.setdefault(each.column, digits_note(each, file.path))
         return list(found.values())
 
-    def _lossy(self, entry: ModelInput, scan: Scan, file: FileInfo) -> tuple[digits.Lossy, ...]:
+    def _lossy(self, form: RawForm, file: FileInfo) -> tuple[digits.Lossy, ...]:
         """Columns of a Parquet file, read without decoding, that lose digits."""
-        form = self.checks.compiler.raw_form(self.checks.model, entry, SourceLayout(scan.format, scan.hive_keys))
         if form.columns is None:
             return ()
         columns = digits.ReadColumns(form.columns, form.original_names, form.times, form.time_unit)
         return digits.of_parquet(self.checks.compiler.project.lake / file.path, columns)
 
-    def _survey(
-        self, entry: ModelInput, scan: Scan, files: OwnFiles, decoded: Mapping[FileInfo, Decoded], stem: str
-    ) -> None:
+    def _judge_times(self, parsed: bool, spans: Spans, has_ids: bool) -> None:
         """Set aside the rows that the adapter drops because of their time; note times that go back."""
-        assert entry.source is not None
-        tolerance = entry.source.date_tolerance
-        scan = dataclasses.replace(scan, predicate=None, survey=True)
-        select = self.checks.compiler.input_select(self.checks.model, entry, scan)
-        paths = [file.path for file in files.all]
-        whole = [number for number, file in enumerate(files.all) if file not in decoded or not decoded[file].bad]
-        survey = Survey.of(self.checks.compiler.project.library, select, tolerance, paths, whole)
-        self.checks.execute(survey.statement)
-        spans = [FileSpan(*row) for row in self.checks.connection.fetchall()]
-        if not self.checks.compiler.csv(
-            self.checks.model, entry
-        ).lines:  # of which each has a time, or could not be read
-            self._lose(entry, scan, files, stem, survey, spans)
-        mine = [each for each in spans if files.has(each)]
-        notes = [order_note(mine, paths), "" if entry.source.negative_prices else price_note(mine, paths)]
-        together = overlapping(mine) if survey.has_ids else []
+        assert self.entry.source is not None
+        paths = [file.path for file in self.files.all]
+        if not parsed:  # otherwise each line has a time, or could not be read
+            self._lose(spans)
+        mine = [each for each in spans if self.files.has(each)]
+        notes = [order_note(mine, paths), "" if self.entry.source.negative_prices else price_note(mine, paths)]
+        together = overlapping(mine) if has_ids else []
         if together:
-            self.checks.execute(survey.repeated(together))
+            self.checks.execute(self._survey.repeated(together))
             count, first, one, other = self.checks.connection.fetchall()[0]
             if count:  # that is why times go back
                 notes[0] = repeated_note(count, first, paths[one], paths[other])
-        self.checks.notes += [f"source '{entry.ref}': {note}" for note in notes if note]
+        self.checks.notes += [f"source '{self.entry.ref}': {note}" for note in notes if note]
 
-    def _lose(
-        self, entry: ModelInput, scan: Scan, files: OwnFiles, stem: str, survey: Survey, spans: Sequence[FileSpan]
-    ) -> None:
+    @property
+    def _survey(self) -> Survey:
+        return survey_of(
+            self.checks.compiler, self.checks.model, self.entry, self.scan_of(), self.files.all, self.decoded
+        )
+
+    def _lose(self, spans: Spans) -> None:
         """Set aside the rows that the adapter drops because of their time."""
-        assert entry.source is not None
-        tolerance, paths = entry.source.date_tolerance, survey.paths
-        reported = [number for number, file in enumerate(files.all) if files.reports_on(file)]
+        assert self.entry.source is not None
+        tolerance, files = self.entry.source.date_tolerance, self.files.all
+        reported = [number for number, file in enumerate(files) if self.files.reports_on(file)]
         here = [span for span in spans if span.file in reported]
         rows = sum(each.rows for each in here)
-        if rows and rows == sum(each.lost for each in here) and set(reported) == set(range(len(paths))):
-            self._refuse(entry, paths, scan.files, here)
+        if rows and rows == sum(each.lost for each in here) and len(reported) == len(files):
+            self._refuse(here)
         for lost in lost_rows(here, tolerance):
-            row = describe_row(self.checks.connection, scan.files[lost.file], lost.place)
-            first = f"in {paths[lost.file]}: {lost.reason}: {row}"
-            aside = survey.set_aside(reported, lost.reason, lost.check == NEAR)
-            self._set_aside(entry, lost.check, lost.rows, rows, first, aside, stem)
+            row = describe_row(self.checks.connection, self.scan_of().files[lost.file], lost.place)
+            first = f"in {files[lost.file].path}: {lost.reason}: {row}"
+            aside = self._survey.set_aside(reported, lost.reason, lost.check == NEAR)
+            self._set_aside(lost.check, lost.rows, rows, first, aside)
 
-    def _refuse(
-        self, entry: ModelInput, paths: Sequence[str], scanned: Sequence[str], found: Sequence[FileSpan]
-    ) -> None:
+    def _refuse(self, found: Spans) -> None:
         """Raise :class:`TaskError`: no row of these files can be used."""
-        assert entry.source is not None
+        assert self.entry.source is not None
+        files = self.files.all
         far = sum(each.far for each in found)
         said = f" ({far} have one that is far from their date: see date_tolerance)" if far else ""
         file = found[0].file
-        more = f" and {len(paths) - 1} more file(s)" if len(paths) > 1 else ""
-        first = first_row(self.checks.connection, scanned[file])
+        more = f" and {len(files) - 1} more file(s)" if len(files) > 1 else ""
+        first = first_row(self.checks.connection, self.scan_of().files[file])
         raise TaskError(
-            f"source '{entry.ref}': {paths[file]}{more}: none of {sum(each.rows for each in found)} row(s) has a time"
-            f" that can be used{said}. {first}.{advice(self.checks.compiler.project.library, entry.source)}"
+            f"source '{self.entry.ref}': {files[file].path}{more}: none of {sum(each.rows for each in found)} row(s)"
+            f" has a time that can be used{said}."
+            f" {first}.{advice(self.checks.compiler.project.library, self.entry.source)}"
         )
 
-    def _set_aside(
-        self, entry: ModelInput, check: str, rows: int, total: int, first: str, select: str, stem: str
-    ) -> None:
+    def _set_aside(self, check: str, rows: int, total: int, first: str, select: str) -> None:
+        entry = self.entry
         assert entry.source is not None
         action = entry.source.unreadable
         count = CheckCount(entry.ref, check, action, rows, total, first)
@@ -197,4 +199,44 @@ class SourceChecks:
         if action == "quarantine":
             named = {"keys": dict(self.checks.unit.values), "source": entry.ref, "check": check, "select": select}
             select = self.checks.compiler.project.library.render("publish/named_rows.sql.j2", **named)
-            self.checks.quarantine.add(select, stem, self.checks.connection, self.checks.sql)
+            self.checks.quarantine.add(select, self.stem, self.checks.connection, self.checks.sql)
+
+
+def survey_of(
+    compiler: Compiler,
+    model: Model,
+    entry: ModelInput,
+    scan: Scan,
+    files: Sequence[FileInfo],
+    decoded: Mapping[FileInfo, Decoded],
+) -> Survey:
+    """Survey of the files of a scan."""
+    assert entry.source is not None
+    select = compiler.input_select(model, entry, dataclasses.replace(scan, predicate=None, survey=True))
+    whole = [number for number, file in enumerate(files) if file not in decoded or not decoded[file].bad]
+    paths = [file.path for file in files]
+    return Survey.of(compiler.project.library, select, entry.source.date_tolerance, paths, whole)
+
+
+def check_source(
+    units: Sequence[UnitSource], scan: Scan, files: Sequence[FileInfo], by: Sequence[str] = ()
+) -> dict[Partition, TaskError]:
+    """Check one source of units, all by the same statements: the errors of those that are stopped.
+
+    ``scan``: the ``files`` of all of them; ``by``: keys that tell the units apart.
+    """
+    checks, entry, decoded = units[0].checks, units[0].entry, units[0].decoded
+    compiler, model = checks.compiler, checks.model
+    survey = survey_of(compiler, model, entry, scan, files, decoded)
+    checks.execute(survey.statement)
+    spans = [FileSpan(*row) for row in checks.connection.fetchall()]
+    checked = compiler.checked_input(model, entry, scan)
+    judged = checks.judge(checked, by) if checked.checks else {}
+    form = compiler.raw_form(model, entry, units[0].files.source_files.layout)
+    errors: dict[Partition, TaskError] = {}
+    for unit in units:
+        try:
+            unit.check(form, survey, spans, checked, judged)
+        except TaskError as error:
+            errors[unit.checks.unit] = error
+    return errors

@@ -45,10 +45,18 @@ def remove(workspace: Workspace, task: Removal) -> BuildResult:
 
 
 def build(
-    workspace: Workspace, task: Build, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
+    workspace: Workspace,
+    task: Build,
+    connection: duckdb.DuckDBPyConnection,
+    sql: list[str],
+    notes: list[str],
+    shared: InputStager | None = None,
 ) -> BuildResult:
-    """Build and publish one unit. The statements are appended to ``sql`` before they run, notes to ``notes``."""
-    job = _job(workspace, task, connection, sql, notes)
+    """Build and publish one unit. The statements are appended to ``sql`` before they run, notes to ``notes``.
+
+    ``shared``: inputs that other tasks read too; they are left for these.
+    """
+    job = _job(workspace, task, connection, sql, notes, shared)
     try:
         staged = builder_of(job.model)(job)
         notes.extend(nameless(job.folder))
@@ -59,7 +67,7 @@ def build(
         record = publisher.publish(staged, job.folder, job.checks.quarantine, trash)
         return BuildResult("published" if record.rows else "empty", record, rows_in, job.checks.counts)
     finally:
-        job.clear()
+        job.clear(inputs=shared is None)
 
 
 def nameless(folder: Path) -> Iterator[str]:
@@ -73,7 +81,12 @@ def nameless(folder: Path) -> Iterator[str]:
 
 
 def _job(
-    workspace: Workspace, task: Build, connection: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
+    workspace: Workspace,
+    task: Build,
+    connection: duckdb.DuckDBPyConnection,
+    sql: list[str],
+    notes: list[str],
+    shared: InputStager | None,
 ) -> Job:
     model, compiler = workspace.project.models[task.model], workspace.picture.compiler
     old = None if workspace.full_refresh else _published(workspace, task)
@@ -86,9 +99,8 @@ def _job(
         publication=publication,
         old=old,
         folder=_empty_folder(workspace, task),
-        stager=InputStager(
-            workspace.project.library, workspace.project.lake, workspace.aside(task, "inputs"), connection
-        ),
+        stager=shared
+        or InputStager(workspace.project.library, workspace.project.lake, workspace.aside(task, "inputs"), connection),
         checks=RowChecks(compiler, model, task.unit, quarantine, connection, sql, notes),
         notes=notes,
         looks=workspace.reads.identify(file for part in task.slices for file in part.files),

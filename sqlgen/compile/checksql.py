@@ -71,8 +71,8 @@ def passing(library: Library, checked: CheckedRows, order: Sequence[str] = ()) -
     )
 
 
-def counts(library: Library, checked: CheckedRows) -> str:
-    """One row: ``rows``, and of each check ``failed_N`` and ``first_N``, from 1 on.
+def counts(library: Library, checked: CheckedRows, by: Sequence[str] = ()) -> str:
+    """``rows``, and of each check ``failed_N`` and ``first_N``, from 1 on: one row, or one for each of the keys ``by``.
 
     ``first_N`` is a struct of texts: the reason, and keys, time and position as far as the rows have them.
     """
@@ -83,6 +83,7 @@ def counts(library: Library, checked: CheckedRows) -> str:
         keys=checked.keys,
         predicate=checked.predicate,
         names=checked.names,
+        by=list(by),
     )
 
 

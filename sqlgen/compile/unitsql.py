@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.statements import indent, order
@@ -113,3 +113,16 @@ def partition_predicate(partition: Partition) -> str:
     """The rows of one partition."""
     terms = (f"{ident(key)} = {'DATE ' if key == 'date' else ''}{literal(value)}" for key, value in partition.values)
     return " AND ".join(terms) or "TRUE"
+
+
+def partitions_predicate(partitions: Iterable[Partition]) -> str:
+    """The rows of several partitions that differ in their symbols, exchanges and dates."""
+    symbols: dict[Partition, list[str]] = {}
+    for where in partitions:
+        rest = Partition(tuple((key, value) for key, value in where.values if key != "symbol"))
+        symbols.setdefault(rest, []).append(where["symbol"])
+    found = (
+        f"({partition_predicate(rest)} AND symbol IN ({', '.join(map(literal, names))}))"
+        for rest, names in symbols.items()
+    )
+    return f"({' OR '.join(found)})"

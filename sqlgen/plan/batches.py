@@ -1,17 +1,19 @@
-"""Batches: tasks built by one statement."""
+"""Batches: tasks that run together, on inputs that are read once."""
 
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Container, Iterable, Iterator, Sequence
 
+from sqlgen.lake.storage import FileInfo
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Build, Task
 from sqlgen.plan.staleness import STATE_MAY_CHANGE
 
 MAX_UNITS = 256
 MAX_BYTES = 32_000_000
-"""Most bytes of source files in a batch, lookback and lookahead aside."""
+"""Most bytes of source files that one statement reads, lookback and lookahead aside."""
 LARGE = 4_000_000
 """Bytes above which batching a unit gains nothing."""
 
@@ -38,29 +40,43 @@ def groups(tasks: Iterable[Task], picture: Picture, apart: Container[str]) -> It
 def _is_chained(task: Build, picture: Picture) -> bool:
     """True for a small unit of a model with kernels that is stale whatever the kernel state before it."""
     model = picture.project.models[task.model]
-    return model.batched and model.chain is not None and _is_small(task, picture) and task.reason != STATE_MAY_CHANGE
+    small = _is_small(task, picture) and not _shared(task, picture)
+    return model.batched and model.chain is not None and small and task.reason != STATE_MAY_CHANGE
 
 
 def _goes_on(chain: Sequence[Build], task: Task, picture: Picture) -> bool:
     last = chain[-1]
     if not isinstance(task, Build) or (task.model, task.previous) != last.id:
         return False
-    if not _is_chained(task, picture) or _kind(task) != _kind(last):
-        return False
-    return len(chain) < MAX_UNITS and sum(map(_bytes, chain)) + _bytes(task) <= MAX_BYTES
+    return _is_chained(task, picture) and _kind(task) == _kind(last) and as_one([*chain, task], picture)
 
 
 def batches(found: Iterable[Group], picture: Picture, threads: int) -> Iterator[Group]:
-    """Join groups that may run now into batches, enough of them to keep every thread busy."""
+    """Join groups that may run now into batches, enough of them to keep every thread busy.
+
+    Units whose rows are in the same files go together, however large they are, so that these are decoded once.
+    """
     alike: dict[object, list[Group]] = collections.defaultdict(list)
     for group in found:
         first = group[0]
-        if isinstance(first, Build) and picture.project.models[first.model].batched and _is_small(first, picture):
+        if isinstance(first, Build) and (_shared(first, picture) or _may_join(first, picture)):
             alike[_kind(first)].append(group)
         else:
             yield group
     for several in alike.values():
-        yield from _cut(sorted(several, key=lambda group: group[0].unit), threads)
+        several.sort(key=lambda group: (_shared(group[0], picture), group[0].unit))
+        yield from _cut(several, picture, threads)
+
+
+def as_one(tasks: Sequence[Build], picture: Picture) -> bool:
+    """True if one statement may build all of these tasks."""
+    if len(tasks) > MAX_UNITS or sum(_bytes(task, picture) for task in tasks) > MAX_BYTES:
+        return False
+    return all(_may_join(task, picture) and _kind(task) == _kind(tasks[0]) for task in tasks)
+
+
+def _may_join(task: Build, picture: Picture) -> bool:
+    return picture.project.models[task.model].batched and _is_small(task, picture)
 
 
 def _kind(task: Build) -> object:
@@ -69,24 +85,50 @@ def _kind(task: Build) -> object:
 
 
 def _is_small(task: Build, picture: Picture) -> bool:
-    """True for a unit of few bytes whose files are its own."""
-    sources = [picture.source_files[part.ref] for part in task.slices if part.ref in picture.source_files]
-    return all(source.keyed for source in sources) and _bytes(task) <= LARGE
+    return _bytes(task, picture) <= LARGE
 
 
-def _bytes(task: Task) -> int:
-    return sum(file.size for part in task.slices for file in part.files)
+def _shared(task: Task, picture: Picture) -> tuple[FileInfo, ...]:
+    """Files of a task that hold rows of several partitions."""
+    sources = ((part, picture.source_files.get(part.ref)) for part in task.slices)
+    return tuple(file for part, source in sources if source is not None and not source.keyed for file in part.files)
 
 
-def _cut(found: Sequence[Group], threads: int) -> Iterator[Group]:
+def _bytes(task: Task, picture: Picture) -> float:
+    """Bytes that a task reads of sources; of a file with rows of several partitions, its share."""
+    found = 0.0
+    for part in task.slices:
+        source = picture.source_files.get(part.ref)
+        for file in part.files:
+            found += file.size / (1 if source is None or source.keyed else source.partition_counts[file])
+    return found
+
+
+def _cut(found: Sequence[Group], picture: Picture, threads: int) -> Iterator[Group]:
+    """Batches of groups that are sorted by the files that they share."""
     total = [task for group in found for task in group]
     units = min(MAX_UNITS, -(-len(total) // threads))
-    size = min(MAX_BYTES, -(-sum(map(_bytes, total)) // threads))
+    size = min(MAX_BYTES, sum(_bytes(task, picture) for task in total) / threads)
     batch: list[Task] = []
-    for group in found:
-        more = sum(map(_bytes, group))
-        if batch and (len(batch) + len(group) > units or sum(map(_bytes, batch)) + more > size):
+    for block in _blocks(found, picture, units):
+        more = sum(_bytes(task, picture) for task in block)
+        if batch and (
+            len(batch) + len(block) > units or sum(_bytes(task, picture) for task in batch) + more > size * 1.001
+        ):
             yield batch
             batch = []
-        batch += group
+        batch += block
     yield batch
+
+
+def _blocks(found: Sequence[Group], picture: Picture, units: int) -> Iterator[list[Task]]:
+    """Tasks that stay together: those of a group, or all that share the same files."""
+    blocks = [[*block] for _, block in itertools.groupby(found, lambda group: _shared(group[0], picture))]
+    for block in blocks:
+        if not _shared(block[0][0], picture):
+            yield from map(list, block)
+            continue
+        tasks = [task for group in block for task in group]
+        # If all tasks share the same files, every thread reads these files.
+        step = units if len(blocks) == 1 and units < MAX_UNITS else len(tasks)
+        yield from (tasks[start : start + step] for start in range(0, len(tasks), step))

@@ -103,7 +103,7 @@ class Model:
     @property
     def batched(self) -> bool:
         """True if one statement may build several units whose files are the same as when built alone."""
-        plain = self.output.mode == "overwrite" and not self.checks
+        plain = self.output.mode == "overwrite"
         whole = self.unit_keys == KEYS == self.output.partition_by
         ordered = self.file_order and set(self.file_order) <= set(self.columns or self.file_order)
         return bool(self.batches and plain and whole and ordered and (self.chain is None or self._in_chains))

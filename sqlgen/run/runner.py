@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime as dt
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from sqlgen.builders.batch import BatchBuild, NotBuiltError, Outcome
-from sqlgen.builders.unit import BuildResult, build, remove
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError
 from sqlgen.lake import swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.plan.batches import Group, batches, groups
-from sqlgen.plan.plan import Build, Plan, Removal, Task, TaskId
-from sqlgen.plan.publishedunits import Ahead, Facts
-from sqlgen.plan.units import Units
-from sqlgen.project.rowchecks import CheckFailed
+from sqlgen.plan.plan import Plan, Task, TaskId
+from sqlgen.plan.publishedunits import Facts
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.records import Published
-from sqlgen.run.failures import explain, keep_sql
+from sqlgen.run.execution import Execution
 from sqlgen.run.machine import Settings, Threads, connect, warming
 from sqlgen.run.report import Report, ReportStore, Result, pending_result
-from sqlgen.run.schedule import Schedule, in_halves, skipped
+from sqlgen.run.schedule import Schedule
 from sqlgen.run.watcher import Watcher
-from sqlgen.stream.kernel_copy import open_cursor
 from sqlgen.templating.connection import folders_of
 
 
@@ -103,10 +97,12 @@ class Runner:
         report: Report,
         results: dict[TaskId, Result],
     ) -> Schedule:
+        execution = Execution(self.plan, self.facts, self.manifest, space, connection, lambda: self._stopping)
+
         def execute(batch: Sequence[Task]) -> list[Result]:
             for task in batch:
                 self.watcher.running(task)
-            return self.execute_batch(batch, space, connection)
+            return execution.batch(batch)
 
         def in_batches(found: Iterable[Group]) -> Iterator[Group]:
             ready = [*found]
@@ -171,124 +167,6 @@ class Runner:
             self.picture.states.keep(name, unit, built[unit].build if unit in built else "")
         self.facts.records[name] = built
         return ""
-
-    def execute_batch(
-        self, batch: Sequence[Task], space: Workspace, connection: duckdb.DuckDBPyConnection
-    ) -> list[Result]:
-        """Run tasks by one statement or, if that fails, in smaller batches, in the end one by one."""
-        if len(batch) == 1:
-            return [self.execute(batch[0], space, connection)]
-        begun = time.monotonic()
-        builds = [task for task in batch if isinstance(task, Build)]
-        stale = self._stale(builds)
-        outcomes: dict[TaskId, Outcome] = {
-            task.id: BuildResult("unchanged", self.facts.record(task.model, task.unit)) for task in builds
-        }
-        try:
-            with open_cursor(connection, self._cursors) as cursor:
-                found = BatchBuild(space, stale, cursor, self._resolved).build() if stale else []
-        except Exception as error:  # the unit at fault, and the reason, show when units are built alone
-            if self._stopping:
-                return [self._result(task, error, _since(begun) / len(batch), space) for task in batch]
-            return in_halves(batch, lambda part: self.execute_batch(part, space, connection))
-        outcomes |= zip((task.id for task in stale), found, strict=True)
-        built = {
-            task.unit: told.record
-            for task, told in zip(stale, found, strict=True)
-            if isinstance(told, BuildResult) and told.status != "unchanged"
-        }
-        self._record(batch[0].model, built)
-        seconds = _since(begun) / len(batch)
-        return [self._result(task, outcomes[task.id], seconds, space) for task in builds]
-
-    def _stale(self, tasks: Sequence[Build]) -> list[Build]:
-        """Tasks with something to do, as far as it is known before the kernel states that they start from."""
-        found: dict[Partition | None, Build] = {}
-        for task in tasks:
-            waits = self.project.models[task.model].chain is not None and task.previous in found
-            resolved = task if waits else self._resolved(task)
-            if resolved.reason:
-                found[task.unit] = resolved
-        return list(found.values())
-
-    def _record(self, model: str, built: Mapping[Partition, Published | None], final: bool = True) -> None:
-        """Update the published units, and the manifest if ``final``."""
-        for unit, record in built.items():
-            self.facts.published(model, unit, record)
-        if final:
-            gone = [unit for unit, record in built.items() if record is None]
-            self.manifest.note(model, filter(None, built.values()), gone)
-
-    def execute(self, task: Task, space: Workspace, connection: duckdb.DuckDBPyConnection) -> Result:
-        """Run one task to its end; never raises for errors that a user can cause."""
-        begun = time.monotonic()
-        sql: list[str] = []
-        notes: list[str] = []
-        try:
-            with open_cursor(connection, self._cursors) as cursor:
-                built = self._do(task, space, cursor, sql, notes)
-            if built.status != "unchanged":
-                self._record(task.model, {task.unit: built.record}, final=task.model not in space.roots)
-        except Exception as error:  # any error is this task's alone: the others go on
-            return self._result(task, error, _since(begun), space, sql, notes)
-        return self._result(task, built, _since(begun), space, sql, notes)
-
-    def _result(
-        self,
-        task: Task,
-        outcome: Outcome,
-        seconds: float,
-        space: Workspace,
-        sql: Sequence[str] = (),
-        notes: Sequence[str] = (),
-    ) -> Result:
-        result = dataclasses.replace(pending_result(task), seconds=seconds, notes=tuple(notes))
-        if isinstance(outcome, NotBuiltError):
-            return skipped(task, f"skipped: {task.model} {outcome} failed")
-        if isinstance(outcome, Exception):
-            template = self.project.models[task.model].config.sql
-            failure = explain(outcome, task, template, sql[-1] if sql else None, self.project.lake)
-            message = str(failure)
-            if sql and isinstance(outcome, duckdb.Error):
-                message += f"\n  SQL: {keep_sql(self.project.state / 'failed' / space.run_id, task, sql[-1])}"
-            counts = outcome.counts if isinstance(outcome, CheckFailed) else ()
-            return dataclasses.replace(result, status="failed", error=message, checks=counts)
-        written = outcome.record if outcome.status != "unchanged" else None
-        rows, size = (written.rows, written.bytes) if written is not None else (0, 0)
-        return dataclasses.replace(
-            result,
-            status=outcome.status,
-            rows_in=outcome.rows_in,
-            notes=(*result.notes, *outcome.notes),
-            rows_out=rows,
-            bytes=size,
-            checks=outcome.checks,
-        )
-
-    def _do(
-        self, task: Task, space: Workspace, cursor: duckdb.DuckDBPyConnection, sql: list[str], notes: list[str]
-    ) -> BuildResult:
-        if isinstance(task, Removal):
-            return remove(space, task)
-        assert isinstance(task, Build)
-        task = self._resolved(task)
-        if not task.reason:
-            return BuildResult("unchanged", self.facts.record(task.model, task.unit))
-        return build(space, task, cursor, sql, notes)
-
-    def _resolved(self, task: Build, states: Mapping[TaskId, str] | None = None) -> Build:
-        """The task, checked again after its upstream tasks; without a reason if nothing is to be done.
-
-        ``states``: kernel states of units that are not published yet.
-        """
-        units = Units(
-            self.picture, Ahead(self.facts, states or {}), self.project.models[task.model], self.plan.selection
-        )
-        return units.resolved(task, rebuilds_state=task.id in self.plan.unusable)
-
-
-def _since(begun: float) -> float:
-    return round(time.monotonic() - begun, 4)
 
 
 def _now() -> str:

@@ -9,10 +9,13 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.plan import WHOLE_MODEL, Task, TaskId
 from sqlgen.run.report import Result, pending_result
+
+Some = TypeVar("Some", bound=Task)
 
 
 @dataclass
@@ -141,7 +144,7 @@ def skipped(task: Task, reason: str) -> Result:
     return dataclasses.replace(pending_result(task), status="skipped", error=reason)
 
 
-def in_halves(batch: Sequence[Task], execute: Callable[[Sequence[Task]], Sequence[Result]]) -> list[Result]:
+def in_halves(batch: Sequence[Some], execute: Callable[[Sequence[Some]], Sequence[Result]]) -> list[Result]:
     """Execute a batch in two parts, each task unless one that it needs has failed."""
     results: dict[TaskId, Result] = {}
     for part in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):

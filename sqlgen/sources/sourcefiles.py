@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,11 @@ class SourceFiles:
     """Files with rows but without a partition, with the reason."""
     left_out: tuple[str, ...] = ()
     """Files with rows that belong to no partition, beside rows that do."""
+
+    @cached_property
+    def partition_counts(self) -> Mapping[FileInfo, int]:
+        """Number of partitions of each file."""
+        return collections.Counter(file for files in self.partitions.values() for file in files)
 
     @cached_property
     def first(self) -> Mapping[FileInfo, Partition]:

@@ -83,12 +83,14 @@ class InputStager:
         )
         known = self.decoded.setdefault(form.source, {})
         keys: tuple[str, ...] = ()
-        for number, file in enumerate(files):
+        for file in files:
             placed = dict(_folder_keys(path_keys(form.settings, file.path) or {}))
             keys = tuple(placed)
             if file not in known:
                 folders = (Partition(((key, value),)).path for key, value in placed.items())
-                place = self.folder.joinpath(form.source, *folders, f"{number:06}", f"{Path(file.path).name}.parquet")
+                place = self.folder.joinpath(
+                    form.source, *folders, f"{len(known):06}", f"{Path(file.path).name}.parquet"
+                )
                 known[file] = decoder.decode(self.lake / file.path, place)
                 self._places[form.source, file] = place
         paths = tuple(str(self._places[form.source, file]) for file in files)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -16,6 +18,7 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.plan import batches
 from sqlgen.published import batchfooters, footers
 from sqlgen.published.states import StateStore
+from sqlgen.sources.decode import Decoded, Decoder
 from tests.support.scratch import BTC, COSTS, ETH, LEDGER, Scratch
 
 DAYS = [f"2026-01-{day:02}" for day in range(1, 8)]
@@ -43,7 +46,7 @@ def published(scratch: Scratch) -> list[tuple[object, ...]]:
         FROM read_parquet('{files}', hive_partitioning = true, file_row_number = true, filename = true)
         ORDER BY exchange, symbol, date, file_row_number
     """
-    return duckdb.sql(query).fetchall()
+    return duckdb.execute(query).fetchall()
 
 
 @pytest.fixture
@@ -215,3 +218,112 @@ def test_a_batch_ends_where_kernel_states_stay_as_they_were(chained: Scratch, co
     chained.trades(BTC, DAYS[2], [100.0], name="zlate")
     report = chained.run()
     assert [unit.split()[-1] for unit, found in report.items() if found["status"] == "published"] == [DAYS[2]]
+
+
+WITH_FINDINGS = [
+    {"check": "predicate", "sql": "price <> 77", "on_fail": "fail", "name": "no 77"},
+    {"check": "range", "columns": ["price"], "max": 150, "on_fail": "quarantine"},
+    {"check": "monotonic", "on_fail": "drop"},
+    {"check": "max_gap", "seconds": 90, "on_fail": "warn"},
+]
+
+
+def with_findings(scratch: Scratch) -> None:
+    """Findings of every kind in some of the rows of ``chained`` and of ``bars``."""
+    config = scratch.config
+    config["sources"]["raw"]["checks"] = WITH_FINDINGS
+    config["models"]["bars"]["checks"] = [
+        {"check": "range", "columns": ["cost"], "max": 105, "on_fail": "quarantine"},
+        {"check": "not_null", "columns": ["exchange"], "on_fail": "warn"},
+    ]
+    scratch.save()
+    for day, prices in ((1, [1.0, 200.0]), (2, [300.0, 2.0]), (4, [-1.0])):
+        scratch.trades(BTC, DAYS[day], prices, name="odd")
+    scratch.trades(ETH, DAYS[5], [77.0], name="wrong")
+
+
+def findings(scratch: Scratch) -> dict[str, Any]:
+    """Results of all partitions but how long they took, and the quarantined rows."""
+    tasks = json.loads(scratch.sqlgen("run", "--json", "--full-refresh", "--threads", "1").out)["tasks"]
+    told = ("status", "rows_in", "rows_out", "checks", "notes", "error")
+    aside = f"{scratch.lake}/out/bars_quarantine/**/*.parquet"
+    columns = "exchange, symbol, date, source, check_name, reason, ts, seq, file, line, row"
+    query = f"SELECT {columns} FROM read_parquet('{aside}', hive_partitioning = true) ORDER BY ALL"
+    return {task["partition"]: {key: task[key] for key in told} for task in tasks} | {
+        "": duckdb.execute(query).fetchall()
+    }
+
+
+@pytest.mark.parametrize("model", ["costs", "chained"])
+def test_findings_of_a_batch_are_those_of_each_unit_alone(
+    model: str, chained: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    with_findings(chained)
+    if model == "costs":
+        text = (chained.folder / "transforms_sql/costs.sql.j2").read_text()
+        header = "batches: true\norder_by: [ts, seq]\n"
+        chained.template("costs.sql.j2", text.replace("batches: true\n", header))
+        del chained.config["models"]["bars"]["udfs"]
+        chained.save()
+    together, rows = findings(chained), published(chained)
+    assert counted == [16]
+    assert len(together[""]) == 4, together[""]  # of each check
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    alone = findings(chained)
+    assert counted == [16]
+    assert (together, rows) == (alone, published(chained))
+    failed = {unit[-10:]: task["status"] for unit, task in together.items() if unit and task["error"]}
+    expected = {DAYS[5]: "failed"}
+    if model == "chained":
+        expected |= {DAYS[6]: "skipped", "2026-01-20": "skipped"}
+    assert failed == expected
+
+
+@pytest.fixture
+def packed(scratch: Scratch) -> Scratch:
+    """Packed files with trades of four symbols each, of which one tells of the day before it too."""
+    scratch.config["sources"] = {
+        "raw": {"path": "raw/mixed", "adapter": "generic/trades", "exchange": "x", "options": {"time_unit": "s"}}
+    }
+    scratch.config["models"] = {}
+    folder = scratch.lake / "raw/mixed"
+    folder.mkdir(parents=True)
+    for number, begin in enumerate((1_767_225_600, 1_767_312_000 - 600, 1_767_398_400)):
+        rows = [f"{begin + 60 * row},S{row % 4},{100 + row % 7},{1 + row % 3}" for row in range(240)]
+        rows += ["soon,S1,1,1"] if number == 1 else []  # a row without a time
+        with gzip.open(folder / f"t{number}.csv.gz", "wt") as file:
+            file.write("\n".join(["ts,symbol,price,amount", *rows, ""]))
+    return scratch
+
+
+@pytest.mark.parametrize(("sql", "large"), [(BARS, False), (FEATURES, True)])
+def test_files_of_many_symbols_are_decoded_once(
+    sql: str, large: bool, packed: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed.model("bars", sql=sql, inputs={"trades": "raw"}, output={"path": "out/bars"})
+    packed.plan()  # looks up the symbols
+    decoded: list[str] = []
+    decode = Decoder.decode
+
+    def noting(self: Decoder, path: Path, target: Path) -> Decoded:
+        decoded.append(path.name)
+        return decode(self, path, target)
+
+    monkeypatch.setattr(Decoder, "decode", noting)
+    with monkeypatch.context() as small:
+        if large:
+            small.setattr(batches, "LARGE", 0)
+        report = packed.run("--threads", "1")
+        together = published(packed)
+    assert len(report) == 12
+    assert len(decoded) <= 8, decoded  # the first and the last day are apart; days beside them are read too
+    monkeypatch.setattr(batches, "_shared", lambda task, picture: ())
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    decoded.clear()
+    alone = packed.run("--full-refresh", "--threads", "1")
+    assert len(decoded) >= 12
+    assert published(packed) == together
+    told = ("status", "rows_in", "rows_out", "checks", "notes")
+    assert [[task[key] for key in told] for task in report.values()] == [
+        [task[key] for key in told] for task in alone.values()
+    ]

@@ -13,20 +13,20 @@
 -- lookback:    86400 s
 -- lookahead:   601 s
 -- publishes:   processed/ccxt/trades/liquidity (overwrite), by exchange, symbol, date
--- fingerprint: 62d4046955a64f15e95df835
--- stages:      trades_liquidity, line 399
---              aged, line 376
---              after_300s, line 366
---              after_60s, line 356
---              after_5s, line 346
---              after_1s, line 336
---              quoted, line 320
---              ticks, line 305
---              priced, line 294
---              quotes, line 276
---              segments, line 268
---              gaps, line 259
---              best, line 246
+-- fingerprint: d635fd40654731999d346664
+-- stages:      trades_liquidity, line 395
+--              aged, line 371
+--              after_300s, line 363
+--              after_60s, line 355
+--              after_5s, line 347
+--              after_1s, line 339
+--              quoted, line 325
+--              ticks, line 310
+--              moments, line 300
+--              priced, line 288
+--              quotes, line 278
+--              ends, line 263
+--              states, line 246
 --              book, line 111
 --              trades, line 42
 --
@@ -243,68 +243,73 @@ SELECT
     CASE WHEN asks_in_order THEN ask_size_00 ELSE clean_asks[1].size END AS ask_size_00
 FROM cleaned;
 
-CREATE OR REPLACE VIEW compiled_trades_liquidity.best AS
+CREATE OR REPLACE VIEW compiled_trades_liquidity.states AS
 SELECT
-    exchange,
-    symbol,
-    date,
-    ts,
-    seq,
+    exchange, symbol,
+    epoch_ns(ts) AS ns,
     bid_price_00 AS best_bid,
     ask_price_00 AS best_ask,
     bid_size_00 AS bid_size,
-    ask_size_00 AS ask_size
-FROM book;
-
-CREATE OR REPLACE VIEW compiled_trades_liquidity.gaps AS
-SELECT
-    *,
-    epoch_ns(ts) AS ns,
+    ask_size_00 AS ask_size,
+    CASE WHEN best_ask >= best_bid THEN (best_bid + best_ask) / 2 END AS mid_price,
     row_number() OVER in_order AS place,
-    coalesce(ns - lag(ns) OVER in_order > 300000000000, FALSE) AS after_gap
-FROM best
+    lag(ns) OVER in_order AS ns_before,
+    coalesce(ns - ns_before > 300000000000, false) AS is_start,
+    -- Of several valid rows of one time the last counts.
+    lead(CASE WHEN mid_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order IS NOT DISTINCT FROM ns AS is_replaced
+FROM book
 WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq);
 
-CREATE OR REPLACE VIEW compiled_trades_liquidity.segments AS
+CREATE OR REPLACE VIEW compiled_trades_liquidity.ends AS
 SELECT
-    *,
-    sum(CAST(after_gap AS BIGINT)) OVER (
-        PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
-    ) AS segment
-FROM gaps;
+    exchange, symbol,
+    place,
+    ns_before AS segment_end_ns
+FROM states
+WHERE is_start
+UNION ALL
+SELECT
+    exchange, symbol,
+    max(place) + 1,
+    max(ns)
+FROM states
+GROUP BY exchange, symbol;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.quotes AS
 SELECT
-    *,
-    (best_bid + best_ask) / 2 AS mid_price,
-    ns AS quote_ns
-FROM segments
-JOIN (
-    SELECT
-        exchange,
-        symbol,
-        segment,
-        max(ns) AS segment_end_ns
-    FROM segments
-    GROUP BY exchange, symbol, segment
-) AS ends USING (exchange, symbol, segment)
-WHERE best_ask >= best_bid
-QUALIFY lead(ns) OVER (PARTITION BY exchange, symbol ORDER BY place) IS DISTINCT FROM ns;
+    states.* EXCLUDE (ns_before, is_start, is_replaced),
+    states.ns AS quote_ns,
+    ends.segment_end_ns
+FROM states
+ASOF JOIN ends
+    ON states.exchange = ends.exchange AND states.symbol = ends.symbol AND states.place < ends.place
+WHERE mid_price IS NOT NULL AND NOT is_replaced;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.priced AS
 SELECT
     *,
-    epoch_ns(ts) AS ns,
+    epoch_ns(ts) AS trade_ns,
     CASE WHEN amount IS NOT NULL THEN price END AS traded_price,
     lag(traded_price IGNORE NULLS) OVER in_order AS price_before,
-    lag(CASE WHEN traded_price IS NOT NULL THEN epoch_ns(ts) END IGNORE NULLS) OVER in_order AS ns_before,
+    lag(CASE WHEN traded_price IS NOT NULL THEN trade_ns END IGNORE NULLS) OVER in_order AS ns_before,
     row_number() OVER in_order AS place
 FROM trades
 WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq);
 
+-- What windows and joins need of a trade; the rest of it comes along at the end.
+CREATE OR REPLACE VIEW compiled_trades_liquidity.moments AS
+SELECT
+    exchange, symbol, place,
+    date,
+    trade_ns AS ns,
+    traded_price,
+    price_before,
+    ns_before
+FROM priced;
+
 CREATE OR REPLACE VIEW compiled_trades_liquidity.ticks AS
 SELECT
-    * EXCLUDE (price_before, ns_before),
+    * EXCLUDE (date, traded_price, price_before, ns_before),
     CASE
         WHEN traded_price IS NOT NULL
             -- A date sees no further back than the date before.
@@ -314,7 +319,7 @@ SELECT
             CASE WHEN traded_price > price_before THEN 1 WHEN traded_price < price_before THEN -1 END IGNORE NULLS
         ) OVER so_far
     END AS tick
-FROM priced
+FROM moments
 WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING);
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.quoted AS
@@ -329,9 +334,7 @@ SELECT
     quotes.segment_end_ns AS segment_end_ns
 FROM ticks
 ASOF LEFT JOIN quotes
-    ON ticks.exchange = quotes.exchange
-    AND ticks.symbol = quotes.symbol
-    AND ticks.ns > quotes.quote_ns;
+    ON ticks.exchange = quotes.exchange AND ticks.symbol = quotes.symbol AND ticks.ns > quotes.quote_ns;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.after_1s AS
 SELECT
@@ -339,9 +342,7 @@ SELECT
     quotes.mid_price AS mid_after_1s
 FROM quoted
 ASOF LEFT JOIN quotes
-    ON quoted.exchange = quotes.exchange
-    AND quoted.symbol = quotes.symbol
-    AND quoted.ns + 1000000000 >= quotes.quote_ns;
+    ON quoted.exchange = quotes.exchange AND quoted.symbol = quotes.symbol AND quoted.ns + 1000000000 >= quotes.quote_ns;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.after_5s AS
 SELECT
@@ -349,9 +350,7 @@ SELECT
     quotes.mid_price AS mid_after_5s
 FROM after_1s
 ASOF LEFT JOIN quotes
-    ON after_1s.exchange = quotes.exchange
-    AND after_1s.symbol = quotes.symbol
-    AND after_1s.ns + 5000000000 >= quotes.quote_ns;
+    ON after_1s.exchange = quotes.exchange AND after_1s.symbol = quotes.symbol AND after_1s.ns + 5000000000 >= quotes.quote_ns;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.after_60s AS
 SELECT
@@ -359,9 +358,7 @@ SELECT
     quotes.mid_price AS mid_after_60s
 FROM after_5s
 ASOF LEFT JOIN quotes
-    ON after_5s.exchange = quotes.exchange
-    AND after_5s.symbol = quotes.symbol
-    AND after_5s.ns + 60000000000 >= quotes.quote_ns;
+    ON after_5s.exchange = quotes.exchange AND after_5s.symbol = quotes.symbol AND after_5s.ns + 60000000000 >= quotes.quote_ns;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.after_300s AS
 SELECT
@@ -369,9 +366,7 @@ SELECT
     quotes.mid_price AS mid_after_300s
 FROM after_60s
 ASOF LEFT JOIN quotes
-    ON after_60s.exchange = quotes.exchange
-    AND after_60s.symbol = quotes.symbol
-    AND after_60s.ns + 300000000000 >= quotes.quote_ns;
+    ON after_60s.exchange = quotes.exchange AND after_60s.symbol = quotes.symbol AND after_60s.ns + 300000000000 >= quotes.quote_ns;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.aged AS
 SELECT
@@ -394,7 +389,8 @@ SELECT
         WHEN ns - quote_ns <= 300000000000 AND ns + 300000000000 <= segment_end_ns THEN mid_after_300s
     END AS mid_300s,
     coalesce(side, side_of_mid, tick) AS chosen_sign
-FROM after_300s;
+FROM after_300s
+JOIN priced USING (exchange, symbol, place);
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.trades_liquidity AS
 SELECT

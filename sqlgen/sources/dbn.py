@@ -22,6 +22,10 @@ from sqlgen.errors import TaskError
 RECORDS = 1 << 16
 """Records that are converted at a time."""
 _MESSAGES = {0: ("trades", "TradeMsg"), 1: ("mbp-1", "MBP1Msg"), 10: ("mbp-10", "MBP10Msg"), 160: ("mbo", "MBOMsg")}
+_MESSAGES |= {197: ("tbbo", "MBP1Msg"), 177: ("cmbp-1", "CMBP1Msg"), 194: ("tcbbo", "CMBP1Msg")}
+_MESSAGES |= {195: ("bbo-1s", "BBOMsg"), 196: ("bbo-1m", "BBOMsg"), 192: ("cbbo-1s", "CBBOMsg")}
+_MESSAGES |= {193: ("cbbo-1m", "CBBOMsg"), 32: ("ohlcv-1s", "OHLCVMsg"), 33: ("ohlcv-1m", "OHLCVMsg")}
+_MESSAGES |= {34: ("ohlcv-1h", "OHLCVMsg"), 35: ("ohlcv-1d", "OHLCVMsg"), 36: ("ohlcv-eod", "OHLCVMsg")}
 """Type of a record (rtype) -> schema, and class in the package."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _DAY = 86_400 * 10**9
@@ -31,7 +35,7 @@ Intervals = Mapping[int, list[tuple[int, int, str]]]
 """Instrument -> first day and day after the last (since 1970) on which it has this symbol."""
 
 
-def write_parquet(path: Path, target: Path, columns: Collection[str]) -> int:
+def write_parquet(path: Path, target: Path, columns: Collection[str], optional: Collection[str] = ()) -> int:
     """Write the records of ``path`` to ``target``; return their number.
 
     Args:
@@ -39,6 +43,7 @@ def write_parquet(path: Path, target: Path, columns: Collection[str]) -> int:
         target: Parquet file with the ``columns``: raw fields of the records (prices in 1e-9, times in nanoseconds,
             missing values as the highest number), ``symbol`` by the header's mappings and ``exchange``, the data set.
         columns: the vendor's names.
+        optional: columns that are NULL where the records have none.
 
     Raises:
         TaskError: the file is truncated, not DBN or of another schema; or the package is not installed.
@@ -49,7 +54,7 @@ def write_parquet(path: Path, target: Path, columns: Collection[str]) -> int:
             header = _header(package, path, stream)
             first = _read(stream, 2)
             rtype = _record_type(path, header, first)
-            file = _File(path, header, rtype, _dtype(package, header, rtype), _intervals(header), columns)
+            file = _File(path, header, rtype, _dtype(package, header, rtype), _intervals(header), columns, optional)
             file.check_columns()
             return file.copy(first, stream, target)
     except OSError as error:
@@ -66,9 +71,10 @@ class _File:
     dtype: np.dtype[Any]
     intervals: Intervals
     columns: Collection[str]
+    optional: Collection[str]
 
     def check_columns(self) -> None:
-        known = {*(self.dtype.names or ()), "symbol", "exchange"}
+        known = {*(self.dtype.names or ()), "symbol", "exchange", *self.optional}
         missing = ", ".join(name for name in self.columns if name not in known)
         if missing:
             there = ", ".join(self.dtype.names or ())
@@ -117,6 +123,8 @@ class _File:
             return pa.array([self.header.dataset] * len(records), pa.string())
         if name == "symbol":
             return _symbols(records, self.intervals)
+        if name not in (self.dtype.names or ()):
+            return pa.nulls(len(records), pa.string())
         # Arrow needs contiguous values; a field of the records is strided.
         values = np.ascontiguousarray(records[name])
         return pa.array(values).cast(pa.string()) if values.dtype.kind == "S" else pa.array(values)
@@ -124,7 +132,8 @@ class _File:
 
 def _symbols(records: np.ndarray[Any, Any], intervals: Intervals) -> Any:
     """The symbol of each record by its instrument and the day of its arrival, by which the header maps them."""
-    days = (records["ts_recv"] // np.uint64(_DAY)).astype(np.uint64)
+    times = records["ts_recv"] if "ts_recv" in (records.dtype.names or ()) else records["ts_event"]
+    days = (times // np.uint64(_DAY)).astype(np.uint64)
     pairs = (records["instrument_id"].astype(np.uint64) << np.uint64(32)) | days
     known, places = np.unique(pairs, return_inverse=True)
     names = [_symbol_on(intervals.get(int(pair) >> 32, []), int(pair) & 0xFFFFFFFF) for pair in known]

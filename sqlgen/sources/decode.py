@@ -86,7 +86,7 @@ class Decoder:
         """Write the rows of ``path`` to ``target``; :class:`TaskError` where the file as a whole cannot be read."""
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.format == "dbn":
-            rows = dbn.write_parquet(path, target, self._all)
+            rows = dbn.write_parquet(path, target, self._all, self.csv.optional)
             return Decoded(rows, (), rows)
         if self.format == "parquet":
             rows = schemas.copy_columns(

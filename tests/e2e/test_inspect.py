@@ -76,7 +76,9 @@ def test_what_is_printed_works_when_pasted(adapter: str, tmp_path: Path) -> None
 def test_every_adapter_has_a_folder_here() -> None:
     streams = {"binance/depth_spot", "binance/depth_futures", "coinbase/level2", "binance/depth_archive"}
     streams |= {name.split()[0] for name in (*UPDATES, *TRADES, *BOOKS)}  # see test_streams.py
-    assert set(SHIPPED) - streams - {"databento/mbo"} <= set(FOLDERS)
+    assert set(SHIPPED) - streams - {"databento/mbo", "databento/bbo", "databento/cmbp1", "databento/ohlcv"} <= set(
+        FOLDERS
+    )
 
 
 def test_the_counts_are_right(tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zX": "xz"}
 _MAGIC |= {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
 _SUFFIX = {"gzip": ".gz", "zstd": ".zst", "zip": ".zip", "bz2": ".bz2", "xz": ".xz"}
-_DBN_SCHEMAS = {0: "mbo", 1: "mbp-1", 2: "mbp-10", 3: "tbbo", 4: "trades"}
+_OHLCV = {5: "ohlcv-1s", 6: "ohlcv-1m", 7: "ohlcv-1h", 8: "ohlcv-1d", 13: "ohlcv-eod"}
+_DBN_SCHEMAS = {0: "mbo", 1: "mbp-1", 2: "mbp-10", 3: "tbbo", 4: "trades", 14: "cmbp-1", 17: "tcbbo", **_OHLCV}
+_DBN_SCHEMAS |= {15: "cbbo-1s", 16: "cbbo-1m", 18: "bbo-1s", 19: "bbo-1m"}
+"""Number in the header -> schema."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from sqlgen.cli.inspect import inspect
 from sqlgen.cli.modeltests import run_model_tests
 from sqlgen.cli.operating.beginning import eject, init
 from sqlgen.cli.operating.checking import check
+from sqlgen.cli.operating.looking_back import history, status
 from sqlgen.cli.operating.querying import query
 from sqlgen.cli.running import plan, run
 from sqlgen.errors import SqlgenError, system_hint
@@ -56,6 +57,8 @@ def main() -> None:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
+        for note in getattr(error, "__notes__", ()):
+            print(f"note: {note}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
     except BrokenPipeError:
         signals.mute()
@@ -83,6 +86,8 @@ app.command()(check)
 app.command()(eject)
 app.command()(run)
 app.command()(plan)
+app.command()(history)
+app.command()(status)
 
 
 @app.command(name="compile")

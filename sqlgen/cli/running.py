@@ -76,7 +76,7 @@ def run(
     console = terminal()
     try:
         with signals.raised(), _watcher(console, json) as watcher:
-            report = engine.run(chosen, watcher, wait, always_report=due)
+            report = _run(engine, chosen, watcher, wait, due)
         _show_report(console, report, f"sqlgen run {file} --retry", json)
     except KeyboardInterrupt as stop:
         raise _ended(signals.name(stop), signals.code(stop)) from None
@@ -85,6 +85,15 @@ def run(
         raise _ended("stopped: the output is no longer read (broken pipe)", signals.NOT_READ) from None
     if not report.ok:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _run(engine: Engine, chosen: Selection, watcher: Any, wait: float, due: bool) -> Report:
+    from sqlgen.operate.aftermath import run_and_tell
+
+    report, problems = run_and_tell(engine, chosen, watcher, wait, always_report=due)
+    for problem in problems:
+        typer.echo(f"note: {problem}", err=True)
+    return report
 
 
 def plan(

@@ -188,6 +188,18 @@ class Defaults(Node):
     output: OutputDefaults = Field(OutputDefaults(), description="Defaults for outputs")
 
 
+class Runs(Node):
+    """Care for runs: what is kept of them, and who is told."""
+
+    keep: int = Field(1000, ge=1, description="Number of run reports that are kept; older ones are removed after a run")
+    on_failure: str | None = Field(
+        None, min_length=1, description="Shell command that is run after a run that failed, whole or in part"
+    )
+    metrics: str | None = Field(
+        None, min_length=1, description="File for Prometheus, written after each run; relative to this file"
+    )
+
+
 class Config(Node):
     """The whole of models.yaml."""
 
@@ -197,5 +209,6 @@ class Config(Node):
         ".sqlgen", description="Manifests, locks, run reports; relative to the lake"
     )
     defaults: Defaults = Field(Defaults(), description="Defaults")
+    runs: Runs = Field(Runs(), description="Care for runs")
     sources: dict[Name, Source] = Field({}, description="Raw data")
     models: dict[Name, ModelConfig] = Field({}, description="Tables to build")

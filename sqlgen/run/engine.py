@@ -164,20 +164,26 @@ class Engine:
         if report.ended_at and cleaned != Cleaned():
             self.reports.save(report)
 
-    def due(self, selection: Selection) -> Selection:
+    def due(self, selection: Selection, now: dt.datetime | None = None) -> Selection:
         """The models of a selection that have not been run since their schedule last came up."""
-        from croniter import croniter
-
-        now = dt.datetime.now(dt.UTC)
-        recent = {}
+        now = now or dt.datetime.now(dt.UTC)
         schedules = {name: self.project.models[name].config.schedule for name in selection.models}
         if selection.models and not any(schedules.values()):
             raise UsageError("no selected model has a schedule. Give it one in models.yaml, or run without --due")
-        for name, schedule in schedules.items():
-            if schedule:
-                recent[name] = self.reports.recent(name, croniter(schedule, now).get_prev(dt.datetime))
+        recent = {name: self._recent(name, schedule, now) for name, schedule in schedules.items() if schedule}
         due = tuple(name for name, runs in recent.items() if not any(_is_whole(run) for run in runs))
         return dataclasses.replace(selection, models=due, recent=recent)
+
+    def is_due(self, name: str, now: dt.datetime) -> bool:
+        """True if no run has covered a model since its schedule last came up."""
+        schedule = self.project.models[name].config.schedule
+        return schedule is not None and not any(map(_is_whole, self._recent(name, schedule, now)))
+
+    def _recent(self, name: str, schedule: str, now: dt.datetime) -> tuple[Coverage, ...]:
+        """Runs of a model since its schedule last came up."""
+        from croniter import croniter
+
+        return self.reports.recent(name, croniter(schedule, now).get_prev(dt.datetime))
 
     def _require_lake(self, selection: Selection) -> None:
         if not self.project.lake.is_dir():

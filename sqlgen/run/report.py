@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -152,9 +152,29 @@ class ReportStore:
                 f"the report of the newest run, {paths[-1]}, is damaged: the tasks to retry are unknown. "
                 "Use run without --retry"
             )
-        noted = _noted(paths[-1].with_suffix(".ndjson"))
-        data["tasks"] = [noted.get((task["model"], task["partition"]), task) for task in data["tasks"]]
-        return data
+        return _with_noted(data, paths[-1])
+
+    def newest(self) -> Iterator[dict[str, Any]]:
+        """All reports, the newest first, with the results that killed runs had recorded; damaged ones are skipped."""
+        for path in sorted(self.folder.glob("*.json"), reverse=True):
+            data = _read(path)
+            if data is None:
+                self._skip(path)
+            else:
+                yield _with_noted(data, path)
+
+    def remove_old(self, keep: int) -> list[Path]:
+        """Remove all reports but the newest ``keep``."""
+        old = sorted(path for path in self.folder.glob("*.json") if RUN_ID.fullmatch(path.stem))[:-keep]
+        for path in old:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".ndjson").unlink(missing_ok=True)
+        return old
+
+    def _skip(self, path: Path) -> None:
+        problem = f"the run report {path} is damaged and is skipped. Remove it"
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def unfinished(self, selection: Selection) -> Selection:
         """Selection of the newest run's failed and pending tasks."""
@@ -176,7 +196,7 @@ class ReportStore:
                 break
             data = _read(path)
             if data is None:
-                self.problems.append(f"the run report {path} is damaged and is skipped. Remove it")
+                self._skip(path)
             elif model in data["models"] and data["ended_at"]:
                 found.append(_coverage(data, model))
         return tuple(found)
@@ -193,6 +213,13 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return data if whole else None
+
+
+def _with_noted(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A report with the results that a killed run had recorded."""
+    noted = _noted(path.with_suffix(".ndjson"))
+    data["tasks"] = [noted.get((task["model"], task["partition"]), task) for task in data["tasks"]]
+    return data
 
 
 def _noted(journal: Path) -> dict[tuple[str, str], dict[str, Any]]:

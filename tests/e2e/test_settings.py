@@ -80,13 +80,17 @@ def second_input(optional: bool) -> Change:
     return change
 
 
-SQL, PLAN, RUN, SHOWN = "sql", "plan", "run", "shown"
+SQL, PLAN, RUN, SHOWN, AFTER = "sql", "plan", "run", "shown", "after"
 FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.Config, "version"): (top(), top(version=2), RUN),
     (config.Config, "lake"): (top(), top(lake="elsewhere"), SQL),
     (config.Config, "state"): (top(), top(state=".other"), PLAN),
     (config.Config, "defaults"): (top(), top(defaults={"output": {"compression": "gzip"}}), SQL),
     (config.Config, "sources"): (top(), node("sources", "raw", path="raw/other"), SQL),
+    (config.Config, "runs"): (top(), top(runs={"keep": 1}), AFTER),
+    (config.Runs, "keep"): (top(), top(runs={"keep": 1}), AFTER),
+    (config.Runs, "on_failure"): (top(), top(runs={"on_failure": "touch failed"}), AFTER),
+    (config.Runs, "metrics"): (top(), top(runs={"metrics": "sqlgen.prom"}), AFTER),
     (config.Config, "models"): (top(), model(filter="true"), SQL),
     (config.Defaults, "output"): (top(), top(defaults={"output": {"row_group_size": 4096}}), SQL),
     (config.Source, "path"): (top(), node("sources", "raw", path="raw/other"), PLAN),
@@ -202,6 +206,7 @@ def test_every_field_is_flipped() -> None:
         config.Input,
         config.ModelConfig,
         config.Output,
+        config.Runs,
         Check,
     )
     assert {(kind, name) for kind in nodes for name in kind.model_fields} == FLIPS.keys()
@@ -214,6 +219,12 @@ def effect(project: Scratch, kind: str) -> object:
         tasks = outcome.json["tasks"] if outcome.code == 0 else []
         order = [(task["model"], [check["check"] for check in task["checks"]]) for task in tasks]
         return outcome.code, files, order
+    if kind == AFTER:
+        (project.raw(BTC, DAY1) / "data.parquet").write_bytes(b"PAR1 and no more")
+        project.run(code=1)
+        project.run(code=1)
+        reports = (project.lake / ".sqlgen/runs").glob("*.json")
+        return len([*reports]), sorted(path.name for path in project.folder.iterdir())
     engine = Engine.open(project.file)
     if kind == SQL:
         compiled = engine.compiler(["costs"]).compile("costs")

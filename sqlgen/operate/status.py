@@ -28,7 +28,7 @@ _RUNS = 200
 
 
 @dataclass(frozen=True)
-class Failure:
+class LastFailure:
     """The newest failure of a model."""
 
     at: str
@@ -61,7 +61,7 @@ class ModelStatus:
     last_run: str | None
     failing: int
     """Partitions whose last task failed, or was skipped for another's failure."""
-    last_failure: Failure | None
+    last_failure: LastFailure | None
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _model(
                 newest.setdefault(task["partition"], (task["status"], task.get("error"), data["run_id"]))
                 if failure is None and task["status"] == "failed":
                     at = data["ended_at"] or data["started_at"]
-                    failure = Failure(at, data["run_id"], task["partition"], first_line(task["error"] or ""))
+                    failure = LastFailure(at, data["run_id"], task["partition"], first_line(task["error"] or ""))
     return ModelStatus(
         model=name,
         enabled=model.config.enabled,

@@ -23,6 +23,7 @@ from sqlgen.cli.arguments import (
     terminal,
 )
 from sqlgen.cli.columns import columns
+from sqlgen.cli.exporting import export
 from sqlgen.cli.inspect import inspect
 from sqlgen.cli.modeltests import run_model_tests
 from sqlgen.cli.operating.beginning import eject, init
@@ -220,6 +221,7 @@ def shell(
 
 
 app.command()(query)
+app.command()(export)
 app.command(name="test")(run_model_tests)
 
 

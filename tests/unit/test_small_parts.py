@@ -204,6 +204,7 @@ PACKAGES = [
     "sqlgen.functions",
     "sqlgen.explore",
     "sqlgen.arrays",
+    "sqlgen.exports",
     "sqlgen.detect.files",
     "sqlgen.detect.columns",
     "sqlgen.detect",

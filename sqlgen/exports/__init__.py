@@ -1,0 +1,1 @@
+"""Books and trades as files of backtesting engines."""

@@ -23,11 +23,11 @@ from sqlgen.cli.arguments import (
     terminal,
 )
 from sqlgen.cli.columns import columns
-from sqlgen.cli.exporting import export
 from sqlgen.cli.inspect import inspect
 from sqlgen.cli.modeltests import run_model_tests
 from sqlgen.cli.operating.beginning import eject, init
 from sqlgen.cli.operating.checking import check
+from sqlgen.cli.operating.exporting import export
 from sqlgen.cli.operating.looking_back import history, status
 from sqlgen.cli.operating.querying import query
 from sqlgen.cli.running import plan, run

@@ -171,7 +171,7 @@ FUNCTIONS = (
         _GAP,
         gives="ofi",
         times=True,
-        fixed={"horizons": ()},
+        fixed={"horizons": (), "ofi_price": False},
     ),
     Function(
         "mlofi",

@@ -4,6 +4,7 @@
 -- inputs:      orderbook = ccxt_orderbook
 --              trades = ccxt_trades
 -- options:     max_gap = 300
+--              ofi_price = True
 --              horizons = [5, 15, 60, 300, 900]
 --              ofi_levels = 10
 --              mlofi_decay = 0.5
@@ -31,13 +32,13 @@
 --              keep_book = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/hf (overwrite), by exchange, symbol, date
--- fingerprint: 1fd81eba81e588af16fe3877
--- stages:      kernel_input, line 806
---              centred, line 778
---              sums, line 535
---              levels, line 411
---              quotes, line 313
---              orderbook, line 51
+-- fingerprint: c14763f74a65fd5e68322f3f
+-- stages:      kernel_input, line 807
+--              centred, line 779
+--              sums, line 536
+--              levels, line 412
+--              quotes, line 314
+--              orderbook, line 52
 --
 -- Kernels run before the last statement, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -817,6 +818,8 @@ SELECT
     book_state, -- name: empty, one_sided, locked (ask = bid), crossed (ask < bid) or ok
     bid_levels, -- 1: bid levels after cleaning, at most 20; NULL without a list
     ask_levels, -- 1: ask levels after cleaning, at most 20; NULL without a list
+    bid_levels < 1 AS bid_is_whole, -- flag: the bid levels are all there are; false where the side may go on
+    ask_levels < 1 AS ask_is_whole, -- flag: the ask levels are all there are; false where the side may go on
     bid_price_00, -- q: price of bid level 0
     bid_size_00, -- u: size of bid level 0
     ask_price_00, -- q: price of ask level 0
@@ -1155,10 +1158,22 @@ FROM (
 --   gives log_return: double; 1: ln(mid / mid of the valid row before); NULL where either is not above 0
 --   gives mid_velocity: double; q/s: change of the mid per second since the valid row before
 --   gives mid_accel: double; q/s2: change of mid_velocity over the mean of the two time steps
--- kernel ofi, version 2: Order flow imbalance of the best level and its rolling sums (Cont, Kukanov, Stoikov 2014)
---   options horizons = [5, 15, 60, 300, 900], max_gap = 300
---   reads ts, segment_start, mid_price, bid_price_00, bid_size_00, ask_price_00, ask_size_00
+-- kernel ofi, version 3: Order flow imbalance of the best level, its rolling sums (Cont, Kukanov, Stoikov 2014), and the same by price
+--   options ofi_price = True, horizons = [5, 15, 60, 300, 900], max_gap = 300
+--   reads ts, segment_start, mid_price, bid_price_00, bid_size_00, ask_price_00, ask_size_00, bid_price_01,
+--         bid_size_01, bid_price_02, bid_size_02, bid_price_03, bid_size_03, bid_price_04, bid_size_04,
+--         bid_price_05, bid_size_05, bid_price_06, bid_size_06, bid_price_07, bid_size_07, bid_price_08,
+--         bid_size_08, bid_price_09, bid_size_09, bid_price_10, bid_size_10, bid_price_11, bid_size_11,
+--         bid_price_12, bid_size_12, bid_price_13, bid_size_13, bid_price_14, bid_size_14, bid_price_15,
+--         bid_size_15, bid_price_16, bid_size_16, bid_price_17, bid_size_17, bid_price_18, bid_size_18,
+--         bid_price_19, bid_size_19, ask_price_01, ask_size_01, ask_price_02, ask_size_02, ask_price_03,
+--         ask_size_03, ask_price_04, ask_size_04, ask_price_05, ask_size_05, ask_price_06, ask_size_06,
+--         ask_price_07, ask_size_07, ask_price_08, ask_size_08, ask_price_09, ask_size_09, ask_price_10,
+--         ask_size_10, ask_price_11, ask_size_11, ask_price_12, ask_size_12, ask_price_13, ask_size_13,
+--         ask_price_14, ask_size_14, ask_price_15, ask_size_15, ask_price_16, ask_size_16, ask_price_17,
+--         ask_size_17, ask_price_18, ask_size_18, ask_price_19, ask_size_19, bid_is_whole, ask_is_whole
 --   gives ofi: double; u: order flow imbalance: B if b > b', B - B' if b = b', -B' if b < b', less the ask's mirror image [Cont 2014]
+--   gives ofi_price: double; u: sum of B - B' over prices from min(b, b') on, less the ask's mirror image; NULL if cut off
 --   gives ofi_sum_5s: double; u: sum of ofi over 5 s [Cont 2014]
 --   gives ofi_sum_15s: double; u: sum of ofi over 15 s [Cont 2014]
 --   gives ofi_sum_60s: double; u: sum of ofi over 60 s [Cont 2014]

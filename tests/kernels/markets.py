@@ -18,6 +18,7 @@ LEVELS = 3
 OPTIONS: dict[str, Any] = {
     "horizons": [2, 7, 40],
     "max_gap": 20,
+    "max_levels": LEVELS,
     "ofi_levels": LEVELS,
     "impact_window": 60,
     "regime_window": 50,
@@ -59,6 +60,8 @@ def market(seed: int, rows: int, faults: float = 0.1, backwards: bool = False) -
         ("depth_0_5bps", 1e4),
     ):
         columns[name] = np.where(rng.random(rows) < faults, NAN, size * rng.random(rows).round(1))
+    for name in ("bid_is_whole", "ask_is_whole"):
+        columns[name] = (rng.random(rows) < 0.5).astype(float)
     return ts, columns
 
 

@@ -19,6 +19,10 @@ BIDS = ([(100, 2), (99.9, 3), (99.5, 5)], [(100, 1), (99.9, 3), (99.5, 5)])
 ASKS = ([(100.1, 1), (100.2, 4), (100.6, 6)], [(100.2, 4), (100.6, 6), (100.7, 2)])
 
 
+Book = list[tuple[float, float]]
+SIDES = "bid", "ask"
+
+
 def golden() -> tuple[Array, dict[str, Array]]:
     columns = {"mid_price": np.array([100.05, 100.1])}
     for side, books in (("bid", BIDS), ("ask", ASKS)):
@@ -36,6 +40,62 @@ def test_golden_flow() -> None:
     assert got["ofi_sum_2s"][1] == 0
     for name, values in got.items():
         assert np.isnan(values[0]) == (name not in ("segment_start", "segment_age_s")), name
+
+
+def by_price(bids: Sequence[Book], asks: Sequence[Book], *whole: bool) -> list[float | None]:
+    """``ofi_price`` of some books; ``whole``: nothing is known to lie beyond their deepest levels."""
+    levels = max(len(book) for book in (*bids, *asks))
+    columns = {"mid_price": np.array([(bid[0][0] + ask[0][0]) / 2 for bid, ask in zip(bids, asks, strict=True)])}
+    for side, books in (("bid", bids), ("ask", asks)):
+        for k in range(levels):
+            at = [book[k] if k < len(book) else (math.nan, math.nan) for book in books]
+            columns[f"{side}_price_{k:02}"], columns[f"{side}_size_{k:02}"] = np.array(at, float).T.copy()
+        columns[f"{side}_is_whole"] = np.array(whole or (False,) * len(books), float)
+    got, _ = run(seconds(*range(len(bids))), columns, ["ofi"], max_levels=levels)
+    return [None if math.isnan(value) else value for value in got["ofi_price"].tolist()]
+
+
+def test_golden_flow_by_price() -> None:
+    """The ask that vanished shifts all levels, which flow by level takes for orders that came."""
+    assert by_price(BIDS, ASKS) == [None, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("bids", "whole", "expected"),
+    [
+        ([[(99, 2), (98, 1)], [(99, 5), (98, 7)]], (), 3.0),
+        ([[(99, 2), (98, 1)], [(98, 4), (97, 3)]], (), 1.0),
+        ([[(98, 2), (97, 1)], [(99, 5), (98, 7)]], (), 10.0),
+        ([[(98, 2), (97, 1)], [(99, 5), (97, 7)]], (), 3.0),
+        ([[(97, 2)], [(99, 5), (98, 7)]], (), None),
+        ([[(97, 2)], [(99, 5), (98, 7)]], (False, True), 10.0),
+        ([[(99, 5), (98, 7)], [(97, 2)]], (), None),
+        ([[(99, 5), (98, 7)], [(97, 2)]], (True, False), -10.0),
+    ],
+    ids=[
+        "sizes",
+        "best vanished",
+        "better bid",
+        "old price empty",
+        "cut off",
+        "whole",
+        "cut off before",
+        "whole before",
+    ],
+)
+def test_flow_by_price(bids: list[Book], whole: tuple[bool, ...], expected: float | None) -> None:
+    asks = [[(101, 1), (102, 1)]] * 2
+    assert by_price(bids, asks, *whole) == [None, expected]
+    # The same on the other side of the market.
+    turned = [[(200 - price, size) for price, size in book] for book in bids]
+    opposite = [[(200 - price, size) for price, size in book] for book in asks]
+    assert by_price(opposite, turned, *whole) == [None, None if expected is None else -expected]
+
+
+def test_no_flow_by_price() -> None:
+    chain = Pipeline.of(["ofi"], OPTIONS | {"ofi_price": False})
+    assert "ofi_price" not in [column.name for column in chain.outputs]
+    assert {*chain.inputs} == {"mid_price", *(f"{side}_{what}_00" for side in SIDES for what in ("price", "size"))}
 
 
 def test_golden_return() -> None:

@@ -110,6 +110,7 @@ def mirrored(columns: dict[str, Array], about: float = 2000.0) -> dict[str, Arra
         for side, other in (("bid", "ask"), ("ask", "bid")):
             turned[f"{side}_price_{level:02}"] = about - columns[f"{other}_price_{level:02}"]
             turned[f"{side}_size_{level:02}"] = columns[f"{other}_size_{level:02}"]
+    turned |= {"bid_is_whole": columns["ask_is_whole"], "ask_is_whole": columns["bid_is_whole"]}
     return turned | {"mid_price": about - columns["mid_price"]}
 
 
@@ -119,7 +120,7 @@ def test_exchanged_sides_turn_the_flow(seed: int) -> None:
     ts, columns = market(seed, 200)
     plain, turned = run(ts, columns)[0], run(ts, mirrored(columns))[0]
     flows = [name for name in plain if name.startswith(("ofi", "mlofi")) and "impact" not in name]
-    assert len(flows) == 1 + LEVELS - 1 + 2 + 2 * len(OPTIONS["horizons"])
+    assert len(flows) == 2 + LEVELS - 1 + 2 + 2 * len(OPTIONS["horizons"])
     for name in (*flows, "mid_velocity", "mid_accel"):
         np.testing.assert_array_equal(turned[name], -plain[name], err_msg=name)
     for name in ("spread_percentile", "spread_regime", "depth_sigma_300s", "mean_relative_spread_tw_7s"):

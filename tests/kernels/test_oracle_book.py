@@ -21,8 +21,9 @@ Row = dict[str, Any]
 
 KERNELS = ("segments", *over_books())
 OPTIONS: dict[str, dict[str, Any]] = {
-    "defaults": {},
+    "defaults": {"max_levels": 20},
     "short": {
+        "max_levels": 20,
         "ofi_levels": 3,
         "mlofi_decay": 1.25,
         "horizons": [7],
@@ -34,8 +35,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "tight_percentile": 0.45,
         "wide_percentile": 0.55,
     },
-    "brief": {"horizons": [5, 60], "impact_window": 35, "regime_window": 35},
+    "brief": {"max_levels": 20, "horizons": [5, 60], "impact_window": 35, "regime_window": 35},
     "static": {
+        "max_levels": 20,
         "ofi_levels": 1,
         "mlofi_decay": 0.0,
         "horizons": [30, 1],
@@ -90,8 +92,18 @@ def test_time_that_goes_back_where_a_day_begins() -> None:
     """The first row of a day may be earlier than the last one of the day before; windows recover after it."""
     rows, jump = walk(7, 520), 100
     rows = rows[:jump] + [{**row, "ts": row["ts"] - 10 * NS} for row in rows[jump:]]
-    got, wanted = run(KERNELS, rows, None, [jump]), book_features(rows)
-    of_lags = ("log_return", "mid_velocity", "mid_accel", "ofi", "ofi_01", "ofi_09", "mlofi", "segment_age_s")
+    got, wanted = run(KERNELS, rows, None, [jump], max_levels=20), book_features(rows)
+    of_lags = (
+        "log_return",
+        "mid_velocity",
+        "mid_accel",
+        "ofi",
+        "ofi_01",
+        "ofi_09",
+        "ofi_price",
+        "mlofi",
+        "segment_age_s",
+    )
     assert_rows(*([{name: row[name] for name in of_lags} for row in table] for table in (got, wanted)))
     assert [got[jump + i]["mid_velocity"] is None for i in range(2)] == [True, False]
     assert [got[jump + i]["mid_accel"] is None for i in range(3)] == [True, True, False]
@@ -104,5 +116,5 @@ def test_time_that_goes_back_where_a_day_begins() -> None:
 @pytest.mark.parametrize("reader", [realdata.databento_books, realdata.lobster_books])
 def test_stock_books(reader: Callable[[], list[Row]]) -> None:
     rows = orderbook.features(keyed(reader(), "nasdaq", "AAPL"), max_levels=10)
-    options: dict[str, Any] = {"horizons": [1, 5], "impact_window": 10, "regime_window": 10}
+    options: dict[str, Any] = {"max_levels": 10, "horizons": [1, 5], "impact_window": 10, "regime_window": 10}
     assert_rows(run(KERNELS, rows, None, cuts(8, len(rows)), **options), book_features(rows, **options))

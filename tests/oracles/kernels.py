@@ -84,12 +84,14 @@ def book_features(rows: Sequence[Row], trades: Sequence[Row] | None = None, **op
     starts = segment_starts(rows, chosen.max_gap)
     history = History(rows, chosen, starts, [_row_before(rows, i, starts[i], chosen) for i in range(len(rows))])
     returns = [_log_return(history, i) for i in range(len(rows))]
+    by_price = [_flow_by_price(history, i) for i in range(len(rows))]
     flows = [[_flow(history, i, level) for i in range(len(rows))] for level in range(chosen.ofi_levels)]
     columns = {
         "segment_age_s": [history.seconds(i, start) for i, start in enumerate(starts)],
         "log_return": returns,
         **_speeds(history),
         **_flows(history, flows),
+        "ofi_price": by_price,
         **_rolling(history, returns),
         **_impact(history, returns, flows[0]),
         **_regimes(history),
@@ -162,6 +164,29 @@ def _flow(history: History, i: int, level: int) -> Near | None:
     else:
         ask_flow = [ask_size]
     return near_total([*bid_flow, *(-part for part in ask_flow)])
+
+
+def _flow_by_price(history: History, i: int) -> Near | None:
+    """Order flow by price; None where a side of either row is cut off before the prices that count."""
+    j = history.before[i]
+    if j is None:
+        return None
+    total: list[float] = []
+    for side, sign in (("bid", 1), ("ask", -1)):
+        books = [_levels(history.rows[k], side) for k in (i, j)]
+        last = min((sign * max(sign * price for price in book) for book in books), key=lambda price: sign * price)
+        for k, book, factor in zip((i, j), books, (sign, -sign), strict=True):
+            reached = any(sign * price <= sign * last for price in book)
+            if not reached and not history.rows[k][f"{side}_is_whole"]:
+                return None
+            total += [factor * size for price, size in book.items() if sign * price >= sign * last]
+    return near_total(total)
+
+
+def _levels(row: Row, side: str) -> dict[float, float]:
+    """Price -> size of the levels of one side."""
+    levels = ((row.get(f"{side}_price_{i:02d}"), row.get(f"{side}_size_{i:02d}")) for i in range(100))
+    return {price: size for price, size in levels if price is not None and size is not None}
 
 
 def _flows(history: History, flows: Sequence[Sequence[float | None]]) -> dict[str, Series]:

@@ -83,6 +83,8 @@ def snapshot(raw: Row, options: Options) -> Row:
         "book_state": state,
         "bid_levels": len(bids) if bids is not None else None,
         "ask_levels": len(asks) if asks is not None else None,
+        "bid_is_whole": not _may_go_on(len(bids), options) if bids is not None else None,
+        "ask_is_whole": not _may_go_on(len(asks), options) if asks is not None else None,
         **_levels(book),
         **_touch(book),
         **_depth(book, seen=(bids is not None, asks is not None)),

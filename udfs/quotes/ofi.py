@@ -66,10 +66,9 @@ def level_flow(
 
 
 def flows(
-    state: State, batch: Batch, max_gap: float | None, weights: Sequence[float]
+    state: State, batch: Batch, previous: NDArray[np.int64], last: int, weights: Sequence[float]
 ) -> tuple[list[Array], NDArray[np.float64], NDArray[np.float64]]:
-    """Flow per level, their sum with ``weights`` and their plain sum. Moves ``state``."""
-    previous, _, last = lags.lag(state, batch, max_gap)
+    """Flow per level, their sum with ``weights`` and their plain sum. Moves ``state``; lags are those of ``lag``."""
     carried = state["carried"] = state["carried"].copy()
     weighted, plain = np.full(len(batch), np.nan), np.full(len(batch), np.nan)
     levels = []
@@ -93,35 +92,136 @@ def level_columns(level: int) -> list[str]:
     return [f"{field}_{level:02}" for field in _FIELDS]
 
 
+@jit
+def _met(levels: NDArray[np.float64], at: int, towards: float, price: float, whole: bool) -> tuple[float, float]:
+    """Sizes of one side of a row that lie ahead of a price, and at it; NaN where the side is cut off before it.
+
+    ``levels``: price, size, price, size, ... of the side, a row each; ``towards``: 1 for bids, -1 for asks.
+    """
+    ahead = 0.0
+    for k in range(0, len(levels), 2):
+        distance = towards * (levels[k, at] - price)
+        if np.isnan(distance):
+            break
+        if distance <= 0.0:
+            return ahead, levels[k + 1, at] if distance == 0.0 else 0.0
+        ahead += levels[k + 1, at]
+    return (ahead, 0.0) if whole else (np.nan, np.nan)
+
+
+@jit
+def _side_flow_by_price(
+    new: NDArray[np.float64],
+    at: int,
+    old: NDArray[np.float64],
+    at_old: int,
+    towards: float,
+    whole: bool,
+    whole_old: bool,
+) -> float:
+    """Size that came to the prices of one side up to the lesser of its two best ones."""
+    moved = towards * (new[0, at] - old[0, at_old])
+    if moved >= 0.0:
+        ahead, there = _met(new, at, towards, old[0, at_old], whole)
+        return ahead + (there - old[1, at_old])
+    ahead, there = _met(old, at_old, towards, new[0, at], whole_old)
+    return (new[1, at] - there) - ahead
+
+
+@jit
+def flow_by_price(
+    bids: NDArray[np.float64],
+    asks: NDArray[np.float64],
+    whole: NDArray[np.bool_],
+    previous: NDArray[np.int64],
+    last_bids: NDArray[np.float64],
+    last_asks: NDArray[np.float64],
+    last_whole: NDArray[np.bool_],
+    flow: NDArray[np.float64],
+) -> None:
+    """Order flow by price instead of by level (u), NaN where a book is cut off before the prices that count.
+
+    ``whole``: a row for the bids and one for the asks; ``last_``: the same of the last valid row before the batch.
+    """
+    for i in range(len(previous)):
+        flow[i] = np.nan
+        row = previous[i]
+        if row == lags.NONE:
+            continue
+        if row >= 0:
+            bought = _side_flow_by_price(bids, i, bids, row, 1.0, whole[0, i], whole[0, row])
+            sold = _side_flow_by_price(asks, i, asks, row, -1.0, whole[1, i], whole[1, row])
+        else:
+            bought = _side_flow_by_price(bids, i, last_bids, 0, 1.0, whole[0, i], last_whole[0, 0])
+            sold = _side_flow_by_price(asks, i, last_asks, 0, -1.0, whole[1, i], last_whole[1, 0])
+        flow[i] = bought - sold
+
+
 _FLOW = "order flow imbalance: B if b > b', B - B' if b = b', -B' if b < b', less the ask's mirror image"
 """With b and B, price and size of the best bid, and b' and B' of the valid row before."""
+_FLOW_BY_PRICE = "u: sum of B - B' over prices from min(b, b') on, less the ask's mirror image; NULL if cut off"
+_WHOLE = "bid_is_whole", "ask_is_whole"
 
 
 class Ofi(Kernel):
-    """Order flow imbalance of the best level."""
+    """Order flow imbalance of the best level, by level and by price."""
 
     name = "ofi"
-    version = 2
-    doc = "Order flow imbalance of the best level and its rolling sums (Cont, Kukanov, Stoikov 2014)"
-    options = {"horizons": HORIZONS, "max_gap": MAX_GAP}
+    version = 3
+    doc = (
+        "Order flow imbalance of the best level, its rolling sums (Cont, Kukanov, Stoikov 2014), and the same by price"
+    )
+    options = {
+        "ofi_price": Option(
+            type="bool",
+            default=True,
+            doc="give ofi_price, for which rows have max_levels levels, bid_is_whole and ask_is_whole",
+        ),
+        "horizons": HORIZONS,
+        "max_gap": MAX_GAP,
+    }
+
+    @property
+    def kept(self) -> int:
+        """Levels by which flow by price is known, those that the template keeps; 0 where it is not wanted."""
+        return int(self.params["max_levels"]) if self.params["ofi_price"] else 0
+
+    def _side(self, side: str) -> list[str]:
+        return [f"{side}_{field}_{i:02}" for i in range(self.kept) for field in ("price", "size")]
 
     def inputs(self) -> Sequence[str]:
-        return SEGMENT_START, "mid_price", *level_columns(0)
+        by_price = (*self._side("bid"), *self._side("ask"), *_WHOLE) if self.kept else ()
+        return tuple(dict.fromkeys((SEGMENT_START, "mid_price", *level_columns(0), *by_price)))
 
     def outputs(self) -> Sequence[Column]:
+        by_price = (Column("ofi_price", _FLOW_BY_PRICE),) if self.kept else ()
         sums = (Column(f"ofi_sum_{h}s", f"u: sum of ofi over {h} s [Cont 2014]") for h in self.params["horizons"])
-        return Column("ofi", f"u: {_FLOW} [Cont 2014]"), *sums
+        return Column("ofi", f"u: {_FLOW} [Cont 2014]"), *by_price, *sums
 
     @cached_property
     def sums(self) -> Windows:
         return sums("sums", self.params["horizons"])
 
     def start(self) -> State:
-        return {**_start(1), **self.sums.start()}
+        last = {"bids": np.empty((2 * self.kept, 1)), "asks": np.empty((2 * self.kept, 1))} if self.kept else {}
+        whole = {"whole": np.zeros((2, 1), np.bool_)} if self.kept else {}
+        return {**_start(1), **{name: array * np.nan for name, array in last.items()}, **whole, **self.sums.start()}
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
-        (flow,), _, _ = flows(state, batch, self.params["max_gap"], [1.0])
-        return flow, *self.sums.run(state, batch, flow)[0]
+        previous, _, last = lags.lag(state, batch, self.params["max_gap"])
+        (flow,), _, _ = flows(state, batch, previous, last, [1.0])
+        by_price = (self._by_price(state, batch, previous, last),) if self.kept else ()
+        return flow, *by_price, *self.sums.run(state, batch, flow)[0]
+
+    def _by_price(self, state: State, batch: Batch, previous: NDArray[np.int64], last: int) -> NDArray[np.float64]:
+        bids, asks = (np.stack([batch[column] for column in self._side(side)]) for side in ("bid", "ask"))
+        whole = np.stack([batch[column] == 1.0 for column in _WHOLE])
+        flow = np.empty(len(batch))
+        flow_by_price(bids, asks, whole, previous, state["bids"], state["asks"], state["whole"], flow)
+        if last >= 0:
+            now = {"bids": bids, "asks": asks, "whole": whole}
+            state |= {name: np.ascontiguousarray(rows[:, last : last + 1]) for name, rows in now.items()}
+        return flow
 
 
 class MultiLevelOfi(Kernel):
@@ -162,5 +262,6 @@ class MultiLevelOfi(Kernel):
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         weights = [math.exp(-self.params["mlofi_decay"] * i) for i in range(self.params["ofi_levels"])]
-        levels, weighted, plain = flows(state, batch, self.params["max_gap"], weights)
+        previous, _, last = lags.lag(state, batch, self.params["max_gap"])
+        levels, weighted, plain = flows(state, batch, previous, last, weights)
         return *levels[1:], weighted, plain, *self.sums.run(state, batch, weighted)[0]

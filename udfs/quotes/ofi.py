@@ -123,9 +123,9 @@ def _side_flow_by_price(
     moved = towards * (new[0, at] - old[0, at_old])
     if moved >= 0.0:
         ahead, there = _met(new, at, towards, old[0, at_old], whole)
-        return ahead + (there - old[1, at_old])
+        return float(ahead + (there - old[1, at_old]))
     ahead, there = _met(old, at_old, towards, new[0, at], whole_old)
-    return (new[1, at] - there) - ahead
+    return float((new[1, at] - there) - ahead)
 
 
 @jit

@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from duckdb import DuckDBPyConnection
 
 __version__ = "0.1.0"
+
+_UDFS = Path(__file__).resolve().parents[1] / "udfs"
+
+
+class _KernelsFinder:
+    """Finder of the packaged ``udfs``: a project may have a folder of that name, on the path."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
+        if name != "udfs":
+            return None
+        places = [str(_UDFS)]
+        return importlib.util.spec_from_file_location(name, _UDFS / "__init__.py", submodule_search_locations=places)
+
+
+if "udfs" in sys.modules and _UDFS not in Path(sys.modules["udfs"].__file__ or "").resolve().parents:
+    raise ImportError(
+        f"the package udfs is {sys.modules['udfs'].__file__} already, and not that of sqlgen: import sqlgen before it"
+    )
+sys.meta_path.insert(0, _KernelsFinder)
 
 DEFAULT_FILE = "models.yaml"
 

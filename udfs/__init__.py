@@ -3,6 +3,7 @@
 ``udfs.jit`` (which loads Numba) and ``udfs.windows`` are public too; all else is reached through :func:`registry`.
 """
 
+from udfs.cache import also_cache_in, cache_folder
 from udfs.faults import FaultyKernelError
 from udfs.kernel import (
     NANOSECONDS,
@@ -42,6 +43,8 @@ __all__ = [
     "Registry",
     "State",
     "Trades",
+    "also_cache_in",
+    "cache_folder",
     "dtype_of",
     "is_own",
     "kernels_of",

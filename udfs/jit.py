@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
+
+from udfs.cache import cache_folder
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -30,8 +31,8 @@ class Compiled:
         """Numba's function."""
         import numba
 
-        with _cache_folder(Path(self.py_func.__code__.co_filename).parent):
-            return numba.njit(cache=True, nogil=True, error_model="numpy")(self.py_func)
+        with _cache_folder(Path(self.py_func.__code__.co_filename).parent) as cached:
+            return numba.njit(cache=cached, nogil=True, error_model="numpy")(self.py_func)
 
     @property
     def _numba_type_(self) -> Any:
@@ -57,21 +58,24 @@ def jit(function: _Function) -> _Function:
 
 
 @contextmanager
-def _cache_folder(sources: Path) -> Iterator[None]:
+def _cache_folder(sources: Path) -> Iterator[bool]:
+    """Have Numba cache below a folder for the content of ``sources``; ``False`` if there can be no cache."""
     import numba
 
     config: Any = numba.config
     before = config.CACHE_DIR
-    config.CACHE_DIR = str(_folder(sources, before))
+    base = Path(before) if before else cache_folder()
+    if base is not None:
+        config.CACHE_DIR = str(base / _digest(sources))
     try:
-        yield
+        yield base is not None
     finally:
         config.CACHE_DIR = before
 
 
 @functools.cache
-def _folder(sources: Path, base: str) -> Path:
-    """Cache folder of the kernels below ``sources``, which may call those of this package."""
+def _digest(sources: Path) -> str:
+    """Name of the cache of the kernels below ``sources``, which may call those of this package."""
     import numba
 
     config: Any = numba.config
@@ -80,5 +84,4 @@ def _folder(sources: Path, base: str) -> Path:
     for path in sorted({*own.rglob("*.py"), *sources.glob("*.py")}):
         digest.update(path.read_bytes())
     digest.update(f"{numba.__version__} {config.BOUNDSCHECK}".encode())
-    folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sqlgen"
-    return folder / f"kernels-{digest.hexdigest()}"
+    return f"kernels-{digest.hexdigest()}"

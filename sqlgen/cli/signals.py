@@ -10,9 +10,9 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-NOT_READ = 128 + signal.SIGPIPE
-"""Exit code after a broken pipe, as in shells."""
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NOT_READ = 128 + 13
+"""Exit code after a broken pipe (SIGPIPE), as in shells."""
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Stopped(KeyboardInterrupt):

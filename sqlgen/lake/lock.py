@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ def run_lock(state: Path, wait: float = 0.0) -> Iterator[None]:
     path = state / "lock"
     try:
         state.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UsageError(f"{path} is a link, and would be written over. Remove it. Nothing was run") from error
@@ -39,7 +39,8 @@ def run_lock(state: Path, wait: float = 0.0) -> Iterator[None]:
         }
         with contextlib.suppress(OSError):  # a full disk: the holder's name is only informative
             os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps(holder).encode(), 0)
+            os.lseek(handle, 0, os.SEEK_SET)
+            os.write(handle, json.dumps(holder).encode())
         yield
     finally:
         os.close(handle)
@@ -49,13 +50,29 @@ def _acquire(handle: int, path: Path, wait: float) -> None:
     deadline = time.monotonic() + wait
     while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(handle)
             return
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):
             if time.monotonic() >= deadline:
-                holder = os.pread(handle, 1000, 0).decode(errors="replace") or "unknown"
+                os.lseek(handle, 0, os.SEEK_SET)
+                holder = os.read(handle, 1000).decode(errors="replace") or "unknown"
                 raise LockedError(
                     f"another run holds the lake (lock {path}, holder {holder})."
                     " Wait for it to end, or give --wait SECONDS. Nothing was run"
                 ) from None
             time.sleep(0.1)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int) -> None:
+        """Lock a byte far behind the holder's name, which stays readable."""
+        os.lseek(handle, 1 << 30, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -160,7 +160,7 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
     """Append lines and flush them to disk."""
     new = not path.exists()
     make_folders(path.parent)
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
     with os.fdopen(handle, "a", encoding="utf-8") as file:
         file.writelines(line + "\n" for line in lines)
         file.flush()

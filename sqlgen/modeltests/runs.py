@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from sqlgen.compile.scope import Scan
 from sqlgen.errors import SqlgenError
+from sqlgen.lake.cpus import cpus
 from sqlgen.modeltests.cases import Case, CaseLoader, expected_problems
 from sqlgen.modeltests.compare import Difference, Tolerance, compare
 from sqlgen.modeltests.file import Entry
@@ -52,7 +52,7 @@ def run_tests(project: Project, entries: Iterable[Entry]) -> list[Outcome]:
         types = TypeBook(project, connection, folder / "types")
         cases = CaseLoader(project, connection, types).cases(entries)
         runner = _TestRunner(project, folder, connection, types)
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        with concurrent.futures.ThreadPoolExecutor(cpus()) as pool:
             try:
                 return list(pool.map(runner.run, range(len(cases)), cases))
             except BaseException:

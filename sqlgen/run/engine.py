@@ -37,6 +37,7 @@ from sqlgen.run.report import Report, ReportStore
 from sqlgen.run.watcher import SilentWatcher, Watcher
 from sqlgen.sources.rowkeys import RowKeys
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, SourceFilesError, faults, list_source_files, notes
+from udfs import also_cache_in
 
 HEADERS = 100
 """Number of files per source whose columns `compile` reads."""
@@ -121,6 +122,7 @@ class Engine:
         """Plan and execute; failures are in the report, which is saved if there were tasks."""
         self._require_lake(selection)
         with run_lock(self.project.lake / ".sqlgen", wait):
+            also_cache_in(self.project.state / "cache")
             restored = clear_staging(self.project.lake)
             for name in selection.models:
                 self.manifest.compact(name)

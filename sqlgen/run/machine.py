@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from sqlgen.errors import SqlgenError
+from sqlgen.lake.cpus import cpus
 from sqlgen.plan.plan import Task
 from sqlgen.project.model import Model
 from sqlgen.templating.connection import Setting, confined
@@ -22,7 +22,7 @@ from sqlgen.templating.connection import Setting, confined
 class Settings:
     """Resource settings of a run."""
 
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    threads: int = field(default_factory=cpus)
     memory_limit: str | None = None
     fail_fast: bool = False
     instance: duckdb.DuckDBPyConnection | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +26,7 @@ from sqlgen.errors import ConfigError, TemplateError, nearest
 from sqlgen.templating import quoting, sandbox, secrets, yamlfile
 from sqlgen.templating.autoindent import AutoIndent
 from sqlgen.templating.header import CSV_OPTIONS, CsvFormat, Header, LineFormat
-from udfs import OVERLAP_NS
+from udfs import OVERLAP_NS, cache_folder
 
 TEMPLATE_SUFFIX = ".sql.j2"
 PACKAGED = Path(__file__).resolve().parents[2] / "transforms_sql"
@@ -49,11 +48,13 @@ class _Bytecode(jinja2.BytecodeCache):
         version = hashlib.blake2b(jinja2.__version__.encode(), digest_size=8)
         for path in sorted(Path(__file__).parent.glob("*.py")):
             version.update(path.read_bytes())
+        base = cache_folder()
+        if base is None:
+            return None
+        folder = base / f"templates-{version.hexdigest()}"
         try:
-            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-            folder = base / "sqlgen" / f"templates-{version.hexdigest()}"
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except (OSError, RuntimeError):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError:
             return None
         return jinja2.FileSystemBytecodeCache(str(folder))
 

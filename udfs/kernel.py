@@ -73,6 +73,8 @@ class Column:
     """``double``: float64, NaN is NULL. ``bigint``, ``timestamp`` (ns): int64, never NULL. ``smallint``: int16.
     ``boolean``: bool. ``varchar``: int8, an index into ``values``, -1 is NULL."""
     values: tuple[str, ...] = ()
+    nullable: bool = False
+    """``bigint``, ``timestamp``, ``smallint``: the least number of the type is NULL."""
     hidden: bool = False
     """For other kernels only; not part of the table."""
 
@@ -162,6 +164,9 @@ class Kernel(ABC):
     reads_trades: ClassVar[bool] = False
     replaces_rows: ClassVar[bool] = False
     """True if the output rows are not the input rows; the table has the kernel's columns only."""
+    looks_ahead: ClassVar[bool] = False
+    """True if a row's output depends on later rows: ``run`` gets all rows of a partition at once, with those of the
+    template's lookback and lookahead, and starts without a state."""
     keeps_seq: ClassVar[bool] = False
     """True if ``seq`` of the output rows is the position in the feed of the input."""
 

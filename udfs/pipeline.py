@@ -72,6 +72,10 @@ class Pipeline:
         return any(kernel.replaces_rows for kernel in self.kernels)
 
     @property
+    def looks_ahead(self) -> bool:
+        return any(kernel.looks_ahead for kernel in self.kernels)
+
+    @property
     def identity(self) -> list[tuple[str, int | str, dict[str, Any]]]:
         """Name, version and options of every kernel; quiet options only where they have not their default."""
         return [(k.name, _version(k), _identifying(k)) for k in self.kernels]

@@ -138,7 +138,8 @@ class Compiler:
         """The SELECT of a model over a scope, before its own checks."""
         over = model.header.kernels_over
         if model.chain is not None and over is None:
-            return narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, None)
+            emit = scope.emit if model.chain.looks_ahead else None
+            return narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, emit)
         given = {over: f"SELECT *\nFROM {KERNEL_ROWS}"} if over is not None else {}
         return narrowed(self.template(model, scope, given), model, scope.emit)
 
@@ -149,7 +150,8 @@ class Compiler:
             scan = scope.inputs[over.name]
             assert scan is not None
             return only(self.input_rows(model, over, scan), scope.emit)
-        return only(self.template(model, scope, {}), scope.emit)
+        ahead = model.chain is not None and model.chain.looks_ahead  # what comes after the kernels is cut then
+        return only(self.template(model, scope, {}), None if ahead else scope.emit)
 
     def trades(self, model: Model, scope: Scope) -> str | None:
         """The SELECT of the trades that the kernels of a model read beside the rows; ``None`` without trades."""

@@ -33,7 +33,8 @@ class Units:
 
     def build(self, unit: Partition, slices: tuple[Slice, ...], edges: frozenset[Edge], because: str = "") -> Build:
         """Task of a unit; its reason is empty if the unit is up to date and ``because`` is empty."""
-        chained = self.model.chain is not None and unit.date is not None
+        chain = self.model.chain
+        chained = chain is not None and not chain.looks_ahead and unit.date is not None
         previous = self.published.previous(self.model, unit) if chained else None
         provenance = self._provenance(unit, slices, edges, previous)
         reason = self._reason(unit, provenance, slices) or because

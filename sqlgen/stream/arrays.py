@@ -64,4 +64,5 @@ def arrow(values: Array, column: Column) -> pa.Array:
         return pa.DictionaryArray.from_arrays(
             pa.array(values, pa.int8(), mask=values < 0), pa.array(column.values, pa.string())
         )
-    return pa.array(values, TYPES[column.type])
+    mask = values == np.iinfo(values.dtype).min if column.nullable else None
+    return pa.array(values, TYPES[column.type], mask=mask)

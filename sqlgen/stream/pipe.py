@@ -75,7 +75,7 @@ class Pipe:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read the rows, and give them the kernels' columns."""
         schema = self.schema()
-        for batch in self.rows:
+        for batch in _whole(self.rows) if self.chain.looks_ahead else self.rows:
             if batch.num_rows == 0:
                 continue
             ts = self._times(batch)
@@ -127,6 +127,12 @@ class Pipe:
             self._late_until = late_rows.late_until(self.state.last, int(ts[0]))
         self._last = int(ts[-1])
         return ts
+
+
+def _whole(rows: RowStream | pa.RecordBatchReader) -> list[pa.RecordBatch]:
+    """All rows in one batch."""
+    batches = pa.Table.from_batches(iter(rows), rows.schema).combine_chunks().to_batches()
+    return [*batches]
 
 
 @contextlib.contextmanager

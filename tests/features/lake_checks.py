@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.oracles import bars, features, liquidity, orderbook, ticker, trades
+from tests.oracles import bars, features, labels, liquidity, orderbook, ticker, trades
 from tests.oracles.compare import assert_same
 from tests.support.engine import run_model
 from tests.support.lakes import read_rows, write_rows
@@ -27,6 +27,7 @@ KINDS = {
     "tick_bars": "trades",
     "dollar_bars": "trades",
     "trades_liquidity": "trades",
+    "orderbook_labels": "orderbook",
 }
 ORACLES: dict[str, Oracle] = {
     "orderbook_hf": features.orderbook_hf,
@@ -38,10 +39,11 @@ ORACLES: dict[str, Oracle] = {
     "tick_bars": partial(features.event_bars, measure="tick"),
     "dollar_bars": partial(features.event_bars, measure="dollar"),
     "trades_liquidity": liquidity.features,
+    "orderbook_labels": labels.features,
 }
 
 
-WITH_KERNELS = ("orderbook_hf", "orderbook_bars", "volume_bars", "tick_bars", "dollar_bars")
+WITH_KERNELS = ("orderbook_hf", "orderbook_bars", "volume_bars", "tick_bars", "dollar_bars", "orderbook_labels")
 
 
 MADE_LEVELS = 10

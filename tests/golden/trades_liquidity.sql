@@ -13,22 +13,23 @@
 -- lookback:    86400 s
 -- lookahead:   601 s
 -- publishes:   processed/ccxt/trades/liquidity (overwrite), by exchange, symbol, date
--- fingerprint: d635fd40654731999d346664
--- stages:      trades_liquidity, line 395
---              aged, line 371
---              after_300s, line 363
---              after_60s, line 355
---              after_5s, line 347
---              after_1s, line 339
---              quoted, line 325
---              ticks, line 310
---              moments, line 300
---              priced, line 288
---              quotes, line 278
---              ends, line 263
---              states, line 246
---              book, line 111
---              trades, line 42
+-- fingerprint: e4b11efbd3ef5282d0ccf7f1
+-- stages:      trades_liquidity, line 402
+--              aged, line 378
+--              after_300s, line 370
+--              after_60s, line 362
+--              after_5s, line 354
+--              after_1s, line 346
+--              quoted, line 332
+--              ticks, line 317
+--              moments, line 307
+--              priced, line 295
+--              quotes, line 288
+--              located, line 279
+--              ends, line 264
+--              states, line 247
+--              book, line 112
+--              trades, line 43
 --
 -- `run` executes these stages partition by partition, as one statement with a WITH, and publishes each atomically.
 -- This file computes the same table in one go: run it from the folder of models.yaml, in a DuckDB shell. It
@@ -275,14 +276,20 @@ SELECT
 FROM states
 GROUP BY exchange, symbol;
 
-CREATE OR REPLACE VIEW compiled_trades_liquidity.quotes AS
+CREATE OR REPLACE VIEW compiled_trades_liquidity.located AS
 SELECT
-    states.* EXCLUDE (ns_before, is_start, is_replaced),
-    states.ns AS quote_ns,
+    states.* EXCLUDE (ns_before),
+    ends.place AS segment,
     ends.segment_end_ns
 FROM states
 ASOF JOIN ends
-    ON states.exchange = ends.exchange AND states.symbol = ends.symbol AND states.place < ends.place
+    ON states.exchange = ends.exchange AND states.symbol = ends.symbol AND states.place < ends.place;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.quotes AS
+SELECT
+    *,
+    ns AS quote_ns
+FROM located
 WHERE mid_price IS NOT NULL AND NOT is_replaced;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.priced AS

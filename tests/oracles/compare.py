@@ -73,6 +73,8 @@ def slack(column: str, row: Row) -> float:
         return unit
     if column in ("cog_vs_mid", "spread_bps") or column.startswith("cog_momentum"):
         return unit * 1e4
+    if column.startswith(("fwd_return", "smooth_return", "barrier_return")):
+        return unit
     if "price_impact" in column or "micro_minus_mid" in column or "mid_price_std" in column or "spread" in column:
         return unit * price
     if column == "center_of_gravity":  # prices around zero cancel

@@ -284,6 +284,7 @@ def test_the_shipped_project_is_valid_and_named_as_agreed() -> None:
         "dollar_bars": "processed/ccxt/trades/dollar_bars",
         "orderbook_hf": "processed/ccxt/orderbook/hf",
         "orderbook_bars": "processed/ccxt/orderbook/bars",
+        "orderbook_labels": "processed/ccxt/orderbook/labels",
         "trades_liquidity": "processed/ccxt/trades/liquidity",
     }
     assert loaded.order.index("orderbook_hf") < loaded.order.index("orderbook_bars")

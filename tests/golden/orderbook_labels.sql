@@ -1,0 +1,378 @@
+-- model:       orderbook_labels
+-- description: Forward returns, directions and first barriers per order book snapshot
+-- template:    orderbook/labels.sql.j2
+-- inputs:      orderbook = ccxt_orderbook
+-- options:     barrier_horizon = 300.0
+--              horizons = [1, 5, 60, 300]
+--              smooth_rows = [10, 20, 50]
+--              alpha_bps = 1.0
+--              upper = 10.0
+--              lower = 10.0
+--              barrier_unit = 'bps'
+--              sigma_window = 300
+--              max_gap = 300.0
+--              max_levels = 1
+-- lookback:    15000 s
+-- lookahead:   15301 s
+-- publishes:   processed/ccxt/orderbook/labels (overwrite), by exchange, symbol, date
+-- fingerprint: 0615b06af5449247b4a651d2
+-- stages:      kernel_input, line 323
+--              returns, line 300
+--              means, line 279
+--              framed, line 270
+--              steps, line 258
+--              after_300s, line 250
+--              after_60s, line 242
+--              after_5s, line 234
+--              after_1s, line 226
+--              quotes, line 219
+--              located, line 210
+--              ends, line 195
+--              states, line 178
+--              book, line 43
+--
+-- Kernels run before the last statement, where order and state matter: `run` gives them the rows of
+-- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
+-- and calls what they give kernel_rows. A DuckDB shell runs the views as they are, and not the COPY.
+-- Each stage is a view in a database in memory, so that you can stop at any and look:
+-- FROM compiled_orderbook_labels.kernel_input LIMIT 10, or just FROM kernel_input where you have no table of that name.
+
+ATTACH IF NOT EXISTS ':memory:' AS compiled_orderbook_labels;
+SET search_path = '"' || current_database() || '"."' || current_schema() || '",' || '"compiled_orderbook_labels".main';
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.book AS
+WITH files_before AS (
+    SELECT
+        file_name AS filename,
+        CAST(coalesce(sum(num_rows) OVER (
+            PARTITION BY regexp_extract_all(file_name, '/(exchange|symbol|date|year|month|day)=[^/]*')
+            ORDER BY TRY_CAST(regexp_extract(file_name, '/hour=([0-9]+)/', 1) AS INTEGER), regexp_replace(
+                regexp_replace(file_name, '([0-9]+)', '00000000000000000000\1', 'g'),
+                '0*([0-9]{20})', '\1', 'g'
+            ), file_name
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS BIGINT) AS rows_before
+    FROM parquet_file_metadata([
+        'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
+    ])
+),
+numbered AS (
+    SELECT
+        exchange,
+        symbol,
+        date,
+        CASE
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000000 AND 4102444800000
+            THEN make_timestamp_ns(1000000 * coalesce(timestamp, collected_at))
+            WHEN coalesce(timestamp, collected_at) BETWEEN 631152000 AND 4102444800
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000 AND 4102444800000000
+              OR coalesce(timestamp, collected_at) BETWEEN 631152000000000000 AND 4102444800000000000
+            THEN CAST(error(
+                'time ' || coalesce(timestamp, collected_at) || ' is not in ms since 1970 but in '
+                || ['s', 'ms', 'us', 'ns'][length(CAST(coalesce(timestamp, collected_at) AS VARCHAR)) // 3 - 2]
+            ) AS TIMESTAMP_NS)
+        END AS ts,
+        file_row_number + rows_before AS seq,
+        CAST(timestamp AS BIGINT) AS timestamp,
+        CAST(collected_at AS BIGINT) AS collected_at,
+        CAST(bids AS STRUCT(price DOUBLE, size DOUBLE)[]) AS bids,
+        CAST(asks AS STRUCT(price DOUBLE, size DOUBLE)[]) AS asks
+    FROM read_parquet(
+        [
+            'lake/raw/ccxt/orderbook/**/[!_.]*.parquet'
+        ],
+        union_by_name = true,
+        hive_partitioning = true,
+        hive_types = {'exchange': VARCHAR, 'symbol': VARCHAR, 'date': DATE}
+    )
+    JOIN files_before USING (filename)
+),
+positioned AS (
+    SELECT *
+    FROM numbered
+    WHERE CAST(ts AS TIMESTAMP) BETWEEN date - INTERVAL 86400 SECONDS AND date + INTERVAL 172800 SECONDS
+),
+as_sent AS (
+    SELECT
+        *,
+        bids[1].price AS bid_price_00, bids[1].size AS bid_size_00, asks[1].price AS ask_price_00,
+        asks[1].size AS ask_size_00
+    FROM positioned
+),
+checked AS (
+    SELECT
+        *,
+        CASE
+            WHEN len(bids) = 1 THEN coalesce(
+                bid_price_00 < 'infinity'
+                AND bid_price_00 > 0
+                AND bid_size_00 > 0
+                AND bid_size_00 < 'infinity',
+                false
+            )
+            ELSE coalesce(
+                len(list_filter(bids, lambda x, i:
+                    x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                    AND (i = 1 OR x.price < bids[i - 1].price)
+                )) = len(bids),
+                false
+            )
+        END AS bids_in_order,
+        CASE
+            WHEN len(asks) = 1 THEN coalesce(
+                ask_price_00 < 'infinity'
+                AND ask_price_00 > 0
+                AND ask_size_00 > 0
+                AND ask_size_00 < 'infinity',
+                false
+            )
+            ELSE coalesce(
+                len(list_filter(asks, lambda x, i:
+                    x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+                    AND (i = 1 OR x.price > asks[i - 1].price)
+                )) = len(asks),
+                false
+            )
+        END AS asks_in_order
+    FROM as_sent
+),
+cleaned AS (
+    SELECT
+        *,
+        CASE WHEN NOT bids_in_order THEN list_transform(
+            list_reverse_sort(list_distinct([
+                x.price FOR x IN bids
+                IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+            ]))[:1],
+            lambda p: {
+                'price': p,
+                'size': list_sum([x.size FOR x IN bids IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+            }
+        ) END AS clean_bids,
+        CASE WHEN NOT asks_in_order THEN list_transform(
+            list_sort(list_distinct([
+                x.price FOR x IN asks
+                IF x.price > 0 AND isfinite(x.price) AND x.size > 0 AND isfinite(x.size)
+            ]))[:1],
+            lambda p: {
+                'price': p,
+                'size': list_sum([x.size FOR x IN asks IF x.price = p AND x.size > 0 AND isfinite(x.size)])
+            }
+        ) END AS clean_asks
+    FROM checked
+)
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    CAST(CASE WHEN bids_in_order THEN least(len(bids), 1) ELSE len(clean_bids) END AS SMALLINT) AS bid_levels,
+    CAST(CASE WHEN asks_in_order THEN least(len(asks), 1) ELSE len(clean_asks) END AS SMALLINT) AS ask_levels,
+    CASE WHEN bids_in_order THEN bid_price_00 ELSE clean_bids[1].price END AS bid_price_00,
+    CASE WHEN bids_in_order THEN bid_size_00 ELSE clean_bids[1].size END AS bid_size_00,
+    CASE WHEN asks_in_order THEN ask_price_00 ELSE clean_asks[1].price END AS ask_price_00,
+    CASE WHEN asks_in_order THEN ask_size_00 ELSE clean_asks[1].size END AS ask_size_00
+FROM cleaned;
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.states AS
+SELECT
+    exchange, symbol, date, ts, seq,
+    epoch_ns(ts) AS ns,
+    bid_price_00 AS best_bid,
+    ask_price_00 AS best_ask,
+    bid_size_00 AS bid_size,
+    ask_size_00 AS ask_size,
+    CASE WHEN best_ask >= best_bid THEN (best_bid + best_ask) / 2 END AS mid_price,
+    row_number() OVER in_order AS place,
+    lag(ns) OVER in_order AS ns_before,
+    coalesce(ns - ns_before > 300000000000, false) AS is_start,
+    -- Of several valid rows of one time the last counts.
+    lead(CASE WHEN mid_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order IS NOT DISTINCT FROM ns AS is_replaced
+FROM book
+WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq);
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.ends AS
+SELECT
+    exchange, symbol,
+    place,
+    ns_before AS segment_end_ns
+FROM states
+WHERE is_start
+UNION ALL
+SELECT
+    exchange, symbol,
+    max(place) + 1,
+    max(ns)
+FROM states
+GROUP BY exchange, symbol;
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.located AS
+SELECT
+    states.* EXCLUDE (ns_before),
+    ends.place AS segment,
+    ends.segment_end_ns
+FROM states
+ASOF JOIN ends
+    ON states.exchange = ends.exchange AND states.symbol = ends.symbol AND states.place < ends.place;
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.quotes AS
+SELECT
+    *,
+    ns AS quote_ns
+FROM located
+WHERE mid_price IS NOT NULL AND NOT is_replaced;
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.after_1s AS
+SELECT
+    located.*,
+    quotes.mid_price AS mid_after_1s
+FROM located
+ASOF LEFT JOIN quotes
+    ON located.exchange = quotes.exchange AND located.symbol = quotes.symbol AND located.ns + 1000000000 >= quotes.quote_ns;
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.after_5s AS
+SELECT
+    after_1s.*,
+    quotes.mid_price AS mid_after_5s
+FROM after_1s
+ASOF LEFT JOIN quotes
+    ON after_1s.exchange = quotes.exchange AND after_1s.symbol = quotes.symbol AND after_1s.ns + 5000000000 >= quotes.quote_ns;
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.after_60s AS
+SELECT
+    after_5s.*,
+    quotes.mid_price AS mid_after_60s
+FROM after_5s
+ASOF LEFT JOIN quotes
+    ON after_5s.exchange = quotes.exchange AND after_5s.symbol = quotes.symbol AND after_5s.ns + 60000000000 >= quotes.quote_ns;
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.after_300s AS
+SELECT
+    after_60s.*,
+    quotes.mid_price AS mid_after_300s
+FROM after_60s
+ASOF LEFT JOIN quotes
+    ON after_60s.exchange = quotes.exchange AND after_60s.symbol = quotes.symbol AND after_60s.ns + 300000000000 >= quotes.quote_ns;
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.steps AS
+SELECT
+    exchange, symbol, segment, place, ns, mid_price,
+    row_number() OVER in_order AS step,
+    CASE
+        WHEN ns - lag(ns) OVER in_order <= 300000000000
+        THEN CASE WHEN mid_price > 0 AND lag(mid_price) OVER in_order > 0 THEN ln(mid_price / lag(mid_price) OVER in_order) END
+    END AS log_return
+FROM located
+WHERE mid_price IS NOT NULL
+WINDOW in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place);
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.framed AS
+SELECT
+    *,
+    step - min(step) OVER (
+        PARTITION BY exchange, symbol, segment ORDER BY ns
+        RANGE BETWEEN 300000000000 - 1 PRECEDING AND CURRENT ROW
+    ) AS rows_of_sigma
+FROM steps;
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.means AS
+SELECT
+    exchange, symbol, place,
+    CASE WHEN count(*) OVER last_10 = 10 THEN avg(mid_price) OVER last_10 END AS mean_last_10,
+    CASE WHEN count(*) OVER next_10 = 10 THEN avg(mid_price) OVER next_10 END AS mean_next_10,
+    CASE WHEN count(*) OVER last_20 = 20 THEN avg(mid_price) OVER last_20 END AS mean_last_20,
+    CASE WHEN count(*) OVER next_20 = 20 THEN avg(mid_price) OVER next_20 END AS mean_next_20,
+    CASE WHEN count(*) OVER last_50 = 50 THEN avg(mid_price) OVER last_50 END AS mean_last_50,
+    CASE WHEN count(*) OVER next_50 = 50 THEN avg(mid_price) OVER next_50 END AS mean_next_50,
+    sqrt(sum(log_return * log_return) OVER (
+        PARTITION BY exchange, symbol, segment ORDER BY step ROWS BETWEEN rows_of_sigma PRECEDING AND CURRENT ROW
+    )) AS sigma
+FROM framed
+WINDOW
+    last_10 AS (PARTITION BY exchange, symbol, segment ORDER BY step ROWS BETWEEN 9 PRECEDING AND CURRENT ROW),
+    next_10 AS (PARTITION BY exchange, symbol, segment ORDER BY step ROWS BETWEEN 1 FOLLOWING AND 10 FOLLOWING),
+    last_20 AS (PARTITION BY exchange, symbol, segment ORDER BY step ROWS BETWEEN 19 PRECEDING AND CURRENT ROW),
+    next_20 AS (PARTITION BY exchange, symbol, segment ORDER BY step ROWS BETWEEN 1 FOLLOWING AND 20 FOLLOWING),
+    last_50 AS (PARTITION BY exchange, symbol, segment ORDER BY step ROWS BETWEEN 49 PRECEDING AND CURRENT ROW),
+    next_50 AS (PARTITION BY exchange, symbol, segment ORDER BY step ROWS BETWEEN 1 FOLLOWING AND 50 FOLLOWING);
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.returns AS
+SELECT
+    *,
+    CASE
+        WHEN ns + 1000000000 <= segment_end_ns
+        THEN CASE WHEN mid_after_1s > 0 AND mid_price > 0 THEN ln(mid_after_1s / mid_price) END
+    END AS return_1s,
+    CASE
+        WHEN ns + 5000000000 <= segment_end_ns
+        THEN CASE WHEN mid_after_5s > 0 AND mid_price > 0 THEN ln(mid_after_5s / mid_price) END
+    END AS return_5s,
+    CASE
+        WHEN ns + 60000000000 <= segment_end_ns
+        THEN CASE WHEN mid_after_60s > 0 AND mid_price > 0 THEN ln(mid_after_60s / mid_price) END
+    END AS return_60s,
+    CASE
+        WHEN ns + 300000000000 <= segment_end_ns
+        THEN CASE WHEN mid_after_300s > 0 AND mid_price > 0 THEN ln(mid_after_300s / mid_price) END
+    END AS return_300s,
+    1e-4 AS barrier_step
+FROM after_300s
+LEFT JOIN means USING (exchange, symbol, place);
+
+CREATE OR REPLACE VIEW compiled_orderbook_labels.kernel_input AS
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts, -- UTC, ns: exchange time, else time of collection
+    seq, -- 1: position of the row in its partition, in file order
+    return_1s
+        AS fwd_return_1s, -- label: 1: ln(mid price 1 s later / mid_price), NULL where the segment ends before
+    CAST(CASE WHEN abs(return_1s) > 1.0 / 1e4 THEN sign(return_1s) ELSE 0 * return_1s END AS SMALLINT)
+        AS direction_1s, -- label: 1: sign of fwd_return_1s where that is beyond 1 bps, else 0
+    return_5s
+        AS fwd_return_5s, -- label: 1: ln(mid price 5 s later / mid_price), NULL where the segment ends before
+    CAST(CASE WHEN abs(return_5s) > 1.0 / 1e4 THEN sign(return_5s) ELSE 0 * return_5s END AS SMALLINT)
+        AS direction_5s, -- label: 1: sign of fwd_return_5s where that is beyond 1 bps, else 0
+    return_60s
+        AS fwd_return_60s, -- label: 1: ln(mid price 60 s later / mid_price), NULL where the segment ends before
+    CAST(CASE WHEN abs(return_60s) > 1.0 / 1e4 THEN sign(return_60s) ELSE 0 * return_60s END AS SMALLINT)
+        AS direction_60s, -- label: 1: sign of fwd_return_60s where that is beyond 1 bps, else 0
+    return_300s
+        AS fwd_return_300s, -- label: 1: ln(mid price 300 s later / mid_price), NULL where the segment ends before
+    CAST(CASE WHEN abs(return_300s) > 1.0 / 1e4 THEN sign(return_300s) ELSE 0 * return_300s END AS SMALLINT)
+        AS direction_300s, -- label: 1: sign of fwd_return_300s where that is beyond 1 bps, else 0
+    (mean_next_10 - mean_last_10) / nullif(mean_last_10, 0)
+        AS smooth_return_10, -- label: 1: mean mid_price of the next 10 rows / that of the last 10 - 1 [Ntakaris 2018, Zhang 2019]
+    (mean_next_20 - mean_last_20) / nullif(mean_last_20, 0)
+        AS smooth_return_20, -- label: 1: mean mid_price of the next 20 rows / that of the last 20 - 1 [Ntakaris 2018, Zhang 2019]
+    (mean_next_50 - mean_last_50) / nullif(mean_last_50, 0)
+        AS smooth_return_50, -- label: 1: mean mid_price of the next 50 rows / that of the last 50 - 1 [Ntakaris 2018, Zhang 2019]
+    is_start OR place = 1 AS starts_segment, -- flag: the first row after a gap
+    mid_price * (1 + 10.0 * barrier_step)
+        AS barrier_upper, -- q: mid_price * (1 + 10 bps)
+    mid_price * (1 - 10.0 * barrier_step)
+        AS barrier_lower, -- q: mid_price * (1 - 10 bps)
+    mid_price -- q: (best bid + best ask) / 2, NULL where crossed or one-sided
+FROM returns
+ORDER BY exchange, symbol, ts, date, seq;
+
+-- kernel triple_barrier, version 1: First touch of an upper barrier, a lower one or the end of a time
+--   options barrier_horizon = 300.0
+--   reads ts, starts_segment, mid_price, barrier_upper, barrier_lower
+--   gives barrier_label: smallint; label: 1: 1 where mid_price reaches barrier_upper first, -1 barrier_lower, 0 where neither in 300 s [Lopez de Prado 2018]
+--   gives barrier_ts: timestamp; label: UTC, ns: time of the first row at or beyond a barrier, else 300 s after the row [Lopez de Prado 2018]
+--   gives barrier_return: double; label: 1: mid price at barrier_ts / mid_price - 1 [Lopez de Prado 2018]
+
+COPY (
+    SELECT *
+    FROM kernel_rows
+) TO 'target/tables/orderbook_labels' (
+    FORMAT parquet,
+    COMPRESSION zstd,
+    COMPRESSION_LEVEL 3,
+    ROW_GROUP_SIZE 50000,
+    PARTITION_BY (exchange, symbol, date),
+    OVERWRITE true
+);

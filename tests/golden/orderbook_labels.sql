@@ -362,7 +362,7 @@ ORDER BY exchange, symbol, ts, date, seq;
 --   options barrier_horizon = 300.0
 --   reads ts, starts_segment, mid_price, barrier_upper, barrier_lower
 --   gives barrier_label: smallint; label: 1: 1 at barrier_upper first, -1 at barrier_lower, 0 at neither in 300 s [Lopez de Prado 2018]
---   gives barrier_ts: timestamp; label: UTC, ns: time of the first row at or beyond a barrier, else 300 s after the row [Lopez de Prado 2018]
+--   gives barrier_ts: timestamp; label: UTC, ns: time of the first row at or beyond a barrier, else 300 s later [Lopez de Prado 2018]
 --   gives barrier_return: double; label: 1: mid price at barrier_ts / mid_price - 1 [Lopez de Prado 2018]
 
 COPY (

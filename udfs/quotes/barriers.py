@@ -103,7 +103,7 @@ class TripleBarrier(Kernel):
             ),
             Column(
                 "barrier_ts",
-                f"label: UTC, ns: time of {first}, else {h} after the row [Lopez de Prado 2018]",
+                f"label: UTC, ns: time of {first}, else {h} later [Lopez de Prado 2018]",
                 "timestamp",
                 nullable=True,
             ),

@@ -27,6 +27,7 @@ from sqlgen.cli.inspect import inspect
 from sqlgen.cli.modeltests import run_model_tests
 from sqlgen.cli.operating.beginning import eject, init
 from sqlgen.cli.operating.checking import check
+from sqlgen.cli.operating.coverage import coverage
 from sqlgen.cli.operating.exporting import export
 from sqlgen.cli.operating.looking_back import history, status
 from sqlgen.cli.operating.querying import query
@@ -89,6 +90,7 @@ app.command()(run)
 app.command()(plan)
 app.command()(history)
 app.command()(status)
+app.command()(coverage)
 
 
 @app.command(name="compile")

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from sqlgen.compile import checksql
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan
+from sqlgen.errors import UsageError, nearest
 from sqlgen.explore.columns import known_columns
 from sqlgen.explore.macros import views_of_macros
 from sqlgen.lake import storage
@@ -46,18 +47,42 @@ def catalog_sql(engine: Engine) -> str:
             parts.append(_without_rows(name, said, columns.get(name, {})))
             continue
         filled.add(name)
-        records = engine.table(name).records.values()
-        types = {key: kind for record in records for key, kind in record.types.items()}
-        scan = Scan(
-            (f"{exact_path(project.lake / model.output.path)}/**/*.parquet",), types=types, alike=alike(records)
-        )
-        view = _view(name, model.description, compiler.published_select(name, scan))
+        view = _view(name, model.description, _model_select(engine, compiler, model))
         parts.append(view + _comments(model, file, compiler.compile(name).descriptions))
     taken = {*project.sources, *project.models}
     models = (model for model in project.models.values() if f"{model.name}_quarantine" not in taken)
     parts += [text for model in models if (text := _quarantine(engine, model))]
     parts.append(query("catalog_macros", **views_of_macros(project, filled, columns)) + "\n")
     return "\n".join(parts)
+
+
+def rows_of(engine: Engine, name: str) -> str:
+    """SELECT of the rows of a source or a published model; :class:`UsageError` if DuckDB can read none."""
+    project = engine.project
+    compiler = engine.compiler(project.order)
+    if name in project.models:
+        model = project.models[name]
+        if _first_file(project.lake / model.output.path) is None:
+            raise UsageError(f"model {name}: nothing published yet. Build it: sqlgen run --select +{name}")
+        return _model_select(engine, compiler, model)
+    if name not in project.sources:
+        known = [*project.sources, *project.models]
+        raise UsageError(f"no source or model '{name}'.{nearest(name, known)} Known: {', '.join(known)}")
+    if name in compiler.layouts and compiler.layouts[name].foreign:
+        foreign = compiler.layouts[name].foreign
+        raise UsageError(f"source {name}: DuckDB alone cannot read its {foreign}. Ask for a model that reads it")
+    select = _source_select(engine, compiler, name)
+    if select is None:
+        raise UsageError(f"source {name}: no files in {project.sources[name].path} yet, or no model reads it")
+    return select
+
+
+def _model_select(engine: Engine, compiler: Compiler, model: Model) -> str:
+    records = engine.table(model.name).records.values()
+    types = {key: kind for record in records for key, kind in record.types.items()}
+    folder = exact_path(engine.project.lake / model.output.path)
+    scan = Scan((f"{folder}/**/*.parquet",), types=types, alike=alike(records))
+    return compiler.published_select(model.name, scan)
 
 
 def _first_file(folder: Path) -> Path | None:

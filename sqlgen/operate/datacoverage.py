@@ -1,0 +1,184 @@
+"""Coverage of sources and tables: days and hours that are missing, gaps, and rows by day against their usual number."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from sqlgen.errors import UsageError, first_line, nearest
+from sqlgen.explore.catalog import rows_of
+from sqlgen.lake.cpus import cpus
+from sqlgen.operate.status import TIMES
+from sqlgen.run.engine import Engine
+from sqlgen.templating.queries import query
+
+FEW, MANY = 0.5, 2.0
+"""Rows of a day as a share of their usual number, below or above which a day is unusual."""
+_FEWEST_DAYS = 3
+"""Days that are needed for a usual number."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Part of the data whose coverage is wanted."""
+
+    symbols: tuple[str, ...] = ()
+    start: dt.date | None = None
+    end: dt.date | None = None
+    """Inclusive."""
+    gap: float = 300.0
+    """Seconds without a row that count as a gap."""
+
+
+@dataclass(frozen=True)
+class DayRows:
+    """Rows of one symbol on one day (UTC)."""
+
+    day: dt.date
+    rows: int
+    share: float | None
+    """Of the usual number, the median of all days; ``None`` with fewer than three days."""
+    missing_hours: tuple[int, ...]
+    """Hours without a row, between the first and the last row of the symbol, or in the wanted days."""
+    gaps: int
+    longest_gap: float
+    """Seconds."""
+
+    @property
+    def is_unusual(self) -> bool:
+        return self.share is not None and not FEW <= self.share <= MANY
+
+
+@dataclass(frozen=True)
+class SymbolCoverage:
+    """Coverage of one symbol."""
+
+    exchange: str
+    symbol: str
+    first: dt.datetime
+    last: dt.datetime
+    rows: int
+    usual_rows: float
+    """Median of rows a day."""
+    missing_days: tuple[dt.date, ...]
+    missing_hours: int
+    """Those of missing days included."""
+    expected_hours: int
+    gaps: int
+    longest_gap: float
+    gap_seconds: float
+    days: tuple[DayRows, ...]
+
+    @property
+    def percent(self) -> float:
+        """Hours with rows, of all that are expected."""
+        return 100.0 * (self.expected_hours - self.missing_hours) / self.expected_hours
+
+    @property
+    def unusual_days(self) -> list[DayRows]:
+        return [day for day in self.days if day.is_unusual]
+
+
+def coverage(engine: Engine, name: str, wanted: Wanted) -> list[SymbolCoverage]:
+    """Coverage of a source or model, by exchange and symbol.
+
+    Raises:
+        UsageError: there are no rows, or none with times and keys.
+    """
+    select = rows_of(engine, name)
+    try:
+        with duckdb.connect(config={"threads": cpus()}) as connection:
+            columns = connection.sql(select).columns
+            time = next((column for column in TIMES if column in columns), None)
+            if time is None or not {"exchange", "symbol"} <= {*columns}:
+                needs = f"exchange, symbol and one of {', '.join(TIMES)}"
+                raise UsageError(f"{name} has no coverage by symbol and time: it needs {needs}, and has {columns}")
+            found = _rows(connection, select, time, wanted)
+            if not found:
+                everything = _rows(connection, select, time, Wanted())
+                raise UsageError(_nothing(name, {row["symbol"] for row in everything}, wanted))
+    except duckdb.Error as error:
+        raise UsageError(f"{name}: its rows cannot be read: {first_line(error)}") from error
+    by_symbol = itertools.groupby(found, lambda row: (row["exchange"], row["symbol"]))
+    return [_of_symbol(exchange, symbol, [*rows], wanted) for (exchange, symbol), rows in by_symbol]
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, select: str, time: str, wanted: Wanted) -> list[dict[str, Any]]:
+    symbols = ["".join(filter(str.isalnum, symbol.upper())) for symbol in wanted.symbols]
+    text = query(
+        "coverage",
+        select=select,
+        time=time,
+        start=wanted.start,
+        end=wanted.end,
+        symbols=symbols,
+        gap_ns=round(wanted.gap * 1e9),
+    )
+    result: list[dict[str, Any]] = connection.sql(text).to_arrow_table().to_pylist()
+    return result
+
+
+def _nothing(name: str, symbols: set[str], wanted: Wanted) -> str:
+    if not symbols:
+        return f"{name} has no rows"
+    unknown = [symbol for symbol in wanted.symbols if symbol not in symbols]
+    if unknown:
+        shown = ", ".join(sorted(symbols)[:5])
+        return f"{name} has no rows of symbol '{unknown[0]}'.{nearest(unknown[0], symbols)} There are: {shown}"
+    return f"{name} has no rows from {wanted.start or 'the beginning'} to {wanted.end or 'the end'}"
+
+
+def _of_symbol(exchange: str, symbol: str, rows: Sequence[dict[str, Any]], wanted: Wanted) -> SymbolCoverage:
+    first, last = _moment(min(row["first_us"] for row in rows)), _moment(max(row["last_us"] for row in rows))
+    begin = _midnight(wanted.start) if wanted.start else first
+    end = _midnight(wanted.end + dt.timedelta(days=1)) - dt.timedelta(hours=1) if wanted.end else last
+    expected = _hours(begin, end)
+    by_day = {row["day"]: row for row in rows}
+    usual = statistics.median(row["rows"] for row in rows)
+    days = []
+    for day, hours in expected.items():
+        row = by_day.get(day)
+        if row is not None:
+            missing = tuple(sorted(hours - {*row["hours"]}))
+            share = row["rows"] / usual if len(rows) >= _FEWEST_DAYS else None
+            days.append(DayRows(day, row["rows"], share, missing, row["gaps"], row["longest_gap"]))
+    missing_days = tuple(day for day in expected if day not in by_day)
+    return SymbolCoverage(
+        exchange=exchange,
+        symbol=symbol,
+        first=first,
+        last=last,
+        rows=sum(row["rows"] for row in rows),
+        usual_rows=usual,
+        missing_days=missing_days,
+        missing_hours=sum(len(day.missing_hours) for day in days) + sum(len(expected[day]) for day in missing_days),
+        expected_hours=sum(map(len, expected.values())),
+        gaps=sum(row["gaps"] for row in rows),
+        longest_gap=max(row["longest_gap"] for row in rows),
+        gap_seconds=sum(row["gap_seconds"] for row in rows),
+        days=tuple(days),
+    )
+
+
+def _hours(begin: dt.datetime, end: dt.datetime) -> dict[dt.date, set[int]]:
+    """The hours from one time to another, by day."""
+    found: dict[dt.date, set[int]] = {}
+    hour = begin.replace(minute=0, second=0, microsecond=0)
+    while hour <= end:
+        found.setdefault(hour.date(), set()).add(hour.hour)
+        hour += dt.timedelta(hours=1)
+    return found
+
+
+def _moment(us: int) -> dt.datetime:
+    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=us)
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), dt.UTC)

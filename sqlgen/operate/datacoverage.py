@@ -43,7 +43,7 @@ class DayRows:
     day: dt.date
     rows: int
     share: float | None
-    """Of the usual number, the median of all days; ``None`` with fewer than three days."""
+    """Part of the usual number, which is the median of all days; ``None`` with fewer than three days."""
     missing_hours: tuple[int, ...]
     """Hours without a row, between the first and the last row of the symbol, or in the wanted days."""
     gaps: int
@@ -68,7 +68,7 @@ class SymbolCoverage:
     """Median of rows a day."""
     missing_days: tuple[dt.date, ...]
     missing_hours: int
-    """Those of missing days included."""
+    """Number of hours without a row, also of missing days."""
     expected_hours: int
     gaps: int
     longest_gap: float
@@ -111,15 +111,8 @@ def coverage(engine: Engine, name: str, wanted: Wanted) -> list[SymbolCoverage]:
 
 def _rows(connection: duckdb.DuckDBPyConnection, select: str, time: str, wanted: Wanted) -> list[dict[str, Any]]:
     symbols = ["".join(filter(str.isalnum, symbol.upper())) for symbol in wanted.symbols]
-    text = query(
-        "coverage",
-        select=select,
-        time=time,
-        start=wanted.start,
-        end=wanted.end,
-        symbols=symbols,
-        gap_ns=round(wanted.gap * 1e9),
-    )
+    start, end, gap_ns = wanted.start, wanted.end, round(wanted.gap * 1e9)
+    text = query("coverage", select=select, time=time, start=start, end=end, symbols=symbols, gap_ns=gap_ns)
     result: list[dict[str, Any]] = connection.sql(text).to_arrow_table().to_pylist()
     return result
 

@@ -37,7 +37,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class DayRows:
+class DayCoverage:
     """Rows of one symbol on one day (UTC)."""
 
     day: dt.date
@@ -73,7 +73,7 @@ class SymbolCoverage:
     gaps: int
     longest_gap: float
     gap_seconds: float
-    days: tuple[DayRows, ...]
+    days: tuple[DayCoverage, ...]
 
     @property
     def percent(self) -> float:
@@ -81,7 +81,7 @@ class SymbolCoverage:
         return 100.0 * (self.expected_hours - self.missing_hours) / self.expected_hours
 
     @property
-    def unusual_days(self) -> list[DayRows]:
+    def unusual_days(self) -> list[DayCoverage]:
         return [day for day in self.days if day.is_unusual]
 
 
@@ -140,7 +140,7 @@ def _of_symbol(exchange: str, symbol: str, rows: Sequence[dict[str, Any]], wante
         if row is not None:
             missing = tuple(sorted(hours - {*row["hours"]}))
             share = row["rows"] / usual if len(rows) >= _FEWEST_DAYS else None
-            days.append(DayRows(day, row["rows"], share, missing, row["gaps"], row["longest_gap"]))
+            days.append(DayCoverage(day, row["rows"], share, missing, row["gaps"], row["longest_gap"]))
     missing_days = tuple(day for day in expected if day not in by_day)
     return SymbolCoverage(
         exchange=exchange,

@@ -18,7 +18,7 @@ from tests.support.engine import published, shipped_config, sqlgen
 pytestmark = pytest.mark.slow
 SHELL = shutil.which("duckdb", path=str(Path(sys.executable).parent)) or shutil.which("duckdb")
 MODELS = ("ticker_features", "trades_features", "trades_bars", "orderbook_bars")
-WITH_KERNELS = ("orderbook_hf", "volume_bars", "tick_bars", "dollar_bars")
+WITH_KERNELS = ("orderbook_hf", "volume_bars", "tick_bars", "dollar_bars", "imbalance_bars", "run_bars")
 
 
 @pytest.fixture(scope="module", params=["date-parquet-3", "ymdh-parquet-2", "ymdh-ndjson-2"])

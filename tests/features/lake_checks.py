@@ -26,6 +26,8 @@ KINDS = {
     "volume_bars": "trades",
     "tick_bars": "trades",
     "dollar_bars": "trades",
+    "imbalance_bars": "trades",
+    "run_bars": "trades",
     "trades_liquidity": "trades",
     "orderbook_labels": "orderbook",
 }
@@ -38,12 +40,23 @@ ORACLES: dict[str, Oracle] = {
     "volume_bars": partial(features.event_bars, measure="volume"),
     "tick_bars": partial(features.event_bars, measure="tick"),
     "dollar_bars": partial(features.event_bars, measure="dollar"),
+    "imbalance_bars": partial(features.event_bars, measure="imbalance"),
+    "run_bars": partial(features.event_bars, measure="run"),
     "trades_liquidity": liquidity.features,
     "orderbook_labels": labels.features,
 }
 
 
-WITH_KERNELS = ("orderbook_hf", "orderbook_bars", "volume_bars", "tick_bars", "dollar_bars", "orderbook_labels")
+WITH_KERNELS = (
+    "orderbook_hf",
+    "orderbook_bars",
+    "volume_bars",
+    "tick_bars",
+    "dollar_bars",
+    "imbalance_bars",
+    "run_bars",
+    "orderbook_labels",
+)
 
 
 MADE_LEVELS = 10

@@ -67,6 +67,8 @@ NAMES = {
     "volume_bars": EVENT_BAR,
     "tick_bars": EVENT_BAR,
     "dollar_bars": EVENT_BAR,
+    "imbalance_bars": EVENT_BAR,
+    "run_bars": EVENT_BAR,
 }
 NOT_EMITTED = words("""imbalance_L1 order_flow_toxicity book_pressure total_bid_volume ofi_step mlofi_step mlofi_decay
     value trade_imbalance hour bid_slope tick_count""")

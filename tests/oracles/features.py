@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from tests.oracles import bars, orderbook, trades
+from tests.oracles.information_bars import information_bars
 from tests.oracles.kernels import book_features
 from tests.oracles.rows import Row, by_key, output_order
 from tests.oracles.segments import apart
@@ -36,13 +37,10 @@ def orderbook_bars(raw: Sequence[Row], **options: Any) -> list[Row]:
 
 
 def event_bars(raw: Iterable[Row], measure: str, **options: Any) -> list[Row]:
-    """Rows of ``volume_bars``, ``tick_bars`` or ``dollar_bars``: each bar in the day in which it closes."""
-    size = options.get(f"{measure}_bar_size", _DEFAULT_SIZE[measure])
-    names = {"split_trades": "split", "lot_size": "lot_size", "max_gap": "max_gap"}
-    chosen = {name: options[option] for option, name in names.items() if option in options}
+    """Rows of ``volume_bars`` and its siblings: each bar in the day in which it closes."""
     out = []
     for rows in by_key(trades.canonical(row) for row in raw):
-        parts = bar_parts(rows, measure, size, open_bar=options.get("emit_open_bars", False), **chosen)
+        parts = _parts(rows, measure, options.get("emit_open_bars", False), options)
         for bar, columns in zip(_grouped(parts), bars_of(parts), strict=True):
             closing = bar[-1]
             day = next(row["date"] for row in rows if row["ts"] == closing["ts"])
@@ -50,6 +48,17 @@ def event_bars(raw: Iterable[Row], measure: str, **options: Any) -> list[Row]:
             value = math.fsum(part["value"] for part in bar)
             out.append(key | columns | {"dollar_volume": value, "is_closed": closing["is_closed"]})
     return sorted(out, key=lambda bar: (bar["exchange"], bar["symbol"], bar["date"], bar["bar_id"]))
+
+
+def _parts(rows: Sequence[Row], measure: str, open_bar: bool, options: dict[str, Any]) -> list[Row]:
+    """The trades of one symbol by bar."""
+    if measure in ("imbalance", "run"):
+        own = {name: value for name, value in options.items() if name != "emit_open_bars"}
+        return information_bars(rows, measure, open_bar=open_bar, **own)
+    size = options.get(f"{measure}_bar_size", _DEFAULT_SIZE[measure])
+    names = {"split_trades": "split", "lot_size": "lot_size", "max_gap": "max_gap"}
+    chosen = {name: options[option] for option, name in names.items() if option in options}
+    return bar_parts(rows, measure, size, open_bar=open_bar, **chosen)
 
 
 def _grouped(parts: Sequence[Row]) -> list[list[Row]]:

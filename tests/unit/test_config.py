@@ -282,6 +282,8 @@ def test_the_shipped_project_is_valid_and_named_as_agreed() -> None:
         "volume_bars": "processed/ccxt/trades/volume_bars",
         "tick_bars": "processed/ccxt/trades/tick_bars",
         "dollar_bars": "processed/ccxt/trades/dollar_bars",
+        "imbalance_bars": "processed/ccxt/trades/imbalance_bars",
+        "run_bars": "processed/ccxt/trades/run_bars",
         "orderbook_hf": "processed/ccxt/orderbook/hf",
         "orderbook_bars": "processed/ccxt/orderbook/bars",
         "orderbook_labels": "processed/ccxt/orderbook/labels",

@@ -159,7 +159,7 @@ def test_compacting_keeps_what_counts(tmp_path: Path) -> None:
     assert manifest.load("m")[Partition.of(date="2026-01-01")].version == "199"
 
 
-TRADE_BARS = ("trades_bars", "volume_bars", "tick_bars", "dollar_bars")
+TRADE_BARS = ("trades_bars", "volume_bars", "tick_bars", "dollar_bars", "imbalance_bars", "run_bars")
 
 
 @pytest.mark.parametrize(

@@ -80,49 +80,22 @@ def cut(
                 now.filled = 0
 
 
-class _Bars(Kernel):
+class TradeBars(Kernel):
     """Base of bar kernels. The rows that come in are trades."""
 
-    version = 2
     replaces_rows = True
 
     @abstractmethod
     def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.float64]:
         """Amount that each trade adds to a bar; NaN, 0 or less for a trade that does not count."""
 
-    @property
-    def sized_by(self) -> str:
-        """The option that gives the size of a bar."""
-        return f"{self.name.removesuffix('s')}_size"
+    @abstractmethod
+    def parts(self, batch: Batch, bar: Array) -> tuple[State, NDArray[np.int64]]:
+        """The parts of the batch's trades, and their bars; moves ``bar``, the open one."""
 
-    def exponent(self) -> int:
-        """The power of ten by which lots are coarser than ``lot_size``."""
-        return coarser(self.params[self.sized_by], self.params["lot_size"], _MOST_LOTS)
-
-    def size(self) -> int:
-        """Lots of a full bar."""
-        return size_in_lots(self.params[self.sized_by], self.params["lot_size"], self.exponent(), self.sized_by)
-
+    @abstractmethod
     def lots_per_unit(self) -> float:
         """Lots of a volume, or value, of 1."""
-        # 1 / lot_size is a whole number for 1e-8 and the like: divided by it, lots give the double that is nearest to
-        # the decimal.
-        return float(1 / self.params["lot_size"] / 10.0 ** self.exponent())
-
-    def counted(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Lots that each trade adds to a bar; 0 for a trade that does not count."""
-        measured, lots = self.measure(price, amount), np.empty(len(price), np.int64)
-        large = count(measured, self.params["lot_size"] * 10.0 ** self.exponent(), lots)
-        if large >= 0:
-            bars = measured[large] / self.params[self.sized_by]
-            raise ValueError(f"one trade would fill {bars:.3g} bars. Make them larger ({self.sized_by})")
-        return lots
-
-    def volumes(
-        self, amount: NDArray[np.float64], part: NDArray[np.int64], whole: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Volume of parts of ``part`` lots of trades of ``whole`` lots."""
-        return np.asarray(amount * (part / whole))
 
     def inputs(self) -> Sequence[str]:
         return ("price", "amount", "side")
@@ -143,13 +116,12 @@ class _Bars(Kernel):
         )
 
     def start(self) -> State:
-        self.size()
         parts: State = {name: np.empty(0, kind) for name, kind in _PARTS.items()}
         return {"open": record(id=0, filled=0, last_ts=0, seen=False)} | parts
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         bar = state["open"].copy()
-        new, bars = self._parts(batch, bar)
+        new, bars = self.parts(batch, bar)
         parts = {name: np.concatenate((state[name], new[name])) for name in _PARTS}
         bars = np.concatenate((np.full(len(state["ts"]), state["open"][0].id), bars))
         full = int(np.searchsorted(bars, bar[0].id))
@@ -161,8 +133,68 @@ class _Bars(Kernel):
         bars = np.full(len(state["ts"]), state["open"][0].id)
         return self._rows(bars, {name: state[name].copy() for name in _PARTS}, is_closed=False)
 
-    def _parts(self, batch: Batch, bar: Array) -> tuple[State, NDArray[np.int64]]:
-        """The parts of the batch's trades, and their bars."""
+    def _gaps(self, ts: NDArray[np.int64], bar: Any) -> NDArray[np.bool_]:
+        """Mask of the trades that came more than max_gap after the one before; ``bar`` goes to the last."""
+        gap = np.zeros(len(ts), np.bool_)
+        if len(ts) > 0:
+            before = bar.last_ts if bar.seen else ts[0]
+            gap = np.diff(ts, prepend=before) > gap_ns(self.params["max_gap"])
+            bar.seen, bar.last_ts = True, ts[-1]
+        return gap
+
+    def _rows(self, bars: NDArray[np.int64], parts: State, is_closed: bool) -> Sequence[Array]:
+        """The output columns of parts."""
+        value = parts["price"] * parts["volume"]
+        return (
+            *(bars, parts["ts"], parts["price"], parts["volume"], value, parts["side"], parts["lots"]),
+            np.full(len(bars), self.lots_per_unit()),
+            *(parts["split"], parts["gap"], np.full(len(bars), is_closed)),
+        )
+
+
+class _Bars(TradeBars):
+    """Base of kernels whose bars have one size."""
+
+    version = 2
+
+    @property
+    def sized_by(self) -> str:
+        """The option that gives the size of a bar."""
+        return f"{self.name.removesuffix('s')}_size"
+
+    def exponent(self) -> int:
+        """The power of ten by which lots are coarser than ``lot_size``."""
+        return coarser(self.params[self.sized_by], self.params["lot_size"], _MOST_LOTS)
+
+    def size(self) -> int:
+        """Lots of a full bar."""
+        return size_in_lots(self.params[self.sized_by], self.params["lot_size"], self.exponent(), self.sized_by)
+
+    def lots_per_unit(self) -> float:
+        # 1 / lot_size is a whole number for 1e-8 and the like: divided by it, lots give the double that is nearest to
+        # the decimal.
+        return float(1 / self.params["lot_size"] / 10.0 ** self.exponent())
+
+    def counted(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Lots that each trade adds to a bar; 0 for a trade that does not count."""
+        measured, lots = self.measure(price, amount), np.empty(len(price), np.int64)
+        large = count(measured, self.params["lot_size"] * 10.0 ** self.exponent(), lots)
+        if large >= 0:
+            bars = measured[large] / self.params[self.sized_by]
+            raise ValueError(f"one trade would fill {bars:.3g} bars. Make them larger ({self.sized_by})")
+        return lots
+
+    def volumes(
+        self, amount: NDArray[np.float64], part: NDArray[np.int64], whole: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Volume of parts of ``part`` lots of trades of ``whole`` lots."""
+        return np.asarray(amount * (part / whole))
+
+    def start(self) -> State:
+        self.size()
+        return super().start()
+
+    def parts(self, batch: Batch, bar: Array) -> tuple[State, NDArray[np.int64]]:
         lots = self.counted(batch["price"], batch["amount"])
         counts = np.flatnonzero(lots)
         lots, ts = lots[counts], batch.ts[counts]
@@ -188,24 +220,6 @@ class _Bars(Kernel):
             "split": part != lots[trade],
             "gap": gap[trade] & ~is_rest,
         }, bars
-
-    def _gaps(self, ts: NDArray[np.int64], bar: Any) -> NDArray[np.bool_]:
-        """Mask of the trades that came more than max_gap after the one before; ``bar`` goes to the last."""
-        gap = np.zeros(len(ts), np.bool_)
-        if len(ts) > 0:
-            before = bar.last_ts if bar.seen else ts[0]
-            gap = np.diff(ts, prepend=before) > gap_ns(self.params["max_gap"])
-            bar.seen, bar.last_ts = True, ts[-1]
-        return gap
-
-    def _rows(self, bars: NDArray[np.int64], parts: State, is_closed: bool) -> Sequence[Array]:
-        """The output columns of parts."""
-        value = parts["price"] * parts["volume"]
-        return (
-            *(bars, parts["ts"], parts["price"], parts["volume"], value, parts["side"], parts["lots"]),
-            np.full(len(bars), self.lots_per_unit()),
-            *(parts["split"], parts["gap"], np.full(len(bars), is_closed)),
-        )
 
 
 class VolumeBars(_Bars):

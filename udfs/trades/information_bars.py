@@ -19,7 +19,11 @@ from udfs.options import Option
 from udfs.trades.bars import TRADE_GAP, DollarBars, TickBars, TradeBars, VolumeBars
 from udfs.trades.classification import tick_sign
 
-_UNITS = {"tick": TickBars, "volume": VolumeBars, "dollar": DollarBars}
+_UNITS: dict[str, type[TickBars] | type[VolumeBars] | type[DollarBars]] = {
+    "tick": TickBars,
+    "volume": VolumeBars,
+    "dollar": DollarBars,
+}
 """Unit -> bars of equally much of it."""
 
 

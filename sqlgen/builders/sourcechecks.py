@@ -33,12 +33,15 @@ from sqlgen.sources.survey import (
     lost_rows,
     order_note,
     overlapping,
+    passed_over,
     price_note,
     repeated_note,
 )
 
 READABLE = "readable"
 """Title of the check for unreadable lines, in reports and in the quarantine."""
+MESSAGES = "messages"
+"""Title of the count of messages that are passed over."""
 _BAD_LINES = "bad_lines"
 
 
@@ -70,6 +73,7 @@ class UnitSource:
         numbers = {path: number for number, path in enumerate(survey.paths)}
         mine = {numbers[file.path]: number for number, file in enumerate(self.files.all)}
         here = [span._replace(file=mine[span.file]) for span in spans if span.file in mine]
+        self._pass_over([span for span in here if self.files.all[span.file] in reported])
         self._judge_times(bool(form.csv.lines), here, survey.has_ids)
         checks.notes += [f"source '{self.entry.ref}': {note}" for note in self._lost_digits(form, reported)]
         if checked.checks:
@@ -119,6 +123,14 @@ class UnitSource:
             self._set_aside(READABLE, len(bad), total, first, everything(_BAD_LINES))
         finally:
             self.checks.connection.unregister(_BAD_LINES)
+
+    def _pass_over(self, spans: Spans) -> None:
+        """Count the messages of other channels and kinds."""
+        number, kinds = passed_over(span.passed_over for span in spans)
+        if number:
+            total = number + sum(span.rows for span in spans)
+            first = f"of {self.files.all[0].path}: {kinds}"
+            self.checks.note(CheckCount(self.entry.ref, MESSAGES, "pass", number, total, first))
 
     def _lost_digits(self, form: RawForm, files: Sequence[FileInfo]) -> list[str]:
         """Notes on values that lose digits: per column, the first file that has some."""

@@ -29,6 +29,7 @@ MARKS = {
 }
 
 BECAME = {"drop": "dropped", "quarantine": "quarantined", "warn": "kept with a warning", "fail": "not allowed"}
+BECAME |= {"pass": "passed over"}
 """Outcome of rows that fail a check, by its ``on_fail``."""
 
 

@@ -135,6 +135,8 @@ def _contents(contents: Contents) -> Iterator[tuple[str, str]]:
     if contents.rows and "nulls" in summary:
         yield "NULL", shares(summary["nulls"]) or "none"
     yield "odd rows", "; ".join(_odd(contents)) or "none"
+    if contents.passed_over:
+        yield "passed over", contents.passed_over
     if contents.unreadable:
         yield "unreadable lines", f"{count(contents.unreadable)}; first: {contents.first_unreadable}"
 

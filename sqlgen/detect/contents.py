@@ -18,6 +18,7 @@ from sqlgen.detect.trial import TrialSource
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.project.config import Source
 from sqlgen.sources.schemas import columns_of
+from sqlgen.sources.survey import passed_over
 from sqlgen.templating.connection import Setting, confined, folders_of
 from sqlgen.templating.templates import Library
 
@@ -93,7 +94,7 @@ class Sampler:
                 assert trial_source.connection is not None
                 counted = trial_source.library.render("inspect/sense.sql.j2", column=_VALUE[kind], kind=kind)
                 rows, valued, early, odd, nulls, nameless = trial_source.connection.execute(counted).fetchall()[0]
-                lost = sum(untimed for _, untimed, _ in _files(trial_source)) + len(_bad(trial_source))
+                lost = sum(untimed for _, untimed, _, _ in _files(trial_source)) + len(_bad(trial_source))
                 share = valued / max(rows + lost, 1)
                 reason = "" if share else "no row has both a time and a price"
                 share = float(bool(valued)) if kind in _SPARSE else share
@@ -114,7 +115,7 @@ class Sampler:
             if kind != "other":
                 whole = {*followed} - cut
                 order = [file.path for file in trial_source.files()]
-                ends = sorted({last for file, _, last in read if last is not None and order[file] not in whole})
+                ends = sorted({last for file, _, last, _ in read if last is not None and order[file] not in whole})
                 stops = {"across": rows is None, "ends": ends if rows is not None else []}
                 gaps = _rows(trial_source, "inspect/gaps.sql.j2", kind=kind, seconds=GAP_SECONDS, **stops)
             bad = _bad(trial_source)
@@ -128,7 +129,8 @@ class Sampler:
                 gaps=int(gaps[0]["gaps"]) if gaps else 0,
                 longest_gaps=tuple(_gap(row) for row in gaps if row["whole_hours"] is None),
                 hours_without_rows=int(gaps[0]["hours"]) if gaps else 0,
-                untimed=sum(untimed for _, untimed, _ in read),
+                untimed=sum(untimed for _, untimed, _, _ in read),
+                passed_over=passed_over(passed for *_, passed in read)[1],
                 unreadable=len(bad),
                 first_unreadable=self.plain(bad[0]) if bad else "",
                 kept=self._kept(trial_source, kind) if kind in ("book", "ticker", "trades") else "",
@@ -191,14 +193,14 @@ def _gap(row: Mapping[str, Any]) -> Gap:
     return Gap(row["exchange"], row["symbol"], row["gap_start"], row["gap_end"], row["seconds"])
 
 
-def _files(trial_source: TrialSource) -> list[tuple[int, int, int | None]]:
-    """Number of a file, its rows without a time, and its last time in ns; an entry for each market in it."""
+def _files(trial_source: TrialSource) -> list[tuple[int, int, int | None, Mapping[str, int] | None]]:
+    """Number of a file, its rows without a time, last time in ns, and messages passed over; for each market in it."""
     assert trial_source.connection is not None
     if trial_source.takes_lines:
         return []
     survey = trial_source.library.render("inspect/untimed.sql.j2", select=trial_source.select(survey=True))
     rows = trial_source.connection.execute(survey).fetchall()
-    return [(file, untimed, last) for *_, file, untimed, last in rows]
+    return [row[2:] for row in rows]
 
 
 def _bad(trial_source: TrialSource) -> list[str]:

@@ -62,6 +62,8 @@ class Contents:
     """Whole hours between others, which are no gaps: a recording of some hours a day has them."""
     untimed: int = 0
     """Rows without a time, which are dropped."""
+    passed_over: str = ""
+    """Messages of other channels and kinds, with their numbers."""
     unreadable: int = 0
     """Lines that cannot be read."""
     first_unreadable: str = ""

@@ -164,7 +164,8 @@ class CheckCount:
     of: str
     """Source or model of the rows."""
     check: str
-    on_fail: OnFail
+    on_fail: OnFail | Literal["pass"]
+    """``pass``: messages that are none of the adapter's, which it passes over."""
     rows: int
     total: int
     """Rows that were looked at."""

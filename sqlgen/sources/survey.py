@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ TIMED = "not_null(ts)"
 """Name of the check that rows have a time."""
 NEAR = "near_date(ts)"
 """Name of the check that this time is near the date of the row's file."""
+_KINDS = 8
+"""Kinds of messages in messages."""
 _ROW = 300
 """Characters of a row in messages."""
 
@@ -43,6 +46,8 @@ class FileSpan(NamedTuple):
     untimed_at: int | None
     """Position in the file of the first row without a time."""
     far_at: int | None
+    passed_over: Mapping[str, int] | None = None
+    """Kind of messages that the adapter does not read -> their number."""
 
     @property
     def lost(self) -> int:
@@ -144,6 +149,15 @@ def repeated_note(count: int, first: str, one: str, other: str) -> str:
         f"{count} trade id(s) are in several files, {first} for example in {one} and in {other}. If these hold the same"
         " rows (a month beside its days), trades count twice: make a source of each kind, or move one away"
     )
+
+
+def passed_over(counts: Iterable[Mapping[str, int] | None]) -> tuple[int, str]:
+    """Number of messages that were passed over, and how many there are of each kind, in words."""
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one or {})
+    kinds = ", ".join(f"{kind} {number:,}" for kind, number in total.most_common(_KINDS))
+    return total.total(), kinds + (", ..." if len(total) > _KINDS else "")
 
 
 def order_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:

@@ -8,13 +8,16 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
 
 from sqlgen.detect.examine import Request, examine
 from sqlgen.detect.findings import Examination
 from sqlgen.detect.trial import TrialSource
 from sqlgen.project.config import Source
 from sqlgen.templating.templates import Library
+from tests.support.engine import sqlgen
 from tests.support.streams import BOOKS, NOON, TRADES, UPDATES, Change, Line, Stream, Trade, text
+from tests.support.unknown import MODELS
 
 LIBRARY = Library()
 BASE = tuple((side, 100.0 - side * (i + 0.5), 1.5 + i) for side in (1, -1) for i in range(3))
@@ -120,6 +123,37 @@ def test_books(adapter: str, tmp_path: Path) -> None:
                 got = [(row[f"{name}_price_{i:02}"], row[f"{name}_size_{i:02}"]) for i in range(depth)]
                 assert got == levels
                 assert row[f"{name}_levels"] == depth
+
+
+@pytest.mark.parametrize("adapter", [*UPDATES, *TRADES, *BOOKS])
+def test_messages_that_are_passed_over_are_counted(adapter: str, tmp_path: Path) -> None:
+    """Heartbeats, subscriptions and other channels, by `inspect` and by a run."""
+    stream = UPDATES.get(adapter) or TRADES.get(adapter) or BOOKS[adapter][0]
+    items: list[Any] = SOLD if adapter in TRADES else CHANGES
+    if adapter in BOOKS:
+        items = [Change(NOON + 10 * k, k, BASE) for k in range(4)]
+    lines = list(record(stream, items))
+    found = found_in(tmp_path, text(lines))
+    kinds = found.findings[0].contents[0].passed_over
+    noise = len(list(stream.noise)) * (len(items) + 1)
+    assert sum(int(kind.rpartition(" ")[2]) for kind in kinds.split(", ") if kind) == noise, kinds
+    if adapter in ("okx/books", "coinbase_exchange/matches"):
+        write_models(tmp_path, found)
+        outcome = sqlgen("run", tmp_path / "models.yaml")
+        assert outcome.code == 0, outcome.out + outcome.err
+        [line] = [line for line in outcome.out.splitlines() if line.startswith("check: m: messages of s")]
+        assert f": {noise} passed over in 1 partition(s)" in line, line
+        assert kinds in line
+
+
+def write_models(folder: Path, found: Examination) -> None:
+    """A models.yaml over the first source that was found."""
+    [finding] = found.findings
+    template, entry = MODELS[finding.contents[0].kind]
+    model = {"sql": template, "inputs": {entry: "s"}, "output": {"path": "out"}}
+    model |= {"udfs": "book"} if finding.contents[0].kind == "updates" else {}
+    config = {"version": 1, "lake": "lake", "sources": {"s": dict(finding.choices[0].source)}, "models": {"m": model}}
+    (folder / "models.yaml").write_text(yaml.safe_dump(config))
 
 
 def test_a_recording_of_several_feeds_is_several_sources(tmp_path: Path) -> None:

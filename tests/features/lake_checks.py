@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.oracles import bars, features, labels, liquidity, orderbook, ticker, trades
+from tests.oracles import bars, features, labels, liquidity, liquidity_bars, orderbook, ticker, trades
 from tests.oracles.compare import assert_same
 from tests.support.engine import run_model
 from tests.support.lakes import read_rows, write_rows
@@ -30,6 +30,7 @@ KINDS = {
     "run_bars": "trades",
     "trades_liquidity": "trades",
     "orderbook_labels": "orderbook",
+    "liquidity_bars": "trades",
 }
 ORACLES: dict[str, Oracle] = {
     "orderbook_hf": features.orderbook_hf,
@@ -44,6 +45,7 @@ ORACLES: dict[str, Oracle] = {
     "run_bars": partial(features.event_bars, measure="run"),
     "trades_liquidity": liquidity.features,
     "orderbook_labels": labels.features,
+    "liquidity_bars": liquidity_bars.features,
 }
 
 
@@ -74,7 +76,7 @@ def check(lake: Path, model: str, rows: Sequence[Row] = (), **options: Any) -> l
     given: dict[str, Any] = {}
     if model == "orderbook_hf" and (lake / "raw/ccxt/trades").is_dir():
         given["raw_trades"] = read_rows(lake, "trades")
-    if model == "trades_liquidity" and (lake / "raw/ccxt/orderbook").is_dir():
+    if model in ("trades_liquidity", "liquidity_bars") and (lake / "raw/ccxt/orderbook").is_dir():
         given["raw_book"] = read_rows(lake, "orderbook")
     expected = ORACLES[model](read_rows(lake, kind), **given, **options)
     assert expected, "a comparison of nothing proves nothing"

@@ -100,6 +100,7 @@ def test_effective_is_realized_and_impact(pair: tuple[list[Row], list[Row], list
     assert seen > 100
 
 
+@pytest.mark.slow
 def test_signs_flip_when_sides_swap(pair: tuple[list[Row], list[Row], list[Row]], tmp_path: Path) -> None:
     """Prices mirrored at 2000, bids for asks and sells for buys: signs flip, spreads in q stay."""
     sides = {"buy": "sell", "sell": "buy"}
@@ -135,6 +136,7 @@ def test_another_future_changes_labels_only(pair: tuple[list[Row], list[Row], li
     assert all(name.startswith(("realized_spread", "price_impact")) for name in changed)
 
 
+@pytest.mark.slow
 def test_bps_do_not_change_with_the_scale_of_prices(
     pair: tuple[list[Row], list[Row], list[Row]], tmp_path: Path
 ) -> None:

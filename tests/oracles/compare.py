@@ -73,7 +73,7 @@ def slack(column: str, row: Row) -> float:
         return unit
     if column in ("cog_vs_mid", "spread_bps") or column.startswith("cog_momentum"):
         return unit * 1e4
-    if column.startswith(("fwd_return", "smooth_return", "barrier_return")):
+    if column.startswith(("fwd_return", "smooth_return", "barrier_return", "corwin_schultz")):
         return unit
     if "price_impact" in column or "micro_minus_mid" in column or "mid_price_std" in column or "spread" in column:
         return unit * price

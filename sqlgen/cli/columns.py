@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sqlgen.cli.arguments import DEFAULT_FILE, Json, models_of, open_engine, print_json, terminal
+from sqlgen.cli.arguments import DEFAULT_FILE, Json, open_engine, print_json, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,13 +31,14 @@ def columns(
     Exit code 1: the columns of some model are unknown before it is built.
     """
     from sqlgen.explore.columns import columns_of, references
+    from sqlgen.project.selectors import named
 
     given = arguments or []
     files = [argument for argument in given if Path(argument).suffix in (".yaml", ".yml")]
     engine = open_engine(Path(files[0]) if files else DEFAULT_FILE)
     project = engine.project
     chosen = [argument for argument in given if argument not in files[:1]]
-    tables = columns_of(engine, models_of(project, chosen, None) if chosen else project.order)
+    tables = columns_of(engine, named(project, chosen) if chosen else project.order)
     papers = references(project)
     if json:
         print_json(_as_dict(project, tables, papers))

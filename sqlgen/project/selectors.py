@@ -10,7 +10,7 @@ from sqlgen.project.project import Project
 
 
 def select(project: Project, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> tuple[str, ...]:
-    """Names of the chosen models in dependency order; all enabled ones where ``include`` is empty.
+    """Names of the chosen models in dependency order, without disabled ones; all where ``include`` is empty.
 
     Raises :class:`UsageError` where a selector matches nothing.
     """
@@ -22,6 +22,12 @@ def select(project: Project, include: Iterable[str] = (), exclude: Iterable[str]
     if include and chosen and not enabled:
         raise UsageError(f"{', '.join(disabled)}: disabled in models.yaml. Set enabled: true to run it")
     return tuple(name for name in project.order if name in enabled)
+
+
+def named(project: Project, selectors: Iterable[str]) -> tuple[str, ...]:
+    """Names of the chosen models in dependency order, disabled ones too."""
+    chosen = _matches(project, list(selectors))
+    return tuple(name for name in project.order if name in chosen)
 
 
 def _matches(project: Project, selectors: list[str]) -> set[str]:

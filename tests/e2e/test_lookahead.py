@@ -119,6 +119,7 @@ def test_no_live_feed_gives_labels(labels: Scratch) -> None:
 
 
 def test_columns_and_catalog_mark_labels(labels: Scratch) -> None:
+    labels.model("pairs", enabled=False)
     assert "label: cost of the trade after it" in labels.sqlgen("columns", "pairs").out
     labels.sqlgen("catalog")
     found = next(labels.folder.rglob("catalog.sql")).read_text()

@@ -12,15 +12,15 @@
 -- lookback:    172800 s
 -- lookahead:   3600 s
 -- publishes:   processed/ccxt/trades/liquidity_bars (overwrite), by exchange, symbol, date
--- fingerprint: c576562fc3625c0fec5d8bf6
--- stages:      liquidity_bars, line 508
---              measured, line 497
---              edges, line 484
---              products, line 475
---              shares, line 462
---              moves, line 449
---              logs, line 435
---              windows, line 420
+-- fingerprint: 2d54b0541689150c6b1a2a38
+-- stages:      liquidity_bars, line 506
+--              measured, line 500
+--              edges, line 487
+--              products, line 478
+--              shares, line 465
+--              moves, line 452
+--              logs, line 438
+--              windows, line 423
 --              members, line 406
 --              numbered, line 394
 --              bars, line 388
@@ -408,10 +408,13 @@ SELECT
     *,
     unnest(range(bar_number, bar_number + 20)) AS window_bar,
     bar_number > window_bar - 20 + 1 AND bar_number > 1 AS is_step, -- the bar before is in the window too
-    CASE WHEN is_step THEN 2 * tanh((
-        (sqrt(2 * (power(ln(high / low), 2) + power(ln(high_before / low_before), 2))) - sqrt(power(ln(high / low), 2) + power(ln(high_before / low_before), 2))) / (3 - 2 * sqrt(2))
-        - ln(greatest(high, high_before) / least(low, low_before)) / sqrt(3 - 2 * sqrt(2))
-    ) / 2) END AS pair_spread,
+    CASE
+        WHEN is_step AND low > 0 AND low_before > 0
+        THEN 2 * tanh((1 + sqrt(2)) / 2 * (
+            sqrt(power(ln(high / low), 2) + power(ln(high_before / low_before), 2))
+            - ln(greatest(high, high_before) / least(low, low_before))
+        ))
+    END AS pair_spread,
     CASE WHEN close > 0 AND open > 0 THEN ln(close / open) END AS log_return,
     close - close_before AS close_change,
     CASE WHEN open > 0 THEN abs(close - open) / open END / dollar_volume AS illiquidity
@@ -495,15 +498,10 @@ FROM products
 GROUP BY exchange, symbol, bar_seconds, window_bar;
 
 CREATE OR REPLACE VIEW compiled_liquidity_bars.measured AS
-SELECT
-    numbered.*,
-    windows.* EXCLUDE (exchange, symbol, bar_seconds, window_bar),
-    edges.edge
-FROM numbered
-JOIN windows
-    ON numbered.exchange = windows.exchange AND numbered.symbol = windows.symbol AND numbered.bar_seconds = windows.bar_seconds AND numbered.bar_number = windows.window_bar
-LEFT JOIN edges
-    ON numbered.exchange = edges.exchange AND numbered.symbol = edges.symbol AND numbered.bar_seconds = edges.bar_seconds AND numbered.bar_number = edges.window_bar;
+SELECT *
+FROM (SELECT *, bar_number AS window_bar FROM numbered)
+JOIN windows USING (exchange, symbol, bar_seconds, window_bar)
+LEFT JOIN edges USING (exchange, symbol, bar_seconds, window_bar);
 
 CREATE OR REPLACE VIEW compiled_liquidity_bars.liquidity_bars AS
 SELECT

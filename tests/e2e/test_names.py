@@ -240,6 +240,24 @@ def test_strange_hours(passing: Scratch, keys: str, problem: str) -> None:
     assert passing.plan() == {}
 
 
+@pytest.mark.parametrize("key", ["exchange", "symbol", "date"])
+def test_folders_of_no_value(passing: Scratch, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files without an exchange, symbol or date are in no partition: of runs, views and compiled SQL."""
+    passing.trades(BTC, DAY1, [1.0])
+    passing.trades(ETH, DAY2, [2.0])
+    place = passing.raw(ETH, DAY2).relative_to(passing.lake)
+    parts = [f"{key}=__HIVE_DEFAULT_PARTITION__" if part.startswith(key) else part for part in place.parts]
+    target = passing.lake.joinpath(*parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (passing.lake / place).rename(target)
+    outcome = passing.sqlgen("run", "--json")
+    assert outcome.code == 0, outcome.err
+    assert any(f"names no {key}" in note for note in outcome.json["notes"]), outcome.json["notes"]
+    assert _published(passing) == [(BTC, 1.0)]
+    assert _views(passing) == ([(BTC, 1.0)],) * 2
+    assert _compiled(passing, monkeypatch) == [(BTC, 1.0)]
+
+
 def test_a_folder_that_cannot_be_read(passing: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     passing.trades(BTC, DAY1, [1.0])
     passing.trades(BTC, DAY2, [2.0])

@@ -234,8 +234,10 @@ def _within(book: Book, levels: list[Level], is_bid: bool, edges: tuple[float, f
 
 
 def _may_go_on(count: int, options: Options) -> bool:
-    """True where a side of ``count`` kept levels may have more, which nobody sent or kept."""
+    """True where a side of ``count`` kept levels may have more, which nobody sent or kept; not where it is empty."""
     captured = options.captured_levels
+    if not count:
+        return False
     return captured is None or count == options.max_levels or (captured != "all" and count >= int(captured))
 
 

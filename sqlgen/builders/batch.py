@@ -12,6 +12,8 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from sqlgen.builders.batchsources import BatchSources, UnitChecks, together
 from sqlgen.builders.inputs import rows_of_first_input
 from sqlgen.builders.kinds import constants, notes_of, state_before
@@ -30,6 +32,7 @@ from sqlgen.published.batchfooters import overwrite, placeholder
 from sqlgen.published.footers import Stamp
 from sqlgen.published.publication import StagedUnit
 from sqlgen.published.records import Publication
+from sqlgen.sources.schemas import columns_of
 from sqlgen.stream.kernel_copy import End, Feeds, KernelCopy, Pass, Statements
 from sqlgen.templating.connection import one
 from sqlgen.templating.quoting import exact_path
@@ -109,9 +112,15 @@ class BatchBuild:
     def _write(self, scope: Scope, target: Path, blank: str) -> Sequence[End | None]:
         """Write the rows of all units; with kernels, their ends."""
         compiler, model = self.workspace.picture.compiler, self.model
-        copy = compiler.copy_batch(model, scope, [task.unit for task in self.tasks], str(target), blank)
+        units = [task.unit for task in self.tasks]
+
+        def copy(connection: duckdb.DuckDBPyConnection) -> str:
+            asked = model.output.float == "single"
+            columns = columns_of(connection, compiler.rows(model, scope)) if asked else {}
+            return compiler.copy_batch(model, scope, units, str(target), blank, compiler.singles(model, columns))
+
         if model.chain is None:
-            self._execute(copy)
+            self._execute(copy(self.sources.connection))
             return [None for _ in self.tasks]
         places = [self._places(entry.name) for entry in (model.primary, model.trades) if entry is not None]
         as_it_is, in_time = (
@@ -121,7 +130,7 @@ class BatchBuild:
             )
             for in_order in (False, True)
         )
-        statements = Statements(as_it_is, in_time, lambda _: copy, numbered=True)
+        statements = Statements(as_it_is, in_time, copy, numbered=True)
         starts = [None if self._follows(task) else state_before(self.workspace, task) for task in self.tasks]
         passes = [Pass(constants(task.unit), start) for task, start in zip(self.tasks, starts, strict=True)]
         return KernelCopy(

@@ -48,21 +48,29 @@ class Job:
     def inputs(self) -> TaskInputs:
         return TaskInputs(self.workspace, self.task, self.model, self.stager)
 
-    def target(self, stem: str, types: Mapping[str, str]) -> Target:
+    def target(self, stem: str, columns: Mapping[str, str]) -> Target:
         """Staged target of a COPY whose files' names begin with ``stem``."""
-        record = dataclasses.replace(self.publication, types=dict(types))
+        types = self._inner_types(columns)
+        record = dataclasses.replace(self.publication, types=types)
         stamp = Stamp(self.task.model, self.workspace.owner(self.task.model), stem, record)
         path = self.folder if self.model.inner_keys else self.folder / f"{stem}.parquet"
-        return Target(str(path), record.partition, stem, stamp.to_json(), types)
+        return Target(
+            str(path),
+            record.partition,
+            stem,
+            stamp.to_json(),
+            types,
+            self.workspace.picture.compiler.singles(self.model, columns),
+        )
 
-    def types(self, scope: Scope) -> dict[str, str]:
-        """SQL types of the partition columns below the unit."""
-        if not self.model.inner_keys:
+    def columns(self, scope: Scope) -> dict[str, str]:
+        """Columns of the result with their types, where the target depends on them."""
+        if not self.model.inner_keys and self.model.output.float == "double":
             return {}
         select = self.workspace.picture.compiler.rows(self.model, scope)
-        return self.inner_types(dict(self.checks.columns(select)))
+        return self.checks.columns(select)
 
-    def inner_types(self, columns: Mapping[str, str]) -> dict[str, str]:
+    def _inner_types(self, columns: Mapping[str, str]) -> dict[str, str]:
         """SQL types of the partition columns below the unit, from the types of all columns."""
         missing = [key for key in self.model.inner_keys if key not in columns]
         if missing:

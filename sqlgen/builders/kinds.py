@@ -46,14 +46,13 @@ def rows(job: Job) -> StagedUnit:
         return StagedUnit(publication, kept)
     stem = job.publication.build
     job.check_sources(stem, scope)
-    types = job.types(scope)
-    into, published = job.target(f"data_{stem}", types), job.published_scan()
+    into, published = job.target(f"data_{stem}", job.columns(scope)), job.published_scan()
     compiler = job.workspace.picture.compiler
     job.checks.execute(compiler.copy(job.model, scope, job.checks.first(into), published))
     job.checks.settle(into, stem, published)
     if not job.model.inner_keys and not Path(into.path).exists():
         raise TaskError(f"the staged file {into.path} has vanished. Does another program clean up there?")
-    return StagedUnit(dataclasses.replace(job.publication, types=types))
+    return StagedUnit(dataclasses.replace(job.publication, types=dict(into.types)))
 
 
 def through_kernels(job: Job) -> StagedUnit:
@@ -70,7 +69,7 @@ def through_kernels(job: Job) -> StagedUnit:
 
     def statement(connection: duckdb.DuckDBPyConnection) -> str:
         columns = columns_of(connection, compiler.rows(job.model, scope))
-        staged.append(job.target(f"data_{stem}", job.inner_types(columns)))
+        staged.append(job.target(f"data_{stem}", columns))
         return compiler.copy(job.model, scope, checks.first(staged[-1]))
 
     feed, trades = compiler.feed(job.model, scope), compiler.trades(job.model, scope)
@@ -115,12 +114,12 @@ def append(job: Job) -> StagedUnit:
         alone = dataclasses.replace(job, task=task, publication=mine)
         scope = alone.inputs.scope()
         assert scope is not None
-        stem, types = f"append_{publication.build}_{number}", alone.types(scope)
-        into = alone.target(stem, types)
+        stem = f"append_{publication.build}_{number}"
+        into = alone.target(stem, alone.columns(scope))
         alone.check_sources(stem, scope)
         checks.execute(job.workspace.picture.compiler.copy(job.model, scope, checks.first(into)))
         checks.settle(into, stem)
-        publication = dataclasses.replace(publication, types=types)
+        publication = dataclasses.replace(publication, types=dict(into.types))
     _note_repeated(job)
     return StagedUnit(publication, old)
 

@@ -30,6 +30,9 @@ _STAGES = """\
 -- Each stage is a view in a database in memory, so that you can stop at any and look:
 -- FROM {database}.{last} LIMIT 10, or just FROM {last} where you have no table of that name.
 """
+_SINGLE = (
+    "-- float: single: `run` stores features, in other units than prices and sizes, as FLOAT; this file does not.\n"
+)
 # Views take names from their own database first; tables and COPY would take those of the session.
 _DATABASE = """\
 ATTACH IF NOT EXISTS ':memory:' AS {name};
@@ -75,6 +78,7 @@ def compiled_file(model: Model, shown: ModelSql, fingerprint: str, foreign: Sequ
     parts.append(_copy_whole(model, table) + "\n")
     notes = (_WITH_KERNELS if model.chain is not None else _WITHOUT_KERNELS).format(target=_target(model))
     footer = notes + _STAGES.format(database=ident(database), last=shown.rows[-1].name) + _unreadable(foreign)
+    footer += _SINGLE if model.output.float == "single" else ""
     # The lines of the header do not depend on the numbers in it.
     above = _header(model, fingerprint, (stage.name for stage in views), footer).count("\n") + 1
     contents = _contents(views, parts[1:], above + parts[0].count("\n") + 1)

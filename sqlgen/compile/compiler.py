@@ -18,8 +18,8 @@ from sqlgen.compile.compiledfile import ModelSql, compiled_file, named_stages
 from sqlgen.compile.compiledmodel import CompiledModel, digest
 from sqlgen.compile.scope import EDGES, Scan, Scope, SourceLayout
 from sqlgen.compile.sourcespec import SourceSpec
-from sqlgen.compile.statements import FOOTER_KEY, KERNEL_ROWS, Parts, Target, copy, copy_options, indent
-from sqlgen.compile.unitsql import UNIT, batch, merged, narrowed, numbered, of_unit, only
+from sqlgen.compile.statements import FOOTER_KEY, KERNEL_ROWS, Parts, Target, copy, indent, stored_as
+from sqlgen.compile.unitsql import UNIT, batch, merged, narrowed, numbered, of_unit, only, single
 from sqlgen.compile.wholelake import all_files
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.feeds import captured_levels, shares_feed
@@ -30,6 +30,8 @@ from sqlgen.templating.header import CsvFormat
 from sqlgen.templating.quoting import bare, exact_path, ident, literal
 from sqlgen.templating.secrets import hidden
 
+EXACT = ("q", "u")
+"""Units of prices and sizes."""
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
 
 
@@ -69,7 +71,7 @@ class Compiler:
         inner = {edge: bare(_joined(self._parts(model, within))) for edge, within in scopes.items()}
         texts = [text.replace(self._lake, "") for text in (whole, *inner.values())]
         kernels = model.chain.identity if model.chain is not None else []
-        known: list[Any] = [texts, *model.reach, copy_options(model), model.output.mode]
+        known: list[Any] = [texts, *model.reach, stored_as(model), model.output.mode]
         added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
         checks = [(name, identity(found)) for name, found in model.checks]
         known += [checks] if checks else []
@@ -84,7 +86,7 @@ class Compiler:
             select=_joined(parts),
             sql=hidden(compiled_file(model, self._shown(model), fingerprint, self._foreign(model))),
             fingerprint=fingerprint,
-            options_fingerprint=digest(sorted(model.fingerprinted_options.items()), copy_options(model)),
+            options_fingerprint=digest(sorted(model.fingerprinted_options.items()), stored_as(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
             checks_fingerprint=digest(checks) if checks else "",
             edges=frozenset(edge for edge, text in inner.items() if text != whole),
@@ -264,9 +266,11 @@ class Compiler:
         rows = self.rows(model, scope)
         return self._copy(model, rows if model.config.checks else self._merged(model, rows, old), into)
 
-    def copy_batch(self, model: Model, scope: Scope, units: Sequence[Partition], folder: str, stamp: str) -> str:
+    def copy_batch(
+        self, model: Model, scope: Scope, units: Sequence[Partition], folder: str, stamp: str, singles: Sequence[str]
+    ) -> str:
         """The statement of several units, each copied to a folder with its number below ``folder``."""
-        rows = batch(self.project.library, model, self.rows(model, scope), units)
+        rows = batch(self.project.library, model, single(self.project.library, self.rows(model, scope), singles), units)
         order = ", ".join(map(ident, model.file_order))
         options = [f"ORDER_BY ({order})", f"KV_METADATA {{{FOOTER_KEY}: {literal(stamp)}}}"]
         return copy(model, rows, folder, (UNIT,), options)
@@ -277,8 +281,15 @@ class Compiler:
         return self._copy(model, self._merged(model, select, old), into)
 
     def _copy(self, model: Model, select: str, into: Target) -> str:
-        select = of_unit(self.project.library, model, select, into.unit)
+        select = single(self.project.library, of_unit(self.project.library, model, select, into.unit), into.singles)
         return copy(model, select, into.path, model.inner_keys, into.options(bool(model.inner_keys)))
+
+    def singles(self, model: Model, columns: Mapping[str, str]) -> tuple[str, ...]:
+        """Columns of a result that are stored in single precision: features that are no prices and no sizes."""
+        if model.output.float == "double":
+            return ()
+        units = {name: text.partition(":")[0] for name, text in self.compile(model.name).descriptions.items()}
+        return tuple(name for name, kind in columns.items() if kind == "DOUBLE" and units.get(name, "q") not in EXACT)
 
     def _merged(self, model: Model, select: str, old: Scan | None = None) -> str:
         return merged(self.project.library, model, select, old)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sqlgen.lake.partitions import Partition
+from sqlgen.project.config import Compression, Storage
 from sqlgen.project.model import Model
 from sqlgen.templating import quoting
 from sqlgen.templating.quoting import ident, literal, quoted
@@ -20,16 +21,42 @@ Parts = tuple[str | None, str | None, str]
 """SQL of a model: rows that go into its kernels, trades beside them, and the SELECT of its table."""
 
 
+@dataclass(frozen=True)
+class Preset:
+    """Options of the files of one kind of ``storage``."""
+
+    compression: Compression = "zstd"
+    level: int = 3
+    options: tuple[str, ...] = ()
+
+
+# Dictionaries of more values take longer than they save; docs/models-yaml.md tells what was measured.
+_SMALL_DICTIONARIES = ("DICTIONARY_SIZE_LIMIT 1000", "WRITE_BLOOM_FILTER false")
+PRESETS: Mapping[Storage, Preset] = {
+    "small": Preset(level=4, options=_SMALL_DICTIONARIES),
+    "balanced": Preset(),
+    "fast": Preset("lz4", options=_SMALL_DICTIONARIES),
+}
+
+
 def copy_options(model: Model) -> list[str]:
     """Options of a model's COPY."""
     output = model.output
-    options = [f"FORMAT {output.format}", f"COMPRESSION {output.compression}"]
-    if output.compression == "zstd" and output.compression_level is not None:
-        options.append(f"COMPRESSION_LEVEL {output.compression_level}")
+    preset = PRESETS[output.storage]
+    compression = output.compression or preset.compression
+    options = [f"FORMAT {output.format}", f"COMPRESSION {compression}"]
+    if compression == "zstd":
+        options.append(f"COMPRESSION_LEVEL {output.compression_level or preset.level}")
+    options += preset.options
     rows = output.row_group_size or model.config.batch_size
     if rows is not None:
         options.append(f"ROW_GROUP_SIZE {rows}")
     return options
+
+
+def stored_as(model: Model) -> list[str]:
+    """Properties of the files of a model, in its fingerprint."""
+    return [*copy_options(model), *(["float single"] if model.output.float == "single" else [])]
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,8 @@ class Target:
     """Text for the footers."""
     types: Mapping[str, str] = field(default_factory=dict)
     """SQL types of the partition columns below the unit."""
+    singles: tuple[str, ...] = ()
+    """Columns that are stored in single precision."""
 
     def options(self, in_folders: bool) -> list[str]:
         """Options of the COPY in addition to the model's."""

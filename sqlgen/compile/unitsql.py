@@ -59,6 +59,11 @@ def batch(library: Library, model: Model, select: str, units: Sequence[Partition
     )
 
 
+def single(library: Library, select: str, singles: Sequence[str]) -> str:
+    """Rows with some columns in single precision."""
+    return library.render("publish/single.sql.j2", rows=select, singles=list(singles)) if singles else select
+
+
 def numbered(
     library: Library, select: str, units: Mapping[Partition, int], dropped: Sequence[str], in_order: bool
 ) -> str:

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sqlgen.lake.patterns import PathPattern
 from sqlgen.project.nodes import Names, Node
@@ -14,6 +14,9 @@ from sqlgen.project.rowchecks import Check
 
 LONGEST_LOOKBACK = 10 * 366 * 86_400
 """In seconds."""
+Storage = Literal["small", "balanced", "fast"]
+COMPRESSION = ("compression", "compression_level")
+"""Keys of an output instead of ``storage``."""
 Compression = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "uncompressed"]
 
 
@@ -66,13 +69,24 @@ class Output(Node):
 
     path: Folder = Field(description="Folder of the table, under the lake")
     format: Literal["parquet"] = Field("parquet", description="File format")
-    compression: Compression = Field("zstd", description="Parquet compression")
-    compression_level: int | None = Field(3, ge=1, le=22, description="Level, for zstd")
+    storage: Storage = Field("balanced", description="How small files are, and how quick to write")
+    float: Literal["double", "single"] = Field(
+        "double", description="Precision of columns in other units than prices and sizes"
+    )
+    compression: Compression | None = Field(None, description="Parquet compression; default: that of storage")
+    compression_level: int | None = Field(None, ge=1, le=22, description="Level, for zstd; default: that of storage")
     partition_by: tuple[str, ...] = Field(("exchange", "symbol", "date"), description="Hive partition columns")
     mode: Literal["overwrite", "append", "merge"] = Field("overwrite", description="What a new build does to old rows")
     key: Names = Field((), description="merge: the columns that identify a row")
     order_by: Names = Field((), description="merge: the newest row by these columns wins; otherwise: order in a file")
     row_group_size: int | None = Field(None, ge=2048, description="Rows in a Parquet row group")
+
+    @model_validator(mode="after")
+    def _says_it_once(self) -> Output:
+        given = [name for name in COMPRESSION if name in self.model_fields_set]
+        if given and "storage" in self.model_fields_set:
+            raise ValueError(f"storage says how files are compressed: give either storage or {' and '.join(given)}")
+        return self
 
 
 class Source(Node):
@@ -175,6 +189,8 @@ class OutputDefaults(Node):
     """Defaults for every model's output."""
 
     format: Any = Field(None, description="See Output.format")
+    storage: Any = Field(None, description="See Output.storage")
+    float: Any = Field(None, description="See Output.float")
     compression: Any = Field(None, description="See Output.compression")
     compression_level: Any = Field(None, description="See Output.compression_level")
     partition_by: Any = Field(None, description="See Output.partition_by")

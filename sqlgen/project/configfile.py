@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sqlgen.errors import ConfigError, Problem, nearest
-from sqlgen.project.config import Config, OutputDefaults
+from sqlgen.project.config import COMPRESSION, Config, OutputDefaults
 from sqlgen.project.nodes import Node
 from sqlgen.templating import yamlfile
 from sqlgen.templating.yamlfile import Document, KeyPath
@@ -54,8 +54,14 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     filled = {}
     for name, model in models.items():
         output = model.get("output") if isinstance(model, dict) else None
-        filled[name] = model | {"output": known | output} if isinstance(output, dict) else model
+        filled[name] = model | {"output": _filled(known, output)} if isinstance(output, dict) else model
     return data | {"models": filled}
+
+
+def _filled(common: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
+    """An output with defaults, but for those of compression where it gives ``storage``, and the other way round."""
+    own = {*COMPRESSION} if "storage" in output else {"storage"} if {*COMPRESSION} & {*output} else set()
+    return {name: value for name, value in common.items() if name not in own} | output
 
 
 def _problem(document: Document, details: ErrorDetails) -> Problem:

@@ -176,6 +176,8 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.ModelConfig, "enabled"): (model(), model(enabled=False), PLAN),
     (config.Output, "path"): (output(), output(path="elsewhere"), PLAN),
     (config.Output, "format"): (output(), output(format="csv"), RUN),
+    (config.Output, "storage"): (output(), output(storage="small"), SQL),
+    (config.Output, "float"): (output(), output(float="single"), PLAN),
     (config.Output, "compression"): (output(), output(compression="snappy"), SQL),
     (config.Output, "compression_level"): (output(), output(compression_level=9), SQL),
     (config.Output, "partition_by"): (output(), output(partition_by=["exchange", "date"]), SQL),
@@ -186,6 +188,8 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     **{
         (config.OutputDefaults, name): (top(), top(defaults={"output": {name: value}}), SQL)
         for name, value in {
+            "storage": "fast",
+            "float": "single",
             "compression": "gzip",
             "compression_level": 9,
             "partition_by": ["exchange", "date"],

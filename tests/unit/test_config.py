@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
 
+from sqlgen.compile import statements
 from sqlgen.errors import ConfigError
 from sqlgen.project import config, configfile, project
+from sqlgen.project.model import Model
 from sqlgen.project.rowchecks import Check
 from sqlgen.templating import yamlfile
 
@@ -63,7 +66,7 @@ models:
         "models.yaml:2: lake: environment variable SQLGEN_TEST_UNSET is not set. Set it, or give a default:"
         " ${SQLGEN_TEST_UNSET:-value}",
         "models.yaml:4: defaults.output.compresion: unknown key. Did you mean 'compression'?"
-        " Allowed: compression, compression_level, format, mode, partition_by, row_group_size",
+        " Allowed: compression, compression_level, float, format, mode, partition_by, row_group_size, storage",
         "models.yaml:4: defaults.output.mode: found 'upsert', allowed: 'overwrite', 'append' or 'merge'.",
         "models.yaml:6: sources.a.adapter: missing. It is needed:"
         " Template under transforms_sql/sources, without .sql.j2",
@@ -205,6 +208,37 @@ def test_defaults_reach_every_output_and_are_overridden(tmp_path: Path) -> None:
     text = text.replace("path: out}", "path: out, compression: gzip}")
     output = configfile.load(write(tmp_path, text))[0].models["bars"].output
     assert (output.compression, output.row_group_size) == ("gzip", 4096)
+
+
+@pytest.mark.parametrize(
+    ("common", "own", "options"),
+    [
+        ("", "", ["FORMAT parquet", "COMPRESSION zstd", "COMPRESSION_LEVEL 3"]),
+        ("", "compression: zstd, compression_level: 9", ["FORMAT parquet", "COMPRESSION zstd", "COMPRESSION_LEVEL 9"]),
+        ("compression: gzip", "storage: balanced", ["FORMAT parquet", "COMPRESSION zstd", "COMPRESSION_LEVEL 3"]),
+        ("storage: fast", "compression: gzip", ["FORMAT parquet", "COMPRESSION gzip"]),
+        ("storage: fast", "", ["FORMAT parquet", "COMPRESSION lz4", *statements._SMALL_DICTIONARIES]),
+        (
+            "storage: fast",
+            "storage: small",
+            ["FORMAT parquet", "COMPRESSION zstd", "COMPRESSION_LEVEL 4", *statements._SMALL_DICTIONARIES],
+        ),
+    ],
+)
+def test_storage_or_compression_of_a_model_comes_before_that_of_the_defaults(
+    tmp_path: Path, common: str, own: str, options: list[str]
+) -> None:
+    text = MINIMAL.replace("sources:", f"defaults: {{output: {{{common}}}}}\nsources:")
+    text = text.replace("path: out}", f"path: out, {own}}}" if own else "path: out}")
+    bars = configfile.load(write(tmp_path, text))[0].models["bars"]
+    model = cast(Model, SimpleNamespace(output=bars.output, config=bars))
+    assert statements.copy_options(model) == options
+
+
+def test_storage_and_compression_contradict_each_other(tmp_path: Path) -> None:
+    text = MINIMAL.replace("path: out}", "path: out, storage: small, compression_level: 9}")
+    with pytest.raises(ConfigError, match="give either storage or compression_level"):
+        configfile.load(write(tmp_path, text))
 
 
 def test_checks_that_say_too_little_or_too_much(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
@@ -36,7 +36,7 @@ class Lossy:
 
     column: str
     count: int
-    """Number among the first rows."""
+    """Number among the first rows; 0 if the footer of a Parquet file tells that there are some further on."""
     example: str
     why: str
 
@@ -139,6 +139,7 @@ def of_parquet(path: Path, columns: ReadColumns) -> tuple[Lossy, ...]:
             names = {name: columns.original_names.get(name, name) for name in columns.types}
             there = {name: own for name, own in names.items() if own in file.schema_arrow.names}
             batch = next(file.iter_batches(ROWS, columns=list(there.values())), None)
+            largest = _largest(file.metadata, set(there.values()))
     except (OSError, pa.ArrowException):
         return ()
     if batch is None:
@@ -148,7 +149,29 @@ def of_parquet(path: Path, columns: ReadColumns) -> tuple[Lossy, ...]:
         column = batch.column(own)
         if fault := _fault_of(columns, name, column.type):
             found += [(name, str(value), fault(value)) for value in column.to_pylist() if value is not None]
-    return columns.found([iter(found)])
+    first = columns.found([iter(found)])
+    told = {each.column for each in first}
+    later = ((name, own) for name, own in there.items() if own in largest and own not in told)
+    return (*first, *(each for name, own in later for each in _further_on(columns, name, own, largest[own])))
+
+
+def _largest(footer: pq.FileMetaData, names: Collection[str]) -> dict[str, float]:
+    """Largest value of columns of floating point numbers, by the statistics in a file's footer."""
+    found: dict[str, float] = {}
+    for group in range(footer.num_row_groups):
+        for place in range(footer.num_columns):
+            column = footer.row_group(group).column(place)
+            if column.path_in_schema in names and column.statistics is not None and column.statistics.has_min_max:
+                value = column.statistics.max
+                if isinstance(value, float):
+                    found[column.path_in_schema] = max(value, found.get(column.path_in_schema, value))
+    return found
+
+
+def _further_on(columns: ReadColumns, name: str, own: str, largest: float) -> Iterator[Lossy]:
+    """Whole numbers of more digits than a float64 holds, after the first rows."""
+    if columns.types[name] != "DOUBLE" and abs(largest) >= _EXACT and (why := _of_float(columns, name, largest)):
+        yield Lossy(own, 0, str(largest), why)
 
 
 def _fault_of(columns: ReadColumns, name: str, kind: pa.DataType) -> Callable[[Any], str] | None:

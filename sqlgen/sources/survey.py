@@ -190,10 +190,9 @@ def price_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
 
 def digits_note(lossy: Lossy, path: str) -> str:
     """A note on values with more digits than are kept."""
-    return (
-        f"{lossy.count} value(s) of column {lossy.column} lose digits, {lossy.example} for example, among the first"
-        f" rows of {path}: {lossy.why}"
-    )
+    number = f"{lossy.count} value(s)" if lossy.count else "values"
+    where = "among the first rows" if lossy.count else "after the first rows"
+    return f"{number} of column {lossy.column} lose digits, {lossy.example} for example, {where} of {path}: {lossy.why}"
 
 
 def moment(nanoseconds: int | None) -> str:

@@ -138,3 +138,25 @@ def test_int96(tmp_path: Path) -> None:
     [row] = rows_of(project.run())
     assert row["ts"] == SECOND * 10**9 + NS
     assert str(row["date"]) == str(dt.date(2026, 1, 1))
+
+
+@pytest.mark.parametrize("big", [2**53 - 1, 2**53 + 2])
+def test_ids_far_into_a_parquet_file(tmp_path: Path, big: int) -> None:
+    """The footer says the largest value of a column: ids as floating point numbers after the first rows are told."""
+    project = Project.of(tmp_path, "ccxt/trades")
+    count = 5_000
+    table = {
+        "timestamp": pa.array([SECOND * 1000 + i for i in range(count)], pa.int64()),
+        "trade_id": pa.array([*map(float, range(count - 1)), float(big)], pa.float64()),
+        "price": pa.array([1.0] * count),
+        "amount": pa.array([2.0] * count),
+        "side": pa.array(["buy"] * count),
+    }
+    (project.raw / HIVE).mkdir(parents=True)
+    pq.write_table(pa.table(table), project.raw / HIVE / "t.parquet", row_group_size=1_000)
+    outcome = project.sqlgen("run", "--json")
+    assert outcome.code == 0, outcome.out
+    notes = [note for note in outcome.json["tasks"][0]["notes"] if "lose digits" in note]
+    assert len(notes) == (big >= 2**53)
+    for note in notes:
+        assert "values of column trade_id lose digits, 9007199254740994.0 for example, after the first rows of" in note

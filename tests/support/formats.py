@@ -19,6 +19,8 @@ layout that the vendor documents.
 | adapter | reads | known by | clock | levels per side | side of trades | gaps | read in |
 |---|---|---|---|---|---|---|---|
 """
+_SAYS_SIDE = re.compile(r"(?:https://|# Fields: )([^\s,;{}]+[^\s,;.:{}])")
+"""The vendor's page that an adapter's template cites."""
 _MAKERS = ("-(", "makers", "is_buyer_maker", "->> '$.m'", "direction of the resting", "cells[6]")
 
 
@@ -70,7 +72,9 @@ def _side(adapter: str, text: str) -> str:
         return ""
     if "makers" in text:
         return "taker; the maker's of some exchanges is turned (`macros/makers.sql.j2`)"
-    return "the maker's, turned" if any(mark in text for mark in _MAKERS) else "taker"
+    said = "the maker's, turned" if any(mark in text for mark in _MAKERS) else "taker"
+    evidence = _SAYS_SIDE.search(text)
+    return f"{said} ([said here](https://{evidence[1]}))" if evidence is not None else f"{said}, by its files' columns"
 
 
 def _gaps(adapter: str, text: str) -> str:

@@ -31,6 +31,7 @@ from sqlgen.cli.operating.coverage import coverage
 from sqlgen.cli.operating.exporting import export
 from sqlgen.cli.operating.looking_back import history, status
 from sqlgen.cli.operating.querying import query
+from sqlgen.cli.operating.watching import watch
 from sqlgen.cli.running import plan, run
 from sqlgen.errors import SqlgenError, system_hint
 from sqlgen.templating.secrets import hidden, hide_output
@@ -91,6 +92,7 @@ app.command()(plan)
 app.command()(history)
 app.command()(status)
 app.command()(coverage)
+app.command()(watch)
 
 
 @app.command(name="compile")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from sqlgen.operate.openproject import OpenProject
+
 __version__ = "0.1.0"
 
 _UDFS = Path(__file__).resolve().parents[1] / "udfs"
@@ -39,11 +41,32 @@ sys.meta_path.insert(0, _KernelsFinder)
 DEFAULT_FILE = "models.yaml"
 
 
+_LAZY = ("arrays", "functions", "live", "sample")
+"""Packages for users that load when they are first used."""
+
+
 def __getattr__(name: str) -> Any:
-    """Load ``sqlgen.arrays`` when it is first used."""
-    if name == "arrays":
-        return importlib.import_module("sqlgen.arrays")
+    """Load one of the packages for users."""
+    if name in _LAZY:
+        return importlib.import_module(f"sqlgen.{name}")
     raise AttributeError(f"module 'sqlgen' has no attribute '{name}'")
+
+
+def open(  # noqa: A001  # sqlgen.open, as gzip.open
+    path: str | Path = DEFAULT_FILE, *, threads: int | None = None, memory_limit: str | None = None
+) -> OpenProject:
+    """Open a project, to plan, run and look at it; every problem of models.yaml in one error.
+
+    Args:
+        path: models.yaml.
+        threads: number of partitions built at once; the CPUs of the process by default.
+        memory_limit: DuckDB's memory limit, for example ``4GB``.
+    """
+    from sqlgen.operate.openproject import OpenProject
+    from sqlgen.run.machine import Settings
+
+    default = Settings()
+    return OpenProject(path, Settings(threads=threads or default.threads, memory_limit=memory_limit))
 
 
 def connect(path: str | Path | None = DEFAULT_FILE) -> DuckDBPyConnection:

@@ -29,7 +29,7 @@ Names = str | Iterable[str]
 Day = dt.date | str
 
 
-class Choice(TypedDict, total=False):
+class ChosenOptions(TypedDict, total=False):
     """Models and partitions, as options of ``sqlgen run`` choose them."""
 
     select: Names
@@ -58,17 +58,17 @@ class OpenProject:
         """The engine, over the project as it is now."""
         return Engine.open(self._path, self._settings)
 
-    def plan(self, **chosen: Unpack[Choice]) -> Plan:
+    def plan(self, **chosen: Unpack[ChosenOptions]) -> Plan:
         """The tasks of a run, and why each partition is stale; changes nothing."""
         engine = self.engine
         return engine.plan(_selection(engine, chosen))
 
-    def run(self, *, wait: float = 0.0, **chosen: Unpack[Choice]) -> Report:
+    def run(self, *, wait: float = 0.0, **chosen: Unpack[ChosenOptions]) -> Report:
         """Build and publish stale partitions; failures are in the report (``ok``, ``counts``, ``tasks``, ``errors``).
 
         Args:
             wait: seconds to wait for another run on the lake to end.
-            **chosen: see :class:`Choice`.
+            **chosen: see :class:`ChosenOptions`.
         """
         engine = self.engine
         report, problems = run_and_tell(engine, _selection(engine, chosen), wait=wait)
@@ -108,7 +108,7 @@ class OpenProject:
         return coverage(self.engine, name, Wanted(_names(symbol), _day(start), _day(end), gap))
 
 
-def _selection(engine: Engine, chosen: Choice) -> Selection:
+def _selection(engine: Engine, chosen: ChosenOptions) -> Selection:
     models = choose(engine.project, _names(chosen.get("select", ())), _names(chosen.get("exclude", ())))
     start, end = _day(chosen.get("start")), _day(chosen.get("end"))
     if start and end and end < start:

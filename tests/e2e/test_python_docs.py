@@ -16,6 +16,7 @@ from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
 
 
+@pytest.mark.slow
 def test_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sqlgen("init", tmp_path)
     page, _, live = (ROOT / "docs/python.md").read_text().partition("## Live\n")

@@ -321,6 +321,7 @@ def test_the_shipped_project_is_valid_and_named_as_agreed() -> None:
         "orderbook_hf": "processed/ccxt/orderbook/hf",
         "orderbook_bars": "processed/ccxt/orderbook/bars",
         "liquidity_bars": "processed/ccxt/trades/liquidity_bars",
+        "orderbook_microprice": "processed/ccxt/orderbook/microprice",
         "orderbook_labels": "processed/ccxt/orderbook/labels",
         "trades_liquidity": "processed/ccxt/trades/liquidity",
     }

@@ -23,7 +23,7 @@ from sqlgen.compile.scope import Scan, Scope
 from sqlgen.compile.statements import Target
 from sqlgen.compile.unitsql import UNIT
 from sqlgen.errors import TaskError
-from sqlgen.lake import storage
+from sqlgen.lake import faults, storage
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.plan.plan import Build, TaskId
 from sqlgen.project.model import Model
@@ -91,6 +91,7 @@ class BatchBuild:
             grown = [space.reads.verify(self.sources.looks_of(task), may_grow=True) for task in self.tasks]
             staged = self._staged(folder / "units", ends, blank)
             told = self._check_rows(staged)
+            faults.point("batch: staged")
             storage.sync_all(folder)
             if self.model.chain is not None:
                 storage.sync_all(space.project.state)
@@ -101,6 +102,7 @@ class BatchBuild:
                 ],
                 told,
             )
+            faults.point("batch: published")
             storage.sync_all(space.project.lake)
             return published
         finally:

@@ -16,6 +16,7 @@ from sqlgen.builders.kinds import builder_of
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError
+from sqlgen.lake import faults
 from sqlgen.lake.partitions import NULL_FOLDER
 from sqlgen.plan.plan import Build, Removal
 from sqlgen.project.rowchecks import CheckCount
@@ -64,6 +65,7 @@ def build(
         # In mode append, inputs are read once only.
         notes.extend(workspace.reads.verify(job.looks, may_grow=task.provenance.mode != "append"))
         publisher, trash = workspace.publisher(task.model), workspace.aside(task, "gone")
+        faults.point("unit: staged")
         record = publisher.publish(staged, job.folder, job.checks.quarantine, trash)
         return BuildResult("published" if record.rows else "empty", record, rows_in, job.checks.counts)
     finally:

@@ -29,6 +29,7 @@ from sqlgen.cli.operating.beginning import eject, init
 from sqlgen.cli.operating.checking import check
 from sqlgen.cli.operating.coverage import coverage
 from sqlgen.cli.operating.exporting import export
+from sqlgen.cli.operating.health import doctor
 from sqlgen.cli.operating.looking_back import history, status
 from sqlgen.cli.operating.querying import query
 from sqlgen.cli.operating.watching import watch
@@ -86,6 +87,7 @@ def _root(
 
 app.command()(init)
 app.command()(check)
+app.command()(doctor)
 app.command()(eject)
 app.command()(run)
 app.command()(plan)

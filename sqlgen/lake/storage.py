@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import re
 import shutil
 import sys
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sqlgen.lake import faults
 from sqlgen.lake.walk import Walk
 
 STAGING = ".sqlgen/staging"
@@ -27,6 +29,7 @@ SUFFIXES = {
     ".zip": "csv",
 }
 
+_DRAFT = re.compile(r"\.\d+\.draft$")
 FOLDERS = threading.Lock()
 """Lock around creating folders of a partition and removing empty ones: tasks of one symbol share them."""
 
@@ -162,11 +165,25 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
     make_folders(path.parent)
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
     with os.fdopen(handle, "a", encoding="utf-8") as file:
-        file.writelines(line + "\n" for line in lines)
+        text = "".join(line + "\n" for line in lines)
+        if faults.armed():  # otherwise in one call
+            file.write(text[: len(text) // 2])
+            file.flush()
+            faults.point("lines: half written")
+            text = text[len(text) // 2 :]
+        file.write(text)
         file.flush()
+        faults.point("lines: written")
         os.fsync(file.fileno())
     if new:
         sync(path.parent)
+
+
+def clear_drafts(folder: Path) -> None:
+    """Remove what killed runs have left of files that they wrote into a folder: drafts, named as below."""
+    for path in folder.glob(".*.*"):
+        if _DRAFT.search(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -177,14 +194,16 @@ def replace_text(path: Path, text: str) -> None:
 def replace_bytes(path: Path, content: bytes, flush: bool = True) -> None:
     """Write a file in one step, and flush it to disk, unless the caller does."""
     make_folders(path.parent, flushed=not flush)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         with draft.open("wb") as file:
             file.write(content)
             if flush:
                 file.flush()
                 os.fsync(file.fileno())
+        faults.point("text: drafted")
         draft.replace(path)
+        faults.point("text: replaced")
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-from sqlgen.lake import storage
+from sqlgen.lake import faults, storage
 from sqlgen.lake.storage import FOLDERS, is_hidden, link_or_copy, list_all, make_folders, sync, sync_tree
 
 _AT_FDCWD = -100
@@ -44,7 +44,9 @@ def publish_file(staged: Path, target: Path, flushed: bool = False) -> None:
         sync(staged)
     with FOLDERS:
         make_folders(target.parent, flushed)
+        faults.point("file: staged")
         staged.replace(target)
+        faults.point("file: published")
     if not flushed:
         sync(target.parent)
 
@@ -61,10 +63,12 @@ def publish_folder(staged: Path, target: Path, flushed: bool = False) -> None:
         sync_tree(staged)
     with FOLDERS:
         make_folders(target.parent, flushed)
+        faults.point("folder: staged")
         if not target.exists():
             staged.rename(target)
         else:
             _exchange(staged, target)
+        faults.point("folder: published")
     if not flushed:
         sync(target.parent)
     _retire(staged)
@@ -78,7 +82,9 @@ def remove(target: Path, trash: Path, root: Path) -> None:
             (target / name).unlink()
     elif target.exists():
         make_folders(trash.parent)
+        faults.point("folder: to be removed")
         target.rename(trash)
+        faults.point("folder: removed")
         sync(target.parent)
         _retire(trash)
     parent = target.parent
@@ -99,6 +105,7 @@ def sweep(at_once: bool = False) -> None:
                 _RETIRED.appendleft((since, folder))
                 return
             time.sleep(max(left, 0.0))
+            faults.point("old content: to be deleted")
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -137,11 +144,13 @@ def _exchange(left: Path, right: Path) -> None:
     aside, note = left.with_name(left.name + ASIDE), left.with_name(left.name + NOTE)
     storage.replace_text(note, os.path.relpath(right, left.parent))
     right.rename(aside)
+    faults.point("exchange: half done")
     try:
         left.rename(right)
     except BaseException:
         aside.rename(right)
         raise
+    faults.point("exchange: done")
     aside.rename(left)
     note.unlink()
 

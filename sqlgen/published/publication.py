@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlgen.lake import swap
+from sqlgen.lake import faults, swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import Stat
 from sqlgen.project.model import Model
@@ -57,8 +57,10 @@ class Publisher:
             self.table.verify(where)
         if unit.state is not None and not flushed:
             self.states.write(self.model.name, where, record.build, unit.state)
+        faults.point("unit: verified, its kernel state written")
         # Before the table: the quarantine that a published record names must exist.
         quarantine.publish()
+        faults.point("unit: its quarantine published")
         target = self.root / where.path
         if not record.files:
             swap.remove(target, trash, self.root)
@@ -67,6 +69,7 @@ class Publisher:
                 swap.publish_file(folder / name, target / name, flushed)
         else:
             swap.publish_folder(folder, target, flushed)
+        faults.point("unit: published")
         self._published(where, record)
         return record
 
@@ -75,6 +78,7 @@ class Publisher:
         if self.table is not None:
             self.table.verify(unit)
         quarantine.publish()
+        faults.point("unit: its quarantine removed")
         swap.remove(self.root / unit.path, trash, self.root)
         self._published(unit, None)
 

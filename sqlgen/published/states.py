@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.lake import storage
+from sqlgen.lake import faults, storage
 from sqlgen.lake.partitions import Partition
 from udfs import dtype_of, layout_of
 
@@ -122,9 +122,11 @@ class StateStore:
 
     def keep(self, model: str, unit: Partition, build: str) -> None:
         """Remove all states of a partition except that of one build."""
+        storage.clear_drafts(self.path(model, unit, build).parent)
         for path in self.path(model, unit, build).parent.glob(f"*{SUFFIX}"):
             if path.stem != build:
                 path.unlink(missing_ok=True)
+                faults.point("old kernel state: deleted")
 
     def _content(self, model: str, unit: Partition, build: str) -> bytes:
         path = self.path(model, unit, build)

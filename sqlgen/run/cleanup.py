@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlgen.lake import storage, swap
+from sqlgen.lake import faults, storage, swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.lake.storage import FileInfo
@@ -32,6 +32,7 @@ def clear_staging(lake: Path) -> list[Path]:
     left = [path for path in folder.iterdir() if RUN_ID.fullmatch(path.name)] if folder.is_dir() else []
     restored = [target for path in left for target in swap.recover(path)]
     for path in left:
+        faults.point("staging of a killed run: to be cleared")
         shutil.rmtree(path, ignore_errors=True)
     return restored
 
@@ -68,7 +69,9 @@ def delete_processed(picture: Picture, facts: Facts, list_source: Lister, reads:
         path = project.lake / file.path
         try:
             if reads.unchanged(file):
+                faults.point("input: to be deleted")
                 path.unlink()
+                faults.point("input: deleted")
                 result.deleted.append(file.path)
                 continue
         except OSError as error:

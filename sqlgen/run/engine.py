@@ -14,6 +14,7 @@ from sqlgen.compile.compiledmodel import CompiledModel
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import UsageError
+from sqlgen.lake import storage
 from sqlgen.lake.deletions import Deletions
 from sqlgen.lake.lock import run_lock
 from sqlgen.lake.partitions import Partition
@@ -124,6 +125,8 @@ class Engine:
         with run_lock(self.project.lake / ".sqlgen", wait):
             also_cache_in(self.project.state / "cache")
             restored = clear_staging(self.project.lake)
+            for folder in (self.project.state, self.manifest.folder, self.reports.folder):
+                storage.clear_drafts(folder)
             for name in selection.models:
                 self.manifest.compact(name)
             plan, symbols = self._prepare(selection)
@@ -133,6 +136,8 @@ class Engine:
             self.index.save()
             for name, table in picture.tables.items():
                 self.manifest.note(name, (table.records[unit] for unit in table.adopted), table.gone)
+                for unit in table.adopted:  # published by a run that was killed before it could clean up
+                    self.states.keep(name, unit, table.records[unit].build)
             self._bind(picture.compiler, picture.source_files, _built(plan), record=True)
             report = Report.start(plan, selection)
             facts, reads = Facts.of(plan), Reads(self.project.lake)

@@ -14,7 +14,7 @@ import duckdb
 
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError
-from sqlgen.lake import swap
+from sqlgen.lake import faults, swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.plan.batches import Group, batches, groups
@@ -85,6 +85,7 @@ class Runner:
             report.tasks = [result for result in done if result.is_shown(plan.beside)]
             report.seconds = round(time.monotonic() - begun, 3)
             swap.sweep(at_once=True)
+            faults.point("staging: to be cleared")
             shutil.rmtree(space.staging, ignore_errors=True)
         report.ended_at = _now()
         self.reports.finish(report)
@@ -158,10 +159,12 @@ class Runner:
             (space.quarantine_root(name), self.project.lake / model.quarantine),
             (space.roots[name], self.project.lake / model.output.path),
         ):
+            faults.point("layout: to be changed")
             if staged.exists():
                 swap.publish_folder(staged, target)
             else:
                 swap.remove(target, space.staging / f"gone-{name}", self.project.lake)
+        faults.point("layout: changed")
         self.manifest.note(name, built.values(), old)
         for unit in {*old, *built}:
             self.picture.states.keep(name, unit, built[unit].build if unit in built else "")

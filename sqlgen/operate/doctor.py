@@ -1,0 +1,210 @@
+"""Doctor: looks at all that a project keeps in its lake and its state folder, and repairs what loses nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sqlgen.lake import sealed, storage
+from sqlgen.lake.lock import run_lock
+from sqlgen.lake.storage import is_hidden
+from sqlgen.project.model import Model
+from sqlgen.published.states import SUFFIX, StateError
+from sqlgen.published.tables import Table
+from sqlgen.run.cleanup import clear_staging
+from sqlgen.run.engine import Engine
+from sqlgen.run.report import RUN_ID
+from sqlgen.sources.sourcefiles import SourceFilesError, faults, list_source_files
+
+Repair = Callable[[], object]
+
+
+@dataclass
+class Ailment:
+    """One thing that is not as it should be."""
+
+    kind: str
+    where: str
+    """The path, or the model and its partition."""
+    text: str
+    """Description, and what to do."""
+    repair: Repair | None = None
+    """Step that puts it right and loses nothing; ``None`` if it takes a person, or a run."""
+    harmless: bool = False
+    """True if no run stumbles over it."""
+    fixed: bool = False
+
+
+def examine(engine: Engine, full: bool = False) -> list[Ailment]:
+    """All ailments; ``full``: published and raw Parquet files are read to their end, not only their footers."""
+    found = [*_state(engine), *_staging(engine), *_orphans(engine)]
+    for name, model in engine.project.models.items():
+        table = engine.table(name)
+        found += [*_table(engine, model, table), *_kernel_states(engine, model, table)]
+        if full:
+            found += _read_whole(engine, model, table)
+    return [*found, *_sources(engine, full)]
+
+
+def repair(engine: Engine, found: list[Ailment]) -> None:
+    """Repair what can be, while no run holds the lake."""
+    with run_lock(engine.project.lake / ".sqlgen"):
+        for ailment in found:
+            if ailment.repair is not None:
+                ailment.repair()
+                ailment.fixed = True
+
+
+def _state(engine: Engine) -> Iterator[Ailment]:
+    """Records, index and reports that are damaged."""
+    state = engine.project.state
+    for name in engine.project.models:
+        engine.manifest.load(name)
+        path = engine.manifest.folder / f"{name}.ndjson"
+        if path in engine.manifest.damaged:
+            text = f"{engine.manifest.damaged[path]} line(s) are damaged. Their records are read from the table itself"
+            yield Ailment("records", str(path), text, partial(_record_anew, engine, name))
+    for path, why in (
+        (state / "index.json", "files are looked up again"),
+        (state / "bound.json", "SQL is bound again"),
+    ):
+        if not _is_sound(path, is_sealed=path.name == "index.json"):
+            yield Ailment("cache", str(path), f"damaged: {why}", path.unlink)
+    for path in sorted((state / "runs").glob("*.json")):
+        if RUN_ID.fullmatch(path.stem) and not _is_sound(path, is_sealed=True):
+            yield Ailment("report", str(path), "a damaged report of a run, which is skipped. Remove it", harmless=True)
+
+
+def _is_sound(path: Path, is_sealed: bool) -> bool:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return isinstance(sealed.loads(text) if is_sealed else json.loads(text), dict)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def _record_anew(engine: Engine, name: str) -> None:
+    """Write the records of a model anew, those that are damaged from the footers of its files."""
+    table = engine.table(name)
+    engine.manifest.compact(name)
+    engine.manifest.note(name, (table.records[unit] for unit in table.adopted), table.gone)
+
+
+def _staging(engine: Engine) -> Iterator[Ailment]:
+    """What killed runs have left."""
+    folder = engine.project.lake / storage.STAGING
+    left = [path for path in folder.iterdir() if RUN_ID.fullmatch(path.name)] if folder.is_dir() else []
+    if left:
+        yield Ailment(
+            "staging",
+            str(folder),
+            f"{len(left)} folder(s) of a run that goes on, or was killed. The next run clears them",
+            partial(clear_staging, engine.project.lake),
+            harmless=True,
+        )
+    for place in {path.parent for path in engine.project.state.rglob(".*.draft")}:
+        text = "drafts of files that a killed run was writing"
+        yield Ailment("staging", str(place), text, partial(storage.clear_drafts, place), harmless=True)
+
+
+def _orphans(engine: Engine) -> Iterator[Ailment]:
+    """Records and kernel states of models that models.yaml no longer has."""
+    project = engine.project
+    for path in sorted(engine.manifest.folder.glob("*.ndjson")):
+        if path.stem not in project.models:
+            text = f"records of '{path.stem}', a model that {project.path.name} does not have. Its table stays as it is"
+            yield Ailment("orphan", str(path), text, harmless=True)
+    for folder in sorted(path for path in engine.states.folder.glob("*") if path.is_dir()):
+        if folder.name not in project.models:
+            text = f"kernel states of '{folder.name}', a model that {project.path.name} does not have"
+            yield Ailment("orphan", str(folder), text, partial(shutil.rmtree, folder), harmless=True)
+
+
+def _table(engine: Engine, model: Model, table: Table) -> Iterator[Ailment]:
+    """Files of others in a table, files that have changed or are gone, and files that no reader sees."""
+    for path, why in table.foreign_files.items():
+        yield Ailment("foreign", str(path), f"model '{model.name}' did not publish it: {why}. Move it away")
+    for unit in sorted({*table.records, *table.files} - table.present):
+        there = table.files.get(unit)
+        what = "published files are not as they were published" if there else "published files are missing"
+        cure = (
+            "Restore them, or rebuild from the present inputs with --full-refresh"
+            if there and model.output.mode != "overwrite"
+            else "The next run builds the partition anew"
+        )
+        yield Ailment("table", f"{model.name}: {unit}", f"{what}. {cure}")
+    for root in (table.root, table.beside):
+        for name in filter(is_hidden, storage.list_all(root)):
+            text = "a file that readers of the table do not see. Runs carry it along. Move it away if it is not yours"
+            yield Ailment("sidecar", str(root / name), text, harmless=True)
+
+
+def _kernel_states(engine: Engine, model: Model, table: Table) -> Iterator[Ailment]:
+    """Kernel states that do not fit the published partitions, and those of other builds."""
+    store, known = engine.states, set[Path]()
+    for unit, record in sorted(table.records.items()):
+        if not record.state or model.chain is None:
+            continue
+        path = store.path(model.name, unit, record.build)
+        known.add(path)
+        try:
+            store.read(model.name, unit, record.build, record.state, model.chain.state_identity)
+        except StateError as error:
+            text = f"its kernel state cannot be used: {error}. The run that needs it rebuilds it"
+            yield Ailment("kernel state", f"{model.name}: {unit}", text)
+    for path in sorted((store.folder / model.name).rglob(f"*{SUFFIX}")):
+        if path not in known and model.chain is not None:
+            text = "a kernel state of a build that is not published"
+            yield Ailment("orphan", str(path), text, path.unlink, harmless=True)
+
+
+def _read_whole(engine: Engine, model: Model, table: Table) -> Iterator[Ailment]:
+    for unit in sorted(table.present & table.records.keys()):
+        for name in table.records[unit].files:
+            if problem := _unreadable(table.root / unit.path / name, full=True):
+                cure = "Remove it, and run again" if model.output.mode == "overwrite" else "Restore it"
+                yield Ailment("table", str(table.root / unit.path / name), f"{problem}. {cure}")
+
+
+def _sources(engine: Engine, full: bool) -> Iterator[Ailment]:
+    """Sources that cannot be listed, and raw Parquet files that cannot be read."""
+    lake = engine.project.lake
+    for name in engine.project.sources:
+        if engine.reader(name) is None:
+            continue
+        try:
+            found = list_source_files(engine.project, name, engine.index)
+        except SourceFilesError as error:
+            yield Ailment("source", name, str(error))
+            continue
+        if not found.folder_exists:
+            folder = lake / engine.project.sources[name].path
+            yield Ailment("source", name, f"its folder {folder} is missing. Nothing is pruned while it is away")
+        for problem in faults(name, found):
+            yield Ailment("source", name, problem)
+        files = dict.fromkeys(file.path for files in found.partitions.values() for file in files)
+        for path in files:
+            if path.endswith(".parquet") and (problem := _unreadable(lake / path, full)):
+                yield Ailment("raw file", str(lake / path), f"{problem}. Fetch it again, or move it away")
+
+
+def _unreadable(path: Path, full: bool) -> str:
+    """Problem with a Parquet file; empty if it can be read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            if full:
+                rows = sum(batch.num_rows for batch in file.iter_batches())
+                if rows != file.metadata.num_rows:
+                    return f"holds {rows} rows, and its footer says {file.metadata.num_rows}"
+    except (OSError, pa.ArrowException, ValueError) as error:
+        return f"cannot be read ({str(error).splitlines()[0]:.200})"
+    return ""

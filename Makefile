@@ -4,9 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LAKE ?= lake
+KILLS ?= 10000
+RUNS ?= 500
 export SQLGEN_LAKE := $(LAKE)
 
-.PHONY: demo test slow lint format types check smoke bench golden lock clean
+.PHONY: demo test slow soak lint format types check smoke bench golden lock clean
 
 demo: $(READY) ## write a sample lake, build every model, look at the bars
 	@test -d $(LAKE)/raw || $(BIN)/python -m sqlgen sample $(LAKE) --symbols 2 --days 2
@@ -32,6 +34,10 @@ test: $(READY) ## the tests, but for the slow ones
 
 slow: $(READY) ## the tests that take long
 	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+
+soak: $(READY) ## runs killed 10,000 times, 500 incremental runs, and the tables of docs/guarantees.md; takes hours
+	$(BIN)/python -m tests.support.kills $(KILLS)
+	$(BIN)/python -m tests.support.incremental $(RUNS)
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -56,6 +56,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean '{matches[0]}'?" if matches else ""
 
 
+DAMAGED = "The file is damaged or not complete: write it again, or move it out of the source's folder"
+"""Advice on a file that is not what its name says."""
+
+
 def first_line(error: BaseException | str) -> str:
     """First line of an error; DuckDB's further lines point into the statement."""
     return str(error).strip().splitlines()[0]

@@ -100,7 +100,7 @@ def _record_anew(engine: Engine, name: str) -> None:
 
 
 def _staging(engine: Engine) -> Iterator[Ailment]:
-    """What killed runs have left."""
+    """Leftovers of killed runs."""
     folder = engine.project.lake / storage.STAGING
     left = [path for path in folder.iterdir() if RUN_ID.fullmatch(path.name)] if folder.is_dir() else []
     if left:

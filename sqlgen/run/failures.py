@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet
 
-from sqlgen.errors import SqlgenError, disk_full, system_hint
+from sqlgen.errors import DAMAGED, SqlgenError, disk_full, system_hint
 from sqlgen.lake import storage
 from sqlgen.plan.plan import Task
 from sqlgen.templating.secrets import hidden
@@ -70,7 +70,7 @@ def _hint(error: duckdb.Error, text: str) -> str:
             "not a parquet",
         )
     ):
-        return "The file is damaged or not complete: write it again, or move it out of the source's folder"
+        return DAMAGED
     if isinstance(error, duckdb.OutOfMemoryException):
         return "Give more with --memory-limit, or fewer --threads"
     if (

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sqlgen.errors import TaskError
+from sqlgen.errors import DAMAGED, TaskError, first_line
 from sqlgen.sources import rawfile
 from sqlgen.sources.dialect import DELIMITERS
 from sqlgen.templating.connection import select_of
@@ -41,14 +41,16 @@ def columns_of(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, 
 def check_parquet(paths: Iterable[Path], expected: pa.Schema, advice: str = "", optional: Collection[str] = ()) -> bool:
     """True if a file lacks an optional column; :class:`TaskError` if it lacks another, or has one in another type.
 
-    Files that cannot be opened are skipped: DuckDB reports them.
+    Files that cannot be opened are skipped: DuckDB reports them. It would read no row of some with a damaged footer.
     """
     lacking = False
     for path in paths:
         try:
             schema = pq.read_schema(path)
-        except (OSError, pa.ArrowException):
+        except OSError:
             continue
+        except pa.ArrowException as error:
+            raise TaskError(f"{path}: {first_line(error)}. {DAMAGED}") from None
         there = {name.lower() for name in schema.names}
         absent = {name for name in optional if name in expected.names and name.lower() not in there}
         lacking = lacking or bool(absent)

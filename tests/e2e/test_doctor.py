@@ -53,7 +53,16 @@ DAMAGED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_published_file_without_its_record(built: Scratch) -> None:
+    """It may be anybody's: it is named and not replaced."""
+    path = published(built)
+    path.write_bytes(DAMAGED["a footer of noise"](path.read_bytes()))
+    assert str(path) in [found["where"] for found in doctor(built, code=1)]
+    outcome = built.sqlgen("run")
+    assert (outcome.code, path.name in outcome.out) == (1, True)
+
+
+@pytest.mark.parametrize("damage", [name for name in DAMAGED if name != "a footer of noise"])
 def test_published_files_that_are_damaged(built: Scratch, damage: str) -> None:
     """Named by the doctor, rebuilt by the next run; readers get the rows again."""
     rows = built.costs()

@@ -46,6 +46,17 @@ def test_drafts_of_killed_runs_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_incremental_runs_end_where_a_fresh_build_does(tmp_path: Path) -> None:
+    """A share of what ``make soak`` tries, which looks at memory and file handles too."""
+    from tests.support import incremental
+
+    result = incremental.soak(25, 2, tmp_path)
+    assert (result.runs, result.failed, result.differences) == (25, [], 0)
+    assert result.built > 40
+    assert max(result.state_files) <= len(incremental.SYMBOLS) * len(incremental.DAYS) + 10
+
+
+@pytest.mark.slow
 def test_killed_runs_lose_and_double_nothing() -> None:
     """A share of what ``make soak`` tries: the same points, fewer of the times that they are passed."""
     done = subprocess.run(

@@ -40,7 +40,7 @@ class Soaked:
     handles: list[int] = field(default_factory=list)
     megabytes: list[float] = field(default_factory=list)
     state_files: list[int] = field(default_factory=list)
-    """Files under the state folder, but for reports of runs, which ``retention`` bounds."""
+    """Files under the state folder, but for reports of runs, which ``runs: keep`` bounds."""
     differences: int = 0
 
     def table(self) -> str:

@@ -157,6 +157,14 @@ def many(folder: Path) -> None:
         line("the same: run, compiled file", f"{run:.1f} s, {script:.1f} s", "")
 
 
+def liquidity(folder: Path) -> None:
+    """Trades joined with quotes, against a script; first barriers by their horizon."""
+    from benchmarks.liquidity import against_script, barriers_by_horizon
+
+    for what, measured, goal in (*against_script(folder / "liquidity"), *barriers_by_horizon()):
+        line(what, measured, goal)
+
+
 def start(folder: Path) -> None:
     """Seconds that the command line takes to answer."""
     compiled = folder / "compiled"
@@ -179,7 +187,7 @@ def sample(folder: Path) -> None:
 
 
 BENCHMARKS: dict[str, Callable[[Path], None]] = {
-    f.__name__: f for f in (start, structural, features, kernels, vendors, many, noop, sample)
+    f.__name__: f for f in (start, structural, features, kernels, vendors, many, liquidity, noop, sample)
 }
 
 

@@ -71,6 +71,13 @@ def test_no_trades(content: str, says: str, tmp_path: Path) -> None:
         (f"time,open,high,low,close,volume\n{S}000,1,2,1,2,9\n", "generic/bars"),
         (f"time,bid,ask\n{S}000,1.5,1.6\n", "generic/ticker"),
         (f"EURUSD,{S}000,1.1212,1.1217\nEURUSD,{S}001,1.1213,1.1219\n", "generic/ticker"),
+        ("20240101 170000065,1.10427,1.10493,0\n20240101 170001065,1.10426,1.10494,0\n", "generic/ticker"),
+        (
+            "20240101 170000;1.1042;1.1060;1.1030;1.1049;0\n20240101 170100;1.1042;1.1061;1.1030;1.105;0\n",
+            "generic/bars",
+        ),
+        ("Gmt time,Ask,Bid,AskVolume,BidVolume\n01.02.2024 00:00:01.123,1.12,1.11,0.9,1.1\n", "generic/ticker"),
+        (f"ticker,volume,open,close,high,low,window_start\nA,9000,1,2,3,1,{S}000000000\n", "generic/bars"),
     ],
 )
 def test_bars_and_quotes_without_sizes(content: str, adapter: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ _KEYS = {
     "symbol": ("symbol", "ticker", "pair", "instrument", "product_id", "instrument_name", "instid"),
 }
 _TRADE: Mapping[str, tuple[str, ...]] = {
-    "trade_id": ("trade_id", "tradeid", "id", "tid", "trade_no", "execution_id"),
+    "trade_id": ("trade_id", "tradeid", "id", "tid", "trade_no", "execution_id", "trdmatchid"),
     "price": ("price", "px", "p", "trade_price", "last_price", "rate"),
     "amount": ("amount", "size", "quantity", "qty", "volume", "q", "sz", "trade_size", "base_qty", "vol", "v"),
     "side": ("taker_side", "side", "aggressor", "aggressor_side", "direction", "trade_side"),
@@ -47,6 +47,8 @@ _QUOTE: Mapping[str, tuple[str, ...]] = {
     "bid": ("bid", "bid_price", "bidprice", "best_bid", "bid_px", "bidopen"),
     "ask": ("ask", "ask_price", "askprice", "best_ask", "ask_px", "offer", "ofr"),
     "last": ("last", "last_price", "lastprice"),
+    "bid_volume": ("bid_volume", "bidvolume", "bid_size", "bidsize", "bid_vol"),
+    "ask_volume": ("ask_volume", "askvolume", "ask_size", "asksize", "ask_vol"),
 }
 
 
@@ -129,7 +131,7 @@ def _bars(sniffed: Sniffed) -> dict[str, str] | None:
 
 
 def _quotes(sniffed: Sniffed) -> dict[str, str] | None:
-    """Best quotes without sizes."""
+    """Best quotes, without sizes or with such as have no price beside them in their names."""
     book = _book(sniffed.columns)
     if book is not None and ("bids" not in book or _are_lists(sniffed.values(book["bids"]))):
         return None

@@ -51,7 +51,7 @@ def named(sniffed: Sniffed) -> Sniffed:
         return dataclasses.replace(sniffed, columns=tuple(names))
     take("trade_id", [place for place in numbers if len(numbers) > 2 and _rising(columns[place])])
     numbers = [place for place in numbers if place in free]
-    if "side" not in names and len(numbers) == 2 and _are_quotes(columns[numbers[0]], columns[numbers[1]]):
+    if "side" not in names and len(numbers) >= 2 and _are_quotes(columns[numbers[0]], columns[numbers[1]]):
         take("bid", numbers[:1])
         take("ask", numbers[1:])
     elif len(numbers) >= 2:

@@ -13,7 +13,7 @@ _TIMES = (
     *("exchange_time", "origin_time", "transaction_time", "event_time", "ts_event", "exchange_timestamp", "timestamp"),
     *("transact_time", "trade_time", "created_time", "open_time", "opentime", "sip_timestamp", "time", "ts", "t"),
     *("datetime", "date_time", "timestamp_ns", "timestamp_us", "timestamp_ms", "date_and_time", "gmt_time"),
-    *("local_time", "start_time", "starttime", "candle_begin_time", "unix", "unix_timestamp", "start"),
+    *("local_time", "start_time", "starttime", "candle_begin_time", "unix", "unix_timestamp", "start", "window_start"),
     *("tradedate", "trade_date", "day", "date"),
 )
 _ARRIVALS = (

@@ -33,6 +33,7 @@ FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild all s
 Prune = Annotated[bool, typer.Option("--prune", help="Remove published partitions whose inputs are all gone.")]
 Retry = Annotated[bool, typer.Option("--retry", help="Only failed and pending tasks of the last run.")]
 AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="No error for selected data that does not exist.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print every partition, however many.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -12,11 +13,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from sqlgen.cli.samereason import Kind, PrintedReasons, are_all_printed, kind_of, reason_of
+from sqlgen.cli.samereason import LISTED, PrintedReasons, groups, same_failures, span, unnamed
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.plan import Plan, Task
 from sqlgen.project.rowchecks import CheckCount
 from sqlgen.run.report import Report, Result
+from sqlgen.run.watcher import SilentWatcher
 
 MARKS = {
     "published": "[green]✓[/]",
@@ -63,39 +65,59 @@ def plain(console: Console, text: str) -> None:
         raise BrokenPipeError from None  # without errno, on which typer would end the process
 
 
-class LineWatcher:
-    """One plain line per finished task; for failures alike, one for the first, or for the first few files."""
+class LineWatcher(SilentWatcher):
+    """One plain line per finished task; in a long run, unless ``verbose``, one a second for batches that end alike.
 
-    def __init__(self, console: Console) -> None:
+    Of failures alike, the first is printed, or the first few files.
+    """
+
+    def __init__(self, console: Console, verbose: bool = False) -> None:
         self.console = console
+        self.verbose = verbose
+        self.flushed = 0.0
+        self.alike: dict[tuple[str, str, str], list[Result]] = {}
         self.printed = PrintedReasons()
-        self.total = 0
-        self.done = 0
+        self.total = self.done = 0
 
     def __enter__(self) -> LineWatcher:
         return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):  # a broken pipe is another error
+            self._flush()
 
     def started(self, plan: Plan) -> None:
+        self.verbose = self.verbose or len(plan.shown) <= LISTED
         self.total = len(plan.shown)
         self._print(f"{self.total} partition(s) to build, {plan.fresh} up to date")
-
-    def running(self, task: Task) -> None: ...
 
     def finished(self, result: Result) -> None:
         self.done += 1
         if not result.ok and self.printed.is_enough(result):
             return  # the end of the run prints the number
+        if result.ok and not self.verbose:
+            self.alike.setdefault((result.model, result.status, unnamed(result.reason)), []).append(result)
+            return
         self._print(f"[{self.done}/{self.total}] {result_line(result)}")
         for note in result.notes:
             self._print(f"  note: {note}")
+
+    def batch_ended(self) -> None:
+        """Print the tasks that have ended since the last second."""
+        if time.monotonic() - self.flushed >= 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        self.flushed = time.monotonic()
+        for (_, status, reason), results in self.alike.items():
+            self._print(f"[{self.done}/{self.total}] {batch_line(status, reason, results)}")
+        self.alike.clear()
 
     def _print(self, text: str) -> None:
         plain(self.console, text)
 
 
-class BarWatcher:
+class BarWatcher(SilentWatcher):
     """A progress bar: model, partition, rows a second, time left."""
 
     def __init__(self, console: Console) -> None:
@@ -163,6 +185,19 @@ def result_line(result: Result) -> str:
             )
 
 
+def batch_line(status: str, reason: str, results: Sequence[Result]) -> str:
+    """Tasks of one model that ended alike, in one line."""
+    if len(results) == 1:
+        return result_line(results[0])
+    rows_in, rows_out = (sum(getattr(result, name) for result in results) for name in ("rows_in", "rows_out"))
+    seconds = sum(result.seconds for result in results)
+    where = f"{results[0].model}: {span([Partition.from_path(result.partition) for result in results])}"
+    return (
+        f"{status} {where}: {count(rows_in)} -> {count(rows_out)} rows, {size(sum(each.bytes for each in results))},"
+        f" {seconds:.2f} s ({reason}){_checked(check for each in results for check in each.checks)}"
+    )
+
+
 def _checked(checks: Iterable[CheckCount]) -> str:
     """Numbers of rows that failed checks, by outcome; empty if none did."""
     rows: Counter[str] = Counter()
@@ -186,18 +221,6 @@ def _print_checks(console: Console, report: Report) -> None:
         plain(console, f"check: {whose}: {rows} in {where}, the first {counts[0].first}")
 
 
-def _print_failures(console: Console, report: Report) -> None:
-    """Print each reason for which several tasks failed, once."""
-    found: dict[Kind, list[Result]] = {}
-    for result in report.tasks:
-        if not result.ok:
-            found.setdefault(kind_of(result), []).append(result)
-    for (model, status, _), results in found.items():
-        if not are_all_printed(results):
-            text = f"{status}: {model}: {count(len(results))} partitions for one reason, the first"
-            plain(console, f"{text} {Partition.from_path(results[0].partition)}: {reason_of(results[0])}")
-
-
 def _print_task_notes(console: Console, report: Report) -> None:
     """Print each note of tasks once, with its partitions."""
     found: dict[tuple[str, str], list[str]] = {}
@@ -209,16 +232,19 @@ def _print_task_notes(console: Console, report: Report) -> None:
         print_notes(console, [f"{model}: {where[0]}{more}: {note}"])
 
 
-def print_plan(console: Console, plan: Plan, limit: int | None = None) -> None:
-    """Print every stale unit with its reason."""
-    if plan.shown:
+def print_plan(console: Console, plan: Plan, verbose: bool = False) -> None:
+    """Print every stale unit with its reason; many of them, unless ``verbose``, in groups."""
+    if len(plan.shown) > LISTED and not verbose:
+        for line in groups(plan.shown):
+            plain(console, line)
+    elif plan.shown:
         table = Table("model", "partition", "does", "because", box=None, pad_edge=False)
-        for task in plan.shown[:limit]:
+        for task in plan.shown:
             table.add_row(*map(escape, (task.model, task.unit.short, task.action, task.reason)))
         if console.is_terminal:
             console.print(table)
         else:
-            for task in plan.shown[:limit]:
+            for task in plan.shown:
                 plain(console, "\t".join((task.model, str(task.unit), task.action, task.reason)))
     print_notes(console, plan.notes)
     print_errors(console, plan.refused)
@@ -266,7 +292,8 @@ def print_report(console: Console, report: Report, retry: str) -> None:
     console.print(table)
     _print_checks(console, report)
     _print_task_notes(console, report)
-    _print_failures(console, report)
+    for line in same_failures(report.tasks):
+        plain(console, line)
     counts = ", ".join(f"{number} {status}" for status, number in report.counts.items())
     console.print(f"{counts} in {report.seconds:.1f} s (run {report.run_id})", highlight=False)
     if not report.ok:

@@ -22,6 +22,7 @@ from sqlgen.cli.arguments import (
     Select,
     Start,
     Symbols,
+    Verbose,
     open_engine,
     print_json,
     selection_of,
@@ -52,6 +53,7 @@ def run(
     retry: Retry = False,
     due: Annotated[bool, typer.Option("--due", help="Only models whose schedule is due.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")] = False,
+    verbose: Verbose = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads, and partitions built at once.")] = None,
     memory_limit: Annotated[str | None, typer.Option(help="DuckDB's memory limit, for example 4GB.")] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start no new task after a failure.")] = False,
@@ -71,11 +73,11 @@ def run(
     if due:
         chosen = engine.due(chosen)
     if dry_run:
-        _show_plan(engine, chosen, json)
+        _show_plan(engine, chosen, json, verbose)
         return
     console = terminal()
     try:
-        with signals.raised(), _watcher(console, json) as watcher:
+        with signals.raised(), _watcher(console, json, verbose) as watcher:
             report = _run(engine, chosen, watcher, wait, due)
         _show_report(console, report, f"sqlgen run {file} --retry", json)
     except KeyboardInterrupt as stop:
@@ -107,6 +109,7 @@ def plan(
     full_refresh: FullRefresh = False,
     prune: Prune = False,
     allow_empty: AllowEmpty = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Show the tasks of a run, and why each partition is stale.
@@ -115,7 +118,7 @@ def plan(
     """
     engine = open_engine(file)
     chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
-    _show_plan(engine, _with(chosen, full_refresh=full_refresh, prune=prune, allow_empty=allow_empty), json)
+    _show_plan(engine, _with(chosen, full_refresh=full_refresh, prune=prune, allow_empty=allow_empty), json, verbose)
 
 
 def _with(selection: Selection, **changes: Any) -> Selection:
@@ -124,14 +127,14 @@ def _with(selection: Selection, **changes: Any) -> Selection:
     return dataclasses.replace(selection, **changes)
 
 
-def _show_plan(engine: Engine, selection: Selection, json: bool) -> None:
+def _show_plan(engine: Engine, selection: Selection, json: bool, verbose: bool) -> None:
     from sqlgen.cli.console import print_plan
 
     plan = engine.plan(selection)
     if json:
         print_json(plan.to_dict())
     else:
-        print_plan(terminal(), plan)
+        print_plan(terminal(), plan, verbose)
     if plan.refused:
         raise typer.Exit(EXIT_FAILED)
 
@@ -152,9 +155,9 @@ def _ended(how: str, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-def _watcher(console: Console, json: bool) -> Any:
+def _watcher(console: Console, json: bool, verbose: bool) -> Any:
     from sqlgen.cli.console import BarWatcher, LineWatcher
 
     if json:
         return contextlib.nullcontext()
-    return BarWatcher(console) if console.is_terminal else LineWatcher(console)
+    return BarWatcher(console) if console.is_terminal else LineWatcher(console, verbose)

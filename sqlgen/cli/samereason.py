@@ -1,13 +1,17 @@
-"""Tasks that fail for the same reason, which is printed once."""
+"""Partitions and failures alike, which are printed together."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator
 
 from sqlgen.lake.partitions import Partition
+from sqlgen.plan.plan import Task
 from sqlgen.run.report import Result
 
+LISTED = 50
+"""Most partitions that are printed one by one."""
+_NAMES = re.compile(r" \([^()]*\)")
 _PARTITION = re.compile(r"\w+=\S+")
 _PATH = re.compile(r"\S*/\S*")
 _FILES = 3
@@ -29,6 +33,32 @@ def kind_of(result: Result) -> Kind:
     return result.model, result.status, _PATH.sub("...", reason_of(result))
 
 
+def unnamed(reason: str) -> str:
+    """A reason without the names of files, which differ from partition to partition."""
+    return _NAMES.sub("", reason)
+
+
+def span(units: Collection[Partition]) -> str:
+    """``"1,240 partitions, 2026-01-01 to 2026-03-31, 12 symbols"``."""
+    dates = sorted(date for unit in units if (date := unit.date) is not None)
+    symbols = {unit.symbol for unit in units} - {Partition()}
+    parts = [f"{len(units):,} partitions" if len(units) > 1 else str(next(iter(units)))]
+    if len(units) > 1 and dates:
+        parts.append(f"{dates[0]} to {dates[-1]}" if dates[0] < dates[-1] else str(dates[0]))
+    if len(units) > 1 and symbols:
+        parts.append(f"{len(symbols):,} symbols" if len(symbols) > 1 else next(iter(symbols))["symbol"])
+    return ", ".join(parts)
+
+
+def groups(tasks: Iterable[Task]) -> Iterator[str]:
+    """A line for the tasks of a model with the same reason."""
+    found: dict[tuple[str, str, str], list[Partition]] = {}
+    for task in tasks:
+        found.setdefault((task.model, task.action, unnamed(task.reason)), []).append(task.unit)
+    for (model, action, reason), units in found.items():
+        yield f"{model}: {'remove ' if action == 'remove' else ''}{span(units)}: {reason}"
+
+
 class PrintedReasons:
     """Reasons printed so far: each once, and of those that differ in their file alone, a few."""
 
@@ -44,6 +74,13 @@ class PrintedReasons:
         return False
 
 
-def are_all_printed(results: Sequence[Result]) -> bool:
-    """True if each of the tasks of one kind was printed."""
-    return len({reason_of(result) for result in results}) == len(results) <= _FILES
+def same_failures(tasks: Iterable[Result]) -> Iterator[str]:
+    """A line for each reason for which several tasks failed, unless all of them were printed."""
+    found: dict[Kind, list[Result]] = {}
+    for result in tasks:
+        if not result.ok:
+            found.setdefault(kind_of(result), []).append(result)
+    for (model, status, _), results in found.items():
+        if not len({reason_of(result) for result in results}) == len(results) <= _FILES:
+            text = f"{status}: {model}: {len(results):,} partitions for one reason, the first"
+            yield f"{text} {Partition.from_path(results[0].partition)}: {reason_of(results[0])}"

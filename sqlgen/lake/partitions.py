@@ -60,6 +60,12 @@ class Partition:
         pairs = tuple([pair for pair in self.values if pair[0] in keys])
         return self if len(pairs) == len(self.values) else Partition(pairs)
 
+    @property
+    def symbol(self) -> Partition:
+        """Exchange and symbol; the empty partition unless both are there."""
+        found = self.project(("exchange", "symbol"))
+        return found if len(found.values) == 2 else Partition()
+
     def shifted(self, days: int) -> Partition:
         """Partition ``days`` later; clamped to the first or last date of the calendar."""
         if not days or "date" not in self:
@@ -97,6 +103,19 @@ def _later(date: str, days: int) -> str:
         return (dt.date.fromisoformat(date) + dt.timedelta(days=days)).isoformat()
     except OverflowError:
         return (dt.date.min if days < 0 else dt.date.max).isoformat()
+
+
+_SYMBOL = re.compile(r"(?:\A|/)((?:exchange|symbol)=[^/]*)(?=/)")
+
+
+def symbol_of(path: str) -> Partition:
+    """Exchange and symbol in the folders of a file's path; the empty partition unless both are there."""
+    return _symbol(tuple(_SYMBOL.findall(path)))
+
+
+@lru_cache(1 << 16)
+def _symbol(folders: tuple[str, ...]) -> Partition:
+    return Partition.of(**dict(map(_pair, folders))).symbol
 
 
 def hive_pairs(path: str) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""Data that a run asks for and that is missing: an error, unless ``--allow-empty``."""
+"""Data that is missing or not read: an error, unless ``--allow-empty``, or a note."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sqlgen.errors import nearest
@@ -15,6 +15,8 @@ from sqlgen.plan.selection import Selection
 from sqlgen.sources.sourcefiles import SourceFiles
 
 _SHOWN = 5
+MAX_NOTES = 20
+"""Most notes on skipped files and folders of a source."""
 _FIX = "Fix its path in models.yaml"
 
 
@@ -40,7 +42,7 @@ def passed_over(picture: Picture, selection: Selection) -> Iterator[str]:
 
 
 def _is_empty(source_files: SourceFiles) -> bool:
-    return not source_files.partitions and not source_files.unassigned
+    return not (source_files.partitions or source_files.unassigned or source_files.settled)
 
 
 def _no_files(picture: Picture, name: str, source_files: SourceFiles) -> str:
@@ -90,7 +92,7 @@ def _parents(picture: Picture, selection: Selection) -> Iterator[str]:
     for name in selection.models:
         for entry in picture.project.models[name].inputs:
             needed = entry.source is None and not entry.spec.optional and entry.ref not in selection.models
-            if needed and not picture.records.get(entry.ref):
+            if needed and not (picture.records.get(entry.ref) or picture.tables[entry.ref].left_out):
                 yield (
                     f"model '{name}' reads '{entry.ref}', of which nothing is published. Build it first:"
                     f" sqlgen run --select +{name}"
@@ -161,3 +163,27 @@ def _dates(units: Iterable[Partition], selection: Selection) -> Iterator[str]:
         since = f" from {selection.start}" if selection.start else ""
         until = f" until {selection.end}" if selection.end else ""
         yield f"no partition has a date{since}{until}. There are dates from {dates[0]} to {dates[-1]}"
+
+
+def faults(name: str, source_files: SourceFiles) -> Iterator[str]:
+    """Errors: data that could not be read."""
+    yield from source_files.unassigned
+    yield from (f"source '{name}': {text}" for text in _first(source_files.unreadable))
+
+
+def notes(name: str, source_files: SourceFiles) -> Iterator[str]:
+    """Notes on files, and on rows of them, that are not read."""
+    if source_files.unmatched:
+        yield (
+            f"source '{name}': {len(source_files.unmatched)} file(s) do not fit its pattern and are not read,"
+            f" the first of them {source_files.unmatched[0]}"
+        )
+    passed = (*source_files.skipped, *source_files.wrong)
+    yield from (f"source '{name}': passed over: {text}" for text in _first(passed))
+    yield from _first(source_files.left_out)
+
+
+def _first(problems: Sequence[str]) -> list[str]:
+    """First of many messages, and the number of the others."""
+    more = [f"{len(problems) - MAX_NOTES:,} more like these"] if len(problems) > MAX_NOTES else []
+    return [*problems[:MAX_NOTES], *more]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlgen.compile.scope import Edge
 from sqlgen.lake.partitions import Partition
-from sqlgen.plan.picture import Picture
+from sqlgen.plan.picture import LeftOut, Picture
 from sqlgen.plan.plan import Build, Plan, Removal, Slice, Task
 from sqlgen.plan.publishedunits import Forecast
 from sqlgen.plan.selection import Selection
@@ -41,18 +41,23 @@ class ModelPlanner:
         timelines = Timelines.of(index)
         before = model.days_before if model.header.own_dates else 0
         edges = {unit: timelines.edges(unit, before, model.days_after) for unit in units}
-        found = self.plan.fresh
+        left_out = self.picture.left_out.get(model.name, LeftOut())
+        self.plan.left_out += left_out.fresh
+        nothing_else = not left_out.fresh
         for unit in sorted(units):
             if self.selection.covers(unit) and self.selection.is_due(model.name, unit):
                 for task in self._build(unit, edges):
-                    found = -1
+                    nothing_else = False
                     yield task
-        self._report_waiting(self.plan.fresh == found)
-        yield from self._orphans(units)
+        nothing_else = nothing_else and not any(name == model.name for name, _ in self.plan.up_to_date)
+        self._report_waiting(nothing_else)
+        self.plan.unsettled |= {(model.name, unit.symbol) for unit in self.units.remarked}
+        yield from self._orphans(units, left_out)
 
     def _report_waiting(self, nothing_else: bool) -> None:
         """Report units that wait for an input; an error if all of them do."""
         for ref, units in self.waiting.items():
+            self.plan.unsettled |= {(self.model.name, unit.symbol) for unit in units}
             text = (
                 f"{self.model.name}: {len(units):,} partition(s) wait for {ref}, which has no such partition, the first"
                 f" of them {units[0]}"
@@ -67,12 +72,15 @@ class ModelPlanner:
             dated = [unit for unit in index if unit.date is not None]
             yield from (unit.shifted(days) for unit in dated for days in (-1, 1))
 
-    def _orphans(self, units: Set[Partition]) -> Iterator[Task]:
+    def _orphans(self, units: Set[Partition], left_out: LeftOut) -> Iterator[Task]:
         records = self.picture.records.get(self.model.name, {})
         keys = self.model.output.partition_by  # units under another partition_by go when the table is rebuilt
         known = [unit for unit, record in sorted(records.items()) if record.keys == keys]
         gone = [unit for unit in known if unit not in units and self.selection.covers(unit)]
+        self.plan.gone[self.model.name] = gone
+        gone = sorted([*gone, *left_out.gone])
         if gone and self._source_is_away():
+            self.plan.unsettled |= {(self.model.name, unit.symbol) for unit in gone}
             self.plan.notes.append(f"{self.model.name}: the folder of its source is missing; nothing is pruned")
             return
         if self.selection.prune and not self._inputs_are_deleted():
@@ -94,8 +102,9 @@ class ModelPlanner:
         pending, refs = [self.model], set()
         while pending:
             for entry in pending.pop().inputs:
-                refs.add(entry.ref)
-                if entry.ref in models:
+                if entry.source is not None:  # a model may have the name of a source
+                    refs.add(entry.ref)
+                else:
                     pending.append(models[entry.ref])
         return bool(refs & self.picture.project.deleting)
 
@@ -107,13 +116,13 @@ class ModelPlanner:
         task = self.units.build(unit, slices, edges[unit])
         if task.reason and task.previous is not None:
             for before, read, because in self._state_rebuilds(task, edges):
-                self.plan.fresh -= 1
+                self.plan.up_to_date[self.model.name, unit.symbol] -= 1
                 yield self.units.build(before, read, edges[before], because)
             task = self.units.build(unit, slices, edges[unit])
         if task.reason:
             yield task
         elif not task.only_beside:
-            self.plan.fresh += 1
+            self.plan.up_to_date[self.model.name, unit.symbol] += 1
 
     def _state_rebuilds(
         self, task: Build, edges: Mapping[Partition, frozenset[Edge]]

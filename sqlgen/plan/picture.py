@@ -23,6 +23,16 @@ Index = Mapping[Partition, list[Partition]]
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Published units of one model that a picture leaves out: all of their symbols are up to date."""
+
+    fresh: int = 0
+    """Units that are up to date."""
+    gone: tuple[Partition, ...] = ()
+    """Units whose inputs are gone."""
+
+
+@dataclass(frozen=True)
 class Picture:
     """Project and lake at one moment."""
 
@@ -36,6 +46,8 @@ class Picture:
     states: StateStore
     deletions: Deletions = field(default_factory=Deletions)
     """Source files that were deleted after processing."""
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    """Model -> its units that are known to be up to date, of symbols that this picture leaves out."""
 
     def input_keys(self, entry: ModelInput) -> tuple[str, ...]:
         return KEYS if entry.source is not None else self.project.models[entry.ref].unit_keys

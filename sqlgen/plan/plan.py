@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -92,13 +93,24 @@ class Plan:
     """Model with kernels -> its units in time order: each starts from the state of one before it."""
     unusable: set[TaskId] = field(default_factory=set)
     """Units whose kernel state is missing or damaged."""
-    fresh: int = 0
-    """Units that are up to date."""
+    up_to_date: Counter[TaskId] = field(default_factory=Counter)
+    """Model and symbol -> number of units that are up to date."""
+    left_out: int = 0
+    """Further units that are up to date, of symbols that the picture leaves out."""
+    gone: dict[str, list[Partition]] = field(default_factory=dict)
+    """Model -> published units whose inputs are gone."""
+    unsettled: set[TaskId] = field(default_factory=set)
+    """Models and symbols with something to do, or to report."""
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """Reasons why models cannot be planned."""
     missing: list[str] = field(default_factory=list)
     """Data that was asked for and is missing."""
+
+    @property
+    def fresh(self) -> int:
+        """Number of units that are up to date."""
+        return self.up_to_date.total() + self.left_out
 
     @property
     def shown(self) -> list[Task]:

@@ -30,6 +30,8 @@ class Units:
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """Errors that do not keep units from being built."""
+    remarked: set[Partition] = field(default_factory=set)
+    """Units that notes or errors are about."""
 
     def build(self, unit: Partition, slices: tuple[Slice, ...], edges: frozenset[Edge], because: str = "") -> Build:
         """Task of a unit; its reason is empty if the unit is up to date and ``because`` is empty."""
@@ -113,28 +115,30 @@ class Units:
             there = bool(table.files.get(unit))
             return "published files are not as they were published" if there else "published files are missing"
         if self.model.output.mode == "append":
-            return self._append_reason(old, want, slices)
+            return self._append_reason(unit, old, want, slices)
         return differences(self.model, old, want, lambda: table.sources(unit))
 
-    def _append_reason(self, old: Published, want: Provenance, slices: tuple[Slice, ...]) -> str:
+    def _append_reason(self, unit: Partition, old: Published, want: Provenance, slices: tuple[Slice, ...]) -> str:
         if old.sql != want.sql:
             note = (
                 f"{self.model.name}: SQL or options changed; appended rows stay as they are (--full-refresh rebuilds)"
             )
+            self.remarked.add(unit)
             if note not in self.notes:
                 self.notes.append(note)
-        self._changed_files(old, slices)
+        if self._changed_files(old, slices):
+            self.remarked.add(unit)
         new = len(want.contributed) - len(old.contributed)
         if new:
             return f"{new} new input file(s) ({slices[0].ref})"
         return ""
 
-    def _changed_files(self, old: Published, slices: tuple[Slice, ...]) -> None:
-        """Report files that changed after they were appended."""
-        fresh = {*new_files(slices[0].files, old.contributed, self.picture.deletions)}
-        for file in slices[0].files:
-            if tuple(file) in old.contributed or file in fresh:
-                continue
+    def _changed_files(self, old: Published, slices: tuple[Slice, ...]) -> list[FileInfo]:
+        """Files that changed after they were appended; each is reported."""
+        done, files = {*old.contributed}, slices[0].files
+        fresh = {*new_files(files, done, self.picture.deletions)}
+        changed = [file for file in files if tuple(file) not in done and file not in fresh]
+        for file in changed:
             what = f"{self.model.name}: {file.path} changed after it was appended; its rows stay as they were"
             if slices[0].ref in self.picture.project.deleting:
                 self.refused.append(
@@ -142,6 +146,7 @@ class Units:
                 )
             else:
                 self.notes.append(what)
+        return changed
 
 
 def new_files(

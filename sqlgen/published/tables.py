@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import os
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +17,9 @@ from typing import Any
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import Stat, is_hidden
-from sqlgen.project.project import Project
 from sqlgen.published.footers import DamagedFileError, ForeignFileError
-from sqlgen.published.manifest import Manifest
 from sqlgen.published.ownership import Reader, Stamped, assembled, refuse
 from sqlgen.published.records import Published
-from sqlgen.published.states import StateError, StateStore
 from sqlgen.published.timeline import Timelines
 
 LEGACY = "_sqlgen.json"
@@ -52,16 +48,15 @@ class Table:
     """Files of each unit that the model has published, by their paths below the unit's folder."""
     foreign_files: dict[Path, str] = field(default_factory=dict)
     """Files that the model has not published, with the reason."""
+    left_out: bool = False
+    """True if it has further units, of symbols that are left out."""
 
-    @classmethod
-    def of(cls, root: Path, beside: Path, reader: Reader, records: Mapping[Partition, Published]) -> Table:
-        """Table of the files that ``records`` name, and of the other files in its folder."""
-        table = cls(root, beside, reader, dict(records))
-        table._compare(storage.list_all(root))
-        table.whole = set(table.present)
-        table._compare_quarantine(storage.list_all(beside))
-        table._forget_old_layouts()
-        return table
+    def compare(self, found: Mapping[str, Stat], quarantine: Mapping[str, Stat]) -> None:
+        """Compare the records with the files that are there, and read the footers of those that differ."""
+        self._compare(found)
+        self.whole = set(self.present)
+        self._compare_quarantine(quarantine)
+        self._forget_old_layouts()
 
     def refusal(self) -> str:
         """Reason why the model cannot publish here; empty if it can."""
@@ -127,7 +122,7 @@ class Table:
                     found.append(f"{root / path} ({error})")
         return found
 
-    def _compare(self, found: dict[str, Stat]) -> None:
+    def _compare(self, found: Mapping[str, Stat]) -> None:
         left = dict(found)
         damaged: dict[str, Partition] = {}
         for unit, record in self.records.items():
@@ -246,22 +241,3 @@ def _path(unit: Partition, name: str) -> str:
 
 def _sizes(files: Mapping[str, Stat]) -> dict[str, int]:
     return {name: stat.size for name, stat in files.items()}
-
-
-def find_table(project: Project, manifest: Manifest, states: StateStore, name: str) -> Table:
-    """A model's table in the lake."""
-    model = project.models[name]
-    owner = os.path.relpath(project.state, project.lake)
-
-    def exists(whose: str, other: str) -> bool:
-        return other in project.models if whose == owner else Manifest.below(project.lake / whose).knows(other)
-
-    def state_of(unit: Partition, build: str) -> str:
-        with contextlib.suppress(StateError):
-            return states.digest(name, unit, build)
-        return ""
-
-    reader = Reader(name, owner, exists)
-    table = Table.of(project.lake / model.output.path, project.lake / model.quarantine, reader, manifest.load(name))
-    table.restore_states(state_of)
-    return table

@@ -15,12 +15,11 @@ from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import UsageError
 from sqlgen.lake import storage
-from sqlgen.lake.deletions import Deletions
 from sqlgen.lake.lock import run_lock
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.lake.storage import FileInfo
-from sqlgen.plan.missing import passed_over
+from sqlgen.plan.missing import faults, notes, passed_over
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Plan
 from sqlgen.plan.planner import make_plan
@@ -31,13 +30,15 @@ from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.states import StateStore
-from sqlgen.published.tables import Table, find_table
+from sqlgen.published.tablefiles import read_table, unread
+from sqlgen.published.tables import Table
 from sqlgen.run.cleanup import Cleaned, clear_staging, delete_processed
 from sqlgen.run.machine import Settings
+from sqlgen.run.reading import LakeReading, sources_of
 from sqlgen.run.report import Report, ReportStore
 from sqlgen.run.watcher import SilentWatcher, Watcher
 from sqlgen.sources.rowkeys import RowKeys
-from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, SourceFilesError, faults, list_source_files, notes
+from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, list_source_files
 from udfs import also_cache_in
 
 HEADERS = 100
@@ -77,19 +78,21 @@ class Engine:
         if not self.project.lake.is_dir():
             return Compiler(self.project)
         # Paths are enough here: the partitions of rows need not be looked up in the files.
-        source_files = {name: list_source_files(self.project, name, _some_partition) for name in self._sources(models)}
-        exact = {name: self._told_apart(found) for name, found in source_files.items()}
-        return _compiler(self.project, exact, self._types())
+        names = sources_of(self.project, models)
+        found = {name: list_source_files(self.project, name, _some_partition) for name in names}
+        layouts = {name: self._told_apart(each) for name, each in found.items()}
+        empty = frozenset(name for name, each in found.items() if not each.partitions)
+        return Compiler(self.project, layouts, empty, self._types())
 
-    def _told_apart(self, source_files: SourceFiles) -> SourceFiles:
-        """Source files with the names of columns that differ in case only, by its first files."""
+    def _told_apart(self, source_files: SourceFiles) -> SourceLayout:
+        """Layout of source files, with the names of columns that differ in case only, by its first files."""
         layout = source_files.layout
         files = dict.fromkeys(file for found in source_files.partitions.values() for file in found)
         paths = [self.project.lake / file.path for file in itertools.islice(files, HEADERS)]
         from sqlgen.sources import schemas  # loaded where files are read
 
         twins, shuffled = schemas.twins(schemas.header_of(path, layout.format) for path in paths)
-        return dataclasses.replace(source_files, layout=dataclasses.replace(layout, twins=twins, shuffled=shuffled))
+        return dataclasses.replace(layout, twins=twins, shuffled=shuffled)
 
     def _types(self) -> dict[str, dict[str, str]]:
         """Model -> SQL types of its inner keys, as published."""
@@ -127,9 +130,9 @@ class Engine:
             restored = clear_staging(self.project.lake)
             for folder in (self.project.state, self.manifest.folder, self.reports.folder):
                 storage.clear_drafts(folder)
+            plan, symbols = self._prepare(selection, record=True)
             for name in selection.models:
                 self.manifest.compact(name)
-            plan, symbols = self._prepare(selection)
             selection = dataclasses.replace(selection, symbols=symbols)
             picture = plan.picture
             plan.notes[:0] = [f"{path}: a killed run had moved it aside; it is back" for path in restored]
@@ -194,32 +197,32 @@ class Engine:
 
     def _require_lake(self, selection: Selection) -> None:
         if not self.project.lake.is_dir():
-            for name in self._sources(selection.models):
+            for name in sources_of(self.project, selection.models):
                 list_source_files(self.project, name, self.index)
             self.project.lake.mkdir(parents=True, exist_ok=True)
 
-    def _prepare(self, selection: Selection) -> tuple[Plan, tuple[str, ...]]:
-        """The plan, and the selected symbols as they are spelled in the lake."""
-        source_files, errors = self._source_files(selection)
-        blocked = self._blocked(errors)
+    def _prepare(self, selection: Selection, record: bool = False) -> tuple[Plan, tuple[str, ...]]:
+        """The plan, and the selected symbols as they are spelled in the lake.
+
+        If ``record``, it is recorded which symbols are up to date.
+        """
+        reading = LakeReading(self.project, self.manifest, self.states, self.index, selection, self._types())
+        picture = reading.picture()
+        blocked, source_files = reading.blocked(), picture.source_files
         selection = dataclasses.replace(
             selection, models=tuple(name for name in selection.models if name not in blocked)
         )
         if any(found.unreadable for found in source_files.values()):  # an unreadable source is not gone
             selection = dataclasses.replace(selection, prune=False)
-        compiler = _compiler(self.project, source_files, self._types())
-        tables = {name: self.table(name) for name in self._tables(selection.models)}
-        records = {name: self.manifest.load(name) for name in self.project.models if name not in tables}
-        deletions = Deletions(self.project.state / "deleted.ndjson")
-        records |= {name: table.records for name, table in tables.items()}
         if selection.symbols:
-            units = itertools.chain(*(found.partitions for found in source_files.values()), *records.values())
+            units = itertools.chain(*(found.partitions for found in source_files.values()), *picture.records.values())
             known = {unit["symbol"] for unit in units if "symbol" in unit}
             selection = dataclasses.replace(selection, symbols=spelled(selection.symbols, known))
-        picture = Picture(self.project, compiler, source_files, records, tables, self.states, deletions)
         plan = make_plan(picture, selection)
+        if record:
+            reading.note(plan)
         plan.refused[:0] = [
-            *errors.values(),
+            *reading.errors.values(),
             *itertools.chain.from_iterable(itertools.starmap(faults, source_files.items())),
         ]
         (plan.notes if selection.allow_empty else plan.refused).extend(plan.missing)
@@ -232,41 +235,8 @@ class Engine:
 
     def table(self, name: str) -> Table:
         """Published files of a model."""
-        return find_table(self.project, self.manifest, self.states, name)
-
-    def _tables(self, models: Iterable[str]) -> set[str]:
-        """Some models, and their inputs."""
-        refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is None}
-        return refs | set(models)
-
-    def _source_files(self, selection: Selection) -> tuple[dict[str, SourceFiles], dict[str, str]]:
-        """Listings of the sources, and the errors of those that cannot be listed.
-
-        Raises :class:`SourceFilesError` if that leaves nothing to run.
-        """
-        source_files: dict[str, SourceFiles] = {}
-        errors: dict[str, str] = {}
-        for name in self._sources(selection.models):
-            try:
-                source_files[name] = list_source_files(self.project, name, self.index)
-            except SourceFilesError as error:
-                errors[name] = str(error)
-        if errors and self._blocked(errors) >= set(selection.models):
-            raise SourceFilesError("\n".join(errors.values()))
-        return source_files, errors
-
-    def _blocked(self, sources: Iterable[str]) -> set[str]:
-        """Models that depend on one of these sources."""
-        blocked = set(sources)
-        for name in self.project.order:
-            refs = {entry.ref for entry in self.project.models[name].inputs} | self.project.upstream(name)
-            if refs & blocked:
-                blocked.add(name)
-        return blocked - set(sources)
-
-    def _sources(self, models: Iterable[str]) -> list[str]:
-        refs = {entry.ref for name in models for entry in self.project.models[name].inputs if entry.source is not None}
-        return [name for name in self.project.sources if name in refs]
+        there = unread(self.project, self.manifest, name)
+        return read_table(self.project, self.manifest, self.states, name, there)
 
 
 def _built(plan: Plan) -> list[str]:
@@ -276,14 +246,6 @@ def _built(plan: Plan) -> list[str]:
 
 def _some_partition(source: str, file: FileInfo, layout: SourceLayout) -> FilePartitions:
     return FilePartitions((Partition(),))
-
-
-def _compiler(
-    project: Project, source_files: Mapping[str, SourceFiles], types: Mapping[str, Mapping[str, str]]
-) -> Compiler:
-    layouts = {name: found.layout for name, found in source_files.items()}
-    empty = frozenset(name for name, found in source_files.items() if not found.partitions)
-    return Compiler(project, layouts, empty, types)
 
 
 def _is_whole(run: Coverage) -> bool:

@@ -126,6 +126,7 @@ class Runner:
             batches=in_batches,
             execute=execute,
             finished=finished,
+            batch_ended=self.watcher.batch_ended,
             interrupt=self.interrupt,
             share=threads.share,
             results=results,

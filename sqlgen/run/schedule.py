@@ -32,6 +32,8 @@ class Schedule:
     """Runs the tasks of one batch, in a thread of its own."""
     finished: Callable[[Result], None]
     """Called with each result, in the main thread."""
+    batch_ended: Callable[[], None]
+    """Called in the main thread once all results of a batch are known."""
     interrupt: Callable[[], None]
     """Interrupts running statements."""
     share: Callable[[Iterator[Task], bool], None]
@@ -93,6 +95,7 @@ class Schedule:
                 self._done(key, result)
                 self._stopped = self._stopped or (self.fail_fast and not result.ok)
                 groups[self._group_of[key]] = None
+            self.batch_ended()
         sorter.done(*groups)
 
     def _done(self, key: TaskId, result: Result) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,16 +13,13 @@ from typing import NamedTuple
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import SqlgenError
 from sqlgen.lake import storage
-from sqlgen.lake.partitions import Partition, ambiguous_folders, hive_pairs, partition_of
+from sqlgen.lake.partitions import Partition, ambiguous_folders, hive_pairs, partition_of, symbol_of
 from sqlgen.lake.storage import FileInfo
 from sqlgen.lake.walk import Walk, shown
 from sqlgen.project.config import Source
-from sqlgen.project.keys import below, configured_keys, natural_order, path_keys
+from sqlgen.project.keys import below, configured_keys, fixed_keys, natural_order, path_keys
 from sqlgen.project.model import adapter_template
 from sqlgen.project.project import Project
-
-MAX_NOTES = 20
-"""Most notes on skipped files and folders of a source."""
 
 
 class FilePartitions(NamedTuple):
@@ -65,6 +62,11 @@ class SourceFiles:
     left_out: tuple[str, ...] = ()
     """Files with rows that belong to no partition, beside rows that do."""
 
+    wrong: tuple[str, ...] = ()
+    """Folders of files that are not read because of wrong keys in their paths, with the reason."""
+    settled: int = 0
+    """Number of files of symbols that are up to date, which are not read further."""
+
     @cached_property
     def partition_counts(self) -> Mapping[FileInfo, int]:
         """Number of partitions of each file."""
@@ -80,8 +82,45 @@ class SourceFiles:
         return found
 
 
+@dataclass(frozen=True)
+class Listing:
+    """Files in the folder of one source, before they are assigned to partitions."""
+
+    source: Source
+    lake: Path
+    where: str
+    """Source and folder, for messages."""
+    folder_exists: bool = True
+    files: tuple[FileInfo, ...] = ()
+    unmatched: tuple[str, ...] = ()
+    unsupported: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    """Folders that could not be read."""
+    problems: tuple[str, ...] = ()
+    """The reason for each of them."""
+
+    @cached_property
+    def by_symbol(self) -> Mapping[Partition, Sequence[FileInfo]]:
+        """Files by exchange and symbol; under the empty partition if their paths do not name all keys."""
+        found: dict[Partition, list[FileInfo]] = {}
+        first = path_keys(self.source, self.files[0].path) if self.files else None
+        if first is None or not names_partition(first):
+            return {Partition(): sorted(self.files)} if self.files else {}
+        plain = not (self.source.pattern or fixed_keys(self.source))
+        for file in self.files:
+            symbol = symbol_of(file.path) if plain else Partition.of(**(path_keys(self.source, file.path) or {})).symbol
+            found.setdefault(symbol, []).append(file)
+        return {symbol: sorted(files) for symbol, files in found.items()}
+
+
 def list_source_files(project: Project, name: str, index: Indexer) -> SourceFiles:
     """List one source; :class:`SourceFilesError` if its folder or its files cannot be read as a source."""
+    return assigned(name, list_folder(project, name), index)
+
+
+def list_folder(project: Project, name: str) -> Listing:
+    """List the folder of one source; :class:`SourceFilesError` if that is not possible, or no file fits its pattern."""
     source = project.sources[name]
     folder = project.lake / source.path
     where = f"source '{name}' ({folder})"
@@ -101,44 +140,77 @@ def list_source_files(project: Project, name: str, index: Indexer) -> SourceFile
             f" (or SQLGEN_LAKE, where it is used there). For data to try: sqlgen sample {project.lake}"
         )
     if not folder.is_dir():
-        return SourceFiles(SourceLayout(), {}, folder_exists=False)
+        return Listing(source, project.lake, where, folder_exists=False)
     walk = Walk(str(folder), wanted)
     files = list(storage.walked(project.lake, walk))
     if str(folder) in walk.unreadable:
         raise SourceFilesError(f"{where} cannot be listed: {walk.problems[0]}")
-    keys = {file: found for file in files if (found := path_keys(source, file.path)) is not None}
-    unmatched = tuple(file.path for file in files if file not in keys)
-    if unmatched and not keys:
+    unmatched = tuple(file.path for file in files if source.pattern and path_keys(source, file.path) is None)
+    if unmatched and len(unmatched) == len(files):
         raise SourceFilesError(
             f"{where}: no file fits pattern '{source.pattern}'; the first one there is"
             f" '{below(source, unmatched[0])}'. Fix the pattern in models.yaml"
         )
-    wrong = _without_wrong_keys(keys, project.lake)
+    strange = set(unmatched)
+    return Listing(
+        source,
+        project.lake,
+        where,
+        files=tuple(file for file in files if file.path not in strange),
+        unmatched=unmatched,
+        unsupported=tuple(map(shown, unsupported)),
+        skipped=tuple(walk.skipped),
+        unreadable=tuple(walk.unreadable),
+        problems=tuple(walk.problems),
+    )
+
+
+def assigned(
+    name: str,
+    listing: Listing,
+    index: Indexer,
+    settled: Container[Partition] = (),
+    layout: SourceLayout | None = None,
+) -> SourceFiles:
+    """Files of a listing by partition, without those of some symbols; :class:`SourceFilesError` if they do not fit.
+
+    ``layout``: the one that they have if all are left out.
+    """
+    source, lake = listing.source, listing.lake
+    if not listing.folder_exists:
+        return SourceFiles(SourceLayout(), {}, folder_exists=False)
+    chosen = listing.files
+    if settled:
+        chosen = tuple(file for symbol, found in listing.by_symbol.items() if symbol not in settled for file in found)
+    keys = {file: path_keys(source, file.path) or {} for file in chosen}
+    wrong = _without_wrong_keys(keys, lake)
     files = sorted(keys)
-    layout = _layout(where, source, files)
+    layout = _layout(listing.where, source, files) if files or layout is None else layout
     layout = dataclasses.replace(layout, ambiguous=layout.ambiguous or bool(wrong))
     partitions: dict[Partition, list[FileInfo]] = {}
-    unassigned, left_out = [], []
+    unassigned, outside = [], []
     for file in files:
         placed = _assigned(name, file, keys[file], layout, index)
         unassigned += [placed.problem] if placed.problem else []
-        left_out += [placed.left_out] if placed.left_out else []
+        outside += [placed.left_out] if placed.left_out else []
         for partition in placed.partitions:
             partitions.setdefault(partition, []).append(file)
-    for cut_off in walk.unreadable:  # published units of it stay, rather than be rebuilt from a part
-        partitions.pop(_partition_at(source, cut_off[len(str(project.lake)) + 1 :]), None)
+    for cut_off in listing.unreadable:  # published units of it stay, rather than be rebuilt from a part
+        partitions.pop(_partition_at(source, cut_off[len(str(lake)) + 1 :]), None)
     ordered = {partition: _in_order(found, keys) for partition, found in sorted(partitions.items())}
     known = set(layout.hive_keys) | configured_keys(source).keys()
     return SourceFiles(
         layout,
         ordered,
         names_partition(known),
-        unmatched,
-        skipped=(*walk.skipped, *wrong),
-        unreadable=tuple(walk.problems),
-        unsupported=tuple(map(shown, unsupported)),
+        listing.unmatched,
+        skipped=listing.skipped,
+        unreadable=listing.problems,
+        unsupported=listing.unsupported,
         unassigned=tuple(unassigned),
-        left_out=tuple(left_out),
+        left_out=tuple(outside),
+        wrong=tuple(wrong),
+        settled=len(listing.files) - len(chosen),
     )
 
 
@@ -205,29 +277,6 @@ def _assigned(
 ) -> FilePartitions:
     partition = partition_of(keys)
     return index(name, file, layout) if partition is None else FilePartitions((partition,))
-
-
-def faults(name: str, source_files: SourceFiles) -> Iterator[str]:
-    """Errors: data that could not be read."""
-    yield from source_files.unassigned
-    yield from (f"source '{name}': {text}" for text in _first(source_files.unreadable))
-
-
-def notes(name: str, source_files: SourceFiles) -> Iterator[str]:
-    """Notes on files, and on rows of them, that are not read."""
-    if source_files.unmatched:
-        yield (
-            f"source '{name}': {len(source_files.unmatched)} file(s) do not fit its pattern and are not read,"
-            f" the first of them {source_files.unmatched[0]}"
-        )
-    yield from (f"source '{name}': passed over: {text}" for text in _first(source_files.skipped))
-    yield from _first(source_files.left_out)
-
-
-def _first(problems: Sequence[str]) -> list[str]:
-    """First of many messages, and the number of the others."""
-    more = [f"{len(problems) - MAX_NOTES:,} more like these"] if len(problems) > MAX_NOTES else []
-    return [*problems[:MAX_NOTES], *more]
 
 
 def names_partition(keys: Iterable[str]) -> bool:

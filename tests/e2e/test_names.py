@@ -18,7 +18,8 @@ from sqlgen.compile.scope import SourceLayout
 from sqlgen.lake.partitions import ambiguous_folders, hive_pairs
 from sqlgen.lake.storage import list_files
 from sqlgen.lake.walk import Walk
-from sqlgen.sources.sourcefiles import SourceFiles, notes
+from sqlgen.plan.missing import notes
+from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.templating.quoting import exact_path
 from tests.e2e.test_safety import PASS
 from tests.support.engine import sqlgen

@@ -1,0 +1,128 @@
+"""Reading of the lake for a plan: listings, published tables and records, without the symbols that are up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sqlgen.compile.compiler import Compiler
+from sqlgen.compile.scope import SourceLayout
+from sqlgen.lake.deletions import Deletions
+from sqlgen.lake.partitions import Partition
+from sqlgen.plan.picture import Picture
+from sqlgen.plan.plan import Plan
+from sqlgen.plan.selection import Selection
+from sqlgen.project.project import Project
+from sqlgen.published.manifest import Manifest
+from sqlgen.published.states import StateStore
+from sqlgen.published.tablefiles import Unread, read_table, unread
+from sqlgen.run.settled import Settled, is_plain, nothing_to_report
+from sqlgen.sources.rowkeys import RowKeys
+from sqlgen.sources.sourcefiles import Listing, SourceFiles, SourceFilesError, assigned, list_folder
+
+
+@dataclass
+class LakeReading:
+    """One reading of the lake for the models of a selection."""
+
+    project: Project
+    manifest: Manifest
+    states: StateStore
+    index: RowKeys
+    selection: Selection
+    types: Mapping[str, Mapping[str, str]]
+    """Model -> SQL types of its inner keys."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """Errors of the sources that cannot be listed."""
+    listings: dict[str, Listing] = field(default_factory=dict)
+    tables: dict[str, Unread] = field(default_factory=dict)
+    left_out: frozenset[Partition] = frozenset()
+    """Symbols that are up to date, and are not read further."""
+
+    def __post_init__(self) -> None:
+        for name in sources_of(self.project, self.selection.models):
+            try:
+                self.listings[name] = list_folder(self.project, name)
+            except SourceFilesError as error:
+                self.errors[name] = str(error)
+        self._refuse()
+        inputs = (entry for name in self.selection.models for entry in self.project.models[name].inputs)
+        names = {*self.selection.models, *(entry.ref for entry in inputs if entry.source is None)}
+        self.tables = {name: unread(self.project, self.manifest, name) for name in names}
+        path = self.project.state / "settled.json"
+        self.settled = Settled(self.project, path, self.listings, self.tables)
+
+    def picture(self) -> Picture:
+        """The picture to plan from. Raises :class:`SourceFilesError` if that leaves nothing to run."""
+        compiler = self._leave_out() if not self.errors and is_plain(self.project, self.selection) else None
+        source_files = self._source_files()
+        if self.left_out and (self.errors or compiler is None or self._is_other(source_files)):
+            self.left_out = frozenset()
+            self.errors.clear()
+            source_files = self._source_files()
+        self._refuse()
+        if compiler is None or not self.left_out:
+            layouts = {name: found.layout for name, found in source_files.items()}
+            compiler = self._compiler(layouts, [name for name, found in source_files.items() if found.partitions])
+        left_out = self.left_out
+        tables = {
+            name: read_table(self.project, self.manifest, self.states, name, there, left_out)
+            for name, there in self.tables.items()
+        }
+        records = {name: self.manifest.load(name) if self.project.deleting else {} for name in self.project.models}
+        records |= {name: table.records for name, table in tables.items()}
+        deletions = Deletions(self.project.state / "deleted.ndjson")
+        units = self.settled.units(self.selection.models, left_out) if left_out else {}
+        return Picture(self.project, compiler, source_files, records, tables, self.states, deletions, units)
+
+    def note(self, plan: Plan) -> None:
+        """Record the symbols that the plan has found up to date, for the next reading."""
+        damaged = self.errors or self.manifest.problems or self.index.problems
+        if not damaged and is_plain(self.project, plan.selection) and nothing_to_report(plan):
+            self.settled.note(plan, self.left_out)
+
+    def _leave_out(self) -> Compiler | None:
+        """Find the symbols to leave out; the compiler by which that was decided, or ``None``."""
+        self.settled.load()
+        if not self.listings.keys() <= self.settled.layouts.keys():
+            return None
+        layouts = {name: self.settled.layouts[name] for name in self.listings}
+        compiler = self._compiler(layouts, [name for name, listing in self.listings.items() if listing.files])
+        self.left_out = self.settled.left_out(self.selection.models, compiler)
+        return compiler
+
+    def _is_other(self, source_files: Mapping[str, SourceFiles]) -> bool:
+        """True if the files that are read are laid out otherwise than those that are left out."""
+        return any(found.layout != self.settled.layouts[name] for name, found in source_files.items())
+
+    def _source_files(self) -> dict[str, SourceFiles]:
+        found: dict[str, SourceFiles] = {}
+        for name, listing in self.listings.items():
+            try:
+                layout = self.settled.layouts.get(name) if self.left_out else None
+                found[name] = assigned(name, listing, self.index, self.left_out, layout)
+            except SourceFilesError as error:
+                self.errors[name] = str(error)
+        return found
+
+    def _compiler(self, layouts: Mapping[str, SourceLayout], there: Iterable[str]) -> Compiler:
+        return Compiler(self.project, layouts, frozenset(layouts.keys() - set(there)), self.types)
+
+    def _refuse(self) -> None:
+        if self.errors and self.blocked() >= set(self.selection.models):
+            raise SourceFilesError("\n".join(self.errors.values()))
+
+    def blocked(self) -> set[str]:
+        """Models that depend on a source that cannot be listed."""
+        blocked = set(self.errors)
+        for name in self.project.order:
+            refs = {entry.ref for entry in self.project.models[name].inputs} | self.project.upstream(name)
+            if refs & blocked:
+                blocked.add(name)
+        return blocked - set(self.errors)
+
+
+def sources_of(project: Project, models: Iterable[str]) -> list[str]:
+    """Sources that some models read."""
+    refs = {entry.ref for name in models for entry in project.models[name].inputs if entry.source is not None}
+    return [name for name in project.sources if name in refs]

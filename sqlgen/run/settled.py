@@ -1,0 +1,200 @@
+"""Symbols that are up to date as a whole: planning leaves them out until anything that it reads of them changes.
+
+The signature of a symbol covers all that planning reads of it for one model: names, sizes and times of its source
+files and published files, and its lines in the journals. It is recorded when a run finds nothing to do for the symbol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlgen import __version__
+from sqlgen.compile.compiledmodel import digest
+from sqlgen.compile.compiler import Compiler
+from sqlgen.compile.scope import SourceLayout
+from sqlgen.lake import sealed, storage
+from sqlgen.lake.partitions import Partition
+from sqlgen.plan.picture import LeftOut
+from sqlgen.plan.plan import Plan
+from sqlgen.plan.selection import Selection
+from sqlgen.project.model import Model
+from sqlgen.project.project import Project
+from sqlgen.published.tablefiles import Unread
+from sqlgen.sources.sourcefiles import Listing
+
+SHARED = Partition()
+"""In the place of a symbol: files and records that are of no one symbol."""
+
+BySymbol = Mapping[Partition, str]
+"""Symbol -> digest of what there is of it."""
+
+
+@dataclass(frozen=True)
+class UpToDate:
+    """Units of one model and symbol that were up to date, and what they were compared with."""
+
+    signature: str
+    fresh: int
+    """Units that are up to date."""
+    gone: tuple[str, ...]
+    """Paths of published units whose inputs are gone."""
+
+
+@dataclass
+class Settled:
+    """Record of the symbols that were up to date when they were last planned."""
+
+    project: Project
+    path: Path
+    listings: Mapping[str, Listing]
+    tables: Mapping[str, Unread]
+    layouts: dict[str, SourceLayout] = field(default_factory=dict)
+    """Source -> layout of its files, as it was when the record was written."""
+    _keys: dict[str, str] = field(default_factory=dict)
+    """Model -> digest of its configuration and SQL at that time."""
+    _entries: dict[str, dict[Partition, UpToDate]] = field(default_factory=dict)
+    _digests: dict[tuple[str, bool], BySymbol] = field(default_factory=dict)
+
+    def load(self) -> None:
+        """Read the record; a missing or damaged one is empty."""
+        try:
+            data = sealed.loads(self.path.read_text(encoding="utf-8"))
+            layouts = {name: _layout(facts) for name, facts in data["layouts"].items()}
+            entries = {
+                name: {
+                    Partition.from_path(path): UpToDate(sign, fresh, tuple(gone))
+                    for path, (sign, fresh, gone) in found.items()
+                }
+                for name, found in data["symbols"].items()
+            }
+            self.layouts, self._keys, self._entries = layouts, dict(data["keys"]), entries
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return
+
+    def left_out(self, models: Sequence[str], compiler: Compiler) -> frozenset[Partition]:
+        """Symbols that are up to date for all of these models; none if it takes the others' files to know."""
+        mine = {name: self._symbols(name) for name in models}
+        for name, symbols in mine.items():
+            if self._keys.get(name) != self._key(name, compiler) or self._entries[name].keys() - symbols:
+                return frozenset()
+        there = frozenset().union(*mine.values())
+        changed = {
+            symbol
+            for name, symbols in mine.items()
+            for symbol in symbols
+            if (entry := self._entries[name].get(symbol)) is None or entry.signature != self._signature(name, symbol)
+        }
+        if changed and not (SHARED not in there and all(map(self._within_symbols, models))):
+            return frozenset()
+        return there - changed
+
+    def units(self, models: Iterable[str], left_out: Container[Partition]) -> dict[str, LeftOut]:
+        """Published units of the symbols that are left out, by model."""
+        found = {}
+        for name in models:
+            entries = [entry for symbol, entry in self._entries.get(name, {}).items() if symbol in left_out]
+            gone = tuple(Partition.from_path(path) for entry in entries for path in entry.gone)
+            found[name] = LeftOut(sum(entry.fresh for entry in entries), gone)
+        return found
+
+    def note(self, plan: Plan, left_out: Container[Partition]) -> None:
+        """Record the symbols for which a plan has found nothing to do and nothing to report."""
+        before = (dict(self.layouts), dict(self._keys), {name: dict(found) for name, found in self._entries.items()})
+        gone: dict[tuple[str, Partition], list[str]] = {}
+        for name, units in plan.gone.items():
+            for unit in units:
+                gone.setdefault((name, unit.symbol), []).append(unit.path)
+        for name in plan.selection.models:
+            old = self._entries.get(name, {})
+            self._keys[name] = self._key(name, plan.picture.compiler)
+            self._entries[name] = {
+                symbol: old[symbol]
+                if symbol in left_out
+                else UpToDate(
+                    self._signature(name, symbol),
+                    plan.up_to_date[name, symbol],
+                    tuple(gone.get((name, symbol), ())),
+                )
+                for symbol in self._symbols(name)
+                if symbol in left_out or (name, symbol) not in plan.unsettled
+            }
+        self.layouts |= {name: found.layout for name, found in plan.picture.source_files.items()}
+        if before != (self.layouts, self._keys, self._entries):
+            self._save()
+
+    def _save(self) -> None:
+        names = [name for name in self._entries if name in self.project.models]
+        data = {
+            "layouts": {name: vars(layout) | {"twins": []} for name, layout in self.layouts.items()},
+            "keys": {name: self._keys[name] for name in names},
+            "symbols": {
+                name: {symbol.path: [e.signature, e.fresh, e.gone] for symbol, e in self._entries[name].items()}
+                for name in names
+            },
+        }
+        storage.replace_bytes(self.path, sealed.dumps(data).encode(), flush=False)
+
+    def _within_symbols(self, name: str) -> bool:
+        """True for a model whose units are each of one symbol."""
+        return {"exchange", "symbol"} <= {*self.project.models[name].unit_keys}
+
+    def _symbols(self, name: str) -> set[Partition]:
+        return {symbol for parts in self._parts(name) for symbol in parts}
+
+    def _signature(self, name: str, symbol: Partition) -> str:
+        return digest([(parts.get(symbol), parts.get(SHARED)) for parts in self._parts(name)])
+
+    def _parts(self, name: str) -> list[BySymbol]:
+        """Digests of a model's table and of its inputs."""
+        inputs = self.project.models[name].inputs
+        return [self._by_symbol(name, False), *(self._by_symbol(each.ref, each.source is not None) for each in inputs)]
+
+    def _by_symbol(self, ref: str, is_source: bool) -> BySymbol:
+        if (ref, is_source) not in self._digests:
+            found = self.listings[ref].by_symbol if is_source else self.tables[ref].by_symbol
+            self._digests[ref, is_source] = {symbol: _digest(things) for symbol, things in found.items()}
+        return self._digests[ref, is_source]
+
+    def _key(self, name: str, compiler: Compiler) -> str:
+        """Digest of all but the lake that the plan of a model depends on."""
+        model = self.project.models[name]
+        compiled = compiler.compile(name)
+        inputs = [(entry.name, entry.spec, entry.source) for entry in model.inputs]
+        before = [self.project.models[entry.ref].config for entry in model.inputs if entry.source is None]
+        layouts = [compiler.layouts[entry.ref] for entry in model.inputs if entry.source is not None]
+        prints = [compiled.fingerprint, compiled.options_fingerprint, compiled.kernels_fingerprint]
+        prints += [compiled.checks_fingerprint, *sorted(compiled.edges)]
+        return digest(__version__, prints, model.config, model.reach, model.days_before, inputs, before, layouts)
+
+
+def is_plain(project: Project, selection: Selection) -> bool:
+    """True if a plan covers all units of its models, and reads and reports nothing beyond their inputs."""
+    part = selection.full_refresh or selection.prune or selection.recent or not selection.is_whole
+    return not (part or any(_reads_more(project, project.models[name]) for name in selection.models))
+
+
+def _reads_more(project: Project, model: Model) -> bool:
+    """True for inputs that are chosen by symbol or date, or whose files are deleted after processing."""
+    specs = [entry.spec for entry in model.inputs]
+    chosen = any(spec.exchange or spec.symbol or spec.date_start or spec.date_end for spec in specs)
+    return chosen or any(spec.ref in project.deleting for spec in specs)
+
+
+def nothing_to_report(plan: Plan) -> bool:
+    """True if a plan has no faults of the lake as a whole."""
+    files = plan.picture.source_files.values()
+    faults = any(found.unassigned or found.left_out or found.unreadable or found.wrong for found in files)
+    return not (faults or plan.refused or plan.missing)
+
+
+def _digest(things: Iterable[object]) -> str:
+    text = "\n".join(map(repr, things))
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=12).hexdigest()
+
+
+def _layout(facts: dict[str, Any]) -> SourceLayout:
+    return SourceLayout(**facts | {"hive_keys": tuple(facts["hive_keys"]), "twins": frozenset(facts["twins"])})

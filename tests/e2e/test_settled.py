@@ -1,0 +1,184 @@
+"""Symbols that planning leaves out since nothing of theirs has changed: a plan says the same without that record."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
+
+XRP = "XRP/USD-T"
+SYMBOLS, DAYS = (BTC, ETH, XRP), (DAY1, DAY2, DAY3)
+Change = Callable[[Scratch, random.Random], object]
+
+
+def record(scratch: Scratch) -> Path:
+    return scratch.lake / ".sqlgen/settled.json"
+
+
+def both_plans(scratch: Scratch) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The plan with the record of what is up to date, and without."""
+    found = scratch.sqlgen("plan", "--json").json
+    path, aside = record(scratch), scratch.folder / "aside.json"
+    if path.exists():
+        path.rename(aside)
+    without = scratch.sqlgen("plan", "--json").json
+    if aside.exists():
+        aside.rename(path)
+    return found, without
+
+
+def _any(folder: Path, pattern: str, chance: random.Random) -> Path | None:
+    files = sorted(path for path in folder.rglob(pattern) if path.is_file())
+    return chance.choice(files) if files else None
+
+
+def _write(scratch: Scratch, chance: random.Random, name: str = "data") -> None:
+    prices = [float(chance.randrange(1, 99)) for _ in range(chance.randrange(1, 4))]
+    symbol = chance.choice(SYMBOLS).replace("/", "%2F")
+    scratch.trades(symbol, chance.choice(DAYS), prices, name=name)
+
+
+def _touch(scratch: Scratch, chance: random.Random, folder: str) -> None:
+    if path := _any(scratch.lake / folder, "*.parquet", chance):
+        stat = path.stat()
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+
+
+def _delete(scratch: Scratch, chance: random.Random, folder: str) -> None:
+    if path := _any(scratch.lake / folder, "*.parquet", chance):
+        path.unlink()
+
+
+def _swap_lines(scratch: Scratch, chance: random.Random) -> None:
+    """Let an older record of a unit come last."""
+    if path := _any(scratch.lake / ".sqlgen/manifest", "*.ndjson", chance):
+        lines = path.read_text().splitlines()
+        chance.shuffle(lines)
+        path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def _lose_line(scratch: Scratch, chance: random.Random) -> None:
+    if path := _any(scratch.lake / ".sqlgen/manifest", "*.ndjson", chance):
+        lines = path.read_text().splitlines()
+        path.write_text("".join(f"{line}\n" for line in lines[1:]))
+
+
+def _bad_date(scratch: Scratch, chance: random.Random) -> None:
+    scratch.trades(BTC, "2026-01-01", [1.0])
+    folder = scratch.raw(BTC, "2026-13-01")
+    if folder.exists():
+        shutil.rmtree(folder)
+    else:
+        shutil.copytree(scratch.raw(BTC, DAY1), folder)
+
+
+def _foreign(scratch: Scratch, chance: random.Random) -> None:
+    path = scratch.lake / "out/costs/exchange=binance/symbol=ETH-USDT/mine.parquet"
+    if path.exists():
+        path.unlink()
+    elif path.parent.exists():
+        path.write_bytes(b"mine")
+
+
+def _template(scratch: Scratch, chance: random.Random) -> None:
+    scratch.template("costs.sql.j2", COSTS.replace("amount AS", f"amount + {chance.randrange(3)} AS"))
+
+
+CHANGES: list[Change] = [
+    _write,
+    _write,
+    lambda scratch, chance: _write(scratch, chance, "late"),
+    lambda scratch, chance: _touch(scratch, chance, "raw"),
+    lambda scratch, chance: _touch(scratch, chance, "out"),
+    lambda scratch, chance: _delete(scratch, chance, "raw"),
+    lambda scratch, chance: _delete(scratch, chance, "out"),
+    _swap_lines,
+    _lose_line,
+    _bad_date,
+    _foreign,
+    _template,
+    lambda scratch, chance: shutil.rmtree(scratch.raw(chance.choice(SYMBOLS), chance.choice(DAYS)), ignore_errors=True),
+    lambda scratch, chance: record(scratch).write_bytes(b'{"layouts": {}}'),
+]
+
+
+@pytest.mark.parametrize("mode", ["overwrite", "append"])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_plan_is_the_same_without_the_record(scratch: Scratch, mode: str, seed: int) -> None:
+    chance = random.Random(f"{mode} {seed}")
+    scratch.model("costs", output={"mode": mode})
+    for day in DAYS[:2]:
+        for symbol in SYMBOLS:
+            scratch.trades(symbol.replace("/", "%2F"), day, [1.0, 2.0])
+    used = 0
+    for _ in range(12):
+        for _ in range(2):
+            scratch.sqlgen("run", "--json")
+        used += record(scratch).exists()
+        for change in chance.sample(CHANGES, chance.randrange(0, 3)):
+            change(scratch, chance)
+        found, without = both_plans(scratch)
+        assert found == without
+    assert used
+
+
+@pytest.fixture
+def settled(scratch: Scratch) -> Scratch:
+    """Two days of three symbols, built and known to be up to date."""
+    for day in DAYS[:2]:
+        for symbol in (BTC, ETH, "XRP-USDT"):
+            scratch.trades(symbol, day, [1.0, 2.0])
+    scratch.run()
+    assert scratch.run() == {}
+    return scratch
+
+
+def test_only_symbols_with_changes_are_planned(settled: Scratch) -> None:
+    from sqlgen.plan.selection import Selection
+    from sqlgen.run.engine import Engine
+
+    def symbols() -> set[str]:
+        plan = Engine.open(settled.file).plan(Selection(("costs", "pairs")))
+        assert plan.fresh + len(plan.tasks) == 12
+        found = [*plan.picture.source_files["raw"].partitions, *plan.picture.records["pairs"]]
+        return {partition["symbol"] for partition in found}
+
+    assert symbols() == set()
+    settled.trades(ETH, DAY1, [1.0, 2.0, 3.0])
+    (settled.lake / "out/pairs/exchange=binance/symbol=BTC-USDT/date=2026-01-01").joinpath("x").mkdir()
+    assert symbols() == {ETH}
+    settled.template("costs.sql.j2", COSTS.replace("price * amount AS", "price * amount * 2 AS"))
+    assert symbols() == {BTC, ETH, "XRP-USDT"}
+
+
+def test_a_selection_is_planned_in_full(settled: Scratch) -> None:
+    assert settled.plan("--full-refresh").keys() >= {"costs BTC-USDT 2026-01-01", "pairs XRP-USDT 2026-01-02"}
+    shutil.rmtree(settled.raw(BTC, DAY1))
+    assert "--prune removes them" in settled.sqlgen("plan").out
+    assert settled.run() == {}
+    said = "inputs of 1 published partition(s) are gone, for example exchange=binance/symbol=BTC-USDT/date=2026-01-01"
+    for _ in range(2):  # known to be up to date, and said again
+        assert said in settled.sqlgen("run").out
+    assert settled.run("--prune", "--select", "costs").keys() == {"costs BTC-USDT 2026-01-01"}
+
+
+def test_units_of_several_symbols_are_planned_with_all_of_their_inputs(settled: Scratch) -> None:
+    template = "SELECT date, count(*) AS number FROM ({{ inputs.costs }}) GROUP BY date ORDER BY date\n"
+    settled.template("market.sql.j2", template)
+    output = {"path": "out/market", "partition_by": ["date"]}
+    settled.model("market", sql="market.sql.j2", inputs={"costs": "costs"}, output=output)
+    settled.run()
+    assert settled.run() == {}
+    settled.trades(ETH, DAY1, [1.0])
+    settled.run()
+    assert sorted(settled.table("market")["number"].to_pylist()) == [5, 6]
+    assert settled.run() == {}
+    found, without = both_plans(settled)
+    assert found == without

@@ -12,11 +12,11 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Plan
 from sqlgen.plan.selection import Selection
+from sqlgen.plan.settled import Settled, is_plain, nothing_to_report
 from sqlgen.project.project import Project
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.states import StateStore
 from sqlgen.published.tablefiles import Unread, read_table, unread
-from sqlgen.run.settled import Settled, is_plain, nothing_to_report
 from sqlgen.sources.rowkeys import RowKeys
 from sqlgen.sources.sourcefiles import Listing, SourceFiles, SourceFilesError, assigned, list_folder
 

@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.lock import run_lock
 from sqlgen.lake.storage import is_hidden
+from sqlgen.plan.missing import faults
 from sqlgen.project.model import Model
 from sqlgen.published.states import SUFFIX, StateError
 from sqlgen.published.tables import Table
 from sqlgen.run.cleanup import clear_staging
 from sqlgen.run.engine import Engine
 from sqlgen.run.report import RUN_ID
-from sqlgen.sources.sourcefiles import SourceFilesError, faults, list_source_files
+from sqlgen.sources.sourcefiles import SourceFilesError, list_source_files
 
 Repair = Callable[[], object]
 
@@ -73,9 +74,10 @@ def _state(engine: Engine) -> Iterator[Ailment]:
             yield Ailment("records", str(path), text, partial(_record_anew, engine, name))
     for path, why in (
         (state / "index.json", "files are looked up again"),
+        (state / "settled.json", "all symbols are planned again"),
         (state / "bound.json", "SQL is bound again"),
     ):
-        if not _is_sound(path, is_sealed=path.name == "index.json"):
+        if not _is_sound(path, is_sealed=path.name != "bound.json"):
             yield Ailment("cache", str(path), f"damaged: {why}", path.unlink)
     for path in sorted((state / "runs").glob("*.json")):
         if RUN_ID.fullmatch(path.stem) and not _is_sound(path, is_sealed=True):

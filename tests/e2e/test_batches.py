@@ -76,6 +76,19 @@ def test_units_of_a_batch_are_what_they_are_alone(
     assert (published(bars), counted) == (together, [])
 
 
+@pytest.mark.parametrize("sql", [BARS, FEATURES])
+def test_rows_are_the_same_to_the_bit_on_any_number_of_threads(bars: Scratch, sql: str) -> None:
+    """With prices and amounts whose sums depend on their order."""
+    bars.model("bars", sql=sql, options={})
+    for day in (0, 1):
+        bars.trades(BTC, DAYS[day], [100 + (number * 7919 % 1009) / 997 for number in range(1500)])
+    found = []
+    for threads in (1, 2, 2):
+        bars.run("--full-refresh", "--threads", threads)
+        found.append(published(bars))
+    assert found[0] == found[1] == found[2]
+
+
 @pytest.mark.parametrize("options", [{"windows": [60, 86400]}, {"windows": [60, 172800]}, {"max_gap": 300}])
 def test_features_of_trades_in_batches_see_no_further_back_than_alone(
     bars: Scratch, options: dict[str, object], monkeypatch: pytest.MonkeyPatch, counted: list[int]

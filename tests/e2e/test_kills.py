@@ -68,7 +68,7 @@ def test_killed_runs_lose_and_double_nothing() -> None:
     }
     assert numbers["rows lost"] == numbers["rows doubled"] == numbers["files left over"] == 0
     assert numbers["runs that failed afterwards"] == 0
-    assert numbers["kills"] >= 140
+    assert numbers["kills"] >= 120  # some runs end before the random time at which they would be killed
     named = {point for path in (ROOT / "sqlgen").rglob("*.py") for point in POINT.findall(path.read_text())}
     passed = set(re.findall(r"^- (.+)$", done.stdout, re.MULTILINE))
     assert named - passed <= {"staging of a killed run: to be cleared"}, named - passed

@@ -19,6 +19,8 @@ from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFilesError
 
+_FILL_IN = "Fill it in (answers by REST take a field 'symbol')"
+
 
 @dataclass
 class RowKeys:
@@ -105,11 +107,8 @@ class RowKeys:
         count = sum(row[-1] for row in rows if None in row)
         text = f"{where}: {count} row(s) name no {' and no '.join(missing)}"
         if beside:
-            return f"{text}: they belong to no partition and are not read. Fill it in where they should be"
-        raise SourceFilesError(
-            f"{text}; fill it in (answers by REST take a field 'symbol'),"
-            " or put the file under exchange=/symbol=/date= folders"
-        )
+            return f"{text}: they belong to no partition and are not read. {_FILL_IN}"
+        raise SourceFilesError(f"{text}. {_FILL_IN}, or put the file under exchange=/symbol=/date= folders")
 
 
 def _cached(known: Any) -> FilePartitions | None:

@@ -153,7 +153,7 @@ def test_rows_that_name_no_symbol(tmp_path: Path, name: str) -> None:
         assert found(project) == expected
     (project.raw / name).write_text(written([row for row in rows if not row[1]]))
     said = " ".join(project.failure().split())
-    assert ("2 row(s) name no symbol; fill it in" if name == "t.csv" else "symbol") in said
+    assert ("2 row(s) name no symbol. Fill it in" if name == "t.csv" else "symbol") in said
 
 
 def test_a_file_without_rows_is_no_problem(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.support.scratch import Scratch
 
 def pytest_configure() -> None:
     # Time is measured in benchmarks, not in tests, which share their machine.
-    hypothesis.settings.register_profile("sqlgen", deadline=None)
+    hypothesis.settings.register_profile("sqlgen", deadline=None, max_examples=50)
     hypothesis.settings.load_profile("sqlgen")
     # No test cuts the power: what the engine flushes need not reach the disk.
     os.fsync = os.fstat  # type: ignore[assignment]

@@ -69,7 +69,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
             _cut(path, late="date=2026-01-02" in str(path))
     config = shipped_config(Path("lake"))
     config["models"]["orderbook_hf"]["options"] |= {"vpin_bucket_volume": "0.1", "vpin_window_buckets": 5}
-    (played.folder / "models.yaml").write_text(yaml.safe_dump(config))
+    (played.folder / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     outcome = sqlgen("run", played.folder / "models.yaml", "--select", "orderbook_hf")
     assert outcome.code == 0, outcome.out + outcome.err
     with played.open() as live:

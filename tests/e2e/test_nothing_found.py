@@ -61,8 +61,8 @@ def test_files_with_another_suffix_beside_data_are_a_note(two: Scratch) -> None:
     ("arguments", "text"),
     [
         (
-            ("--symbol", "BTC/USDT"),
-            f"no partition has symbol 'BTC/USDT'. Did you mean '{BTC}'? There are: {BTC}, {ETH}",
+            ("--symbol", "BTC/USDC"),
+            f"no partition has symbol 'BTC/USDC'. Did you mean '{BTC}'? There are: {BTC}, {ETH}",
         ),
         (("--symbol", BTC, "--symbol", "eth"), f"no partition has symbol 'eth'. There are: {BTC}, {ETH}"),
         (("--exchange", "binanc"), "no partition has exchange 'binanc'. Did you mean 'binance'? There are: binance"),

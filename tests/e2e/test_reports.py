@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from sqlgen.run import runner
+from sqlgen.run import execution
 from tests.support.scratch import BTC, DAY1, DAY2, Scratch
 
 
 @pytest.fixture
 def noting(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> Scratch:
     """A project whose tasks note that rows waited."""
-    real = runner.build
+    real = execution.build
 
     def build(space: Any, task: Any, connection: Any, sql: list[str], notes: list[str]) -> Any:
         notes.append("20 changes waited for a snapshot")
         return real(space, task, connection, sql, notes)
 
-    monkeypatch.setattr(runner, "build", build)
+    monkeypatch.setattr(execution, "build", build)
     del scratch.config["models"]["pairs"]
     scratch.save()
     scratch.trades(BTC, DAY1, [1.0])

@@ -30,7 +30,7 @@ def sides(tmp_path: Path, exchange: str, **source: Any) -> list[int | None]:
     config = shipped_config(tmp_path / "lake")
     config["sources"]["ccxt_trades"] |= source
     config["models"] = {"trades_features": config["models"]["trades_features"]}
-    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     outcome = sqlgen("run", tmp_path / "models.yaml")
     assert outcome.code == 0, outcome.out + outcome.err
     table = published(tmp_path / "lake" / config["models"]["trades_features"]["output"]["path"])
@@ -68,7 +68,7 @@ def test_books_have_no_side_to_turn(tmp_path: Path) -> None:
     config = shipped_config(tmp_path / "lake")
     config["sources"]["ccxt_orderbook"]["side_is"] = "maker"
     (tmp_path / "lake").mkdir()
-    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     outcome = sqlgen("compile", tmp_path / "models.yaml")
     assert outcome.code != 0
     said = "source 'ccxt_orderbook': its adapter ccxt/orderbook gives no trades whose side could be turned"
@@ -107,7 +107,7 @@ def test_a_run_says_that_sides_are_the_makers(
     config = shipped_config(tmp_path / "lake")
     config["sources"]["ccxt_trades"] |= source
     config["models"] = {"orderbook_hf": config["models"]["orderbook_hf"] | {"udfs": ["tfi"], "options": {}}}
-    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     outcome = sqlgen("run", tmp_path / "models.yaml", "--json")
     assert outcome.code == 0, outcome.out + outcome.err
     notes = " ".join(outcome.json["tasks"][0]["notes"])
@@ -150,7 +150,7 @@ def audited(folder: Path, maker: bool, check: dict[str, Any], of: str = "source"
         config["models"] = {"beside": {"sql": "beside.sql.j2", "inputs": inputs, "output": {"path": "beside"}}}
     place = config["sources"]["ccxt_trades"] if of == "source" else config["models"]["beside"]
     place["checks"] = [{"check": "sign_audit", **check}]
-    (folder / "models.yaml").write_text(yaml.safe_dump(config))
+    (folder / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     return sqlgen("run", folder / "models.yaml", "--json")
 
 
@@ -221,7 +221,7 @@ def test_a_source_of_trades_alone_cannot_be_audited(tmp_path: Path) -> None:
     config = shipped_config(tmp_path / "lake")
     config["sources"]["ccxt_trades"]["checks"] = [{"check": "sign_audit"}]
     config["models"] = {"trades_features": config["models"]["trades_features"]}
-    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     outcome = sqlgen("plan", tmp_path / "models.yaml")
     assert outcome.code != 0
     assert "sources.ccxt_trades.checks.0: no model reads quotes beside the trades of 'ccxt_trades'" in outcome.err

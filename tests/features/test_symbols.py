@@ -102,7 +102,7 @@ def test_the_model(tmp_path: Path) -> None:
     model = {"sql": "symbols.sql.j2", "inputs": {"rows": "trades"}, "output": {"path": "out", "partition_by": []}}
     source = {"path": "raw/ccxt/trades", "adapter": "ccxt/trades"}
     project = {"version": 1, "lake": "lake", "sources": {"trades": source}, "models": {"symbols": model}}
-    config.write_text(yaml.safe_dump(project))
+    config.write_text(yaml.safe_dump(project, sort_keys=False))
     for _ in range(2):
         assert sqlgen("run", config).code == 0
         assert_same(published(tmp_path / "lake/out"), symbols(read_rows(tmp_path / "lake", "trades")))
@@ -130,7 +130,7 @@ def test_the_columns_of_other_models(tmp_path: Path, model: str) -> None:
 
 def test_live_rows_have_them(tmp_path: Path) -> None:
     config = tmp_path / "models.yaml"
-    config.write_text(yaml.safe_dump(shipped_config(tmp_path / "lake", symbol_columns=True)))
+    config.write_text(yaml.safe_dump(shipped_config(tmp_path / "lake", symbol_columns=True), sort_keys=False))
     book = {"bids": [(10.0, 1.0)], "asks": [(11.0, 1.0)]}
     with open_model(config, exchange="x", symbol="BTC/USDT:USDT") as live:
         for second in range(3):

@@ -11,35 +11,35 @@
 -- lookback:    172800 s
 -- lookahead:   3600 s
 -- publishes:   processed/ccxt/trades/liquidity_bars (overwrite), by exchange, symbol, date
--- fingerprint: db99fd271bc0111f64cea195
--- stages:      liquidity_bars, line 632
---              measured, line 626
---              edges, line 613
---              products, line 604
---              shares, line 591
---              moves, line 578
---              logs, line 564
---              windows, line 549
---              members, line 532
---              numbered, line 520
---              bars, line 514
---              seen, line 509
---              spreads, line 502
---              quoted, line 495
---              shown, line 487
---              held, line 477
---              quotes, line 470
---              located, line 461
---              ends, line 446
---              states, line 429
---              traded, line 385
---              neighbours, line 376
---              changes, line 369
---              binned, line 362
---              steps, line 350
---              segments, line 344
---              gaps, line 335
---              valid, line 330
+-- fingerprint: 972b2a881c2e28a2ee20a7dd
+-- stages:      liquidity_bars, line 638
+--              measured, line 632
+--              edges, line 619
+--              products, line 610
+--              shares, line 597
+--              moves, line 584
+--              logs, line 570
+--              windows, line 555
+--              members, line 538
+--              numbered, line 526
+--              bars, line 520
+--              seen, line 515
+--              spreads, line 508
+--              quoted, line 501
+--              shown, line 493
+--              held, line 483
+--              quotes, line 476
+--              located, line 467
+--              ends, line 452
+--              states, line 435
+--              traded, line 391
+--              neighbours, line 382
+--              changes, line 375
+--              binned, line 368
+--              steps, line 356
+--              segments, line 350
+--              gaps, line 341
+--              valid, line 336
 --              book, line 68
 --              liquidity, line 55
 --
@@ -154,8 +154,7 @@ checked AS (
         *,
         CASE
             WHEN len(bids) = 20 THEN coalesce(
-                bid_price_00 < 'infinity'
-                AND bid_price_19 > 0
+                bid_price_19 > 0
                 AND bid_price_01 < bid_price_00 AND bid_price_02 < bid_price_01 AND bid_price_03 < bid_price_02
                 AND bid_price_04 < bid_price_03 AND bid_price_05 < bid_price_04 AND bid_price_06 < bid_price_05
                 AND bid_price_07 < bid_price_06 AND bid_price_08 < bid_price_07 AND bid_price_09 < bid_price_08
@@ -167,10 +166,14 @@ checked AS (
                 AND bid_size_09 > 0 AND bid_size_10 > 0 AND bid_size_11 > 0 AND bid_size_12 > 0 AND bid_size_13 > 0
                 AND bid_size_14 > 0 AND bid_size_15 > 0 AND bid_size_16 > 0 AND bid_size_17 > 0 AND bid_size_18 > 0
                 AND bid_size_19 > 0
-                AND bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
+                AND isfinite(bid_price_00 + bid_price_01 + bid_price_02 + bid_price_03 + bid_price_04
+                + bid_price_05 + bid_price_06 + bid_price_07 + bid_price_08 + bid_price_09
+                + bid_price_10 + bid_price_11 + bid_price_12 + bid_price_13 + bid_price_14
+                + bid_price_15 + bid_price_16 + bid_price_17 + bid_price_18 + bid_price_19)
+                AND isfinite(bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
                 + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
                 + bid_size_10 + bid_size_11 + bid_size_12 + bid_size_13 + bid_size_14
-                + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19 < 'infinity',
+                + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19),
                 false
             )
             ELSE coalesce(
@@ -183,8 +186,7 @@ checked AS (
         END AS bids_in_order,
         CASE
             WHEN len(asks) = 20 THEN coalesce(
-                ask_price_19 < 'infinity'
-                AND ask_price_00 > 0
+                ask_price_00 > 0
                 AND ask_price_01 > ask_price_00 AND ask_price_02 > ask_price_01 AND ask_price_03 > ask_price_02
                 AND ask_price_04 > ask_price_03 AND ask_price_05 > ask_price_04 AND ask_price_06 > ask_price_05
                 AND ask_price_07 > ask_price_06 AND ask_price_08 > ask_price_07 AND ask_price_09 > ask_price_08
@@ -196,10 +198,14 @@ checked AS (
                 AND ask_size_09 > 0 AND ask_size_10 > 0 AND ask_size_11 > 0 AND ask_size_12 > 0 AND ask_size_13 > 0
                 AND ask_size_14 > 0 AND ask_size_15 > 0 AND ask_size_16 > 0 AND ask_size_17 > 0 AND ask_size_18 > 0
                 AND ask_size_19 > 0
-                AND ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
+                AND isfinite(ask_price_00 + ask_price_01 + ask_price_02 + ask_price_03 + ask_price_04
+                + ask_price_05 + ask_price_06 + ask_price_07 + ask_price_08 + ask_price_09
+                + ask_price_10 + ask_price_11 + ask_price_12 + ask_price_13 + ask_price_14
+                + ask_price_15 + ask_price_16 + ask_price_17 + ask_price_18 + ask_price_19)
+                AND isfinite(ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
                 + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
                 + ask_size_10 + ask_size_11 + ask_size_12 + ask_size_13 + ask_size_14
-                + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19 < 'infinity',
+                + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19),
                 false
             )
             ELSE coalesce(

@@ -14,20 +14,20 @@
 -- lookback:    15000 s
 -- lookahead:   15301 s
 -- publishes:   processed/ccxt/orderbook/labels (overwrite), by exchange, symbol, date
--- fingerprint: e29c2dc4b828efcf9c00b172
--- stages:      kernel_input, line 449
---              returns, line 426
---              means, line 405
---              framed, line 396
---              steps, line 384
---              after_300s, line 376
---              after_60s, line 368
---              after_5s, line 360
---              after_1s, line 352
---              quotes, line 345
---              located, line 336
---              ends, line 321
---              states, line 304
+-- fingerprint: 943f606194952a4a5a5cca04
+-- stages:      kernel_input, line 455
+--              returns, line 432
+--              means, line 411
+--              framed, line 402
+--              steps, line 390
+--              after_300s, line 382
+--              after_60s, line 374
+--              after_5s, line 366
+--              after_1s, line 358
+--              quotes, line 351
+--              located, line 342
+--              ends, line 327
+--              states, line 310
 --              book, line 42
 --
 -- Kernels run before the last statement, where order and state matter: `run` gives them the rows of
@@ -128,8 +128,7 @@ checked AS (
         *,
         CASE
             WHEN len(bids) = 20 THEN coalesce(
-                bid_price_00 < 'infinity'
-                AND bid_price_19 > 0
+                bid_price_19 > 0
                 AND bid_price_01 < bid_price_00 AND bid_price_02 < bid_price_01 AND bid_price_03 < bid_price_02
                 AND bid_price_04 < bid_price_03 AND bid_price_05 < bid_price_04 AND bid_price_06 < bid_price_05
                 AND bid_price_07 < bid_price_06 AND bid_price_08 < bid_price_07 AND bid_price_09 < bid_price_08
@@ -141,10 +140,14 @@ checked AS (
                 AND bid_size_09 > 0 AND bid_size_10 > 0 AND bid_size_11 > 0 AND bid_size_12 > 0 AND bid_size_13 > 0
                 AND bid_size_14 > 0 AND bid_size_15 > 0 AND bid_size_16 > 0 AND bid_size_17 > 0 AND bid_size_18 > 0
                 AND bid_size_19 > 0
-                AND bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
+                AND isfinite(bid_price_00 + bid_price_01 + bid_price_02 + bid_price_03 + bid_price_04
+                + bid_price_05 + bid_price_06 + bid_price_07 + bid_price_08 + bid_price_09
+                + bid_price_10 + bid_price_11 + bid_price_12 + bid_price_13 + bid_price_14
+                + bid_price_15 + bid_price_16 + bid_price_17 + bid_price_18 + bid_price_19)
+                AND isfinite(bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
                 + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
                 + bid_size_10 + bid_size_11 + bid_size_12 + bid_size_13 + bid_size_14
-                + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19 < 'infinity',
+                + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19),
                 false
             )
             ELSE coalesce(
@@ -157,8 +160,7 @@ checked AS (
         END AS bids_in_order,
         CASE
             WHEN len(asks) = 20 THEN coalesce(
-                ask_price_19 < 'infinity'
-                AND ask_price_00 > 0
+                ask_price_00 > 0
                 AND ask_price_01 > ask_price_00 AND ask_price_02 > ask_price_01 AND ask_price_03 > ask_price_02
                 AND ask_price_04 > ask_price_03 AND ask_price_05 > ask_price_04 AND ask_price_06 > ask_price_05
                 AND ask_price_07 > ask_price_06 AND ask_price_08 > ask_price_07 AND ask_price_09 > ask_price_08
@@ -170,10 +172,14 @@ checked AS (
                 AND ask_size_09 > 0 AND ask_size_10 > 0 AND ask_size_11 > 0 AND ask_size_12 > 0 AND ask_size_13 > 0
                 AND ask_size_14 > 0 AND ask_size_15 > 0 AND ask_size_16 > 0 AND ask_size_17 > 0 AND ask_size_18 > 0
                 AND ask_size_19 > 0
-                AND ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
+                AND isfinite(ask_price_00 + ask_price_01 + ask_price_02 + ask_price_03 + ask_price_04
+                + ask_price_05 + ask_price_06 + ask_price_07 + ask_price_08 + ask_price_09
+                + ask_price_10 + ask_price_11 + ask_price_12 + ask_price_13 + ask_price_14
+                + ask_price_15 + ask_price_16 + ask_price_17 + ask_price_18 + ask_price_19)
+                AND isfinite(ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
                 + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
                 + ask_size_10 + ask_size_11 + ask_size_12 + ask_size_13 + ask_size_14
-                + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19 < 'infinity',
+                + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19),
                 false
             )
             ELSE coalesce(

@@ -15,7 +15,7 @@
 --              keep_book = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/microprice (overwrite), by exchange, symbol, date
--- fingerprint: cccc9f311fa928e7a7ff017e
+-- fingerprint: 49440ac5e3a9dee18148dfb9
 -- stages:      kernel_input, line 310
 --              centred, line 298
 --              sums, line 217
@@ -97,10 +97,10 @@ checked AS (
         *,
         CASE
             WHEN len(bids) = 2 THEN coalesce(
-                bid_price_00 < 'infinity'
-                AND bid_price_01 > 0
+                bid_price_01 > 0
                 AND bid_price_01 < bid_price_00 AND bid_size_00 > 0 AND bid_size_01 > 0
-                AND bid_size_00 + bid_size_01 < 'infinity',
+                AND isfinite(bid_price_00 + bid_price_01)
+                AND isfinite(bid_size_00 + bid_size_01),
                 false
             )
             ELSE coalesce(
@@ -113,10 +113,10 @@ checked AS (
         END AS bids_in_order,
         CASE
             WHEN len(asks) = 2 THEN coalesce(
-                ask_price_01 < 'infinity'
-                AND ask_price_00 > 0
+                ask_price_00 > 0
                 AND ask_price_01 > ask_price_00 AND ask_size_00 > 0 AND ask_size_01 > 0
-                AND ask_size_00 + ask_size_01 < 'infinity',
+                AND isfinite(ask_price_00 + ask_price_01)
+                AND isfinite(ask_size_00 + ask_size_01),
                 false
             )
             ELSE coalesce(

@@ -12,21 +12,21 @@
 -- lookback:    86400 s
 -- lookahead:   601 s
 -- publishes:   processed/ccxt/trades/liquidity (overwrite), by exchange, symbol, date
--- fingerprint: 82cff8570687758fce3490e0
--- stages:      trades_liquidity, line 528
---              aged, line 504
---              after_300s, line 496
---              after_60s, line 488
---              after_5s, line 480
---              after_1s, line 472
---              quoted, line 458
---              ticks, line 443
---              moments, line 433
---              priced, line 421
---              quotes, line 414
---              located, line 405
---              ends, line 390
---              states, line 373
+-- fingerprint: 9171f1e2b2b0245a504930bb
+-- stages:      trades_liquidity, line 534
+--              aged, line 510
+--              after_300s, line 502
+--              after_60s, line 494
+--              after_5s, line 486
+--              after_1s, line 478
+--              quoted, line 464
+--              ticks, line 449
+--              moments, line 439
+--              priced, line 427
+--              quotes, line 420
+--              located, line 411
+--              ends, line 396
+--              states, line 379
 --              book, line 111
 --              trades, line 42
 --
@@ -197,8 +197,7 @@ checked AS (
         *,
         CASE
             WHEN len(bids) = 20 THEN coalesce(
-                bid_price_00 < 'infinity'
-                AND bid_price_19 > 0
+                bid_price_19 > 0
                 AND bid_price_01 < bid_price_00 AND bid_price_02 < bid_price_01 AND bid_price_03 < bid_price_02
                 AND bid_price_04 < bid_price_03 AND bid_price_05 < bid_price_04 AND bid_price_06 < bid_price_05
                 AND bid_price_07 < bid_price_06 AND bid_price_08 < bid_price_07 AND bid_price_09 < bid_price_08
@@ -210,10 +209,14 @@ checked AS (
                 AND bid_size_09 > 0 AND bid_size_10 > 0 AND bid_size_11 > 0 AND bid_size_12 > 0 AND bid_size_13 > 0
                 AND bid_size_14 > 0 AND bid_size_15 > 0 AND bid_size_16 > 0 AND bid_size_17 > 0 AND bid_size_18 > 0
                 AND bid_size_19 > 0
-                AND bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
+                AND isfinite(bid_price_00 + bid_price_01 + bid_price_02 + bid_price_03 + bid_price_04
+                + bid_price_05 + bid_price_06 + bid_price_07 + bid_price_08 + bid_price_09
+                + bid_price_10 + bid_price_11 + bid_price_12 + bid_price_13 + bid_price_14
+                + bid_price_15 + bid_price_16 + bid_price_17 + bid_price_18 + bid_price_19)
+                AND isfinite(bid_size_00 + bid_size_01 + bid_size_02 + bid_size_03 + bid_size_04
                 + bid_size_05 + bid_size_06 + bid_size_07 + bid_size_08 + bid_size_09
                 + bid_size_10 + bid_size_11 + bid_size_12 + bid_size_13 + bid_size_14
-                + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19 < 'infinity',
+                + bid_size_15 + bid_size_16 + bid_size_17 + bid_size_18 + bid_size_19),
                 false
             )
             ELSE coalesce(
@@ -226,8 +229,7 @@ checked AS (
         END AS bids_in_order,
         CASE
             WHEN len(asks) = 20 THEN coalesce(
-                ask_price_19 < 'infinity'
-                AND ask_price_00 > 0
+                ask_price_00 > 0
                 AND ask_price_01 > ask_price_00 AND ask_price_02 > ask_price_01 AND ask_price_03 > ask_price_02
                 AND ask_price_04 > ask_price_03 AND ask_price_05 > ask_price_04 AND ask_price_06 > ask_price_05
                 AND ask_price_07 > ask_price_06 AND ask_price_08 > ask_price_07 AND ask_price_09 > ask_price_08
@@ -239,10 +241,14 @@ checked AS (
                 AND ask_size_09 > 0 AND ask_size_10 > 0 AND ask_size_11 > 0 AND ask_size_12 > 0 AND ask_size_13 > 0
                 AND ask_size_14 > 0 AND ask_size_15 > 0 AND ask_size_16 > 0 AND ask_size_17 > 0 AND ask_size_18 > 0
                 AND ask_size_19 > 0
-                AND ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
+                AND isfinite(ask_price_00 + ask_price_01 + ask_price_02 + ask_price_03 + ask_price_04
+                + ask_price_05 + ask_price_06 + ask_price_07 + ask_price_08 + ask_price_09
+                + ask_price_10 + ask_price_11 + ask_price_12 + ask_price_13 + ask_price_14
+                + ask_price_15 + ask_price_16 + ask_price_17 + ask_price_18 + ask_price_19)
+                AND isfinite(ask_size_00 + ask_size_01 + ask_size_02 + ask_size_03 + ask_size_04
                 + ask_size_05 + ask_size_06 + ask_size_07 + ask_size_08 + ask_size_09
                 + ask_size_10 + ask_size_11 + ask_size_12 + ask_size_13 + ask_size_14
-                + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19 < 'infinity',
+                + ask_size_15 + ask_size_16 + ask_size_17 + ask_size_18 + ask_size_19),
                 false
             )
             ELSE coalesce(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.kernels.driving import assert_rows, floats, run
 from tests.kernels.made import START, cuts
-from tests.oracles import kernel_stoikov
+from tests.oracles import stoikov
 from tests.oracles.rows import NS
 from udfs.kernel import Batch
 from udfs.pipeline import Pipeline
@@ -49,7 +49,7 @@ def shifts(rows: list[Row], got: list[Row]) -> list[float | None]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_made_up_books(seed: int, options: dict[str, Any]) -> None:
     rows = walk(seed, 900, 3)
-    wanted = kernel_stoikov.columns(rows, max_gap=600, **options)["stoikov_microprice"]
+    wanted = stoikov.columns(rows, max_gap=600, **options)["stoikov_microprice"]
     got = run(["segments", "stoikov_microprice"], rows, None, cuts(5, len(rows)), max_gap=600, **options)
     expected = [{"stoikov_microprice": value} for value in wanted]
     assert_rows([{"stoikov_microprice": row["stoikov_microprice"]} for row in got], expected)

@@ -204,7 +204,7 @@ def test_the_wheel_runs_from_another_folder(tmp_path: Path) -> None:
     for arguments, environment in (
         (("--help",), {}),
         (("ls",), {}),
-        (("sample", "lake", "--rows-per-day", "200", "--days", "1"), plain),
+        (("sample", "lake", "--rows-per-day", "100", "--days", "1", "--symbols", "1"), plain),
         (("run", "--select", "tick_bars"), {}),
         (("run",), plain),
         (("compile",), {}),

@@ -18,6 +18,8 @@ ROOT = HERE.parents[1]
 LEFT_OUT = {"test_modes.py", "test_oracle_book.py", "test_oracles_themselves.py", "test_warm.py", "test_window_sql.py"}
 """This file, those that take long (the oracle does, and plain Python on 20,000 rows), one that runs no kernel, and one
 that runs its own processes."""
+TOO_LONG = {"NUMBA_DISABLE_JIT": {"test_information_bars.py", "test_stoikov.py"}, "NUMBA_BOUNDSCHECK": set[str]()}
+"""Files that take longer than all others together in a mode."""
 FILES = sorted(str(path) for path in HERE.glob("test_*.py") if path.name not in LEFT_OUT)
 PARTS = 3
 WRITE = """
@@ -40,7 +42,7 @@ def python(mode: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("mode", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
 def test_the_kernels_tests_pass(mode: str, part: int) -> None:
     """In parts, which several processes of one test run can share."""
-    files = FILES[part::PARTS]
+    files = [path for path in FILES[part::PARTS] if Path(path).name not in TOO_LONG[mode]]
     assert len(files) >= 2
     done = python(mode, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *files)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]

@@ -30,12 +30,13 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 test: $(READY) ## the tests, but for the slow ones
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not soak"
 
 slow: $(READY) ## the tests that take long
-	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not soak"
 
 soak: $(READY) ## runs killed 10,000 times, 500 incremental runs, and the tables of docs/guarantees.md; takes hours
+	$(BIN)/python -m pytest -n auto --dist worksteal -m soak
 	$(BIN)/python -m tests.support.kills $(KILLS)
 	$(BIN)/python -m tests.support.incremental $(RUNS)
 

@@ -248,6 +248,7 @@ with mock.patch.object({module}, "{name}", kill), mock.patch.object(sys, "argv",
 """
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("mode", ["overwrite", "append", "merge"])
 @pytest.mark.parametrize(
     ("module", "name", "before"),

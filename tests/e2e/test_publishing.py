@@ -118,6 +118,7 @@ def test_readers_see_each_unit_whole(several: bool) -> None:
     assert found["published"]["count"] > 0
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.parametrize("names", [[*READERS][:3], [*READERS][3:]], ids=", ".join)
 def test_readers_for_longer(names: list[str]) -> None:

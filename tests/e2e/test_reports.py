@@ -15,9 +15,9 @@ def noting(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> Scratch:
     """A project whose tasks note that rows waited."""
     real = execution.build
 
-    def build(space: Any, task: Any, connection: Any, sql: list[str], notes: list[str]) -> Any:
+    def build(space: Any, task: Any, connection: Any, sql: list[str], notes: list[str], *more: Any) -> Any:
         notes.append("20 changes waited for a snapshot")
-        return real(space, task, connection, sql, notes)
+        return real(space, task, connection, sql, notes, *more)
 
     monkeypatch.setattr(execution, "build", build)
     del scratch.config["models"]["pairs"]

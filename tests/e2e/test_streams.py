@@ -125,6 +125,7 @@ def test_books(adapter: str, tmp_path: Path) -> None:
                 assert row[f"{name}_levels"] == depth
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("adapter", [*UPDATES, *TRADES, *BOOKS])
 def test_messages_that_are_passed_over_are_counted(adapter: str, tmp_path: Path) -> None:
     """Heartbeats, subscriptions and other channels, by `inspect` and by a run."""

@@ -410,6 +410,7 @@ def test_forms_of_a_time(lake: VendorLake, text: str, expected: str) -> None:
     identical(lake.shell_rows(), found)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("price", ["0.000000001", "9007199.254740991", "233.530000001", "1234567.890123456"])
 @pytest.mark.parametrize("variant", ["pretty", "raw", "parquet of integers", "dbn 3"])
 def test_prices_are_the_doubles_nearest_to_the_decimals(lake: VendorLake, price: str, variant: str) -> None:

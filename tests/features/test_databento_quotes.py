@@ -131,6 +131,7 @@ FORMS = [(schema, "dbn") for schema in ADAPTERS]
 FORMS += [(schema, form) for schema in ("bbo-1s", "cmbp-1", "ohlcv-1m") for form in ("csv", "raw.csv")]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("schema", "form"), FORMS)
 def test_values_are_those_of_the_vendor_s_decoder(schema: str, form: str, tmp_path: Path) -> None:
     write(tmp_path, schema, form)

@@ -182,6 +182,7 @@ def test_the_shell_gives_the_same_of_the_real_files(lake: VendorLake) -> None:
     identical(lake.shell_rows(), table)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "date", ["2024-03-08", "2024-03-10", "2024-03-11", "2024-11-01", "2024-11-03", "2024-11-04", "2012-01-03"]
 )

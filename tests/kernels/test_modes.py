@@ -39,7 +39,7 @@ def python(mode: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("mode", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
+@pytest.mark.parametrize("mode", [pytest.param("NUMBA_DISABLE_JIT", marks=pytest.mark.soak), "NUMBA_BOUNDSCHECK"])
 def test_the_kernels_tests_pass(mode: str, part: int) -> None:
     """In parts, which several processes of one test run can share."""
     files = [path for path in FILES[part::PARTS] if Path(path).name not in TOO_LONG[mode]]

@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from sqlgen.templating import secrets
 from tests.support.checkout import contents
 from tests.support.engine import ROOT
 from tests.support.scratch import Scratch
@@ -33,6 +34,13 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
     assert not any(folder.iterdir()), f"tests wrote into their working directory: {sorted(folder.iterdir())}"
     assert contents(ROOT) == before, "tests changed the checkout"
+
+
+@pytest.fixture(autouse=True)
+def no_secrets() -> Iterator[None]:
+    """Secrets of one test are not hidden in the messages of the next ones of its process."""
+    yield
+    secrets._TEXTS.clear()
 
 
 @pytest.fixture

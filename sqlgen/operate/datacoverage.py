@@ -13,9 +13,11 @@ import duckdb
 
 from sqlgen.errors import UsageError, first_line, nearest
 from sqlgen.explore.catalog import rows_of
+from sqlgen.lake import storage
 from sqlgen.lake.cpus import cpus
 from sqlgen.operate.status import TIMES
 from sqlgen.run.engine import Engine
+from sqlgen.templating.connection import confined, folders_of, select_of
 from sqlgen.templating.queries import query
 
 FEW, MANY = 0.5, 2.0
@@ -93,8 +95,8 @@ def coverage(engine: Engine, name: str, wanted: Wanted) -> list[SymbolCoverage]:
     """
     select = rows_of(engine, name)
     try:
-        with duckdb.connect(config={"threads": cpus()}) as connection:
-            columns = connection.sql(select).columns
+        with _confined(engine, name) as connection:
+            columns = select_of(connection, select).columns
             time = next((column for column in TIMES if column in columns), None)
             if time is None or not {"exchange", "symbol"} <= {*columns}:
                 needs = f"exchange, symbol and one of {', '.join(TIMES)}"
@@ -107,6 +109,14 @@ def coverage(engine: Engine, name: str, wanted: Wanted) -> list[SymbolCoverage]:
         raise UsageError(f"{name}: its rows cannot be read: {first_line(error)}") from error
     by_symbol = itertools.groupby(found, lambda row: (row["exchange"], row["symbol"]))
     return [_of_symbol(exchange, symbol, [*rows], wanted) for (exchange, symbol), rows in by_symbol]
+
+
+def _confined(engine: Engine, name: str) -> duckdb.DuckDBPyConnection:
+    """A connection that reads the files of a source or model, and nothing beside the lake."""
+    project = engine.project
+    folder = project.sources[name].path if name in project.sources else project.models[name].output.path
+    files = (file.path for file in storage.list_files(project.lake, folder))
+    return confined(folders_of(project.lake, files), {"threads": cpus()})
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, select: str, time: str, wanted: Wanted) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from sqlgen.templating import expressions, sandbox
 from sqlgen.templating.connection import confined, folders_of
 from sqlgen.templating.templates import Library
 from tests.support import engine as support
-from tests.support.engine import ROOT
+from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, COSTS, DAY1, LEDGER, Scratch
 
 SECRET = "hush-4f'7d1e\\x"
@@ -166,6 +166,7 @@ def test_the_sql_of_an_adapter_reaches_the_lake_only(alone: Scratch) -> None:
     alone.config["sources"]["raw"]["adapter"] = "own"
     alone.save()
     assert "Permission Error" in alone.sqlgen("run").out
+    assert "Permission Error" in sqlgen("coverage", "raw", "--project", alone.file).err
     (alone.lake / "raw/ccxt/trades").rename(alone.lake / "raw/ccxt/before")
     flat = alone.lake / "raw/ccxt/trades/x.parquet"
     flat.parent.mkdir()

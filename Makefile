@@ -7,8 +7,10 @@ LAKE ?= lake
 KILLS ?= 10000
 RUNS ?= 500
 export SQLGEN_LAKE := $(LAKE)
+# Modules are compiled once, also where this is set: each command that tests start would compile all of them otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test slow soak lint format types check smoke bench golden lock clean
+.PHONY: demo test slow soak audit lint format types check bench golden lock clean
 
 demo: $(READY) ## write a sample lake, build every model, look at the bars
 	@test -d $(LAKE)/raw || $(BIN)/python -m sqlgen sample $(LAKE) --symbols 2 --days 2
@@ -25,7 +27,7 @@ demo: $(READY) ## write a sample lake, build every model, look at the bars
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sqlgen needs Python 3.11 or newer; name it: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -37,8 +39,10 @@ slow: $(READY) ## the tests that take long
 
 soak: $(READY) ## runs killed 10,000 times, 500 incremental runs, and the tables of docs/guarantees.md; takes hours
 	$(BIN)/python -m pytest -n auto --dist worksteal -m soak
-	$(BIN)/python -m tests.support.kills $(KILLS)
-	$(BIN)/python -m tests.support.incremental $(RUNS)
+	$(BIN)/python -m tests.support.guarantees $(KILLS) $(RUNS)
+
+audit: $(READY) ## known vulnerabilities of the locked dependencies; needs PyPI itself, and fails where a mirror has no advisories
+	$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.kernels import cost_by_window, kernels_against_oracle
-from benchmarks.measure import ROOT, Process, python
+from benchmarks.measure import ROOT, Pair, Process, median, python
 
 SYMBOLS, ROWS, LEVELS, ROUNDS = 2, 400_000, 20, 5
 
@@ -27,7 +28,7 @@ def line(what: str, measured: str, goal: str) -> None:
 def structural(folder: Path) -> None:
     """Structural features of 800,000 snapshots of 20 levels against the COPY of the finished table."""
     config = folder / "structural.yaml"
-    text = (ROOT / "models.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "models.yaml").read_text(encoding="utf-8").split("  orderbook_bars:")[0]
     text = re.sub(r"    udfs: \[.*\n", "", text).replace(", trades: {ref: ccxt_trades, optional: true}", "")
     text = text.replace(", row_group_size: 30720", "")
     config.write_text(re.sub(r"ofi_levels: .*?\], ", "", text), encoding="utf-8")
@@ -49,12 +50,42 @@ def features(folder: Path) -> None:
     shutil.rmtree(tenfold)
 
 
+CHOSEN = (
+    "mid_price, microprice, spread_bps, imbalance_top1, imbalance_top5, total_imbalance, depth_0_5bps, log_return,"
+    " ofi, ofi_sum_60s, mlofi, tfi_60s, vpin, kyle_lambda, rv_60s"
+)
+
+
+def chosen(folder: Path) -> None:
+    """Fifteen columns of ``orderbook_hf`` against all of them."""
+    lake, table = folder / "day", folder / "day/processed/ccxt/orderbook/hf"
+    few = folder / "chosen.yaml"
+    text = (ROOT / "models.yaml").read_text(encoding="utf-8").split("  orderbook_bars:")[0]
+    few.write_text(
+        text.replace("    udfs: [returns,", f"    features: [{CHOSEN}]\n    udfs: [returns,"), encoding="utf-8"
+    )
+    _sample(lake, ROWS)
+    found: dict[Path, list[tuple[float, float, int]]] = {ROOT / "models.yaml": [], few: []}
+    for _ in range(ROUNDS):
+        for config, measured in found.items():
+            run = _run(lake, config)
+            size = sum(file.stat().st_size for file in table.rglob("*.parquet"))
+            measured.append((run.json["seconds"], run.cpu, size))
+    (every, cpu_of_all, bytes_of_all), (some, cpu_of_some, bytes_of_some) = (
+        map(statistics.median, zip(*rows, strict=True)) for rows in found.values()
+    )
+    what = f"15 columns of orderbook_hf, {SYMBOLS * ROWS:,} snapshots x {LEVELS} levels: run / run of all"
+    line(what, f"{some / every:.2f}; by CPU {cpu_of_some / cpu_of_all:.2f}", "0.35")
+    line("the same: bytes / bytes of all", f"{bytes_of_some / bytes_of_all:.3f}", "0.15")
+    line("the same: runs", f"{some:.2f} s, {every:.2f} s", "")
+
+
 def _sample(lake: Path, rows: int) -> None:
     """A day of ``rows`` snapshots of each symbol, and as many trades."""
     if lake.exists():
         return
     size = ("--symbols", SYMBOLS, "--days", 1, "--rows-per-day", rows, "--levels", LEVELS)
-    python("-m", "sqlgen", "sample", lake, *size)
+    python("sqlgen", "sample", lake, *size)
     for file in (lake / "raw/ccxt/trades").rglob("*.parquet"):
         # The sample market has about one trade for two snapshots: each of them comes twice.
         once = f"FROM read_parquet('{file}', hive_partitioning = false)"
@@ -63,11 +94,11 @@ def _sample(lake: Path, rows: int) -> None:
         Path(f"{file}.tmp").replace(file)
 
 
-def _run(lake: Path, config: Path) -> Process:
+def _run(lake: Path, config: Path, model: str = "orderbook_hf") -> Process:
     shutil.rmtree(lake / "processed", ignore_errors=True)
     shutil.rmtree(lake / ".sqlgen", ignore_errors=True)
     os.sync()  # neither of the two pays for what the other left to be written
-    return python("-m", "sqlgen", "run", config, "--json", "--select", "orderbook_hf", SQLGEN_LAKE=str(lake))
+    return python("sqlgen", "run", config, "--json", "--select", model, SQLGEN_LAKE=str(lake))
 
 
 def _against_floor(what: str, lake: Path, config: Path, goal: str, memory: str) -> float:
@@ -79,7 +110,7 @@ def _against_floor(what: str, lake: Path, config: Path, goal: str, memory: str) 
         os.sync()
         shutil.rmtree(lake / "floor", ignore_errors=True)
         table = lake / "processed/ccxt/orderbook/hf"
-        floor = python("-m", "benchmarks.floor", config, "orderbook_hf", table, lake / "floor")
+        floor = python("benchmarks.floor", config, "orderbook_hf", table, lake / "floor")
         walls.append(run.json["seconds"])
         floors.append(floor.json["seconds"])
         peaks.append(run.peak_mb)
@@ -105,56 +136,74 @@ def vendors(folder: Path) -> None:
     write(folder / "vendors", rows)
     for what, project in (("orderbook_hf without kernels", False), ("orderbook_hf with all kernels", True)):
         file = config(folder / "vendors", project)
-        seconds: dict[str, list[float]] = {name: [] for name in FORMATS}
-        peak = 0.0
-        for _ in range(3):
-            for name in FORMATS:
-                run = _run(folder / "vendors" / name, file)
-                seconds[name].append(run.json["seconds"])
-                peak = max(peak, run.peak_mb)
-        packed, plain = (statistics.median(seconds[name]) for name in FORMATS)
+        rounds = [[_run(folder / "vendors" / name, file) for name in FORMATS] for _ in range(3)]
+        packed, plain = ([both[place] for both in rounds] for place in range(len(FORMATS)))
+        pair = Pair(plain, packed)
         line(
             f"{what}, {rows:,} rows x 25 levels of Tardis CSV.gz: rows/s / those of Parquet",
-            f"{plain / packed:.2f}",
+            f"{pair.ratio(lambda p: p.seconds):.2f}; by CPU {pair.ratio(lambda p: p.cpu):.2f}",
             "0.5",
         )
-        line("the same: CSV.gz, Parquet, peak memory", f"{packed:.1f} s, {plain:.1f} s, {peak:,.0f} MB", "")
+        line("the same: CSV.gz, Parquet", f"{median(packed)}; {median(plain)}", "")
+        line("the same: peak memory of CSV.gz", f"{max(p.peak_mb for p in packed):,.0f} MB", "1,200 MB")
 
 
-def noop(folder: Path) -> None:
-    """A run over 10,000 published partitions that finds nothing to do."""
-    lake = folder / "noop"
-    python("-m", "sqlgen", "sample", lake, "--symbols", 1, "--days", 1, "--rows-per-day", 100)
-    first = next((lake / "raw/ccxt/ticker").rglob("*.parquet"))
-    raw = lake / "raw/ccxt/ticker"
-    keep = first.read_bytes()
-    shutil.rmtree(raw)
-    for symbol in range(100):
-        for day in range(100):
-            path = (
-                raw
-                / f"exchange=binance/symbol=S{symbol}/date=20{26 + day // 28:02}-{1 + day % 12:02}-{1 + day % 28:02}"
-            )
-            path.mkdir(parents=True, exist_ok=True)
-            (path / "data.parquet").write_bytes(keep)
-    partitions = sum(1 for _ in raw.rglob("*.parquet"))
-    select = ("--select", "ticker_features", "--json")
-    first_run = python("-m", "sqlgen", "run", *select, SQLGEN_LAKE=str(lake))
-    assert first_run.json["ok"]
-    seconds = [python("-m", "sqlgen", "run", *select, SQLGEN_LAKE=str(lake)).seconds for _ in range(ROUNDS)]
-    line(f"no-op run over {partitions:,} partitions", f"{statistics.median(seconds):.2f} s", "3 s")
-    line("first run over them", f"{first_run.seconds:.0f} s", "")
+def messages(folder: Path) -> None:
+    """Messages of order books in NDJSON, made books."""
+    from benchmarks.messages import ADAPTERS, write
+
+    updates = 2_000_000
+    for venue in ADAPTERS:
+        lake = folder / "messages" / venue
+        file = write(lake, venue, updates)
+        runs = [_run(lake, file, "book") for _ in range(3)]
+        seconds, cpu = statistics.median(run.seconds for run in runs), statistics.median(run.cpu for run in runs)
+        line(
+            f"books from {updates:,} level updates of {venue} messages: updates a second",
+            f"{updates / seconds:,.0f}; by CPU {updates / cpu:,.0f}",
+            "400,000",
+        )
+
+
+def builds(folder: Path) -> None:
+    """10,000 small partitions: the first build, then runs with nothing to do, and with one file changed."""
+    from benchmarks.many import builds as lines
+
+    for each in lines(folder):
+        line(*each)
 
 
 def many(folder: Path) -> None:
-    """Small partitions, built in batches, against the compiled file in DuckDB alone."""
-    from benchmarks.many import TRADES, ratio
+    """Small partitions, built in batches, against scripts written by hand."""
+    from benchmarks.many import against_script
 
     for model in ("trades_bars", "trades_features"):
-        partitions, run, script, times = ratio(folder / model, model)
-        what = f"`{model}`, {partitions:,} partitions of {TRADES} trades: run / the compiled file in DuckDB"
-        line(what, f"{times:.2f}", "1.5")
-        line("the same: run, compiled file", f"{run:.1f} s, {script:.1f} s", "")
+        for each in against_script(folder / model, model):
+            line(*each)
+
+
+def wide(folder: Path) -> None:
+    """Planning over 200,000 partitions."""
+    from benchmarks.wide import lines
+
+    for each in lines(folder):
+        line(*each)
+
+
+def hf(folder: Path) -> None:
+    """Small partitions of order books, through all kernels, against the COPY of the finished table."""
+    from benchmarks.many import against_floor
+
+    for each in against_floor(folder / "hf"):
+        line(*each)
+
+
+def shards(folder: Path) -> None:
+    """Two shards as two processes of one thread each, against one thread; Ray's workers against threads."""
+    from benchmarks.shards import ray_and_threads, two_shards
+
+    for what, measured, goal in itertools.chain(two_shards(folder), ray_and_threads(folder)):
+        line(what, measured, goal)
 
 
 def liquidity(folder: Path) -> None:
@@ -165,29 +214,62 @@ def liquidity(folder: Path) -> None:
         line(what, measured, goal)
 
 
+def store(folder: Path) -> None:
+    """The lake in an object store, against the lake on a disk."""
+    from benchmarks.objectstore import disk_and_store
+
+    for what, measured, goal in disk_and_store(folder):
+        line(what, measured, goal)
+
+
+def compact(folder: Path) -> None:
+    """Small files joined, against pyarrow file by file."""
+    from benchmarks.compaction import compaction
+
+    for what, measured, goal in compaction(folder / "compact"):
+        line(what, measured, goal)
+
+
 def start(folder: Path) -> None:
     """Seconds that the command line takes to answer."""
     compiled = folder / "compiled"
     for what, arguments, goal in (
         ("`python -m sqlgen --help`", ("--help",), "0.5 s"),
-        ("`compile` of the shipped project", ("compile", ROOT / "models.yaml", "--output", compiled), "1.5 s"),
+        ("`compile` of the shipped project", ("compile", ROOT / "models.yaml", "--output", compiled), "0.8 s"),
     ):
-        seconds = [python("-m", "sqlgen", *arguments).seconds for _ in range(5)]
-        line(what, f"{statistics.median(seconds):.2f} s", goal)
+        line(what, median([python("sqlgen", *arguments) for _ in range(5)]), goal)
 
 
 def sample(folder: Path) -> None:
     """A million snapshots of the sample market."""
     begun = time.perf_counter()
     out = python(
-        "-m", "sqlgen", "sample", folder / "sample", "--symbols", 2, "--days", 1, "--rows-per-day", 500_000, "--json"
+        "sqlgen", "sample", folder / "sample", "--symbols", 2, "--days", 1, "--rows-per-day", 500_000, "--json"
     )
     rows = out.json["rows"]["orderbook"]
     line(f"`sample`, {rows:,} snapshots", f"{time.perf_counter() - begun:.1f} s, {out.peak_mb:,.0f} MB", "30 s")
 
 
 BENCHMARKS: dict[str, Callable[[Path], None]] = {
-    f.__name__: f for f in (start, structural, features, kernels, vendors, many, liquidity, noop, sample)
+    f.__name__: f
+    for f in (
+        start,
+        structural,
+        features,
+        chosen,
+        kernels,
+        vendors,
+        messages,
+        many,
+        hf,
+        builds,
+        wide,
+        shards,
+        store,
+        compact,
+        liquidity,
+        sample,
+    )
 }
 
 

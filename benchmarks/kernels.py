@@ -42,12 +42,12 @@ def market(rows: int, per_second: float = 4.6) -> Batch:
 
 def seconds_of(names: tuple[str, ...], batch: Batch, options: Mapping[str, Any]) -> float:
     """Time of one pass, the best of three."""
-    chain = Pipeline.of(names, options)
+    pipeline = Pipeline.of(names, options)
     taken = []
     for _ in range(3):
-        state = chain.start()
+        state = pipeline.start()
         begun = time.perf_counter()
-        chain.run(state, batch)
+        pipeline.run(state, batch)
         taken.append(time.perf_counter() - begun)
     return min(taken)
 

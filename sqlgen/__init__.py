@@ -53,7 +53,12 @@ def __getattr__(name: str) -> Any:
 
 
 def open(  # noqa: A001  # sqlgen.open, as gzip.open
-    path: str | Path = DEFAULT_FILE, *, threads: int | None = None, memory_limit: str | None = None
+    path: str | Path = DEFAULT_FILE,
+    *,
+    threads: int | None = None,
+    memory_limit: str | None = None,
+    executor: str = "threads",
+    address: str | None = None,
 ) -> OpenProject:
     """Open a project, to plan, run and look at it; every problem of models.yaml in one error.
 
@@ -61,12 +66,15 @@ def open(  # noqa: A001  # sqlgen.open, as gzip.open
         path: models.yaml.
         threads: number of partitions built at once; the CPUs of the process by default.
         memory_limit: DuckDB's memory limit, for example ``4GB``.
+        executor: ``threads`` of this process, or the workers of a ``ray`` cluster.
+        address: the Ray cluster; a new one on this machine by default.
     """
     from sqlgen.operate.openproject import OpenProject
     from sqlgen.run.machine import Settings
 
     default = Settings()
-    return OpenProject(path, Settings(threads=threads or default.threads, memory_limit=memory_limit))
+    threads = threads or default.threads
+    return OpenProject(path, Settings(threads=threads, memory_limit=memory_limit, executor=executor, address=address))
 
 
 def connect(path: str | Path | None = DEFAULT_FILE) -> DuckDBPyConnection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class TaskError(SqlgenError):
 
 
 class LockedError(SqlgenError):
-    """Another run holds the lake."""
+    """Another run holds the lake, or a table that is to be built."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,14 @@ DAMAGED = "The file is damaged or not complete: write it again, or move it out o
 
 def first_line(error: BaseException | str) -> str:
     """First line of an error; DuckDB's further lines point into the statement."""
-    return str(error).strip().splitlines()[0]
+    return without_traceback(str(error).strip()).splitlines()[0]
+
+
+def without_traceback(text: str) -> str:
+    """Message of an error that Python has raised within DuckDB, which repeats its traceback."""
+    if "Traceback (most recent call last)" not in text:
+        return text
+    return re.sub(r"\A[\w.]+: ", "", text.strip().splitlines()[-1])
 
 
 def disk_full(error: BaseException) -> bool:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets as secrets_module
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+from sqlgen.lake import swap
+from sqlgen.lake.remote import store
 from sqlgen.templating import secrets
 from tests.support.checkout import contents
 from tests.support.engine import ROOT
 from tests.support.scratch import Scratch
+from tests.support.stores import Bucket, Endpoint, environment, forget, planted_below, serving
 
 
 def pytest_configure() -> None:
     # Time is measured in benchmarks, not in tests, which share their machine.
-    hypothesis.settings.register_profile("sqlgen", deadline=None, max_examples=50)
+    hypothesis.settings.register_profile("sqlgen", deadline=None, max_examples=20)
     hypothesis.settings.load_profile("sqlgen")
     # No test cuts the power: what the engine flushes need not reach the disk.
     os.fsync = os.fstat  # type: ignore[assignment]
+    # Nobody reads what a test's run replaces, but for tests of readers, which set it back.
+    swap.LEAST = 0.0
     # Commands that tests start import the sqlgen of this checkout, wherever they run.
     os.environ["PYTHONPATH"] = str(ROOT)
 
@@ -41,6 +48,27 @@ def no_secrets() -> Iterator[None]:
     """Secrets of one test are not hidden in the messages of the next ones of its process."""
     yield
     secrets._TEXTS.clear()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[tuple[Endpoint, Any]]:
+    """An S3 endpoint on loopback."""
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture
+def bucket(s3: tuple[Endpoint, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """An empty bucket, which the process under test reaches by environment variables; no file may hold these."""
+    endpoint, client = s3
+    for name, value in environment(endpoint, tmp_path / "cache").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(store, "FIRST_PAUSE", 0.005)
+    name = f"lake-{secrets_module.token_hex(6)}"
+    client.create_bucket(Bucket=name)
+    yield Bucket(name, endpoint, client)
+    forget()
+    assert not planted_below(tmp_path), "credentials are written into files"
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from udfs.kernel import (
 )
 from udfs.options import Option
 from udfs.pipeline import Pipeline, PipelineState
-from udfs.registry import KernelError, Registry, is_own, kernels_of, registry
+from udfs.registry import KernelError, Registry, is_own, kernels_of, registry, reload
 
 __all__ = [
     "NANOSECONDS",
@@ -51,4 +51,5 @@ __all__ = [
     "layout_of",
     "record",
     "registry",
+    "reload",
 ]

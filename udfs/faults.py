@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from udfs.kernel import Array, Column, Kernel
+from udfs.kernel import Array, Column, Kernel, State
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "double": np.dtype(np.float64),
@@ -39,7 +39,7 @@ def faults(kernel: Kernel) -> Iterator[None]:
         yield
     except FaultyKernelError:
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         file = inspect.getsourcefile(type(kernel))
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         message = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
@@ -58,6 +58,37 @@ def check(kernel: Kernel, outputs: Sequence[Column], arrays: Sequence[Array], ro
         problem = _problem(column, array, rows) or (_infinite(column, array) if kernel.sources else "")
         if problem:
             raise FaultyKernelError(kernel, f"column {column.name} {problem}")
+
+
+def check_declaration(kernel: Kernel) -> None:
+    """Raise :class:`FaultyKernelError` unless inputs, outputs and start give what a kernel declares."""
+    with faults(kernel):
+        inputs, outputs, start = kernel.inputs(), kernel.outputs(), kernel.start()
+    if not isinstance(inputs, tuple | list) or not all(isinstance(name, str) for name in inputs):
+        raise FaultyKernelError(kernel, f"inputs gives {inputs!r:.99}, and not a tuple of names of columns")
+    if not isinstance(outputs, tuple | list) or not all(isinstance(column, Column) for column in outputs):
+        raise FaultyKernelError(kernel, f"outputs gives {outputs!r:.99}, and not a tuple of Column")
+    for column in outputs:
+        if column.type not in _DTYPES:
+            raise FaultyKernelError(kernel, f"column {column.name} has type {column.type}. Types: {', '.join(_DTYPES)}")
+    if not isinstance(start, dict):
+        raise FaultyKernelError(kernel, f"start gives {start!r:.99}, and not a dictionary of NumPy arrays")
+    check_state(kernel, {}, start)
+
+
+def check_state(kernel: Kernel, start: State, state: State) -> None:
+    """Raise :class:`FaultyKernelError` unless the state has the arrays of the start, of their types."""
+    for name, array in state.items():
+        if not isinstance(array, np.ndarray) or array.dtype.hasobject:
+            kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise FaultyKernelError(kernel, f"{name} of its state is {kind}, and no NumPy array of numbers or text")
+    for name, first in start.items():
+        if name not in state:
+            raise FaultyKernelError(kernel, f"{name} of its state is gone")
+        found, wanted = ((each.dtype, each.ndim) for each in (state[name], first))
+        if found != wanted:
+            kinds = [f"{dtype} in {dimensions} dimension(s)" for dtype, dimensions in (found, wanted)]
+            raise FaultyKernelError(kernel, f"{name} of its state is {kinds[0]}, and start gives {kinds[1]}")
 
 
 def _problem(column: Column, array: object, rows: int) -> str:

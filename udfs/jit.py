@@ -29,8 +29,7 @@ class Compiled:
     @functools.cached_property
     def dispatcher(self) -> Any:
         """Numba's function."""
-        import numba
-
+        numba = _numba()
         with _cache_folder(Path(self.py_func.__code__.co_filename).parent) as cached:
             return numba.njit(cache=cached, nogil=True, error_model="numpy")(self.py_func)
 
@@ -48,6 +47,20 @@ class Compiled:
         return getattr(self.dispatcher, name)
 
 
+@functools.cache
+def _numba() -> Any:
+    """Numba, set by its variables of the environment alone.
+
+    It reads ``.numba_config.yaml`` in the current folder too, which may come from a stranger, and name a cache: code.
+    """
+    import numba
+    from numba.core import config
+
+    config._config_fname = ""
+    config.reload_config()  # type: ignore[no-untyped-call]
+    return numba
+
+
 def jit(function: _Function) -> _Function:
     """Compile a function of numbers and contiguous arrays; ``.py_func`` is the function as written.
 
@@ -60,9 +73,7 @@ def jit(function: _Function) -> _Function:
 @contextmanager
 def _cache_folder(sources: Path) -> Iterator[bool]:
     """Have Numba cache below a folder for the content of ``sources``; ``False`` if there can be no cache."""
-    import numba
-
-    config: Any = numba.config
+    config: Any = _numba().config
     before = config.CACHE_DIR
     base = Path(before) if before else cache_folder()
     if base is not None:
@@ -76,8 +87,7 @@ def _cache_folder(sources: Path) -> Iterator[bool]:
 @functools.cache
 def _digest(sources: Path) -> str:
     """Name of the cache of the kernels below ``sources``, which may call those of this package."""
-    import numba
-
+    numba = _numba()
     config: Any = numba.config
     own = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=8)

@@ -9,10 +9,10 @@ give the same numbers.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,6 +147,15 @@ class Batch:
         return self.columns[column]
 
 
+class InLots(NamedTuple):
+    """Volumes that are counted in whole lots."""
+
+    volumes: Array
+    lot: float
+    filled: str
+    """Name of what they fill: bar or bucket."""
+
+
 class Kernel(ABC):
     """Base of all kernels. A subclass declares itself in class variables and is made with its options.
 
@@ -167,6 +176,8 @@ class Kernel(ABC):
     looks_ahead: ClassVar[bool] = False
     """True if a row's output depends on later rows: ``run`` gets all rows of a partition at once, with those of the
     template's lookback and lookahead, and starts without a state."""
+    takes_infinities: ClassVar[bool] = False
+    """True if an infinity among the inputs is told from NaN; otherwise it comes as NaN."""
     keeps_seq: ClassVar[bool] = False
     """True if ``seq`` of the output rows is the position in the feed of the input."""
 
@@ -198,6 +209,14 @@ class Kernel(ABC):
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         """One array per output; ``state`` moves to the end of the batch (arrays may be replaced)."""
 
+    def narrowed(self, wanted: Collection[str]) -> Mapping[str, Any]:
+        """Parameters with which the outputs ``wanted`` are the same, bit by bit, and others are not computed."""
+        return {}
+
+    def in_lots(self, state: State, batch: Batch) -> InLots | None:
+        """Volumes that ``run`` has rounded to whole lots, ``state`` being that after it; ``None`` if it counts none."""
+        return None
+
     def notes(self, state: State) -> Sequence[str]:
         """Notes for the user at the end of a partition, for example on rows without output."""
         return ()
@@ -213,6 +232,9 @@ class Kernel(ABC):
 
 SEGMENT_START = "segment_start"
 """Hidden column of kernel ``segments``: 1 (int8) on rows that start a segment (the first row of a history too)."""
+
+SESSION = "session_date"
+"""Column of the template where its source has sessions: the date of a row's session, as days since 1970."""
 
 MAX_GAP = Option(
     type="float",

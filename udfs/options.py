@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -25,6 +25,23 @@ def _as_list(value: Any) -> Any:
 
 _TEXT = BeforeValidator(_as_text)
 _LIST = BeforeValidator(_as_list)
+
+
+@cache
+def _adapter(
+    kind: str, bounds: tuple[tuple[str, float], ...], choices: tuple[Any, ...] | None, min_items: int
+) -> TypeAdapter[Any]:
+    """Validator of values and lists of values; most options are alike, and building one takes longer than its use."""
+    scalar = _SCALARS[kind.removeprefix("list[").removesuffix("]")]
+    limits: dict[str, Any] = {**dict(bounds), **({"allow_inf_nan": False} if scalar is float else {})}
+    bounded: Any = Annotated[scalar, Field(strict=scalar is not float, **limits)]
+    if choices is not None:
+        bounded = Literal[choices]
+    if scalar is str:
+        bounded = Annotated[bounded, _TEXT]
+    if kind.startswith("list["):
+        return TypeAdapter(Annotated[list[bounded], Field(min_length=min_items), _LIST])
+    return TypeAdapter(bounded)
 
 
 class Option(BaseModel):
@@ -52,22 +69,13 @@ class Option(BaseModel):
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        bounds: dict[str, Any] = {"allow_inf_nan": False} if self.type.endswith(("float", "float]")) else {}
-        bounds |= {name: bound for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None}
         if self.type == "map":
             known: Any = Literal[tuple(self.choices)] if self.choices else str
             name: Any = Annotated[str, _TEXT]
             mapping: Any = Annotated[dict[known, name | list[name]], AfterValidator(self._lists)]
             return TypeAdapter(mapping)
-        scalar = _SCALARS[self.type.removeprefix("list[").removesuffix("]")]
-        bounded: Any = Annotated[scalar, Field(strict=scalar is not float, **bounds)]
-        if self.choices is not None:
-            bounded = Literal[tuple(self.choices)]
-        if scalar is str:
-            bounded = Annotated[bounded, _TEXT]
-        if self.type.startswith("list["):
-            return TypeAdapter(Annotated[list[bounded], Field(min_length=self.min_items), _LIST])
-        return TypeAdapter(bounded)
+        bounds = tuple((name, bound) for name in ("gt", "ge", "lt", "le") if (bound := getattr(self, name)) is not None)
+        return _adapter(self.type, bounds, tuple(self.choices) if self.choices is not None else None, self.min_items)
 
     def _lists(self, found: dict[str, Any]) -> dict[str, Any]:
         for name, value in found.items():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from udfs.faults import check, faults
+from udfs.faults import FaultyKernelError, check, check_declaration, check_state, faults
 from udfs.kernel import Array, Batch, Column, Kernel, State, Trades, layout_of
 from udfs.registry import KernelError, Registry, registry
 
@@ -22,6 +22,8 @@ class Pipeline:
     """Kernels in the order in which they run."""
 
     kernels: tuple[Kernel, ...]
+    kept: frozenset[str] | None = None
+    """Columns that are added to the table; ``None`` for all."""
 
     @classmethod
     def of(cls, names: Iterable[str], options: Mapping[str, Any], known: Registry | None = None) -> Pipeline:
@@ -32,6 +34,12 @@ class Pipeline:
         known = registry() if known is None else known
         defaults = {name: value for kind in known.values() for name, value in _defaults(kind).items()}
         made = {name: kind(defaults | _defaults(kind) | dict(options)) for name, kind in known.items()}
+        try:
+            for kernel in made.values():
+                if kernel.sources:
+                    check_declaration(kernel)
+        except FaultyKernelError as error:
+            raise KernelError(str(error)) from error
         chosen = _in_order(names, made)
         if len(chosen) > 1 and any(kernel.replaces_rows for kernel in chosen):
             raise KernelError(f"a kernel that gives other rows stands alone; found {', '.join(k.name for k in chosen)}")
@@ -40,6 +48,16 @@ class Pipeline:
         if double:
             raise KernelError(f"kernels {', '.join(k.name for k in chosen)} give a column twice: {', '.join(double)}")
         return cls(tuple(chosen))
+
+    def only(self, wanted: Collection[str]) -> Pipeline:
+        """The kernels that some columns need, which are all that is added to the table; the same numbers."""
+        needed, chosen = {*wanted}, list[Kernel]()
+        for kernel in reversed(self.kernels):
+            if outputs := [column.name for column in kernel.outputs() if column.name in needed]:
+                fewer = kernel.narrowed(outputs)
+                chosen.append(type(kernel)({**kernel.params, **fewer}) if fewer else kernel)
+                needed |= {*chosen[-1].inputs()}
+        return Pipeline(tuple(reversed(chosen)), frozenset(wanted))
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -56,7 +74,8 @@ class Pipeline:
     @cached_property
     def outputs(self) -> tuple[Column, ...]:
         """The columns that are added to the table."""
-        return tuple(column for kernel in self.kernels for column in kernel.outputs() if not column.hidden)
+        columns = (column for kernel in self.kernels for column in kernel.outputs() if not column.hidden)
+        return tuple(column for column in columns if self.kept is None or column.name in self.kept)
 
     @cached_property
     def _steps(self) -> list[tuple[Kernel, Sequence[str], Sequence[Column]]]:
@@ -107,9 +126,10 @@ class Pipeline:
         """The output columns of a batch, hidden ones too; ``state`` moves to the end of the batch."""
         ts, trades = _plain(batch.ts), batch.trades
         if trades is not None:
-            ts_of_trades, price, amount = (_plain(array) for array in (trades.ts, trades.price, trades.amount))
-            trades = Trades(ts_of_trades, price, amount, _plain(trades.side), trades.seq)
-        columns = {name: _plain(array) for name, array in batch.columns.items()}
+            price, amount = _plain(_finite(trades.price)), _plain(_finite(trades.amount))
+            trades = Trades(_plain(trades.ts), price, amount, _plain(trades.side), trades.seq)
+        raw = any(kernel.takes_infinities for kernel in self.kernels)
+        columns = {name: _plain(array if raw else _finite(array)) for name, array in batch.columns.items()}
         added: dict[str, Array] = {}
         whole = Batch(ts, columns, trades, batch.seq)
         for kernel, inputs, outputs in self._steps:
@@ -118,8 +138,20 @@ class Pipeline:
                 arrays = kernel.run(state[kernel.name], seen)
                 check(kernel, outputs, arrays, len(batch))
             for column, array in zip(outputs, arrays, strict=True):
-                columns[column.name] = added[column.name] = array
+                columns[column.name] = added[column.name] = _finite(array)
         return added
+
+    def check_states(self, state: PipelineState) -> None:
+        """Raise :class:`FaultyKernelError` where a project's own kernel has left a state unlike its start."""
+        for kernel, start in zip(self.kernels, self.start().values(), strict=True):
+            if kernel.sources:
+                check_state(kernel, start, state[kernel.name])
+
+    def waiting(self, state: PipelineState) -> list[Array]:
+        """Rows that are pending in ``state`` at the end of a partition, one array per output."""
+        kernel = self.kernels[0]
+        with faults(kernel):
+            return [_finite(array) for array in kernel.waiting(state[kernel.name])]
 
 
 def _version(kernel: Kernel) -> int | str:
@@ -129,6 +161,13 @@ def _version(kernel: Kernel) -> int | str:
 def _identifying(kernel: Kernel) -> dict[str, Any]:
     values = {name: (option, kernel.params[name]) for name, option in kernel.options.items()}
     return {name: value for name, (option, value) in values.items() if not (option.quiet and value == option.default)}
+
+
+def _finite(array: Array) -> Array:
+    """The array with NaN for infinities: what is too large for a number is NULL, also where a kernel overflows."""
+    if array.dtype.kind != "f" or not (infinite := np.isinf(array)).any():
+        return array
+    return np.where(infinite, np.nan, array)
 
 
 def _plain(array: Array) -> Array:

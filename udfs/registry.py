@@ -5,14 +5,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import importlib.abc
+import importlib.machinery
 import inspect
 import sys
-from collections.abc import Iterable
-from functools import cache
+import threading
+from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from udfs.kernel import Kernel
+from udfs.options import Option
 
 _OWN = "_sqlgen_user_udfs_"
 """Start of the name of a package of the kernels of a user's own: each folder is a package."""
@@ -26,9 +31,23 @@ class KernelError(Exception):
 Registry = dict[str, type[Kernel]]
 
 
-@cache
+_LOADING = threading.RLock()
+"""Loading replaces modules, which threads that open one project at once must not do to each other."""
+
+
 def registry(folder: Path | None = None) -> Registry:
     """Kernels by name; one in ``folder`` hides a packaged one of the same name."""
+    with _LOADING:
+        return _registry(folder)
+
+
+def reload() -> None:
+    """Load kernels anew when they are asked for next: files of a project's own may have changed."""
+    _registry.cache_clear()
+
+
+@cache
+def _registry(folder: Path | None) -> Registry:
     found: Registry = {}
     for path in (PACKAGED, folder):
         if path is not None and (path is PACKAGED or path.resolve() != PACKAGED):
@@ -39,26 +58,31 @@ def registry(folder: Path | None = None) -> Registry:
 def kernels_of(folder: Path | None, names: Iterable[str]) -> Registry:
     """Kernels that models name. The code in ``folder`` is run only if one of these may be there."""
     packaged = registry()
-    needed = folder is not None and (not packaged.keys() >= {*names} or not packaged.keys().isdisjoint(_named(folder)))
+    if folder is None or folder.resolve() == PACKAGED:
+        return packaged
+    needed = not packaged.keys() >= {*names} or not packaged.keys().isdisjoint(_named(folder))
     return registry(folder) if needed else packaged
 
 
 def _named(folder: Path) -> set[str]:
     """Texts that the code in a folder assigns, found without running it: among them are the names of its kernels."""
-    found: set[str] = set()
-    for path in _files(folder):
-        try:
-            tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
-            continue  # told when it is run
-        found |= {
-            node.value.value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Assign | ast.AnnAssign)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        }
-    return found
+    return {name for path in _files(folder) for name in _assigned(path.read_bytes())}
+
+
+@lru_cache(64)
+def _assigned(code: bytes) -> frozenset[str]:
+    """Texts that some code assigns."""
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError):
+        return frozenset()  # told when it is run
+    return frozenset(
+        node.value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _files(folder: Path) -> list[Path]:
@@ -81,6 +105,11 @@ def _kernels_in(folder: Path) -> Registry:
                 continue
             if inspect.isabstract(kind) or "name" not in vars(kind):
                 continue
+            options = getattr(kind, "options", {})
+            if not isinstance(options, dict) or not all(isinstance(option, Option) for option in options.values()):
+                raise KernelError(f"{path}: options of kernel '{kind.name}' is not a dictionary of Option")
+            if not isinstance(kind.name, str) or not kind.name.isidentifier():
+                raise KernelError(f"{path}: {kind.name!r:.99} is no name of a kernel: letters, digits and _")
             if kind.name in found:
                 raise KernelError(f"{path}: kernel '{kind.name}' is declared twice in {folder}")
             if not isinstance(getattr(kind, "version", None), int) or not getattr(kind, "doc", ""):
@@ -98,14 +127,40 @@ def _load(path: Path, packaged: bool) -> ModuleType:
     name = _package(path.parent)
     package = sys.modules.setdefault(name, ModuleType(name))
     package.__path__ = [str(path.parent)]
-    # A file may change twice in a second, which the bytecode cache would not notice.
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
     try:
         return importlib.import_module(f"{name}.{path.stem}")
     except (Exception, SystemExit) as error:
         raise KernelError(f"{path}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.dont_write_bytecode = before
+
+
+class _OwnSource(importlib.machinery.SourceFileLoader):
+    """Loader of a project's own kernels, of their source alone.
+
+    Bytecode beside it need not be what the source says, and would not tell two changes within a second.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class _OwnFinder(importlib.abc.MetaPathFinder):
+    """Finder of the modules of a project's own kernels."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not fullname.startswith(_OWN):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+            spec.loader = _OwnSource(fullname, spec.loader.path)
+        return spec
+
+
+_FINDER = _OwnFinder()
 
 
 def _package(folder: Path) -> str:

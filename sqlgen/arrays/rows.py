@@ -25,6 +25,10 @@ _TOLERANCE = 1_000
 """ns: ages are seconds as DOUBLE."""
 
 
+_STARTED = "epoch_ns({}) - CAST(round(r.segment_age_s * 1e9) AS BIGINT)"
+"""Start of the segment of a row, by its time."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """The columns that tell the time of a table's rows and where a segment begins."""
@@ -33,16 +37,25 @@ class Shape:
     at: str
     since: str
     order: str
+    breaks: str = "false"
+    """True for a row within which the feed broke."""
+    session: str = "0"
+    """Number of the session that a row lies in."""
 
     @classmethod
     def of(cls, model: str, columns: Mapping[str, Any]) -> Shape:
         """Shape of bars, or of rows with the age of their segment; :class:`UsageError` for other tables."""
         if {"bar_start", "bar_end"} <= columns.keys():
-            more = tuple(name for name in ("bar_seconds",) if name in columns)
-            return cls((*KEYS, *more, "bar_start"), "epoch_ns(r.bar_end)", "epoch_ns(bar_start)", "bar_start")
+            more = tuple(name for name in ("bar_seconds", "session_date") if name in columns)
+            since = "epoch_ns(bar_start)"
+            if "segment_age_s" in columns:
+                since = f"greatest({since}, {_STARTED.format('r.bar_end')})"
+            breaks = "coalesce(r.has_gap, false)" if "has_gap" in columns else cls.breaks
+            session = "session_date - DATE '1970-01-01'" if "session_date" in columns else cls.session
+            order = ", ".join(("bar_start", *more[-1:]))
+            return cls((*KEYS, *more, "bar_start"), "epoch_ns(r.bar_end)", since, order, breaks, session)
         if {"ts", "seq", "segment_age_s"} <= columns.keys():
-            since = "epoch_ns(ts) - CAST(round(r.segment_age_s * 1e9) AS BIGINT)"
-            return cls((*KEYS, "ts", "seq"), "epoch_ns(ts)", since, "ts, seq")
+            return cls((*KEYS, "ts", "seq"), "epoch_ns(ts)", _STARTED.format("ts"), "ts, seq")
         raise UsageError(
             f"model '{model}' has neither bar_start and bar_end nor ts, seq and segment_age_s: it is not known where"
             " its segments begin. Add these columns to it"
@@ -61,6 +74,8 @@ class DayRows:
     """Shape (rows, columns)."""
     labels: Floats
     """Shape (rows,)."""
+    session: int | None
+    """Session of the last row; ``None`` without rows."""
 
 
 @dataclass
@@ -117,8 +132,8 @@ class DayReader:
             count, mean, variance = (np.array(each, dtype=np.float64) for each in found)
             scale = scale.add(count, mean, variance)
 
-    def read(self, exchange: str, symbol: str, date: dt.date, after: int | None) -> DayRows:
-        """Rows of a day; ``after``: time of the row before its first one."""
+    def read(self, exchange: str, symbol: str, date: dt.date, after: int | None, session: int | None) -> DayRows:
+        """Rows of a day; ``after``, ``session``: time and session of the row before its first one."""
         day = {"exchange": exchange, "symbol": symbol, "date": date}
         context = {"model": self.model, "columns": self.columns, "chosen": {**day, **self.chosen}}
         label = {"label": self.label, "labels": self.labels, "times": self.shape, "key": self.shape.key}
@@ -128,8 +143,13 @@ class DayReader:
         before = np.concatenate([[at[0] if after is None else after], at[:-1]]) if len(at) else at
         is_first = np.arange(len(at)) == 0 if after is None else np.zeros(len(at), np.bool_)
         begins = is_first | (since > before + _TOLERANCE) | ((since == at) & (before != at))
+        begins |= np.asarray(found["breaks"], np.bool_)
+        sessions = _floats(found["session"])
+        begins |= np.diff(sessions, prepend=sessions[:1] if session is None else session) != 0
         values = [_floats(found[f"x{number}"]) for number in range(len(self.columns))]
-        return DayRows(at, begins, np.stack(values, axis=1), _floats(found["label"]))
+        return DayRows(
+            at, begins, np.stack(values, axis=1), _floats(found["label"]), int(sessions[-1]) if len(at) else None
+        )
 
     def _columns(self, model: str) -> dict[str, str]:
         """Columns of a view of the catalog, with their descriptions."""

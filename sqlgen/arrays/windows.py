@@ -79,18 +79,22 @@ class WindowBatches:
 
     def torch(self) -> IterableDataset[Any]:
         """A PyTorch dataset of (x, y) per window, or of x; each worker of a DataLoader gives a part of the batches."""
-        from sqlgen.arrays.torch import WindowDataset
-
+        try:
+            from sqlgen.arrays.torch import WindowDataset
+        except ModuleNotFoundError:
+            raise UsageError(
+                "torch() needs PyTorch. Install it: pip install torch; arrays() needs NumPy alone"
+            ) from None
         return WindowDataset(self)
 
     def _of_symbol(self, days: Iterator[Day]) -> Iterator[WindowBatch]:
-        tail = Tail(np.empty((0, len(self.table.columns))), -1, None)
+        tail = Tail(np.empty((0, len(self.table.columns))), -1, None, None)
         for day in days:
             if self.end is not None and day.date > self.end:
                 break
             if self.start is not None and day.date < self.start and not self._reaches(day.date):
                 continue
-            rows = self.table.read(day.exchange, day.symbol, day.date, tail.after)
+            rows = self.table.read(day.exchange, day.symbol, day.date, tail.after, tail.session)
             places = tail.places(rows)
             if self.start is None or day.date >= self.start:
                 yield from self._of_day(day, rows, places, tail)
@@ -136,6 +140,7 @@ class Tail:
     """Place of the last row in its segment; -1 before the first one."""
     after: int | None
     """Its time in ns."""
+    session: int | None
 
     def places(self, rows: DayRows) -> npt.NDArray[np.int64]:
         """Place of each row in its segment, from 0, shape (rows,)."""
@@ -147,7 +152,9 @@ class Tail:
         if not len(places):
             return self
         values = np.concatenate([self.values, rows.values])
-        return Tail(values[len(values) - min(length - 1, len(values)) :], int(places[-1]), int(rows.at[-1]))
+        return Tail(
+            values[len(values) - min(length - 1, len(values)) :], int(places[-1]), int(rows.at[-1]), rows.session
+        )
 
 
 def windows(
@@ -168,12 +175,13 @@ def windows(
 ) -> WindowBatches:
     """Windows of ``length`` consecutive rows of a published model, one every ``stride`` rows of a segment.
 
-    A window never crosses the start of a segment (a gap of the feed; of bars, a bar that is missing), but may cross
-    midnight. Each column is scaled by mean and standard deviation of all earlier days of its symbol (``scale``), so
-    that no window knows its own day, and the first day has none. ``label``: a column of the model, or of another one
-    with the same rows (``orderbook_labels.direction_10s``), of which the window's last row has its value. ``where``:
-    one value of other columns (``{"bar_seconds": 60}``). ``start`` and ``end``: the days of the last rows, both
-    included. Windows with a missing value or without a label are left out and counted (:attr:`WindowBatches.left_out`).
+    A window never crosses the start of a segment (a gap of the feed, a session; of bars, one that is missing or that
+    begins with a gap), but may cross midnight. Each column is scaled by mean and standard deviation of all earlier days
+    of its symbol (``scale``), so that no window knows its own day, and the first day has none. ``label``: a column of
+    the model, or of another one with the same rows (``orderbook_labels.direction_10s``), of which the window's last row
+    has its value. ``where``: one value of other columns (``{"bar_seconds": 60}``). ``start`` and ``end``: the days of
+    the last rows, both included. Windows with a missing value or without a label are left out and counted
+    (:attr:`WindowBatches.left_out`).
 
     Memory: the chosen columns of one day of one symbol. Raises :class:`UsageError` for unknown models and columns, and
     for features that are labels; iterating raises :class:`SqlgenError` where nothing is left.

@@ -7,30 +7,33 @@ published, and its units are built in smaller batches, in the end one by one, wh
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from sqlgen.builders.batchsources import BatchSources, UnitChecks, together
+from sqlgen.builders.batchsources import BatchSources, NotAsOneError, UnitChecks, together
 from sqlgen.builders.inputs import rows_of_first_input
-from sqlgen.builders.kinds import constants, notes_of, state_before
+from sqlgen.builders.kinds import constants, notes_of, record_of_file, state_before, stem_of_file
+from sqlgen.builders.nulls import count_nulls
 from sqlgen.builders.unit import BuildResult
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
 from sqlgen.compile.statements import Target
-from sqlgen.compile.unitsql import UNIT
+from sqlgen.compile.unitsql import UNIT, only, partition_predicate
 from sqlgen.errors import TaskError
-from sqlgen.lake import faults, storage
+from sqlgen.lake import faults, storage, swap
 from sqlgen.lake.partitions import KEYS, Partition
+from sqlgen.lake.remote.mounts import mount_of
 from sqlgen.plan.plan import Build, TaskId
 from sqlgen.project.model import Model
 from sqlgen.published import states
 from sqlgen.published.batchfooters import overwrite, placeholder
-from sqlgen.published.footers import Stamp
-from sqlgen.published.publication import StagedUnit
+from sqlgen.published.footers import Footer, Stamp, of_alike
+from sqlgen.published.publication import Publisher, StagedUnit
 from sqlgen.published.records import Publication
 from sqlgen.sources.schemas import columns_of
 from sqlgen.stream.kernel_copy import End, Feeds, KernelCopy, Pass, Statements
@@ -39,10 +42,6 @@ from sqlgen.templating.quoting import exact_path
 
 Outcome = BuildResult | Exception | None
 """Outcome of one unit of a batch; ``None`` where it is yet to be built."""
-
-
-class NotAsOneError(Exception):
-    """Units that cannot be built by one statement."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,13 @@ class BatchBuild:
         A unit is built alone if a check stops it, or if one before it was not published whose kernel state it needs.
         Raises :class:`NotAsOneError`, before anything is published, where a unit needs more than that.
         """
-        self.sources.check(self.tasks)
+        tasks = [self.sources.narrowed(task) for task in self.tasks]
+        self.sources.check(tasks)
         left: set[Partition | None] = set()
-        for task in self.tasks:
-            if self._unit(task).stopped or (self.model.chain is not None and task.previous in left):
+        for task in tasks:
+            if self._unit(task).stopped or (self.model.pipeline is not None and task.previous in left):
                 left.add(task.unit)
-        rest = [task for task in self.tasks if task.unit not in left]
+        rest = [task for task in tasks if task.unit not in left]
         built = dataclasses.replace(self, tasks=rest)._build() if rest else {}
         return [built.get(task.unit) for task in self.tasks]
 
@@ -85,16 +85,20 @@ class BatchBuild:
             scope = self.sources.inputs(whole).scope()
             if scope is None:
                 raise NotAsOneError
-            blank = placeholder([self._stamp(self._unit(task).publication).to_json() for task in self.tasks])
-            ends = self._write(dataclasses.replace(scope, emit=None), folder / "units", blank)
+            blank = placeholder([self._stamp(task, self._unit(task).publication).to_json() for task in self.tasks])
+            ends = self._write(dataclasses.replace(scope, emit=None, batch=True), folder / "units", blank)
             rows_in = rows_of_first_input(space, self.tasks, self.sources.stager)
-            grown = [space.reads.verify(self.sources.looks_of(task), may_grow=True) for task in self.tasks]
+            grows = self.model.output.mode != "append"  # whose inputs are read once only
+            grown = space.reads.verify_each([self.sources.looks_of(task) for task in self.tasks], may_grow=grows)
             staged = self._staged(folder / "units", ends, blank)
+            self.sources.note_repeated({unit.task.unit: unit.file for unit in staged if unit.file is not None})
             told = self._check_rows(staged)
             faults.point("batch: staged")
-            storage.sync_all(folder)
-            if self.model.chain is not None:
-                storage.sync_all(space.project.state)
+            in_store = mount_of(space.project.lake) is not None
+            if not in_store:
+                storage.sync_all(folder)
+                if self.model.pipeline is not None:
+                    storage.sync_all(space.project.state)
             published = self._publish_all(
                 [
                     dataclasses.replace(unit, rows_in=rows, notes=(*unit.notes, *notes))
@@ -103,7 +107,10 @@ class BatchBuild:
                 told,
             )
             faults.point("batch: published")
-            storage.sync_all(space.project.lake)
+            if space.handover is None:
+                swap.retire(folder)
+            if not in_store:
+                storage.sync_all(space.project.lake)
             return published
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -115,79 +122,81 @@ class BatchBuild:
         """Write the rows of all units; with kernels, their ends."""
         compiler, model = self.workspace.picture.compiler, self.model
         units = [task.unit for task in self.tasks]
+        rows = compiler.rows(model, dataclasses.replace(scope, batch=not model.built_apart))
 
-        def copy(connection: duckdb.DuckDBPyConnection) -> str:
-            asked = model.output.float == "single"
-            columns = columns_of(connection, compiler.rows(model, scope)) if asked else {}
-            return compiler.copy_batch(model, scope, units, str(target), blank, compiler.singles(model, columns))
+        def copy(connection: duckdb.DuckDBPyConnection, number: int) -> str:
+            columns = columns_of(connection, rows) if model.output.float == "single" else {}
+            into = Target(str(target), Partition(), "", blank, singles=compiler.singles(model, columns))
+            if not model.built_apart:
+                return compiler.copy_batch(model, rows, units, into, self.sources.old_files(self.tasks))
+            file = target / f"{UNIT}={number}" / "data.parquet"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            emit = partition_predicate(units[number]) if model.reads_others else None
+            return compiler.copy_rows(
+                model, only(rows, emit), dataclasses.replace(into, path=str(file), unit=units[number])
+            )
 
-        if model.chain is None:
-            self._execute(copy(self.sources.connection))
+        if model.pipeline is None:
+            self._execute(copy(self.sources.connection, 0))
             return [None for _ in self.tasks]
         places = [self._places(entry.name) for entry in (model.primary, model.trades) if entry is not None]
-        as_it_is, in_time = (
-            Feeds(
-                compiler.numbered_feed(model, scope, places[0], in_order),
-                compiler.numbered_trades(model, scope, places[-1], in_order),
-            )
-            for in_order in (False, True)
-        )
-        statements = Statements(as_it_is, in_time, copy, numbered=True)
-        starts = [None if self._follows(task) else state_before(self.workspace, task) for task in self.tasks]
+        as_it_is, by_time = (Feeds(*each) for each in compiler.numbered_feeds(model, scope, places[0], places[-1]))
+        statements = Statements(as_it_is, by_time, copy, numbered=True, apart=model.built_apart)
+        starts = [None if task.previous in units else state_before(self.workspace, task) for task in self.tasks]
         passes = [Pass(constants(task.unit), start) for task, start in zip(self.tasks, starts, strict=True)]
         return KernelCopy(
-            model.chain, statements, passes, self.sources.connection, self.workspace.cursors, self.sources.sql
+            model.pipeline, statements, passes, self.sources.connection, self.workspace.cursors, self.sources.sql
         ).run()
 
-    def _follows(self, task: Build) -> bool:
-        """True if the unit whose kernel state a task starts from is in this batch."""
-        return any(other.unit == task.previous for other in self.tasks)
-
     def _places(self, name: str) -> dict[Partition, int]:
-        """Partition of an input -> number of the unit that reads it."""
+        """Partition of the rows of an input -> number of the unit whose kernels they go through."""
         found: dict[Partition, int] = {}
         for number, task in enumerate(self.tasks):
-            for where in (where for part in task.slices if part.name == name for where in part.partitions):
+            skipped = (where for part in task.slices if part.name == name for where in part.skipped)
+            for where in (task.unit, *skipped):
                 if found.setdefault(where, number) != number or len(where.values) != len(KEYS):
                     raise NotAsOneError
         return found
 
     def _staged(self, folder: Path, ends: Sequence[End | None], blank: str) -> list[_Staged]:
         """The files of each unit with its record in their footers, and its kernel state beside the others."""
-        found, digests = list[_Staged](), dict[TaskId, str]()
+        found, digests, units = list[_Staged](), dict[TaskId, str](), {task.unit for task in self.tasks}
         for number, (task, end) in enumerate(zip(self.tasks, ends, strict=True)):
             place, unit = folder / f"{UNIT}={number}", self._unit(task)
-            resolved = task if end is None or not self._follows(task) else self.resolve(task, digests)
-            publication = dataclasses.replace(unit.publication, **vars(resolved.provenance))
+            resolved = task if end is None or task.previous not in units else self.resolve(task, digests)
+            publication = unit.publication
             if end is not None:
+                publication = dataclasses.replace(publication, **vars(resolved.provenance))
                 digests[task.id] = states.digest(end.state)
-            if resolved.reason:
-                _stamp_file(place, self._stamp(publication), blank)
-                if end is not None:
-                    self.workspace.picture.states.write(
-                        task.model, task.unit, publication.build, end.state, flush=False
-                    )
+            file = _stamp_file(place, self._stamp(task, publication), blank) if resolved.reason else None
+            if resolved.reason and end is not None:
+                self.workspace.picture.states.write(task.model, task.unit, publication.build, end.state, flush=False)
             notes = notes_of(self.model, end) if end is not None else []
-            found.append(_Staged(resolved, publication, place, end, tuple(notes)))
+            found.append(_Staged(resolved, publication, place, file, end, tuple(notes)))
         return found
 
-    def _check_rows(self, staged: Iterable[_Staged]) -> set[Partition]:
+    def _check_rows(self, staged: Sequence[_Staged]) -> set[Partition]:
         """Check the rows of the results; the units that a check stops."""
         stopped: set[Partition] = set()
         if not self.model.config.checks:
             return stopped
         targets: dict[Partition, Target] = {}
         for unit in staged:
-            where, stamp = unit.task.unit, self._stamp(unit.publication)
-            if unit.task.reason and (file := unit.folder / f"{stamp.stem}.parquet").exists():
-                targets[where] = Target(str(file), where, stamp.stem, stamp.to_json())
-                file.rename(self.sources.units[where].checks.first(targets[where]).path)
+            where, stamp = unit.task.unit, self._stamp(unit.task, unit.publication)
+            if unit.file is None and self.sources.old_files([unit.task]) is not None:  # which is all that is left
+                stopped.add(where)
+            if unit.file is not None:
+                targets[where] = Target(str(unit.file), where, stamp.stem, stamp.to_json())
+                unit.file.rename(self.sources.units[where].checks.first(targets[where]).path)
         checks = {where: self.sources.units[where].checks for where in targets}
         files = tuple(exact_path(checks[where].first(into).path) for where, into in targets.items())
         findings = next(iter(checks.values())).judge_result(Scan(files, alike=True), KEYS) if files else ()
-        for where, into in targets.items():
+        for unit in (unit for unit in staged if unit.task.unit in targets):
+            where = unit.task.unit
             try:
-                checks[where].settle(into, self.sources.units[where].publication.build, findings=findings)
+                checks[where].settle(
+                    targets[where], unit.publication.build, self.sources.old_files([unit.task]), findings
+                )
             except TaskError:
                 stopped.add(where)
         return stopped
@@ -197,6 +206,7 @@ class BatchBuild:
     ) -> Mapping[Partition | None, Outcome]:
         """Publish each unit, unless that whose kernel state it starts from could not be."""
         outcomes: dict[Partition | None, Outcome] = {}
+        publisher, footers = self.workspace.publisher(self.model.name), self._footers(staged)
         for unit in staged:
             task = unit.task
             follows = unit.end is not None and task.previous in outcomes
@@ -205,23 +215,39 @@ class BatchBuild:
             elif not task.reason:
                 outcomes[task.unit] = BuildResult("unchanged", self.workspace.record(task.model, task.unit))
             else:
-                outcomes[task.unit] = self._publish(unit)
+                outcomes[task.unit] = self._publish(unit, publisher, footers)
         return outcomes
+
+    def _footers(self, staged: Sequence[_Staged]) -> Mapping[Path, Footer] | None:
+        """Footers of the staged files, if no check may have changed them."""
+        files = [unit.file for unit in staged if unit.file is not None]
+        return None if self.model.config.checks else of_alike(files, self.sources.connection)
 
     def _execute(self, sql: str) -> None:
         self.sources.sql.append(sql)
         self.sources.connection.execute(one(self.sources.connection, sql))
 
-    def _stamp(self, publication: Publication) -> Stamp:
-        stem = f"data_{publication.build}"
-        return Stamp(self.model.name, self.workspace.owner(self.model.name), stem, publication)
+    def _stamp(self, task: Build, publication: Publication) -> Stamp:
+        """Record for the footer of a unit's file."""
+        name, stem = self.model.name, self.workspace.stem(self.model.name, publication)
+        if publication.mode == "append":
+            file = task.slices[0].files[0]
+            stem = stem_of_file(self.workspace, publication, file)
+            publication = record_of_file(publication, task.slices[0].name, file)
+        return Stamp(name, self.workspace.owner(name), stem, publication)
 
-    def _publish(self, unit: _Staged) -> Outcome:
+    def _publish(self, unit: _Staged, publisher: Publisher, footers: Mapping[Path, Footer] | None) -> Outcome:
         space, task, checks = self.workspace, unit.task, self.sources.units[unit.task.unit].checks
         try:
             trash = space.aside(task, "gone")
-            staged = StagedUnit(unit.publication, state=unit.end.state if unit.end is not None else None)
-            record = space.publisher(task.model).publish(staged, unit.folder, checks.quarantine, trash, flushed=True)
+            count_nulls(checks, [unit.file] if unit.file is not None and unit.file.exists() else [])
+            state = unit.end.state if unit.end is not None else None
+            known = None
+            if footers is not None:
+                known = {unit.file.name: footers[unit.file]} if unit.file is not None else {}
+            retained = self._unit(task).old if self.model.output.mode == "append" else None
+            staged = StagedUnit(unit.publication, retained, state, known)
+            record = publisher.publish(staged, unit.folder, checks.quarantine, trash, flushed=True)
             notes = (*checks.notes, *unit.notes)
             return BuildResult("published" if record.rows else "empty", record, unit.rows_in, checks.counts, notes)
         except Exception as error:  # any error is this unit's alone: the others go on
@@ -235,16 +261,20 @@ class _Staged:
     task: Build
     publication: Publication
     folder: Path
+    file: Path | None
+    """None without rows, and if nothing is to be published."""
     end: End | None
     notes: tuple[str, ...]
     rows_in: int = 0
 
 
-def _stamp_file(folder: Path, stamp: Stamp, blank: str) -> None:
-    """Write the record of a unit into the footer of its file, and give it a unique name."""
-    files = sorted(folder.glob("*.parquet"))
-    if len(files) > 1:  # each sorted by itself
+def _stamp_file(folder: Path, stamp: Stamp, blank: str) -> Path | None:
+    """Write the record of a unit into the footer of its file, and give it a unique name; ``None`` without a file."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return None
+    if len(names) > 1:  # each sorted by itself
         raise NotAsOneError
-    for path in files:
-        overwrite(path, blank, stamp.to_json())
-        path.rename(folder / f"{stamp.stem}.parquet")
+    overwrite(folder / names[0], blank, stamp.to_json())
+    return (folder / names[0]).rename(folder / f"{stamp.stem}.parquet")

@@ -6,14 +6,16 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import duckdb
 
-from sqlgen.builders.inputs import TaskInputs
+from sqlgen.builders.inputs import TaskInputs, published_scan
+from sqlgen.builders.kinds import files_to_append, of_file, repeated
 from sqlgen.builders.ownfiles import OwnFiles, own_files
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.sourcechecks import UnitSource, check_source
-from sqlgen.builders.unit import publication_of, quarantine_of
+from sqlgen.builders.unit import publication_of, published_before, quarantine_of
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan
 from sqlgen.errors import TaskError
@@ -23,8 +25,12 @@ from sqlgen.lake.storage import FileInfo
 from sqlgen.plan.plan import Build, Slice
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.rowchecks import sign_audits
-from sqlgen.published.records import Publication
+from sqlgen.published.records import Publication, Published
 from sqlgen.sources.staged import InputStager
+
+
+class NotAsOneError(Exception):
+    """Units that cannot be built by one statement."""
 
 
 @dataclass
@@ -32,6 +38,8 @@ class UnitChecks:
     """Checks of one unit, with their findings."""
 
     publication: Publication
+    old: Published | None
+    """The unit published before, if its rows are merged or stay."""
     checks: RowChecks
     stopped: bool = False
     """True if a finding stops the unit."""
@@ -130,10 +138,46 @@ class BatchSources:
 
     def _unit(self, task: Build) -> UnitChecks:
         space, notes = self.workspace, list[str]()
-        publication = publication_of(space, task, None)
+        old = published_before(space, task)
+        publication = publication_of(space, task, old)
         quarantine = quarantine_of(space, task, publication)
+        if old is not None and task.provenance.mode == "append":
+            quarantine.keep(old.quarantine)
         checks = RowChecks(space.picture.compiler, self.model, task.unit, quarantine, self.connection, self.sql, notes)
-        return UnitChecks(publication, checks)
+        return UnitChecks(publication, old, checks)
+
+    def narrowed(self, task: Build) -> Build:
+        """A task; in mode append, with its one new file alone."""
+        if self.model.output.mode != "append":
+            return task
+        files = files_to_append(self.workspace, task, published_before(self.workspace, task))
+        if len(files) != 1:
+            raise NotAsOneError
+        return of_file(task, files[0])
+
+    def old_files(self, tasks: Iterable[Build]) -> Scan | None:
+        """Published files that mode merge reads."""
+        if self.model.output.mode != "merge":
+            return None
+        found = [old for task in tasks if (old := self.units[task.unit].old) is not None]
+        return published_scan(self.workspace, self.model.name, found)
+
+    def note_repeated(self, staged: Mapping[Partition, Path]) -> None:
+        """Note trades of a staged file that mode append has published before."""
+        found = {}
+        for where, file in staged.items() if self.model.output.mode == "append" else ():
+            old = self.units[where].old
+            if old is not None and old.files:
+                folder = self.workspace.root(self.model.name) / old.unit
+                found[where] = [*(folder / name for name in old.files), file]
+        checks = next((self.units[where].checks for where in found), None)
+        for where, note in repeated(checks, found).items() if checks is not None else ():
+            self.units[where].checks.notes.append(note)
+
+    def forget(self, task: Build) -> None:
+        """Remove the findings on a unit that is going to be built alone."""
+        if task.unit in self.units:
+            self.units.pop(task.unit).checks.discard()
 
     def clear(self) -> None:
         self.stager.clear()

@@ -11,10 +11,13 @@ from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
 from sqlgen.compile.unitsql import input_predicate, partition_predicate, partitions_predicate
 from sqlgen.errors import TaskError
+from sqlgen.lake.partitions import span
+from sqlgen.lake.remote import mounts
 from sqlgen.plan.plan import Build, Slice
 from sqlgen.project.model import Model, ModelInput
-from sqlgen.published.records import alike
-from sqlgen.sources.decode import rows_by_file
+from sqlgen.published.records import Published, alike, types_of
+from sqlgen.sources.schemas import rows_of
+from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.sources.staged import InputStager
 from sqlgen.templating.quoting import exact_path, ident, literal
 
@@ -46,7 +49,8 @@ class TaskInputs:
         emit = partition_predicate(task.unit) if reads_others else None
         skipped = slices[model.trades.name].skipped if model.trades and model.trades.name in slices else ()
         emit_trades = _any([emit, *map(partition_predicate, skipped)]) if emit else None
-        return Scope(scans, task.edges, task.unit.date, emit, emit_trades)
+        one_market = "exchange" in task.unit and "symbol" in task.unit
+        return Scope(scans, task.edges, task.unit.date, one_market, emit, emit_trades)
 
     def scan(self, entry: ModelInput, part: Slice) -> Scan | None:
         """The files of one input; ``None`` where there are none."""
@@ -62,15 +66,16 @@ class TaskInputs:
         if not staged.paths:
             return None
         single = source_files.keyed and len(part.partitions) == 1
-        return staged.scan(single, self._predicate(entry, part, source_files.keyed))
+        scan = staged.scan(single, self._predicate(entry, part, source_files.keyed))
+        dates = span(part.partitions) if entry.source.sessions is not None else None
+        one_each = source_files.keyed and _one_each(source_files, part)
+        return dataclasses.replace(scan, one_each=one_each, dates=dates)
 
     def _published(self, model: str, part: Slice) -> Scan:
         """The published files of some partitions."""
-        root, records = self.workspace.root(model), self.workspace.facts.records[model]
+        records = self.workspace.facts.records[model]
         found = [records[where] for where in part.partitions if where in records]
-        files = tuple(exact_path(root / record.unit / name) for record in found for name in record.files)
-        types = {key: kind for record in found for key, kind in record.types.items()}
-        return Scan(files, single_file=len(files) == 1, types=types, alike=alike(found))
+        return published_scan(self.workspace, model, found) or Scan(())
 
     def _predicate(self, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
         model, date = self.model, self.task.unit.date
@@ -80,14 +85,24 @@ class TaskInputs:
         elif entry.source is None and (chosen := input_predicate(entry)):
             terms.append(chosen)
         # At the end of the timeline all rows of a partition are read: they show how far the data goes.
-        edges = self.task.provenance.edges if model.header.own_dates else ()
-        if part.before and date is not None and "first" not in edges:
+        edges = self.task.provenance.edges
+        if part.before and date is not None and not (model.header.own_dates and "first" in edges):
             recent = f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(date, -model.lookback)}"
             terms.append(_any([recent, *map(partition_predicate, part.skipped)]))
         if part.after and date is not None and "open" not in edges:
             end = _moment(date + dt.timedelta(days=1), model.lookahead)
             terms.append(f"(date <= {literal(date)} OR {ident(model.header.time)} < {end})")
         return " AND ".join(terms) or None
+
+
+def published_scan(workspace: Workspace, model: str, records: Sequence[Published]) -> Scan | None:
+    """The files of published units; ``None`` without any."""
+    root = workspace.root(model)
+    paths = [root / record.unit / name for record in records for name in record.files]
+    mounts.fetch(paths)
+    types = types_of(records)
+    files = tuple(map(exact_path, paths))
+    return Scan(files, single_file=len(files) == 1, types=types, alike=alike(records)) if files else None
 
 
 def rows_of_first_input(workspace: Workspace, tasks: Sequence[Build], stager: InputStager) -> list[int]:
@@ -102,9 +117,13 @@ def rows_of_first_input(workspace: Workspace, tasks: Sequence[Build], stager: In
     if source_files.layout.format != "parquet":
         decoded = stager.decoded.get(name, {})
         return [sum(decoded[file].lines for file in found if file in decoded) for found in files]
-    paths = {file: str(picture.project.lake / file.path) for found in files for file in found}
-    rows = rows_by_file(picture.project.library, stager.connection, list(paths.values()))
-    return [sum(rows[paths[file]] for file in found) for found in files]
+    lake = picture.project.lake
+    return [sum(rows_of(f"{lake}/{file.path}") for file in found) for found in files]
+
+
+def _one_each(source_files: SourceFiles, part: Slice) -> bool:
+    """True if no partition of a slice has more than one file."""
+    return all(len(source_files.partitions.get(where, ())) <= 1 for where in part.partitions)
 
 
 def _moment(date: dt.date, seconds: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlgen.builders.inputs import TaskInputs, rows_of_first_input
+from sqlgen.builders.inputs import TaskInputs, published_scan, rows_of_first_input
 from sqlgen.builders.ownfiles import own_files
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.sourcechecks import UnitSource, check_source
@@ -22,7 +22,6 @@ from sqlgen.project.model import Model
 from sqlgen.published.footers import Stamp
 from sqlgen.published.records import Publication, Published
 from sqlgen.sources.staged import InputStager
-from sqlgen.templating.quoting import exact_path
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,11 @@ class Job:
     @property
     def inputs(self) -> TaskInputs:
         return TaskInputs(self.workspace, self.task, self.model, self.stager)
+
+    @property
+    def stem(self) -> str:
+        """Start of the names of the unit's data files."""
+        return self.workspace.stem(self.task.model, self.publication)
 
     def target(self, stem: str, columns: Mapping[str, str]) -> Target:
         """Staged target of a COPY whose files' names begin with ``stem``."""
@@ -91,10 +95,7 @@ class Job:
 
     def published_scan(self) -> Scan | None:
         """The files of :attr:`old`."""
-        if self.old is None or not self.old.files:
-            return None
-        folder = self.workspace.root(self.task.model) / self.task.unit.path
-        return Scan(tuple(exact_path(folder / name) for name in self.old.files), types=self.old.types)
+        return published_scan(self.workspace, self.task.model, [self.old] if self.old is not None else [])
 
     def rows_in(self) -> int:
         """Rows of the task's own partitions of its first input."""

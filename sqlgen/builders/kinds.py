@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,31 @@ import duckdb
 import pyarrow.parquet
 
 from sqlgen.builders.job import Job
+from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.statements import Target, in_order
 from sqlgen.errors import TaskError
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import KEYS, Partition
+from sqlgen.lake.remote import mounts
+from sqlgen.lake.remote.mounts import mount_of
+from sqlgen.lake.storage import FileInfo
 from sqlgen.plan.plan import Build
 from sqlgen.plan.units import new_files
 from sqlgen.project.model import Model
 from sqlgen.project.rowchecks import sign_audits
 from sqlgen.published.publication import StagedUnit
+from sqlgen.published.records import Publication, Published
 from sqlgen.published.states import Snapshot, StateError
 from sqlgen.sources.schemas import columns_of
 from sqlgen.stream.kernel_copy import End, Feeds, KernelCopy, Pass, Statements
-from sqlgen.templating.quoting import exact_path
 
 Builder = Callable[[Job], StagedUnit]
 
 
 def builder_of(model: Model) -> Builder:
     """The builder of a model's units."""
-    if model.chain is not None:
+    if model.pipeline is not None:
         return through_kernels
     return append if model.output.mode == "append" else rows
 
@@ -46,7 +51,7 @@ def rows(job: Job) -> StagedUnit:
         return StagedUnit(publication, kept)
     stem = job.publication.build
     job.check_sources(stem, scope)
-    into, published = job.target(f"data_{stem}", job.columns(scope)), job.published_scan()
+    into, published = job.target(job.stem, job.columns(scope)), job.published_scan()
     compiler = job.workspace.picture.compiler
     job.checks.execute(compiler.copy(job.model, scope, job.checks.first(into), published))
     job.checks.settle(into, stem, published)
@@ -57,8 +62,8 @@ def rows(job: Job) -> StagedUnit:
 
 def through_kernels(job: Job) -> StagedUnit:
     """Rows that pass through kernels, starting from the state of the unit before; and the state after them."""
-    chain, scope = job.model.chain, job.inputs.scope()
-    assert chain is not None
+    pipeline, scope = job.model.pipeline, job.inputs.scope()
+    assert pipeline is not None
     if scope is None:
         return StagedUnit(job.publication)
     start = state_before(job.workspace, job.task)
@@ -67,16 +72,16 @@ def through_kernels(job: Job) -> StagedUnit:
     compiler = job.workspace.picture.compiler
     staged: list[Target] = []
 
-    def statement(connection: duckdb.DuckDBPyConnection) -> str:
+    def statement(connection: duckdb.DuckDBPyConnection, _: int) -> str:
         columns = columns_of(connection, compiler.rows(job.model, scope))
-        staged.append(job.target(f"data_{stem}", columns))
+        staged.append(job.target(job.stem, columns))
         return compiler.copy(job.model, scope, checks.first(staged[-1]))
 
     feed, trades = compiler.feed(job.model, scope), compiler.trades(job.model, scope)
     as_it_is, in_time = Feeds(feed, trades), Feeds(in_order(feed), in_order(trades) if trades is not None else None)
     passes = [Pass(constants(job.task.unit), start)]
     statements = Statements(as_it_is, in_time, statement)
-    end = KernelCopy(chain, statements, passes, checks.connection, job.workspace.cursors, checks.sql).run()[0]
+    end = KernelCopy(pipeline, statements, passes, checks.connection, job.workspace.cursors, checks.sql).run()[0]
     job.notes.extend(notes_of(job.model, end))
     checks.settle(staged[-1], stem)
     publication = dataclasses.replace(job.publication, types=dict(staged[-1].types))
@@ -105,16 +110,12 @@ def append(job: Job) -> StagedUnit:
         checks.quarantine.keep(old.quarantine)
         publication = dataclasses.replace(publication, types=old.types)
     part = job.task.slices[0]
-    done = old.contributed if old is not None else ()
-    for number, file in enumerate(new_files(part.files, done, job.workspace.picture.deletions)):
-        task = dataclasses.replace(job.task, slices=(dataclasses.replace(part, files=(file,)),))
-        mine = dataclasses.replace(
-            publication, contributed=((file.path, file.size, file.mtime_ns),), sources={part.name: [list(file)]}
-        )
-        alone = dataclasses.replace(job, task=task, publication=mine)
+    for number, file in enumerate(files_to_append(job.workspace, job.task, old)):
+        mine = record_of_file(publication, part.name, file)
+        alone = dataclasses.replace(job, task=of_file(job.task, file), publication=mine)
         scope = alone.inputs.scope()
         assert scope is not None
-        stem = f"append_{publication.build}_{number}"
+        stem = stem_of_file(job.workspace, publication, file, number)
         into = alone.target(stem, alone.columns(scope))
         alone.check_sources(stem, scope)
         checks.execute(job.workspace.picture.compiler.copy(job.model, scope, checks.first(into)))
@@ -124,36 +125,69 @@ def append(job: Job) -> StagedUnit:
     return StagedUnit(publication, old)
 
 
+def files_to_append(workspace: Workspace, task: Build, old: Published | None) -> list[FileInfo]:
+    """Input files of a task whose rows are not published yet."""
+    done = old.contributed if old is not None else ()
+    return new_files(task.slices[0].files, done, workspace.picture.deletions)
+
+
+def of_file(task: Build, file: FileInfo) -> Build:
+    """A task with one of its input files alone."""
+    return dataclasses.replace(task, slices=(dataclasses.replace(task.slices[0], files=(file,)),))
+
+
+def record_of_file(publication: Publication, name: str, file: FileInfo) -> Publication:
+    """Record of the rows of one file of an input."""
+    contributed = ((file.path, file.size, file.mtime_ns),)
+    return dataclasses.replace(publication, contributed=contributed, sources={name: [list(file)]})
+
+
+def stem_of_file(workspace: Workspace, publication: Publication, file: FileInfo, number: int = 0) -> str:
+    """Start of the name of an appended file."""
+    if mount_of(workspace.project.lake) is None:
+        return f"append_{publication.build}_{number}"
+    # Appended again after a crash, its rows replace those of before.
+    return f"append_{hashlib.blake2b(repr(tuple(file)).encode(), digest_size=10).hexdigest()}"
+
+
 def _note_repeated(job: Job) -> None:
     """Note trades that occur in several of the appended files, of this build or of earlier ones."""
-    new = sorted(job.folder.rglob("*.parquet"))
+    files = sorted(job.folder.rglob("*.parquet"))
+    if files and job.old is not None and not job.model.inner_keys:  # else they are linked beside the new ones
+        folder = job.workspace.root(job.task.model) / job.task.unit.path
+        files = [*(folder / name for name in job.old.files), *files]
+    job.notes.extend(repeated(job.checks, {job.task.unit: files}).values())
+
+
+def repeated(checks: RowChecks, units: Mapping[Partition, Sequence[Path]]) -> dict[Partition, str]:
+    """Notes on trades that occur in several of the appended files of a unit, of which the last one is new."""
+    new = [files[-1] for files in units.values() if files]
     columns = pyarrow.parquet.read_schema(new[0]).names if new else []
     if "trade_id" not in columns:
-        return
-    before = job.published_scan() if not job.model.inner_keys else None  # else they are linked beside the new ones
-    files = [*(before.files if before is not None else ()), *map(exact_path, new)]
+        return {}
     keys = [key for key in (*KEYS, "ts") if key in columns]
-    library = job.workspace.picture.project.library
-    job.checks.execute(library.render("publish/repeated_ids.sql.j2", files=files, keys=keys))
-    count, first = job.checks.connection.fetchall()[0]
-    if count:
-        job.notes.append(
-            f"{count} trade(s), the one with id {first} for example, occur in several of the appended files. If "
-            "these hold the same rows (a month beside its days), the rows count twice: move one file away, and rebuild "
-            "with --full-refresh"
-        )
+    mounts.fetch(file for files in units.values() for file in files)
+    listed = [(str(file), number) for number, files in enumerate(units.values()) for file in files]
+    checks.execute(checks.compiler.project.library.render("publish/repeated_ids.sql.j2", files=listed, keys=keys))
+    names = list(units)
+    return {
+        names[number]: f"{count} trade(s), the one with id {first} for example, occur in several of the appended files."
+        " If these hold the same rows (a month beside its days), the rows count twice: move one file away, and rebuild"
+        " with --full-refresh"
+        for number, count, first in checks.connection.fetchall()
+    }
 
 
 def state_before(workspace: Workspace, task: Build) -> Snapshot:
     """The state that a unit starts from: that of the unit before it, or nothing."""
-    chain = workspace.project.models[task.model].chain
-    assert chain is not None
+    pipeline = workspace.project.models[task.model].pipeline
+    assert pipeline is not None
     if task.previous is None or not task.provenance.before:
-        return Snapshot(chain.start())
+        return Snapshot(pipeline.start())
     before = workspace.facts.records[task.model][task.previous]
     try:
         return workspace.picture.states.read(
-            task.model, task.previous, before.build, task.provenance.before, chain.state_identity
+            task.model, task.previous, before.build, task.provenance.before, pipeline.state_identity
         )
     except StateError as error:
         raise TaskError(

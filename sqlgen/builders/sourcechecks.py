@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from sqlgen.errors import TaskError
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import Model, ModelInput
-from sqlgen.project.rowchecks import CheckCount, CheckFailed, sign_audits
-from sqlgen.sources import digits
+from sqlgen.project.rowchecks import CheckCount, CheckFailed, of_rows, sign_audits
 from sqlgen.sources.decode import Decoded
+from sqlgen.sources.digits import finite, parquet
+from sqlgen.sources.digits.columns import Lossy, ReadColumns
+from sqlgen.sources.schemas import positive_lists
 from sqlgen.sources.survey import (
     NEAR,
     FileSpan,
@@ -46,7 +49,20 @@ _BAD_LINES = "bad_lines"
 
 
 Spans = Sequence[FileSpan]
-Judgements = Mapping[Keys, Judged]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Findings in the files of one source, of one unit or of several."""
+
+    form: RawForm
+    columns: ReadColumns | None
+    """Columns that are read of Parquet files."""
+    has_ids: bool
+    spans: Mapping[str, Spans]
+    """File -> stretches of its rows."""
+    checked: CheckedRows
+    judged: Mapping[Keys, Judged]
 
 
 @dataclass(frozen=True)
@@ -61,26 +77,24 @@ class UnitSource:
     decoded: Mapping[FileInfo, Decoded]
     stem: str
 
-    def check(self, form: RawForm, survey: Survey, spans: Spans, checked: CheckedRows, judged: Judgements) -> None:
-        """Report unreadable lines and notes, and apply checks. :class:`CheckFailed` where that stops the task.
-
-        The arguments may be about files and rows of other units too.
-        """
-        checks = self.checks
-        reported = [file for file in self.files.all if self.files.reports_on(file)]
+    def check(self, found: Findings) -> None:
+        """Report unreadable lines and notes, and apply checks. :class:`CheckFailed` where that stops the task."""
+        checks, files = self.checks, self.files.all
+        reported = [file for file in files if self.files.reports_on(file)]
         if reported:
             self._unreadable(reported)
-        numbers = {path: number for number, path in enumerate(survey.paths)}
-        mine = {numbers[file.path]: number for number, file in enumerate(self.files.all)}
-        here = [span._replace(file=mine[span.file]) for span in spans if span.file in mine]
-        self._pass_over([span for span in here if self.files.all[span.file] in reported])
-        self._judge_times(bool(form.csv.lines), here, survey.has_ids)
-        checks.notes += [f"source '{self.entry.ref}': {note}" for note in self._lost_digits(form, reported)]
-        if checked.checks:
+        here = [
+            span._replace(file=number) for number, file in enumerate(files) for span in found.spans.get(file.path, ())
+        ]
+        self._pass_over([span for span in here if files[span.file] in reported])
+        self._judge_times(bool(found.form.csv.lines), here, found.has_ids)
+        notes = self._lost_digits(found, reported)
+        checks.notes += [f"source '{self.entry.ref}': {note}" for note in notes]
+        if found.checked.checks:
             lake = checks.compiler.project.lake
             checks.apply(
-                checked,
-                judged,
+                found.checked,
+                found.judged,
                 lambda: file_ranges(self.files, self.decoded, checks.connection, lake),
                 self.stem,
                 lambda: checks.compiler.checked_input(checks.model, self.entry, self.scan_of()),
@@ -132,21 +146,19 @@ class UnitSource:
             first = f"of {self.files.all[0].path}: {kinds}"
             self.checks.note(CheckCount(self.entry.ref, MESSAGES, "pass", number, total, first))
 
-    def _lost_digits(self, form: RawForm, files: Sequence[FileInfo]) -> list[str]:
-        """Notes on values that lose digits: per column, the first file that has some."""
+    def _lost_digits(self, findings: Findings, files: Sequence[FileInfo]) -> list[str]:
+        """Notes on values that lose digits, or are not finite: per column, the first file that has some."""
         found: dict[str, str] = {}
         for file in files:
-            lossy = self.decoded[file].lossy if file in self.decoded else self._lossy(form, file)
+            lossy: Sequence[Lossy] = ()
+            if file in self.decoded:
+                lossy = self.decoded[file].lossy
+            elif findings.columns is not None:
+                lossy = parquet.of_parquet(f"{self.checks.compiler.project.lake}/{file.path}", findings.columns)
             for each in lossy:
-                found.setdefault(each.column, digits_note(each, file.path))
-        return list(found.values())
-
-    def _lossy(self, form: RawForm, file: FileInfo) -> tuple[digits.Lossy, ...]:
-        """Columns of a Parquet file, read without decoding, that lose digits."""
-        if form.columns is None:
-            return ()
-        columns = digits.ReadColumns(form.columns, form.original_names, form.times, form.time_unit)
-        return digits.of_parquet(self.checks.compiler.project.lake / file.path, columns)
+                found.setdefault(each.column, digits_note(each, file.path, findings.form.format == "parquet"))
+        odd = [(file.path, each) for file in files if file in self.decoded for each in self.decoded[file].not_finite]
+        return [*found.values(), *finite.notes(odd)]
 
     def _judge_times(self, parsed: bool, spans: Spans, has_ids: bool) -> None:
         """Set aside the rows that the adapter drops because of their time; note times that go back."""
@@ -239,16 +251,29 @@ def check_source(
     """
     checks, entry, decoded = units[0].checks, units[0].entry, units[0].decoded
     compiler, model = checks.compiler, checks.model
+    form = compiler.raw_form(model, entry, units[0].files.source_files.layout)
+    if not decoded and form.format == "parquet":
+        lists = [form.original_names.get(name, name) for name, kind in (form.columns or {}).items() if kind[-1] == "]"]
+        paths = (f"{compiler.project.lake}/{file.path}" for file in files)
+        scan = dataclasses.replace(scan, positive_lists=positive_lists(paths, lists))
     survey = survey_of(compiler, model, entry, scan, files, decoded)
     checks.execute(survey.statement)
-    spans = [FileSpan(*row) for row in checks.connection.fetchall()]
-    checked = compiler.checked_input(model, entry, scan)
-    judged = checks.judge(checked, by) if checked.checks else {}
-    form = compiler.raw_form(model, entry, units[0].files.source_files.layout)
+    spans: dict[str, list[FileSpan]] = collections.defaultdict(list)
+    for span in (FileSpan(*row) for row in checks.connection.fetchall()):
+        spans[survey.paths[span.file]].append(span)
+    checked = CheckedRows(entry.ref, "", ())
+    judged: Mapping[Keys, Judged] = {}
+    if entry.source is not None and of_rows(entry.source.checks):
+        checked = compiler.checked_input(model, entry, scan)
+        judged = checks.judge(checked, by)
+    columns = None
+    if form.columns is not None:
+        columns = ReadColumns(form.columns, form.original_names, form.times, form.time_unit)
+    found = Findings(form, columns, survey.has_ids, spans, checked, judged)
     errors: dict[Partition, TaskError] = {}
     for unit in units:
         try:
-            unit.check(form, survey, spans, checked, judged)
+            unit.check(found)
         except TaskError as error:
             errors[unit.checks.unit] = error
     return errors

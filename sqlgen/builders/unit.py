@@ -13,6 +13,7 @@ import duckdb
 
 from sqlgen.builders.job import Job
 from sqlgen.builders.kinds import builder_of
+from sqlgen.builders.nulls import count_nulls
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError
@@ -61,6 +62,8 @@ def build(
     try:
         staged = builder_of(job.model)(job)
         notes.extend(nameless(job.folder))
+        kept = {job.folder / name for name in job.old.files} if job.old is not None else set()  # linked beside new ones
+        count_nulls(job.checks, (file for file in job.folder.rglob("*.parquet") if file not in kept))
         rows_in = job.rows_in()
         # In mode append, inputs are read once only.
         notes.extend(workspace.reads.verify(job.looks, may_grow=task.provenance.mode != "append"))
@@ -91,7 +94,7 @@ def _job(
     shared: InputStager | None,
 ) -> Job:
     model, compiler = workspace.project.models[task.model], workspace.picture.compiler
-    old = None if workspace.full_refresh else _published(workspace, task)
+    old = published_before(workspace, task)
     publication = publication_of(workspace, task, old)
     quarantine = quarantine_of(workspace, task, publication)
     return Job(
@@ -115,6 +118,8 @@ def publication_of(workspace: Workspace, task: Build, old: Published | None) -> 
     made: dict[str, Any] = vars(task.provenance)
     if old is not None and task.provenance.mode == "merge":
         made = made | {"sources": _merged_sources(workspace, task)}
+    if old is not None and task.provenance.mode == "append":
+        made = made | {"edited": old.edited}
     return Publication(**made, build=new_build(), run_id=workspace.run_id, published_at=now)
 
 
@@ -128,9 +133,9 @@ def _merged_sources(workspace: Workspace, task: Build) -> dict[str, list[list[An
     }
 
 
-def _published(workspace: Workspace, task: Build) -> Published | None:
+def published_before(workspace: Workspace, task: Build) -> Published | None:
     """The published unit, if its rows stay; an error if it is damaged and its rows must not be lost."""
-    if task.provenance.mode == "overwrite":
+    if task.provenance.mode == "overwrite" or workspace.full_refresh:
         return None
     record = workspace.facts.record(task.model, task.unit)
     if task.model in workspace.roots:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
+import functools
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +20,18 @@ from sqlgen.cli.arguments import (
     Json,
     ProjectFile,
     Select,
+    ShardOption,
     models_of,
     open_engine,
     print_json,
+    shard_of,
     terminal,
 )
 from sqlgen.cli.columns import columns
+from sqlgen.cli.exploring.cataloging import catalog
+from sqlgen.cli.exploring.documenting import docs
+from sqlgen.cli.exploring.lineage import compiled_column, lineage, refuse_others
+from sqlgen.cli.exploring.plotting import plot
 from sqlgen.cli.inspect import inspect
 from sqlgen.cli.modeltests import run_model_tests
 from sqlgen.cli.operating.beginning import eject, init
@@ -32,12 +41,13 @@ from sqlgen.cli.operating.exporting import export
 from sqlgen.cli.operating.health import doctor
 from sqlgen.cli.operating.looking_back import history, status
 from sqlgen.cli.operating.querying import query
+from sqlgen.cli.operating.upkeep.app import lake
 from sqlgen.cli.operating.watching import watch
 from sqlgen.cli.running import plan, run
-from sqlgen.errors import SqlgenError, system_hint
-from sqlgen.templating.secrets import hidden, hide_output
+from sqlgen.errors import LockedError, SqlgenError, UsageError, first_line, system_hint
+from sqlgen.templating.secrets import hide_output
 
-EXIT_USAGE = 2
+EXIT_USAGE, EXIT_LOCKED = 2, 3
 
 app = typer.Typer(
     name="sqlgen",
@@ -49,21 +59,26 @@ app = typer.Typer(
 )
 
 
+GARBAGE = 100_000
+"""New objects after which Python looks for cycles. Those of a plan live to its end: each look would pass over them."""
+
+
 def main() -> None:
     """Run the command line; every error a user can cause is a message, not a traceback."""
     signals.escape_unprintable()
     hide_output()
+    gc.set_threshold(GARBAGE)
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(args=arguments, prog_name="sqlgen")
+        _with_command(*arguments[:1])(args=arguments, prog_name="sqlgen")
     except SqlgenError as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
         for note in getattr(error, "__notes__", ()):
             print(f"note: {note}", file=sys.stderr)
-        sys.exit(EXIT_USAGE)
+        sys.exit(EXIT_LOCKED if isinstance(error, LockedError) else EXIT_USAGE)
     except BrokenPipeError:
         signals.mute()
         sys.exit(signals.NOT_READ)
@@ -73,6 +88,24 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}. {system_hint(error.errno)}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
+    except Exception as error:
+        if debug or type(error).__module__ not in ("duckdb", "_duckdb"):  # which is not loaded for this
+            raise
+        print(f"error: {first_line(error)}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+
+
+@functools.cache
+def _with_command(name: str = "") -> typer.Typer:
+    """The application with the one command that is called, as preparing all takes longer than many a command."""
+    called = copy.copy(app)
+    called.registered_commands = [
+        each for each in app.registered_commands if name == (each.name or getattr(each.callback, "__name__", ""))
+    ]
+    called.registered_groups = [
+        each for each in app.registered_groups if each.typer_instance and name == each.typer_instance.info.name
+    ]
+    return called if called.registered_commands or called.registered_groups else app
 
 
 @app.callback(invoke_without_command=True)
@@ -95,6 +128,7 @@ app.command()(history)
 app.command()(status)
 app.command()(coverage)
 app.command()(watch)
+app.add_typer(lake)
 
 
 @app.command(name="compile")
@@ -104,6 +138,7 @@ def compile_models(
     exclude: Exclude = None,
     stdout: Annotated[bool, typer.Option("--stdout", help="Print the SQL instead of writing files.")] = False,
     output: Annotated[Path | None, typer.Option(help="Folder to write to. [default: target/compiled]")] = None,
+    column: Annotated[str | None, typer.Option(help="Only the SQL that leads to this column of one model.")] = None,
 ) -> None:
     """Write every model's SQL to target/compiled/MODEL.sql."""
     from sqlgen.compile.compiledfile import WHOLE_TABLES
@@ -111,22 +146,30 @@ def compile_models(
 
     engine = open_engine(file)
     project = engine.project
-    compiled = engine.compile(models_of(project, select, exclude))
+    names = models_of(project, select, exclude)
+    if not names:
+        raise UsageError("no model to compile: models.yaml has none, or all of them are disabled")
+    if column is not None:
+        texts = compiled_column(engine, names, column)
+    else:
+        texts = {name: model.sql for name, model in engine.compile(names).items()}
     if stdout:
-        typer.echo("\n".join(model.sql for model in compiled.values()), nl=False)
+        typer.echo("\n".join(texts.values()), nl=False)
         return
-    folder = output or project.folder / "target" / "compiled"
+    folder = output or project.target("compiled")
     (project.folder / WHOLE_TABLES).mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, model in compiled.items():
-        path = folder / f"{name}.sql"
-        replace_text(path, model.sql)
-        typer.echo(f"{name}\t{path}")
+    paths = {name: folder / f"{name}.sql" for name in texts}
+    if output is not None:
+        refuse_others(paths.values())
+    for name, text in texts.items():
+        replace_text(paths[name], text)
+        typer.echo(f"{name}\t{paths[name]}")
 
 
 @app.command()
 def sample(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Lake to write.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Lake to write: a folder, or s3://bucket/prefix.")],
     symbols: Annotated[str, typer.Option(help="How many symbols, or their names: BTC-USDT,ETH-USDT.")] = "2",
     exchanges: Annotated[str, typer.Option(help="Names of exchanges.")] = "binance",
     days: Annotated[int, typer.Option(help="UTC days.")] = 2,
@@ -143,7 +186,9 @@ def sample(
     json: Json = False,
 ) -> None:
     """Write a realistic sample lake: order books, trades and tickers."""
+    from sqlgen.lake.remote.mount import lake_to_fill
     from sqlgen.sample import SampleSpec, write_sample
+    from sqlgen.templating.secrets import show_as
 
     spec = SampleSpec(
         symbols=int(symbols) if symbols.isdigit() else tuple(symbols.split(",")),
@@ -157,13 +202,15 @@ def sample(
         levels=levels,
         faults=faults == "all" if faults in (None, "all") else tuple(faults.split(",")),
     )
-    summary = write_sample(folder, spec, overwrite=overwrite)
+    with lake_to_fill(folder) as place:
+        show_as(str(place), folder)
+        summary = write_sample(place, spec, overwrite=overwrite)
     if json:
         import dataclasses
 
         print_json(dataclasses.asdict(summary))
     else:
-        from sqlgen.cli.console import count, size
+        from sqlgen.explore.pages.numbers import count, size
 
         rows = ", ".join(f"{count(number)} {kind}" for kind, number in summary.rows.items())
         typer.echo(f"{folder}: {rows} in {count(summary.files)} files, {size(summary.bytes)}, {summary.seconds:.1f} s")
@@ -175,16 +222,29 @@ def ls(
     select: Select = None,
     exclude: Exclude = None,
     tree: Annotated[bool, typer.Option("--tree", help="Show what each model is built from.")] = False,
+    symbols: Annotated[bool, typer.Option("--symbols", help="List the symbols of the sources.")] = False,
+    shard: ShardOption = None,
     json: Json = False,
 ) -> None:
-    """List sources and models in build order."""
+    """List sources and models in build order; or the symbols of the models' sources, of one shard or of all."""
     from sqlgen.cli import overview
     from sqlgen.project.project import load
 
+    part = shard_of(shard)
     project = load(file)
     names = models_of(project, select, exclude) if select or exclude else project.order
+    found = None
+    if symbols or part is not None:
+        from sqlgen.operate.symbols import symbols as symbols_of
+
+        found = symbols_of(open_engine(file), names, part)
     if json:
-        print_json(overview.as_dict(project, names))
+        print_json(overview.as_dict(project, names) | overview.symbols_as_dict(found))
+    elif found is not None:
+        overview.print_symbols(terminal(), found)
+        if not found:
+            of = "" if part is None else f" of shard {part}"
+            typer.echo(f"note: no symbols{of} in {', '.join(project.sources_of(names)) or 'no source'}", err=True)
     elif tree:
         terminal().print(overview.as_tree(project, names))
     else:
@@ -192,27 +252,11 @@ def ls(
 
 
 app.command()(columns)
+app.command()(lineage)
 app.command()(inspect)
 
 
-@app.command()
-def catalog(
-    file: ProjectFile = DEFAULT_FILE,
-    stdout: Annotated[bool, typer.Option("--stdout", help="Print the SQL instead of writing a file.")] = False,
-) -> None:
-    """Write target/catalog.sql: a view per source and model, for `duckdb -init target/catalog.sql`."""
-    from sqlgen.explore.catalog import catalog_sql
-    from sqlgen.lake.storage import replace_text
-
-    engine = open_engine(file)
-    text = catalog_sql(engine)
-    if stdout:
-        typer.echo(text, nl=False)
-        return
-    path = engine.project.folder / "target" / "catalog.sql"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, hidden(text))
-    typer.echo(f"{path}\nOpen it with: duckdb -init {path}")
+app.command()(catalog)
 
 
 @app.command()
@@ -223,9 +267,13 @@ def shell(
     """Open a DuckDB prompt with sources and models as views, and the kernels as SQL functions."""
     from sqlgen.explore.shell import run as run_shell
 
-    raise typer.Exit(run_shell(file, command))
+    with signals.keyboard():
+        code = run_shell(file, command)
+    raise typer.Exit(code)
 
 
+app.command()(plot)
+app.command()(docs)
 app.command()(query)
 app.command()(export)
 app.command(name="test")(run_model_tests)

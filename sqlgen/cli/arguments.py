@@ -14,6 +14,7 @@ from sqlgen.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sqlgen.lake.partitions import Shard
     from sqlgen.plan.selection import Selection
     from sqlgen.project.project import Project
     from sqlgen.run.engine import Engine
@@ -31,7 +32,12 @@ Start = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="F
 End = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last date, inclusive, UTC.")]
 FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Rebuild all selected partitions, stale or not.")]
 Prune = Annotated[bool, typer.Option("--prune", help="Remove published partitions whose inputs are all gone.")]
+DiscardEdits = Annotated[bool, typer.Option("--discard-edits", help="Rebuild partitions whose rows were edited, too.")]
 Retry = Annotated[bool, typer.Option("--retry", help="Only failed and pending tasks of the last run.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Only the symbols of one of N shards, from 1/N to N/N."),
+]
 AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="No error for selected data that does not exist.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print every partition, however many.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -52,30 +58,47 @@ def selection_of(
     symbol: list[str] | None,
     start: dt.datetime | None,
     end: dt.datetime | None,
+    shard: str | None = None,
 ) -> Selection:
     """The selection made by the options."""
+    from sqlgen.plan.selection import in_shard
+
+    chosen = partitions_of(exchange, symbol, start, end, models_of(engine.project, select, exclude))
+    return in_shard(chosen, engine.project, shard_of(shard))
+
+
+def partitions_of(
+    exchange: list[str] | None,
+    symbol: list[str] | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    models: tuple[str, ...] = (),
+) -> Selection:
+    """Partitions that options choose."""
     from sqlgen.plan.selection import Selection
 
     if start and end and end < start:
         raise UsageError(f"--end {end.date()} is before --start {start.date()}")
-    return Selection(
-        models_of(engine.project, select, exclude),
-        tuple(exchange or ()),
-        tuple(symbol or ()),
-        start.date() if start else None,
-        end.date() if end else None,
-    )
+    first, last = (time.date() if time else None for time in (start, end))
+    return Selection(models, tuple(exchange or ()), tuple(symbol or ()), first, last)
+
+
+def shard_of(text: str | None) -> Shard | None:
+    """The shard that ``--shard`` names."""
+    from sqlgen.lake.partitions import Shard
+
+    return None if text is None else Shard.parse(text)
 
 
 def open_engine(
-    file: Path, threads: int | None = None, memory_limit: str | None = None, fail_fast: bool = False
+    file: Path, threads: int | None = None, memory_limit: str | None = None, fail_fast: bool = False, **more: Any
 ) -> Engine:
-    """The engine of a project on its lake, with the command's settings."""
+    """The engine of a project on its lake, with the command's settings; ``more`` of :class:`Settings`."""
     from sqlgen.run.engine import Engine
     from sqlgen.run.machine import Settings
 
-    given: dict[str, Any] = {"threads": threads} if threads is not None else {}
-    return Engine.open(file, Settings(memory_limit=memory_limit, fail_fast=fail_fast, **given))
+    more |= {"threads": threads} if threads is not None else {}
+    return Engine.open(file, Settings(memory_limit=memory_limit, fail_fast=fail_fast, **more))
 
 
 def terminal() -> Console:

@@ -7,18 +7,21 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from sqlgen.cli.samereason import LISTED, PrintedReasons, groups, same_failures, span, unnamed
+from sqlgen.cli.samereason import LISTED, PrintedReasons, groups, nulls, same_failures, span, unnamed
+from sqlgen.explore.pages.numbers import count, size
 from sqlgen.lake.partitions import Partition
-from sqlgen.plan.plan import Plan, Task
-from sqlgen.project.rowchecks import CheckCount
-from sqlgen.run.report import Report, Result
-from sqlgen.run.watcher import SilentWatcher
+from sqlgen.run.watcher import Watcher
+
+if TYPE_CHECKING:
+    from sqlgen.plan.plan import Plan, Task
+    from sqlgen.project.rowchecks import CheckCount
+    from sqlgen.run.report import Report, Result
 
 MARKS = {
     "published": "[green]✓[/]",
@@ -33,20 +36,6 @@ MARKS = {
 BECAME = {"drop": "dropped", "quarantine": "quarantined", "warn": "kept with a warning", "fail": "not allowed"}
 BECAME |= {"pass": "passed over"}
 """Outcome of rows that fail a check, by its ``on_fail``."""
-
-
-def count(number: int) -> str:
-    """A number with thousands separators."""
-    return f"{number:,}"
-
-
-def size(number: float) -> str:
-    """Bytes in kB, MB, GB."""
-    for unit in ("B", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} GB"
 
 
 class OutputConsole(Console):
@@ -65,7 +54,7 @@ def plain(console: Console, text: str) -> None:
         raise BrokenPipeError from None  # without errno, on which typer would end the process
 
 
-class LineWatcher(SilentWatcher):
+class LineWatcher(Watcher):
     """One plain line per finished task; in a long run, unless ``verbose``, one a second for batches that end alike.
 
     Of failures alike, the first is printed, or the first few files.
@@ -117,10 +106,12 @@ class LineWatcher(SilentWatcher):
         plain(self.console, text)
 
 
-class BarWatcher(SilentWatcher):
+class BarWatcher(Watcher):
     """A progress bar: model, partition, rows a second, time left."""
 
     def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         self.rows = 0
         self.printed = PrintedReasons()
         self.begun = time.monotonic()
@@ -202,7 +193,8 @@ def _checked(checks: Iterable[CheckCount]) -> str:
     """Numbers of rows that failed checks, by outcome; empty if none did."""
     rows: Counter[str] = Counter()
     for found in checks:
-        rows[found.on_fail] += found.rows
+        if found.on_fail != "null":
+            rows[found.on_fail] += found.rows
     said = ", ".join(f"{count(number)} {BECAME[kind]}" for kind, number in rows.items() if number)
     return f"; checks: {said}" if said else ""
 
@@ -212,7 +204,7 @@ def _print_checks(console: Console, report: Report) -> None:
     found: dict[tuple[str, str, str], list[CheckCount]] = {}
     for result in report.tasks:
         for check in result.checks:
-            if check.rows:
+            if check.rows and check.on_fail != "null":
                 found.setdefault((result.model, check.of, check.check), []).append(check)
     for (model, of, title), counts in found.items():
         whose = f"{model}: {title}" if of == model else f"{model}: {title} of {of}"
@@ -291,6 +283,8 @@ def print_report(console: Console, report: Report, retry: str) -> None:
         )
     console.print(table)
     _print_checks(console, report)
+    for line in nulls(report.tasks):
+        plain(console, line)
     _print_task_notes(console, report)
     for line in same_failures(report.tasks):
         plain(console, line)

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from sqlgen.cli.arguments import DEFAULT_FILE, Json
-from sqlgen.errors import ConfigError
+from sqlgen.errors import ConfigError, UsageError
+from sqlgen.lake.remote.address import is_remote
 
 EXIT_UNKNOWN = 1
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="File or folder to inspect.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="File or folder to inspect, or an address of one.")],
     project: Annotated[Path | None, typer.Option(help="Project file, for its lake and adapters.")] = None,
     lake: Annotated[Path | None, typer.Option(help="Root of the data. [default: of the project file]")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read all files, not a sample.")] = False,
@@ -26,12 +27,12 @@ def inspect(
     Exit code 0: all recognised. 1: some not. 2: no files.
     """
     from sqlgen.detect.examine import Request, examine
-    from sqlgen.templating.templates import Library
+    from sqlgen.templating.templates import library_of
 
     file = project or write or DEFAULT_FILE
-    own = file.parent / "transforms_sql"
-    library = Library(own.resolve() if own.is_dir() else None)
-    found = examine(Request(path, library, lake or _lake_of(file, project is not None), full))
+    library = library_of(file.parent / "transforms_sql")
+    place, lake = _located(path, lake, file, project is not None)
+    found = examine(Request(place, library, lake, full))
     if json:
         import json as jsonlib
 
@@ -50,16 +51,32 @@ def inspect(
         raise typer.Exit(EXIT_UNKNOWN)
 
 
-def _lake_of(file: Path, asked: bool) -> Path | None:
-    """The lake of a project file; a file found by default may be incomplete."""
+def _located(path: str, lake: Path | None, file: Path, asked: bool) -> tuple[Path, Path | None]:
+    """Local paths of what is inspected and of its lake; for an address, those that stand for it."""
+    given = _lake_of(file, asked)
+    if not is_remote(path):
+        folder = file.absolute().parent / given if given and not is_remote(given) else None
+        return Path(path), lake or (folder if folder and (asked or folder.is_dir()) else None)
+    from sqlgen.lake.remote.mount import located
+    from sqlgen.templating.secrets import show_as
+
+    try:
+        mount, below = located(path, given)
+    except ValueError as error:
+        raise UsageError(f"PATH: {error}") from None
+    show_as(str(mount.root), mount.address.url())
+    return mount.root / below, mount.root
+
+
+def _lake_of(file: Path, asked: bool) -> str:
+    """The lake of a project file; empty if there is none. A file found by default may be incomplete."""
     from sqlgen.project import configfile
 
     if not asked and not file.exists():
-        return None
+        return ""
     try:
-        lake = file.absolute().parent / configfile.load(file)[0].lake
-        return lake if asked or lake.is_dir() else None
+        return configfile.load(file)[0].lake
     except ConfigError:
         if asked:
             raise
-        return None
+        return ""

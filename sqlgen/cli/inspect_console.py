@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sqlgen.cli.console import count, plain, print_notes, size
+from sqlgen.cli.console import plain, print_notes
 from sqlgen.detect.findings import Choice, Contents, Examination, FileCoverage, Finding, shares
+from sqlgen.explore.pages.numbers import count, size
 from sqlgen.project import signs
 
 _BOOK = {"crossed": "crossed", "locked": "locked", "one_sided": "one-sided", "empty": "empty"}

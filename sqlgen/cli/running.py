@@ -11,6 +11,7 @@ from sqlgen.cli import signals
 from sqlgen.cli.arguments import (
     DEFAULT_FILE,
     AllowEmpty,
+    DiscardEdits,
     End,
     Exchanges,
     Exclude,
@@ -20,6 +21,7 @@ from sqlgen.cli.arguments import (
     Prune,
     Retry,
     Select,
+    ShardOption,
     Start,
     Symbols,
     Verbose,
@@ -47,8 +49,10 @@ def run(
     symbol: Symbols = None,
     start: Start = None,
     end: End = None,
+    shard: ShardOption = None,
     full_refresh: FullRefresh = False,
     prune: Prune = False,
+    discard_edits: DiscardEdits = False,
     allow_empty: AllowEmpty = False,
     retry: Retry = False,
     due: Annotated[bool, typer.Option("--due", help="Only models whose schedule is due.")] = False,
@@ -56,6 +60,10 @@ def run(
     verbose: Verbose = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads, and partitions built at once.")] = None,
     memory_limit: Annotated[str | None, typer.Option(help="DuckDB's memory limit, for example 4GB.")] = None,
+    executor: Annotated[str, typer.Option(help="threads, or the workers of a ray cluster.")] = "threads",
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster: auto, ray://HOST:PORT. [default: a new one on this machine]")
+    ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start no new task after a failure.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another run to end.")] = 0.0,
     json: Json = False,
@@ -63,11 +71,12 @@ def run(
     """Build and publish stale partitions, one by one.
 
     Exit code 0: all published, or up to date. 1: some task failed (others still ran), or selected data does not exist.
-    2: bad configuration or usage. 130: interrupted.
+    2: bad configuration or usage. 3: another run holds what is to be built. 130: interrupted.
     """
-    engine = open_engine(file, threads, memory_limit, fail_fast)
-    chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
-    chosen = _with(chosen, full_refresh=full_refresh, prune=prune, allow_empty=allow_empty)
+    engine = open_engine(file, threads, memory_limit, fail_fast, executor=executor, address=address)
+    chosen = selection_of(engine, select, exclude, exchange, symbol, start, end, shard)
+    flags = {"full_refresh": full_refresh, "prune": prune, "discard_edits": discard_edits, "allow_empty": allow_empty}
+    chosen = _with(chosen, **flags)
     if retry:
         chosen = engine.reports.unfinished(chosen)
     if due:
@@ -106,8 +115,10 @@ def plan(
     symbol: Symbols = None,
     start: Start = None,
     end: End = None,
+    shard: ShardOption = None,
     full_refresh: FullRefresh = False,
     prune: Prune = False,
+    discard_edits: DiscardEdits = False,
     allow_empty: AllowEmpty = False,
     verbose: Verbose = False,
     json: Json = False,
@@ -117,8 +128,9 @@ def plan(
     Exit code 1: run would fail before it begins, or selected data does not exist.
     """
     engine = open_engine(file)
-    chosen = selection_of(engine, select, exclude, exchange, symbol, start, end)
-    _show_plan(engine, _with(chosen, full_refresh=full_refresh, prune=prune, allow_empty=allow_empty), json, verbose)
+    chosen = selection_of(engine, select, exclude, exchange, symbol, start, end, shard)
+    flags = {"full_refresh": full_refresh, "prune": prune, "discard_edits": discard_edits, "allow_empty": allow_empty}
+    _show_plan(engine, _with(chosen, **flags), json, verbose)
 
 
 def _with(selection: Selection, **changes: Any) -> Selection:

@@ -1,17 +1,22 @@
-"""Partitions and failures alike, which are printed together."""
+"""Partitions, failures and missing values alike, which are printed together."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING
 
+from sqlgen.explore.pages.numbers import count
 from sqlgen.lake.partitions import Partition
-from sqlgen.plan.plan import Task
-from sqlgen.run.report import Result
+
+if TYPE_CHECKING:
+    from sqlgen.plan.plan import Task
+    from sqlgen.run.report import Result
 
 LISTED = 50
 """Most partitions that are printed one by one."""
-_NAMES = re.compile(r" \([^()]*\)")
+_NAMES = re.compile(r"(\d (?:new|gone|changed)) \(.*?\)(?=,|;|$)")
 _PARTITION = re.compile(r"\w+=\S+")
 _PATH = re.compile(r"\S*/\S*")
 _FILES = 3
@@ -35,7 +40,7 @@ def kind_of(result: Result) -> Kind:
 
 def unnamed(reason: str) -> str:
     """A reason without the names of files, which differ from partition to partition."""
-    return _NAMES.sub("", reason)
+    return _NAMES.sub(r"\1", reason)
 
 
 def span(units: Collection[Partition]) -> str:
@@ -84,3 +89,16 @@ def same_failures(tasks: Iterable[Result]) -> Iterator[str]:
         if not len({reason_of(result) for result in results}) == len(results) <= _FILES:
             text = f"{status}: {model}: {len(results):,} partitions for one reason, the first"
             yield f"{text} {Partition.from_path(results[0].partition)}: {reason_of(results[0])}"
+
+
+def nulls(tasks: Iterable[Result]) -> Iterator[str]:
+    """Lines on the rows that have no value in the columns that a model counts, by reason."""
+    found: dict[tuple[str, str], Counter[str]] = {}
+    for result in tasks:
+        for check in result.checks:
+            if check.on_fail == "null":
+                found.setdefault((result.model, check.first), Counter())[check.check] += check.rows
+    for (model, reason), rows in found.items():
+        columns = ", ".join(f"{name} {count(number)}" for name, number in rows.items() if number)
+        if columns:
+            yield f"NULL: {model}: {reason}: {columns} row(s)"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
+from typing import Any
 
 NOT_READ = 128 + 13
 """Exit code after a broken pipe (SIGPIPE), as in shells."""
@@ -35,28 +37,97 @@ def code(stop: KeyboardInterrupt) -> int:
 
 
 @contextlib.contextmanager
+def ended() -> Iterator[None]:
+    """End the process in order on a signal, with a message; at once on a second one, and while modules are loaded.
+
+    Once the command has ended, the process ends with its exit code.
+    """
+    asked, over = 0, False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if not asked:
+            os.write(2, f"{name(Stopped(number))}: what is published stays\n".encode())
+        if asked or over or _loads_modules(frame):
+            os._exit(128 + number)
+        asked = number
+        raise SystemExit(128 + number)
+
+    caught = _caught()
+    for number in caught:
+        signal.signal(number, end)
+    # Registered first, called last: what is left is to clear memory, in which Python would end without a message.
+    atexit.register(_ignore, caught)
+    try:
+        yield
+    except BaseException:
+        if asked:  # DuckDB raises an exception of its own
+            raise SystemExit(128 + asked) from None
+        raise
+    finally:
+        over = True
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+
+
+def _ignore(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _loads_modules(frame: FrameType | None) -> bool:
+    """True within an import: modules in C lose the exception, or raise another one."""
+    while frame is not None:
+        if "importlib" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _caught() -> dict[int, Any]:
+    """Signals that may end the process, with their handlers.
+
+    nohup ignores SIGHUP, and a shell SIGINT for what it starts in the background.
+    """
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    return {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+
+
+@contextlib.contextmanager
+def keyboard() -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` on Ctrl-C, for a prompt that goes on after it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def raised() -> Iterator[None]:
     """Raise :class:`Stopped` in the main thread on a signal; a second signal ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked = False
+    asked = 0
 
     def end(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
             os.write(2, b"stopped at once: the next run clears what is staged\n")
             os._exit(128 + number)
-        asked = True
+        asked = number
         raise Stopped(number)
 
-    before = {number: signal.getsignal(number) for number in _ENDING}
-    # nohup ignores SIGHUP, and a shell SIGINT for what it starts in the background.
-    caught = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    caught = _caught()
     for number in caught:
         signal.signal(number, end)
     try:
         yield
+    except Exception:
+        if asked:  # DuckDB raises an exception of its own
+            raise Stopped(asked) from None
+        raise
     finally:
         for number, handler in caught.items():
             signal.signal(number, handler)

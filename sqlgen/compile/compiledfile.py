@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlgen.compile.stages import Stage, stages
 from sqlgen.compile.statements import KERNEL_ROWS, copy, ordered
+from sqlgen.features.stages import Stage, stages
 from sqlgen.project.model import Model
 from sqlgen.templating.quoting import comment, ident, literal
 
@@ -55,28 +55,28 @@ class ModelSql:
 def named_stages(model: Model, select: str) -> tuple[Stage, ...]:
     """Stages of a SELECT; the last one has the model's name, or that of the kernels' input."""
     found, last = stages(select)
-    name = model.name if model.chain is None else KERNEL_INPUT
+    name = model.name if model.pipeline is None else KERNEL_INPUT
     taken = [stage.name.strip(QUOTE).lower() for stage in found]
-    reserved = set() if model.chain is None else {KERNEL_INPUT, KERNEL_TRADES, KERNEL_ROWS}
+    reserved = set() if model.pipeline is None else {KERNEL_INPUT, KERNEL_TRADES, KERNEL_ROWS}
     if len({*taken}) < len(taken) or not reserved.isdisjoint(taken):
         found, last = (), select
-    return (*found, Stage(ident(_unused(name, taken) if model.chain is None else name), last))
+    return (*found, Stage(ident(_unused(name, taken) if model.pipeline is None else name), last))
 
 
 def compiled_file(model: Model, shown: ModelSql, fingerprint: str, foreign: Sequence[str] = ()) -> str:
     """The compiled file of a model; ``foreign``: inputs that DuckDB cannot read."""
     database = f"compiled_{model.name}"
-    views = (*shown.rows, *(_published(shown) if model.chain is None else ()))
-    table = f"FROM {ident(database)}.{views[-1].name}" if model.chain is None else shown.table
+    views = (*shown.rows, *(_published(shown) if model.pipeline is None else ()))
+    table = f"FROM {ident(database)}.{views[-1].name}" if model.pipeline is None else shown.table
     parts = [_DATABASE.format(name=ident(database), path=literal(f'"{database}".main'))]
     parts += [_view(database, stage) for stage in views]
     if shown.trades is not None:
         note = "-- Kernels see each of these before the first row that is not earlier."
         parts.append(_view(database, Stage(KERNEL_TRADES, shown.trades, note)))
-    if model.chain is not None:
+    if model.pipeline is not None:
         parts.append(_kernels(model))
     parts.append(_copy_whole(model, table) + "\n")
-    notes = (_WITH_KERNELS if model.chain is not None else _WITHOUT_KERNELS).format(target=_target(model))
+    notes = (_WITH_KERNELS if model.pipeline is not None else _WITHOUT_KERNELS).format(target=_target(model))
     footer = notes + _STAGES.format(database=ident(database), last=shown.rows[-1].name) + _unreadable(foreign)
     footer += _SINGLE if model.output.float == "single" else ""
     # The lines of the header do not depend on the numbers in it.
@@ -135,9 +135,9 @@ def _unreadable(foreign: Sequence[str]) -> str:
 
 
 def _kernels(model: Model) -> str:
-    assert model.chain is not None
+    assert model.pipeline is not None
     lines = []
-    for kernel in model.chain.kernels:
+    for kernel in model.pipeline.kernels:
         options = [f"{name} = {model.options.get(name, option.default)!r}" for name, option in kernel.options.items()]
         reads = ["ts", *kernel.inputs(), *(["kernel_trades"] if kernel.reads_trades else [])]
         lines += [
@@ -170,6 +170,7 @@ def _header(model: Model, fingerprint: str, contents: Iterable[str], footer: str
         "template": model.config.sql,
         "inputs": _listed(f"{entry.name} = {entry.ref}" for entry in model.inputs),
         "options": _listed(f"{name} = {value!r}" for name, value in model.fingerprinted_options.items()),
+        **({"columns": ", ".join(model.columns)} if model.config.features else {}),
         "lookback": f"{model.lookback:g} s",
         **({"lookahead": f"{model.lookahead:g} s"} if model.lookahead else {}),
         **({"checks": _listed(checks)} if checks else {}),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlgen.compile.scope import Edge
+from sqlgen.compile.settings import settings_of
 from sqlgen.project.model import Model
+from sqlgen.templating.templates import Library
 from udfs import Pipeline
 
 _COMMENTED = re.compile(
@@ -23,13 +27,13 @@ _OF_KEYS = {
 """Descriptions of key columns without a comment."""
 
 
-def descriptions(select: str, chain: Pipeline | None) -> dict[str, str]:
+def descriptions(select: str, pipeline: Pipeline | None) -> dict[str, str]:
     """Output column -> unit and meaning; columns of earlier stages are among them."""
     commented = {
         (found["quoted"] or found["plain"]).replace('""', '"'): found["text"].strip()
         for found in _COMMENTED.finditer(select)
     }
-    added = chain.outputs if chain is not None and not chain.replaces_rows else ()
+    added = pipeline.outputs if pipeline is not None and not pipeline.replaces_rows else ()
     return _OF_KEYS | {column.name: column.doc for column in added} | commented
 
 
@@ -39,8 +43,8 @@ class CompiledModel:
 
     model: Model
     select: str
-    sql: str
-    """The whole file: header, COPY."""
+    write: Callable[[], str]
+    library: Library
     fingerprint: str
     options_fingerprint: str
     kernels_fingerprint: str
@@ -48,10 +52,20 @@ class CompiledModel:
     edges: frozenset[Edge]
     """Edges of the timeline that this model's SQL depends on."""
 
-    @property
+    @functools.cached_property
+    def sql(self) -> str:
+        """The whole file: header, COPY."""
+        return self.write()
+
+    @functools.cached_property
+    def settings(self) -> dict[str, dict[str, str]]:
+        """Options, kernels, checks, other settings and templates of the model, as text."""
+        return settings_of(self.model, self.library)
+
+    @functools.cached_property
     def descriptions(self) -> dict[str, str]:
         """Output column -> unit and meaning, from the comments of the SELECT and from the kernels."""
-        return descriptions(self.select, self.model.chain)
+        return descriptions(self.select, self.model.pipeline)
 
 
 def digest(*parts: Any) -> str:

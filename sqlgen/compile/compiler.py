@@ -7,31 +7,34 @@ run by people) and one unit (an explicit file list; what a task runs).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from sqlgen.compile.adapters import RawForm, check_turns, raw_form
+from sqlgen.compile.adapters import RawForm
 from sqlgen.compile.checksql import CheckedRows, passing
 from sqlgen.compile.compiledfile import ModelSql, compiled_file, named_stages
 from sqlgen.compile.compiledmodel import CompiledModel, digest
-from sqlgen.compile.scope import EDGES, Scan, Scope, SourceLayout
+from sqlgen.compile.inputs import AdaptedInputs, all_files
+from sqlgen.compile.scope import EDGES, Scan, Scope, ScopeInTemplate, SourceLayout
 from sqlgen.compile.sourcespec import SourceSpec
 from sqlgen.compile.statements import FOOTER_KEY, KERNEL_ROWS, Parts, Target, copy, indent, stored_as
-from sqlgen.compile.unitsql import UNIT, batch, merged, narrowed, numbered, of_unit, only, single
-from sqlgen.compile.wholelake import all_files
+from sqlgen.compile.unitsql import UNIT, batch, merged, narrowed, numbered, of_columns, of_unit, only, single
 from sqlgen.lake.partitions import KEYS, Partition
-from sqlgen.project.feeds import captured_levels, shares_feed
-from sqlgen.project.model import Model, ModelInput, adapter_template
+from sqlgen.project.feeds import captured_levels, feed_of, shares_feed
+from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import DEFAULT_ON_FAIL, identity, of_rows, removing
+from sqlgen.project.signs import sign_of
 from sqlgen.templating.header import CsvFormat
 from sqlgen.templating.quoting import bare, exact_path, ident, literal
 from sqlgen.templating.secrets import hidden
 
 EXACT = ("q", "u")
 """Units of prices and sizes."""
+SIGNED_TEMPLATE = "publish/signed.sql.j2"
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
 
 
@@ -47,7 +50,10 @@ class Compiler:
     types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Model -> SQL types of its partition columns other than exchange, symbol and date, where they are known."""
     _compiled: dict[str, CompiledModel] = field(default_factory=dict, init=False)
-    _forms: dict[tuple[object, ...], RawForm] = field(default_factory=dict, init=False)
+    _adapted: AdaptedInputs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._adapted = AdaptedInputs(self.project.library)
 
     def compile(self, name: str) -> CompiledModel:
         """The whole-lake SQL of a model and its fingerprint."""
@@ -56,23 +62,28 @@ class Compiler:
         return self._compiled[name]
 
     def _compile(self, model: Model) -> CompiledModel:
-        parts = self._parts(model, self.whole_lake(model))
+        lake = self.whole_lake(model)
+        parts = self._parts(model, lake)
         # The fingerprint does not depend on the lake's path or the names of its folders. The types of partition columns
         # are known only once there are files.
         plain = {
-            name: dataclasses.replace(layout, ambiguous=False, twins=frozenset(), shuffled=False)
+            name: dataclasses.replace(layout, ambiguous=False, twins=frozenset(), shuffled=False, dates=None)
             for name, layout in self.layouts.items()
         }
         scope = Compiler(self.project, plain, self.empty).whole_lake(model)
         same = plain == self.layouts and not any(self.types.values())
         select = _joined(parts if same else self._parts(model, scope))
         whole = bare(select)
+        read = (lake if same else scope).read
         scopes = {edge: Scope(scope.inputs, frozenset(EDGES) - {edge}) for edge in EDGES}
-        inner = {edge: bare(_joined(self._parts(model, within))) for edge, within in scopes.items()}
+        inner = {
+            edge: bare(_joined(self._parts(model, within))) if edge in read else whole
+            for edge, within in scopes.items()
+        }
         texts = [text.replace(self._lake, "") for text in (whole, *inner.values())]
-        kernels = model.chain.identity if model.chain is not None else []
+        kernels = model.pipeline.identity if model.pipeline is not None else []
         known: list[Any] = [texts, *model.reach, stored_as(model), model.output.mode]
-        added = [(column.name, column.type) for column in model.chain.outputs] if model.chain is not None else []
+        added = [(column.name, column.type) for column in model.pipeline.outputs] if model.pipeline is not None else []
         checks = [(name, identity(found)) for name, found in model.checks]
         known += [checks] if checks else []
         known += [
@@ -84,7 +95,8 @@ class Compiler:
         return CompiledModel(
             model=model,
             select=_joined(parts),
-            sql=hidden(compiled_file(model, self._shown(model), fingerprint, self._foreign(model))),
+            write=functools.partial(self._file, model, fingerprint),
+            library=self.project.library,
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.fingerprinted_options.items()), stored_as(model)),
             kernels_fingerprint=digest([(k[0], k[1]) for k in kernels], added) if kernels else "",
@@ -95,14 +107,18 @@ class Compiler:
     def _parts(self, model: Model, scope: Scope) -> Parts:
         """All SQL that a model's table depends on."""
         select = self._merged(model, self.select(model, scope))
-        if model.chain is None:
+        if model.pipeline is None:
             return None, None, select
         return self.feed(model, scope), self.trades(model, scope), select
+
+    def _file(self, model: Model, fingerprint: str) -> str:
+        file: str = hidden(compiled_file(model, self._shown(model), fingerprint, self._foreign(model)))
+        return file
 
     def _shown(self, model: Model) -> ModelSql:
         """SQL of a model over the whole lake, stage by stage."""
         scope = self.whole_lake(model)
-        if model.chain is not None:
+        if model.pipeline is not None:
             rows = named_stages(model, self.feed(model, scope))
             return ModelSql(rows, self.trades(model, scope), self._merged(model, self.select(model, scope)))
         rows = named_stages(model, self.template(model, scope, {}))
@@ -139,8 +155,8 @@ class Compiler:
     def rows(self, model: Model, scope: Scope) -> str:
         """The SELECT of a model over a scope, before its own checks."""
         over = model.header.kernels_over
-        if model.chain is not None and over is None:
-            emit = scope.emit if model.chain.looks_ahead else None
+        if model.pipeline is not None and over is None:
+            emit = scope.emit if model.pipeline.looks_ahead else None
             return narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, emit)
         given = {over: f"SELECT *\nFROM {KERNEL_ROWS}"} if over is not None else {}
         return narrowed(self.template(model, scope, given), model, scope.emit)
@@ -152,8 +168,8 @@ class Compiler:
             scan = scope.inputs[over.name]
             assert scan is not None
             return only(self.input_rows(model, over, scan), scope.emit)
-        ahead = model.chain is not None and model.chain.looks_ahead  # what comes after the kernels is cut then
-        return only(self.template(model, scope, {}), None if ahead else scope.emit)
+        ahead = model.pipeline is not None and model.pipeline.looks_ahead  # what comes after the kernels is cut then
+        return only(of_columns(self.template(model, scope, {}), model.fed), None if ahead else scope.emit)
 
     def trades(self, model: Model, scope: Scope) -> str | None:
         """The SELECT of the trades that the kernels of a model read beside the rows; ``None`` without trades."""
@@ -164,18 +180,17 @@ class Compiler:
         seq = ",\n    seq" if shares_feed(self.project, model) else ""
         return f"SELECT\n    ts,\n    price,\n    amount,\n    side{seq}\nFROM (\n{rows}\n)"
 
-    def numbered_feed(self, model: Model, scope: Scope, units: Mapping[Partition, int], in_order: bool) -> str:
-        """The rows of several units that go through kernels: partition -> number of its unit."""
-        return numbered(self.project.library, self.feed(model, scope), units, (), in_order)
-
-    def numbered_trades(self, model: Model, scope: Scope, units: Mapping[Partition, int], in_order: bool) -> str | None:
-        """The trades of several units, as :meth:`trades` gives them for each."""
+    def numbered_feeds(
+        self, model: Model, scope: Scope, rows_of: Mapping[Partition, int], trades_of: Mapping[Partition, int]
+    ) -> Iterator[tuple[str, str | None]]:
+        """Rows of several units for kernels and trades beside them, as they come and by time; numbers by partition."""
+        library, rows = self.project.library, self.feed(model, scope)
         scan = scope.inputs[model.trades.name] if model.trades is not None else None
-        if scan is None or model.trades is None:
-            return None
-        rows = self.input_rows(model, model.trades, scan)
+        trades = self.input_rows(model, model.trades, scan) if scan is not None and model.trades is not None else None
         dropped = KEYS if shares_feed(self.project, model) else (*KEYS, "seq")
-        return numbered(self.project.library, rows, units, dropped, in_order)
+        for by_time in (False, True):
+            beside = numbered(model, library, trades, trades_of, dropped, by_time) if trades is not None else None
+            yield numbered(model, library, rows, rows_of, (), by_time), beside
 
     def template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
         inputs = {
@@ -187,25 +202,18 @@ class Compiler:
             model.config.sql,
             inputs=inputs,
             options=model.options,
+            sessions={entry.name: entry.sessions is not None for entry in model.inputs},
             captured={entry.name: captured_levels(self.project, model, entry) for entry in model.inputs},
-            scope=SimpleNamespace(first="first" in scope.edges, open="open" in scope.edges, date=scope.date),
-            model=SimpleNamespace(
-                name=model.name,
-                description=model.description,
-                kernels=model.config.udfs,
-                partition_by=model.output.partition_by,
-            ),
+            feeds={entry.name: feed_of(self.project, entry) for entry in model.inputs},
+            scope=ScopeInTemplate(scope),
+            model=model.shown,
         )
 
     def input_select(self, model: Model, entry: ModelInput, scan: Scan) -> str:
         """The SELECT of the canonical rows of one input, before its checks."""
-        if entry.source is None:
-            text = self.published_select(entry.ref, scan)
-        else:
-            context = self._adapter_context(model, entry, scan)
-            text = self._render(adapter_template(entry.source.adapter), **context)
-            if entry.source.side_is != "auto":
-                check_turns(self.project.library, entry.ref, entry.source, context)
+        text = (
+            self.published_select(entry.ref, scan) if entry.source is None else self._adapted.select(model, entry, scan)
+        )
         return only(text, scan.predicate)
 
     def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> CheckedRows:
@@ -216,35 +224,26 @@ class Compiler:
 
     def input_rows(self, model: Model, entry: ModelInput, scan: Scan) -> str:
         """The SELECT of the canonical rows of one input that pass its checks."""
+        if sign := sign_of(model, entry):
+            rows = self.input_select(model, entry, scan)
+            return self.project.library.render(SIGNED_TEMPLATE, rows=rows, sign=sign)
         if entry.source is None or not removing(entry.source.checks):
             return self.input_select(model, entry, scan)
         text = passing(self.project.library, self.checked_input(model, entry, scan), (*KEYS, "seq"))
         return only(text, scan.predicate)
 
-    def _adapter_context(self, model: Model, entry: ModelInput, scan: Scan) -> dict[str, Any]:
-        assert entry.source is not None
-        source = SourceSpec.of_source(entry.ref, entry.source, scan, self.csv(model, entry))
-        return {"source": source, "options": model.adapter_options[entry.name]}
-
     def csv(self, model: Model, entry: ModelInput) -> CsvFormat:
         """CSV dialect of an input's files."""
-        assert entry.source is not None
-        return self.project.library.csv(adapter_template(entry.source.adapter), model.adapter_options[entry.name])
+        return self._adapted.csv(model, entry)
 
     def raw_form(self, model: Model, entry: ModelInput, layout: SourceLayout) -> RawForm:
         """Form of the files of an input, as its adapter reads them."""
-        assert entry.source is not None
-        key = (model.name, entry.name, layout.format, layout.hive_keys)
-        if key not in self._forms:
-            context = self._adapter_context(model, entry, Scan(("",), layout.format, layout.hive_keys))
-            csv = self.csv(model, entry)
-            self._forms[key] = raw_form(self.project.library, entry.ref, entry.source, context, csv)
-        return self._forms[key]
+        return self._adapted.raw_form(model, entry, layout)
 
-    def published_select(self, name: str, scan: Scan) -> str:
-        """The SELECT over published files of a model, with the partition columns that their folders name."""
-        keyed = dataclasses.replace(scan, hive_keys=self.project.models[name].output.partition_by)
-        return self._render(PUBLISHED_TEMPLATE, source=SourceSpec.of_scan(name, keyed), options={})
+    def published_select(self, name: str, scan: Scan, keyed: bool = True) -> str:
+        """The SELECT over published files of a model; ``keyed``: with the partition columns that their folders name."""
+        scan = dataclasses.replace(scan, hive_keys=self.project.models[name].output.partition_by if keyed else ())
+        return self._render(PUBLISHED_TEMPLATE, source=SourceSpec.of_scan(name, scan), options={})
 
     def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:
         return self.project.library.render(template, options=SimpleNamespace(**options), **context)
@@ -264,23 +263,24 @@ class Compiler:
         :meth:`copy_checked`.
         """
         rows = self.rows(model, scope)
-        return self._copy(model, rows if model.config.checks else self._merged(model, rows, old), into)
+        return self.copy_rows(model, rows if model.config.checks else self._merged(model, rows, old), into)
 
-    def copy_batch(
-        self, model: Model, scope: Scope, units: Sequence[Partition], folder: str, stamp: str, singles: Sequence[str]
-    ) -> str:
-        """The statement of several units, each copied to a folder with its number below ``folder``."""
-        rows = batch(self.project.library, model, single(self.project.library, self.rows(model, scope), singles), units)
+    def copy_batch(self, model: Model, rows: str, units: Sequence[Partition], into: Target, old: Scan | None) -> str:
+        """The statement of several units' rows, each unit copied to a folder with its number; see :meth:`copy`."""
+        library = self.project.library
+        rows = rows if model.config.checks else self._merged(model, rows, old)
+        rows = batch(library, model, single(library, rows, into.singles), units)
         order = ", ".join(map(ident, model.file_order))
-        options = [f"ORDER_BY ({order})", f"KV_METADATA {{{FOOTER_KEY}: {literal(stamp)}}}"]
-        return copy(model, rows, folder, (UNIT,), options)
+        options = [f"ORDER_BY ({order})", f"KV_METADATA {{{FOOTER_KEY}: {literal(into.stamp)}}}"]
+        return copy(model, rows, into.path, (UNIT,), options)
 
     def copy_checked(self, model: Model, rows: str, into: Target, old: Scan | None = None) -> str:
         """The second statement of a task whose model has checks: the ``rows`` that pass."""
         select = passing(self.project.library, self.checked(model, rows))
-        return self._copy(model, self._merged(model, select, old), into)
+        return self.copy_rows(model, self._merged(model, select, old), into)
 
-    def _copy(self, model: Model, select: str, into: Target) -> str:
+    def copy_rows(self, model: Model, select: str, into: Target) -> str:
+        """The statement that writes rows of one unit, as they are."""
         select = single(self.project.library, of_unit(self.project.library, model, select, into.unit), into.singles)
         return copy(model, select, into.path, model.inner_keys, into.options(bool(model.inner_keys)))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
 from sqlgen.lake.partitions import KEYS
 
@@ -32,12 +33,18 @@ class Scan:
     """All rows are read with their raw times, rows without a time too; ``seq`` holds file and line."""
     by_name: bool = False
     """DuckDB would misread the keys in the folders' names: they are taken from the file paths."""
-    types: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict, hash=False)
     """SQL types of published partition columns other than exchange, symbol and date, where known."""
     alike: bool = False
     """All files are known to have the same columns."""
+    one_each: bool = False
+    """No partition has more than one file."""
     twins: frozenset[str] = frozenset()
     """See :class:`SourceLayout`."""
+    dates: tuple[dt.date, dt.date] | None = None
+    """First and last date of the rows, where known: those of which sessions are needed."""
+    positive_lists: bool = False
+    """No number in a list is at or below zero: a survey need not look."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,32 @@ class Scope:
     """``first``: no rows of these keys come before the scope. ``open``: none come after it, yet."""
     date: dt.date | None = None
     """Date of the unit; none where the scope is not one date."""
+    one_market: bool = False
+    """All rows are of one exchange and symbol."""
     emit: str | None = None
     """Predicate of the task's own rows; rows read for lookback or lookahead are not among them."""
     emit_trades: str | None = None
     """Predicate of the trades that the kernels read."""
+    batch: bool = False
+    """The units are several, and their rows are sorted as they are written."""
+    read: set[str] = field(default_factory=set, compare=False)
+    """Edges that a template has asked for: the SQL does not depend on the others."""
+
+
+class ScopeInTemplate(SimpleNamespace):
+    """Scope as a template sees it; it notes which edges are read."""
+
+    __slots__ = ("_read",)
+
+    def __init__(self, scope: Scope) -> None:
+        edges = {edge: edge in scope.edges for edge in EDGES}
+        super().__init__(**edges, date=scope.date, one_market=scope.one_market, batch=scope.batch)
+        self._read = scope.read
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in EDGES:
+            self._read.add(name)
+        return super().__getattribute__(name)
 
 
 @dataclass(frozen=True)
@@ -69,6 +98,8 @@ class SourceLayout:
     """Names, in lower case, of columns of a file that differ in case only; set by ``compile`` alone."""
     shuffled: bool = False
     """Such columns come in different orders."""
+    dates: tuple[dt.date, dt.date] | None = None
+    """First and last date of its files; set by ``compile`` alone."""
 
     @property
     def foreign(self) -> str:

@@ -44,9 +44,11 @@ class SourceSpec:
     """Substring of the names of the files that are read."""
     single: bool = False
     single_file: bool = False
+    one_each: bool = False
     by_name: bool = False
     """DuckDB would misread the keys in the folders' names."""
     survey: bool = False
+    positive_lists: bool = False
     types: Mapping[str, str] = field(default_factory=dict)
     alike: bool = False
     side_is: str = "auto"
@@ -71,8 +73,10 @@ class SourceSpec:
             hive_keys=scan.hive_keys,
             single=scan.single,
             single_file=scan.single_file,
+            one_each=scan.one_each or scan.single_file,
             by_name=bool(scan.hive_keys) and ambiguous and scan.format != "table",
             survey=scan.survey,
+            positive_lists=scan.positive_lists,
             twins=scan.twins,
             types=dict(scan.types),
             alike=scan.alike,
@@ -123,7 +127,9 @@ class SourceSpec:
         if not files and any(self.files):
             names = ", ".join(PurePath(file).name.removesuffix(".parquet") for file in self.files)
             raise ValueError(f"source '{self.name}': there is no file named *{part}* beside {names}. Fetch it too")
-        return replace(self, named=part, files=files, single_file=len(files) == 1)
+        return replace(
+            self, named=part, files=files, single_file=len(files) == 1, one_each=self.one_each or len(files) == 1
+        )
 
     def without_times(self) -> SourceSpec:
         """Copy for files whose times come from other files: no row is left out because of its own."""

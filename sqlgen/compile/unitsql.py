@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.statements import indent, order
+from sqlgen.features.stages import stages
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.templating.quoting import ident, literal
@@ -15,6 +16,8 @@ MERGE_TEMPLATE = "publish/merge.sql.j2"
 UNIT_TEMPLATE = "publish/unit.sql.j2"
 BATCH_TEMPLATE = "publish/batch.sql.j2"
 NUMBERED_TEMPLATE = "publish/numbered.sql.j2"
+_ALL_COLUMNS = "all_columns"
+"""Stage with all columns of a SELECT of which some are chosen."""
 UNIT = "_unit"
 """Column with the number of a unit in its batch."""
 
@@ -55,7 +58,7 @@ def batch(library: Library, model: Model, select: str, units: Sequence[Partition
         rows=select,
         keys=list(model.unit_keys),
         units=[[unit.typed(key) for key in model.unit_keys] for unit in units],
-        reads_others=model.header.own_dates or model.days_before > 0 or model.days_after > 0,
+        reads_others=model.reads_others,
     )
 
 
@@ -65,11 +68,12 @@ def single(library: Library, select: str, singles: Sequence[str]) -> str:
 
 
 def numbered(
-    library: Library, select: str, units: Mapping[Partition, int], dropped: Sequence[str], in_order: bool
+    model: Model, library: Library, select: str, units: Mapping[Partition, int], dropped: Sequence[str], in_order: bool
 ) -> str:
     """Rows of partitions with the number of the unit that reads them, without the columns ``dropped``."""
     return library.render(
         NUMBERED_TEMPLATE,
+        reads_others=model.reads_others,
         rows=select,
         keys=list(KEYS),
         partitions=[([where.typed(key) for key in KEYS], number) for where, number in units.items()],
@@ -97,6 +101,21 @@ def narrowed(text: str, model: Model, emit: str | None) -> str:
     columns = ",\n    ".join(ident(column) for column in model.columns) or "*"
     where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT\n    {columns}\nFROM (\n{indent(text)}\n){where}"
+
+
+def of_columns(select: str, columns: tuple[str, ...]) -> str:
+    """A SELECT of some columns of ``select``, whose stages stay stages; unchanged without ``columns``."""
+    if not columns:
+        return select
+    names = ",\n    ".join(map(ident, columns))
+    found, last = stages(select)
+    name = _ALL_COLUMNS
+    while any(stage.name.strip('"').lower() == name for stage in found):
+        name += "_"
+    if not found:
+        return f"SELECT\n    {names}\nFROM (\n{indent(select)}\n)"
+    before = select.rpartition(last)[0].rstrip()
+    return f"{before},\n{name} AS (\n{indent(last)}\n)\nSELECT\n    {names}\nFROM {name}"
 
 
 def input_predicate(entry: ModelInput) -> str | None:

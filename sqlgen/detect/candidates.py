@@ -10,8 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sqlgen.detect.columns import columnmap, headerless, nested
+from sqlgen.detect.columns.lookalikes import says
+from sqlgen.detect.columns.names import FORCED, ZONES_BY_FILE
 from sqlgen.detect.files.sniff import Sniffed
-from sqlgen.detect.files.vendors import Vendor
+from sqlgen.detect.files.vendors import Vendor, unread
 from sqlgen.detect.trial import TrialSource, adapters
 from sqlgen.errors import SqlgenError
 from sqlgen.project.config import Source
@@ -19,6 +21,8 @@ from sqlgen.project.model import adapter_template
 from sqlgen.templating.templates import Library
 
 GENERIC = "generic/"
+_FOLDERS = 5
+"""Folders above a file whose names count."""
 ENOUGH = 0.6
 """Share of an adapter's columns that objects must have; missing ones are NULL."""
 
@@ -95,10 +99,21 @@ def candidates(library: Library, vendors: Mapping[str, Vendor], sniffed: Sniffed
             one = Candidate(adapter, options, vendor.messages.has, named=named, messages=vendor.what if fits else "")
             found += [one] if fits or named else []
         elif adapter.startswith(GENERIC):
-            found += _mapped(library, adapter, sniffed)
+            found += _mapped(library, adapter, sniffed, path)
         elif (candidate := _compared(library, adapter, options, sniffed, named, vendor)) is not None:
             found.append(candidate)
+    if unread(vendors, sniffed) is not None:
+        found = [candidate for candidate in found if not candidate.generic]
+    if are_forced(path):
+        found = [candidate for candidate in found if not candidate.adapter.endswith("trades")]
     return sorted(found, key=lambda candidate: candidate.rank, reverse=True)
+
+
+def are_forced(path: str) -> bool:
+    """True if the name of a file, or of a folder above it, says that its rows are liquidations."""
+    folders = path.rpartition("/")[0].split("/")[-_FOLDERS:]
+    whole = any(re.fullmatch(f"({FORCED})s?", folder, re.IGNORECASE) for folder in folders)
+    return whole or re.search(FORCED, path.rpartition("/")[2], re.IGNORECASE) is not None
 
 
 def variants(library: Library, candidate: Candidate) -> Iterator[Candidate]:
@@ -142,10 +157,8 @@ def _compared(
 def _compared_by(
     library: Library, adapter: str, options: Mapping[str, Any], sniffed: Sniffed, named: str
 ) -> Candidate | None:
-    try:
-        source = Source(path="x", adapter=adapter, options=dict(options))
-        declared = TrialSource(library, Path("x"), source).columns(sniffed.format)
-    except SqlgenError:
+    declared = _declared(library, adapter, options, sniffed.format)
+    if declared is None:
         return Candidate(adapter, options, named=named) if named else None
     csv = library.header(adapter_template(adapter)).csv
     names = [name for name in declared if name not in ("exchange", "symbol")]
@@ -163,12 +176,25 @@ def _compared_by(
     return Candidate(adapter, options, matched, missing, named)
 
 
-def _mapped(library: Library, adapter: str, sniffed: Sniffed) -> list[Candidate]:
+def _declared(library: Library, adapter: str, options: Mapping[str, Any], form: str) -> Mapping[str, Any] | None:
+    """Columns that an adapter reads from files of a format; ``None`` if it declares none."""
+    key = ("columns", adapter, repr(sorted(options.items())), form)
+    if key not in library.kept:
+        try:
+            source = Source(path="x", adapter=adapter, options=dict(options))
+            library.kept[key] = TrialSource(library, Path("x"), source).columns(form)
+        except SqlgenError:
+            library.kept[key] = None
+    found: Mapping[str, Any] | None = library.kept[key]
+    return found
+
+
+def _mapped(library: Library, adapter: str, sniffed: Sniffed, path: str) -> list[Candidate]:
     declared = library.header(adapter_template(adapter)).options
     kind, named = adapter.removeprefix(GENERIC), headerless.named(sniffed)
     paths: Mapping[str, str] = {}
     proposal = columnmap.guess_columns(kind, named)
-    if proposal is None and sniffed.format == "ndjson":
+    if proposal is None and sniffed.format in ("ndjson", "parquet"):
         named, paths = nested.flattened(sniffed)
         proposal = columnmap.guess_columns(kind, named)
     if proposal is None:
@@ -179,5 +205,10 @@ def _mapped(library: Library, adapter: str, sniffed: Sniffed) -> list[Candidate]
         found |= {"header": False, "fields": ", ".join(named.columns)}
         if "side" in found["columns"] and "2" in named.values(found["columns"]["side"]):
             found |= {"buy": ["2"], "sell": ["1"]}  # Gate.io's codes
+    side = found["columns"].get("side") if not paths and kind == "trades" else None
+    if side is not None and says(named, side, ("true", "false")):
+        found |= {"buy": ["true"], "sell": ["false"]}  # isBuySide
+    zone = next((z for form, z in ZONES_BY_FILE.items() if re.search(form, PurePosixPath(path).name)), "")
+    found |= {"timezone": zone} if zone and found["time_unit"] == "text" else {}
     options = {name: value for name, value in found.items() if name in declared}
     return [Candidate(adapter, options, proposal.columns)]

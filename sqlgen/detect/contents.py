@@ -29,8 +29,8 @@ _KINDS = {
     "trades": {"price", "amount", "side"},
     "ticker": {"bid", "ask", "last"},
     "bars": {"open", "high", "low", "close"},
+    "orders": {"order_id", "price", "size"},
     "updates": {"side", "price", "size", "is_snapshot"},
-    "orders": {"order_id", "action", "price", "size"},
 }
 _SPARSE = ("updates", "orders")
 """Kinds in which many rows have no price."""
@@ -133,7 +133,7 @@ class Sampler:
                 passed_over=passed_over(passed for *_, passed in read)[1],
                 unreadable=len(bad),
                 first_unreadable=self.plain(bad[0]) if bad else "",
-                kept=self._kept(trial_source, kind) if kind in ("book", "ticker", "trades") else "",
+                table=self._kept(trial_source, kind) if kind in ("book", "ticker", "trades") else "",
             )
 
     def _kept(self, trial_source: TrialSource, kind: str) -> str:

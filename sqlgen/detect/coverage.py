@@ -46,7 +46,12 @@ def coverage_of(proposed: ProposedSource, group: FileGroup) -> FileCoverage:
 
 
 def _keys(proposed: ProposedSource, path: str) -> Mapping[str, str] | None:
-    return path_keys(proposed.source, os.path.relpath(path, proposed.lake))
+    return path_keys(proposed.source, _in_lake(proposed, path))
+
+
+def _in_lake(proposed: ProposedSource, path: str) -> str:
+    lake = f"{proposed.lake}/"
+    return path[len(lake) :] if path.startswith(lake) else os.path.relpath(path, proposed.lake)
 
 
 def _date(pairs: Mapping[str, str]) -> dt.date | None:
@@ -83,13 +88,14 @@ def source_files(
         chosen = [path for inside in by_partition.values() for path in inside]
     else:
         chosen = [path for number in spread(list(places), partitions) for path in spread(places[number], files)]
-    return [os.path.relpath(path, proposed.lake) for path in chosen if not sniff(Path(path)).empty]
+    return [_in_lake(proposed, path) for path in chosen if not sniff(Path(path)).empty]
 
 
 def followed(proposed: ProposedSource, paths: Sequence[str], read: Collection[str]) -> set[str]:
     """Files among ``read`` (paths in the lake) whose next one of the partition is read too."""
-    orders = (sorted(inside, key=natural_order) for inside in _by_partition(proposed, paths).values())
-    relative = ([os.path.relpath(path, proposed.lake) for path in order] for order in orders)
+    own = {path: _in_lake(proposed, path) for path in paths}
+    inside = ({own[path] for path in part} for part in _by_partition(proposed, paths).values())
+    relative = (sorted(part, key=natural_order) for part in inside if not part.isdisjoint(read))
     return {one for order in relative for one, other in pairwise(order) if one in read and other in read}
 
 

@@ -13,6 +13,8 @@ import duckdb
 
 from sqlgen.detect import remarks
 from sqlgen.detect.candidates import GENERIC, Candidate, candidates, fingerprinted_options, variants
+from sqlgen.detect.columns import headerless
+from sqlgen.detect.columns.times import joined, unzoned
 from sqlgen.detect.contents import Sampler, Trial
 from sqlgen.detect.coverage import coverage_of, followed, source_files
 from sqlgen.detect.files import vendors as vendor_table
@@ -25,6 +27,7 @@ from sqlgen.detect.proposal import ProposedSource, propose_source
 from sqlgen.detect.signaudit import with_sign_audit
 from sqlgen.detect.trial import TrialSource, adapters, default_options
 from sqlgen.errors import SqlgenError, UsageError, first_line
+from sqlgen.lake.patterns import path_pattern
 from sqlgen.lake.storage import format_of
 from sqlgen.project.config import Source
 from sqlgen.project.model import adapter_template
@@ -87,19 +90,21 @@ class Examiner:
     def finding(self, group: FileGroup) -> Finding:
         """The finding on a group of files."""
         sample = group.sample
-        tried = list(self._tried(group)) if sample.format else []
+        unread = self._unread(group)
+        tried = list(self._tried(group)) if sample.format and unread.layout.usable else []
         working = sorted((one for one in tried if one.sensible), key=lambda one: round(one.trial.nonsense, 1))
         untried = sample.empty or sample.problem or sample.format == "dbn"
         chosen = (working or [one for one in tried if one.candidate.named and untried])[:1]
         chosen += [one for one in working if one.candidate.messages and one not in chosen]
         chosen += [other for one in chosen for other in self._beside(group, one)]
-        placed = chosen[0].proposed if chosen else self._unread(group)
+        placed = chosen[0].proposed if chosen else unread
         read = [self._contents(group, one.proposed) for one in chosen if one.trial.works]
         notes = [*remarks.problems(group), *placed.notes, *(problem for _, problem in read if problem)]
         notes += [one.trial.mixture for one in chosen if one.trial.mixture]
         notes += [note for contents, _ in read if contents is not None for note in remarks.of_contents(contents)]
+        notes += [remarks.UNZONED for one in chosen if unzoned(headerless.named(sample), one.candidate.options)][:1]
         notes += [remarks.EARLIER for one in chosen if one.trial.early][:1]
-        if not chosen and not sample.problem:
+        if not chosen and not sample.problem and unread.layout.usable:
             failed = list(remarks.failures(self.vendors, [(one.candidate, one.trial) for one in tried]))
             generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
             notes += [remarks.senseless(one.candidate.adapter, one.trial) for one in tried if one.trial.works][:1] or [
@@ -133,11 +138,11 @@ class Examiner:
             keys = tuple(key for key in where.keys if key != in_rows)
             where = dataclasses.replace(where, pattern=where.pattern.replace(f"{{{in_rows}}}", "*"), keys=keys)
         depths = vendor.depths(group.example, group.sample.records) if vendor is not None else []
-        if len(depths) > 1:  # one of the feeds: together they are no single book
+        if len(depths) > 1 or (depths and self._captured(candidate.adapter) == "all"):  # one of the feeds
             candidate = dataclasses.replace(candidate, options={**candidate.options, "depth": depths[-1]})
         row_keys = [key for key in self._row_keys(candidate) if not (nameless and key == "symbol")]
         found = propose_source(where, candidate, vendor, group.sample, row_keys)
-        if len(depths) != 1 or depths[0] == self._captured(candidate.adapter):
+        if len(depths) != 1 or "depth" in candidate.options or depths[0] == self._captured(candidate.adapter):
             return found
         return dataclasses.replace(found, entry={**found.entry, "captured_levels": depths[0]})
 
@@ -172,7 +177,8 @@ class Examiner:
     def _try(self, group: FileGroup, candidate: Candidate) -> Attempt:
         proposed = self._proposed(group, candidate)
         trial = self._trial(group, proposed)
-        for key, wrong in (("symbol", trial.mixture), ("date", trial.early)):
+        longer = trial.mixture or _rows_say_more(group, proposed)
+        for key, wrong in (("symbol", longer), ("date", trial.early)):
             if wrong and f"{{{key}}}" in proposed.layout.pattern:  # this part of the path is not what rows say
                 proposed = self._proposed(group, candidate, in_rows=key)
                 trial = dataclasses.replace(self._trial(group, proposed), early=trial.early)
@@ -228,6 +234,18 @@ class Examiner:
             return None, f"reading failed: {self._sampler.plain(first_line(error))}"
 
 
+def _rows_say_more(group: FileGroup, proposed: ProposedSource) -> bool:
+    """True if rows name more of their market than the name of their file: BTC-USDT-SWAP where that says BTC-USDT."""
+    column = proposed.entry.get("options", {}).get("columns", {}).get("symbol", "symbol")
+    if column not in group.sample.columns or "symbol" not in proposed.layout.keys or not proposed.layout.pattern:
+        return False
+    below = os.path.relpath(group.example, proposed.layout.base)
+    named = joined((path_pattern(proposed.layout.pattern).match(below) or {}).get("symbol", ""))
+    return bool(named) and any(
+        (market := joined(str(value))) != named and market.startswith(named) for value in group.sample.values(column)
+    )
+
+
 def _rivalled(one: Attempt, tried: Sequence[Attempt]) -> bool:
     """True if another adapter matches as well."""
     rivals = [other for other in tried if other is not one and other.candidate.rank == one.candidate.rank]
@@ -247,8 +265,8 @@ def examine(request: Request) -> Examination:
         raise UsageError(f"{request.path}: no such file or folder")
     files, published, non_data = find(path)
     if not files:
-        told = f"; {published} folder(s) published by sqlgen were skipped" if published else ""
-        raise UsageError(f"{request.path}: no files (hidden ones are skipped){told}")
+        skipped = f"; {published} folder(s) published by sqlgen were skipped" if published else ""
+        raise UsageError(f"{request.path}: no files (hidden ones are skipped){skipped}")
     vendors = vendor_table.load(request.library)
     groups = grouped(files, path, vendors)
     known = request.lake is not None and _below(path, request.lake)

@@ -67,7 +67,7 @@ class Contents:
     unreadable: int = 0
     """Lines that cannot be read."""
     first_unreadable: str = ""
-    kept: str = ""
+    table: str = ""
     """File of its quotes or trades, until they are compared with others."""
 
 

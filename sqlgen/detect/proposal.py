@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sqlgen.detect.candidates import Candidate
+from sqlgen.detect.candidates import GENERIC, Candidate
 from sqlgen.detect.files.layout import UNKNOWN, PathLayout, exchange_above
 from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.detect.files.vendors import Vendor
 from sqlgen.project.config import Source
+
+_OF_COINBASE = ("trade_id", "side", "size", "price", "time")
+"""Columns of trades of Coinbase's REST API."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class ProposedSource:
 
     @cached_property
     def source(self) -> Source:
-        return Source.model_validate(self.entry)
+        return Source.model_validate(self.entry if self.layout.usable else {**self.entry, "path": "unusable"})
 
 
 def propose_source(
@@ -71,7 +75,19 @@ def propose_source(
         remarks[key] = "the folder's name: check it" if value else "neither paths nor rows have it: fill it in"
         if value and value == usual and vendor is not None:
             remarks[key] = f"of {vendor.what}: rename it as you like"
+    if candidate is not None and names_maker(candidate, sample, f"{entry['path']} {entry.get('exchange')}"):
+        entry["side_is"] = "maker"
+        remarks["side_is"] = "Coinbase sends the maker's side"
     if candidate is not None and candidate.options:
         entry["options"] = dict(candidate.options)
-    notes = [] if layout.usable else [f"{layout.base} is the lake itself: a source needs a folder under the lake"]
-    return ProposedSource(layout, entry, remarks, tuple(notes))
+    notes = () if layout.usable else (f"{layout.base} is no folder below the lake {layout.lake}, which a source needs",)
+    return ProposedSource(layout, entry, remarks, notes)
+
+
+def names_maker(candidate: Candidate, sample: Sniffed, where: str) -> bool:
+    """True if files are trades as Coinbase's REST API gives them, whose side is the maker's.
+
+    ``where``: folder in the lake, and exchange.
+    """
+    trades = candidate.adapter == f"{GENERIC}trades" and {*sample.columns} >= {*_OF_COINBASE}
+    return trades and re.search(r"coinbase|gdax", where, re.IGNORECASE) is not None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlgen.detect.candidates import Candidate
+from sqlgen.detect.candidates import Candidate, are_forced
 from sqlgen.detect.columns import columnmap, headerless
 from sqlgen.detect.contents import Trial
 from sqlgen.detect.files.filegroups import FileGroup
-from sqlgen.detect.files.vendors import Vendor
+from sqlgen.detect.files.vendors import Vendor, unread
 from sqlgen.detect.findings import Contents, shares
 from sqlgen.lake.storage import format_of
 
@@ -19,6 +19,10 @@ EARLIER = (
     " The date in the name is left out of the pattern, and the dates of rows count"
 )
 _OWN_ADAPTER = "Write your own, a few lines of SQL (docs/templates.md)"
+UNZONED = (
+    "its times say no zone and are read as UTC. Where they are local, add their zone to the options,"
+    " as in timezone: America/New_York"
+)
 _NO_SNAPSHOT = "no snapshot among the rows that were read: changes alone make no book (see docs/order-books.md)"
 
 
@@ -52,8 +56,8 @@ def problems(group: FileGroup) -> Iterator[str]:
         if one.problem:
             yield f"{path} {one.problem}"
     if group.sample.format and format_of(group.example) != group.sample.format:
-        told = format_of(group.example) or "nothing that sqlgen knows"
-        yield f"{group.example} holds {group.sample.format}; its name says {told}"
+        name = format_of(group.example) or "nothing that sqlgen knows"
+        yield f"{group.example} holds {group.sample.format}; its name says {name}"
 
 
 def failures(vendors: Mapping[str, Vendor], tried: Sequence[tuple[Candidate, Trial]]) -> Iterator[str]:
@@ -67,6 +71,9 @@ def failures(vendors: Mapping[str, Vendor], tried: Sequence[tuple[Candidate, Tri
 
 def unknown(group: FileGroup, vendors: Mapping[str, Vendor], failed: Sequence[str], generic: Sequence[str]) -> str:
     """Description of files that no adapter reads. ``failed``: the reasons of those that were tried."""
+    known = unread(vendors, group.sample)
+    if known is not None:
+        return f"these seem to be {known.what}, which no adapter here reads: {known.unread}"
     if failed:
         return failed[0]
     named = headerless.named(group.sample)
@@ -75,11 +82,35 @@ def unknown(group: FileGroup, vendors: Mapping[str, Vendor], failed: Sequence[st
         return f"{problem}. Map its columns with {' or '.join(generic)}"
     if kind:
         return f"these seem to be {kind}: no trades, and no adapter here reads them. {_OWN_ADAPTER}"
+    if are_forced(group.example):
+        return f"its name says liquidations: orders closed by force, not the trades of the market. {_OWN_ADAPTER}"
     whose = [vendor.what for vendor in vendors.values() if vendor.fitting(group.example)]
     if whose:
         return f"the names are those of {whose[0]}, but no adapter here reads these files"
+    lists = [name for name in group.sample.columns for value in group.sample.values(name)[:1] if _lists_rows(value)]
+    flat = [record.get("data") for record in group.sample.records]
+    if group.sample.format == "ndjson" and flat and all(_is_row(line) for line in flat):
+        return (
+            "each line is a list of values without names. Make a table of them, whose columns inspect finds or a"
+            " generic adapter names (fields): jq -r '@csv' FILE > FILE.csv"
+        )
+    if group.sample.format == "ndjson" and lists:
+        return (
+            f"each line is a message with a list of rows in {lists[0]}, of no stream that sqlgen knows. Begin your own"
+            " adapter with that of another venue: sqlgen eject sources/okx/trades.sql.j2 (docs/templates.md)"
+        )
     advice = f"map their columns with {' or '.join(generic)}, or write" if generic else "write"
     return f"no adapter reads these files: {advice} your own adapter, a few lines of SQL (docs/templates.md)"
+
+
+def _lists_rows(value: object) -> bool:
+    """True for a list of objects, or for an object with one."""
+    inner = value.values() if isinstance(value, Mapping) else [value]
+    return any(isinstance(one, list) and one and isinstance(one[0], Mapping) for one in inner)
+
+
+def _is_row(line: object) -> bool:
+    return isinstance(line, list) and bool(line) and not any(isinstance(value, list | Mapping) for value in line)
 
 
 def shortened(text: str) -> str:

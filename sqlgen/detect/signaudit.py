@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -16,19 +17,20 @@ SIGNS_TEMPLATE = "inspect/signs.sql.j2"
 
 def with_sign_audit(library: Library, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings, with the sign audit of their trades."""
-    quotes = [part.kept for finding in findings for part in finding.contents if part.kept and part.kind != "trades"]
-    with duckdb.connect() as connection:
+    quotes = [part.table for finding in findings for part in finding.contents if part.table and part.kind != "trades"]
+    with duckdb.connect() if quotes else contextlib.nullcontext() as connection:
         return tuple(_with_sign_audit(library, connection, finding, quotes) for finding in findings)
 
 
 def _with_sign_audit(
-    library: Library, connection: duckdb.DuckDBPyConnection, finding: Finding, quotes: Sequence[str]
+    library: Library, connection: duckdb.DuckDBPyConnection | None, finding: Finding, quotes: Sequence[str]
 ) -> Finding:
     contents, notes = [], []
     for part in finding.contents:
         judged = against = 0
-        for file in quotes if part.kind == "trades" and part.kept else ():
-            counts = connection.execute(_query(library, part.kept, file)).fetchall()[0]
+        for file in quotes if part.kind == "trades" and part.table else ():
+            assert connection is not None  # as there are quotes
+            counts = connection.execute(_query(library, part.table, file)).fetchall()[0]
             judged, against = judged + int(counts[0]), against + int(counts[1])
         contents.append(_with_sides(part, judged, against))
         if signs.is_reversed(judged, against):
@@ -41,5 +43,5 @@ def _query(library: Library, trades: str, quotes: str) -> str:
 
 
 def _with_sides(part: Contents, judged: int, against: int) -> Contents:
-    told = {"sides_judged": judged, "sides_against": against} if judged else {}
-    return dataclasses.replace(part, kept="", summary={**part.summary, **told})
+    counts_of_sides = {"sides_judged": judged, "sides_against": against} if judged else {}
+    return dataclasses.replace(part, table="", summary={**part.summary, **counts_of_sides})

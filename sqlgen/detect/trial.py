@@ -19,7 +19,8 @@ from sqlgen.project.config import Config, ModelConfig, Source
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, list_source_files
-from sqlgen.sources.staged import InputStager, StagedInput
+from sqlgen.sources.staged import InputStager
+from sqlgen.sources.stagedinput import StagedInput
 from sqlgen.templating.header import Header
 from sqlgen.templating.templates import TEMPLATE_SUFFIX, Library
 from sqlgen.templating.yamlfile import Document
@@ -117,5 +118,8 @@ def _anywhere(source: str, file: FileInfo, layout: SourceLayout) -> FilePartitio
 
 def adapters(library: Library) -> list[str]:
     """Names of all adapters, including the project's own."""
-    names = [name.removesuffix(TEMPLATE_SUFFIX) for name in library.names() if name.startswith("sources/")]
-    return [name.removeprefix("sources/") for name in names if name != "sources/published"]
+    if adapters not in library.kept:
+        names = [name.removesuffix(TEMPLATE_SUFFIX) for name in library.names() if name.startswith("sources/")]
+        library.kept[adapters] = [name.removeprefix("sources/") for name in names if name != "sources/published"]
+    found: list[str] = library.kept[adapters]
+    return found

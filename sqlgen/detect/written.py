@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from sqlgen.detect.findings import Choice, Contents, Examination, free
-from sqlgen.errors import UsageError
+from sqlgen.errors import ConfigError, SqlgenError, UsageError
+from sqlgen.lake import storage
+from sqlgen.lake.remote.address import is_remote
+from sqlgen.templating import yamlfile
+from sqlgen.templating.secrets import hidden
+from sqlgen.templating.yamlfile import Document
 
 _TEMPLATES = {
     "book": ("orderbook/hf.sql.j2", "orderbook"),
@@ -20,6 +25,11 @@ _TEMPLATES = {
 }
 """Kind of rows -> template of a model over them, and its input."""
 _ORDER_FLOW = "order_flow: false"
+_KERNELS = (
+    "    # udfs: [returns, ofi, mlofi, rolling, spread_regime] # kernels: order flow and windows over rows."
+    " With them, the bars need no order_flow: false"
+)
+_SECTIONS = ("sources", "models")
 _FEW_MINUTES = 300
 """Seconds of rows of which there are few bars of a minute."""
 
@@ -32,14 +42,13 @@ def add_to(path: Path, found: Examination) -> list[str]:
     """
     if not found.sources:
         raise UsageError(f"nothing was recognised: {path} is left as it is")
+    there = _sections(yamlfile.load(path) if path.exists() else Document(path, {}))
     text = path.read_text(encoding="utf-8") if path.exists() else f"version: 1\nlake: {_lake(path, found)}\n"
-    there = yaml.safe_load(text) or {}
-    lake = (path.absolute().parent / str(there.get("lake", "lake"))).resolve()
-    if lake != Path(found.lake).resolve():
-        raise UsageError(
-            f"{path} has the lake {lake}, and the entries are for {found.lake}. Give --lake, or move the files"
-        )
-    taken = {*(there.get("sources") or {}), *(there.get("models") or {})}
+    lake = hidden(found.lake)
+    given = str(there.get("lake", "lake")) if path.exists() else lake
+    if given != lake and (path.absolute().parent / given).resolve() != Path(found.lake).resolve():
+        raise UsageError(f"{path} has the lake {given}, and the entries are for {lake}. Give --lake, or move the files")
+    taken = {*there["sources"], *there["models"]}
     sources, models, names = [], [], []
     for choice, kind, brief in _kinds(found):
         name = free(choice.adapter.replace("/", "_"), dict.fromkeys(taken))
@@ -47,12 +56,40 @@ def add_to(path: Path, found: Examination) -> list[str]:
         names.append(name)
         sources += choice.lines(name)
         models += _models(name, kind, brief, taken)
-    text = _below(_below(text, "sources", sources), "models", models)
-    path.write_text(text, encoding="utf-8")
+    text = hidden(_below(_below(text, "sources", sources), "models", models))
+    _verify(path, text, there, names)
+    storage.replace_text(path, text)
     return names
 
 
+def _sections(document: Document) -> dict[str, Any]:
+    """Content of a project file; :class:`SqlgenError` if nothing can be added to it."""
+    if document.problems:
+        raise ConfigError(document.problems)
+    data: Any = document.data
+    if isinstance(data, dict):
+        data = data | {section: data.get(section) or {} for section in _SECTIONS}
+    if not isinstance(data, dict) or not all(isinstance(data[section], dict) for section in _SECTIONS):
+        raise UsageError(f"{document.path}: no project file, which has mappings of sources and models. It is as it was")
+    return data
+
+
+def _verify(path: Path, text: str, before: dict[str, Any], names: Collection[str]) -> None:
+    """:class:`UsageError` unless the text has what the file had and the new sources."""
+    try:
+        after = _sections(yamlfile.parse(path, text, os.environ))
+    except SqlgenError:
+        after = {section: {} for section in _SECTIONS}
+    if not ({*names, *before["sources"]} <= {*after["sources"]} and {*before["models"]} <= {*after["models"]}):
+        raise UsageError(
+            f"{path}: sources and models are not written a line each, indented by two spaces, and nothing can be added."
+            " It is as it was: `sqlgen inspect` without --write prints the entries"
+        )
+
+
 def _lake(path: Path, found: Examination) -> str:
+    if is_remote(hidden(found.lake)):
+        return str(hidden(found.lake))
     folder, lake = path.absolute().parent.resolve(), Path(found.lake).resolve()
     return str(lake.relative_to(folder)) if lake.is_relative_to(folder) else str(lake)
 
@@ -87,7 +124,7 @@ def _models(name: str, kind: str, brief: bool, taken: set[str]) -> list[str]:
     model = free(f"{name}_features", dict.fromkeys(taken))
     bars = free(f"{name}_bars", dict.fromkeys(taken))
     taken |= {model, bars}
-    lines += _model(model, *_TEMPLATES[kind], source, [])
+    lines += _model(model, *_TEMPLATES[kind], source, [_KERNELS] if kind == "book" else [])
     durations = ["bar_durations: [1, 10, 60]"] if brief else []
     if kind == "book":
         lines += _model(bars, "orderbook/bars.sql.j2", "hf", model, _options(_ORDER_FLOW, *durations))

@@ -6,21 +6,26 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import duckdb
 
 from sqlgen.compile import checksql
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan
-from sqlgen.errors import UsageError, nearest
+from sqlgen.errors import TaskError, UsageError, first_line, nearest
 from sqlgen.explore.columns import known_columns
+from sqlgen.explore.lakefiles import open_lakes
 from sqlgen.explore.macros import views_of_macros
 from sqlgen.lake import storage
+from sqlgen.lake.cpus import cpus
+from sqlgen.lake.remote import mounts
 from sqlgen.project.model import Model
-from sqlgen.published.records import alike
+from sqlgen.project.project import Project
+from sqlgen.published.records import alike, types_of
 from sqlgen.run.engine import Engine
+from sqlgen.templating.connection import confined, folders_of, select_of
 from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import comment, exact_path, ident, quoted
+from sqlgen.templating.templates import PACKAGED
 
 
 def catalog_sql(engine: Engine) -> str:
@@ -37,8 +42,9 @@ def catalog_sql(engine: Engine) -> str:
         elif select is None:
             parts.append(_without_rows(name, f"source {name}: no files in {source.path} yet, or no model reads it"))
         else:
-            filled.add(name)
-            parts.append(_view(name, source.description, select))
+            refusal = _refusal(engine, name, select)
+            filled |= set() if refusal else {name}
+            parts.append(_without_rows(name, refusal) if refusal else _view(name, source.description, select))
     files = {name: _first_file(project.lake / model.output.path) for name, model in project.models.items()}
     columns = known_columns(project, compiler, (name for name, file in files.items() if file is None))
     for name, model in project.models.items():
@@ -56,18 +62,32 @@ def catalog_sql(engine: Engine) -> str:
     return "\n".join(parts)
 
 
+def _refusal(engine: Engine, name: str, select: str) -> str:
+    """Refusal of a source's rows that are not one SELECT of files of the lake: shells run it without limits."""
+    if engine.project.library.folders == [PACKAGED]:
+        return ""
+    connection, opened = confined_to(engine, name, select)
+    try:
+        with connection:
+            select_of(connection, opened)
+    except (duckdb.Error, TaskError) as error:
+        return f"source {name}: {first_line(error)}"
+    return ""
+
+
 def rows_of(engine: Engine, name: str) -> str:
     """SELECT of the rows of a source or a published model; :class:`UsageError` if DuckDB can read none."""
     project = engine.project
-    compiler = engine.compiler(project.order)
     if name in project.models:
         model = project.models[name]
         if _first_file(project.lake / model.output.path) is None:
             raise UsageError(f"model {name}: nothing published yet. Build it: sqlgen run --select +{name}")
-        return _model_select(engine, compiler, model)
+        return _model_select(engine, Compiler(project), model)
     if name not in project.sources:
         known = [*project.sources, *project.models]
         raise UsageError(f"no source or model '{name}'.{nearest(name, known)} Known: {', '.join(known)}")
+    reader = engine.reader(name)
+    compiler = engine.compiler(() if reader is None else (reader[0].name,))
     if name in compiler.layouts and compiler.layouts[name].foreign:
         foreign = compiler.layouts[name].foreign
         raise UsageError(f"source {name}: DuckDB alone cannot read its {foreign}. Ask for a model that reads it")
@@ -77,9 +97,21 @@ def rows_of(engine: Engine, name: str) -> str:
     return select
 
 
+def confined_to(engine: Engine, name: str, select: str) -> tuple[duckdb.DuckDBPyConnection, str]:
+    """A connection that reads the files of a source or model, and nothing beside the lake; the SELECT as it runs there.
+
+    Of a lake in an object store it fetches the files whose rows are read, and of others their ends at most.
+    """
+    project = engine.project
+    place = project.sources[name].path if name in project.sources else project.models[name].output.path
+    files = [file.path for file in storage.list_files(project.lake, place)]
+    connection = confined([*folders_of(project.lake, files), *project.roots], {"threads": cpus()})
+    return connection, open_lakes(connection, select)
+
+
 def _model_select(engine: Engine, compiler: Compiler, model: Model) -> str:
     records = engine.table(model.name).records.values()
-    types = {key: kind for record in records for key, kind in record.types.items()}
+    types = types_of(records)
     folder = exact_path(engine.project.lake / model.output.path)
     scan = Scan((f"{folder}/**/*.parquet",), types=types, alike=alike(records))
     return compiler.published_select(model.name, scan)
@@ -104,8 +136,17 @@ def _source_select(engine: Engine, compiler: Compiler, name: str) -> str | None:
     model, entry = reader
     scan = compiler.whole_lake(model).inputs[entry.name]
     assert scan is not None
-    files = tuple(str(Path(exact_path(engine.project.folder), pattern)) for pattern in scan.files)
+    files = tuple(_absolute(engine.project, pattern) for pattern in scan.files)
     return compiler.input_select(model, entry, dataclasses.replace(scan, files=files))
+
+
+def _absolute(project: Project, pattern: str) -> str:
+    """A glob of compiled SQL as one that holds wherever it is read."""
+    for mount in mounts.MOUNTS.values():
+        url = exact_path(mount.address.url())
+        if pattern.startswith(f"{url}/"):
+            return str(mount.root) + pattern.removeprefix(url)
+    return str(Path(exact_path(project.folder), pattern))
 
 
 def _note(text: str) -> str:
@@ -122,9 +163,14 @@ def _view(name: str, description: str, select: str) -> str:
 
 def _comments(model: Model, file: Path, descriptions: dict[str, str]) -> str:
     """Column comments for the columns of ``file`` only: the template also describes those of inner queries."""
+    mounts.fetch_ends([file])
     try:
-        columns = [*model.output.partition_by, *pq.read_schema(file).names]
-    except (pa.ArrowInvalid, OSError):  # a damaged file is reported by the reader of the view
+        with duckdb.connect() as connection:
+            columns = [
+                *model.output.partition_by,
+                *connection.read_parquet(exact_path(file), hive_partitioning=False).columns,
+            ]
+    except duckdb.Error:  # a damaged file is reported by the reader of the view
         return ""
     return "".join(
         f"COMMENT ON COLUMN {ident(model.name)}.{ident(column)} IS {quoted(descriptions[column])};\n"

@@ -22,6 +22,7 @@ def markdown(project: Project, tables: Sequence[TableColumns], papers: Mapping[s
 def _section(project: Project, same: Sequence[TableColumns]) -> str:
     rows = ["| column | type | unit | formula or meaning | source |", "|---|---|---|---|---|"]
     rows += [_row(group) for group in grouped(same[0].columns)]
+    rows += _tags(project.models[same[0].model].header.tags)
     return "\n".join([f"## {', '.join(table.model for table in same)}", "", *_heads(project, same), "", *rows])
 
 
@@ -34,6 +35,12 @@ def _heads(project: Project, same: Sequence[TableColumns]) -> Iterator[str]:
         of = f"`{table.model}`: " if len(same) > 1 else ""
         text = f"{_text(model.description)} ({made}{f'; kernels {kernels}' if kernels else ''}).".strip()
         yield f"{'- ' if of else ''}{of}{text}"
+
+
+def _tags(tags: Mapping[str, Sequence[str]]) -> list[str]:
+    """Tags by which ``features`` chooses, with their columns."""
+    lines = [f"- `tag:{tag}`: {', '.join(f'`{name}`' for name in names)}" for tag, names in tags.items()]
+    return ["", "Tags:", "", *lines] if lines else []
 
 
 def _row(group: ColumnGroup) -> str:

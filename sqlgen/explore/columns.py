@@ -8,14 +8,16 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlgen.compile.compiler import Compiler
-from sqlgen.errors import ConfigError, SqlgenError
+from sqlgen.errors import ConfigError, SqlgenError, UsageError, nearest
 from sqlgen.project.project import Project
-from sqlgen.run.binder import Binder
-from sqlgen.run.binding import unoptimized
 from sqlgen.run.engine import Engine
 from sqlgen.templating import yamlfile
+
+if TYPE_CHECKING:
+    from sqlgen.run.binder import Binder
 
 REFERENCES = "references.yaml"
 """File beside the templates: key of a paper, as descriptions cite it -> the paper."""
@@ -33,6 +35,8 @@ _ALONE = re.compile(r"(?<![\w.])\d+(?!\w|\.\d)")
 _BOUNDS = re.compile(r"(?P<said>.*?)(?P<bounds>(?:, -?\d+ to \d+)?)")
 """A meaning, and the bounds of the values at its end."""
 _LETTERS = "nmkl"
+NUMBERS = ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "HUGEINT")
+"""SQL types of columns with numbers."""
 _FEWEST = 3
 """Minimum number of columns that are shown as a range."""
 
@@ -97,11 +101,22 @@ def columns_of(engine: Engine, models: Iterable[str]) -> list[TableColumns]:
         return [TableColumns(name, _described(project, compiler, name, binder.columns(name))) for name in models]
 
 
+def known_column(name: str, column: str, known: Sequence[str]) -> str:
+    """A column of a model or source as it is spelled; :class:`UsageError` with the nearest one if it has none."""
+    found = next((one for one in known if one.lower() == column.lower()), None)
+    if found is None:
+        raise UsageError(f"{name} has no column '{column}'.{nearest(column, known)} It has: {', '.join(known)}")
+    return found
+
+
 def known_columns(project: Project, compiler: Compiler, models: Iterable[str]) -> dict[str, dict[str, str]]:
     """Model -> name and SQL type of its columns, without those that cannot be known, or whose SQL has a fault."""
-    found = {}
+    found: dict[str, dict[str, str]] = {}
+    names = [*models]
+    if not names:
+        return found
     with _binder(project, compiler) as binder:
-        for name in models:
+        for name in names:
             with contextlib.suppress(SqlgenError):
                 found[name] = binder.columns(name)
     return {name: columns for name, columns in found.items() if columns}
@@ -109,6 +124,9 @@ def known_columns(project: Project, compiler: Compiler, models: Iterable[str]) -
 
 @contextlib.contextmanager
 def _binder(project: Project, compiler: Compiler) -> Iterator[Binder]:
+    from sqlgen.run.binder import Binder  # loads PyArrow
+    from sqlgen.run.binding import unoptimized
+
     with tempfile.TemporaryDirectory() as folder, unoptimized(folder, project, ()) as connection:
         yield Binder(project, compiler, {}, Path(folder), connection)
 

@@ -33,7 +33,7 @@ def views_of_macros(
 
 
 def _of_template(project: Project, template: str) -> list[str]:
-    return [name for name, model in project.models.items() if model.config.sql == template and not model.config.columns]
+    return [name for name, model in project.models.items() if model.config.sql == template and not model.columns]
 
 
 def _inputs(project: Project, name: str) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 
 from sqlgen.errors import UsageError
+from sqlgen.templating.connection import kind_of
 from sqlgen.templating.queries import query
 
 _RESULT = "sqlgen_result"
@@ -25,7 +26,7 @@ def write_result(connection: duckdb.DuckDBPyConnection, text: str, form: str, ta
     """Write the rows of the last statement of a text as csv, json or parquet; the others are run before it."""
     last = _last(connection, text)
     select = _bare(last.query)
-    if last.type != duckdb.StatementType.SELECT:  # PIVOT, EXPLAIN, CALL: COPY takes none of them
+    if kind_of(last) != duckdb.StatementType.SELECT.name:  # PIVOT, EXPLAIN, CALL: COPY takes none of them
         rows = connection.sql(select)
         if rows is None or rows.columns in (["Count"], ["Success"]):
             raise QueryError("the last statement has no rows to write")

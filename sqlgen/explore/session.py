@@ -13,6 +13,7 @@ import duckdb
 from sqlgen import DEFAULT_FILE
 from sqlgen.errors import first_line
 from sqlgen.explore.catalog import catalog_sql
+from sqlgen.explore.lakefiles import open_lakes
 from sqlgen.functions.registration import register
 from sqlgen.run.engine import Engine
 
@@ -49,7 +50,8 @@ def begin(path: str | Path | None = DEFAULT_FILE) -> tuple[duckdb.DuckDBPyConnec
 
 def _views(connection: duckdb.DuckDBPyConnection, engine: Engine) -> Iterator[str]:
     """Create the views of the catalog; returns the errors of those that cannot be created."""
-    for statement in connection.extract_statements(catalog_sql(engine)):
+    sql = open_lakes(connection, catalog_sql(engine))
+    for statement in connection.extract_statements(sql):
         try:
             connection.execute(statement)
         except duckdb.Error as error:

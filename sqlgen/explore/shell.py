@@ -10,18 +10,22 @@ from pathlib import Path
 import duckdb
 
 from sqlgen.explore import session
+from sqlgen.explore.completion import DELIMITERS, Completer
 from sqlgen.functions.registration import FUNCTIONS
 from sqlgen.functions.sqlfunction import plain_error
+from sqlgen.templating.connection import kind_of
 from sqlgen.templating.queries import query
 
 PROMPT, CONTINUED = "sqlgen> ", "   ...> "
 HISTORY = ".sqlgen_history"
+COMMANDS = (".tables", ".functions", ".help", ".quit")
 HELP = """\
 Statements end in ; and may take several lines. What there is besides SQL:
   .tables            sources and models, as views
   .functions         the kernels as functions, with their arguments
   .help              this
   .quit, Ctrl-D      leave
+Tab completes tables, columns, functions and keywords.
 SUMMARIZE and DESCRIBE show what is in a table; columns have comments: FROM duckdb_columns()"""
 
 
@@ -38,7 +42,7 @@ def run(file: Path, command: str | None) -> int:
             shell.loop(_reader([command]))
         elif sys.stdin.isatty():
             print("A DuckDB prompt. Statements end in ;  .help tells more")
-            with _history():
+            with _line_editing(shell.completer):
                 shell.loop(input)
             return 0
         else:
@@ -51,12 +55,14 @@ class Shell:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
+        self.completer = Completer(connection, COMMANDS)
         self.failed = False
 
     def loop(self, read: Callable[[str], str]) -> None:
         """Execute lines of ``read``, which is called with a prompt, until it has no more, or one is .quit."""
         text = ""
         while True:
+            self.completer.before = text
             try:
                 line = read(CONTINUED if text else PROMPT)
             except EOFError:
@@ -85,10 +91,11 @@ class Shell:
             self._fail(plain_error(error))
         except KeyboardInterrupt:
             self._fail("interrupted")
+        self.completer.forget()
 
     def _show(self, statement: duckdb.Statement) -> None:
         relation = self.connection.sql(statement.query)
-        if statement.type == duckdb.StatementType.EXPLAIN:
+        if kind_of(statement) == "EXPLAIN":
             print("\n".join(row[1] for row in relation.fetchall()))
         elif relation is not None and relation.columns != ["Success"]:
             session.show(relation)
@@ -117,9 +124,9 @@ class Shell:
 
 def is_complete(text: str) -> bool:
     """True if a text ends in a semicolon outside of strings and comments."""
-    told = [at for at, kind in duckdb.tokenize(text) if kind != duckdb.token_type.comment]
+    positions = [at for at, kind in duckdb.tokenize(text) if kind != duckdb.token_type.comment]
     # Offsets count bytes.
-    return bool(told) and text.encode()[told[-1] :].startswith(b";")
+    return bool(positions) and text.encode()[positions[-1] :].startswith(b";")
 
 
 def _reader(lines: list[str]) -> Callable[[str], str]:
@@ -134,13 +141,17 @@ def _reader(lines: list[str]) -> Callable[[str], str]:
 
 
 @contextlib.contextmanager
-def _history() -> Iterator[None]:
-    """Lines of earlier sessions, if readline is available."""
+def _line_editing(completer: Completer) -> Iterator[None]:
+    """Lines of earlier sessions and completion of words, if readline is available."""
     try:
         import readline
     except ImportError:
         yield
         return
+    readline.set_completer(completer.state)
+    readline.set_completer_delims(DELIMITERS)
+    is_editline = "libedit" in (readline.__doc__ or "")
+    readline.parse_and_bind("bind ^I rl_complete" if is_editline else "tab: complete")
     path = Path.home() / HISTORY
     with contextlib.suppress(OSError):
         readline.read_history_file(path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,9 @@ import duckdb
 
 from sqlgen import connect
 from sqlgen.errors import UsageError, nearest
+from sqlgen.lake.partitions import Partition
+from sqlgen.plan.missing import none_selected
+from sqlgen.plan.selection import Selection, spelled
 from sqlgen.templating.queries import query
 
 BOOK = ("bid_price_00", "bid_size_00", "ask_price_00", "ask_size_00")
@@ -69,6 +73,7 @@ class FeedViews:
                 raise UsageError(f"there are no rows of '{view}' to read here.{nearest(view, known)}")
             missing = [name for name in needed if view and name not in known[view]]
             if missing:
+                self.connection.table(view).limit(1).fetchall()  # of a view without rows, the reason
                 what = "book" if needed is BOOK else "trades"
                 raise UsageError(f"'{view}' is no {what}: it has no column {', '.join(missing)}")
         self.times = {view: FeedTimes.of(known[view], self.latency_ms) for view in (self.book, self.trades) if view}
@@ -80,10 +85,19 @@ class FeedViews:
         """The views that are there."""
         return [view for view in (self.book, self.trades) if view]
 
-    def days(
-        self, chosen: Mapping[str, Sequence[str]], start: dt.date | None = None, end: dt.date | None = None
-    ) -> Iterator[FeedDay]:
-        """Days that have rows; ``chosen``: exchange or symbol -> values."""
-        given = {name: values for name, values in chosen.items() if values}
-        text = query("export_days", views=self.views, chosen=given, start=start, end=end)
-        yield from (FeedDay(*row) for row in self.connection.execute(text).fetchall())
+    def days(self, asked: Selection) -> list[FeedDay]:
+        """Days that have rows, of symbols in any spelling; :class:`UsageError` with what there is instead of none."""
+        if found := self._days(asked):
+            return found
+        there = {Partition.of(**{**day._asdict(), "date": str(day.date)}): day for day in self._days(Selection(()))}
+        symbols = spelled(asked.symbols, {day.symbol for day in there.values()})
+        asked = dataclasses.replace(asked, symbols=symbols)
+        if problems := [*none_selected(there, asked)] or ([] if there else ["there are no rows"]):
+            raise UsageError(f"nothing to export of {' and '.join(self.views)}: {'. '.join(problems)}")
+        return [day for unit, day in there.items() if asked.covers(unit)]
+
+    def _days(self, asked: Selection) -> list[FeedDay]:
+        chosen = {"exchange": asked.exchanges, "symbol": asked.symbols}
+        values_of = {name: values for name, values in chosen.items() if values}
+        text = query("export_days", views=self.views, chosen=values_of, start=asked.start, end=asked.end)
+        return [FeedDay(*row) for row in self.connection.execute(text).fetchall()]

@@ -6,22 +6,17 @@ is a list of the same length, for ``unnest``. Bars return the parts of trades th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import duckdb
-import numpy as np
-from numpy.typing import NDArray
 
-from sqlgen.functions.list_codec import Floats
+from sqlgen.functions import batches
 from sqlgen.functions.list_kernels import RollingImbalance, RollingMoments, RollingSquares, RollingSums
-from sqlgen.functions.sqlfunction import PREFIX, Function, ListArguments, Options
+from sqlgen.functions.sqlfunction import PREFIX, Function
 from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import quoted
-from udfs import Array, Batch, Trades, registry
+from udfs import registry
 
 _KERNELS = registry()
 _SEGMENTS = _KERNELS["segments"]
-_DAILY = _KERNELS["vpin"].options["vpin_bucket_volume"].default
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
@@ -39,92 +34,24 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"COMMENT ON MACRO {function.name} IS {quoted(function.doc)}")
 
 
-def _times(arguments: ListArguments, of: str) -> NDArray[np.int64]:
-    """The times of the rows; without any, the rows follow each other closely."""
-    return np.arange(len(arguments[of])) if arguments["ts"] is None else np.asarray(arguments["ts"])
-
-
-def _sides(arguments: ListArguments) -> NDArray[np.int8]:
-    return np.asarray(np.nan_to_num(arguments["sides"]), np.int8)
-
-
-def _tape(arguments: ListArguments, options: Options) -> Batch:
-    """Trades that are rows themselves."""
-    if arguments["ts"] is None and (
-        options["vpin_bucket_volume"] == _DAILY or options["vpin_classification"] == "bulk"
-    ):
-        raise ValueError(f"ts is needed for vpin_bucket_volume := '{_DAILY}' and vpin_classification := 'bulk'")
-    ts = _times(arguments, "prices")
-    # A trade must not see later trades of the same time: for the kernel these come a nanosecond later.
-    ranks = np.arange(len(ts))
-    ts = np.maximum.accumulate(ts - ranks) + ranks
-    return Batch(ts, {}, Trades(ts, arguments["prices"], arguments["amounts"], _sides(arguments)))
-
-
-def _parts(arguments: ListArguments, options: Options) -> Batch:
-    """Parts of trades, by bar."""
-    names = {"price": "prices", "amount": "amounts", "side": "sides"}
-    return Batch(arguments["ts"], {column: arguments[name] for column, name in names.items()})
-
-
-def _signed(arguments: ListArguments, options: Options) -> Batch:
-    return Batch(arguments["ts"], {name: arguments[name] for name in ("amounts", "sides")})
-
-
-def _mids_and_trades(arguments: ListArguments, options: Options) -> Batch:
-    trades = Trades(arguments["trade_ts"], np.ones(len(arguments["trade_ts"])), arguments["amounts"], _sides(arguments))
-    return Batch(arguments["ts"], {"mid_price": arguments["mids"]}, trades)
-
-
-def _mids(arguments: ListArguments, options: Options) -> Batch:
-    return Batch(_times(arguments, "mids"), {"mid_price": arguments["mids"]})
-
-
-def _mid(bid: Floats, ask: Floats) -> Floats:
-    """Mid price; NaN if the book is crossed."""
-    return np.where(ask >= bid, (bid + ask) / 2, np.nan)
-
-
-def _level_columns(level: int) -> list[str]:
-    return [f"{side}_{field}_{level:02}" for side in ("bid", "ask") for field in ("price", "size")]
-
-
-def _touch(arguments: ListArguments, options: Options) -> Batch:
-    """The best level of books."""
-    levels = [arguments[name] for name in _TOUCH]
-    columns = dict(zip(_level_columns(0), levels, strict=True))
-    return Batch(_times(arguments, "bid_prices"), {**columns, "mid_price": _mid(levels[0], levels[2])})
-
-
-def _books(arguments: ListArguments, options: Options) -> Batch:
-    """All levels of books."""
-    columns: dict[str, Array] = {}
-    for i in range(options["ofi_levels"]):
-        columns |= zip(_level_columns(i), (*arguments["bids"].level(i), *arguments["asks"].level(i)), strict=True)
-    mid = _mid(columns["bid_price_00"], columns["ask_price_00"])
-    return Batch(_times(arguments, "bids"), {**columns, "mid_price": mid})
-
-
-def _spreads(arguments: ListArguments, options: Options) -> Batch:
-    bid, ask = arguments["bid_prices"], arguments["ask_prices"]
-    mid, spread = _mid(bid, ask), ask - bid
-    return Batch(arguments["ts"], {"spread": spread, "spread_bps": 1e4 * spread / mid, "mid_price": mid})
-
-
-def _impact(arguments: ListArguments, options: Options) -> Batch:
-    return Batch(arguments["ts"], {"log_return": arguments["log_returns"], "ofi": arguments["ofis"]})
-
-
-def _x(name: str) -> Callable[[ListArguments, Options], Batch]:
-    return lambda arguments, _: Batch(arguments["ts"], {"x": arguments[name]})
-
-
 _TRADES = ("prices", "amounts", "sides")
-_TOUCH = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
 _BEST = ("ts", "bid_prices", "ask_prices")
 _GAP = {"max_gap": "max_gap"}
 _SECONDS = {"seconds": "seconds"} | _GAP
 _REGIME = {"seconds": "regime_window"}
+_INFORMATION = {
+    "unit": "bar_unit",
+    "classification": "bar_classification",
+    "span": "ewma_span",
+    "initial_ticks": "initial_ticks",
+    "min_ticks": "min_ticks",
+    "max_ticks": "max_ticks",
+}
+_WINDOW = (
+    *("bar_end", "snapshot_count", "is_closed", "mid_price", "return", "mean_depth", "ofi"),
+    *("integrated_ofi", "ofi_explained", "segment_age_s"),
+)
+"""Columns that do not depend on the number of levels."""
 _SILENT = {"max_gap": None}
 """Trades; may be empty."""
 
@@ -134,7 +61,7 @@ FUNCTIONS = (
         "VPIN after each trade, 0 to 1; NULL until there are enough buckets. Without ts no gap ends a bucket",
         _TRADES,
         (_SEGMENTS, _KERNELS["vpin"]),
-        _tape,
+        batches.tape,
         {
             "bucket_volume": "vpin_bucket_volume",
             "buckets": "vpin_window_buckets",
@@ -149,7 +76,7 @@ FUNCTIONS = (
         "Trade flow imbalance at each trade: (bought - sold) / (bought + sold) of the last seconds, -1 to 1",
         ("ts", "amounts", "sides"),
         (_SEGMENTS, RollingImbalance),
-        _signed,
+        batches.signed,
         _SECONDS,
         defaults=_SILENT,
     ),
@@ -158,18 +85,18 @@ FUNCTIONS = (
         "Kyle's lambda at each mid: its change per signed volume, by regression over steps of one second, q/u",
         ("ts", "mids"),
         (_SEGMENTS, _KERNELS["kyle_lambda"]),
-        _mids_and_trades,
+        batches.mids_and_trades,
         {"seconds": "kyle_window"} | _GAP,
         trades=("trade_ts", "amounts", "sides"),
     ),
     Function(
         "ofi",
         "Order flow imbalance of the best level since the snapshot before, u",
-        _TOUCH,
+        batches.TOUCH,
         (_SEGMENTS, _KERNELS["ofi"]),
-        _touch,
+        batches.touch,
         _GAP,
-        gives="ofi",
+        gives=("ofi",),
         times=True,
         fixed={"horizons": (), "ofi_price": False},
     ),
@@ -178,9 +105,9 @@ FUNCTIONS = (
         "Order flow imbalance of several levels, with weight exp(-decay i), u. Books are lists of {price, size}",
         ("bids", "asks"),
         (_SEGMENTS, _KERNELS["mlofi"]),
-        _books,
+        batches.books,
         {"levels": "ofi_levels", "decay": "mlofi_decay"} | _GAP,
-        gives="mlofi",
+        gives=("mlofi",),
         times=True,
         fixed={"horizons": ()},
     ),
@@ -189,9 +116,9 @@ FUNCTIONS = (
         "Log return since the mid before",
         ("mids",),
         (_SEGMENTS, _KERNELS["returns"]),
-        _mids,
+        batches.mids,
         _GAP,
-        gives="log_return",
+        gives=("log_return",),
         times=True,
     ),
     Function(
@@ -199,25 +126,25 @@ FUNCTIONS = (
         "Sum of the values of the last seconds, this row's too",
         ("ts", "x"),
         (_SEGMENTS, RollingSums),
-        _x("x"),
+        batches.series("x"),
         _SECONDS,
-        gives="sum",
+        gives=("sum",),
     ),
     Function(
         "rolling_mean",
         "Mean of the values of the last seconds",
         ("ts", "x"),
         (_SEGMENTS, RollingSums),
-        _x("x"),
+        batches.series("x"),
         _SECONDS,
-        gives="mean",
+        gives=("mean",),
     ),
     Function(
         "rolling_std",
         "Sample standard deviation of the values of the last seconds",
         ("ts", "x"),
         (_SEGMENTS, RollingMoments),
-        _x("x"),
+        batches.series("x"),
         _SECONDS,
     ),
     Function(
@@ -225,7 +152,7 @@ FUNCTIONS = (
         "Square root of the sum of squared log returns of the last seconds",
         ("ts", "log_returns"),
         (_SEGMENTS, RollingSquares),
-        _x("log_returns"),
+        batches.series("log_returns"),
         _SECONDS,
     ),
     Function(
@@ -233,36 +160,36 @@ FUNCTIONS = (
         "Slope of log returns on order flow imbalance over the last seconds, 1/u",
         ("ts", "log_returns", "ofis"),
         (_SEGMENTS, _KERNELS["ofi_impact"]),
-        _impact,
+        batches.impact,
         {"seconds": "impact_window"} | _GAP,
-        gives="ofi_impact",
+        gives=("ofi_impact",),
     ),
     Function(
         "ofi_impact_r2",
         "Share of the variance of log returns that ofi_impact explains",
         ("ts", "log_returns", "ofis"),
         (_SEGMENTS, _KERNELS["ofi_impact"]),
-        _impact,
+        batches.impact,
         {"seconds": "impact_window"} | _GAP,
-        gives="ofi_impact_r2",
+        gives=("ofi_impact_r2",),
     ),
     Function(
         "spread_percentile",
         "Share of the spreads of the last seconds below this one, equal ones counted half, 0 to 1",
         _BEST,
         (_SEGMENTS, _KERNELS["spread_regime"]),
-        _spreads,
+        batches.spreads,
         _REGIME | _GAP,
-        gives="spread_percentile",
+        gives=("spread_percentile",),
     ),
     Function(
         "spread_regime",
         "'tight', 'normal' or 'wide', by spread_percentile",
         _BEST,
         (_SEGMENTS, _KERNELS["spread_regime"]),
-        _spreads,
+        batches.spreads,
         _REGIME | {"tight": "tight_percentile", "wide": "wide_percentile"} | _GAP,
-        gives="spread_regime",
+        gives=("spread_regime",),
     ),
     *(
         Function(
@@ -270,7 +197,7 @@ FUNCTIONS = (
             f"Parts of trades with the number of their bar; bars are of equal {measure}",
             ("ts", *_TRADES),
             (_KERNELS[name],),
-            _parts,
+            batches.parts,
             options | _GAP,
         )
         for name, measure, options in (
@@ -278,6 +205,29 @@ FUNCTIONS = (
             ("tick_bars", "numbers of trades", {"size": "tick_bar_size"}),
             ("dollar_bars", "value", {"size": "dollar_bar_size", "split": "split_trades"}),
         )
+    ),
+    *(
+        Function(
+            name,
+            f"Trades with the number of their bar; a bar closes when {why}",
+            ("ts", *_TRADES),
+            (_KERNELS[name],),
+            batches.parts,
+            _INFORMATION | _GAP,
+        )
+        for name, why in (
+            ("imbalance_bars", "bought and sold are less balanced than expected"),
+            ("run_bars", "one side trades more than expected"),
+        )
+    ),
+    Function(
+        "ofi_bars",
+        "Order flow imbalance by window of an epoch grid, integrated over levels. Books are lists of {price, size}",
+        ("ts", "bids", "asks"),
+        (_KERNELS["ofi_bars"],),
+        batches.books,
+        {"levels": "ofi_levels", "seconds": "ofi_window", "fit": "fit_window"} | _GAP,
+        gives=_WINDOW,
     ),
 )
 """All functions, in the order of listings."""

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from sqlgen.errors import UsageError
+from sqlgen.errors import UsageError, without_traceback
 from sqlgen.functions.list_codec import LEVELS, ListArgument, encode
-from sqlgen.templating.quoting import literal
+from sqlgen.templating.quoting import ident, literal
 from udfs import Array, Batch, Column, FaultyKernelError, Kernel, Option, Pipeline
 
 ListArguments = Mapping[str, Any]
@@ -45,8 +45,8 @@ class Function:
     """The rows that go through the kernels."""
     options: Mapping[str, str]
     """Parameter -> option of a kernel, which gives its type, bounds and default."""
-    gives: str = ""
-    """The output column of the last kernel; empty for all of them."""
+    gives: tuple[str, ...] = ()
+    """Output columns of the last kernel; empty for all of them."""
     times: bool = False
     """True if the times of the rows may be passed after the lists, as ``ts``."""
     trades: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Function:
     def columns(self) -> tuple[Column, ...]:
         """Columns of the result."""
         outputs = self.kernels[-1](self._with_defaults({})).outputs()
-        return tuple(column for column in outputs if self.gives in ("", column.name))
+        return tuple(column for column in outputs if not self.gives or column.name in self.gives)
 
     @property
     def signature(self) -> str:
@@ -129,13 +129,13 @@ class Function:
         kinds = ["TIMESTAMP_NS" if column.type == "timestamp" else column.type.upper() for column in self.columns]
         if len(kinds) == 1:
             return f"{kinds[0]}[]"
-        fields = (f"{column.name} {kind}" for column, kind in zip(self.columns, kinds, strict=True))
+        fields = (f"{ident(column.name)} {kind}" for column, kind in zip(self.columns, kinds, strict=True))
         return f"STRUCT({', '.join(fields)})[]"
 
     def _with_defaults(self, arguments: Options) -> dict[str, Any]:
         return {name: option.default for name, option in self.known.items()} | dict(self.fixed) | dict(arguments)
 
-    def chain(self, values: tuple[Any, ...]) -> tuple[Pipeline, Options]:
+    def pipeline(self, values: tuple[Any, ...]) -> tuple[Pipeline, Options]:
         """The kernels with these parameter values, and all options."""
         arguments = {}
         for (parameter, name), value in zip(self.options.items(), values, strict=True):
@@ -172,14 +172,15 @@ class Function:
             return None
         _check(arguments, [*self.lists, *(["ts"] if self.times and arguments["ts"] is not None else [])])
         _check(arguments, self.trades)
-        chain, options = _chain(self, values)
-        state = chain.start()
-        found = chain.run(state, self.prepare(arguments, options))
-        if not chain.replaces_rows:
+        pipeline, options = _pipeline(self, values)
+        state = pipeline.start()
+        found = pipeline.run(state, self.prepare(arguments, options))
+        if not pipeline.replaces_rows:
             return [found[column.name] for column in self.columns]
-        (kernel,) = chain.kernels
+        (kernel,) = pipeline.kernels
         waiting = kernel.waiting(state[kernel.name])
-        return [np.concatenate((found[column.name], rest)) for column, rest in zip(self.columns, waiting, strict=True)]
+        rest = dict(zip((column.name for column in kernel.outputs()), waiting, strict=True))
+        return [np.concatenate((found[column.name], rest[column.name])) for column in self.columns]
 
     def _told(self, message: str) -> str:
         """A kernel's message, with the function's parameter names."""
@@ -189,8 +190,8 @@ class Function:
 
 
 @lru_cache(maxsize=1024)
-def _chain(function: Function, values: tuple[Any, ...]) -> tuple[Pipeline, Options]:
-    return function.chain(values)
+def _pipeline(function: Function, values: tuple[Any, ...]) -> tuple[Pipeline, Options]:
+    return function.pipeline(values)
 
 
 def _sql(default: Any) -> str:
@@ -219,4 +220,4 @@ def _check(arguments: ListArguments, names: list[str] | tuple[str, ...]) -> None
 
 def plain_error(error: Exception) -> str:
     """Message of an error; of one that a function has raised, its own."""
-    return _RAISED.sub("Error: ", str(error))
+    return _RAISED.sub("Error: ", without_traceback(str(error)))

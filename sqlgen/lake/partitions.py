@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote
+
+from sqlgen.errors import UsageError
 
 KEYS = ("exchange", "symbol", "date")
 """Keys of every source, in its paths or in its rows."""
@@ -66,6 +69,11 @@ class Partition:
         found = self.project(("exchange", "symbol"))
         return found if len(found.values) == 2 else Partition()
 
+    @property
+    def market(self) -> str:
+        """Exchange and symbol for people, as far as they are there."""
+        return " ".join([value for _, value in self.project(("exchange", "symbol")).values])
+
     def shifted(self, days: int) -> Partition:
         """Partition ``days`` later; clamped to the first or last date of the calendar."""
         if not days or "date" not in self:
@@ -79,6 +87,54 @@ class Partition:
 
     def __str__(self) -> str:
         return "/".join(f"{key}={value}" for key, value in self.values) or "(whole table)"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of all symbols, by a hash of exchange and symbol that never changes."""
+
+    index: int
+    """From 1 on."""
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """The shard ``i/n``; :class:`UsageError` if there is none."""
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
+        index, count = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= index <= count:
+            raise UsageError(
+                f"--shard '{text}' names no shard. Give i/n with i from 1 to n: --shard 1/4 is the first of four"
+            )
+        return cls(index, count)
+
+    def holds(self, symbol: Partition) -> bool:
+        """True for a symbol of this shard, and for what is of no one symbol (the empty partition)."""
+        return not symbol.values or _hash(symbol.path) % self.count == self.index - 1
+
+    def overlaps(self, other: Shard) -> bool:
+        """True if a symbol may be in both."""
+        return self.count != other.count or self.index == other.index
+
+    @property
+    def suffix(self) -> str:
+        """For names of files."""
+        return f"{self.index}-of-{self.count}"
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+@lru_cache(1 << 16)
+def _hash(path: str) -> int:
+    """The first 60 bits of the MD5 of ``exchange=.../symbol=...``."""
+    return int(hashlib.md5(path.encode(), usedforsecurity=False).hexdigest()[:15], 16)
+
+
+def span(partitions: Iterable[Partition]) -> tuple[dt.date, dt.date] | None:
+    """First and last date of some partitions; ``None`` if they have none."""
+    dates = [where["date"] for where in partitions if "date" in where]
+    return (dt.date.fromisoformat(min(dates)), dt.date.fromisoformat(max(dates))) if dates else None
 
 
 @lru_cache(1 << 16)
@@ -110,7 +166,12 @@ _SYMBOL = re.compile(r"(?:\A|/)((?:exchange|symbol)=[^/]*)(?=/)")
 
 def symbol_of(path: str) -> Partition:
     """Exchange and symbol in the folders of a file's path; the empty partition unless both are there."""
-    return _symbol(tuple(_SYMBOL.findall(path)))
+    return _symbol_below(path[: path.rfind("/") + 1])
+
+
+@lru_cache(1 << 16)
+def _symbol_below(folder: str) -> Partition:
+    return _symbol(tuple(_SYMBOL.findall(folder)))
 
 
 @lru_cache(1 << 16)

@@ -36,7 +36,7 @@ class PathPattern:
         if double:
             raise ValueError(f"duplicate field: {', '.join(double)}")
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """The fields in the order of their groups in :attr:`regex`."""
         return tuple(token[1:-1] for token in _TOKENS.findall(self.text) if token.startswith("{"))
@@ -52,6 +52,10 @@ class PathPattern:
                 parts.append({"**/": "(?:[^/]+/)*", "*": "[^/]*"}.get(token, re.escape(token)))
         return "".join(parts)
 
+    @cached_property
+    def _compiled(self) -> re.Pattern[str]:
+        return re.compile(self.regex)
+
     @property
     def glob(self) -> str:
         starred = re.sub(r"[?\[]", r"[\g<0>]", self._starred)
@@ -64,7 +68,7 @@ class PathPattern:
 
     def match(self, path: str) -> dict[str, str] | None:
         """Values of the fields in a path below the source's folder; dates are ISO."""
-        found = re.fullmatch(self.regex, path)
+        found = self._compiled.fullmatch(path)
         if found is None:
             return None
         values = dict(zip(self.keys, found.groups(), strict=True))

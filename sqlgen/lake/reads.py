@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlgen.errors import TaskError
+from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import FileInfo, format_of
 
 
@@ -21,12 +23,14 @@ class Identity(NamedTuple):
     """Changes with every write, even if the modification time is set back."""
 
     @classmethod
-    def of(cls, path: Path) -> Identity | None:
+    def of(cls, path: Path | str) -> Identity | None:
         """Identity of a file; ``None`` if there is none."""
         try:
-            stat = path.stat()
+            stat = os.stat(path)  # noqa: PTH116 - a Path would cost more than the call
         except OSError:
             return None
+        if mounts.mount_of(path) is not None:  # the time follows from the object, the file here comes and goes
+            return cls(stat.st_size, stat.st_mtime_ns, 0, 0)
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)
 
     def fits(self, file: FileInfo) -> bool:
@@ -44,18 +48,39 @@ class Reads:
     lake: Path
     _read: dict[FileInfo, set[Identity | None]] = field(default_factory=dict)
 
+    @property
+    def identities(self) -> dict[FileInfo, set[Identity | None]]:
+        """Files that were read, each as it was."""
+        return self._read
+
+    def add(self, others: Mapping[FileInfo, set[Identity | None]]) -> None:
+        """Add files that another process has read."""
+        for file, found in others.items():
+            self._read.setdefault(file, set()).update(found)
+
     def identify(self, files: Iterable[FileInfo]) -> Identities:
         """Identities of files before they are read."""
-        return {file: Identity.of(self.lake / file.path) for file in files}
+        paths = {file: f"{self.lake}/{file.path}" for file in files}
+        mounts.fetch(paths.values())
+        return {file: Identity.of(path) for file, path in paths.items()}
 
     def verify(self, before: Identities, may_grow: bool) -> list[str]:
         """Compare files with their identity before; return notes on those that grew, if they ``may_grow``.
 
         Raises :class:`TaskError` if one changed: which rows were read is unknown. A file that is gone was read whole.
         """
+        return self.verify_each([before], may_grow)[0]
+
+    def verify_each(self, before: Sequence[Identities], may_grow: bool) -> list[list[str]]:
+        """Notes on the files of each of several tasks, as of :meth:`verify`; shared files are looked at once."""
+        now = {file: Identity.of(f"{self.lake}/{file.path}") for file in {file for each in before for file in each}}
+        return [self._compare(each, now, may_grow) for each in before]
+
+    def _compare(self, before: Identities, after: Identities, may_grow: bool) -> list[str]:
         notes = []
+        mounts.check_places()
         for file, old in before.items():
-            now = Identity.of(self.lake / file.path)
+            now = after[file]
             if now is None or (now == old and now.fits(file)):
                 self._read.setdefault(file, set()).add(now)
             elif may_grow and _grew(file, old, now):
@@ -71,7 +96,8 @@ class Reads:
     def unchanged(self, file: FileInfo) -> bool:
         """True if a file is still the one that was listed and that every task has read."""
         now = Identity.of(self.lake / file.path)
-        return now is not None and now.fits(file) and self._read.get(file, {now}) == {now}
+        same = now is not None and now.fits(file) and self._read.get(file, {now}) == {now}
+        return same and mounts.is_current(self.lake / file.path)
 
 
 def _grew(file: FileInfo, old: Identity | None, now: Identity) -> bool:

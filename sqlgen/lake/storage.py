@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import re
+import secrets
 import shutil
 import sys
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlgen.lake import faults
+from sqlgen.lake.remote import mounts
 from sqlgen.lake.walk import Walk
 
 STAGING = ".sqlgen/staging"
@@ -75,10 +77,17 @@ def walked(lake: Path, walk: Walk) -> Iterator[FileInfo]:
 def list_all(root: Path) -> dict[str, Stat]:
     """Every file below ``root``, hidden ones too; a link to a folder counts as a file."""
     found: dict[str, Stat] = {}
-    pending = [str(root)] if root.is_dir() else []
-    cut = len(str(root)) + 1
+    pending = [str(root)]
+    cut = len(pending[0]) + 1
     while pending:
-        with os.scandir(pending.pop()) as entries:
+        folder = pending.pop()
+        try:
+            entries = os.scandir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            if cut == len(folder) + 1:  # the root
+                break
+            raise
+        with entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
@@ -114,6 +123,7 @@ def move(files: Iterable[Path], source: Path, target: Path) -> None:
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Give a file a second name: a hard link, or a copy if the file system has none."""
+    mounts.fetch([source])
     try:
         os.link(source, target)
     except OSError:
@@ -194,7 +204,7 @@ def replace_text(path: Path, text: str) -> None:
 def replace_bytes(path: Path, content: bytes, flush: bool = True) -> None:
     """Write a file in one step, and flush it to disk, unless the caller does."""
     make_folders(path.parent, flushed=not flush)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    draft = path.with_name(f".{path.name}.{os.getpid()}{secrets.randbelow(10**9):09}.draft")
     try:
         with draft.open("wb") as file:
             file.write(content)

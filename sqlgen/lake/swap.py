@@ -20,14 +20,17 @@ import secrets
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlgen.lake import faults, storage
+from sqlgen.lake.remote.mounts import mount_of
 from sqlgen.lake.storage import FOLDERS, is_hidden, link_or_copy, list_all, make_folders, sync, sync_tree
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+_ATTEMPTS = 10
 GRACE, LEAST = 1.0, 0.1
 """Seconds between the swap of a folder and the removal of its old content: during a run, and at its end."""
 _RETIRED: collections.deque[tuple[float, Path]] = collections.deque()
@@ -40,12 +43,12 @@ def publish_file(staged: Path, target: Path, flushed: bool = False) -> None:
 
     ``flushed``: it is on disk, and the caller flushes the folders that change.
     """
-    if not flushed:
+    if (mount := mount_of(target)) is not None:
+        mount.copy.put(staged, mount.inner(target))
+    elif not flushed:
         sync(staged)
     with FOLDERS:
-        make_folders(target.parent, flushed)
-        faults.point("file: staged")
-        staged.replace(target)
+        _into(target, flushed, lambda: staged.replace(target), "file: staged")
         faults.point("file: published")
     if not flushed:
         sync(target.parent)
@@ -54,29 +57,48 @@ def publish_file(staged: Path, target: Path, flushed: bool = False) -> None:
 def publish_folder(staged: Path, target: Path, flushed: bool = False) -> None:
     """Make ``staged`` the content of ``target`` in one step; the old content is removed later, hidden files stay.
 
-    ``flushed``: the staged files are on disk, and the caller flushes the folders that change.
+    ``flushed``: the staged files are on disk, and the caller flushes the folders that change, and retires the old
+    content with the folder that ``staged`` is in.
     """
+    target = target.resolve() if target.is_symlink() else target  # the link is its user's, and stays
     for name in filter(is_hidden, list_all(target)):
         (staged / name).parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(target / name, staged / name)
-    if not flushed:
+    if (mount := mount_of(target)) is not None:
+        mount.copy.replace_folder(staged, mount.inner(target))
+    elif not flushed:
         sync_tree(staged)
     with FOLDERS:
-        make_folders(target.parent, flushed)
-        faults.point("folder: staged")
-        if not target.exists():
-            staged.rename(target)
-        else:
-            _exchange(staged, target)
+        _into(
+            target,
+            flushed,
+            lambda: _exchange(staged, target) if target.exists() else staged.rename(target),
+            "folder: staged",
+        )
         faults.point("folder: published")
     if not flushed:
         sync(target.parent)
-    _retire(staged)
+        retire(staged)
+
+
+def _into(target: Path, flushed: bool, put: Callable[[], object], point: str) -> None:
+    """Put something into its place, whose folder a run of another shard may remove while it is empty."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            make_folders(target.parent, flushed)
+            faults.point(point)
+            put()
+            return
+        except FileNotFoundError:
+            if target.parent.is_dir() or attempt == _ATTEMPTS - 1:
+                raise
 
 
 def remove(target: Path, trash: Path, root: Path) -> None:
     """Remove a published folder in one step, and the folders above it that became empty. Hidden files stay."""
     found = list_all(target)
+    if (mount := mount_of(target)) is not None:
+        mount.copy.remove(mount.inner(target / name) for name in found if not is_hidden(name))
     if any(map(is_hidden, found)):
         for name in itertools.filterfalse(is_hidden, found):
             (target / name).unlink()
@@ -86,7 +108,7 @@ def remove(target: Path, trash: Path, root: Path) -> None:
         target.rename(trash)
         faults.point("folder: removed")
         sync(target.parent)
-        _retire(trash)
+        retire(trash)
     parent = target.parent
     with FOLDERS:
         while parent != root and root in parent.parents:
@@ -109,8 +131,8 @@ def sweep(at_once: bool = False) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _retire(folder: Path) -> None:
-    """Set a swapped-out folder aside for a while: a reader may have just opened it."""
+def retire(folder: Path) -> None:
+    """Set a folder with swapped-out content aside for a while: a reader may have just opened it."""
     sweep()
     if folder.exists():
         aside = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
@@ -118,13 +140,14 @@ def _retire(folder: Path) -> None:
         _RETIRED.append((time.monotonic(), aside))
 
 
-def recover(staging: Path) -> list[Path]:
-    """Restore folders that a killed run moved aside and did not replace; return their paths."""
+def recover(staging: Path, lake: Path) -> list[Path]:
+    """Restore folders of a lake that a killed run moved aside and did not replace; return their paths."""
     restored = []
     for note in sorted(staging.rglob(f"*{NOTE}")):
         aside = note.with_name(note.name.removesuffix(NOTE) + ASIDE)
-        target = Path(os.path.normpath(note.parent / note.read_text(encoding="utf-8")))
-        if aside.exists() and not target.exists():
+        target = Path(os.path.normpath(note.parent / note.read_text(encoding="utf-8", errors="replace")))
+        inside = lake in target.parents  # a note may come from a stranger, with the lake
+        if inside and aside.exists() and not target.exists():
             make_folders(target.parent)
             aside.rename(target)
             sync(target.parent)

@@ -47,6 +47,11 @@ class Walk:
     def _kind(self, entry: os.DirEntry[str]) -> str:
         """``folder`` or ``file``; empty for anything else, and for files that are not wanted."""
         try:
+            if entry.name.isascii() and "\\" not in entry.name:  # most names
+                if entry.is_dir(follow_symlinks=False):
+                    return "folder"
+                if entry.is_file(follow_symlinks=False):
+                    return "file" if self.wanted(entry.name) else ""
             mode = stat.S_IFDIR if entry.is_dir(follow_symlinks=False) else entry.stat().st_mode
         except OSError:
             if entry.is_symlink():

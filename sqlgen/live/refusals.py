@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 
 from sqlgen.compile.compiler import Compiler
+from sqlgen.compile.scope import Scan, Scope
 from sqlgen.errors import UsageError
 from sqlgen.lake.partitions import Partition
-from sqlgen.project.model import TRADES, Model, ModelInput
+from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import removing
+from sqlgen.project.signs import TRADES
 
 
 def refuse(project: Project, model: Model, where: Partition) -> None:
@@ -18,33 +20,80 @@ def refuse(project: Project, model: Model, where: Partition) -> None:
     reason = ""
     if model.primary.source is None:
         reason = f"its first input is model '{model.primary.ref}', not a source"
+    elif model.pipeline is not None and model.pipeline.replaces_rows:
+        reason = (
+            f"kernel {model.pipeline.kernels[0].name} returns other rows than its input rows. Open it with open_bars"
+        )
     elif others:
         reason = f"it also reads {', '.join(others)}: only '{TRADES}' for kernels may stand beside the first input"
     elif model.trades is model.primary:
         reason = "its rows are its trades, and trades come before the rows of their time"
     elif model.trades is not None and model.trades.source is None:
         reason = f"its trades come from model '{model.trades.ref}', not from a source"
-    elif model.chain is not None and model.chain.replaces_rows:
-        reason = f"kernel {model.chain.kernels[0].name} returns other rows than its input rows, and later"
     elif model.header.kernels_over is not None:
         reason = "its template reads the output of the kernels"
     elif model.lookback > 0:
-        reason = f"its SQL looks back {model.lookback:g} s into earlier rows. Only kernels (udfs) remember rows live"
+        reason = _LOOKS_BACK.format(model.lookback)
     elif left_out := _leaves_out(model):
         reason = left_out
     elif not covers(model.primary, where):
         reason = f"models.yaml excludes {where} from its input '{model.primary.name}'"
     elif Compiler(project).compile(model.name).edges:
         reason = "its SQL treats the first or the last partition in another way"
-    reason = _labels(project, model) or reason
+    _raise(model, _labels(project, model) or reason)
+
+
+def refuse_bars(project: Project, model: Model, where: Partition) -> None:
+    """Raise if a model's table does not follow from the rows of one source through a kernel that gives bars."""
+    reason = ""
+    if model.pipeline is None and (model.lookback > 0 or len(model.inputs) > 1):
+        reason = (
+            "SQL makes its rows, over earlier rows or several inputs, and only kernels remember rows. Run it on files"
+        )
+    elif model.pipeline is None or not model.pipeline.replaces_rows:
+        reason = "no kernel of it gives other rows than its input rows. Open it with open_model"
+    elif model.primary.source is None:
+        reason = f"its first input is model '{model.primary.ref}', not a source"
+    elif model.header.kernels_over not in (None, model.primary.name) or model.pipeline.reads_trades:
+        reason = "its kernel reads more than its first input"
+    elif model.lookback > 0:
+        reason = _LOOKS_BACK.format(model.lookback)
+    elif left_out := _leaves_out(model):
+        reason = left_out
+    elif others := _read_beside(project, model):
+        reason = f"it also reads {', '.join(others)}"
+    elif not covers(model.primary, where):
+        reason = f"models.yaml excludes {where} from its input '{model.primary.name}'"
+    _raise(model, _labels(project, model) or reason)
+
+
+_LOOKS_BACK = "its SQL looks back {:g} s into earlier rows. Only kernels (udfs) remember rows live"
+
+
+def _raise(model: Model, reason: str) -> None:
     if reason:
         raise UsageError(f"model '{model.name}' cannot run live: {reason}")
 
 
+def _read_beside(project: Project, model: Model) -> list[str]:
+    """Inputs beside the first one that the SQL of a model reads; it may name one without reading it."""
+    marks = {entry.name: f"rows of {entry.name}, read live" for entry in model.inputs}
+    select = Compiler(project).rows(model, Scope({name: Scan((mark,), "table") for name, mark in marks.items()}))
+    return [entry.name for entry in model.inputs[1:] if marks[entry.name] in select]
+
+
 def _labels(project: Project, model: Model) -> str:
     """Reason why the labels of a model cannot be live; empty if it has none."""
+    kernels = model.pipeline.kernels if model.pipeline is not None else ()
+    ahead = [kernel for kernel in kernels if kernel.looks_ahead]
+    if ahead:
+        columns = ", ".join(column.name for kernel in ahead for column in kernel.outputs())
+        return (
+            f"kernel {', '.join(kernel.name for kernel in ahead)} looks ahead: its labels ({columns}) know later rows"
+        )
     described = Compiler(project).compile(model.name).descriptions
-    names = [name for name, text in described.items() if text.startswith("label:")]
+    kept = model.columns or described
+    names = [name for name, text in described.items() if text.startswith("label:") and name in kept]
     shown = f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
     return f"its labels ({shown}) know later rows, which no feed has yet" if names else ""
 
@@ -53,7 +102,7 @@ def _leaves_out(model: Model) -> str:
     """Reason why some rows of the input have none in the table; empty if all have."""
     if model.days_after:
         return "its SQL looks ahead into later rows"
-    if model.config.filter is not None:
+    if model.config.filter is not None and not (model.pipeline is not None and model.pipeline.replaces_rows):
         return "its filter drops rows. Test the rows that a model without it gives"
     removed = [name for name, checks in model.checks if removing(checks)]
     if removed:

@@ -14,6 +14,7 @@ import numpy as np
 from sqlgen.compile.scope import Scan
 from sqlgen.errors import SqlgenError
 from sqlgen.lake.partitions import Partition
+from sqlgen.lake.remote import mounts
 from sqlgen.project.model import Model
 from sqlgen.published import states
 from sqlgen.published.records import Published
@@ -64,7 +65,7 @@ def save(path: Path, model: Model, where: Partition, start: Start) -> None:
     whose = np.frombuffer(where.path.encode(), np.uint8)
     kernels = start.state.kernels | {_POSITION: {"numbers": numbers, "whose": whose}}
     content = states.encode(
-        dataclasses.replace(start.state, kernels=kernels), (model.chain or NO_KERNELS).state_identity
+        dataclasses.replace(start.state, kernels=kernels), (model.pipeline or NO_KERNELS).state_identity
     )
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_bytes(content)
@@ -74,7 +75,7 @@ def save(path: Path, model: Model, where: Partition, start: Start) -> None:
 def find(engine: Engine, model: Model, where: Partition, state: Path | str | None) -> Start:
     """The start that ``state`` means, see :func:`sqlgen.live.model.open_model`."""
     if state is None:
-        return Start(Snapshot((model.chain or NO_KERNELS).start()))
+        return Start(Snapshot((model.pipeline or NO_KERNELS).start()))
     path = _newest(engine, model, where) if state == "last" else Path(state)
     try:
         return _published(engine, path, model, where) if path.is_dir() else _saved(path, model, where)
@@ -111,8 +112,9 @@ def _published(engine: Engine, folder: Path, model: Model, where: Partition) -> 
     if not _belongs(record, where):
         raise SqlgenError(f"{folder} holds another symbol than {where}")
     state = Snapshot({})
-    if model.chain is not None:
-        state = engine.states.read(model.name, unit, record.build, record.state, model.chain.state_identity)
+    if model.pipeline is not None:
+        state = engine.states.read(model.name, unit, record.build, record.state, model.pipeline.state_identity)
+    mounts.fetch(folder / name for name in record.files)
     files = tuple(exact_path(folder / name) for name in record.files)
     rows = engine.compiler(()).published_select(model.name, Scan(files, types=record.types))
     return Start(state, _position(rows, where) if files else FeedPosition())
@@ -132,7 +134,7 @@ def _position(rows: str, where: Partition) -> FeedPosition:
 
 
 def _saved(path: Path, model: Model, where: Partition) -> Start:
-    snapshot = states.decode(path.read_bytes(), (model.chain or NO_KERNELS).state_identity)
+    snapshot = states.decode(path.read_bytes(), (model.pipeline or NO_KERNELS).state_identity)
     kernels = dict(snapshot.kernels)
     position = kernels.pop(_POSITION, None)
     if position is None:

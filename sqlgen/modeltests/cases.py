@@ -7,12 +7,14 @@ import difflib
 import fnmatch
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from sqlgen.errors import ConfigError, Problem, UsageError, nearest
 from sqlgen.lake.partitions import KEYS
+from sqlgen.lake.trust import how_to_trust, trusted
 from sqlgen.modeltests.file import EXAMPLE, FOLDER, Entry, Expected, InputRows, find_files, read_tests
 from sqlgen.modeltests.types import TypeBook
 from sqlgen.modeltests.values import Row, read_rows
@@ -91,7 +93,7 @@ class CaseLoader:
         model = self._model(entry, problems)
         if model is None:
             return None
-        problems += _input_problems(entry, model)
+        problems += _input_problems(self.project.path, entry, model)
         if len(problems) > before:
             return None
         given = {}
@@ -161,7 +163,7 @@ class CaseLoader:
                 yield entry.problem(_first(entry, name, column), message)
 
 
-def _input_problems(entry: Entry, model: Model) -> Iterator[Problem]:
+def _input_problems(project: Path, entry: Entry, model: Model) -> Iterator[Problem]:
     """Inputs that are unknown, missing, or of the wrong form."""
     inputs = {model_input.name: model_input for model_input in model.inputs}
     given = entry.spec.given
@@ -177,21 +179,24 @@ def _input_problems(entry: Entry, model: Model) -> Iterator[Problem]:
             message = f"it reads '{model_input.ref}' as '{readers[model_input.ref]}' does. Give the rows once, for both"
             yield entry.problem(keys, message)
         readers.setdefault(model_input.ref, name)
-        yield from _raw_problems(entry, model_input, rows)
+        yield from _raw_problems(project, entry, model_input, rows)
     for name, model_input in inputs.items():
         if name not in given and model_input.ref not in readers and not model_input.spec.optional:
             yield entry.problem(("given",), f"input '{name}' is missing. Give its rows; [] for none")
 
 
-def _raw_problems(entry: Entry, model_input: ModelInput, rows: InputRows) -> Iterator[Problem]:
+def _raw_problems(project: Path, entry: Entry, model_input: ModelInput, rows: InputRows) -> Iterator[Problem]:
     keys: KeyPath = ("given", model_input.name)
     for key, value in (("raw", rows.raw), ("times", rows.times)):
         if value is not None and model_input.source is None:
             message = f"'{model_input.ref}' is a model, not a source: give the rows of its table"
             yield entry.problem((*keys, key), message)
-    for name in rows.raw or ():
-        if not entry.path(name).is_file():
-            yield entry.problem((*keys, "raw"), f"no such file: {entry.path(name)}")
+    for path in map(entry.path, rows.raw or ()):
+        if not path.is_file():
+            yield entry.problem((*keys, "raw"), f"no such file: {path}")
+        elif not path.resolve().is_relative_to(project.parent) and not trusted(project):
+            message = f"{path} lies outside of the project. Copy it. {how_to_trust(project)}"
+            yield entry.problem((*keys, "raw"), message)
 
 
 def _first(entry: Entry, name: str, column: str) -> KeyPath:

@@ -69,31 +69,31 @@ class SplitPipeline(Pipeline):
 
 def with_split_kernels(model: Model) -> Model:
     """The model with comparing kernels, if any of them is the project's own."""
-    if model.chain is None or not _own(model.chain):
+    if model.pipeline is None or not _own(model.pipeline):
         return model
-    return dataclasses.replace(model, chain=SplitPipeline(model.chain.kernels))
+    return dataclasses.replace(model, pipeline=SplitPipeline(model.pipeline.kernels))
 
 
 def on_generated_rows(models: Iterable[Model]) -> list[Outcome]:
     """One outcome per model with kernels of the project."""
-    return [_tried(model, model.chain) for model in models if model.chain is not None and _own(model.chain)]
+    return [_tried(model, model.pipeline) for model in models if model.pipeline is not None and _own(model.pipeline)]
 
 
-def _tried(model: Model, chain: Pipeline) -> Outcome:
+def _tried(model: Model, pipeline: Pipeline) -> Outcome:
     begun = time.monotonic()
-    kernel = _own(chain)[0]
+    kernel = _own(pipeline)[0]
     where = f"{inspect.getsourcefile(type(kernel))}:{inspect.getsourcelines(type(kernel))[1]}"
     outcome = Outcome(f"batches_of_{kernel.name}", model.name, where)
     refused: dict[str, str] = {}
     for what, holes in (("rows with NULLs", True), ("rows", False)):
-        rows = _generated(chain, holes)
+        rows = _generated(pipeline, holes)
         try:
-            chain.run(chain.start(), rows)
+            pipeline.run(pipeline.start(), rows)
         except FaultyKernelError as error:
             refused[what] = str(error)  # Generated rows may be invalid for it; those of tests are not.
             continue
         try:
-            SplitPipeline(chain.kernels).run(chain.start(), rows)
+            SplitPipeline(pipeline.kernels).run(pipeline.start(), rows)
         except FaultyKernelError as error:
             outcome = dataclasses.replace(outcome, error=f"{error} (generated rows)")
             break
@@ -109,21 +109,21 @@ def _note(refused: dict[str, str]) -> str:
     return f"generated {what} are refused, so {rest}: {error}"
 
 
-def _own(chain: Pipeline) -> list[Kernel]:
-    return [kernel for kernel in chain.kernels if is_own(type(kernel))]
+def _own(pipeline: Pipeline) -> list[Kernel]:
+    return [kernel for kernel in pipeline.kernels if is_own(type(kernel))]
 
 
-def _generated(chain: Pipeline, holes: bool) -> Batch:
+def _generated(pipeline: Pipeline, holes: bool) -> Batch:
     """Pseudorandom rows, the same at each call; with ``holes`` some values are NULL."""
     rng = np.random.default_rng(1)
     ts = 1_767_312_000 * NANOSECONDS + np.cumsum(rng.choice(_STEPS, _ROWS, p=[0.2, 0.1, 0.3, 0.3, 0.08, 0.02]))
     columns: dict[str, Array] = {}
-    for name in chain.inputs:
+    for name in pipeline.inputs:
         values = 100 + np.cumsum(rng.integers(-2, 3, _ROWS)) / 4
         if holes:
             values[rng.random(_ROWS) < 0.05] = np.nan
-        columns[name] = np.round(np.nan_to_num(values)).astype(np.int64) if name in chain.integers else values
-    if not chain.reads_trades:
+        columns[name] = np.round(np.nan_to_num(values)).astype(np.int64) if name in pipeline.integers else values
+    if not pipeline.reads_trades:
         return Batch(ts, columns)
     times = np.sort(rng.choice(ts, _TRADES) - rng.choice([0, 0, 1, NANOSECONDS // 3], _TRADES))
     price, amount = 100 + rng.integers(-9, 9, _TRADES) / 4, rng.integers(1, 50, _TRADES) / 10

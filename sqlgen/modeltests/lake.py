@@ -151,8 +151,8 @@ def _same_keys(rows: Iterable[Row]) -> None:
     for number, row in enumerate(rows, 1):
         found.setdefault(tuple(key for key in KEYS if row.get(key) is not None), number)
     if len(found) > 1:
-        told = "; ".join(f"row {number}: {', '.join(keys) or 'none'}" for keys, number in found.items())
-        raise RowsError(f"rows of one source must name the same of {', '.join(KEYS)}. Found {told}")
+        by_row = "; ".join(f"row {number}: {', '.join(keys) or 'none'}" for keys, number in found.items())
+        raise RowsError(f"rows of one source must name the same of {', '.join(KEYS)}. Found {by_row}")
 
 
 def _partition(row: Mapping[str, Any]) -> Partition:

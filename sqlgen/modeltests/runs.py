@@ -30,6 +30,7 @@ from sqlgen.modeltests.values import Row
 from sqlgen.plan.selection import Selection
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
+from sqlgen.published.records import types_of
 from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings
 from sqlgen.templating.connection import confined
@@ -90,7 +91,8 @@ class _TestRunner:
         sources = {
             model_input.ref: model_input.source for model_input in model.inputs if model_input.source is not None
         }
-        config = config.model_copy(update={"sources": {**config.sources, **sources}})
+        others = {name: source.model_copy(update={"lake": None}) for name, source in config.sources.items()}
+        config = config.model_copy(update={"sources": {**others, **sources}})
         models = {**self.project.models, model.name: with_split_kernels(model)}
         project = dataclasses.replace(self.project, config=config, models=models)
         with self.connection.cursor() as cursor:
@@ -127,8 +129,13 @@ def _in_folders(case: Case) -> Model:
     given = {name for name, spec in case.entry.spec.given.items() if spec.raw is None}
     plain = {"pattern": "", "format": "auto"}
     inputs = (
-        dataclasses.replace(model_input, source=model_input.source.model_copy(update=plain))
-        if model_input.source is not None and model_input.name in given
+        dataclasses.replace(
+            model_input,
+            source=model_input.source.model_copy(
+                update={"lake": None, **(plain if model_input.name in given else {})},  # a test has one lake
+            ),
+        )
+        if model_input.source is not None
         else model_input
         for model_input in case.model.inputs
     )
@@ -142,7 +149,7 @@ def _published(engine: Engine, model: Model, connection: duckdb.DuckDBPyConnecti
     files = [root / unit.path / name for unit, record in records for name in sorted(record.files)]
     if not files:
         return None
-    types = {key: kind for _, record in records for key, kind in record.types.items()}
+    types = types_of(record for _, record in records)
     scan = Scan(tuple(map(exact_path, files)), types=types)
     with connection.cursor() as cursor:
         return cursor.sql(engine.compiler(()).published_select(model.name, scan)).to_arrow_table()

@@ -66,10 +66,10 @@ class TypeBook:
         compiler = Compiler(self.project)
         scope = Scope({entry.name: self._empty(model, entry) for entry in model.inputs})
         with self.connection.cursor() as cursor:
-            if model.chain is not None:
+            if model.pipeline is not None:
                 with self.connection.cursor() as feed:
                     rows = feed.sql(compiler.feed(model, scope)).to_arrow_reader()
-                    pipe = Pipe(model.chain, states.Snapshot(model.chain.start()), rows, None)
+                    pipe = Pipe(model.pipeline, states.Snapshot(model.pipeline.start()), rows, None)
                     cursor.register(KERNEL_ROWS, pipe.reader().read_all())
             found = columns_of(cursor, compiler.select(model, scope))
         # DuckDB makes a column of few words an enumeration of them; here there are none.

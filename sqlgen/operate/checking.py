@@ -1,4 +1,4 @@
-"""Check of a project without data: every model is rendered and bound once, and every fault is told."""
+"""Check of a project without data: every model is rendered and bound once, and every fault is reported."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def check(engine: Engine, models: Iterable[str]) -> Checked:
         binder = Binder(project, compiler, {}, Path(folder), connection)
         for name in wanted:
             sources = [entry.ref for entry in project.models[name].inputs]
-            told = any(problem.startswith(f"source '{ref}':") for ref in sources for problem in problems)
-            if told or failed & project.upstream(name):
+            reported = any(problem.startswith(f"source '{ref}':") for ref in sources for problem in problems)
+            if reported or failed & project.upstream(name):
                 blocked.append(name)
                 failed.add(name)
                 continue

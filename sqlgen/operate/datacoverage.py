@@ -12,17 +12,17 @@ from typing import Any
 import duckdb
 
 from sqlgen.errors import UsageError, first_line, nearest
-from sqlgen.explore.catalog import rows_of
-from sqlgen.lake import storage
-from sqlgen.lake.cpus import cpus
-from sqlgen.operate.status import TIMES
+from sqlgen.explore.catalog import confined_to, rows_of
+from sqlgen.explore.filed import Dates, filed_between, filed_markets, spelled_as_filed
+from sqlgen.plan.selection import plain_symbol
+from sqlgen.project.keys import TIMES
 from sqlgen.run.engine import Engine
-from sqlgen.templating.connection import confined, folders_of, select_of
+from sqlgen.templating.connection import select_of
 from sqlgen.templating.queries import query
 
 FEW, MANY = 0.5, 2.0
 """Rows of a day as a share of their usual number, below or above which a day is unusual."""
-_FEWEST_DAYS = 3
+FEWEST_DAYS = 3
 """Days that are needed for a usual number."""
 
 
@@ -95,46 +95,52 @@ def coverage(engine: Engine, name: str, wanted: Wanted) -> list[SymbolCoverage]:
     """
     select = rows_of(engine, name)
     try:
-        with _confined(engine, name) as connection:
+        connection, select = confined_to(engine, name, select)
+        with connection:
             columns = select_of(connection, select).columns
             time = next((column for column in TIMES if column in columns), None)
             if time is None or not {"exchange", "symbol"} <= {*columns}:
                 needs = f"exchange, symbol and one of {', '.join(TIMES)}"
                 raise UsageError(f"{name} has no coverage by symbol and time: it needs {needs}, and has {columns}")
-            found = _rows(connection, select, time, wanted)
+            dates = filed_between(wanted.start, wanted.end) if "date" in columns else (None, None)
+            filed = spelled_as_filed(filed_markets(engine, name), wanted.symbols)
+            found = _rows(connection, select, time, wanted, dates, filed) or _rows(connection, select, time, wanted)
             if not found:
                 everything = _rows(connection, select, time, Wanted())
-                raise UsageError(_nothing(name, {row["symbol"] for row in everything}, wanted))
+                raise UsageError(_nothing(name, everything, wanted))
     except duckdb.Error as error:
         raise UsageError(f"{name}: its rows cannot be read: {first_line(error)}") from error
     by_symbol = itertools.groupby(found, lambda row: (row["exchange"], row["symbol"]))
     return [_of_symbol(exchange, symbol, [*rows], wanted) for (exchange, symbol), rows in by_symbol]
 
 
-def _confined(engine: Engine, name: str) -> duckdb.DuckDBPyConnection:
-    """A connection that reads the files of a source or model, and nothing beside the lake."""
-    project = engine.project
-    folder = project.sources[name].path if name in project.sources else project.models[name].output.path
-    files = (file.path for file in storage.list_files(project.lake, folder))
-    return confined(folders_of(project.lake, files), {"threads": cpus()})
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, select: str, time: str, wanted: Wanted) -> list[dict[str, Any]]:
-    symbols = ["".join(filter(str.isalnum, symbol.upper())) for symbol in wanted.symbols]
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    select: str,
+    time: str,
+    wanted: Wanted,
+    dates: Dates = (None, None),
+    filed: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    symbols = [plain_symbol(symbol) for symbol in wanted.symbols]
     start, end, gap_ns = wanted.start, wanted.end, round(wanted.gap * 1e9)
-    text = query("coverage", select=select, time=time, start=start, end=end, symbols=symbols, gap_ns=gap_ns)
+    context = {"start": start, "end": end, "dates": dates, "filed": filed, "symbols": symbols, "gap_ns": gap_ns}
+    text = query("coverage", select=select, time=time, **context)
     result: list[dict[str, Any]] = connection.sql(text).to_arrow_table().to_pylist()
     return result
 
 
-def _nothing(name: str, symbols: set[str], wanted: Wanted) -> str:
-    if not symbols:
+def _nothing(name: str, there: Sequence[dict[str, Any]], wanted: Wanted) -> str:
+    if not there:
         return f"{name} has no rows"
+    symbols = {row["symbol"] for row in there}
     unknown = [symbol for symbol in wanted.symbols if symbol not in symbols]
     if unknown:
         shown = ", ".join(sorted(symbols)[:5])
         return f"{name} has no rows of symbol '{unknown[0]}'.{nearest(unknown[0], symbols)} There are: {shown}"
-    return f"{name} has no rows from {wanted.start or 'the beginning'} to {wanted.end or 'the end'}"
+    first, last = (_moment(pick(row["first_us"] for row in there)).date() for pick in (min, max))
+    asked = f"from {wanted.start or 'the beginning'} to {wanted.end or 'the end'}"
+    return f"{name} has no rows {asked}. It has rows from {first} to {last}"
 
 
 def _of_symbol(exchange: str, symbol: str, rows: Sequence[dict[str, Any]], wanted: Wanted) -> SymbolCoverage:
@@ -149,7 +155,7 @@ def _of_symbol(exchange: str, symbol: str, rows: Sequence[dict[str, Any]], wante
         row = by_day.get(day)
         if row is not None:
             missing = tuple(sorted(hours - {*row["hours"]}))
-            share = row["rows"] / usual if len(rows) >= _FEWEST_DAYS else None
+            share = row["rows"] / usual if len(rows) >= FEWEST_DAYS else None
             days.append(DayCoverage(day, row["rows"], share, missing, row["gaps"], row["longest_gap"]))
     missing_days = tuple(day for day in expected if day not in by_day)
     return SymbolCoverage(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import lzma
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,16 +14,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sqlgen.errors import SqlgenError, first_line
 from sqlgen.lake import sealed, storage
-from sqlgen.lake.lock import run_lock
+from sqlgen.lake.lock import RUN_ID, run_lock
+from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import is_hidden
+from sqlgen.operate.upkeep.restoring import versions_of
 from sqlgen.plan.missing import faults
 from sqlgen.project.model import Model
+from sqlgen.published.footers import LATER
 from sqlgen.published.states import SUFFIX, StateError
 from sqlgen.published.tables import Table
 from sqlgen.run.cleanup import clear_staging
 from sqlgen.run.engine import Engine
-from sqlgen.run.report import RUN_ID
+from sqlgen.sources.rawfile import CHUNK, opened, unzip
 from sqlgen.sources.sourcefiles import SourceFilesError, list_source_files
 
 Repair = Callable[[], object]
@@ -44,11 +50,11 @@ class Ailment:
 
 
 def examine(engine: Engine, full: bool = False) -> list[Ailment]:
-    """All ailments; ``full``: published and raw Parquet files are read to their end, not only their footers."""
+    """All ailments; ``full``: files are read to their end, not only footers of Parquet."""
     found = [*_state(engine), *_staging(engine), *_orphans(engine)]
     for name, model in engine.project.models.items():
         table = engine.table(name)
-        found += [*_table(engine, model, table), *_kernel_states(engine, model, table)]
+        found += [*_table(engine, model, table), *_kernel_states(engine, model, table), *_versions(engine, model)]
         if full:
             found += _read_whole(engine, model, table)
     return [*found, *_sources(engine, full)]
@@ -61,6 +67,7 @@ def repair(engine: Engine, found: list[Ailment]) -> None:
             if ailment.repair is not None:
                 ailment.repair()
                 ailment.fixed = True
+        mounts.save(engine.project.lake)
 
 
 def _state(engine: Engine) -> Iterator[Ailment]:
@@ -68,13 +75,14 @@ def _state(engine: Engine) -> Iterator[Ailment]:
     state = engine.project.state
     for name in engine.project.models:
         engine.manifest.load(name)
-        path = engine.manifest.folder / f"{name}.ndjson"
-        if path in engine.manifest.damaged:
-            text = f"{engine.manifest.damaged[path]} line(s) are damaged. Their records are read from the table itself"
-            yield Ailment("records", str(path), text, partial(_record_anew, engine, name))
+        for path in engine.manifest.journals(name):
+            if path in engine.manifest.damaged:
+                number = engine.manifest.damaged[path]
+                text = f"{number} line(s) are damaged. Their records are read from the table itself"
+                yield Ailment("records", str(path), text, partial(_record_anew, engine, name))
     for path, why in (
         (state / "index.json", "files are looked up again"),
-        (state / "settled.json", "all symbols are planned again"),
+        *((path, "all symbols are planned again") for path in sorted(state.glob("settled*.json"))),
         (state / "bound.json", "SQL is bound again"),
     ):
         if not _is_sound(path, is_sealed=path.name != "bound.json"):
@@ -122,8 +130,8 @@ def _orphans(engine: Engine) -> Iterator[Ailment]:
     """Records and kernel states of models that models.yaml no longer has."""
     project = engine.project
     for path in sorted(engine.manifest.folder.glob("*.ndjson")):
-        if path.stem not in project.models:
-            text = f"records of '{path.stem}', a model that {project.path.name} does not have. Its table stays as it is"
+        if (name := path.name.partition(".")[0]) not in project.models:
+            text = f"records of '{name}', a model that {project.path.name} does not have. Its table stays as it is"
             yield Ailment("orphan", str(path), text, harmless=True)
     for folder in sorted(path for path in engine.states.folder.glob("*") if path.is_dir()):
         if folder.name not in project.models:
@@ -134,8 +142,10 @@ def _orphans(engine: Engine) -> Iterator[Ailment]:
 def _table(engine: Engine, model: Model, table: Table) -> Iterator[Ailment]:
     """Files of others in a table, files that have changed or are gone, and files that no reader sees."""
     for path, why in table.foreign_files.items():
-        yield Ailment("foreign", str(path), f"model '{model.name}' did not publish it: {why}. Move it away")
-    for unit in sorted({*table.records, *table.files} - table.present):
+        theirs = f"model '{model.name}' did not publish it: {why}. Move it away"
+        yield Ailment("foreign", str(path), theirs if why != LATER else f"{why}. Use that version")
+    missing = {*table.records, *table.files} - table.present if LATER not in table.foreign_files.values() else ()
+    for unit in sorted(missing):
         there = table.files.get(unit)
         what = "published files are not as they were published" if there else "published files are missing"
         cure = (
@@ -154,19 +164,26 @@ def _kernel_states(engine: Engine, model: Model, table: Table) -> Iterator[Ailme
     """Kernel states that do not fit the published partitions, and those of other builds."""
     store, known = engine.states, set[Path]()
     for unit, record in sorted(table.records.items()):
-        if not record.state or model.chain is None:
+        if not record.state or model.pipeline is None:
             continue
         path = store.path(model.name, unit, record.build)
         known.add(path)
         try:
-            store.read(model.name, unit, record.build, record.state, model.chain.state_identity)
+            store.read(model.name, unit, record.build, record.state, model.pipeline.state_identity)
         except StateError as error:
             text = f"its kernel state cannot be used: {error}. The run that needs it rebuilds it"
             yield Ailment("kernel state", f"{model.name}: {unit}", text)
     for path in sorted((store.folder / model.name).rglob(f"*{SUFFIX}")):
-        if path not in known and model.chain is not None:
+        if path not in known and model.pipeline is not None:
             text = "a kernel state of a build that is not published"
             yield Ailment("orphan", str(path), text, path.unlink, harmless=True)
+
+
+def _versions(engine: Engine, model: Model) -> Iterator[Ailment]:
+    """Earlier versions of units that cannot be restored."""
+    for folder in versions_of(engine, model.name).unreadable():
+        text = "the record of a kept version is damaged, or of a later version of sqlgen: it cannot be restored here"
+        yield Ailment("version", str(folder), f"{text}. Its rows are in the folder; remove it if nobody needs them")
 
 
 def _read_whole(engine: Engine, model: Model, table: Table) -> Iterator[Ailment]:
@@ -178,7 +195,7 @@ def _read_whole(engine: Engine, model: Model, table: Table) -> Iterator[Ailment]
 
 
 def _sources(engine: Engine, full: bool) -> Iterator[Ailment]:
-    """Sources that cannot be listed, and raw Parquet files that cannot be read."""
+    """Sources that cannot be listed, and raw files that cannot be read."""
     lake = engine.project.lake
     for name in engine.project.sources:
         if engine.reader(name) is None:
@@ -195,12 +212,33 @@ def _sources(engine: Engine, full: bool) -> Iterator[Ailment]:
             yield Ailment("source", name, problem)
         files = dict.fromkeys(file.path for files in found.partitions.values() for file in files)
         for path in files:
-            if path.endswith(".parquet") and (problem := _unreadable(lake / path, full)):
+            problem = _unreadable(lake / path, full) if path.endswith(".parquet") else _unpacked(lake / path, full)
+            if problem:
                 yield Ailment("raw file", str(lake / path), f"{problem}. Fetch it again, or move it away")
+
+
+def _unpacked(path: Path, full: bool) -> str:
+    """Problem with a raw file of text or DBN: it is empty, or does not unpack to its end."""
+    if path.stat().st_size == 0:
+        return "is empty"
+    if not full:
+        return ""
+    mounts.fetch([path])
+    try:
+        if path.suffix == ".zip":
+            unzip(path, Path(os.devnull))
+        else:
+            with opened(path) as stream:
+                while stream.read(CHUNK):
+                    pass
+    except (OSError, EOFError, lzma.LZMAError, SqlgenError) as error:
+        return f"does not unpack to its end ({first_line(error):.200})"
+    return ""
 
 
 def _unreadable(path: Path, full: bool) -> str:
     """Problem with a Parquet file; empty if it can be read."""
+    (mounts.fetch if full else mounts.fetch_ends)([path])
     try:
         with pq.ParquetFile(path) as file:
             if full:

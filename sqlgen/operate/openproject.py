@@ -13,13 +13,14 @@ from duckdb import DuckDBPyConnection
 
 from sqlgen.errors import UsageError
 from sqlgen.explore import session
+from sqlgen.lake.partitions import Shard
 from sqlgen.operate.aftermath import run_and_tell
 from sqlgen.operate.checking import Checked, check
 from sqlgen.operate.datacoverage import SymbolCoverage, Wanted, coverage
 from sqlgen.operate.history import RunSummary, history
 from sqlgen.operate.status import Status, status
 from sqlgen.plan.plan import Plan
-from sqlgen.plan.selection import Selection
+from sqlgen.plan.selection import Selection, in_shard
 from sqlgen.project.selectors import select as choose
 from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings
@@ -41,8 +42,11 @@ class ChosenOptions(TypedDict, total=False):
     """First UTC date, as a date or as text."""
     end: Day
     """Last UTC date, inclusive."""
+    shard: str
+    """``"1/4"``: the symbols of the first of four shards."""
     full_refresh: bool
     prune: bool
+    discard_edits: bool
     allow_empty: bool
 
 
@@ -113,14 +117,16 @@ def _selection(engine: Engine, chosen: ChosenOptions) -> Selection:
     start, end = _day(chosen.get("start")), _day(chosen.get("end"))
     if start and end and end < start:
         raise UsageError(f"end {end} is before start {start}")
-    flags: dict[str, Any] = {name: chosen.get(name, False) for name in ("full_refresh", "prune", "allow_empty")}
+    names = ("full_refresh", "prune", "discard_edits", "allow_empty")
+    flags: dict[str, Any] = {name: chosen.get(name, False) for name in names}
     found = Selection(models, _names(chosen.get("exchange", ())), _names(chosen.get("symbol", ())), start, end)
-    return dataclasses.replace(found, **flags)
+    shard = Shard.parse(text) if (text := chosen.get("shard")) is not None else None
+    return in_shard(dataclasses.replace(found, **flags), engine.project, shard)
 
 
-def _names(given: Names) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def _names(value: Names) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _day(given: Day | None) -> dt.date | None:
-    return dt.date.fromisoformat(given) if isinstance(given, str) else given
+def _day(value: Day | None) -> dt.date | None:
+    return dt.date.fromisoformat(value) if isinstance(value, str) else value

@@ -14,7 +14,7 @@ from sqlgen.detect.written import add_to
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.lake import storage
 from sqlgen.project.project import Project
-from sqlgen.templating.templates import TEMPLATE_SUFFIX, Library
+from sqlgen.templating.templates import TEMPLATE_SUFFIX, library_of, packaged
 
 LAKE = "lake"
 _PACKAGE = Path(sqlgen.__file__).parent
@@ -53,11 +53,10 @@ def write_for(folder: Path, data: Path) -> tuple[Path, Examination]:
     file = _new(folder)
     if not data.exists():
         raise UsageError(f"{data}: no such file or folder. Nothing was written")
-    own = folder / "transforms_sql"
     known = {path for path in (folder, folder / LAKE) if path.exists()}
     link = _linked(folder, data)
     try:
-        library = Library(own.resolve() if own.is_dir() else None)
+        library = library_of(folder / "transforms_sql")
         found = examine(Request(link or data, library, folder / LAKE))
         if not found.sources:
             raise UsageError(f"{data}: no file is recognised: `sqlgen inspect {data}` says why. Nothing was written")
@@ -75,7 +74,7 @@ def eject(project: Project, name: str) -> Path:
     target = project.folder / "transforms_sql" / name
     if target.exists():
         raise UsageError(f"{target} is there already, and is left as it is")
-    text, _ = Library().source_text(name)
+    text, _ = packaged().source_text(name)
     storage.replace_text(target, text)
     return target
 

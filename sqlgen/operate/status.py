@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from croniter import croniter
-
 from sqlgen.errors import SqlgenError, first_line
+from sqlgen.lake.remote import mounts
 from sqlgen.plan.selection import Selection
+from sqlgen.project.keys import TIMES
 from sqlgen.published.tables import Table
 from sqlgen.run.engine import Engine
 from sqlgen.run.report import DONE
 
-TIMES = ("ts", "bar_end", "bar_start")
-"""Columns of the time of a row; the first that a table has counts."""
 _PER_SECOND = {"milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
 _RUNS = 200
 """Number of runs, the newest ones, in which failures are looked for."""
@@ -126,6 +123,8 @@ def _due(engine: Engine, name: str, now: dt.datetime) -> dt.datetime | None:
     schedule = engine.project.models[name].config.schedule
     if schedule is None:
         return None
+    from croniter import croniter
+
     times = croniter(schedule, now)
     found: dt.datetime = times.get_prev(dt.datetime) if engine.is_due(name, now) else times.get_next(dt.datetime)
     return found
@@ -145,11 +144,12 @@ def watermark(table: Table) -> dt.datetime | None:
 
 def _last_time(path: Path) -> dt.datetime | None:
     """The latest time in a file, by its statistics."""
-    try:
-        from pyarrow import parquet  # here: a run that tells nobody does not load it
+    from pyarrow import ArrowInvalid, parquet  # here: a run that tells nobody does not load them
 
+    mounts.fetch_ends([path])
+    try:
         footer = parquet.read_metadata(path)
-    except (OSError, pa.ArrowInvalid):  # a damaged file is reported by plan
+    except (OSError, ArrowInvalid):  # a damaged file is reported by plan
         return None
     names = footer.schema.names
     column = next((names.index(name) for name in TIMES if name in names), None)
@@ -168,10 +168,9 @@ def _behind(table: Table) -> tuple[str, ...]:
     last: dict[str, dt.date] = {}
     for unit, record in table.records.items():
         if (date := unit.date) is not None and record.rows:
-            whose = " ".join(value for key, value in unit.values if key in ("exchange", "symbol"))
-            last[whose] = max(date, last.get(whose, date))
+            last[unit.market] = max(date, last.get(unit.market, date))
     newest = max(last.values(), default=None)
-    return tuple(f"{whose} {date}" for whose, date in sorted(last.items()) if date != newest)
+    return tuple(f"{market} {date}" for market, date in sorted(last.items()) if date != newest)
 
 
 def prometheus(found: Status, last: Mapping[str, Any] | None) -> str:

@@ -10,9 +10,11 @@ from typing import Protocol
 
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.lake import storage
+from sqlgen.lake.partitions import Shard
+from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import FileInfo
 from sqlgen.operate.aftermath import run_and_tell
-from sqlgen.plan.selection import Selection
+from sqlgen.plan.selection import Selection, in_shard
 from sqlgen.run.engine import Engine
 
 _RETRY = dt.timedelta(minutes=1)
@@ -66,6 +68,7 @@ class Watch:
     settle: float = 30.0
     """Seconds without a change of any source file before they are read."""
     clock: Clock = field(default_factory=SystemClock)
+    shard: Shard | None = None
     running: bool = False
     """True during a run, and after one that was interrupted."""
     _tried: dict[str, dt.datetime] = field(default_factory=dict)
@@ -84,12 +87,14 @@ class Watch:
         """Say what is watched; :class:`UsageError` if nothing would ever be run."""
         self._open()
         configs = self.engine.project.models
-        self.scheduled = tuple(name for name in self.models if configs[name].config.schedule)
-        self.others = tuple(name for name in self.models if name not in self.scheduled) if self.on_change else ()
+        models = in_shard(Selection(self.models), self.engine.project, self.shard).models
+        self.scheduled = tuple(name for name in models if configs[name].config.schedule)
+        self.others = tuple(name for name in models if name not in self.scheduled) if self.on_change else ()
         if not self.scheduled and not self.others:
             raise UsageError("no selected model has a schedule. Give it one in models.yaml, or watch with --on-change")
         parts = [f"{name} ({configs[name].config.schedule})" for name in self.scheduled]
         parts += [f"{name} (on change)" for name in self.others]
+        parts += [f"shard {self.shard}"] if self.shard is not None else []
         self._tell("watching", ", ".join(parts))
 
     def until(self, end: dt.datetime | None = None) -> None:
@@ -114,7 +119,7 @@ class Watch:
             if self.others and self._have_settled(now):
                 files = self._seen
                 self._open()
-                self._run(Selection(self.others), "change")
+                self._run(Selection(self.others, shard=self.shard), "change")
                 self._read = files
         except (SqlgenError, OSError) as error:
             self.running = False
@@ -124,7 +129,7 @@ class Watch:
     def _scheduled(self, new: Mapping[str, dt.datetime], now: dt.datetime) -> None:
         """Run the models whose schedule came up: once for each time, or for several that were missed."""
         self._open()
-        due = self.engine.due(Selection(tuple(new)), now)
+        due = self.engine.due(Selection(tuple(new), shard=self.shard), now)
         if due.models:
             self._run(due, "schedule")
         self._tried |= new
@@ -165,6 +170,7 @@ class Watch:
         project = self.engine.project
         wanted = {name for other in self.others for name in (other, *project.upstream(other))}
         sources = {entry.ref for name in wanted for entry in project.models[name].inputs if entry.source is not None}
+        mounts.refresh(project.roots)
         for name in sources:
             yield from storage.list_files(project.lake, project.sources[name].path)
 

@@ -9,11 +9,16 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from sqlgen.lake.storage import FileInfo
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Build, Task
-from sqlgen.plan.staleness import STATE_MAY_CHANGE
+from sqlgen.plan.staleness import FULL_REFRESH, STATE_MAY_CHANGE
+from sqlgen.plan.units import new_files
 
 MAX_UNITS = 256
 MAX_BYTES = 32_000_000
-"""Most bytes of source files that one statement reads, lookback and lookahead aside."""
+"""Most bytes that one statement reads, lookback and lookahead aside."""
+MAX_WRITTEN = 100 * MAX_BYTES
+"""Most bytes times columns of the result: rows wait in memory until all of them can be sorted and written."""
+OF_MODEL = 0.25
+"""Share of the bytes of a model's table that its readers read, as a rule: some of its columns."""
 LARGE = 4_000_000
 """Bytes above which batching a unit gains nothing."""
 
@@ -24,13 +29,16 @@ Group = Sequence[Task]
 
 def groups(tasks: Iterable[Task], picture: Picture, apart: Container[str]) -> Iterator[Group]:
     """Tasks in groups; those of the models in ``apart`` each alone."""
-    chain: list[Build] = []
+    chain, read = list[Build](), 0.0
     for task in tasks:
-        if chain and not _goes_on(chain, task, picture):
+        chained = isinstance(task, Build) and task.model not in apart and _is_chained(task, picture)
+        more = _bytes(task, picture) if chained else 0.0
+        if chain and not (chained and _goes_on(chain, task, picture) and read + more <= _most(task, picture)):
             yield chain
-            chain = []
-        if isinstance(task, Build) and task.model not in apart and _is_chained(task, picture):
+            chain, read = [], 0.0
+        if isinstance(task, Build) and chained:
             chain.append(task)
+            read += more
         else:
             yield [task]
     if chain:
@@ -41,14 +49,14 @@ def _is_chained(task: Build, picture: Picture) -> bool:
     """True for a small unit of a model with kernels that is stale whatever the kernel state before it."""
     model = picture.project.models[task.model]
     small = _is_small(task, picture) and not _shared(task, picture)
-    return model.batched and model.chain is not None and small and task.reason != STATE_MAY_CHANGE
+    return model.batched and model.pipeline is not None and small and task.reason != STATE_MAY_CHANGE
 
 
 def _goes_on(chain: Sequence[Build], task: Task, picture: Picture) -> bool:
     last = chain[-1]
     if not isinstance(task, Build) or (task.model, task.previous) != last.id:
         return False
-    return _is_chained(task, picture) and _kind(task) == _kind(last) and as_one([*chain, task], picture)
+    return _kind(task, picture) == _kind(last, picture) and len(chain) < MAX_UNITS
 
 
 def batches(found: Iterable[Group], picture: Picture, threads: int) -> Iterator[Group]:
@@ -60,7 +68,7 @@ def batches(found: Iterable[Group], picture: Picture, threads: int) -> Iterator[
     for group in found:
         first = group[0]
         if isinstance(first, Build) and (_shared(first, picture) or _may_join(first, picture)):
-            alike[_kind(first)].append(group)
+            alike[_kind(first, picture)].append(group)
         else:
             yield group
     for several in alike.values():
@@ -70,18 +78,37 @@ def batches(found: Iterable[Group], picture: Picture, threads: int) -> Iterator[
 
 def as_one(tasks: Sequence[Build], picture: Picture) -> bool:
     """True if one statement may build all of these tasks."""
-    if len(tasks) > MAX_UNITS or sum(_bytes(task, picture) for task in tasks) > MAX_BYTES:
+    if len(tasks) > MAX_UNITS or sum(_bytes(task, picture) for task in tasks) > _most(tasks[0], picture):
         return False
-    return all(_may_join(task, picture) and _kind(task) == _kind(tasks[0]) for task in tasks)
+    return all(_may_join(task, picture) and _kind(task, picture) == _kind(tasks[0], picture) for task in tasks)
 
 
 def _may_join(task: Build, picture: Picture) -> bool:
-    return picture.project.models[task.model].batched and _is_small(task, picture)
+    model = picture.project.models[task.model]
+    if model.output.mode != "overwrite" and not task.slices[0].current:
+        return False
+    return model.batched and _is_small(task, picture) and (model.output.mode != "append" or _appends_one(task, picture))
 
 
-def _kind(task: Build) -> object:
+def _appends_one(task: Build, picture: Picture) -> bool:
+    """True if the rows of one file are appended: in one statement, a template would see those of several."""
+    old = picture.records[task.model].get(task.unit)
+    known = () if old is None or task.reason == FULL_REFRESH else old.contributed
+    return len(new_files(task.slices[0].files, known, picture.deletions)) == 1
+
+
+def _kind(task: Build, picture: Picture) -> object:
     """Kind of a unit; those of a batch have the same."""
-    return task.model, task.provenance.edges, tuple(part.name for part in task.slices)
+    old = picture.records[task.model].get(task.unit) if task.provenance.mode == "merge" else None
+    columns = old.schema if old is not None and task.reason != FULL_REFRESH else ""  # of rows to merge
+    return task.model, task.provenance.edges, tuple(part.name for part in task.slices), columns
+
+
+def _most(task: Task, picture: Picture) -> float:
+    """Most bytes that a batch with a task reads."""
+    chosen = picture.project.models[task.model].columns
+    columns = len(chosen or picture.compiler.compile(task.model).descriptions)
+    return min(MAX_BYTES, MAX_WRITTEN / max(columns, 1))
 
 
 def _is_small(task: Build, picture: Picture) -> bool:
@@ -95,9 +122,13 @@ def _shared(task: Task, picture: Picture) -> tuple[FileInfo, ...]:
 
 
 def _bytes(task: Task, picture: Picture) -> float:
-    """Bytes that a task reads of sources; of a file with rows of several partitions, its share."""
+    """Bytes that a task reads; of a file with rows of several partitions, its share."""
     found = 0.0
     for part in task.slices:
+        if not part.files:
+            records = picture.records.get(part.ref, {})
+            found += OF_MODEL * sum(records[where].bytes for where in part.partitions if where in records)
+            continue
         source = picture.source_files.get(part.ref)
         for file in part.files:
             found += file.size / (1 if source is None or source.keyed else source.partition_counts[file])
@@ -108,16 +139,15 @@ def _cut(found: Sequence[Group], picture: Picture, threads: int) -> Iterator[Gro
     """Batches of groups that are sorted by the files that they share."""
     total = [task for group in found for task in group]
     units = min(MAX_UNITS, -(-len(total) // threads))
-    size = min(MAX_BYTES, sum(_bytes(task, picture) for task in total) / threads)
-    batch: list[Task] = []
+    size = min(_most(total[0], picture), sum(_bytes(task, picture) for task in total) / threads)
+    batch, read = list[Task](), 0.0
     for block in _blocks(found, picture, units):
         more = sum(_bytes(task, picture) for task in block)
-        if batch and (
-            len(batch) + len(block) > units or sum(_bytes(task, picture) for task in batch) + more > size * 1.001
-        ):
+        if batch and (len(batch) + len(block) > units or read + more > size * 1.001):
             yield batch
-            batch = []
+            batch, read = [], 0.0
         batch += block
+        read += more
     yield batch
 
 

@@ -10,6 +10,7 @@ from sqlgen.errors import nearest
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import SUFFIXES
 from sqlgen.plan.picture import Picture, input_selection
+from sqlgen.plan.plan import Plan
 from sqlgen.plan.publishedunits import Forecast
 from sqlgen.plan.selection import Selection
 from sqlgen.sources.sourcefiles import SourceFiles
@@ -23,7 +24,7 @@ _FIX = "Fix its path in models.yaml"
 def missing(picture: Picture, forecast: Forecast, selection: Selection) -> Iterator[str]:
     """Sources without files, values that no partition has, and models whose inputs were never built."""
     if not selection.models and not selection.recent:
-        yield "no model is selected: models.yaml has none, or all of them are disabled or excluded"
+        yield "no model is selected: models.yaml has none, or all of them are disabled"
     for name, source_files in picture.source_files.items():
         if _is_empty(source_files) and _is_needed(picture, selection, name):
             yield _no_files(picture, name, source_files)
@@ -42,7 +43,8 @@ def passed_over(picture: Picture, selection: Selection) -> Iterator[str]:
 
 
 def _is_empty(source_files: SourceFiles) -> bool:
-    return not (source_files.partitions or source_files.unassigned or source_files.settled)
+    there = source_files.partitions or source_files.others
+    return not (there or source_files.unassigned or source_files.settled)
 
 
 def _no_files(picture: Picture, name: str, source_files: SourceFiles) -> str:
@@ -116,7 +118,7 @@ def _parts(picture: Picture, forecast: Forecast, selection: Selection) -> Iterat
                 there |= set(picture.records.get(name, {}))
             selected = input_selection(entry)
             is_empty = not any(map(selected.covers, there))
-            for problem in _problems(there, selected):
+            for problem in none_selected(there, selected, picture.elsewhere):
                 yield f"model '{name}', input '{entry.name}' ({entry.ref}): {problem}", is_empty
 
 
@@ -130,16 +132,19 @@ def _unmatched(picture: Picture, forecast: Forecast, selection: Selection) -> It
         )
         for unit in found
     }
-    yield from _problems(units, selection)
+    yield from none_selected(units, selection, picture.elsewhere)
 
 
-def _problems(units: Collection[Partition], selection: Selection) -> Iterator[str]:
+def none_selected(
+    units: Collection[Partition], selection: Selection, elsewhere: Collection[Partition] = ()
+) -> Iterator[str]:
+    """Values that no partition has; ``elsewhere``: symbols of other shards, whose dates are not known."""
     problems = [
-        *_values(units, "exchange", selection.exchanges),
-        *_values(units, "symbol", selection.symbols),
-        *_dates(units, selection),
+        *_values((*units, *elsewhere), "exchange", selection.exchanges),
+        *_values((*units, *elsewhere), "symbol", selection.symbols),
+        *(() if elsewhere else _dates(units, selection)),
     ]
-    if units and not problems and not any(map(selection.covers, units)):
+    if units and not elsewhere and not problems and not any(map(selection.covers, units)):
         problems = [f"none of the {len(units):,} partition(s) has all that is selected, each of which some have"]
     yield from problems
 
@@ -163,6 +168,20 @@ def _dates(units: Iterable[Partition], selection: Selection) -> Iterator[str]:
         since = f" from {selection.start}" if selection.start else ""
         until = f" until {selection.end}" if selection.end else ""
         yield f"no partition has a date{since}{until}. There are dates from {dates[0]} to {dates[-1]}"
+
+
+def shard_notes(plan: Plan) -> Iterator[str]:
+    """Notes on models that a shard does not build, and on a shard without symbols."""
+    shard, waiting = plan.selection.shard, plan.selection.waiting
+    if waiting:
+        yield (
+            f"{', '.join(waiting)}: waits for all shards, because its partitions are not each of one exchange and"
+            " symbol, or it is built after all of another model. Run it without --shard once all shards are done"
+        )
+    picture = plan.picture
+    there = any(found.partitions or found.settled for found in picture.source_files.values())
+    if shard is not None and picture.elsewhere and not (there or any(picture.records.values())):
+        yield f"shard {shard} has none of the {len(picture.elsewhere):,} symbols"
 
 
 def faults(name: str, source_files: SourceFiles) -> Iterator[str]:

@@ -12,6 +12,7 @@ from sqlgen.plan.picture import LeftOut, Picture
 from sqlgen.plan.plan import Build, Plan, Removal, Slice, Task
 from sqlgen.plan.publishedunits import Forecast
 from sqlgen.plan.selection import Selection
+from sqlgen.plan.staleness import STATE_MAY_CHANGE
 from sqlgen.plan.units import Units
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.published.timeline import Timelines
@@ -27,6 +28,8 @@ class ModelPlanner:
     plan: Plan
     waiting: dict[str, list[Partition]] = field(default_factory=dict)
     """Input -> units that wait for it."""
+    edited: dict[Partition, Build] = field(default_factory=dict)
+    """Edited units, each with the task that is refused because it would discard the edits."""
 
     def __post_init__(self) -> None:
         self.selection: Selection = self.plan.selection
@@ -37,7 +40,7 @@ class ModelPlanner:
         index = self.forecast.index(model, model.primary)
         if index and not any(map(self.selection.covers, index)):
             self.plan.notes.append(f"{self.model.name}: none of its {len(index)} partition(s) matches the selection")
-        units = {*index, *self._beside(index)}
+        units = self.forecast.units(model)
         timelines = Timelines.of(index)
         before = model.days_before if model.header.own_dates else 0
         edges = {unit: timelines.edges(unit, before, model.days_after) for unit in units}
@@ -51,6 +54,7 @@ class ModelPlanner:
                     yield task
         nothing_else = nothing_else and not any(name == model.name for name, _ in self.plan.up_to_date)
         self._report_waiting(nothing_else)
+        self._report_edited()
         self.plan.unsettled |= {(model.name, unit.symbol) for unit in self.units.remarked}
         yield from self._orphans(units, left_out)
 
@@ -63,14 +67,6 @@ class ModelPlanner:
                 f" of them {units[0]}"
             )
             (self.plan.missing if nothing_else else self.plan.notes).append(text)
-
-    def _beside(self, index: Mapping[Partition, object]) -> Iterator[Partition]:
-        """Units of dates without a partition, next to a partition that may hold their rows."""
-        primary = self.model.primary
-        filed_by_time = primary.source is not None and not self.picture.source_files[primary.ref].keyed
-        if self.model.header.own_dates and not filed_by_time:
-            dated = [unit for unit in index if unit.date is not None]
-            yield from (unit.shifted(days) for unit in dated for days in (-1, 1))
 
     def _orphans(self, units: Set[Partition], left_out: LeftOut) -> Iterator[Task]:
         records = self.picture.records.get(self.model.name, {})
@@ -114,8 +110,16 @@ class ModelPlanner:
         if slices is None:
             return
         task = self.units.build(unit, slices, edges[unit])
-        if task.reason and task.previous is not None:
-            for before, read, because in self._state_rebuilds(task, edges):
+        rebuilds = self._state_rebuilds(task, edges) if task.reason and task.previous is not None else []
+        mine = (unit,) if task.reason else ()
+        if edited := next(filter(self._is_edited, (*mine, *(before for before, _, _ in rebuilds))), None):
+            if task.reason == STATE_MAY_CHANGE:  # the next plan will know
+                self.plan.unsettled.add((self.model.name, unit.symbol))
+            else:
+                self.edited.setdefault(edited, task)
+            return
+        if rebuilds:
+            for before, read, because in rebuilds:
                 self.plan.up_to_date[self.model.name, unit.symbol] -= 1
                 yield self.units.build(before, read, edges[before], because)
             task = self.units.build(unit, slices, edges[unit])
@@ -123,6 +127,26 @@ class ModelPlanner:
             yield task
         elif not task.only_beside:
             self.plan.up_to_date[self.model.name, unit.symbol] += 1
+
+    def _is_edited(self, unit: Partition) -> bool:
+        """True for a unit that a build would take edits from: in mode append it adds rows, and they stay."""
+        record = self.forecast.record(self.model.name, unit)
+        adds = self.model.output.mode == "append" and not self.selection.full_refresh
+        return record is not None and bool(record.edited) and not adds and not self.selection.discard_edits
+
+    def _report_edited(self) -> None:
+        """Refuse the builds that would discard edits."""
+        self.plan.unsettled |= {(self.model.name, unit.symbol) for unit in self.edited}
+        if self.edited:
+            unit, task = next(iter(self.edited.items()))
+            record = self.forecast.record(self.model.name, unit)
+            assert record is not None
+            why = task.reason if unit == task.unit else f"{task.unit} needs its kernel state"
+            self.plan.refused.append(
+                f"model '{self.model.name}': a rebuild of {len(self.edited)} partition(s) would discard edits of their"
+                f" rows, and is refused, the first of them {unit} ({'; '.join(record.edited)}), stale because: {why}."
+                " --discard-edits rebuilds them"
+            )
 
     def _state_rebuilds(
         self, task: Build, edges: Mapping[Partition, frozenset[Edge]]

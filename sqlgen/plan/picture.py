@@ -48,6 +48,8 @@ class Picture:
     """Source files that were deleted after processing."""
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
     """Model -> its units that are known to be up to date, of symbols that this picture leaves out."""
+    elsewhere: frozenset[Partition] = frozenset()
+    """Symbols of other shards, which this picture leaves out, as far as they are known."""
 
     def input_keys(self, entry: ModelInput) -> tuple[str, ...]:
         return KEYS if entry.source is not None else self.project.models[entry.ref].unit_keys
@@ -62,9 +64,9 @@ class Picture:
 
     def state_problem(self, model: Model, record: Published) -> str:
         """Reason why a unit's kernel state cannot be used; empty if it can."""
-        assert model.chain is not None
+        assert model.pipeline is not None
         try:
-            self.states.read(model.name, record.partition, record.build, record.state, model.chain.state_identity)
+            self.states.read(model.name, record.partition, record.build, record.state, model.pipeline.state_identity)
         except StateError as error:
             return str(error)
         return ""

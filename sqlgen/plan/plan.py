@@ -128,7 +128,8 @@ class Plan:
             {"model": task.model, "partition": task.unit.path, "action": task.action, "reason": task.reason}
             for task in self.shown
         ]
-        return {"tasks": tasks, "fresh": self.fresh, "errors": [*self.refused], "notes": [*self.notes]}
+        shard = {} if self.selection.shard is None else {"shard": str(self.selection.shard)}
+        return {"tasks": tasks, "fresh": self.fresh, "errors": [*self.refused], "notes": [*self.notes], **shard}
 
 
 def _is_beside(task: Task) -> bool:

@@ -58,6 +58,13 @@ def _refusal(picture: Picture, forecast: Forecast, name: str, selection: Selecti
             f" Rebuild it whole: sqlgen run --select {name} --full-refresh"
         )
     old = {record.keys for record in records} - {keys}
+    edited = next((record for record in records if record.edited), None)
+    if old and edited is not None and not selection.discard_edits:
+        return (
+            f"model '{name}' is published by ({', '.join(next(iter(old)))}), and models.yaml now says"
+            f" ({', '.join(keys)}). Building it anew would discard edits, for example those of {edited.partition}"
+            f" ({'; '.join(edited.edited)}): --discard-edits does that"
+        )
     if old and not (selection.full_refresh and selection.is_whole):
         return (
             f"model '{name}' is published by ({', '.join(next(iter(old)))}), and models.yaml now says"

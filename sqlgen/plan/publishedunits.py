@@ -158,11 +158,20 @@ class Forecast:
             )
         return self._indexes[key]
 
+    def units(self, model: Model) -> set[Partition]:
+        """Units of a model that have inputs, and dates without a partition beside one that may hold their rows."""
+        primary, index = model.primary, self.index(model, model.primary)
+        filed_by_time = primary.source is not None and not self.picture.source_files[primary.ref].keyed
+        if not model.header.own_dates or filed_by_time:
+            return {*index}
+        beside = {unit.shifted(days) for unit in index if unit.date is not None for days in (-1, 1)}
+        return {*index} | beside
+
     def timeline(self, model: Model) -> Timelines:
         """All units of a model that have inputs or, unless they are pruned, were published."""
         if model.name not in self.timelines:
             published = () if self.prune else self.picture.records.get(model.name, {})
-            self.timelines[model.name] = Timelines.of({*self.index(model, model.primary), *published})
+            self.timelines[model.name] = Timelines.of({*self.units(model), *published})
         return self.timelines[model.name]
 
     def skipped(self, model: Model, unit: Partition) -> tuple[Partition, ...]:

@@ -78,17 +78,19 @@ class Settled:
     def left_out(self, models: Sequence[str], compiler: Compiler) -> frozenset[Partition]:
         """Symbols that are up to date for all of these models; none if it takes the others' files to know."""
         mine = {name: self._symbols(name) for name in models}
-        for name, symbols in mine.items():
-            if self._keys.get(name) != self._key(name, compiler) or self._entries[name].keys() - symbols:
-                return frozenset()
+        entries = {name: self._entries.get(name, {}) for name in mine}
+        if any(entries[name].keys() - symbols for name, symbols in mine.items()):
+            return frozenset()
         there = frozenset().union(*mine.values())
         changed = {
             symbol
             for name, symbols in mine.items()
             for symbol in symbols
-            if (entry := self._entries[name].get(symbol)) is None or entry.signature != self._signature(name, symbol)
+            if (entry := entries[name].get(symbol)) is None or entry.signature != self._signature(name, symbol)
         }
-        if changed and not (SHARED not in there and all(map(self._within_symbols, models))):
+        if changed == there or (changed and not (SHARED not in there and all(map(self._within_symbols, models)))):
+            return frozenset()
+        if any(self._keys.get(name) != self._key(name, compiler) for name in mine):  # last, as it compiles the models
             return frozenset()
         return there - changed
 
@@ -173,7 +175,13 @@ class Settled:
 
 def is_plain(project: Project, selection: Selection) -> bool:
     """True if a plan covers all units of its models, and reads and reports nothing beyond their inputs."""
-    part = selection.full_refresh or selection.prune or selection.recent or not selection.is_whole
+    part = (
+        selection.full_refresh
+        or selection.prune
+        or selection.discard_edits
+        or selection.recent
+        or not selection.is_whole_shard
+    )
     return not (part or any(_reads_more(project, project.models[name]) for name in selection.models))
 
 
@@ -192,7 +200,7 @@ def nothing_to_report(plan: Plan) -> bool:
 
 
 def _digest(things: Iterable[object]) -> str:
-    text = "\n".join(map(repr, things))
+    text = repr([tuple(each) if isinstance(each, tuple) else each for each in things])
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=12).hexdigest()
 
 

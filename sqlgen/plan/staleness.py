@@ -11,7 +11,10 @@ from sqlgen.published.records import Provenance, Published
 
 Sources = Mapping[str, Sequence[Sequence[Any]]]
 """Input name -> [path, size, mtime_ns] of its files."""
+Settings = Mapping[str, Mapping[str, str]]
+"""Kind of setting -> name -> its text."""
 
+FULL_REFRESH = "--full-refresh"
 STATE_MAY_CHANGE = "the kernel state before it may change"
 _WHEN = {
     "": "",
@@ -23,20 +26,19 @@ _EDGE_LOST = {"first": "an earlier partition has come", "open": "a later partiti
 _EDGE_WON = {"first": "the earlier partitions are gone", "open": "the later partitions are gone"}
 
 
-def differences(model: Model, old: Published, want: Provenance, sources: Callable[[], Sources]) -> str:
+def differences(
+    model: Model,
+    old: Published,
+    want: Provenance,
+    sources: Callable[[], Sources],
+    settings: Callable[[], Settings],
+) -> str:
     """Differences between a published unit and its new provenance, in words; empty if there are none.
 
-    ``sources`` gives the input files that the published unit was made from, as far as known.
+    ``sources`` and ``settings`` give the input files, and the options and kernels, that the published unit was made
+    from, as far as known.
     """
-    reasons = []
-    if old.options != want.options:
-        reasons.append("options changed")
-    elif old.kernels != want.kernels:
-        reasons.append("kernels changed")
-    elif old.checks != want.checks:
-        reasons.append("checks changed")
-    elif old.sql != want.sql:
-        reasons.append("SQL changed")
+    reasons = changed_settings(old, want, settings)
     changed = [name for name in want.inputs | old.inputs if old.inputs.get(name) != want.inputs.get(name)]
     reasons += [_input_reason(model, name, want, sources) for name in changed]
     if old.sql == want.sql:
@@ -45,6 +47,34 @@ def differences(model: Model, old: Published, want: Provenance, sources: Callabl
     if old.before != want.before:
         reasons.append(_state_reason(want.before))
     return "; ".join(reasons)
+
+
+def changed_settings(old: Published, want: Provenance, settings: Callable[[], Settings]) -> list[str]:
+    """Differences between the settings of a published unit and those of its model, in words."""
+    reasons = list[str]()
+    if old.sql == want.sql:
+        return reasons
+    for kind in ("options", "kernels", "checks"):
+        if getattr(old, kind) != getattr(want, kind):
+            known = _changes(settings(), want.settings, kind)
+            # What has no details may follow from what was said already: the columns of a kernel from its options.
+            reasons += [f"{kind} changed{known}"] if known or not reasons else []
+    known = _changes(settings(), want.settings, "settings", "templates")
+    return [*reasons, f"SQL changed{known}"] if known or not reasons else reasons
+
+
+def _changes(old: Settings, new: Settings, *kinds: str) -> str:
+    """`` (windows: [60] -> [60, 300])``; empty if it is not known what was there before."""
+    found = []
+    for kind in filter(old.__contains__, kinds):
+        before, now = old[kind], new.get(kind, {})
+        names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
+        if kind == "templates":
+            found += [f"template {name}" for name in names]
+        else:
+            found += [f"{name}: {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in names]
+            found += ["in another order"] if not names and [*before] != [*now] else []
+    return f" ({', '.join(found)})" if found else ""
 
 
 def _state_reason(state: str) -> str:

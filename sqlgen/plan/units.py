@@ -14,7 +14,7 @@ from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Build, Slice
 from sqlgen.plan.publishedunits import PublishedUnits
 from sqlgen.plan.selection import Selection
-from sqlgen.plan.staleness import differences
+from sqlgen.plan.staleness import FULL_REFRESH, changed_settings, differences
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.published.records import Provenance, Published
 
@@ -35,8 +35,8 @@ class Units:
 
     def build(self, unit: Partition, slices: tuple[Slice, ...], edges: frozenset[Edge], because: str = "") -> Build:
         """Task of a unit; its reason is empty if the unit is up to date and ``because`` is empty."""
-        chain = self.model.chain
-        chained = chain is not None and not chain.looks_ahead and unit.date is not None
+        pipeline = self.model.pipeline
+        chained = pipeline is not None and not pipeline.looks_ahead and unit.date is not None
         previous = self.published.previous(self.model, unit) if chained else None
         provenance = self._provenance(unit, slices, edges, previous)
         reason = self._reason(unit, provenance, slices) or because
@@ -98,6 +98,7 @@ class Units:
             mode=mode,
             contributed=contributed,
             sources={part.name: [list(file) for file in part.files] for part in slices if part.files},
+            settings=compiled.settings,
         )
 
     def _reason(self, unit: Partition, want: Provenance, slices: tuple[Slice, ...]) -> str:
@@ -107,7 +108,7 @@ class Units:
         if old is None or (had_none and slices[0].current):
             return "new"
         if self.selection.full_refresh:
-            return "--full-refresh"
+            return FULL_REFRESH
         if not self.model.config.checkpoint_enabled and self.model.output.mode != "append":
             return "checkpoint_enabled is false"
         table = self.picture.tables[self.model.name]
@@ -116,13 +117,13 @@ class Units:
             return "published files are not as they were published" if there else "published files are missing"
         if self.model.output.mode == "append":
             return self._append_reason(unit, old, want, slices)
-        return differences(self.model, old, want, lambda: table.sources(unit))
+        return differences(self.model, old, want, lambda: table.sources(unit), lambda: table.settings(unit))
 
     def _append_reason(self, unit: Partition, old: Published, want: Provenance, slices: tuple[Slice, ...]) -> str:
         if old.sql != want.sql:
-            note = (
-                f"{self.model.name}: SQL or options changed; appended rows stay as they are (--full-refresh rebuilds)"
-            )
+            table = self.picture.tables[self.model.name]
+            found = "; ".join(changed_settings(old, want, lambda: table.settings(unit)))
+            note = f"{self.model.name}: {found}; appended rows stay as they are (--full-refresh rebuilds)"
             self.remarked.add(unit)
             if note not in self.notes:
                 self.notes.append(note)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlgen.calendars import sessions as calendars
 from sqlgen.errors import Problem, TemplateError, nearest
+from sqlgen.features.choice import ChoiceError
 from sqlgen.lake.partitions import KEYS
 from sqlgen.lake.patterns import PathPattern
-from sqlgen.project.config import LONGEST_LOOKBACK, Config, ModelConfig, Source
+from sqlgen.project.config import Config, ModelConfig, Sessions, Source
 from sqlgen.project.keys import fixed_keys
-from sqlgen.project.model import TRADES, Model, ModelInput, adapter_template
+from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.modelchecks import (
     append_problems,
     cycle_problems,
@@ -19,12 +21,16 @@ from sqlgen.project.modelchecks import (
     expression_problems,
     output_problems,
     same_names,
+    secret_places,
     shared_folders,
+    state_elsewhere,
     unit_problems,
     unreadable_lake,
 )
+from sqlgen.project.resolve.sessions import of_year, session_problems, sessions_of
+from sqlgen.project.resolve.templated import HeaderError, batched, narrowed, seconds
 from sqlgen.project.rowchecks import Check, duplicate_titles, unknown_columns
-from sqlgen.project.signs import without_quotes
+from sqlgen.project.signs import TRADES, unsigned, without_quotes
 from sqlgen.templating.header import Header
 from sqlgen.templating.templates import Library
 from sqlgen.templating.yamlfile import Document, KeyPath
@@ -57,6 +63,11 @@ class Checker:
         duplicate = sorted(fixed_keys(spec).keys() & set(PathPattern(spec.pattern).keys))
         for key in duplicate:
             self.add((*at, key), f"'pattern' gives {{{key}}} too. Leave one of them out")
+        if spec.sessions is not None:
+            try:
+                calendars.check(spec.sessions.calendar)
+            except calendars.CalendarError as error:
+                self.add((*at, "sessions"), str(error))
         if header is not None:
             whose = f"Adapter '{spec.adapter}'"
             self.sources[name] = {
@@ -84,21 +95,30 @@ class Checker:
         inputs = self._inputs(at, spec, header, kernels)
         self._references(at, spec)
         self._add_all(output_problems(at, spec))
-        columns = dict.fromkeys((*spec.columns, *spec.output.partition_by)) if spec.columns else ()
-        self.rows((*at, "checks"), spec.checks, tuple(columns))
         if header is None or len(self.problems) > before:
             return None
         options, fingerprinted, adapter_options = self._options(at, spec, header, inputs, kernels)
-        chain = self._chain(at, spec, options) if len(self.problems) == before else None
+        sessions = {"sessions": True} if header.sessions and inputs[0].sessions is not None else {}
+        pipeline = self._pipeline(at, spec, options | sessions) if len(self.problems) == before else None
         if len(self.problems) > before:
             return None
-        lookback = self._seconds(at, spec, "lookback", self.library.lookback, options)
-        lookahead = self._seconds(at, spec, "lookahead", self.library.lookahead, options)
-        batches = self._batches(at, spec, options)
+        try:
+            lookback, lookahead = (
+                seconds(self.library, spec, key, options | sessions) for key in ("lookback", "lookahead")
+            )
+            batches = batched(self.library, spec, options)
+        except HeaderError as error:
+            self.add((*at, error.key), str(error))
+            return None
         model = Model(
-            name, spec, header, options, fingerprinted, adapter_options, lookback, lookahead, inputs, chain, batches
+            name, spec, header, options, fingerprinted, adapter_options, lookback, lookahead, inputs, pipeline, batches
         )
-        self._add_all(append_problems(at, model))
+        try:
+            model = narrowed(self.library, model)
+        except ChoiceError as error:
+            self.add((*at, "features"), str(error))
+        self.rows((*at, "checks"), spec.checks, model.columns)
+        self._add_all((*append_problems(at, model), *session_problems(at, model)))
         return model
 
     def _registry(self) -> Registry:
@@ -124,12 +144,12 @@ class Checker:
             self.add((*at, "udfs"), str(error))
             return None
 
-    def _chain(self, at: KeyPath, spec: ModelConfig, options: Mapping[str, Any]) -> Pipeline | None:
+    def _pipeline(self, at: KeyPath, spec: ModelConfig, options: Mapping[str, Any]) -> Pipeline | None:
         """Kernels of a model with its options."""
         if not spec.udfs:
             return None
         try:
-            chain = Pipeline.of(spec.udfs, options, self._registry())
+            pipeline = Pipeline.of(spec.udfs, options, self._registry())
         except KernelError as error:
             self.add((*at, "udfs"), str(error))
             return None
@@ -145,10 +165,10 @@ class Checker:
             )
         if spec.output.mode != "overwrite":
             self.add((*at, "output", "mode"), f"found {spec.output.mode}: with kernels only overwrite is possible")
-        if chain.reads_trades and TRADES not in spec.inputs:
-            needy = ", ".join(kernel.name for kernel in chain.kernels if kernel.reads_trades)
+        if pipeline.reads_trades and TRADES not in spec.inputs:
+            needy = ", ".join(kernel.name for kernel in pipeline.kernels if kernel.reads_trades)
             self.add((*at, "inputs"), f"kernel {needy} reads trades. Add {TRADES}: SOURCE (it may be optional)")
-        return chain
+        return pipeline
 
     def _header(self, template: str, keys: KeyPath) -> Header | None:
         try:
@@ -162,38 +182,6 @@ class Checker:
             return self.library.header(adapter_template(source.adapter))
         except TemplateError:
             return Header()  # reported with the source
-
-    def _seconds(
-        self,
-        at: KeyPath,
-        spec: ModelConfig,
-        name: str,
-        of: Callable[[str, Mapping[str, Any]], float],
-        options: Mapping[str, Any],
-    ) -> float:
-        chosen: float | None = getattr(spec, name)
-        if chosen is not None:
-            return chosen
-        try:
-            seconds = of(spec.sql, options)
-        except Exception as error:  # any failure of the header's expression is the template author's to fix
-            self.add((*at, "sql"), f"template '{spec.sql}': {name} in its header fails: {error}")
-            return 0.0
-        if not 0 <= seconds <= LONGEST_LOOKBACK:
-            limit = f"0 to {LONGEST_LOOKBACK:,} are possible"
-            verb = {"lookback": "looks back", "lookahead": "looks ahead"}[name]
-            self.add((*at, "options"), f"with these options it {verb} {seconds:g} s; {limit}")
-            return 0.0
-        return seconds
-
-    def _batches(self, at: KeyPath, spec: ModelConfig, options: Mapping[str, Any]) -> bool:
-        if spec.lookback is not None or spec.lookahead is not None:  # in a batch, the SQL would see what it needs
-            return False
-        try:
-            return self.library.batches(spec.sql, options)
-        except Exception as error:  # as above
-            self.add((*at, "sql"), f"template '{spec.sql}': batches in its header fails: {error}")
-            return False
 
     def _inputs(
         self, at: KeyPath, spec: ModelConfig, header: Header | None, kernels: Pipeline | None
@@ -217,11 +205,18 @@ class Checker:
                 )
             elif entry.date_start and entry.date_end and entry.date_end < entry.date_start:
                 self.add(keys, f"date_end {entry.date_end} is before date_start {entry.date_start}")
-            resolved.append(ModelInput(name, entry, self.config.sources.get(entry.ref)))
+            source, sessions = self.config.sources.get(entry.ref), self._sessions(entry.ref)
+            resolved.append(ModelInput(name, entry, source, sessions))
         if spec.inputs and next(iter(spec.inputs.values())).optional:
             first = next(iter(spec.inputs))
             self.add((*at, "inputs", first), "the first input sets the partitions and cannot be optional")
         return tuple(resolved)
+
+    def _sessions(self, ref: str) -> Sessions | None:
+        try:
+            return sessions_of(self.config, self.library, ref)
+        except TemplateError:
+            return None  # reported with the model
 
     def _references(self, at: KeyPath, spec: ModelConfig) -> None:
         for name in spec.depends_on:
@@ -260,7 +255,7 @@ class Checker:
                 stated[name] = value
             else:
                 stated[name] = self._option((*at, "options", name), name, value, declared, whose)
-        options = {name: option.default for name, option in own.items()} | stated
+        options = {name: option.default for name, option in own.items()} | of_year(inputs, own) | stated
         of_source = {entry.name: self.sources.get(entry.ref, {}) for entry in inputs}
         resolved = {
             name: {
@@ -288,11 +283,14 @@ class Checker:
         self._add_all(deletion_problems(self.config.sources, models))
         self._add_all(unit_problems(models))
         self._add_all(without_quotes(self.config.sources, models.values()))
+        self._add_all(unsigned(models))
         if not self.problems:
             self._add_all(cycle_problems(models))
 
     def paths(self) -> None:
         """Check that names and folders of sources and models do not clash."""
-        lake = self.document.path.parent / self.config.lake
+        path = self.document.path
+        lake = path.parent / self.config.lake
         self._add_all(expression_problems(self.config))
+        self._add_all((*state_elsewhere(self.config, path), *secret_places(self.config, path)))
         self._add_all((*unreadable_lake(lake), *same_names(self.config), *shared_folders(self.config, lake)))

@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sqlgen.lake.patterns import PathPattern
+from sqlgen.lake.remote.address import Address, is_remote
 from sqlgen.project.nodes import Names, Node
 from sqlgen.project.rowchecks import Check
 
+MOUNTS = ".sqlgen/mounts"
+"""Folder of the lake under which other roots are found."""
 LONGEST_LOOKBACK = 10 * 366 * 86_400
 """In seconds."""
 Storage = Literal["small", "balanced", "fast"]
@@ -28,9 +31,15 @@ def _cron(value: str) -> str:
     return value
 
 
+def _lake(value: str) -> str:
+    if is_remote(value):
+        return Address.of(value).url()
+    return _local(value)
+
+
 def _local(value: str) -> str:
-    if "://" in value:
-        raise ValueError("object stores are not supported yet; give a local path")
+    if is_remote(value):
+        raise ValueError("must be a folder, not an address: the state of a lake in an object store lies in that lake")
     if value.startswith("~") or "\\" in value:
         raise ValueError(
             "DuckDB reads ~ at the beginning, and a backslash, in its own way. Write the path out: ${HOME}/x"
@@ -48,10 +57,16 @@ def _name(value: str) -> str:
 
 
 def _relative(value: str) -> str:
-    if any(part in ("", ".", "..") for part in value.split("/")):
+    if "\\" in value or any(part in ("", ".", "..") for part in value.split("/")):
         raise ValueError(
-            "must be a plain path under the lake, like processed/trades: no leading or double /, no . or .."
+            "must be a plain path under the lake, like processed/trades: no leading or double /, no . or .., no \\"
         )
+    return value
+
+
+def _table(value: str) -> str:
+    if "=" in value:
+        raise ValueError("must have no =: readers take a folder such as a=b for a column of the table")
     return value
 
 
@@ -67,7 +82,7 @@ Folder = Annotated[str, AfterValidator(_relative)]
 class Output(Node):
     """Output table of a model."""
 
-    path: Folder = Field(description="Folder of the table, under the lake")
+    path: Annotated[Folder, AfterValidator(_table)] = Field(description="Folder of the table, under the lake")
     format: Literal["parquet"] = Field("parquet", description="File format")
     storage: Storage = Field("balanced", description="How small files are, and how quick to write")
     float: Literal["double", "single"] = Field(
@@ -80,6 +95,7 @@ class Output(Node):
     key: Names = Field((), description="merge: the columns that identify a row")
     order_by: Names = Field((), description="merge: the newest row by these columns wins; otherwise: order in a file")
     row_group_size: int | None = Field(None, ge=2048, description="Rows in a Parquet row group")
+    keep_versions: int = Field(0, ge=0, le=1000, description="Earlier publications of each partition that are kept")
 
     @model_validator(mode="after")
     def _says_it_once(self) -> Output:
@@ -89,10 +105,32 @@ class Output(Node):
         return self
 
 
+class Sessions(Node):
+    """Hours of an exchange that closes."""
+
+    calendar: str = Field(description="Calendar of exchange_calendars, XNYS for example")
+    before: float = Field(0.0, ge=0, le=1440, description="Minutes before the open that belong to the session")
+    after: float = Field(0.0, ge=0, le=1440, description="Minutes after the close that belong to the session")
+
+    @property
+    def check(self) -> Check:
+        """Check that leaves out the rows that are in no session, and counts them."""
+        return Check(
+            check="not_null", columns=("session_date",), on_fail="drop", name=f"in a session of {self.calendar}"
+        )
+
+
+def _as_sessions(value: Any) -> Any:
+    return {"calendar": value} if isinstance(value, str) else value
+
+
 class Source(Node):
     """Raw files and the adapter that reads them."""
 
     path: Folder = Field(description="Folder of the files, under the lake")
+    lake: Annotated[str, AfterValidator(_lake)] | None = Field(
+        None, description="Root of its files, if that is another than the lake's: a folder, or an address"
+    )
     adapter: str = Field(description="Template under transforms_sql/sources, without .sql.j2")
     format: Literal["auto", "parquet", "ndjson", "csv", "dbn"] = Field(
         "auto", description="File format; auto goes by the names"
@@ -109,6 +147,9 @@ class Source(Node):
     clock: Literal["exchange", "received"] | None = Field(
         None, description="Whose time ts is; the other one is kept beside it. Default: the exchange's alone"
     )
+    sessions: Annotated[
+        Sessions | None, BeforeValidator(_as_sessions, json_schema_input_type=str | Sessions | None)
+    ] = Field(None, description="Only rows within the sessions of this calendar; default: all rows")
     captured_levels: Annotated[int, Field(ge=1)] | Literal["all"] | None = Field(
         None, description="Levels per side that the feed sends at most, or all; default: what the adapter says"
     )
@@ -127,6 +168,22 @@ class Source(Node):
         le=1000,
         description="Days that a row's time may lie before or after the date its path names; null: any number",
     )
+
+    @model_validator(mode="after")
+    def _checks_sessions(self) -> Source:
+        if self.sessions is None or self.sessions.check in self.checks:
+            return self
+        return self.model_copy(update={"checks": (self.sessions.check, *self.checks)})
+
+    @property
+    def other_time(self) -> str:
+        """Column of the time that is not ts; empty if it is not kept."""
+        return {"received": "exchange_ts", "exchange": "received_ts"}.get(self.clock or "", "")
+
+    @property
+    def folder(self) -> str:
+        """Folder of the files under their own root; ``path`` is where runs find them in the lake."""
+        return self.path.split("/", MOUNTS.count("/") + 2)[-1] if self.lake is not None else self.path
 
 
 class Input(Node):
@@ -170,7 +227,10 @@ class ModelConfig(Node):
         le=LONGEST_LOOKBACK,
         description="Seconds of later rows that are read and not emitted, for labels; default: what the template needs",
     )
-    columns: Names = Field((), description="Keep only these columns of the result")
+    features: Names = Field(
+        (), description="Compute and keep only the columns of these names, globs and tag:x, with keys, ts and seq"
+    )
+    columns: Names = Field((), description="Keep only these columns of the result, in this order")
     filter: str | None = Field(None, min_length=1, pattern=r"\S", description="SQL predicate over the result")
     checks: tuple[Check, ...] = Field((), description="What the rows of the result must be like")
     batch_size: int | None = Field(
@@ -179,6 +239,9 @@ class ModelConfig(Node):
     checkpoint_enabled: bool = Field(True, description="false: build every partition at every run")
     delete_after_processing: bool = Field(
         False, description="Delete source files once every model that reads them has published"
+    )
+    keep_days: float = Field(
+        0.0, ge=0, description="delete_after_processing: days since they were written that files stay"
     )
     tags: Names = Field((), description="For --select tag:x")
     schedule: Annotated[str, AfterValidator(_cron)] | None = Field(None, description="Cron expression, for run --due")
@@ -196,6 +259,7 @@ class OutputDefaults(Node):
     partition_by: Any = Field(None, description="See Output.partition_by")
     mode: Any = Field(None, description="See Output.mode")
     row_group_size: Any = Field(None, description="See Output.row_group_size")
+    keep_versions: Any = Field(None, description="See Output.keep_versions")
 
 
 class Defaults(Node):
@@ -214,13 +278,18 @@ class Runs(Node):
     metrics: str | None = Field(
         None, min_length=1, description="File for Prometheus, written after each run; relative to this file"
     )
+    openlineage: bool = Field(
+        False, description="Send OpenLineage events of each run, by the configuration of its client (extra `lineage`)"
+    )
 
 
 class Config(Node):
     """The whole of models.yaml."""
 
     version: Literal[1] = Field(description="Version of this file's format")
-    lake: Annotated[str, AfterValidator(_local)] = Field(description="Root of the data; relative to this file")
+    lake: Annotated[str, AfterValidator(_lake)] = Field(
+        description="Root of the data; relative to this file, or an address such as s3://bucket/prefix"
+    )
     state: Annotated[str, AfterValidator(_local)] = Field(
         ".sqlgen", description="Manifests, locks, run reports; relative to the lake"
     )

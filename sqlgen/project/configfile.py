@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sqlgen.errors import ConfigError, Problem, nearest
+from sqlgen.lake.remote.address import is_remote
 from sqlgen.project.config import COMPRESSION, Config, OutputDefaults
 from sqlgen.project.nodes import Node
 from sqlgen.templating import yamlfile
@@ -93,6 +94,8 @@ def _message(details: ErrorDetails, keys: KeyPath) -> str:
             known = [part.strip("' ") for part in expected.replace(" or ", ",").split(",")]
             return f"found {found!r:.{_SHOWN}}, allowed: {expected}.{nearest(f'{found!s:.{_SHOWN}}', known)}"
         case "value_error":
+            if is_remote(str(details["input"])):  # which may hold credentials
+                return f"found an address: {details['ctx']['error']}"
             return f"found {details['input']!r:.{_SHOWN}}: {details['ctx']['error']}"
         case _:
             description = _description(keys)

@@ -31,17 +31,22 @@ def _at_most(found: Captured, limit: int | None) -> Captured:
 
 def shares_feed(project: Project, model: Model) -> bool:
     """True if the rows of a model and its trades come from the same event files, whose ``seq`` orders them."""
-    rows, trades = _events(project, model), model.trades.source if model.trades is not None else None
-    if rows is None or trades is None or rows is trades:
+    trades = model.trades
+    if trades is None or trades.source is None or trades.source is _events(project, model.primary):
         return False
-    of_rows, of_trades = (project.library.header(adapter_template(each.adapter)).feed for each in (rows, trades))
-    same_files = (rows.path, rows.pattern) == (trades.path, trades.pattern)
-    return bool(of_rows) and of_rows == of_trades and same_files
+    return feed_of(project, model.primary) == feed_of(project, trades) is not None
 
 
-def _events(project: Project, model: Model) -> Source | None:
-    """Source of the ``seq`` in a model's rows: its own, or that of the books it reads."""
-    made = project.models.get(model.primary.ref) if model.primary.source is None else None
-    if made is not None and made.chain is not None and any(kernel.keeps_seq for kernel in made.chain.kernels):
+def feed_of(project: Project, entry: ModelInput) -> tuple[str, str, str | None] | None:
+    """The event files whose ``seq`` orders the rows of an input: the feed, and where they lie; ``None`` without any."""
+    events = _events(project, entry)
+    feed = project.library.header(adapter_template(events.adapter)).feed if events is not None else ""
+    return (feed, events.path, events.pattern) if events is not None and feed else None
+
+
+def _events(project: Project, entry: ModelInput) -> Source | None:
+    """Source of the ``seq`` in the rows of an input: the input, or what a model made its books of."""
+    made = project.models.get(entry.ref) if entry.source is None else None
+    if made is not None and made.pipeline is not None and any(kernel.keeps_seq for kernel in made.pipeline.kernels):
         return made.primary.source
-    return model.primary.source
+    return entry.source

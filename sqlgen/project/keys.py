@@ -10,6 +10,9 @@ from sqlgen.lake.partitions import hive_pairs
 from sqlgen.lake.patterns import path_pattern
 from sqlgen.project.config import Source
 
+TIMES = ("ts", "bar_end", "bar_start")
+"""Columns of the time of a row; the first that a table has counts."""
+
 
 @dataclass(frozen=True)
 class ConfiguredKey:
@@ -34,7 +37,7 @@ def configured_keys(source: Source) -> dict[str, ConfiguredKey]:
     keys = {key: ConfiguredKey(value) for key, value in fixed_keys(source).items()}
     if source.pattern:
         pattern = path_pattern(source.pattern)
-        regex = f"/{re.escape(source.path)}/{pattern.regex}$"
+        regex = f"/{re.escape(source.folder)}/{pattern.regex}$"
         keys |= {key: ConfiguredKey(None, regex, group) for group, key in enumerate(pattern.keys, 1)}
     return keys
 

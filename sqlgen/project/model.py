@@ -6,17 +6,16 @@ import graphlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from sqlgen.lake.partitions import KEYS
-from sqlgen.project.config import Input, ModelConfig, Output, Source
+from sqlgen.project.config import Input, ModelConfig, Output, Sessions, Source
 from sqlgen.project.rowchecks import Check
+from sqlgen.project.signs import TRADES
 from sqlgen.templating.header import Header
 from sqlgen.templating.templates import TEMPLATE_SUFFIX
 from udfs import Pipeline
-
-TRADES = "trades"
-"""Name of the input that kernels read as trades."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,8 @@ class ModelInput:
     name: str
     spec: Input
     source: Source | None
+    sessions: Sessions | None = None
+    """Sessions of its rows, which have ``session_date`` then."""
 
     @property
     def ref(self) -> str:
@@ -47,15 +48,19 @@ class Model:
     lookback: float
     lookahead: float
     inputs: tuple[ModelInput, ...]
-    chain: Pipeline | None = None
+    pipeline: Pipeline | None = None
     """Kernels of the model; ``None`` without any."""
     batches: bool = False
     """True if one statement may build several units."""
+    chosen: tuple[str, ...] = ()
+    """Columns of the result to keep; empty for all."""
+    fed: tuple[str, ...] = ()
+    """Columns of the template that go into the kernels; empty for all."""
 
     @property
     def trades(self) -> ModelInput | None:
         """Input that kernels read as trades beside the rows."""
-        reads = self.chain is not None and self.chain.reads_trades
+        reads = self.pipeline is not None and self.pipeline.reads_trades
         return next((entry for entry in self.inputs if entry.name == TRADES), None) if reads else None
 
     @property
@@ -65,7 +70,7 @@ class Model:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the result to keep, partition columns included; empty for all."""
-        chosen = self.config.columns
+        chosen = self.chosen
         return (*(key for key in self.output.partition_by if key not in chosen), *chosen) if chosen else ()
 
     @property
@@ -97,23 +102,32 @@ class Model:
     @property
     def file_order(self) -> tuple[str, ...]:
         """Columns by which the rows of a file are sorted; empty if only the template determines the order."""
-        through_kernels = ("ts", "seq") if self.chain is not None else self.header.order_by
-        return self.output.order_by or tuple(through_kernels)
+        if self.output.mode == "merge":
+            return tuple(key for key in dict.fromkeys(self.output.key) if key not in self.unit_keys)
+        through_kernels = self.pipeline is not None and self.header.kernels_over is None
+        return self.output.order_by or (("ts", "seq") if through_kernels else tuple(self.header.order_by))
 
     @property
     def batched(self) -> bool:
         """True if one statement may build several units whose files are the same as when built alone."""
-        plain = self.output.mode == "overwrite"
+        plain = self.output.mode == "overwrite" or self.pipeline is None
         whole = self.unit_keys == KEYS == self.output.partition_by
         ordered = self.file_order and set(self.file_order) <= set(self.columns or self.file_order)
-        return bool(self.batches and plain and whole and ordered and (self.chain is None or self._in_chains))
+        # A kernel that looks ahead sees rows of the units beside its own, by which others are built.
+        ahead = self.pipeline is not None and self.pipeline.looks_ahead
+        return bool(self.batches and plain and whole and (ordered or self.built_apart) and not ahead)
 
     @property
-    def _in_chains(self) -> bool:
-        """True if consecutive units may pass through kernels together: their rows stay rows, and each reads its own."""
-        reads_others = self.header.own_dates or self.days_before or self.days_after
-        over = self.header.kernels_over is not None
-        return self.chain is not None and not (self.chain.replaces_rows or over or reads_others)
+    def built_apart(self) -> bool:
+        """True if each unit of a batch has a statement of its own, over what passed through kernels alone."""
+        over = self.header.kernels_over
+        beside = [entry for entry in self.inputs if entry.name != over and entry is not self.trades]
+        return self.pipeline is not None and (over is None or not beside)
+
+    @property
+    def reads_others(self) -> bool:
+        """True if a unit reads rows of units beside it."""
+        return bool(self.header.own_dates or self.days_before or self.days_after)
 
     @property
     def days_before(self) -> int:
@@ -138,6 +152,12 @@ class Model:
     @property
     def description(self) -> str:
         return self.config.description or self.header.description
+
+    @property
+    def shown(self) -> SimpleNamespace:
+        """Variable ``model`` of templates."""
+        fields = {"name": self.name, "description": self.description, "kernels": self.config.udfs}
+        return SimpleNamespace(**fields, partition_by=self.output.partition_by)
 
     @property
     def primary(self) -> ModelInput:

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sqlgen.lake.partitions import KEYS
+from sqlgen.lake.remote.address import is_remote
+from sqlgen.lake.trust import how_to_trust, trusted
 from sqlgen.project.config import Config, ModelConfig, Source
 from sqlgen.project.model import Model, build_order, quarantine_of
 from sqlgen.templating import expressions
+from sqlgen.templating.secrets import secret_in
 from sqlgen.templating.yamlfile import KeyPath
 
 KeyProblem = tuple[KeyPath, str]
@@ -26,6 +29,8 @@ def output_problems(at: KeyPath, spec: ModelConfig) -> Iterator[KeyProblem]:
         yield (at_partition, f"duplicate column: {', '.join(keys)}")
     if list(keys[: len(unit)]) != unit or unit != [key for key in KEYS if key in unit]:
         yield (at_partition, f"found {', '.join(keys)}: {', '.join(KEYS)} come first and in this order")
+    if spec.columns and spec.features:
+        yield ((*at, "features"), "'columns' lists the columns too, by name. Leave one of them out")
     if spec.columns and not set(spec.columns) - set(keys):
         yield ((*at, "columns"), f"found {', '.join(spec.columns)}: paths hold these; name one that files hold")
     if spec.output.mode == "merge" and not (spec.output.key and spec.output.order_by):
@@ -82,6 +87,13 @@ def deletion_problems(sources: Mapping[str, Source], models: Mapping[str, Model]
         if (source.path, source.pattern) == (entry.source.path, entry.source.pattern)
     }
     for model in models.values():
+        if model.config.keep_days and not model.config.delete_after_processing:
+            yield ("models", model.name, "keep_days"), "nothing is deleted without delete_after_processing: true"
+        elif model.config.keep_days and any(entry.source and entry.source.lake for entry in model.inputs):
+            yield (
+                ("models", model.name, "keep_days"),
+                "it counts from the times of files, which an own root may not have",
+            )
         for entry in model.inputs:
             if entry.ref in doomed and (model.output.mode == "overwrite" or model.days_before or model.days_after):
                 yield (
@@ -147,19 +159,49 @@ def unreadable_lake(lake: Path) -> Iterator[tuple[KeyPath, str]]:
             yield ("lake",), f"DuckDB cannot read below a folder called '{name}'. {advice}"
 
 
+def secret_places(config: Config, project: Path) -> Iterator[KeyProblem]:
+    """Addresses and folders that hold a secret, which whoever owns the bucket or the disk would see."""
+    places: dict[KeyPath, str | None] = {("lake",): config.lake, ("state",): config.state}
+    for name, source in config.sources.items():
+        places |= {("sources", name, "lake"): source.lake, ("sources", name, "path"): source.folder}
+    places |= {("models", name, "output", "path"): model.output.path for name, model in config.models.items()}
+    for at, text in places.items():
+        if text is not None and secret_in(text) and not trusted(project):
+            yield at, f"a secret is no part of an address or a folder, which others see. {how_to_trust(project)}"
+
+
+def state_elsewhere(config: Config, project: Path) -> Iterator[KeyProblem]:
+    """Problem with a state folder outside of the lake and of the project's folder, unless the project is trusted."""
+    if is_remote(config.lake) or trusted(project):
+        return
+    lake = Path(os.path.normpath(project.parent / config.lake))
+    state = Path(os.path.normpath(lake / config.state))
+    if not any(state.is_relative_to(folder) for folder in (lake, project.parent)):
+        where = f"it lies neither in the lake nor in the folder of {project.name}"
+        yield ("state",), f"found '{config.state}': {where}. Give a folder there. {how_to_trust(project)}"
+
+
 def shared_folders(config: Config, lake: Path) -> Iterator[tuple[KeyPath, str]]:
     """Tables that lie in a source, the state or another table, and sources that lie in the state."""
     states = (*dict.fromkeys((config.state, STATE)),)
+    if is_remote(config.lake) and any(part in ("", ".", "..") for part in config.state.split("/")):
+        yield ("state",), f"found '{config.state}': the state of a lake in an object store is a plain path below it"
+        return
     if os.path.realpath(lake / config.state) == os.path.realpath(lake):
         yield ("state",), f"found '{config.state}': this is the lake itself. Give a folder of its own, like {STATE}"
         return
-    taken_by_runs = [_resolved(f"{STATE}/{name}", lake) for name in ("lock", "staging")]
+    if not config.state.strip():
+        yield ("state",), f"found '{config.state}': a name of blanks alone. Give a folder of its own, like {STATE}"
+        return
+    taken_by_runs = [_resolved(f"{STATE}/{name}", lake) for name in ("lock", "locks", "staging", "versions")]
     if any(_resolved(config.state, lake)[: len(own)] == own for own in taken_by_runs):
         yield ("state",), f"found '{config.state}': the lock and the staging folder are there. Give another folder"
         return
     held = _resolved_folders(states, lake)
     taken = {"state": held}
     for name, source in config.sources.items():
+        if source.lake is not None:
+            continue
         own = _resolved_folders((source.path,), lake)
         yield from _overlaps(("sources", name, "path"), own, {"state": held})
         taken[f"sources.{name}"] = own

@@ -164,8 +164,8 @@ class CheckCount:
     of: str
     """Source or model of the rows."""
     check: str
-    on_fail: OnFail | Literal["pass"]
-    """``pass``: messages that are none of the adapter's, which it passes over."""
+    on_fail: OnFail | Literal["pass", "null"]
+    """``pass``: messages that are none of the adapter's, which it passes over. ``null``: rows without a value."""
     rows: int
     total: int
     """Rows that were looked at."""

@@ -21,6 +21,8 @@ def select(project: Project, include: Iterable[str] = (), exclude: Iterable[str]
     disabled = sorted(chosen - enabled)
     if include and chosen and not enabled:
         raise UsageError(f"{', '.join(disabled)}: disabled in models.yaml. Set enabled: true to run it")
+    if project.models and (include or exclude) and not chosen:
+        raise UsageError(f"--exclude leaves no model of those selected. Known: {', '.join(project.models)}")
     return tuple(name for name in project.order if name in enabled)
 
 
@@ -28,6 +30,14 @@ def named(project: Project, selectors: Iterable[str]) -> tuple[str, ...]:
     """Names of the chosen models in dependency order, disabled ones too."""
     chosen = _matches(project, list(selectors))
     return tuple(name for name in project.order if name in chosen)
+
+
+def check_name(project: Project, name: str) -> str:
+    """The name, if a model or source has it; :class:`UsageError` with the nearest one otherwise."""
+    known = [*project.models, *project.sources]
+    if name not in known:
+        raise UsageError(f"no model or source '{name}'.{nearest(name, known)} Known: {', '.join(known)}")
+    return name
 
 
 def _matches(project: Project, selectors: list[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Sign audit: compares the sides of trades with the quotes before them.
+"""Signs of trades, and their audit: it compares the sides of trades with the quotes before them.
 
 A taker buys at the ask and sells at the bid. If most buys are at or below the bid, and sells at or above the ask, the
 feed names the maker's side.
@@ -13,7 +13,10 @@ from sqlgen.templating.yamlfile import KeyPath
 
 if TYPE_CHECKING:
     from sqlgen.project.config import Source
-    from sqlgen.project.model import Model
+    from sqlgen.project.model import Model, ModelInput
+
+TRADES = "trades"
+"""Name of the input with trades, of templates and of kernels."""
 
 QUOTES = ("best_bid", "best_ask")
 """Columns of quotes."""
@@ -23,6 +26,42 @@ SHARE = 0.5
 """Share of trades at the other side of the quote above which the sides are not the taker's."""
 FEWEST = 10
 """Fewest trades that are judged."""
+
+
+SIGN = "sign"
+"""Option of templates and kernels: whose sign of a trade counts."""
+SIGNS = {
+    "aggressor": "side",
+    "tick": "sign_tick",
+    "quote": "sign_quote",
+    "lee_ready": "sign_lee_ready",
+    "aggressor_or_lee_ready": "coalesce(side, sign_lee_ready)",
+}
+"""Its values -> SQL over the columns of a model that signs trades."""
+
+
+def sign_of(model: Model, entry: ModelInput) -> str:
+    """SQL of the sign that a model takes for the side of an input's trades; empty if that is what they have."""
+    chosen = model.options.get(SIGN, "aggressor")
+    reads = entry.name == TRADES and not model.header.signs
+    return SIGNS[chosen] if reads and chosen != "aggressor" else ""
+
+
+def unsigned(models: Mapping[str, Model]) -> Iterator[tuple[KeyPath, str]]:
+    """Keys and messages of models that want signs of trades which nothing has signed."""
+    for name, model in models.items():
+        for entry in model.inputs:
+            upstream = models.get(entry.ref)
+            if not sign_of(model, entry) or (upstream is not None and upstream.header.signs):
+                continue
+            what = "source" if entry.source is not None else "model"
+            signing = [other.name for other in models.values() if other.header.signs]
+            yield (
+                ("models", name, "options", SIGN),
+                f"found '{model.options[SIGN]}', and {what} '{entry.ref}' has the sides as sent alone. Let input"
+                f" '{TRADES}' read a model of trades/liquidity.sql.j2, which signs trades by ticks and quotes"
+                f"{': ' + ', '.join(signing) if signing else ''}",
+            )
 
 
 def is_reversed(judged: int, against: int, share: float = SHARE) -> bool:

@@ -5,26 +5,37 @@ Data and record are one file, so that they are replaced in one step on any file 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import re
 import secrets
 import stat
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from sqlgen.compile.statements import FOOTER_KEY
+from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import Stat
 from sqlgen.published.records import Publication
+from sqlgen.templating.queries import query
 
 FORMAT = 1
+LATER = "a later version of sqlgen wrote it"
 
 
 class ForeignFileError(Exception):
     """A file that the model did not publish, with the reason."""
+
+
+class LaterFileError(ForeignFileError):
+    """A file that a later version of sqlgen published."""
+
+    def __init__(self) -> None:
+        super().__init__(LATER)
 
 
 class DamagedFileError(ForeignFileError):
@@ -44,8 +55,13 @@ class Stamp:
     """Record of the unit; in mode append, ``contributed`` names the inputs of these files alone."""
 
     def to_json(self) -> str:
-        record = dataclasses.asdict(self.record)
-        content = {"format": FORMAT, "model": self.model, "owner": self.owner, "stem": self.stem, "record": record}
+        content = {
+            "format": FORMAT,
+            "model": self.model,
+            "owner": self.owner,
+            "stem": self.stem,
+            "record": vars(self.record),
+        }
         return json.dumps(content, separators=(",", ":"))  # ASCII: no line break and no special character
 
     @classmethod
@@ -53,9 +69,10 @@ class Stamp:
         """Raises :class:`ForeignFileError` where ``text`` was not written by this version."""
         try:
             content = json.loads(text)
-            if content["format"] != FORMAT:
-                raise ForeignFileError("another version of sqlgen wrote it")
-            return cls(content["model"], content["owner"], content["stem"], Publication.of(content["record"]))
+            record = content["record"]
+            if content["format"] != FORMAT or record.keys() - Publication.__dataclass_fields__.keys():
+                raise LaterFileError
+            return cls(content["model"], content["owner"], content["stem"], Publication.of(record))
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ForeignFileError("its footer is no record of sqlgen") from None
 
@@ -63,7 +80,9 @@ class Stamp:
         """True if ``path`` below the table is where the file was published."""
         folder, _, name = path.rpartition("/")
         below = f"{folder}/".startswith(f"{self.record.unit}/") or not self.record.unit
-        return below and re.fullmatch(rf"{re.escape(self.stem)}(_\d+)?\.parquet", name) is not None
+        number = name.removeprefix(self.stem).removesuffix(".parquet")
+        numbered = not number or (number[0] == "_" and number[1:].isdecimal())
+        return below and numbered and name == f"{self.stem}{number}.parquet"
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,7 @@ def read(path: Path) -> Footer:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    mounts.fetch_ends([path])
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # opening a pipe would block
         raise ForeignFileError("it is no regular file")
@@ -103,6 +123,16 @@ def read(path: Path) -> Footer:
     return Footer(
         metadata.num_rows, schema, Stat.of(found), text.decode(errors="replace") if text is not None else None
     )
+
+
+def of_alike(paths: Sequence[Path], connection: duckdb.DuckDBPyConnection) -> dict[Path, Footer]:
+    """Footers of files that one COPY has written, without their records."""
+    if not paths:
+        return {}
+    schema = read(paths[0]).schema
+    rows = connection.execute(query("file_rows", files=[*map(str, paths)])).fetchall()
+    counts = {name: int(count) for name, count in rows}
+    return {path: Footer(counts[str(path)], schema, Stat.of(path.stat()), None) for path in paths}
 
 
 def new_build() -> str:

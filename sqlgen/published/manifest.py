@@ -1,4 +1,4 @@
-"""Manifest: a journal per model of its published units.
+"""Manifest: journals of the published units of each model: one, and one more of each shard that has built some.
 
 The footer of each data file (:mod:`sqlgen.published.footers`) is the truth, as far as it was known before the file was
 written. The journal is an index of the footers: it is read at every start, adds facts known only afterwards, and may
@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlgen.lake import sealed, storage
-from sqlgen.lake.partitions import Partition
+from sqlgen.lake.partitions import Partition, Shard, symbol_of
 from sqlgen.lake.storage import Stat
+from sqlgen.published.footers import new_build
 from sqlgen.published.records import Published
 
+_SHARD = re.compile(r"\.([0-9]+)-of-([0-9]+)\.ndjson\Z")
 _UNIT = re.compile(r'\{"(?:unit|removed)":"([^"\\]*)"')
 
 
@@ -28,17 +30,28 @@ class Line(NamedTuple):
     text: str
 
 
-class Manifest:
-    """The journals of all models under the state folder."""
+class JournalEntry(NamedTuple):
+    """The last line of a journal about one unit."""
 
-    def __init__(self, folder: Path) -> None:
+    at: str
+    """Build id that tells when it was written; empty in lines of earlier versions about removed units."""
+    record: Published | None
+    """``None``: the unit was removed."""
+    text: str
+
+
+class Manifest:
+    """The journals of all models under the state folder, as far as they are about the symbols of a shard."""
+
+    def __init__(self, folder: Path, shard: Shard | None = None) -> None:
         self.folder = folder
+        self.shard = shard
         self.damaged: dict[Path, int] = {}
         """Journal -> number of damaged lines."""
-        self._read: dict[str, tuple[Stat, list[Line]]] = {}
-        """Model -> size and time of its journal, and its lines (the last one is empty, or incomplete)."""
-        self._parsed: dict[str, dict[Partition, Published]] = {}
-        """Model -> its records, once all of them were read."""
+        self._read: dict[Path, tuple[Stat, list[Line]]] = {}
+        """Journal -> its size and time, and its lines (the last one is empty, or incomplete)."""
+        self._parsed: dict[str, tuple[list[Stat], dict[Partition, Published]]] = {}
+        """Model -> sizes and times of its journals, and its records, once all of them were read."""
 
     @property
     def problems(self) -> list[str]:
@@ -49,71 +62,111 @@ class Manifest:
         ]
 
     @classmethod
-    def below(cls, state: Path) -> Manifest:
+    def below(cls, state: Path, shard: Shard | None = None) -> Manifest:
         """Manifest of the project with this state folder."""
-        return cls(state / "manifest")
+        return cls(state / "manifest", shard)
+
+    def journals(self, model: str) -> list[Path]:
+        """Journals that may tell of the symbols; the own one, to which is written, is the last."""
+        own = self._own(model)
+        found = [path for path in sorted(self.folder.glob(f"{model}.*ndjson")) if path != own and self._concerns(path)]
+        return [*found, *([own] if own.exists() else [])]
 
     def lines(self, model: str) -> list[Line]:
-        """Lines of a model's journal, without an incomplete last line (a crash while writing)."""
-        return self._lines(model)[:-1]
+        """Lines of a model's journals, without incomplete last lines (a crash while writing)."""
+        lines = [line for path in self.journals(model) for line in self._lines(path)[:-1]]
+        if self.shard is None:
+            return lines
+        return [line for line in lines if self.shard.holds(symbol_of(f"{line.unit}/"))]
 
     def load(self, model: str, wanted: Callable[[str], bool] | None = None) -> dict[Partition, Published]:
         """Records of a model; of the units alone whose paths are ``wanted``, if that is given."""
-        lines, path = self.lines(model), self._path(model)
         if wanted is not None:
-            return self._parse(path, (line.text for line in lines if wanted(line.unit)))
-        if model not in self._parsed:
-            self._parsed[model] = self._parse(path, (line.text for line in lines))
-        return dict(self._parsed[model])
+            return self._load(model, wanted)
+        paths = self.journals(model)
+        stats = [Stat.of(path.stat()) for path in paths]
+        if model not in self._parsed or self._parsed[model][0] != stats:
+            self._parsed[model] = stats, self._load(model, lambda unit: True)
+        return dict(self._parsed[model][1])
 
-    def _lines(self, model: str) -> list[Line]:
-        path = self._path(model)
-        if not path.exists():
-            return [Line("", "")]
+    def _load(self, model: str, wanted: Callable[[str], bool]) -> dict[Partition, Published]:
+        shard, entries = self.shard, dict[str, JournalEntry]()
+        for path in self.journals(model):
+            lines = self._lines(path)[:-1]
+            mine = (line for line in lines if shard is None or shard.holds(symbol_of(f"{line.unit}/")))
+            for unit, entry in self._entries(path, (line for line in mine if wanted(line.unit))).items():
+                if unit not in entries or entries[unit].at <= entry.at:
+                    entries[unit] = entry
+        records = (entry.record for entry in entries.values())
+        return {record.partition: record for record in records if record is not None}
+
+    def _lines(self, path: Path) -> list[Line]:
         stat = Stat.of(path.stat())
-        if model not in self._read or self._read[model][0] != stat:
+        if path not in self._read or self._read[path][0] != stat:
             text = path.read_text(encoding="utf-8", errors="replace")
-            self._read[model] = stat, [Line(_unit(line), line) for line in text.split("\n")]
-            self._parsed.pop(model, None)
-        return self._read[model][1]
+            self._read[path] = stat, [Line(_unit(line), line) for line in text.split("\n")]
+        return self._read[path][1]
 
-    def _parse(self, path: Path, lines: Iterable[str]) -> dict[Partition, Published]:
-        records: dict[str, Published] = {}
+    def _entries(self, path: Path, lines: Iterable[Line]) -> dict[str, JournalEntry]:
+        """Last lines about each unit. A record moves to the end when it is removed and written again."""
+        entries: dict[str, JournalEntry] = {}
         damaged = 0
         for line in lines:
             try:
-                data = sealed.loads(line)
+                data = sealed.loads(line.text)
                 if "removed" in data:
-                    records.pop(data["removed"], None)
+                    entries.pop(data["removed"], None)
+                    entries[data["removed"]] = JournalEntry(data.get("at", ""), None, line.text)
                 elif "build" in data:  # earlier versions wrote none
-                    records[data["unit"]] = Published.of(data)
+                    record = Published.of(data)
+                    entries[record.unit] = JournalEntry(record.build, record, line.text)
             except (ValueError, TypeError, KeyError, AttributeError):
                 damaged += 1
         if damaged:
             self.damaged[path] = damaged
-        return {record.partition: record for record in records.values()}
+        return entries
 
     def note(self, model: str, records: Iterable[Published], gone: Iterable[Partition] = ()) -> None:
         """Record units that were published, and units that are ``gone``."""
-        lines = [sealed.dumps({"removed": unit.path}) for unit in gone] + [record.to_json() for record in records]
+        at = new_build()
+        lines = [sealed.dumps({"removed": unit.path, "at": at}) for unit in gone]
+        lines += [record.to_json() for record in records]
         if lines:
-            storage.append_lines(self._path(model), lines)
+            storage.append_lines(self._own(model), lines)
 
     def knows(self, model: str) -> bool:
         """True if there is a journal of the model."""
-        return self._path(model).exists()
+        return bool(self.journals(model))
 
     def compact(self, model: str) -> None:
-        """Rewrite a journal in which most lines are superseded, or whose last line is incomplete."""
-        if not self.knows(model):
-            return
-        path, lines = self._path(model), self._lines(model)
-        if path in self.damaged or len(lines) - 1 > 2 * len({line.unit for line in lines}) + 100 or lines[-1].text:
-            records = self.load(model)
-            storage.replace_text(path, "".join(record.to_json() + "\n" for record in records.values()))
+        """Rewrite the journals in which most lines are superseded, or whose last line is incomplete.
 
-    def _path(self, model: str) -> Path:
-        return self.folder / f"{model}.ndjson"
+        Without a shard, all of them become one; a shard rewrites its own.
+        """
+        paths = self.journals(model) if self.shard is None else [path for path in [self._own(model)] if path.exists()]
+        read = [self._lines(path) for path in paths]
+        known = {line.unit for lines in read for line in lines}
+        many = sum(len(lines) - 1 for lines in read) > 2 * len(known) + 100
+        if not (many or any(path in self.damaged for path in paths) or any(lines[-1].text for lines in read)):
+            return
+        if self.shard is None:
+            texts = [record.to_json() for record in self.load(model).values()]
+        else:  # lines about removed units count, too: another journal may have a record
+            texts = [entry.text for entry in self._entries(paths[0], read[0][:-1]).values()]
+        storage.replace_text(self._own(model), "".join(text + "\n" for text in texts))
+        for path in paths:
+            if path != self._own(model):
+                path.unlink()
+
+    def _own(self, model: str) -> Path:
+        part = "" if self.shard is None else f".{self.shard.suffix}"
+        return self.folder / f"{model}{part}.ndjson"
+
+    def _concerns(self, path: Path) -> bool:
+        """False for a journal of another shard of as many, which has no symbol of this one."""
+        found = _SHARD.search(path.name)
+        other = Shard(int(found[1]), int(found[2])) if found else None
+        return other is None or self.shard is None or self.shard.overlaps(other)
 
 
 def _unit(line: str) -> str:

@@ -69,8 +69,10 @@ class Quarantine:
         """Replace the content of the target by these rows in one step; without any, remove it."""
         if self.files:
             swap.publish_folder(self.folder, self.target)
+            self.files |= {name: Stat.of((self.target / name).stat()) for name in self.files}
         elif self.target.exists():
             swap.remove(self.target, self.folder.with_name(f"{self.folder.name}-gone"), self.lake)
 
     def discard(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():  # there is none as a rule, and to find that out so is cheaper
+            shutil.rmtree(self.folder, ignore_errors=True)

@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlgen.lake import sealed
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import Stat
 
 _TYPE = re.compile(r"[A-Z][A-Z_ 0-9]*(\(\d+(, ?\d+)?\))?")
+IN_FOOTERS = ("sources", "settings")
+"""Members that the journal leaves out."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,15 @@ class Provenance:
     """append: input files whose rows were appended, as (path, size, mtime_ns)."""
     sources: dict[str, list[list[Any]]] = field(default_factory=dict)
     """Input name -> [path, size, mtime_ns] of its files; in the footers only."""
+    settings: dict[str, dict[str, str]] = field(default_factory=dict)
+    """``options`` and ``kernels``: names and values as text, to tell what has changed; in the footers only."""
 
     @property
     def partition(self) -> Partition:
         return Partition.from_path(self.unit)
+
+
+Part = TypeVar("Part", bound=Provenance)
 
 
 @dataclass(frozen=True)
@@ -59,13 +66,17 @@ class Publication(Provenance):
     """SQL types of the partition columns other than exchange, symbol and date."""
     run_id: str = ""
     published_at: str = ""
+    replaces: str = ""
+    """Build whose files maintenance has replaced; empty for rows that come from their inputs."""
+    edited: tuple[str, ...] = ()
+    """Changes of the rows since they were built, in words: a rebuild would discard them."""
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Self:
         """Raises ``ValueError`` or ``TypeError`` if ``data`` is not a record."""
         if not all(_is_type(kind) for kind in data.get("types", {}).values()):
             raise ValueError("no SQL types")  # they become SQL
-        tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges")}
+        tuples = {name: tuple(data.get(name, ())) for name in ("keys", "edges", "edited")}
         contributed = tuple(tuple(file) for file in data.get("contributed", ()))
         return cls(**data | tuples | {"contributed": contributed})
 
@@ -86,9 +97,7 @@ class Published(Publication):
     """Kernels: digest of the state after the last row."""
 
     def to_json(self) -> str:
-        data = dataclasses.asdict(self)
-        del data["sources"]
-        return sealed.dumps(data)
+        return sealed.dumps({name: value for name, value in vars(self).items() if name not in IN_FOOTERS})
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Self:
@@ -102,6 +111,16 @@ class Published(Publication):
 @lru_cache(1 << 10)
 def _is_type(kind: str) -> bool:
     return _TYPE.fullmatch(kind) is not None
+
+
+def part_of(kind: type[Part], record: Part) -> Part:
+    """The fields of a record that make up its provenance, or its publication."""
+    return kind(**{each.name: getattr(record, each.name) for each in dataclasses.fields(kind)})
+
+
+def types_of(records: Iterable[Published]) -> dict[str, str]:
+    """SQL types of the columns of all these units."""
+    return {name: kind for record in records for name, kind in record.types.items()}
 
 
 def alike(records: Iterable[Published]) -> bool:

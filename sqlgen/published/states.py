@@ -6,8 +6,10 @@ build. It is written before the data is published; older ones are removed afterw
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from sqlgen.lake import faults, storage
 from sqlgen.lake.partitions import Partition
+from sqlgen.lake.remote import mounts
 from udfs import dtype_of, layout_of
 
 SUFFIX = ".state"
@@ -103,7 +106,9 @@ class StateStore:
         return self.folder / model / unit.path / f"{build}{SUFFIX}"
 
     def write(self, model: str, unit: Partition, build: str, content: bytes, flush: bool = True) -> None:
-        storage.replace_bytes(self.path(model, unit, build), content, flush)
+        path = self.path(model, unit, build)
+        storage.replace_bytes(path, content, flush)
+        mounts.upload(path)
 
     def read(self, model: str, unit: Partition, build: str, expected: str, identity: object) -> Snapshot:
         """The state after a partition; :class:`StateError` if it is not the one recorded with it."""
@@ -122,14 +127,25 @@ class StateStore:
 
     def keep(self, model: str, unit: Partition, build: str) -> None:
         """Remove all states of a partition except that of one build."""
-        storage.clear_drafts(self.path(model, unit, build).parent)
-        for path in self.path(model, unit, build).parent.glob(f"*{SUFFIX}"):
-            if path.stem != build:
-                path.unlink(missing_ok=True)
+        try:
+            found = os.listdir(f"{self.folder}/{model}/{unit.path}")
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        folder = self.path(model, unit, build).parent
+        storage.clear_drafts(folder)
+        for name in found:
+            if name.endswith(SUFFIX) and name != f"{build}{SUFFIX}":
+                (folder / name).unlink(missing_ok=True)
                 faults.point("old kernel state: deleted")
+
+    def take_over(self, model: str, unit: Partition, old: str, new: str) -> None:
+        """Write the state after a partition under another build, too; one that cannot be read stays where it is."""
+        with contextlib.suppress(StateError):
+            self.write(model, unit, new, self._content(model, unit, old))
 
     def _content(self, model: str, unit: Partition, build: str) -> bytes:
         path = self.path(model, unit, build)
+        mounts.fetch([path])
         try:
             return path.read_bytes()
         except OSError as error:

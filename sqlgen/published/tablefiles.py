@@ -25,6 +25,8 @@ class Unread:
     files: Mapping[str, Stat]
     quarantine: Mapping[str, Stat]
     journal: Sequence[Line]
+    elsewhere: frozenset[Partition] = frozenset()
+    """Symbols of other shards, whose files are left out."""
 
     @cached_property
     def by_symbol(self) -> Mapping[Partition, Sequence[object]]:
@@ -40,9 +42,15 @@ class Unread:
 
 def unread(project: Project, manifest: Manifest, name: str) -> Unread:
     """Files and journal of a model's table."""
-    model = project.models[name]
+    model, shard = project.models[name], manifest.shard
     files, quarantine = (storage.list_all(project.lake / path) for path in (model.output.path, model.quarantine))
-    return Unread(files, quarantine, manifest.lines(name))
+    if shard is None:
+        return Unread(files, quarantine, manifest.lines(name))
+    elsewhere = {symbol for path in files if not shard.holds(symbol := symbol_of(path))}
+    files, quarantine = (
+        {path: stat for path, stat in found.items() if shard.holds(symbol_of(path))} for found in (files, quarantine)
+    )
+    return Unread(files, quarantine, manifest.lines(name), frozenset(elsewhere))
 
 
 def read_table(
@@ -71,7 +79,8 @@ def read_table(
     records = manifest.load(name, (lambda unit: symbol_of(f"{unit}/") not in left_out) if left_out else None)
     reader = Reader(name, owner, exists)
     table = Table(project.lake / model.output.path, project.lake / model.quarantine, reader, records)
-    table.left_out = bool(left_out) and any(symbol_of(f"{line.unit}/") in left_out for line in there.journal)
+    settled = bool(left_out) and any(symbol_of(f"{line.unit}/") in left_out for line in there.journal)
+    table.left_out = settled or bool(there.elsewhere)
     table.compare(wanted(there.files), wanted(there.quarantine))
     table.restore_states(state_of)
     return table

@@ -16,10 +16,11 @@ from typing import Any
 
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import Partition
+from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import Stat, is_hidden
-from sqlgen.published.footers import DamagedFileError, ForeignFileError
+from sqlgen.published.footers import LATER, DamagedFileError, ForeignFileError
 from sqlgen.published.ownership import Reader, Stamped, assembled, refuse
-from sqlgen.published.records import Published
+from sqlgen.published.records import Publication, Published
 from sqlgen.published.timeline import Timelines
 
 LEGACY = "_sqlgen.json"
@@ -50,6 +51,7 @@ class Table:
     """Files that the model has not published, with the reason."""
     left_out: bool = False
     """True if it has further units, of symbols that are left out."""
+    _settings: dict[tuple[str, ...], dict[str, dict[str, str]]] = field(default_factory=dict)
 
     def compare(self, found: Mapping[str, Stat], quarantine: Mapping[str, Stat]) -> None:
         """Compare the records with the files that are there, and read the footers of those that differ."""
@@ -65,6 +67,8 @@ class Table:
         shown = [f"{path} ({why})" for path, why in list(self.foreign_files.items())[:_SHOWN]]
         more = [f"and {len(self.foreign_files) - _SHOWN} more"] if len(self.foreign_files) > _SHOWN else []
         earlier = any((path.parent / LEGACY).exists() for path in self.foreign_files)
+        if later := next((path for path, why in self.foreign_files.items() if why == LATER), None):
+            return f"model '{self.reader.model}': {later}: {LATER}. Use that version. Nothing was replaced or removed"
         hint = (
             "An earlier version of sqlgen published this table: move its folder away, and run again to build it anew"
             if earlier
@@ -77,10 +81,24 @@ class Table:
 
     def sources(self, unit: Partition) -> dict[str, list[list[Any]]]:
         """Input files that a published unit was made from, by input; empty if unknown."""
+        record = self.footer(unit)
+        return record.sources if record is not None else {}
+
+    def settings(self, unit: Partition) -> dict[str, dict[str, str]]:
+        """Settings of a published unit; empty if unknown. One look for all units that have the same."""
+        record = self.records[unit]
+        key = record.options, record.kernels, record.checks, record.sql
+        if key not in self._settings:
+            footer = self.footer(unit)
+            self._settings[key] = footer.settings if footer is not None else {}
+        return self._settings[key]
+
+    def footer(self, unit: Partition) -> Publication | None:
+        """Record in the footer of a file of a unit."""
         for name in self.records[unit].files:
             with contextlib.suppress(ForeignFileError):
-                return self.reader.read(self.root, _path(unit, name))[0].record.sources
-        return {}
+                return self.reader.read(self.root, _path(unit, name))[0].record
+        return None
 
     def replaced(self, unit: Partition, record: Published | None) -> None:
         """Record that a unit was published, or removed."""
@@ -135,7 +153,9 @@ class Table:
             else:
                 damaged |= dict.fromkeys(paths, unit)
         stamped: dict[Partition, Stamped] = collections.defaultdict(dict)
-        for path in sorted(path for path in left if not is_hidden(path)):
+        unknown = sorted(path for path in left if not is_hidden(path))
+        mounts.fetch_ends(self.root / path for path in unknown)
+        for path in unknown:
             self._read_footer(path, stamped, damaged)
         for unit in self.present & stamped.keys():
             for name in self.files[unit]:  # the unit is there, with additional files
@@ -171,7 +191,7 @@ class Table:
             if old.files.keys() - record.files.keys():
                 return
             record = dataclasses.replace(old, files=record.files)
-        elif old is not None and record.mode == "append" and old.files.keys() - record.files.keys():
+        elif old is not None and record.mode == "append" and _misses(record, old):
             return
         self.records[unit] = record
         self.present.add(unit)
@@ -188,7 +208,7 @@ class Table:
             if not (there or record.quarantine) or _sizes(there) == _sizes(record.quarantine):
                 continue
             builds = self._builds(unit.path, there, record.quarantine)
-            if unit in self.adopted and builds and not record.quarantine and builds <= self._published(unit):
+            if unit in self.adopted and builds and not record.quarantine and self._belong(unit, builds):
                 self.records[unit] = dataclasses.replace(record, quarantine=there)
             else:
                 self.present.discard(unit)
@@ -209,9 +229,11 @@ class Table:
                     self.foreign_files[self.beside / path] = str(error)
         return builds
 
-    def _published(self, unit: Partition) -> set[str]:
-        names = self.records[unit].files
-        return {self.reader.read(self.root, _path(unit, name))[0].record.build for name in names}
+    def _belong(self, unit: Partition, quarantined: set[str]) -> bool:
+        """True if these builds are those of a unit's files, or came before files that maintenance has replaced."""
+        stamps = [self.reader.read(self.root, _path(unit, name))[0].record for name in self.records[unit].files]
+        replaced = max((stamp.build for stamp in stamps if stamp.replaces), default="")
+        return all(build <= replaced for build in quarantined - {stamp.build for stamp in stamps})
 
     def restore_states(self, state_of: Callable[[Partition, str], str]) -> None:
         """Fill in the kernel states of adopted units: from ``state_of`` (unit and build), or from the unit after it."""
@@ -233,6 +255,11 @@ class Table:
                 del self.records[unit]
                 self.present.discard(unit)
                 self.gone.add(unit)
+
+
+def _misses(record: Published, old: Published) -> bool:
+    """True if files of an earlier publication are missing that maintenance has not replaced."""
+    return record.replaces != old.build and bool(old.files.keys() - record.files.keys())
 
 
 def _path(unit: Partition, name: str) -> str:

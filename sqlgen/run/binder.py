@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sqlgen.compile import checksql
@@ -18,18 +20,20 @@ from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan, Scope, SourceLayout
 from sqlgen.compile.statements import KERNEL_ROWS
 from sqlgen.compile.unitsql import everything, narrowed
-from sqlgen.errors import SqlgenError, TaskError, TemplateError, first_line, nearest
+from sqlgen.errors import SqlgenError, TaskError, TemplateError, nearest
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.keys import configured_keys, path_keys
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import Check, unknown_columns
 from sqlgen.published.states import Snapshot
+from sqlgen.run.binding import decoded_keys, named, said, time_faults
 from sqlgen.sources.schemas import sql_schema
 from sqlgen.sources.sourcefiles import SourceFiles
-from sqlgen.sources.staged import StagedInput
+from sqlgen.sources.stagedinput import StagedInput
 from sqlgen.stream.pipe import Pipe
 from sqlgen.templating.connection import select_of
+from sqlgen.templating.queries import query
 from sqlgen.templating.secrets import hidden
 from sqlgen.templating.sqllines import template_line
 from sqlgen.templating.yamlfile import KeyPath
@@ -45,17 +49,6 @@ Columns = dict[str, str]
 
 class BindError(SqlgenError):
     """The SQL of a model cannot run on any data."""
-
-
-def named(model: Model) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Columns that a model's entry names, by the key that names them."""
-    output = model.output
-    return {
-        ("columns",): model.config.columns,
-        ("output", "partition_by"): output.partition_by,
-        ("output", "key"): output.key,
-        ("output", "order_by"): output.order_by,
-    }
 
 
 class _UnboundError(Exception):
@@ -149,7 +142,7 @@ class Binder:
         """SELECTs of a model over the given inputs: the kernels' input, if any, and the table."""
         scope = Scope({entry.name: Scan(("",)) if entry.name in inputs else None for entry in model.inputs})
         over = model.header.kernels_over
-        if model.chain is None:
+        if model.pipeline is None:
             return None, self.compiler.template(model, scope, inputs)
         if over is None:
             return self.compiler.template(model, scope, inputs), kernels
@@ -164,14 +157,20 @@ class Binder:
         if select not in self._tables:
             self._tables[select] = ""
             assert entry.source is not None
+            for name, fault in time_faults(self.connection, entry.source.options):
+                at = ("sources", entry.ref, "options", name)
+                self.problems.append(str(self.project.document.problem(at, fault)))
             try:
                 self._tables[select] = self._table(select)
             except TYPOS as error:
                 self._tell(f"source '{entry.ref}'", adapter_template(entry.source.adapter), error, select)
                 raise _UnboundError from None
-            at: KeyPath = ("sources", entry.ref, "checks")
             checks = {number: check for number, check in enumerate(entry.source.checks) if not check.is_sign_audit}
-            self._checks(at, CheckedRows(entry.ref, self._tables[select], tuple(checks.values())), checks)
+            self._checks(
+                ("sources", entry.ref, "checks"),
+                CheckedRows(entry.ref, self._tables[select], tuple(checks.values())),
+                checks,
+            )
         if not self._tables[select]:
             raise _UnboundError
         return self._tables[select]
@@ -187,20 +186,20 @@ class Binder:
         if layout.format == "parquet":
             keys = layout.hive_keys
         elif files:
-            keys = _decoded_keys(path_keys(entry.source, files[0].path) or {})
+            keys = decoded_keys(path_keys(entry.source, files[0].path) or {})
         else:
-            keys = _decoded_keys({*layout.hive_keys, *configured_keys(entry.source)})
+            keys = decoded_keys({*layout.hive_keys, *configured_keys(entry.source)})
         decoded = "" if layout.format == "parquet" else layout.format
         form = self.compiler.raw_form(model, entry, layout)
         if form.columns is None:
             if not files or decoded:
                 raise _UnboundError
-            return StagedInput((str(self.project.lake / files[0].path),), "parquet", keys).scan()
+            return StagedInput.of(self.project.lake / files[0].path, keys).scan()
         path = self.folder.joinpath(str(next(self._numbers)), *(f"{key}={_FOLDERS[key]}" for key in keys), "x.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
         names = {} if decoded else form.original_names
         # DuckDB does not write names that differ in case only.
-        table = sql_schema(form.columns).empty_table()
+        table = pa.Table.from_batches([], schema=sql_schema(form.columns))
         pq.write_table(table.rename_columns([names.get(name, name) for name in form.columns]), path)
         return StagedInput((str(path),), "parquet", keys, decoded).scan()
 
@@ -210,20 +209,26 @@ class Binder:
         select_of(self.connection, select).limit(0).create(table)
         return everything(table)
 
+    def _convert(self, over: Callable[[str], str], rows: str) -> None:
+        """Run a statement over a row of NULLs: a constant that cannot be converted fails in every partition."""
+        table = f"nulls_{next(self._numbers)}"
+        select_of(self.connection, query("row_of_nulls", rows=rows)).create(table)
+        select_of(self.connection, over(everything(table))).fetchall()
+
     def _kernel_rows(self, model: Model, feed: str, name: str) -> None:
         """Make an empty table ``name`` with the output columns of a model's kernels."""
-        assert model.chain is not None
+        assert model.pipeline is not None
         unit = Partition.of(**_UNIT)
         try:
             rows = select_of(self.connection, feed).limit(0).to_arrow_reader()
-            pipe = Pipe(model.chain, Snapshot({}), rows, None, {key: unit.typed(key) for key in KEYS})
+            pipe = Pipe(model.pipeline, Snapshot({}), rows, None, {key: unit.typed(key) for key in KEYS})
         except TYPOS as error:
             self._tell(f"model '{model.name}'", model.config.sql, error, feed)
             raise _UnboundError from None
         except TaskError as error:
             self.problems.append(f"model '{model.name}': {error}")
             raise _UnboundError from None
-        self.connection.register(name, pipe.reader().schema.empty_table())
+        self.connection.register(name, pa.Table.from_batches([], schema=pipe.schema()))
 
     def _columns(self, model: Model, select: str) -> Columns:
         try:
@@ -236,6 +241,11 @@ class Binder:
     def _keys(self, model: Model, columns: Columns) -> None:
         known = {name.lower() for name in columns}
         before = len(self.problems)
+        file = self.project.library.source_text(model.config.sql)[1]
+        for name in model.header.order_by:
+            if name.lower() not in known:
+                has = f"{nearest(name, columns)} The rows have: {', '.join(columns)}"
+                self.problems.append(f"model '{model.name}': {file}: order_by of its header: no column '{name}'.{has}")
         for path, names in named(model).items():
             for name in names:
                 if name.lower() not in known:
@@ -251,8 +261,10 @@ class Binder:
             return select
         try:
             select_of(self.connection, selected)
-        except TYPOS as error:
-            self._tell_key(model, ("filter",), f"{_said(error)}. The rows have: {', '.join(columns)}")
+            if model.config.filter:
+                self._convert(lambda row: narrowed(row, model, None), select)
+        except (*TYPOS, duckdb.ConversionException) as error:
+            self._tell_key(model, ("filter",), f"{said(error)}. The rows have: {', '.join(columns)}")
             raise _UnboundError from None
         return selected
 
@@ -269,10 +281,12 @@ class Binder:
         if missing:
             return missing
         alone = dataclasses.replace(checked, checks=(check,), predicate="false", names=(*columns,))
+        counts = functools.partial(checksql.counts, self.project.library)
         try:
-            select_of(self.connection, checksql.counts(self.project.library, alone))
-        except TYPOS as error:
-            return [f" cannot be run: {_said(error)}."]
+            select_of(self.connection, counts(alone))
+            self._convert(lambda row: counts(dataclasses.replace(alone, rows=row, predicate=None)), checked.rows)
+        except (*TYPOS, duckdb.ConversionException) as error:
+            return [f" cannot be run: {said(error)}."]
         return []
 
     def _tell_key(self, model: Model, path: tuple[str, ...], message: str) -> None:
@@ -281,18 +295,4 @@ class Binder:
     def _tell(self, whose: str, template: str, error: duckdb.Error, sql: str) -> None:
         text, file = self.project.library.source_text(template)
         line = template_line(text, sql, str(error))
-        self.problems.append(f"{whose}: {file}{f':{line}' if line else ''}: {_said(error)}")
-
-
-def _said(error: duckdb.Error) -> str:
-    """DuckDB's message, without its list of candidate columns."""
-    more = [line for line in str(error).splitlines()[1:] if line.startswith(("Candidate", "Did you mean", "\tDid"))]
-    return ". ".join([first_line(error), *(line.strip() for line in more)])
-
-
-def _decoded_keys(keys: Iterable[str]) -> tuple[str, ...]:
-    """Folders in which a file of these keys is decoded."""
-    found = {*keys}
-    if {"year", "month", "day"} <= found:
-        found.add("date")
-    return tuple(key for key in (*KEYS, "hour") if key in found)
+        self.problems.append(f"{whose}: {file}{f':{line}' if line else ''}: {said(error)}")

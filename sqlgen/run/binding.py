@@ -6,21 +6,29 @@ their templates return.
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from sqlgen import __version__
 from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.compiler import Compiler
+from sqlgen.errors import first_line
 from sqlgen.lake import storage
+from sqlgen.lake.partitions import KEYS
+from sqlgen.project.model import Model
 from sqlgen.project.project import Project
-from sqlgen.run.binder import Binder, named
 from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.templating.connection import confined, folders_of
+from sqlgen.templating.queries import query
+from udfs import cache_folder
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def unoptimized(folder: str, project: Project, files: Iterable[str]) -> duckdb.DuckDBPyConnection:
@@ -28,6 +36,17 @@ def unoptimized(folder: str, project: Project, files: Iterable[str]) -> duckdb.D
     connection = confined([Path(folder), *folders_of(project.lake, files)], {"threads": 1})
     connection.execute("PRAGMA disable_optimizer")  # empty tables need no speed
     return connection
+
+
+def named(model: Model) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Columns that a model's entry names, by the key that names them."""
+    output = model.output
+    return {
+        ("columns",): model.config.columns,
+        ("output", "partition_by"): output.partition_by,
+        ("output", "key"): output.key,
+        ("output", "order_by"): output.order_by,
+    }
 
 
 _BOUND: set[str] = set()
@@ -39,17 +58,22 @@ def bind(
 ) -> None:
     """Bind the SQL of models that is not known to bind; :class:`sqlgen.run.binder.BindError` with every problem found.
 
-    Digests of bound SQL are recorded in the state folder, if it may be written to (``record``).
+    Digests of bound SQL are recorded in the state folder, if it may be written to (``record``); those that ``compile``
+    binds for a project that has none yet, where compiled kernels are kept.
     """
     path = project.state / "bound.json"
+    if not record and not source_files and (folder := cache_folder()) is not None:
+        path, record = folder / f"bound-{digest(str(project.path))}.json", True
     known = _known(path)
     keys = {name: _key(project, compiler, name) for name in models}
     new = [name for name, key in keys.items() if known.get(name) != key]
     unbound = [name for name in new if keys[name] not in _BOUND]
     if unbound:
         files = (files[0].path for found in source_files.values() for files in [*found.partitions.values()][:1])
-        with tempfile.TemporaryDirectory() as folder, unoptimized(folder, project, files) as connection:
-            Binder(project, compiler, source_files, Path(folder), connection).bind(unbound)
+        from sqlgen.run.binder import Binder  # loads PyArrow
+
+        with tempfile.TemporaryDirectory() as empty, unoptimized(empty, project, files) as connection:
+            Binder(project, compiler, source_files, Path(empty), connection).bind(unbound)
         _BOUND.update(keys[name] for name in unbound)
     if new and record:
         kept = {name: key for name, key in (known | keys).items() if name in project.models}
@@ -67,5 +91,40 @@ def _known(path: Path) -> dict[str, str]:
 def _key(project: Project, compiler: Compiler, name: str) -> str:
     """Digest of the SQL of a model and of its inputs, and of the columns that models.yaml names."""
     before = [_key(project, compiler, ref) for ref in sorted(project.upstream(name))]
-    columns = [*named(project.models[name]).values()]
-    return digest(__version__, duckdb.__version__, compiler.compile(name).fingerprint, columns, before)
+    model = project.models[name]
+    columns = [*named(model).values(), model.header.order_by]
+    return digest(__version__, _duckdb_version(), compiler.compile(name).fingerprint, columns, before)
+
+
+@functools.cache
+def _duckdb_version() -> str:
+    """Version of DuckDB, which is not loaded for that."""
+    return version("duckdb")
+
+
+def said(error: duckdb.Error) -> str:
+    """DuckDB's message, without its list of candidate columns."""
+    more = [line for line in str(error).splitlines()[1:] if line.startswith(("Candidate", "Did you mean", "\tDid"))]
+    return ". ".join([first_line(error), *(line.strip() for line in more)])
+
+
+def decoded_keys(keys: Iterable[str]) -> tuple[str, ...]:
+    """Folders in which a file of these keys is decoded."""
+    found = {*keys}
+    if {"year", "month", "day"} <= found:
+        found.add("date")
+    return tuple(key for key in (*KEYS, "hour") if key in found)
+
+
+def time_faults(connection: duckdb.DuckDBPyConnection, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Options of an adapter that DuckDB cannot read a time with, and why: it would say so for each partition."""
+    given, zone = options.get("time_format") or [], options.get("timezone")
+    formats = [given] if isinstance(given, str) else given
+    tried = [("time_format", text, {"formats": [text], "zone": ""}) for text in formats]
+    if zone:
+        tried.append(("timezone", zone, {"formats": [], "zone": zone}))
+    for name, text, context in tried:
+        try:
+            connection.execute(query("time_options", **context)).fetchall()
+        except Exception as error:  # DuckDB's, which is not loaded here
+            yield name, f"found {text!r}: {first_line(error)}"

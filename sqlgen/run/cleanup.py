@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlgen.lake import faults, storage, swap
-from sqlgen.lake.partitions import Partition
+from sqlgen.lake.lock import RUN_ID
+from sqlgen.lake.partitions import Partition, Shard
 from sqlgen.lake.reads import Reads
+from sqlgen.lake.remote import mounts
+from sqlgen.lake.remote.refusals import StoreError
 from sqlgen.lake.storage import FileInfo
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.publishedunits import Facts
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
-from sqlgen.run.report import RUN_ID
 from sqlgen.sources.sourcefiles import SourceFiles, SourceFilesError
 
 Lister = Callable[[str], SourceFiles]
 """Source name -> its files now."""
 
 
-def clear_staging(lake: Path) -> list[Path]:
-    """Remove what killed runs have left staged: only one run holds the lake, and a folder of its own is named as it.
+@dataclass(frozen=True)
+class Leftovers:
+    """Leftovers of killed runs, which are cleared."""
 
-    What such a run had moved aside, and not replaced, goes back before; the paths of that.
-    """
+    any: bool = False
+    restored: tuple[Path, ...] = ()
+    """Folders that such a run had moved aside, and not replaced: they are back."""
+
+
+def clear_staging(lake: Path, going: Container[str] = ()) -> Leftovers:
+    """Remove what killed runs have left staged, each in a folder named as the run; not that of runs that go on."""
     folder = lake / storage.STAGING
-    left = [path for path in folder.iterdir() if RUN_ID.fullmatch(path.name)] if folder.is_dir() else []
-    restored = [target for path in left for target in swap.recover(path)]
+    runs = [path for path in folder.iterdir() if RUN_ID.fullmatch(path.name)] if folder.is_dir() else []
+    left = [path for path in runs if path.name not in going]
+    restored = tuple(target for path in left for target in swap.recover(path, lake))
     for path in left:
         faults.point("staging of a killed run: to be cleared")
         shutil.rmtree(path, ignore_errors=True)
-    return restored
+    return Leftovers(bool(left), restored)
 
 
 @dataclass
@@ -46,10 +56,15 @@ class Cleaned:
     errors: list[str] = field(default_factory=list)
 
 
-def delete_processed(picture: Picture, facts: Facts, list_source: Lister, reads: Reads) -> Cleaned:
+def delete_processed(
+    picture: Picture, facts: Facts, list_source: Lister, reads: Reads, shard: Shard | None = None
+) -> Cleaned:
     """Delete source files whose rows every reader has published, unless they changed since they were read."""
     result, project = Cleaned(), picture.project
     if not project.deleting & picture.source_files.keys():
+        return result
+    if shard is not None:
+        result.notes.append("source files are deleted after processing by runs without --shard alone")
         return result
     try:
         source_files = {name: picture.source_files.get(name) or list_source(name) for name in sorted(_read(project))}
@@ -57,28 +72,38 @@ def delete_processed(picture: Picture, facts: Facts, list_source: Lister, reads:
         result.notes.append(f"nothing is deleted after processing, while a source cannot be listed: {error}")
         return result
     picture = dataclasses.replace(picture, source_files=source_files)
-    files = []
-    for file in _processed(picture, facts, result.notes):
-        if reads.unchanged(file):
-            files.append(file)
-        else:
-            result.notes.append(f"{file.path} changed since it was read, and is not deleted")
-    picture.deletions.add(files)
+    try:
+        files = _unchanged(_processed(picture, facts, result.notes), reads, result.notes)
+        picture.deletions.add(files)
+        if files:
+            mounts.save(project.lake)
+    except StoreError as error:
+        result.errors.append(f"nothing is deleted after processing: {error}")
+        return result
     stayed = []
     for file in files:
         path = project.lake / file.path
         try:
             if reads.unchanged(file):
                 faults.point("input: to be deleted")
-                path.unlink()
-                faults.point("input: deleted")
-                result.deleted.append(file.path)
-                continue
-        except OSError as error:
-            result.errors.append(f"{path} is processed and cannot be deleted: {error.strerror}")
+                if mounts.unlink(path):
+                    faults.point("input: deleted")
+                    result.deleted.append(file.path)
+                    continue
+            result.notes.append(f"{file.path} changed since it was read, and is not deleted")
+        except (OSError, StoreError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            result.errors.append(f"{path} is processed and cannot be deleted: {why}")
         stayed.append(file)
     picture.deletions.add(stayed, gone=False)
     return result
+
+
+def _unchanged(files: Iterable[FileInfo], reads: Reads, notes: list[str]) -> list[FileInfo]:
+    """Files that are as they were read."""
+    found = {file: reads.unchanged(file) for file in files}
+    notes += [f"{file.path} changed since it was read, and is not deleted" for file, same in found.items() if not same]
+    return [file for file, same in found.items() if same]
 
 
 def _read(project: Project) -> frozenset[str]:
@@ -103,8 +128,27 @@ def _processed(picture: Picture, facts: Facts, notes: list[str]) -> list[FileInf
                     needed.update(file.path for file in left)
                     wanted.update(files if model.config.delete_after_processing else ())
     notes += _spared(picture, wanted)
+    young = {file.path for file in _young(picture)} - needed
+    if waiting := sum(file.path in young for file in wanted):
+        notes.append(f"{waiting} processed file(s) are deleted once their partition is as old as keep_days says")
+    needed |= young
     needed.update(file.path for file in wanted if any(file.path in text for text in unassigned))
     return sorted(file for file in wanted if file.path not in needed)
+
+
+def _young(picture: Picture) -> Iterator[FileInfo]:
+    """Files of partitions whose last file was written less than ``keep_days`` ago.
+
+    Those of a partition go together: a merge would be done again when some of its files are gone.
+    """
+    now = time.time_ns()
+    for model in picture.project.models.values():
+        days = model.config.keep_days
+        for entry in model.inputs if days else ():
+            for files in picture.source_files[entry.ref].partitions.values() if entry.source is not None else ():
+                written = max(mounts.written_ns(picture.project.lake / file.path) for file in files)
+                if now - written < days * 86_400e9:
+                    yield from files
 
 
 def _spared(picture: Picture, wanted: set[FileInfo]) -> Iterator[str]:

@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import itertools
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlgen.compile.compiledmodel import CompiledModel
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import UsageError
 from sqlgen.lake import storage
-from sqlgen.lake.lock import run_lock
-from sqlgen.lake.partitions import Partition
+from sqlgen.lake.lock import Claim, claimed, run_lock
+from sqlgen.lake.partitions import Partition, span
 from sqlgen.lake.reads import Reads
+from sqlgen.lake.remote import mounts
+from sqlgen.lake.remote.refusals import StoreError
 from sqlgen.lake.storage import FileInfo
-from sqlgen.plan.missing import faults, notes, passed_over
-from sqlgen.plan.picture import Picture
-from sqlgen.plan.plan import Plan
-from sqlgen.plan.planner import make_plan
+from sqlgen.lake.trust import trusted
 from sqlgen.plan.publishedunits import Facts
-from sqlgen.plan.selection import Coverage, Selection, spelled
+from sqlgen.plan.selection import Coverage, Selection, covered
 from sqlgen.project import project as projects
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.states import StateStore
 from sqlgen.published.tablefiles import read_table, unread
-from sqlgen.published.tables import Table
-from sqlgen.run.cleanup import Cleaned, clear_staging, delete_processed
+from sqlgen.run.cleanup import Cleaned, Leftovers, clear_staging, delete_processed
 from sqlgen.run.machine import Settings
-from sqlgen.run.reading import LakeReading, sources_of
 from sqlgen.run.report import Report, ReportStore
-from sqlgen.run.watcher import SilentWatcher, Watcher
 from sqlgen.sources.rowkeys import RowKeys
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, list_source_files
 from udfs import also_cache_in
+
+if TYPE_CHECKING:
+    from sqlgen.compile.compiledmodel import CompiledModel
+    from sqlgen.plan.picture import Picture
+    from sqlgen.plan.plan import Plan
+    from sqlgen.published.tables import Table
+    from sqlgen.run.reading import LakeReading
+    from sqlgen.run.watcher import Watcher
 
 HEADERS = 100
 """Number of files per source whose columns `compile` reads."""
@@ -78,7 +84,7 @@ class Engine:
         if not self.project.lake.is_dir():
             return Compiler(self.project)
         # Paths are enough here: the partitions of rows need not be looked up in the files.
-        names = sources_of(self.project, models)
+        names = self.project.sources_of(models)
         found = {name: list_source_files(self.project, name, _some_partition) for name in names}
         layouts = {name: self._told_apart(each) for name, each in found.items()}
         empty = frozenset(name for name, each in found.items() if not each.partitions)
@@ -86,12 +92,13 @@ class Engine:
 
     def _told_apart(self, source_files: SourceFiles) -> SourceLayout:
         """Layout of source files, with the names of columns that differ in case only, by its first files."""
-        layout = source_files.layout
+        layout = dataclasses.replace(source_files.layout, dates=span(source_files.partitions))
         files = dict.fromkeys(file for found in source_files.partitions.values() for file in found)
         paths = [self.project.lake / file.path for file in itertools.islice(files, HEADERS)]
-        from sqlgen.sources import schemas  # loaded where files are read
+        (mounts.fetch_ends if layout.format == "parquet" else mounts.fetch)(paths)
+        from sqlgen.sources import dialect  # loaded where files are read
 
-        twins, shuffled = schemas.twins(schemas.header_of(path, layout.format) for path in paths)
+        twins, shuffled = dialect.twins(dialect.header_of(path, layout.format) for path in paths)
         return dataclasses.replace(layout, twins=twins, shuffled=shuffled)
 
     def _types(self) -> dict[str, dict[str, str]]:
@@ -116,7 +123,7 @@ class Engine:
 
     def plan(self, selection: Selection) -> Plan:
         """The plan of a run. Reads the lake, writes nothing."""
-        plan, _ = self._prepare(selection)
+        plan = self._prepare(selection)
         self._bind(plan.picture.compiler, plan.picture.source_files, _built(plan), record=False)
         return plan
 
@@ -125,35 +132,74 @@ class Engine:
     ) -> Report:
         """Plan and execute; failures are in the report, which is saved if there were tasks."""
         self._require_lake(selection)
-        with run_lock(self.project.lake / ".sqlgen", wait):
-            also_cache_in(self.project.state / "cache")
-            restored = clear_staging(self.project.lake)
-            for folder in (self.project.state, self.manifest.folder, self.reports.folder):
-                storage.clear_drafts(folder)
-            plan, symbols = self._prepare(selection, record=True)
+        with claimed(self.project.lake / ".sqlgen", self._claim(selection), wait, self._tidy) as held:
+            if mounts.mount_of(self.project.state) is None and trusted(self.project.path):  # what it holds is code
+                also_cache_in(self.project.state / "cache")
+            plan = self._prepare(selection, record=True)
+            manifest = self._manifest(selection)
             for name in selection.models:
-                self.manifest.compact(name)
-            selection = dataclasses.replace(selection, symbols=symbols)
+                manifest.compact(name)
+            selection = dataclasses.replace(selection, symbols=plan.selection.symbols)
             picture = plan.picture
-            plan.notes[:0] = [f"{path}: a killed run had moved it aside; it is back" for path in restored]
+            left = held.tidied
+            plan.notes[:0] = [f"{path}: a killed run had moved it aside; it is back" for path in left.restored]
             self.index.save()
-            for name, table in picture.tables.items():
-                self.manifest.note(name, (table.records[unit] for unit in table.adopted), table.gone)
-                for unit in table.adopted:  # published by a run that was killed before it could clean up
-                    self.states.keep(name, unit, table.records[unit].build)
+            for name in {*selection.models} & picture.tables.keys():  # other runs may publish those that are only read
+                self.adopt(name, picture.tables[name], left, manifest)
             self._bind(picture.compiler, picture.source_files, _built(plan), record=True)
-            report = Report.start(plan, selection)
+            report = Report.start(plan, selection, held.run_id)
             facts, reads = Facts.of(plan), Reads(self.project.lake)
             if plan.tasks:
                 from sqlgen.run.runner import Runner  # loads Numba and all that reads files
+                from sqlgen.run.watcher import Watcher
 
-                watcher = watcher or SilentWatcher()
-                Runner(plan, facts, self.manifest, self.reports, self.settings, watcher, reads).run(report)
+                watcher = watcher or Watcher()
+                Runner(plan, facts, manifest, self.reports, self.settings, watcher, reads).run(report)
             elif always_report:
                 report.ended_at = report.started_at
                 self.reports.finish(report)
-            self._delete_processed(picture, facts, reads, report)
+            self._delete_processed(plan, facts, reads, report)
+            self._save(report)
             return report
+
+    @contextlib.contextmanager
+    def held(self, wait: float) -> Iterator[Leftovers]:
+        """Hold the whole lake, without what killed runs have left in it."""
+        with run_lock(self.project.lake / ".sqlgen", wait):
+            yield self._tidy()
+
+    def adopt(self, name: str, table: Table, left: Leftovers, manifest: Manifest | None = None) -> None:
+        """Record units that a run published before it was killed, and remove kernel states that it left."""
+        (manifest or self.manifest).note(name, (table.records[unit] for unit in table.adopted), table.gone)
+        for unit in table.records if left.any else table.adopted:
+            self.states.keep(name, unit, table.records[unit].build)
+
+    def _claim(self, selection: Selection) -> Claim:
+        """Tables that a run builds, and those of models that read files which it may delete after processing."""
+        models, names = self.project.models, {*selection.models}
+        deleting = {entry.ref for name in names for entry in models[name].inputs} & self.project.deleting
+        names |= {name for name, model in models.items() if deleting & {entry.ref for entry in model.inputs}}
+        folders = {os.path.normpath(models[name].output.path): name for name in self.project.order if name in names}
+        return Claim(folders, selection.shard)
+
+    def _tidy(self, going: frozenset[str] = frozenset()) -> Leftovers:
+        """Clear what killed runs have left, beside the runs that go on."""
+        left = clear_staging(self.project.lake, going)
+        for folder in (self.project.state, self.manifest.folder, self.reports.folder) if not going else ():
+            storage.clear_drafts(folder)
+        return left
+
+    def _manifest(self, selection: Selection) -> Manifest:
+        """The journals of a run."""
+        shard = selection.shard
+        return self.manifest if shard is None else Manifest.below(self.project.state, shard)
+
+    def _save(self, report: Report) -> None:
+        """Write the records of a lake in an object store; where that fails, the footers of the tables replace them."""
+        try:
+            mounts.save(self.project.lake)
+        except StoreError as error:
+            report.errors = (*report.errors, f"the records of this run are not saved: {error}")
 
     def _bind(
         self, compiler: Compiler, source_files: Mapping[str, SourceFiles], models: Iterable[str], record: bool
@@ -164,11 +210,11 @@ class Engine:
 
             bind(self.project, compiler, source_files, models, record)
 
-    def _delete_processed(self, picture: Picture, facts: Facts, reads: Reads, report: Report) -> None:
+    def _delete_processed(self, plan: Plan, facts: Facts, reads: Reads, report: Report) -> None:
         def list_source(name: str) -> SourceFiles:
             return list_source_files(self.project, name, self.index)
 
-        cleaned = delete_processed(picture, facts, list_source, reads)
+        cleaned = delete_processed(plan.picture, facts, list_source, reads, plan.selection.shard)
         report.notes += [*(f"deleted after processing: {path}" for path in cleaned.deleted), *cleaned.notes]
         report.errors = (*report.errors, *cleaned.errors)
         if report.ended_at and cleaned != Cleaned():
@@ -181,13 +227,13 @@ class Engine:
         if selection.models and not any(schedules.values()):
             raise UsageError("no selected model has a schedule. Give it one in models.yaml, or run without --due")
         recent = {name: self._recent(name, schedule, now) for name, schedule in schedules.items() if schedule}
-        due = tuple(name for name, runs in recent.items() if not any(_is_whole(run) for run in runs))
+        due = tuple(name for name, runs in recent.items() if not covered(runs, selection.shard))
         return dataclasses.replace(selection, models=due, recent=recent)
 
     def is_due(self, name: str, now: dt.datetime) -> bool:
         """True if no run has covered a model since its schedule last came up."""
         schedule = self.project.models[name].config.schedule
-        return schedule is not None and not any(map(_is_whole, self._recent(name, schedule, now)))
+        return schedule is not None and not covered(self._recent(name, schedule, now))
 
     def _recent(self, name: str, schedule: str, now: dt.datetime) -> tuple[Coverage, ...]:
         """Runs of a model since its schedule last came up."""
@@ -197,41 +243,29 @@ class Engine:
 
     def _require_lake(self, selection: Selection) -> None:
         if not self.project.lake.is_dir():
-            for name in sources_of(self.project, selection.models):
+            for name in self.project.sources_of(selection.models):
                 list_source_files(self.project, name, self.index)
             self.project.lake.mkdir(parents=True, exist_ok=True)
 
-    def _prepare(self, selection: Selection, record: bool = False) -> tuple[Plan, tuple[str, ...]]:
-        """The plan, and the selected symbols as they are spelled in the lake.
+    def _prepare(self, selection: Selection, record: bool = False) -> Plan:
+        """The plan, with its notes. If ``record``, it is recorded which symbols are up to date."""
+        from sqlgen.plan.missing import shard_notes
 
-        If ``record``, it is recorded which symbols are up to date.
-        """
-        reading = LakeReading(self.project, self.manifest, self.states, self.index, selection, self._types())
-        picture = reading.picture()
-        blocked, source_files = reading.blocked(), picture.source_files
-        selection = dataclasses.replace(
-            selection, models=tuple(name for name in selection.models if name not in blocked)
-        )
-        if any(found.unreadable for found in source_files.values()):  # an unreadable source is not gone
-            selection = dataclasses.replace(selection, prune=False)
-        if selection.symbols:
-            units = itertools.chain(*(found.partitions for found in source_files.values()), *picture.records.values())
-            known = {unit["symbol"] for unit in units if "symbol" in unit}
-            selection = dataclasses.replace(selection, symbols=spelled(selection.symbols, known))
-        plan = make_plan(picture, selection)
-        if record:
-            reading.note(plan)
-        plan.refused[:0] = [
-            *reading.errors.values(),
-            *itertools.chain.from_iterable(itertools.starmap(faults, source_files.items())),
-        ]
-        (plan.notes if selection.allow_empty else plan.refused).extend(plan.missing)
-        plan.notes[:0] = itertools.chain(
-            passed_over(picture, selection),
-            itertools.chain.from_iterable(itertools.starmap(notes, source_files.items())),
-        )
-        plan.notes += [*self.manifest.problems, *self.index.problems, *self.reports.problems]
-        return plan, selection.symbols
+        manifest = self._manifest(selection)
+        plan = self._reading(selection, manifest).plan(record)
+        plan.notes += [*manifest.problems, *self.index.problems, *self.reports.problems, *shard_notes(plan)]
+        plan.notes += mounts.notes(self.project.roots)
+        return plan
+
+    def _reading(self, selection: Selection, manifest: Manifest) -> LakeReading:
+        from sqlgen.run.reading import LakeReading
+
+        return LakeReading(self.project, manifest, self.states, self.index, selection, self._types())
+
+    def picture(self, models: Sequence[str]) -> Picture:
+        """All of the lake that models read, with what is known to be up to date."""
+        everything = Selection(tuple(models), start=dt.date.min)  # a part: nothing is left out then
+        return self._reading(everything, self.manifest).picture()
 
     def table(self, name: str) -> Table:
         """Published files of a model."""
@@ -246,8 +280,3 @@ def _built(plan: Plan) -> list[str]:
 
 def _some_partition(source: str, file: FileInfo, layout: SourceLayout) -> FilePartitions:
     return FilePartitions((Partition(),))
-
-
-def _is_whole(run: Coverage) -> bool:
-    """True if a run covered every unit of the selected models."""
-    return run.scope is not None and run.scope.is_whole and not run.left

@@ -14,6 +14,7 @@ from sqlgen.builders.batchsources import BatchSources
 from sqlgen.builders.unit import BuildResult, build, remove
 from sqlgen.builders.workspace import Workspace
 from sqlgen.lake.partitions import Partition
+from sqlgen.lake.remote import mounts
 from sqlgen.plan.batches import as_one
 from sqlgen.plan.plan import Build, Plan, Removal, Task, TaskId
 from sqlgen.plan.publishedunits import Ahead, Facts
@@ -35,7 +36,8 @@ class Execution:
 
     plan: Plan
     facts: Facts
-    manifest: Manifest
+    manifest: Manifest | None
+    """``None``: another process records."""
     space: Workspace
     connection: duckdb.DuckDBPyConnection
     stopping: Callable[[], bool]
@@ -47,6 +49,10 @@ class Execution:
 
     def batch(self, batch: Sequence[Task]) -> list[Result]:
         """Run tasks by one statement or, if that fails, in smaller batches, in the end one by one."""
+        with mounts.using():
+            return self._batch(batch)
+
+    def _batch(self, batch: Sequence[Task]) -> list[Result]:
         if len(batch) == 1:
             return [self._one(batch[0])]
         builds = [task for task in batch if isinstance(task, Build)]
@@ -60,12 +66,13 @@ class Execution:
     def _builds(self, builds: Sequence[Build], sources: BatchSources) -> list[Result]:
         begun = time.monotonic()
         if len(builds) == 1:
+            sources.forget(builds[0])
             return [self._one(builds[0], sources.stager)]
 
         def in_parts() -> list[Result]:
             return in_halves(builds, lambda part: self._builds(part, sources))
 
-        if not as_one(builds, self.plan.picture):
+        if not as_one(builds, self.plan.picture):  # whose records include what this run has built
             return in_parts()
         stale = self._stale(builds)
         outcomes: dict[TaskId, Outcome] = {
@@ -75,7 +82,7 @@ class Execution:
             found = BatchBuild(sources, stale, self._resolved).build() if stale else []
         except Exception as error:  # the unit at fault, and the reason, show when units are built alone
             if self.stopping():
-                return [self._result(task, error, _since(begun) / len(builds)) for task in builds]
+                return [self.result(task, error, _since(begun) / len(builds)) for task in builds]
             return in_parts()
         outcomes |= zip((task.id for task in stale), found, strict=True)
         built = {
@@ -83,16 +90,17 @@ class Execution:
             for task, told in zip(stale, found, strict=True)
             if isinstance(told, BuildResult) and told.status != "unchanged"
         }
-        self._record(builds[0].model, built)
+        self.record(builds[0].model, built)
         seconds = _since(begun) / len(builds)
         results: dict[TaskId, Result] = {}
         for task in builds:
             told = outcomes[task.id]
             if told is not None:
-                results[task.id] = self._result(task, told, seconds)
+                results[task.id] = self.result(task, told, seconds)
             elif reason := blocked(task, results):
                 results[task.id] = skipped(task, reason)
             else:
+                sources.forget(task)
                 results[task.id] = self._one(task, sources.stager)
         return [*results.values()]
 
@@ -100,17 +108,17 @@ class Execution:
         """Tasks with something to do, as far as it is known before the kernel states that they start from."""
         found: dict[Partition | None, Build] = {}
         for task in tasks:
-            waits = self.project.models[task.model].chain is not None and task.previous in found
+            waits = self.project.models[task.model].pipeline is not None and task.previous in found
             resolved = task if waits else self._resolved(task)
             if resolved.reason:
                 found[task.unit] = resolved
         return list(found.values())
 
-    def _record(self, model: str, built: Mapping[Partition, Published | None], final: bool = True) -> None:
+    def record(self, model: str, built: Mapping[Partition, Published | None], final: bool = True) -> None:
         """Update the published units, and the manifest if ``final``."""
         for unit, record in built.items():
             self.facts.published(model, unit, record)
-        if final:
+        if final and self.manifest is not None:
             gone = [unit for unit, record in built.items() if record is None]
             self.manifest.note(model, filter(None, built.values()), gone)
 
@@ -126,12 +134,12 @@ class Execution:
             with open_cursor(self.connection, self.space.cursors) as cursor:
                 built = self._do(task, cursor, sql, notes, stager)
             if built.status != "unchanged":
-                self._record(task.model, {task.unit: built.record}, final=task.model not in self.space.roots)
+                self.record(task.model, {task.unit: built.record}, final=task.model not in self.space.roots)
         except Exception as error:  # any error is this task's alone: the others go on
-            return self._result(task, error, _since(begun), sql, notes)
-        return self._result(task, built, _since(begun), sql, notes)
+            return self.result(task, error, _since(begun), sql, notes)
+        return self.result(task, built, _since(begun), sql, notes)
 
-    def _result(
+    def result(
         self,
         task: Task,
         outcome: BuildResult | Exception,
@@ -139,6 +147,7 @@ class Execution:
         sql: Sequence[str] = (),
         notes: Sequence[str] = (),
     ) -> Result:
+        """Result of a task that has ended."""
         result = dataclasses.replace(pending_result(task), seconds=seconds, notes=tuple(notes))
         if isinstance(outcome, Exception):
             template = self.project.models[task.model].config.sql

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow.parquet
 from sqlgen.errors import DAMAGED, SqlgenError, disk_full, system_hint
 from sqlgen.lake import storage
 from sqlgen.plan.plan import Task
+from sqlgen.project.rowchecks import CheckFailed
 from sqlgen.templating.secrets import hidden
 from udfs import FaultyKernelError
 
@@ -37,6 +39,8 @@ class Failure:
 def explain(error: BaseException, task: Task, template: str, sql: str | None, lake: Path) -> Failure:
     """The failure of one task, naming the model, the partition and the files."""
     where = f"{task.model}: {task.unit}"
+    if not _is_apart(error) and (gone := _gone(task, lake)):
+        return Failure(f"{where}: {gone}")
     if isinstance(error, OSError) and not isinstance(error, duckdb.Error):
         return Failure(f"{where}: {error.strerror or error}: {error.filename or lake}. {system_hint(error.errno)}")
     if isinstance(error, SqlgenError | FaultyKernelError):
@@ -46,8 +50,14 @@ def explain(error: BaseException, task: Task, template: str, sql: str | None, la
     text = str(error)
     first = text.strip().splitlines()[0].removeprefix(_RAISED)
     headline = f"{where}: {first}"
-    hint = _missing_column(error, text, task, lake) or _hint(error, text)
+    hint = _missing_column(error, text, task, lake) or _replaced(text, task) or _hint(error, text)
     return Failure(f"{headline}. {hint}" if hint else headline, _detail(task, template, sql, text, lake))
+
+
+def _is_apart(error: BaseException) -> bool:
+    """True for an error that files which are gone do not explain."""
+    of_kernel = isinstance(error, FaultyKernelError) or isinstance(error.__cause__, FaultyKernelError)
+    return of_kernel or isinstance(error, duckdb.OutOfMemoryException | CheckFailed) or disk_full(error)
 
 
 def _hint(error: duckdb.Error, text: str) -> str:
@@ -82,6 +92,22 @@ def _hint(error: duckdb.Error, text: str) -> str:
     if isinstance(error, duckdb.InterruptException):
         return "The run was interrupted"
     return ""
+
+
+def _gone(task: Task, lake: Path) -> str:
+    """Message for source files that are gone since they were listed."""
+    gone = [
+        str(lake / file.path) for part in task.slices for file in part.files if not os.path.lexists(lake / file.path)
+    ]
+    more = f" and {len(gone) - 1} more file(s)" if len(gone) > 1 else ""
+    return f"{gone[0]}{more}: gone since the source was listed. Nothing was published: run again" if gone else ""
+
+
+def _replaced(text: str, task: Task) -> str:
+    """Message for a published file of an input that is gone: runs of other models go on beside this one."""
+    models = [part.ref for part in task.slices if part.partitions and not part.files]
+    gone = "no such file or directory" in text.lower() or "no files found" in text.lower()
+    return f"Another run has published {' or '.join(models)} anew meanwhile: run again" if gone and models else ""
 
 
 def _missing_column(error: duckdb.Error, text: str, task: Task, lake: Path) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
-
-from sqlgen.errors import SqlgenError
+from sqlgen.errors import SqlgenError, UsageError, nearest
 from sqlgen.lake.cpus import cpus
-from sqlgen.plan.plan import Task
-from sqlgen.project.model import Model
 from sqlgen.templating.connection import Setting, confined
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from sqlgen.plan.plan import Task
+    from sqlgen.project.model import Model
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,25 @@ class Settings:
     fail_fast: bool = False
     instance: duckdb.DuckDBPyConnection | None = None
     """An open DuckDB instance to reuse, with its own settings: opening one takes longer than a small run."""
+    executor: str = "threads"
+    """``threads`` of this process, or the workers of a ``ray`` cluster."""
+    address: str | None = None
+    """Address of the Ray cluster; ``None``: a new one on this machine."""
+
+    def __post_init__(self) -> None:
+        if self.executor not in ("threads", "ray"):
+            hint = nearest(self.executor, ("threads", "ray"))
+            raise UsageError(f"no executor '{self.executor}'.{hint} There are: threads, ray")
+        if self.address is not None and self.executor != "ray":
+            raise UsageError("--address is that of a Ray cluster: give --executor ray, too")
+        if self.executor == "ray" and importlib.util.find_spec("ray") is None:
+            raise UsageError("--executor ray needs Ray: pip install 'sqlgen[ray]'. Nothing was run")
 
 
 def connect(settings: Settings, folders: Sequence[Path], temp: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB instance for one run, confined to ``folders``; :class:`SqlgenError` if a setting is not valid."""
+    import duckdb
+
     if settings.instance is not None:
         return settings.instance.cursor()
     config: dict[str, Setting] = {"threads": settings.threads}
@@ -81,11 +100,11 @@ class Threads:
 @contextlib.contextmanager
 def warming(models: Iterable[Model]) -> Iterator[None]:
     """Load the kernels of ``models`` in the background: otherwise all tasks wait for the first one's compilation."""
-    chains = {model.name: model.chain for model in models if model.chain is not None}
+    pipelines = {model.name: model.pipeline for model in models if model.pipeline is not None}
     pool = ThreadPoolExecutor(1)
     try:
-        for chain in chains.values():
-            pool.submit(chain.warm)  # a kernel that fails here fails again in a task, which reports it
+        for pipeline in pipelines.values():
+            pool.submit(pipeline.warm)  # a kernel that fails here fails again in a task, which reports it
         yield
     finally:
         pool.shutdown(cancel_futures=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -9,9 +11,11 @@ from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.lake.deletions import Deletions
 from sqlgen.lake.partitions import Partition
+from sqlgen.plan.missing import faults, notes, passed_over
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Plan
-from sqlgen.plan.selection import Selection
+from sqlgen.plan.planner import make_plan
+from sqlgen.plan.selection import Selection, spelled
 from sqlgen.plan.settled import Settled, is_plain, nothing_to_report
 from sqlgen.project.project import Project
 from sqlgen.published.manifest import Manifest
@@ -38,18 +42,20 @@ class LakeReading:
     tables: dict[str, Unread] = field(default_factory=dict)
     left_out: frozenset[Partition] = frozenset()
     """Symbols that are up to date, and are not read further."""
+    _last: Compiler | None = None
 
     def __post_init__(self) -> None:
-        for name in sources_of(self.project, self.selection.models):
+        for name in self.project.sources_of(self.selection.models):
             try:
-                self.listings[name] = list_folder(self.project, name)
+                self.listings[name] = dataclasses.replace(list_folder(self.project, name), shard=self.selection.shard)
             except SourceFilesError as error:
                 self.errors[name] = str(error)
         self._refuse()
         inputs = (entry for name in self.selection.models for entry in self.project.models[name].inputs)
         names = {*self.selection.models, *(entry.ref for entry in inputs if entry.source is None)}
         self.tables = {name: unread(self.project, self.manifest, name) for name in names}
-        path = self.project.state / "settled.json"
+        shard = self.selection.shard
+        path = self.project.state / ("settled.json" if shard is None else f"settled.{shard.suffix}.json")
         self.settled = Settled(self.project, path, self.listings, self.tables)
 
     def picture(self) -> Picture:
@@ -73,10 +79,44 @@ class LakeReading:
         records |= {name: table.records for name, table in tables.items()}
         deletions = Deletions(self.project.state / "deleted.ndjson")
         units = self.settled.units(self.selection.models, left_out) if left_out else {}
-        return Picture(self.project, compiler, source_files, records, tables, self.states, deletions, units)
+        elsewhere = {where.symbol for found in source_files.values() for where in found.others}
+        elsewhere |= {symbol for there in self.tables.values() for symbol in there.elsewhere}
+        return Picture(
+            self.project, compiler, source_files, records, tables, self.states, deletions, units, frozenset(elsewhere)
+        )
 
-    def note(self, plan: Plan) -> None:
-        """Record the symbols that the plan has found up to date, for the next reading."""
+    def plan(self, record: bool) -> Plan:
+        """The plan, with what is wrong with the source files, and the notes on them.
+
+        If ``record``, the symbols that it finds up to date are recorded for the next reading.
+        """
+        picture = self.picture()
+        blocked, source_files, selection = self.blocked(), picture.source_files, self.selection
+        selection = dataclasses.replace(
+            selection, models=tuple(name for name in selection.models if name not in blocked)
+        )
+        if any(found.unreadable for found in source_files.values()):  # an unreadable source is not gone
+            selection = dataclasses.replace(selection, prune=False)
+        if selection.symbols:
+            units = itertools.chain(*(found.partitions for found in source_files.values()), *picture.records.values())
+            known = {unit["symbol"] for unit in itertools.chain(units, picture.elsewhere) if "symbol" in unit}
+            selection = dataclasses.replace(selection, symbols=spelled(selection.symbols, known))
+        plan = make_plan(picture, selection)
+        if record:
+            self._note(plan)
+        plan.refused[:0] = [
+            *self.errors.values(),
+            *itertools.chain.from_iterable(itertools.starmap(faults, source_files.items())),
+        ]
+        (plan.notes if selection.allow_empty else plan.refused).extend(plan.missing)
+        plan.notes[:0] = itertools.chain(
+            passed_over(picture, selection),
+            itertools.chain.from_iterable(itertools.starmap(notes, source_files.items())),
+        )
+        return plan
+
+    def _note(self, plan: Plan) -> None:
+        """Record the symbols that the plan has found up to date."""
         damaged = self.errors or self.manifest.problems or self.index.problems
         if not damaged and is_plain(self.project, plan.selection) and nothing_to_report(plan):
             self.settled.note(plan, self.left_out)
@@ -106,7 +146,11 @@ class LakeReading:
         return found
 
     def _compiler(self, layouts: Mapping[str, SourceLayout], there: Iterable[str]) -> Compiler:
-        return Compiler(self.project, layouts, frozenset(layouts.keys() - set(there)), self.types)
+        """Compiler for sources of these layouts, of which those with files are ``there``: the last one if it is so."""
+        empty = frozenset(layouts.keys() - set(there))
+        if self._last is None or (self._last.layouts, self._last.empty) != (layouts, empty):
+            self._last = Compiler(self.project, layouts, empty, self.types)
+        return self._last
 
     def _refuse(self) -> None:
         if self.errors and self.blocked() >= set(self.selection.models):
@@ -120,9 +164,3 @@ class LakeReading:
             if refs & blocked:
                 blocked.add(name)
         return blocked - set(self.errors)
-
-
-def sources_of(project: Project, models: Iterable[str]) -> list[str]:
-    """Sources that some models read."""
-    refs = {entry.ref for name in models for entry in project.models[name].inputs if entry.source is not None}
-    return [name for name in project.sources if name in refs]

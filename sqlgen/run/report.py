@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import re
-import secrets
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,15 +14,15 @@ from typing import Any, Literal
 
 from sqlgen.errors import UsageError
 from sqlgen.lake import sealed, storage
-from sqlgen.lake.partitions import Partition
+from sqlgen.lake.lock import RUN_ID
+from sqlgen.lake.partitions import Partition, Shard
+from sqlgen.lake.remote import mounts
 from sqlgen.plan.plan import Plan, Task
 from sqlgen.plan.selection import Coverage, Selection
 from sqlgen.project.rowchecks import CheckCount
 from sqlgen.templating.secrets import hidden
 
 Status = Literal["published", "unchanged", "empty", "removed", "failed", "skipped", "pending"]
-RUN_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{4}")
-"""Run ids: start time and a few random letters."""
 DONE = frozenset({"published", "unchanged", "empty", "removed"})
 
 
@@ -51,6 +49,9 @@ class Result:
     def ok(self) -> bool:
         return self.status in DONE
 
+    def to_dict(self) -> dict[str, Any]:
+        return vars(self) | {"checks": [vars(count) for count in self.checks]}
+
     def is_shown(self, beside: Collection[tuple[str, str]]) -> bool:
         """False for a task of ``beside`` that looked for rows outside of their partition and found none."""
         found_none = self.status in ("empty", "unchanged", "pending")
@@ -74,17 +75,17 @@ class Report:
     """Errors of models that could not be planned."""
     full_refresh: bool = False
     prune: bool = False
+    discard_edits: bool = False
     scope: dict[str, Any] | None = None
     """Exchanges, symbols and dates that were selected; empty for a list of partitions."""
+    shard: str | None = None
 
     @classmethod
-    def start(cls, plan: Plan, selection: Selection) -> Report:
-        now = datetime.now(UTC)
-        run_id = f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
+    def start(cls, plan: Plan, selection: Selection, run_id: str) -> Report:
         pending = [pending_result(task) for task in plan.shown]
         return cls(
             run_id,
-            now.isoformat(timespec="seconds"),
+            datetime.now(UTC).isoformat(timespec="seconds"),
             pending,
             plan.fresh,
             list(plan.notes),
@@ -92,7 +93,9 @@ class Report:
             errors=tuple(plan.refused),
             full_refresh=selection.full_refresh,
             prune=selection.prune,
+            discard_edits=selection.discard_edits,
             scope=_scope(selection),
+            shard=str(selection.shard) if selection.shard is not None else None,
         )
 
     @property
@@ -104,7 +107,7 @@ class Report:
         return not self.errors and all(result.ok for result in self.tasks)
 
     def to_dict(self) -> dict[str, Any]:
-        data = hidden(dataclasses.asdict(self))
+        data = hidden(vars(self) | {"tasks": [result.to_dict() for result in self.tasks]})
         totals = {
             name: sum(getattr(result, name) for result in self.tasks) for name in ("rows_in", "rows_out", "bytes")
         }
@@ -129,30 +132,33 @@ class ReportStore:
         storage.replace_text(path, json.dumps(report.to_dict(), indent=1) + "\n")
         return path
 
-    def note(self, report: Report, result: Result) -> None:
-        """Append a result at once, so that a killed run can be retried."""
-        line = sealed.dumps(hidden(dataclasses.asdict(result)))
+    def note(self, report: Report, results: Sequence[Result]) -> None:
+        """Append results at once, so that a killed run can be retried."""
+        lines = [sealed.dumps(hidden(result.to_dict())) + "\n" for result in results]
         path = self.folder / f"{report.run_id}.ndjson"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+            file.writelines(lines)
 
     def finish(self, report: Report) -> None:
         self.save(report)
         (self.folder / f"{report.run_id}.ndjson").unlink(missing_ok=True)
 
-    def last(self) -> dict[str, Any]:
-        """The newest report, with the results that a killed run had recorded; :class:`UsageError` if there is none."""
-        paths = sorted(self.folder.glob("*.json"))
-        if not paths:
-            raise UsageError(f"there is no earlier run to retry (no report in {self.folder}). Use run without --retry")
-        data = _read(paths[-1])
-        if data is None:
-            raise UsageError(
-                f"the report of the newest run, {paths[-1]}, is damaged: the tasks to retry are unknown. "
-                "Use run without --retry"
-            )
-        return _with_noted(data, paths[-1])
+    def last(self, shard: Shard | None = None) -> dict[str, Any]:
+        """The newest report of runs of the same shard, with the results that a killed run had recorded.
+
+        :class:`UsageError` if there is none, or a newer one is damaged.
+        """
+        for path in sorted(self.folder.glob("*.json"), reverse=True):
+            data = _read(path)
+            if data is None:
+                raise UsageError(
+                    f"the report of the newest run, {path}, is damaged: the tasks to retry are unknown. "
+                    "Use run without --retry"
+                )
+            if data.get("shard") == (None if shard is None else str(shard)):
+                return _with_noted(data, path)
+        raise UsageError(f"there is no earlier run to retry (no report in {self.folder}). Use run without --retry")
 
     def newest(self) -> Iterator[dict[str, Any]]:
         """All reports, the newest first, with the results that killed runs had recorded; damaged ones are skipped."""
@@ -167,7 +173,7 @@ class ReportStore:
         """Remove all reports but the newest ``keep``."""
         old = sorted(path for path in self.folder.glob("*.json") if RUN_ID.fullmatch(path.stem))[:-keep]
         for path in old:
-            path.unlink(missing_ok=True)
+            mounts.unlink(path)
             path.with_suffix(".ndjson").unlink(missing_ok=True)
         return old
 
@@ -178,14 +184,18 @@ class ReportStore:
 
     def unfinished(self, selection: Selection) -> Selection:
         """Selection of the newest run's failed and pending tasks."""
-        last = self.last()
+        last = self.last(selection.shard)
         only = frozenset(
             (task["model"], Partition.from_path(task["partition"]))
             for task in last["tasks"]
             if task["status"] not in DONE
         )
         return dataclasses.replace(
-            selection, only=only, full_refresh=last["full_refresh"], prune=last["prune"] or selection.prune
+            selection,
+            only=only,
+            full_refresh=last["full_refresh"],
+            prune=last["prune"] or selection.prune,
+            discard_edits=last.get("discard_edits", False) or selection.discard_edits,
         )
 
     def recent(self, model: str, since: datetime) -> tuple[Coverage, ...]:
@@ -204,6 +214,7 @@ class ReportStore:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """A report; ``None`` if it is damaged."""
+    mounts.fetch([path])
     try:
         data = sealed.loads(path.read_text(encoding="utf-8"))
         for task in data["tasks"]:
@@ -225,6 +236,7 @@ def _with_noted(data: dict[str, Any], path: Path) -> dict[str, Any]:
 def _noted(journal: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """Results recorded by a killed run, by model and partition; torn or damaged lines are skipped."""
     noted = {}
+    mounts.fetch([journal])
     for line in journal.read_text(encoding="utf-8", errors="replace").split("\n") if journal.exists() else ():
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
             result = sealed.loads(line)
@@ -247,7 +259,8 @@ def _coverage(data: dict[str, Any], model: str) -> Coverage:
     if scope is None or (data["errors"] and not mine):
         return Coverage(None, done)
     first, last = (date.fromisoformat(scope[key]) if scope[key] else None for key in ("start", "end"))
-    selection = Selection((), tuple(scope["exchanges"]), tuple(scope["symbols"]), first, last)
+    shard = Shard.parse(text) if (text := data.get("shard")) is not None else None
+    selection = Selection((), tuple(scope["exchanges"]), tuple(scope["symbols"]), first, last, shard=shard)
     return Coverage(selection, done, frozenset(mine) - done)
 
 

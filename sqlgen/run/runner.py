@@ -9,16 +9,19 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from sqlgen.builders.workspace import Workspace
-from sqlgen.errors import TaskError
+from sqlgen.errors import TaskError, UsageError
 from sqlgen.lake import faults, swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
+from sqlgen.lake.remote import mounts
+from sqlgen.lake.remote.refusals import StoreError
 from sqlgen.plan.batches import Group, batches, groups
-from sqlgen.plan.plan import Plan, Task, TaskId
+from sqlgen.plan.plan import Build, Plan, Task, TaskId
 from sqlgen.plan.publishedunits import Facts
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.records import Published
@@ -28,6 +31,9 @@ from sqlgen.run.report import Report, ReportStore, Result, pending_result
 from sqlgen.run.schedule import Schedule
 from sqlgen.run.watcher import Watcher
 from sqlgen.templating.connection import folders_of
+
+if TYPE_CHECKING:
+    from sqlgen.run.remote.pool import Pool
 
 
 @dataclass
@@ -61,9 +67,10 @@ class Runner:
         full_refresh = plan.selection.full_refresh
         space = Workspace(self.picture, self.facts, report.run_id, self.reads, full_refresh, self._cursors)
         space.roots = self._new_layouts(space)
+        self._refuse_in_store(space.roots)
         before = {name: self.facts.records[name] for name in space.roots}
         self.facts.records.update({name: {} for name in space.roots})
-        self.reports.save(report)
+        mounts.upload(self.reports.save(report))  # a run that is killed can be retried
         self.watcher.started(plan)
         temp = space.staging / "tmp"
         results: dict[TaskId, Result] = {}
@@ -73,16 +80,18 @@ class Runner:
             folders = folders_of(self.project.lake, (*files, *self.project.places))
             with (
                 connect(self.settings, folders, temp) as connection,
-                warming(self.project.models[t.model] for t in plan.tasks),
+                warming(self.project.models[t.model] for t in plan.tasks if self.settings.executor == "threads"),
+                self._pool(space, connection) as pool,
             ):
-                self._schedule(space, connection, report, results).go()
+                self._schedule(space, connection, report, results, pool).go()
             for name, records in before.items():
                 mine = [results[task.id] for task in plan.tasks if task.model == name]
                 if problem := self._swap_table(name, records, space, mine):
                     report.errors = (*report.errors, problem)
         finally:
             done = (results.get(task.id, pending_result(task)) for task in plan.tasks)
-            report.tasks = [result for result in done if result.is_shown(plan.beside)]
+            beside = plan.beside
+            report.tasks = [result for result in done if result.is_shown(beside)]
             report.seconds = round(time.monotonic() - begun, 3)
             swap.sweep(at_once=True)
             faults.point("staging: to be cleared")
@@ -97,48 +106,93 @@ class Runner:
         connection: duckdb.DuckDBPyConnection,
         report: Report,
         results: dict[TaskId, Result],
+        pool: Pool | None,
     ) -> Schedule:
-        execution = Execution(self.plan, self.facts, self.manifest, space, connection, lambda: self._stopping)
+        execution = self._execution(space, connection)
+        width = self.settings.threads if pool is None else pool.width
 
         def execute(batch: Sequence[Task]) -> list[Result]:
             for task in batch:
                 self.watcher.running(task)
-            return execution.batch(batch)
+            builds = [task for task in batch if isinstance(task, Build)]
+            return pool.batch(builds) if pool is not None and builds else execution.batch(batch)
+
+        def interrupt() -> None:
+            self.interrupt()
+            if pool is not None:
+                pool.interrupt()
 
         def in_batches(found: Iterable[Group]) -> Iterator[Group]:
             ready = [*found]
             yield from (group for group in ready if group[0].model in space.roots)
             rest = (group for group in ready if group[0].model not in space.roots)
-            yield from batches(rest, self.picture, self.settings.threads)
+            yield from batches(rest, self.picture, width)
 
-        beside = self.plan.beside
+        beside, ended = self.plan.beside, list[Result]()
 
         def finished(result: Result) -> None:
             if result.is_shown(beside):
-                self.reports.note(report, result)
+                ended.append(result)
                 self.watcher.finished(result)
+
+        def batch_ended() -> None:
+            if ended:
+                self.reports.note(report, ended)
+                ended.clear()
+            self.watcher.batch_ended()
+            with contextlib.suppress(StoreError):  # tried again after the next batch, and told at the end
+                mounts.save(self.project.lake, whole=False)
 
         threads = Threads(self.settings, connection)
         return Schedule(
-            self.settings.threads,
+            width,
             self.settings.fail_fast,
             groups=[*groups(self.plan.tasks, self.picture, space.roots)],
             batches=in_batches,
             execute=execute,
             finished=finished,
-            batch_ended=self.watcher.batch_ended,
-            interrupt=self.interrupt,
+            batch_ended=batch_ended,
+            interrupt=interrupt,
             share=threads.share,
             results=results,
         )
 
+    def _execution(self, space: Workspace, connection: duckdb.DuckDBPyConnection) -> Execution:
+        return Execution(self.plan, self.facts, self.manifest, space, connection, lambda: self._stopping)
+
+    @contextlib.contextmanager
+    def _pool(self, space: Workspace, connection: duckdb.DuckDBPyConnection) -> Iterator[Pool | None]:
+        """The workers of a Ray cluster; ``None`` for the threads of this process."""
+        if self.settings.executor != "ray":
+            yield None
+            return
+        from sqlgen.run.remote.pool import pool  # loads Ray
+
+        with pool(self._execution(space, connection), self.settings) as found:
+            yield found
+
+    def _refuse_in_store(self, changed: Iterable[str]) -> None:
+        """:class:`UsageError` for what cannot be done in an object store."""
+        if mounts.mount_of(self.project.lake) is None:
+            return
+        if names := ", ".join(changed):
+            raise UsageError(
+                f"{names}: partition_by is another than that of the published table, and an object store cannot replace"
+                " a whole table in one step. Give the model another output.path. Nothing was run"
+            )
+        if self.settings.executor == "ray":
+            raise UsageError(
+                "--executor ray needs the lake on a file system that all workers have. Over an object store, run"
+                " --shard i/n on each machine. Nothing was run"
+            )
+
     def _new_layouts(self, space: Workspace) -> dict[str, Path]:
         """Models published with another ``partition_by`` than that of models.yaml -> folder of the new table."""
         changed = {
-            task.model
-            for task in self.plan.tasks
-            for record in self.facts.records[task.model].values()
-            if record.keys != self.project.models[task.model].output.partition_by
+            name
+            for name in dict.fromkeys(task.model for task in self.plan.tasks)
+            for record in self.facts.records[name].values()
+            if record.keys != self.project.models[name].output.partition_by
         }
         return {name: space.staging / "tables" / name for name in changed}
 

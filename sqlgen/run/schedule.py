@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import graphlib
 import itertools
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from types import FrameType
+from typing import Any, TypeVar
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.plan import WHOLE_MODEL, Task, TaskId
 from sqlgen.run.report import Result, pending_result
 
 Some = TypeVar("Some", bound=Task)
+_PATIENCE = 0.2
+"""Seconds after which a signal, or a task that goes on to its next statement, is looked for."""
 
 
 @dataclass
@@ -52,9 +58,11 @@ class Schedule:
         sorter.prepare()
         with ThreadPoolExecutor(self.threads) as pool:
             try:
-                while sorter.is_active():
-                    self._start(sorter, pool)
-                    self._collect(sorter)
+                with held_signals() as deliver:
+                    while sorter.is_active():
+                        self._start(sorter, pool)
+                        self._collect(sorter)
+                        deliver()
             except BaseException:
                 self._stop(pool)
                 raise
@@ -88,7 +96,7 @@ class Schedule:
     def _collect(self, sorter: graphlib.TopologicalSorter[TaskId]) -> None:
         if not self._running:
             return
-        done, _ = concurrent.futures.wait(self._running, return_when=concurrent.futures.FIRST_COMPLETED)
+        done, _ = concurrent.futures.wait(self._running, _PATIENCE, return_when=concurrent.futures.FIRST_COMPLETED)
         groups: dict[TaskId, None] = {}
         for future in done:
             for key, result in zip(self._running.pop(future), future.result(), strict=True):
@@ -109,7 +117,7 @@ class Schedule:
         # on to the next.
         while going := [future for future in self._running if not future.done()]:
             self.interrupt()
-            concurrent.futures.wait(going, timeout=0.2)
+            concurrent.futures.wait(going, _PATIENCE)
         for future, keys in self._running.items():
             if not future.cancelled() and future.exception() is None:
                 self.results |= zip(keys, future.result(), strict=True)
@@ -128,6 +136,39 @@ class Schedule:
         for barrier in {need for needs in graph.values() for need in needs if need[1] == WHOLE_MODEL}:
             graph[barrier] = {key for key in self._groups if key[0] == barrier[0]}
         return graph
+
+
+@contextlib.contextmanager
+def held_signals() -> Iterator[Callable[[], None]]:
+    """Context in which a signal waits for the call of what it gives; a second one does not wait.
+
+    Their handlers raise exceptions, and one that is raised among the locks of futures leaves some of them locked.
+    """
+    waiting: list[int] = []
+    handlers: dict[int, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if waiting:
+            with contextlib.suppress(KeyboardInterrupt):  # of the first, whose handler ends the process at the second
+                handlers[waiting[0]](waiting[0], frame)
+            handlers[number](number, frame)
+        waiting.append(number)
+
+    def deliver() -> None:
+        if waiting:
+            handlers[waiting[0]](waiting.pop(), None)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+            if callable(handler := signal.getsignal(number)):
+                handlers[number] = handler
+                signal.signal(number, note)
+    try:
+        yield deliver
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    deliver()
 
 
 def blocked(task: Task, results: Mapping[TaskId, Result]) -> str | None:

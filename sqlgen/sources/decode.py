@@ -8,16 +8,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
 
 from sqlgen.errors import TaskError, disk_full, first_line
-from sqlgen.sources import dbn, digits, ndjson, rawfile, schemas
+from sqlgen.sources import dbn, ndjson, rawfile, schemas
 from sqlgen.sources.dialect import Dialect, dialect_of
+from sqlgen.sources.digits import finite, parquet, text
+from sqlgen.sources.digits.columns import Lossy, ReadColumns
 from sqlgen.templating.header import CsvFormat
 from sqlgen.templating.queries import query
-from sqlgen.templating.quoting import exact_path
 from sqlgen.templating.templates import Library
 
 DECODE_TEMPLATE = "publish/decode.sql.j2"
@@ -50,8 +52,10 @@ class Decoded:
     rows: int = 0
     """Rows of the Parquet file: readable lines; all lines if places are kept (unreadable ones as NULLs), or if the
     adapter parses lines itself."""
-    lossy: tuple[digits.Lossy, ...] = ()
-    """Columns whose first rows lose digits."""
+    lossy: tuple[Lossy, ...] = ()
+    """Columns that lose digits."""
+    not_finite: tuple[finite.NotFinite, ...] = ()
+    """Columns with numbers that are NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,9 @@ class Decoder:
     """Timestamp columns."""
     time_unit: str = ""
 
-    @property
-    def _read(self) -> digits.ReadColumns:
-        return digits.ReadColumns(self.columns, self.original_names, self.times, self.time_unit)
+    @cached_property
+    def _read(self) -> ReadColumns:
+        return ReadColumns(self.columns, self.original_names, self.times, self.time_unit)
 
     @property
     def _all(self) -> dict[str, str]:
@@ -92,7 +96,7 @@ class Decoder:
             rows = schemas.copy_columns(
                 path, target, {name: self.original_names.get(name, name) for name in self.columns}, self.columns
             )
-            return Decoded(rows, (), rows, digits.of_parquet(path, self._read))
+            return Decoded(rows, (), rows, parquet.of_parquet(path, self._read))
         try:
             with rawfile.readable(path, target, unmark=self.format == "ndjson") as readable:
                 if self.csv.lines:
@@ -101,7 +105,9 @@ class Decoder:
                 if rawfile.is_blank(readable):
                     self._copy(readable, target, Dialect({}, False, self.csv))
                     return Decoded(0)
-                return (self._objects if self.format == "ndjson" else self._table)(path, readable, target)
+                decoded = (self._objects if self.format == "ndjson" else self._table)(path, readable, target)
+                odd = finite.of_decoded(target, self.columns, self.original_names)
+                return dataclasses.replace(decoded, not_finite=odd)
         except duckdb.Error as error:
             if disk_full(error):
                 raise
@@ -129,14 +135,15 @@ class Decoder:
         except TaskError as error:
             message = f"{path}: {error}. Is it another schema version, or another adapter's?{self.advice}"
             raise TaskError(message) from None
-        lossy = digits.of_ndjson(readable, self._read)
+        lossy = text.of_ndjson(readable, self._read)
         return Decoded(lines, tuple(bad), lines if keep else lines - len(bad), lossy)
 
     def _table(self, path: Path, readable: Path, target: Path) -> Decoded:
         csv = self.csv.model_copy(update={"optional": (*self.csv.optional, *self.extra)})
         sql_names = {self.original_names.get(name, name): name for name in self._all}
         real = {name: self._all[sql_name] for name, sql_name in sql_names.items()}
-        dialect = dialect_of(str(path), rawfile.first_line(readable), real, csv, rawfile.next_lines(readable))
+        first, more = rawfile.first_line(readable, csv.title_lines), rawfile.next_lines(readable, csv.title_lines)
+        dialect = dialect_of(str(path), first, real, csv, more)
         found = {sql_names.get(name, name): kind for name, kind in dialect.found.items()}
         dialect = dataclasses.replace(dialect, found=found)
         plain = target.with_suffix(".plain")
@@ -144,7 +151,7 @@ class Decoder:
             decoded = self._read_table(path, self._scan(readable, plain, target, dialect), target, dialect)
         finally:
             plain.unlink(missing_ok=True)
-        lossy = digits.of_csv(readable, self._read, list(dialect.found), dialect.header, dialect.csv.delimiter)
+        lossy = text.of_csv(readable, self._read, list(dialect.found), dialect.lines_before, dialect.csv.delimiter)
         return dataclasses.replace(decoded, lossy=lossy)
 
     def _read_table(self, path: Path, scanned: Path, target: Path, dialect: Dialect) -> Decoded:
@@ -155,7 +162,7 @@ class Decoder:
             raise TaskError(self._unreadable(path, number, *self._rejected(first)))
         bad = tuple(self._rejected()) if number else ()
         if bad and self.csv.keep_places:
-            self._keep_places(scanned, target, [line.line for line in bad], int(dialect.header))
+            self._keep_places(scanned, target, [line.line for line in bad], dialect.lines_before)
             return Decoded(rows + number, bad, rows + number)
         return Decoded(rows + number, bad, rows)
 
@@ -235,13 +242,6 @@ class Decoder:
 def parquet_rows(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> int:
     """Rows of Parquet files, by their footers."""
     return int(connection.execute(query("row_count", files=list(paths))).fetchall()[0][0] or 0) if paths else 0
-
-
-def rows_by_file(library: Library, connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[str, int]:
-    """Rows of each of some Parquet files, by their footers."""
-    files = [exact_path(path) for path in paths]
-    found = connection.execute(library.render("publish/file_rows.sql.j2", files=files)).fetchall() if paths else []
-    return dict(found)
 
 
 def _advice(error: duckdb.Error) -> str:

@@ -1,13 +1,19 @@
-"""CSV dialect of one file, detected in its first line."""
+"""Names of columns in the header of one file, and the dialect of a CSV file, detected in its first line."""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sqlgen.errors import TaskError
+from sqlgen.lake.remote import mounts
+from sqlgen.sources import rawfile
 from sqlgen.templating.header import CsvFormat
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -26,6 +32,11 @@ class Dialect:
     """Delimiter and quote of the file."""
     spaced: bool = False
     """True if spaces follow the delimiters."""
+
+    @property
+    def lines_before(self) -> int:
+        """Lines before the first row."""
+        return self.csv.title_lines + int(self.header)
 
 
 def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: CsvFormat, more: str = "") -> Dialect:
@@ -98,3 +109,29 @@ def _no_column(file: str, missing: list[str], fields: list[str]) -> str:
 
 def _span(least: int, most: int) -> str:
     return str(most) if least == most else f"{least} to {most}"
+
+
+def twins(headers: Iterable[Sequence[str]]) -> tuple[frozenset[str], bool]:
+    """Names, in lower case, of columns that differ in case only; True if files have them in different orders."""
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for header in headers:
+        alike: dict[str, list[str]] = {}
+        for name in header:
+            alike.setdefault(name.lower(), []).append(name)
+        for name, names in alike.items():
+            if len(names) > 1:
+                found.setdefault(name, set()).add(tuple(names))
+    return frozenset(found), any(len(orders) > 1 for orders in found.values())
+
+
+def header_of(path: Path, form: str) -> Sequence[str]:
+    """Column names of a Parquet or CSV file; empty if it has none, or cannot be read."""
+    (mounts.fetch_ends if form == "parquet" else mounts.fetch)([path])
+    try:
+        if form == "parquet":
+            return list(pq.read_schema(path).names)
+        line = rawfile.first_line(path) if form == "csv" else ""
+        rows = [next(csv.reader([line], delimiter=mark, skipinitialspace=True), []) for mark in DELIMITERS]
+        return max(rows, key=len)
+    except (OSError, EOFError, ValueError, csv.Error, pa.ArrowException, TaskError):
+        return ()

@@ -101,7 +101,7 @@ class JsonLines:
             elif not there and name not in optional:
                 missing.append(self._key(name))
         if missing or misread:
-            objects = islice(_objects(self.readable), SAMPLE)
+            objects = _objects(self.readable, SAMPLE)
             keys = ", ".join(dict.fromkeys(key for item in objects for key in item))
             problems = [f"no line has {', '.join(missing)}; there are: {keys}"] if missing else []
             raise TaskError("; ".join([*problems, *(f"the adapter reads {what}" for what in misread)]))
@@ -146,7 +146,15 @@ def _fault(text: str) -> str:
         return f"not a JSON object: {error}"
     except RecursionError:
         return "not a JSON object that can be read: it is nested too deeply"
-    return NOTHING if isinstance(found, dict) else "not a JSON object"
+    if not isinstance(found, dict):
+        return "not a JSON object"
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except RecursionError:
+        return NOTHING
+    except UnicodeEncodeError:
+        return r"not JSON that DuckDB takes: a \u escape in it is half of a character (\ud800 to \udfff stand in pairs)"
+    return NOTHING
 
 
 def _value(of: str, kind: pa.DataType) -> str:
@@ -169,7 +177,7 @@ def _whole(of: str, kind: pa.DataType) -> str:
 def _find(path: Path, name: str, nested: bool = True) -> tuple[bool, Any]:
     """True if a key is in any of the first lines, and its first value that is not empty."""
     there = False
-    for item in islice(_objects(path), SAMPLE):
+    for item in _objects(path, SAMPLE, f'"{re.split(r"[.[]", name)[0]}'):
         value = item.get(name, _within(item, name) if nested and is_nested(name) else _ABSENT)
         there = there or value is not _ABSENT
         if value not in (_ABSENT, None, [], {}, ""):
@@ -189,8 +197,11 @@ def _within(item: Any, name: str) -> Any:
     return item
 
 
-def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    for _, line in rawfile.lines(path):
+def _objects(path: Path, most: int, having: str = "") -> Iterator[dict[str, Any]]:
+    """Objects of the first lines that have a text."""
+    for _, line in islice(rawfile.lines(path), most):
+        if having not in line:
+            continue
         try:
             item = json.loads(line)
         except (ValueError, RecursionError):

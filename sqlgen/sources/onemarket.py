@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sqlgen.compile.adapters import KeysInRows, RawForm
 from sqlgen.errors import TaskError
+from sqlgen.sources.schemas import parquet_footer
 from sqlgen.templating.quoting import ident
 from sqlgen.templating.templates import Library
 
@@ -61,7 +60,7 @@ def _constants(keys: KeysInRows, paths: Sequence[str]) -> Iterable[tuple[dict[st
 
 def _columns(path: str) -> Sequence[str]:
     try:
-        return list(pq.read_schema(Path(path)).names)
+        return list(parquet_footer(path).columns.schema.names)
     except (OSError, pa.ArrowException):
         return []  # reported when it is read
 

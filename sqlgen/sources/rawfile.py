@@ -22,6 +22,15 @@ HEAD = 1 << 16
 CUT_OFF = "Is it cut off? Fetch it again; nothing of it was published"
 
 _KINDS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
+MAGIC = {
+    ".gz": b"\x1f\x8b",
+    ".zst": b"\x28\xb5\x2f\xfd",
+    ".bz2": b"BZh",
+    ".xz": b"\xfd7zXZ\0",
+    ".zip": b"PK\3\4",
+    ".parquet": b"PAR1",
+}
+"""Suffix -> first bytes of such a file."""
 _Change = Callable[[bytes, bool], bytes]
 """(Chunk of a file, True for the first one) -> replacement."""
 _MARK = b"\xef\xbb\xbf"
@@ -34,7 +43,7 @@ _OTHER_MARKS = {
 _ARRIVAL_OF_OBJECT = re.compile(rb'^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+[{](?=[ \t]*")', re.MULTILINE)
 _ARRIVAL_OF_LIST = re.compile(rb"^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+(\[[^\r\n]*\])", re.MULTILINE)
 """Time of arrival before a JSON message, as collectors write it."""
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 LINE_SIZE = 1 << 24
 """Bytes from which on a line is not read; DuckDB's maximum_object_size."""
 
@@ -50,13 +59,10 @@ def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
     try:
         if path.suffix in _KINDS and path.stat().st_size == 0:
             raise TaskError(f"{path} is empty, not even a {_KINDS[path.suffix]} file. {CUT_OFF}")
+        _require_kind(path)
         if path.suffix == ".zip":
-            _unzip(path, copy)
-        elif path.suffix in (
-            ".zst",
-            ".bz2",
-            ".xz",
-        ):  # DuckDB does not notice truncated zstd, and does not know the others
+            unzip(path, copy)
+        elif path.suffix in _KINDS:  # DuckDB does not know all of them, and text is read twice, also for lost digits
             _rewrite(path, copy, lambda chunk, first: chunk)
         found = copy if copy.exists() else path
         encoding = encoding_of(head(found))
@@ -84,6 +90,19 @@ def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
         copy.unlink(missing_ok=True)
 
 
+def _require_kind(path: Path) -> None:
+    """:class:`TaskError` if the first bytes of a file are those of another kind than its name says."""
+    with path.open("rb") as file:
+        start = file.read(max(map(len, MAGIC.values())))
+    found = next((suffix for suffix, magic in MAGIC.items() if start.startswith(magic)), "")
+    if found and found != path.suffix:
+        raise TaskError(f"{path} is a {found[1:]} file, by its first bytes. Give it a name that ends in {found}")
+    text = all(byte in b"\t\r\n" or byte >= 32 for byte in start)
+    if path.suffix in _KINDS and text and not found and not MAGIC[path.suffix].startswith(start):
+        kind = _KINDS[path.suffix]
+        raise TaskError(f"{path} is text and no {kind} file, by its first bytes. Take {path.suffix} from its name")
+
+
 def has_arrivals(start: bytes) -> bool:
     """True if the first line of a file is a JSON message after a time of arrival."""
     return with_arrival(start) != start
@@ -99,7 +118,7 @@ def _each_line(path: Path, target: Path, change: Callable[[bytes], bytes]) -> No
     """Write a copy with ``change`` made to whole lines, many at a time."""
     rest = b""
     with opened(path) as stream, target.open("wb") as file:
-        while chunk := bytes(stream.read(_CHUNK)):
+        while chunk := bytes(stream.read(CHUNK)):
             whole, mark, rest = (rest + chunk).rpartition(b"\n")
             file.write(change(whole) + mark)
         file.write(change(rest))
@@ -155,7 +174,7 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
     parts: list[bytes] = []
     size, ended = 0, b""
     with opened(path) as stream:
-        while chunk := bytes(stream.read(_CHUNK)):
+        while chunk := bytes(stream.read(CHUNK)):
             if ended and chunk.startswith(b"\n"):
                 chunk = chunk[1:]
             ended = b"\r" if chunk.endswith(b"\r") else b""
@@ -192,7 +211,7 @@ def _transcode(path: Path, target: Path, encoding: str) -> None:
     """Write a copy in UTF-8; a byte that is none of the encoding stays a mark in its line."""
     with opened(path) as stream, target.open("wb") as file:
         decoder = codecs.getincrementaldecoder(encoding)("replace")
-        while chunk := bytes(stream.read(_CHUNK)):
+        while chunk := bytes(stream.read(CHUNK)):
             file.write(decoder.decode(chunk).encode())
         file.write(decoder.decode(b"", True).encode())
 
@@ -215,14 +234,15 @@ def head(path: Path) -> bytes:
         return bytes(stream.read(HEAD))
 
 
-def first_line(path: Path) -> str:
-    """The first line, without a byte order mark."""
-    return re.split(rb"\r\n|\r|\n", head(path), maxsplit=1)[0].decode("utf-8-sig", "replace")
+def first_line(path: Path, place: int = 0) -> str:
+    """The first line, or that at a ``place``, without a byte order mark; empty if there are fewer."""
+    found = re.split(rb"\r\n|\r|\n", head(path), maxsplit=place + 1)
+    return found[place].decode("utf-8-sig", "replace") if place < len(found) else ""
 
 
-def next_lines(path: Path) -> str:
-    """The lines after the first that the first bytes hold whole."""
-    return "\n".join(head(path).decode("utf-8", "replace").splitlines()[1:-1])
+def next_lines(path: Path, place: int = 0) -> str:
+    """The lines after the first, or after that at a ``place``, that the first bytes hold whole."""
+    return "\n".join(head(path).decode("utf-8", "replace").splitlines()[place + 1 : -1])
 
 
 def is_blank(path: Path) -> bool:
@@ -248,12 +268,13 @@ def opened(path: Path) -> BinaryIO:
 def _rewrite(path: Path, target: Path, change: _Change) -> None:
     first = True
     with opened(path) as stream, target.open("wb") as file:
-        while chunk := bytes(stream.read(_CHUNK)):
+        while chunk := bytes(stream.read(CHUNK)):
             file.write(change(chunk, first))
             first = False
 
 
-def _unzip(path: Path, target: Path) -> None:
+def unzip(path: Path, target: Path) -> None:
+    """Write the one file of an archive to ``target``."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [
@@ -265,7 +286,7 @@ def _unzip(path: Path, target: Path) -> None:
                 names = ", ".join(info.filename for info in members) or "none"
                 raise TaskError(f"{path} holds {len(members)} files ({names}); one is expected. Unpack it")
             with archive.open(members[0]) as source, target.open("wb") as file:
-                shutil.copyfileobj(source, file, _CHUNK)
+                shutil.copyfileobj(source, file, CHUNK)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
         if disk_full(error):
             raise

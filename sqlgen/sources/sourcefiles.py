@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import SqlgenError
 from sqlgen.lake import storage
-from sqlgen.lake.partitions import Partition, ambiguous_folders, hive_pairs, partition_of, symbol_of
+from sqlgen.lake.partitions import Partition, Shard, ambiguous_folders, hive_pairs, partition_of, symbol_of
 from sqlgen.lake.storage import FileInfo
 from sqlgen.lake.walk import Walk, shown
 from sqlgen.project.config import Source
@@ -66,17 +66,23 @@ class SourceFiles:
     """Folders of files that are not read because of wrong keys in their paths, with the reason."""
     settled: int = 0
     """Number of files of symbols that are up to date, which are not read further."""
+    others: Mapping[Partition, tuple[FileInfo, ...]] = field(default_factory=dict)
+    """Partitions of other shards."""
 
     @cached_property
     def partition_counts(self) -> Mapping[FileInfo, int]:
         """Number of partitions of each file."""
-        return collections.Counter(file for files in self.partitions.values() for file in files)
+        return collections.Counter(
+            file for found in (self.partitions, self.others) for files in found.values() for file in files
+        )
 
     @cached_property
     def first(self) -> Mapping[FileInfo, Partition]:
         """The first partition of each file."""
         found: dict[FileInfo, Partition] = {}
-        for partition, files in self.partitions.items():
+        for partition, files in (
+            sorted({**self.partitions, **self.others}.items()) if self.others else self.partitions.items()
+        ):
             for file in files:
                 found.setdefault(file, partition)
         return found
@@ -99,10 +105,12 @@ class Listing:
     """Folders that could not be read."""
     problems: tuple[str, ...] = ()
     """The reason for each of them."""
+    shard: Shard | None = None
+    """Shard whose partitions are wanted."""
 
     @cached_property
     def by_symbol(self) -> Mapping[Partition, Sequence[FileInfo]]:
-        """Files by exchange and symbol; under the empty partition if their paths do not name all keys."""
+        """Files of the shard by exchange and symbol; under the empty partition if their paths do not name all keys."""
         found: dict[Partition, list[FileInfo]] = {}
         first = path_keys(self.source, self.files[0].path) if self.files else None
         if first is None or not names_partition(first):
@@ -110,7 +118,8 @@ class Listing:
         plain = not (self.source.pattern or fixed_keys(self.source))
         for file in self.files:
             symbol = symbol_of(file.path) if plain else Partition.of(**(path_keys(self.source, file.path) or {})).symbol
-            found.setdefault(symbol, []).append(file)
+            if self.shard is None or self.shard.holds(symbol):
+                found.setdefault(symbol, []).append(file)
         return {symbol: sorted(files) for symbol, files in found.items()}
 
 
@@ -199,9 +208,10 @@ def assigned(
         partitions.pop(_partition_at(source, cut_off[len(str(lake)) + 1 :]), None)
     ordered = {partition: _in_order(found, keys) for partition, found in sorted(partitions.items())}
     known = set(layout.hive_keys) | configured_keys(source).keys()
+    others = {where for where in ordered if listing.shard is not None and not listing.shard.holds(where.symbol)}
     return SourceFiles(
         layout,
-        ordered,
+        {where: files for where, files in ordered.items() if where not in others},
         names_partition(known),
         listing.unmatched,
         skipped=listing.skipped,
@@ -211,6 +221,7 @@ def assigned(
         left_out=tuple(outside),
         wrong=tuple(wrong),
         settled=len(listing.files) - len(chosen),
+        others={where: ordered[where] for where in sorted(others)},
     )
 
 

@@ -14,37 +14,21 @@ import pyarrow as pa
 
 from sqlgen.compile.adapters import RawForm
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import Scan, SourceLayout
+from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import TaskError, first_line
 from sqlgen.lake.partitions import Partition, partition_of
+from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.keys import path_keys
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.sources.decode import Decoded, Decoder, parquet_rows
 from sqlgen.sources.onemarket import check_one_market
 from sqlgen.sources.schemas import check_parquet, misleading, sql_schema
+from sqlgen.sources.stagedinput import StagedInput
 from sqlgen.sources.survey import first_row
 from sqlgen.templating.connection import confined, folders_of, one
 from sqlgen.templating.queries import query
-from sqlgen.templating.quoting import exact_path
 from sqlgen.templating.templates import Library
-
-
-@dataclass(frozen=True)
-class StagedInput:
-    """Files of one source, ready to be scanned."""
-
-    paths: tuple[str, ...]
-    format: str
-    hive_keys: tuple[str, ...]
-    decoded: str = ""
-    """Original format of decoded files; otherwise empty."""
-
-    def scan(self, single: bool = False, predicate: str | None = None, survey: bool = False) -> Scan:
-        """A scan of these files; see :class:`Scan`."""
-        files = tuple(map(exact_path, self.paths))
-        alone = len(files) == 1
-        return Scan(files, self.format, self.hive_keys, single, alone, predicate, self.decoded, survey)
 
 
 @dataclass
@@ -67,8 +51,9 @@ class InputStager:
 
     def stage(self, form: RawForm, layout: SourceLayout, files: Sequence[FileInfo]) -> StagedInput:
         """Files of a source, ready to be scanned; each is decoded once."""
+        mounts.fetch(self.lake / file.path for file in files)
         if layout.format == "parquet" and not self._are_misleading(form, files):
-            return StagedInput(tuple(str(self.lake / file.path) for file in files), layout.format, layout.hive_keys)
+            return StagedInput(tuple(f"{self.lake}/{file.path}" for file in files), layout.format, layout.hive_keys)
         decoder = Decoder(
             self.library,
             layout.format,
@@ -101,7 +86,7 @@ class InputStager:
         if form.columns is None:
             return False
         new = [file for file in files if (form.source, file) not in self._checked]
-        paths = [self.lake / file.path for file in new]
+        paths = [f"{self.lake}/{file.path}" for file in new]
         expected = [
             field.with_name(form.original_names.get(field.name, field.name)) for field in sql_schema(form.columns)
         ]
@@ -120,7 +105,7 @@ class InputStager:
         for group in by_market.values():
             if (form.source, *group) not in self._one_key:
                 places = {
-                    str(self._places.get((form.source, file), self.lake / file.path)): file.path for file in group
+                    str(self._places.get((form.source, file), f"{self.lake}/{file.path}")): file.path for file in group
                 }
                 check_one_market(self.library, self.connection, form, places)
                 self._one_key.add((form.source, *group))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from sqlgen.sources.digits import Lossy
+from sqlgen.sources.digits.columns import Lossy
 from sqlgen.templating.templates import Library
 
 TIMED = "not_null(ts)"
@@ -87,6 +87,8 @@ class Survey:
     paths: Sequence[str]
     whole: Sequence[int]
     """Files without excluded lines, where row positions are line numbers."""
+    passes_over: bool
+    """False of an adapter that reads every message."""
 
     @classmethod
     def of(
@@ -94,12 +96,12 @@ class Survey:
     ) -> Survey:
         """Survey of the files ``paths``; ``select``: canonical rows by a scan with ``survey`` set."""
         rows = library.render("publish/surveyed.sql.j2", select=select, tolerance=tolerance)
-        return cls(library, rows, paths, whole)
+        return cls(library, rows, paths, whole, "passed_over" in select)
 
     @property
     def statement(self) -> str:
         """The statement whose rows are :class:`FileSpan`."""
-        return self.library.render("publish/survey.sql.j2", rows=self.rows)
+        return self.library.render("publish/survey.sql.j2", rows=self.rows, passes_over=self.passes_over)
 
     @property
     def has_ids(self) -> bool:
@@ -188,11 +190,11 @@ def price_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
     )
 
 
-def digits_note(lossy: Lossy, path: str) -> str:
-    """A note on values with more digits than are kept."""
-    number = f"{lossy.count} value(s)" if lossy.count else "values"
-    where = "among the first rows" if lossy.count else "after the first rows"
-    return f"{number} of column {lossy.column} lose digits, {lossy.example} for example, {where} of {path}: {lossy.why}"
+def digits_note(lossy: Lossy, path: str, first_rows: bool) -> str:
+    """A note on values with more digits than are kept; ``first_rows``: only these were counted."""
+    number = f"{'at least ' if lossy.more else ''}{lossy.count} value(s)" if lossy.count else "values"
+    where = "in" if not first_rows else "among the first rows of" if lossy.count else "after the first rows of"
+    return f"{number} of column {lossy.column} lose digits, {lossy.example} for example, {where} {path}: {lossy.why}"
 
 
 def moment(nanoseconds: int | None) -> str:

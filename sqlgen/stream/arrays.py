@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -20,6 +22,11 @@ TYPES: dict[str, pa.DataType] = {
 """Types of the columns of kernels."""
 
 
+def kind_of(key: str | dt.date) -> pa.DataType:
+    """Type of the value of a key."""
+    return pa.date32() if isinstance(key, dt.date) else pa.string()
+
+
 def times(column: pa.Array) -> NDArray[np.int64]:
     """Nanoseconds since the epoch."""
     if column.null_count:
@@ -29,10 +36,12 @@ def times(column: pa.Array) -> NDArray[np.int64]:
 
 
 def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
-    """float64 with NaN for NULL."""
+    """float64 with NaN for NULL; dates as days since 1970."""
     kind = column.type
     if pa.types.is_boolean(kind):
         column = column.cast(pa.int8())
+    elif pa.types.is_date32(kind):
+        column = column.cast(pa.int32())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise TaskError(f"kernels need column '{name}' as numbers, and the template gives {kind}. Cast it to DOUBLE")
     values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)

@@ -58,10 +58,13 @@ class Statements:
     """Feeds in the order of the files."""
     sorted: Feeds
     """Feeds in time order."""
-    copy: Callable[[duckdb.DuckDBPyConnection], str]
-    """Builds the statement that reads the kernels' output, a relation of the connection, and writes the units."""
+    copy: Callable[[duckdb.DuckDBPyConnection, int], str]
+    """Builds the statement that reads the kernels' output, a relation of the connection, and writes the unit of this
+    number, or all units."""
     numbered: bool = False
     """The last column of both feeds is the number of the unit."""
+    apart: bool = True
+    """Each unit has a statement of its own."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class End:
 class KernelCopy:
     """Runs the statements of consecutive units."""
 
-    chain: Pipeline
+    pipeline: Pipeline
     statements: Statements
     passes: Sequence[Pass]
     connection: duckdb.DuckDBPyConnection
@@ -97,6 +100,8 @@ class KernelCopy:
     sql: list[str]
     """Each statement is added before it runs."""
     _ends: list[End] = field(default_factory=list)
+    _last: Pipe | None = None
+    """The pass before."""
     _error: BaseException | None = None
     """The exception that stopped a pass; DuckDB passes on its text only."""
 
@@ -108,7 +113,8 @@ class KernelCopy:
         raise TaskError("its rows or trades do not come in time order, not even sorted by ts")
 
     def _run(self, feeds: Feeds) -> list[End]:
-        self._ends, self._error = [], None
+        self._ends, self._last, self._error = [], None, None
+        each = range(len(self.passes))
         numbered = self.statements.numbered
         with contextlib.ExitStack() as stack:
             trades = None
@@ -117,43 +123,55 @@ class KernelCopy:
             rows = UnitRows(stack.enter_context(self._stream(feeds.rows)), numbered)
             writer = stack.enter_context(open_cursor(self.connection, self.cursors))
             writer.execute(f"SET operator_memory_limit = '{COPY_MB}MB'")
-            first = self._pipe(0, rows, trades)
-            batches = self._guarded(first, rows, trades)
-            writer.register(KERNEL_ROWS, pa.RecordBatchReader.from_batches(first.schema(), batches))
-            try:
-                self.sql.append(self.statements.copy(writer))
-                writer.execute(one(writer, self.sql[-1]))
-            except duckdb.Error:
-                if self._error is not None:
-                    raise self._error from None
-                raise
-            for _ in batches:  # under a filter that is never true DuckDB reads nothing
-                pass
+            # DuckDB takes a stream for one row, and would join it row by row, in time quadratic in the rows.
+            writer.execute("SET asof_loop_join_threshold = 0")
+            for numbers in [[number] for number in each] if self.statements.apart else [each]:
+                self._copy(writer, numbers, rows, trades)
             return self._ends
 
-    def _guarded(self, pipe: Pipe, rows: UnitRows, trades: UnitRows | None) -> Iterator[pa.RecordBatch]:
+    def _copy(
+        self, writer: duckdb.DuckDBPyConnection, numbers: Sequence[int], rows: UnitRows, trades: UnitRows | None
+    ) -> None:
+        """Write some units by one statement."""
+        first = self._pipe(numbers[0], rows, trades)
+        batches = self._guarded(numbers, first, rows, trades)
+        writer.register(KERNEL_ROWS, pa.RecordBatchReader.from_batches(first.schema(), batches))
         try:
-            for number in range(len(self.passes)):
-                if number:
-                    pipe = self._pipe(number, rows, trades, pipe)
+            self.sql.append(self.statements.copy(writer, numbers[0]))
+            writer.execute(one(writer, self.sql[-1]))
+        except duckdb.Error:
+            if self._error is not None:
+                raise self._error from self._error.__cause__  # not from DuckDB's
+            raise
+        for _ in batches:  # under a filter that is never true DuckDB reads nothing
+            pass
+        writer.unregister(KERNEL_ROWS)
+
+    def _guarded(
+        self, numbers: Sequence[int], first: Pipe, rows: UnitRows, trades: UnitRows | None
+    ) -> Iterator[pa.RecordBatch]:
+        try:
+            for number in numbers:
+                pipe = first if number == numbers[0] else self._pipe(number, rows, trades)
                 yield from pipe.batches()
-                state = states.encode(pipe.end(), self.chain.state_identity)
+                state = states.encode(pipe.end(), self.pipeline.state_identity)
                 self._ends.append(End(state, tuple(pipe.notes), pipe.audit))
+                self._last = pipe
         except BaseException as error:
             self._error = error
             raise
 
-    def _pipe(self, number: int, rows: UnitRows, trades: UnitRows | None, before: Pipe | None = None) -> Pipe:
+    def _pipe(self, number: int, rows: UnitRows, trades: UnitRows | None) -> Pipe:
         mine = self.passes[number]
         start = mine.start
         if start is None:
-            assert before is not None
-            start = before.end()
+            assert self._last is not None
+            start = self._last.end()
         # Kernels may write into the arrays of their state, and a second attempt needs them as they were.
         kernels = {name: {key: array.copy() for key, array in state.items()} for name, state in start.kernels.items()}
         feed = TradeFeed(trades.of(number), pending_trades(start)) if trades is not None else None
         state = dataclasses.replace(start, kernels=kernels)
-        return Pipe(self.chain, state, rows.of(number), feed, dict(mine.constants))
+        return Pipe(self.pipeline, state, rows.of(number), feed, dict(mine.constants))
 
     @contextlib.contextmanager
     def _stream(self, select: str) -> Iterator[pa.RecordBatchReader]:

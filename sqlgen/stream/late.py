@@ -15,10 +15,10 @@ def late_until(last: int | None, first: int) -> int | None:
     return last if last is not None and 0 < last - first <= OVERLAP_NS else None
 
 
-def run(chain: Pipeline, rows: Batch, has_trades: bool) -> list[dict[str, Array]]:
+def run(pipeline: Pipeline, rows: Batch, has_trades: bool) -> list[dict[str, Array]]:
     """Columns of late rows, row by row and without trades: those of that time may have been consumed already."""
     alone = dataclasses.replace(rows, trades=NO_TRADES if has_trades else None)
-    return [chain.run(chain.start(), cut(alone, i, i + 1)) for i in range(len(rows))]
+    return [pipeline.run(pipeline.start(), cut(alone, i, i + 1)) for i in range(len(rows))]
 
 
 def cut(batch: Batch, begin: int, end: int) -> Batch:

@@ -19,7 +19,8 @@ from sqlgen.errors import TaskError
 from sqlgen.project.signs import QUOTES
 from sqlgen.published.states import Snapshot
 from sqlgen.stream import late as late_rows
-from sqlgen.stream.arrays import TYPES, arrow, integers, numbers, times
+from sqlgen.stream.arrays import TYPES, arrow, integers, kind_of, numbers, times
+from sqlgen.stream.lotaudit import LotAudit
 from sqlgen.stream.signaudit import SignAudit
 from sqlgen.stream.tradefeed import TRADE_COLUMNS, NotInOrder, TradeFeed, fields, positions
 from sqlgen.stream.unitrows import RowStream
@@ -31,9 +32,9 @@ BATCH_ROWS = 8_192
 
 @dataclass
 class Pipe:
-    """One pass of one symbol's rows through a chain of kernels."""
+    """One pass of one symbol's rows through a pipeline of kernels."""
 
-    chain: Pipeline
+    pipeline: Pipeline
     state: Snapshot
     """Kernel state at the start of the pass; afterwards, at its end."""
     rows: RowStream | pa.RecordBatchReader
@@ -49,7 +50,8 @@ class Pipe:
         self._last: int | None = None
         self._late_until: int | None = None
         """Time before which rows of this partition come late."""
-        _check(self.chain, self.rows.schema)
+        self._lots = LotAudit()
+        _check(self.pipeline, self.rows.schema)
 
     def reader(self) -> pa.RecordBatchReader:
         """The rows with the kernels' columns."""
@@ -64,39 +66,40 @@ class Pipe:
         return Snapshot(self.state.kernels, trades, last)
 
     def schema(self) -> pa.Schema:
-        added = [pa.field(column.name, TYPES[column.type]) for column in self.chain.outputs]
-        if self.chain.replaces_rows:
-            return pa.schema([*(pa.field(name, scalar.type) for name, scalar in self._constants().items()), *added])
+        added = [pa.field(column.name, TYPES[column.type]) for column in self.pipeline.outputs]
+        if self.pipeline.replaces_rows:
+            return pa.schema([*(pa.field(name, kind_of(value)) for name, value in self.constants.items()), *added])
         return pa.schema([*self.rows.schema, *added])
-
-    def _constants(self) -> dict[str, pa.Scalar]:
-        return {name: pa.scalar(value) for name, value in self.constants.items()}
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read the rows, and give them the kernels' columns."""
         schema = self.schema()
-        for batch in _whole(self.rows) if self.chain.looks_ahead else self.rows:
+        for batch in _whole(self.rows) if self.pipeline.looks_ahead else self.rows:
             if batch.num_rows == 0:
                 continue
             ts = self._times(batch)
-            columns = {name: self._column(batch.column(name), name) for name in self.chain.inputs}
+            columns = {name: self._column(batch.column(name), name) for name in self.pipeline.inputs}
             computed = self._kernel_columns(Batch(ts, columns, None, positions(batch)), batch)
-            added = [arrow(computed[column.name], column) for column in self.chain.outputs]
-            carried = self._repeated(len(added[0])) if self.chain.replaces_rows else batch.columns
+            added = [arrow(computed[column.name], column) for column in self.pipeline.outputs]
+            carried = self._repeated(len(added[0])) if self.pipeline.replaces_rows else batch.columns
             yield pa.RecordBatch.from_arrays([*carried, *added], schema=schema)
-        for kernel in self.chain.kernels:
+        try:
+            self.pipeline.check_states(self.state.kernels)
+        except FaultyKernelError as error:
+            raise TaskError(f"after its last row: {error}") from error
+        for kernel in self.pipeline.kernels:
             self.notes += kernel.notes(self.state.kernels[kernel.name])
-        if self.chain.replaces_rows:
-            kernel = self.chain.kernels[0]
-            waiting = kernel.waiting(self.state.kernels[kernel.name])
-            added = [arrow(array, column) for array, column in zip(waiting, kernel.outputs(), strict=True)]
+        self.notes += self._lots.notes()
+        if self.pipeline.replaces_rows:
+            waiting = self.pipeline.waiting(self.state.kernels)
+            added = [arrow(array, column) for array, column in zip(waiting, self.pipeline.outputs, strict=True)]
             yield pa.RecordBatch.from_arrays([*self._repeated(len(added[0])), *added], schema=schema)
 
     def _kernel_columns(self, rows: Batch, batch: pa.RecordBatch) -> dict[str, Array]:
         """The kernels' columns for some rows, late or not."""
         late = 0 if self._late_until is None else int(np.searchsorted(rows.ts, self._late_until, side="left"))
         with _where(rows):
-            parts = late_rows.run(self.chain, late_rows.cut(rows, 0, late), self.trades is not None)
+            parts = late_rows.run(self.pipeline, late_rows.cut(rows, 0, late), self.trades is not None)
             if late < len(rows):
                 parts.append(self._run(late_rows.cut(rows, late, len(rows)), batch, late))
         return (
@@ -111,19 +114,22 @@ class Pipe:
             if {*QUOTES} <= {*batch.schema.names}:
                 quotes = {name: numbers(batch.column(name), name)[late:] for name in QUOTES}
                 self.audit.add(rows.ts, quotes, trades)
-        return self.chain.run(self.state.kernels, dataclasses.replace(rows, trades=trades))
+        rows = dataclasses.replace(rows, trades=trades)
+        found = self.pipeline.run(self.state.kernels, rows)
+        self._lots.add(self.pipeline.kernels, self.state.kernels, rows)
+        return found
 
     def _column(self, column: pa.Array, name: str) -> Array:
-        return integers(column, name) if name in self.chain.integers else numbers(column, name)
+        return integers(column, name) if name in self.pipeline.integers else numbers(column, name)
 
     def _repeated(self, size: int) -> list[pa.Array]:
-        return [pa.repeat(scalar, size) for scalar in self._constants().values()]
+        return [pa.repeat(pa.scalar(value, kind_of(value)), size) for value in self.constants.values()]
 
     def _times(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
         ts = times(batch.column("ts"))
         if np.any(ts[1:] < ts[:-1]) or (self._last is not None and ts[0] < self._last):
             raise NotInOrder
-        if self._last is None and not self.chain.replaces_rows:
+        if self._last is None and not self.pipeline.replaces_rows:
             self._late_until = late_rows.late_until(self.state.last, int(ts[0]))
         self._last = int(ts[-1])
         return ts
@@ -144,15 +150,15 @@ def _where(rows: Batch) -> Iterator[None]:
         raise TaskError(f"at the rows from {np.datetime64(int(rows.ts[0]), 'ns')} on: {error}") from error
 
 
-def _check(chain: Pipeline, schema: pa.Schema) -> None:
+def _check(pipeline: Pipeline, schema: pa.Schema) -> None:
     names = set(schema.names)
-    missing = [name for name in ("ts", *chain.inputs) if name not in names]
+    missing = [name for name in ("ts", *pipeline.inputs) if name not in names]
     if missing:
-        needy = [kernel.name for kernel in chain.kernels if set(kernel.inputs()) & set(missing)] or ["every kernel"]
+        needy = [kernel.name for kernel in pipeline.kernels if set(kernel.inputs()) & set(missing)] or ["every kernel"]
         raise TaskError(
             f"kernel {', '.join(needy)} needs column {', '.join(missing)}, which the template does not return. "
             f"It returns: {', '.join(schema.names)}"
         )
-    twice = [column.name for column in chain.outputs if column.name in names]
-    if twice and not chain.replaces_rows:
+    twice = [column.name for column in pipeline.outputs if column.name in names]
+    if twice and not pipeline.replaces_rows:
         raise TaskError(f"the template and a kernel both return column {', '.join(twice)}. Rename that of the template")

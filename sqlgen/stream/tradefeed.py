@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sqlgen.published.states import Snapshot
@@ -81,7 +80,7 @@ def pending_trades(snapshot: Snapshot) -> Trades:
 
 
 def _trades(batch: pa.RecordBatch) -> Trades:
-    side = pc.fill_null(batch.column("side").cast(pa.int8()), 0).to_numpy()
+    side = batch.column("side").cast(pa.int8()).fill_null(0).to_numpy()
     return Trades(
         times(batch.column("ts")),
         numbers(batch.column("price"), "price"),

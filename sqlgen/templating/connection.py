@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from sqlgen.errors import TaskError
+from sqlgen.lake.remote.mounts import SCHEME, mount_of
 from sqlgen.templating.quoting import exact_path, literal
+
+if TYPE_CHECKING:
+    import duckdb
 
 Setting = str | bool | int | float | list[str]
 _LOCKED: dict[str, Setting] = {
@@ -19,12 +22,17 @@ _LOCKED: dict[str, Setting] = {
     "python_enable_replacements": False,
 }
 """Nothing is fetched or loaded, and no Python variable is a table."""
-_SETTABLE = ("threads", "enable_progress_bar", "operator_memory_limit", "streaming_buffer_size", "enable_optimizer")
+_SETTABLE = (
+    *("threads", "enable_progress_bar", "operator_memory_limit", "asof_loop_join_threshold"),
+    *("streaming_buffer_size", "enable_optimizer"),
+)
 """Settings that sqlgen changes while statements run; all others are locked."""
 
 
 def confined(folders: Iterable[Path], settings: dict[str, Setting] | None = None) -> duckdb.DuckDBPyConnection:
     """A new instance whose SQL reads and writes below these folders alone, and cannot change that."""
+    import duckdb
+
     connection = duckdb.connect(config={**_LOCKED, **(settings or {})})
     paths = {spelling for folder in folders for path in (folder, folder.resolve()) for spelling in _spellings(path)}
     connection.execute(f"SET allowed_directories = {literal(sorted(paths))}")
@@ -42,17 +50,28 @@ def one(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
     return found[0]
 
 
+def kind_of(statement: duckdb.Statement) -> str:
+    """Kind of a statement; empty where DuckDB's Python has no name for it (UPDATE EXTENSIONS)."""
+    try:
+        return statement.type.name
+    except ValueError:
+        return ""
+
+
 def select_of(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
     """The relation of a SELECT; :class:`TaskError` if it is anything else."""
     statement = one(connection, sql)
-    if statement.type != duckdb.StatementType.SELECT:
-        raise TaskError(f"its template renders {statement.type.name}, and must be one SELECT. It was not run")
+    if (kind := kind_of(statement)) != "SELECT":
+        raise TaskError(f"its template renders {kind or 'another statement'}, and must be one SELECT. It was not run")
     return connection.sql(statement)
 
 
 def _spellings(path: Path) -> tuple[str, ...]:
     """A folder by its name, and as the beginning of a pattern, which DuckDB compares too."""
-    return str(path), exact_path(path)
+    found = (str(path), exact_path(path))
+    if mount_of(path) is None:
+        return found
+    return *found, *(f"{SCHEME}://{name}" for text in found for name in (text, text.lstrip("/")))
 
 
 def folders_of(lake: Path, files: Iterable[str]) -> list[Path]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _DENIED = re.compile(
     r"(read_|parquet_|sniff_|scan_|duckdb_|pragma_|pg_|has_|txid_|json_execute|current_(?!date|time|local))\w*"
     r"|\w*_scan|glob|query|query_table|getenv|getvariable|which_secret|nextval|currval|write_log"
-    r"|in_search_path|add_parquet_key|checkpoint|force_checkpoint"
+    r"|in_search_path|add_parquet_key|checkpoint|force_checkpoint|json_serialize_plan|setval|setseed|sleep_ms|inet_\w+"
 )
 """Functions that read files, settings or the catalog, or have effects. DuckDB knows some as table functions only."""
 _TABLES = ("EMPTY", "SUBQUERY", "JOIN", "EXPRESSION_LIST", "TABLE_FUNCTION")
@@ -25,7 +25,14 @@ _ONE = "Write one expression over the columns of a row, like price > 0 AND amoun
 @functools.cache
 def fault(expression: str) -> str:
     """Problem with an expression, and what to do; empty if there is none."""
-    found = _parsed(f"SELECT\n{expression}\n")
+    try:
+        return _fault(_parsed(f"SELECT\n{expression}\n"))
+    except RecursionError:
+        return f"it is nested too deeply. {_ONE}"
+
+
+def _fault(found: dict[str, Any]) -> str:
+    """Problem with a parsed expression."""
     if found.get("error"):
         return f"it is not one SQL expression (Parser Error: {found['error_message']}). {_ONE}"
     statements = found["statements"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import fnmatch
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from udfs import Option
 
-CSV_OPTIONS = ("header", "delimiter", "quote")
+CSV_OPTIONS = ("header", "delimiter", "quote", "title_lines")
 """Adapter options that override the CSV dialect."""
 
 
@@ -37,6 +37,8 @@ class CsvFormat(BaseModel):
     """Without one, a stray quote cannot swallow the lines after it."""
     decimal: str = "."
     """Mark between the digits of numbers; a comma is found where no comma is the delimiter."""
+    title_lines: int = 0
+    """Lines before the header, which are passed over."""
     optional: tuple[str, ...] = ()
     """Columns that some files lack, of any format."""
     keep_places: bool = False
@@ -54,6 +56,17 @@ class CsvFormat(BaseModel):
         return next((lines for pattern, lines in self.lines.items() if fnmatch.fnmatchcase(name, pattern)), None)
 
 
+def invalid(error: ValidationError) -> str:
+    """Faults of a header, each with its key."""
+    allowed = ", ".join(sorted(Header.model_fields))
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: unknown key. Allowed: {allowed}"
+        if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1
+        else f"{'.'.join(map(str, fault['loc'])) or 'it'}: found {fault['input']!r:.80}: {fault['msg']}"
+        for fault in error.errors()
+    )
+
+
 class Header(BaseModel):
     """The YAML header of a template."""
 
@@ -62,10 +75,16 @@ class Header(BaseModel):
     description: str = ""
     inputs: list[str] = []
     options: dict[str, Option] = {}
+    tags: dict[str, list[str]] = {}
+    """Groups of columns for ``features``: tag -> names and globs, of the template's columns and its kernels'."""
     lookback: str = "0"
     """Jinja expression over the options, in seconds."""
     lookahead: str = "0"
     """Jinja expression over the options, in seconds."""
+    signs: bool = False
+    """Rows of the result are trades with ``sign_tick``, ``sign_quote`` and ``sign_lee_ready``."""
+    sessions: bool = False
+    """Rows of the result have ``session_date`` where those of the first input have it."""
     own_dates: bool = False
     """Rows of the result have the date of their time, whatever the partition of the input rows."""
     batches: str | bool = False
@@ -75,6 +94,8 @@ class Header(BaseModel):
     """Columns that reproduce the template's row order within a partition."""
     time: str = "ts"
     """Time column of the inputs, by which lookback and lookahead are cut."""
+    nulls: dict[str, str] = {}
+    """Names and globs of columns -> reason why a row has no value: such rows are counted in the report."""
     csv: CsvFormat = CsvFormat()
     captured_levels: str = ""
     """Adapters of books: Jinja expression over the options, the most levels per side that the feed sends, or

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
@@ -173,3 +174,14 @@ def opens_quote(sql: str) -> bool:
 def bare(sql: str) -> str:
     """SQL without comments and layout; quoted text unchanged."""
     return _PIECE.sub(lambda piece: piece.group() if piece["quoted"] else " ", sql).strip()
+
+
+def apart(names: Iterable[str]) -> dict[str, str]:
+    """Name -> unique name in SQL, where ``t`` and ``T`` would clash."""
+    found: dict[str, str] = {}
+    for name in names:
+        if name not in found:
+            used = {other.lower() for other in found.values()}
+            others = (f"{name} ({number})" for number in range(2, len(used) + 3))
+            found[name] = next(other for other in (name, *others) if other.lower() not in used)
+    return found

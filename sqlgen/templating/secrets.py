@@ -25,6 +25,11 @@ def keep(name: str, value: str) -> None:
     _TEXTS.update(dict.fromkeys((*forms, *(re.sub(r"\s+", " ", form) for form in forms)), shown))
 
 
+def show_as(text: str, shown: str) -> None:
+    """Write another text in place of one that means nothing to people, in all that is written from now on."""
+    _TEXTS[text] = shown
+
+
 def hidden(value: Any) -> Any:
     """A text, or all texts in lists and dictionaries, with the names of secrets instead of their values."""
     if not _TEXTS:
@@ -38,6 +43,11 @@ def hidden(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(map(hidden, value))
     return value
+
+
+def secret_in(text: str) -> bool:
+    """True if the value of a secret stands in a text."""
+    return any(form in text for form, shown in _TEXTS.items() if shown.startswith("${"))
 
 
 class _Hiding:

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -23,16 +23,16 @@ from jinja2.bccache import Bucket
 from pydantic import ValidationError
 
 from sqlgen.errors import ConfigError, TemplateError, nearest
-from sqlgen.templating import quoting, sandbox, secrets, yamlfile
+from sqlgen.templating import inheriting, quoting, secrets, yamlfile
 from sqlgen.templating.autoindent import AutoIndent
-from sqlgen.templating.header import CSV_OPTIONS, CsvFormat, Header, LineFormat
+from sqlgen.templating.header import CSV_OPTIONS, CsvFormat, Header, LineFormat, invalid
+from sqlgen.templating.sandbox import environment as sandbox
 from udfs import OVERLAP_NS, cache_folder
 
 TEMPLATE_SUFFIX = ".sql.j2"
 PACKAGED = Path(__file__).resolve().parents[2] / "transforms_sql"
 
 _FAILURES = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError)
-"""Errors of templates that have no case of their own."""
 _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
 
 
@@ -40,13 +40,13 @@ class _Bytecode(jinja2.BytecodeCache):
     """Cache of compiled templates by path and text, in this process and on disk, as Numba's of kernels."""
 
     def __init__(self) -> None:
-        self._codes: dict[str, tuple[str, CodeType]] = {}
+        self._codes: dict[str, tuple[str, CodeType | None]] = {}
 
     @cached_property
     def _stored(self) -> jinja2.FileSystemBytecodeCache | None:
         """Cache on disk, in a folder named after the code that compiles; ``None`` if there can be none."""
         version = hashlib.blake2b(jinja2.__version__.encode(), digest_size=8)
-        for path in sorted(Path(__file__).parent.glob("*.py")):
+        for path in sorted(Path(__file__).parent.rglob("*.py")):
             version.update(path.read_bytes())
         base = cache_folder()
         if base is None:
@@ -65,6 +65,7 @@ class _Bytecode(jinja2.BytecodeCache):
         elif self._stored is not None:
             with contextlib.suppress(Exception):  # whatever a damaged file raises, the template is compiled anew
                 self._stored.load_bytecode(bucket)
+                self._codes[bucket.key] = bucket.checksum, bucket.code
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         assert bucket.code is not None
@@ -91,6 +92,8 @@ class Library:
     """The templates of a project: the user's own folder first, the packaged one after it."""
 
     folder: Path | None = None
+    kept: dict[object, Any] = field(default_factory=dict, repr=False)
+    """Results of others that depend on the templates alone."""
     _headers: dict[str, Header] = field(default_factory=dict, repr=False)
 
     @property
@@ -110,11 +113,11 @@ class Library:
             bytecode_cache=_BYTECODE,
             extensions=[AutoIndent],
         )
-        filters = ("ident", "literal", "quoted", "exact_path", "comment", "indent", "filled", "json_path")
+        filters = ("ident", "literal", "quoted", "exact_path", "comment", "filled", "json_path", "apart")
         environment.filters.update({name: getattr(quoting, name) for name in filters})
+        environment.filters["indent"] = sandbox.bounded("indent", quoting.indent)
         environment.tests["nested"] = quoting.is_nested
         environment.filters["only"] = _only
-        environment.filters["apart"] = _apart
         environment.filters["regex"] = re.escape
         environment.filters["hidden"] = secrets.hidden
         environment.globals["fail"] = _fail
@@ -126,7 +129,7 @@ class Library:
         return [
             name
             for name in self.environment.list_templates(filter_func=lambda name: name.endswith(TEMPLATE_SUFFIX))
-            if not name.startswith(("macros/", "publish/", "inspect/", "queries/"))
+            if not name.startswith(("macros/", *sandbox.ENGINE))
         ]
 
     def source_text(self, name: str) -> tuple[str, str]:
@@ -155,9 +158,29 @@ class Library:
         text, path = self.source_text(name)
         match = _HEADER.match(text)
         try:
-            return _parsed_header(path, match.group(1) if match else "")
+            own = _parsed_header(path, match.group(1) if match else "")
         except (ConfigError, ValidationError) as error:
-            raise TemplateError(f"template '{name}' ({path}): its header is not valid: {error}") from error
+            said = invalid(error) if isinstance(error, ValidationError) else error
+            raise TemplateError(f"template '{name}' ({path}): its header is not valid: {said}") from error
+        parent = inheriting.extended(text)
+        if parent is None:
+            return own
+        known = self._blocks(parent, (name,))
+        with self._failures(name, {}):
+            for line, fault in inheriting.faults(self.environment, text, known):
+                raise TemplateError(f"{path}:{line}: {fault}")
+        return inheriting.merged(self.header(parent), own)
+
+    def _blocks(self, name: str, below: tuple[str, ...]) -> list[str]:
+        """Blocks of a template, and of those that it extends."""
+        text, path = self.source_text(name)
+        if name in below:
+            shipped = f" To extend the packaged one, write {inheriting.SHIPPED}{name}" if len(below) == 1 else ""
+            raise TemplateError(f"{path}: it extends itself.{shipped}")
+        with self._failures(name, {}):
+            found = inheriting.blocks(self.environment, text)
+        parent = inheriting.extended(text)
+        return found + (self._blocks(parent, (*below, name)) if parent is not None else [])
 
     def lookback(self, name: str, options: Mapping[str, Any]) -> float:
         """Seconds of earlier rows that a template needs, from its header."""
@@ -189,8 +212,7 @@ class Library:
 
     def _value(self, expression: str, options: Mapping[str, Any]) -> Any:
         sandbox.begin()
-        compiled = self.environment.compile_expression(expression, undefined_to_none=False)
-        return compiled(options=SimpleNamespace(**options))
+        return _expression(expression)(options=SimpleNamespace(**options))
 
     def render(self, name: str, /, **context: Any) -> str:
         """Render a template; every failure names the template and the line."""
@@ -200,7 +222,7 @@ class Library:
     def variables(self, name: str, /, *needed: str, **context: Any) -> Mapping[str, Any]:
         """Variables that a template sets outside its macros; :class:`TemplateError` if it lacks one of ``needed``."""
         with self._failures(name, context):
-            found = vars(self.environment.get_template(name).make_module(context))
+            found = _set_before_output(self.environment.get_template(name), context)
         missing = next((variable for variable in needed if variable not in found), None)
         if missing is not None:
             raise TemplateError(f"template '{name}' does not set '{missing}'. Add {{% set {missing} = ... %}}")
@@ -208,18 +230,46 @@ class Library:
 
     @contextlib.contextmanager
     def _failures(self, name: str, context: Mapping[str, Any]) -> Iterator[None]:
-        _, path = self.source_text(name)
         sandbox.begin()
         try:
             yield
-        except jinja2.TemplateSyntaxError as error:
-            raise TemplateError(f"{error.filename or path}:{error.lineno}: {error.message}") from error
-        except jinja2.TemplateNotFound as error:
-            raise TemplateError(f"{path}: it imports '{error.name}', which does not exist") from error
-        except jinja2.UndefinedError as error:
-            raise TemplateError(f"{_template_line(error, path)}: {error.message}{_known(context)}") from error
         except (*_FAILURES, RecursionError, MemoryError) as error:
-            raise TemplateError(f"{_template_line(error, path)}: {error}") from error
+            _, path = self.source_text(name)  # raises if it is this template that cannot be read
+            raise TemplateError(_failure(error, path, context)) from error
+
+
+@cache
+def packaged() -> Library:
+    """The packaged templates alone, which do not change while a process runs."""
+    return Library()
+
+
+def library_of(own: Path) -> Library:
+    """The templates of a project whose own ones are in a folder, if there is one."""
+    return Library(own.resolve()) if own.is_dir() else packaged()
+
+
+@cache
+def _expression(text: str) -> Callable[..., Any]:
+    """Compiled expression of a header."""
+    return packaged().environment.compile_expression(text, undefined_to_none=False)
+
+
+def _failure(error: BaseException, path: str, context: Mapping[str, Any]) -> str:
+    """Message of what a template at ``path`` raised."""
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return f"{error.filename or path}:{error.lineno}: {error.message}"
+    if isinstance(error, jinja2.TemplateNotFound):
+        return f"{path}: it imports '{error.name}', which does not exist"
+    known = f"{error.message}{_known(context)}" if isinstance(error, jinja2.UndefinedError) else error
+    return f"{_template_line(error, path)}: {known}"
+
+
+def _set_before_output(template: jinja2.Template, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Variables that a template sets before its first output: its SQL, which nobody asked for, is not rendered."""
+    context = template.new_context(dict(values))
+    next((text for text in template.root_render_func(context) if text.strip()), None)
+    return context.get_exported()
 
 
 def _fail(message: str) -> None:
@@ -230,17 +280,6 @@ def _fail(message: str) -> None:
 def _only(source: Any, part: str) -> Any:
     """Restrict an adapter's ``source`` to the files whose names contain ``part``."""
     return source.only(part)
-
-
-def _apart(names: Iterable[str]) -> dict[str, str]:
-    """Name -> unique name in SQL, where ``t`` and ``T`` would clash."""
-    found: dict[str, str] = {}
-    for name in names:
-        if name not in found:
-            used = {other.lower() for other in found.values()}
-            others = (f"{name} ({number})" for number in range(2, len(used) + 3))
-            found[name] = next(other for other in (name, *others) if other.lower() not in used)
-    return found
 
 
 def _template_line(error: BaseException, path: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from yaml.reader import ReaderError
@@ -23,6 +24,8 @@ MOST_VALUES = 300_000
 _MOST_BITS = 10_000
 """Digits of a number; Python does not print a much longer one."""
 _MERGE = "tag:yaml.org,2002:merge"
+_MOST_BRACKETS = 500
+_DEEP = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -72,7 +75,7 @@ def parse(path: Path, text: str, environ: Mapping[str, str] | None = None) -> Do
     loader: yaml.SafeLoader | None = None
     try:
         loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
+        node = _composed(text, loader)
         document.data = _Reader(document, loader, environ).read(node, ()) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -87,6 +90,15 @@ def parse(path: Path, text: str, environ: Mapping[str, str] | None = None) -> Do
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise ConfigError([Problem(str(path), "", f"not valid YAML: {error}")]) from None
     return document
+
+
+def _composed(text: str, loader: yaml.SafeLoader) -> yaml.Node | None:
+    """The nodes of a text, from the parser in C, which is quick, where that cannot crash of deep nesting."""
+    quick = getattr(yaml, "CSafeLoader", None)
+    if quick is not None and text.count("[") + text.count("{") < _MOST_BRACKETS and not _DEEP.search(text):
+        with contextlib.suppress(yaml.YAMLError):  # the other parser says what is wrong
+            return cast("yaml.Node | None", quick(text).get_single_node())
+    return loader.get_single_node()
 
 
 @dataclass
@@ -152,7 +164,7 @@ class _Reader:
         text, tag = node.value, node.tag
         if self.environ is not None and "${" in text:
             text = _VARIABLE.sub(lambda match: self._variable(match, keys), text)
-            plain = node.style is None
+            plain = not node.style
             tag = self.loader.resolve(yaml.ScalarNode, text, (plain, not plain))  # type: ignore[no-untyped-call]
         text = self._text(text, keys, _line(node))
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import statistics
+import sys
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,41 @@ WHERE seq % 10 <> 9
     starts = [number for number in range(1, 36) if number % 10 in range(1, 7) and number + 3 < 36]
     assert [int(each[0, 0]) for each in x] == starts
     assert str(ts[0]) == "2026-01-01T12:04:00.000000000"
+
+
+def test_bars_of_sessions_and_with_gaps(scratch: Scratch) -> None:
+    """Bars that follow each other: of sessions that touch, over midnight too, and some that begin with a gap."""
+    bars = """\
+{#- description: Bars -#}
+SELECT exchange, symbol, date, seq, 60 AS bar_seconds,
+    DATE '2026-01-01' + CAST(price // 100 AS INTEGER) AS session_date,
+    CAST(ts AS TIMESTAMP) AS bar_start, CAST(ts AS TIMESTAMP) + INTERVAL 60 SECONDS AS bar_end,
+    price, amount > 1 AS has_gap
+FROM ({{ inputs.trades }})
+"""
+    scratch.config["models"] = {"bars": {"sql": "bars.sql.j2", "inputs": {"trades": "raw"}, "output": {"path": "out"}}}
+    scratch.template("bars.sql.j2", bars)
+    scratch.save()
+    gaps, sessions, session = {4, 22}, {7: 100, 25: 200}, 0
+    rows = list[dict[str, Any]]()
+    for number in range(30):
+        session = sessions.get(number, session)
+        row = {"timestamp": MIDNIGHT + DAY + 60_000 * (number - 15), "trade_id": str(number), "side": "buy"}
+        rows.append(row | {"price": 1.0 + session + number, "amount": 2.0 if number in gaps else 1.0})
+    write_trades(scratch.lake, "binance", BTC, "2026-01-01", rows[:15])
+    write_trades(scratch.lake, "binance", BTC, "2026-01-02", rows[15:])
+    scratch.run()
+    asked = windows("bars", ["price"], 3, scale=False, where={"bar_seconds": 60}, project=scratch.file)
+    found = [int(each[0, 0]) % 100 - 1 for each in asked.arrays()[0]]
+    begins = {*gaps, *sessions}
+    assert found == [first for first in range(28) if not begins & {first + 1, first + 2}]
+
+
+def test_without_torch(lake: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "sqlgen.arrays.torch", raising=False)
+    with pytest.raises(UsageError, match="needs PyTorch"):
+        windows("rows", ["price"], 3, project=lake.file).torch()
 
 
 @pytest.mark.parametrize(

@@ -361,7 +361,7 @@ STRANGE: dict[str, tuple[str, str, Callable[[Path], Any], str]] = {
         "tardis/trades",
         "x.csv",
         lambda path: pq.write_table(crypto_lake.trades(TRADES), path),
-        "no column timestamp",
+        "x.csv is a parquet file, by its first bytes. Give it a name that ends in .parquet",
     ),
     "Parquet of another vendor": (
         "ccxt/orderbook",

@@ -38,7 +38,7 @@ BAD = {
     "deep nesting": (b"[" * 200_000, "nested too deeply"),
     "deep nesting in an object": (b'{"x": ' * 50_000 + b"1" + b"}" * 50_000, "nested too deeply"),
     "a number that is too long": (good(2).replace(b"1767", b"9" * 5000), "ts is not DECIMAL(28, 9): 9999"),
-    "half of a surrogate": (good(2)[:-1] + b', "note": "\\ud800"}', "none of the columns is in it"),
+    "half of a surrogate": (good(2)[:-1] + b', "note": "\\ud800"}', "half of a character"),
     "a list": (b"[1, 2]", "not a JSON object"),
     "half a line": (good(2)[:20], "not a JSON object"),
 }

@@ -13,12 +13,16 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.measure import python
 from sqlgen.builders import batch as batch_module
+from sqlgen.lake import swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan import batches
 from sqlgen.published import batchfooters, footers
 from sqlgen.published.states import StateStore
+from sqlgen.run.engine import Engine
 from sqlgen.sources.decode import Decoded, Decoder
+from tests.support.engine import ROOT
 from tests.support.scratch import BTC, COSTS, ETH, LEDGER, Scratch
 
 DAYS = [f"2026-01-{day:02}" for day in range(1, 8)]
@@ -76,6 +80,56 @@ def test_units_of_a_batch_are_what_they_are_alone(
     assert (published(bars), counted) == (together, [])
 
 
+def test_batches_are_bounded_by_what_they_read_and_write(
+    bars: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    """By bytes of files, whether a source's or a model's, and by columns of the result."""
+    header = "{#-\ndescription: Again\ninputs: [bars]\nbatches: true\norder_by: [bar_seconds, bar_start]\n-#}\n"
+    bars.template("again.sql.j2", header + "SELECT * FROM ({{ inputs.bars }})")
+    bars.model("again", sql="again.sql.j2", inputs={"bars": "bars"}, output={"path": "out/again"})
+    bars.run("--threads", "1")
+    together = published(bars)
+    assert sorted(counted) == [6, 6, 18, 18]
+    table = sum(path.stat().st_size for path in bars.lake.glob("out/bars/**/*.parquet"))
+    of_model = {"OF_MODEL": 4 * batches.MAX_BYTES / table, "LARGE": 1e12}
+    for limits, largest in (({"MAX_WRITTEN": 28 * 20_000}, 6), (of_model, 18)):
+        counted.clear()
+        with monkeypatch.context() as patch:
+            for name, limit in limits.items():
+                patch.setattr(batches, name, limit)
+            bars.run("--full-refresh", "--threads", "1")
+        assert (max(counted) <= largest, counted.count(18)) == (True, int(largest == 18))
+        assert published(bars) == together
+    for folder in ("out", ".sqlgen"):
+        shutil.rmtree(bars.lake / folder)
+    counted.clear()
+    for name, limit in of_model.items():
+        monkeypatch.setattr(batches, name, limit)
+    bars.run("--threads", "1")  # the table that is read is built by the same run
+    assert counted.count(18) == 1
+    assert published(bars) == together
+
+
+@pytest.mark.slow
+def test_memory_of_a_run_has_a_limit(scratch: Scratch) -> None:
+    """40 partitions of 5,000 trades, each with its windows, in batches: most memory that the process had."""
+    scratch.config["models"] = {}
+    scratch.model("t", sql=FEATURES, inputs={"trades": "raw"}, options={}, output={"path": "out/t"})
+    for symbol in (BTC, ETH):
+        for day in range(20):
+            folder = scratch.raw(symbol, f"2026-01-{day + 1:02}")
+            folder.mkdir(parents=True)
+            midnight = 1_767_225_600_000 + 86_400_000 * day
+            duckdb.sql(
+                f"SELECT {midnight} + 17000 * i AS timestamp, {midnight} + 17000 * i AS collected_at,"
+                " CAST(i AS VARCHAR) AS trade_id, 100 + sin(i) AS price, 1 + cos(i) AS amount, 'buy' AS side"
+                f" FROM range(5000) AS t(i)"
+            ).write_parquet(f"{folder}/data.parquet")
+    peak = python("sqlgen", "run", scratch.file, "--threads", 2, "--memory-limit", "150MB").peak_mb
+    assert 100 < peak < 410  # without the limit 500; of these Python and its libraries take about 200
+    assert duckdb.read_parquet(f"{scratch.lake}/out/t/**/*.parquet").shape[0] == 200_000
+
+
 @pytest.mark.parametrize("sql", [BARS, FEATURES])
 def test_rows_are_the_same_to_the_bit_on_any_number_of_threads(bars: Scratch, sql: str) -> None:
     """With prices and amounts whose sums depend on their order."""
@@ -104,6 +158,25 @@ def test_features_of_trades_in_batches_see_no_further_back_than_alone(
     monkeypatch.setattr(batches, "MAX_UNITS", 1)
     bars.run("--full-refresh", "--threads", "1")
     assert (published(bars), counted) == (together, [13])
+
+
+def test_grid_points_in_batches_are_what_they_are_alone(
+    bars: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    """Rows of dates beside their own, too."""
+    bars.config["models"] = {}
+    options = {"frequency": 7.5, "sum": ["amount"], "mean": ["price"]}
+    bars.model("bars", sql="resample.sql.j2", inputs={"rows": "raw"}, options=options, output={"path": "out/bars"})
+    bars.trades(BTC, DAYS[1], [100 + (number * 7919 % 1009) / 997 for number in range(300)])
+    late = bars.trades(ETH, DAYS[2], [3.0, 4.0], name="later") / "later.parquet"
+    late.rename(bars.raw(ETH, DAYS[1]) / "z.parquet")
+    bars.run("--threads", "1")
+    together = published(bars)
+    assert (len(together) > 300, counted) == (True, [18, 6])  # the first and last days are of another kind
+    assert bars.plan() == {}
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    bars.run("--full-refresh", "--threads", "1")
+    assert (published(bars), counted) == (together, [18, 6])
 
 
 def test_each_file_tells_its_own_unit(bars: Scratch) -> None:
@@ -210,6 +283,87 @@ def test_units_through_kernels_are_what_they_are_alone(
     monkeypatch.setattr(batches, "MAX_UNITS", 1)
     chained.run("--full-refresh", "--threads", "1")
     assert (published(chained), states(chained), counted) == (together, left, [16])
+
+
+LOOKING_BACK = """\
+{#-
+description: Cost of each trade, and of the one before it
+batches: true
+%s
+-#}
+WITH trades AS (
+    {{ inputs.trades | indent(4) }}
+),
+before AS (
+    SELECT *, lag(price) OVER in_order AS last_price, epoch_ns(ts) - lag(epoch_ns(ts)) OVER in_order AS age
+    FROM trades
+    WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq)
+)
+SELECT
+    exchange,
+    symbol,
+    %s AS date,
+    ts,
+    seq,
+    price * amount + CASE WHEN age <= 86400000000000 THEN last_price ELSE 0 END AS cost -- quote: two prices
+FROM before
+"""
+
+
+@pytest.mark.parametrize("own_dates", [False, True])
+def test_units_through_kernels_that_read_others_are_what_they_are_alone(
+    own_dates: bool, chained: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    """Rows of the day before, and rows that are filed under the day before, and under one that has no other."""
+    header = "lookback: '86400'" + ("\nown_dates: true" if own_dates else "")
+    chained.template("costs.sql.j2", LOOKING_BACK % (header, "CAST(ts AS DATE)" if own_dates else "date"))
+    for symbol, day in ((BTC, 1), (ETH, 2), (ETH, 6)):
+        late = chained.trades(symbol, DAYS[day], [3.0, 4.0], name="later") / "later.parquet"
+        late.rename(chained.raw(symbol, DAYS[day - 1] if own_dates else DAYS[day]) / "z.parquet")
+    late = chained.trades(BTC, "2026-01-21", [5.0], name="later") / "later.parquet"
+    if own_dates:  # a date without files
+        late.rename(chained.raw(BTC, "2026-01-20") / "z.parquet")
+        late.parent.rmdir()
+    chained.run("--threads", "1")
+    together, left = published(chained), states(chained)
+    assert (len(together), max(counted) > 4) == (55, True)
+    assert chained.plan() == {}
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    counted.clear()
+    chained.run("--full-refresh", "--threads", "1")
+    assert (published(chained), states(chained), counted) == (together, left, [])
+    assert chained.plan() == {}
+
+
+EVENT_BARS = {
+    "volume_bars": {"volume_bar_size": 1.7, "emit_open_bars": True},
+    "imbalance_bars": {"bar_unit": "tick", "initial_ticks": 2, "min_ticks": 1, "max_ticks": 10},
+}
+
+
+@pytest.mark.parametrize("kernel", EVENT_BARS)
+def test_bars_that_kernels_make_are_what_they_are_alone(
+    bars: Scratch, kernel: str, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    """Bars that begin on one day and close on another, or on none."""
+    bars.config["models"] = {}
+    bars.model(
+        "bars",
+        sql="trades/event_bars.sql.j2",
+        inputs={"trades": "raw"},
+        udfs=[kernel],
+        options=EVENT_BARS[kernel],
+        output={"path": "out/bars"},
+    )
+    bars.trades(BTC, DAYS[1], [100 + (number * 7919 % 1009) / 997 for number in range(300)])
+    bars.run("--threads", "1")
+    together, left = published(bars), states(bars)
+    assert counted == ([14, 2] if "emit_open_bars" in EVENT_BARS[kernel] else [16])  # the last days show open bars
+    assert len({row[2] for row in together}) > 3
+    assert bars.plan() == {}
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    bars.run("--full-refresh", "--threads", "1")
+    assert (published(bars), states(bars)) == (together, left)
 
 
 def test_one_bad_day_stops_the_days_after_it_alone(chained: Scratch) -> None:
@@ -340,3 +494,110 @@ def test_files_of_many_symbols_are_decoded_once(
     assert [[task[key] for key in told] for task in report.values()] == [
         [task[key] for key in told] for task in alone.values()
     ]
+
+
+def test_what_a_batch_replaces_is_kept_for_readers_for_a_moment(bars: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a unit alone: a reader may have just listed the old files."""
+    bars.run()
+    old = {path.name for path in bars.lake.glob("out/bars/**/*.parquet")}
+    retired: set[str] = set()
+    retire = swap.retire
+
+    def noting(folder: Path) -> None:
+        retired.update(path.name for path in folder.rglob("data_*.parquet"))
+        retire(folder)
+
+    monkeypatch.setattr(swap, "retire", noting)
+    bars.run("--full-refresh")
+    assert (len(old), retired) == (16, old)
+    assert not [*(bars.lake / ".sqlgen/staging").rglob("*.parquet")]
+
+
+def _modes(folder: Path, output: dict[str, Any], checked: bool) -> tuple[list[Any], ...]:
+    """Rows, quarantine and reports of a table of mode append or merge after each of three runs.
+
+    Files come late, one day gets two at once, and others go.
+    """
+    made = Scratch(folder)
+    header = "{#-\ndescription: Costs\nbatches: true\norder_by: [ts, seq]\n-#}"
+    made.template("costs.sql.j2", COSTS.replace("{#- description: What each trade cost -#}", header))
+    made.config["models"] = {}
+    made.model("bars", sql="costs.sql.j2", inputs={"trades": "raw"}, output={"path": "out/bars", **output})
+    if checked:
+        made.config["sources"]["raw"]["checks"] = WITH_FINDINGS[1:]
+        limit = {"check": "range", "columns": ["cost"], "max": 110, "on_fail": "quarantine"}
+        made.model("bars", checks=[limit])
+    reports: list[Any] = []
+    aside = f"{made.lake}/out/bars_quarantine/**/*.parquet"
+    query = f"SELECT * FROM read_parquet('{aside}', hive_partitioning = true) ORDER BY ALL"
+    rows, quarantined = list[Any](), list[Any]()
+
+    def go(*arguments: str) -> None:
+        tasks = json.loads(made.sqlgen("run", "--json", "--threads", "1", *arguments).out)["tasks"]
+        told = ("partition", "status", "rows_in", "rows_out", "checks", "notes", "error", "reason")
+        reports.append([{key: task[key] for key in told} for task in tasks])
+        rows.append(sorted(published(made), key=repr))
+        quarantined.append(duckdb.execute(query).fetchall() if checked else [])
+        assert made.plan() == {}
+
+    for symbol, price in ((BTC, 100.0), (ETH, 10.0)):
+        for number, date in enumerate(DAYS):
+            made.trades(symbol, date, [price + number, price - number, 200.0], name="a")
+    go()
+    for number, date in enumerate(DAYS):
+        made.trades(BTC, date, [50.0 + number, 300.0], name="b" if number < 4 else "a2")
+    made.trades(BTC, DAYS[6], [1.0], name="c")  # two files at once
+    made.trades(ETH, "2026-01-09", [7.0], name="a")
+    go()
+    shutil.rmtree(made.raw(ETH, DAYS[0]))
+    made.trades(ETH, DAYS[1], [8.0], name="late")
+    made.trades(ETH, DAYS[2], [9.0, 400.0], name="late")
+    go()
+    go("--full-refresh")
+    return rows, quarantined, reports
+
+
+@pytest.mark.parametrize("checked", [False, True])
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_tables_that_grow_are_built_in_batches_as_alone(
+    mode: str, checked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    """With files of before, quarantined rows, trades that come twice, and a rebuild of all."""
+    output: dict[str, Any] = {"mode": mode}
+    if mode == "merge":
+        output |= {"key": ["cost", "trade_id"], "order_by": ["ts"], "float": "single"}
+    together = _modes(tmp_path / "together", output, checked)
+    assert counted[0] == 14
+    assert counted[1] >= 6
+    assert (len(together[0][0]), [len(found) > 0 for found in together[1]]) == (42 - 14 * checked, [checked] * 4)
+    counted.clear()
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    alone = _modes(tmp_path / "alone", output, checked)
+    assert counted == []
+    for one, other in zip(together, alone, strict=True):
+        assert one == other
+
+
+def test_rows_that_a_failed_batch_has_set_aside_are_not_set_aside_twice(chained: Scratch, counted: list[int]) -> None:
+    text = (chained.folder / "transforms_sql/costs.sql.j2").read_text()
+    text = text.replace("batches: true\n", "batches: true\norder_by: [ts, seq]\n")
+    chained.template(
+        "costs.sql.j2", text.replace("seq,", "CASE WHEN price = 77 THEN error('77!') ELSE seq END AS seq,")
+    )
+    chained.config["sources"]["raw"]["checks"] = WITH_FINDINGS[1:2]
+    chained.model("bars", udfs=[])
+    for day in range(7):
+        chained.trades(ETH, DAYS[day], [300.0 + day], name="odd")
+    chained.trades(ETH, DAYS[5], [77.0], name="wrong")
+    report = chained.run("--threads", "1", code=1)
+    assert counted == [16, 8, 8, 4, 4, 2, 2]
+    assert [unit for unit, told in report.items() if told["error"]] == [f"bars {ETH} {DAYS[5]}"]
+    aside = [path.parent.name for path in chained.lake.glob("out/bars_quarantine/**/*.parquet")]
+    assert sorted(aside) == [f"date={DAYS[day]}" for day in (0, 1, 2, 3, 4, 6)]
+    assert [*chained.plan()] == [f"bars {ETH} {DAYS[5]}"]
+
+
+def test_the_shipped_models_that_are_built_partition_by_partition() -> None:
+    """Bars whose windows count bars, however far back, and labels that kernels find ahead."""
+    models = Engine.open(ROOT / "models.yaml").project.models
+    assert {name for name, model in models.items() if not model.batched} == {"liquidity_bars", "orderbook_labels"}

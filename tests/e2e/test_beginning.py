@@ -138,6 +138,7 @@ def test_eject(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_real_files(tmp_path: Path) -> None:
     """Files of trades and books become bars."""
     downloads = data_file("README.md").parent

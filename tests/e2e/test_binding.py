@@ -12,6 +12,7 @@ import pytest
 
 from sqlgen.run.engine import Engine
 from sqlgen.templating.sqllines import template_line
+from tests.support.adapters import Project
 from tests.support.engine import ROOT
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, LEDGER, PAIRS, Scratch
 
@@ -26,14 +27,14 @@ def many(scratch: Scratch) -> Scratch:
 
 def says(project: Scratch, *phrases: str, commands: tuple[str, ...] = ("run", "plan", "compile")) -> None:
     """Each command fails with one message, and touches nothing."""
-    before = {path for path in project.snapshot() if not path.endswith(("lock", "settled.json"))}
+    before = {path for path in project.snapshot() if not path.endswith(("lock", "guard", "settled.json"))}
     for command in commands:
         outcome = project.sqlgen(command)
         assert outcome.code == 2, outcome.out
         for phrase in phrases:
             assert phrase in outcome.err, outcome.err
         assert len([line for line in outcome.err.splitlines() if line.startswith(("error", "model"))]) == 1
-    assert {path for path in project.snapshot() if not path.endswith(("lock", "settled.json"))} == before
+    assert {path for path in project.snapshot() if not path.endswith(("lock", "guard", "settled.json"))} == before
 
 
 def test_a_typo_in_a_template(many: Scratch) -> None:
@@ -62,6 +63,49 @@ def test_a_model_that_reads_one_of_several_with_kernels(many: Scratch) -> None:
 def test_a_typo_in_a_line_with_expressions(many: Scratch) -> None:
     many.template("costs.sql.j2", COSTS.replace("price * amount AS", "price * {{ 1 + 1 }} * amuont AS"))
     says(many, "costs.sql.j2:12: Binder Error: Referenced column")
+
+
+@pytest.mark.parametrize("text", ["cost > 'much'", "ts > '2026-13-01'", "date = 'today'", "'x'"])
+def test_constants_that_cannot_be_converted(many: Scratch, text: str) -> None:
+    """They would fail in every partition."""
+    many.model("costs", filter=text)
+    says(many, "models.costs.filter: Conversion Error: ", commands=("plan",))
+    many.model("costs", filter="cost > '0.5' AND date >= '2026-01-01' AND ts IS NOT NULL")
+    many.model("costs", checks=[{"name": "dear", "check": "predicate", "sql": text}])
+    says(many, "models.costs.checks.0: check 'dear' of 'costs' cannot be run: Conversion Error: ", commands=("run",))
+    many.model("costs", checks=[{"name": "dear", "check": "predicate", "sql": "cost > '0.5'"}])
+    assert many.sqlgen("plan").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"timezone": "America/New_Yrok"},
+            "timezone: found 'America/New_Yrok': Not implemented Error: Unknown",
+        ),
+        ({"time_format": ["%Y-%m-%d", "%Q"]}, "time_format: found '%Q': Invalid Input Error: Failed to parse format"),
+        ({"time_format": [""]}, "time_format: found '': "),
+        ({"timezone": "America/New_York"}, ""),
+        ({"time_format": ["%d.%m.%Y %H:%M:%S.%f"], "timezone": "Asia/Tokyo"}, ""),
+    ],
+)
+def test_zones_and_formats_of_times(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    project = Project.of(tmp_path, "generic/trades", options={"time_unit": "text", **options})
+    folder = project.raw / "exchange=x/symbol=A/date=2026-01-01"
+    folder.mkdir(parents=True)
+    (folder / "t.csv").write_text("ts;price;amount\n2026-01-01 00:00:05;1;1\n")
+    outcome = project.sqlgen("plan")
+    assert outcome.code == (2 if said else 0), outcome.err
+    assert f"sources.raw.options.{said}" in outcome.err if said else not outcome.err
+
+
+def test_typos_in_a_header(many: Scratch) -> None:
+    body = COSTS[COSTS.index("-#}") if "-#}" in COSTS else COSTS.index("#}") :]
+    many.template("costs.sql.j2", "{#- {inputs: [trades], order_by: [ts, sqe]} " + body)
+    says(many, "costs.sql.j2: order_by of its header: no column 'sqe'. Did you mean 'seq'?", commands=("plan",))
+    many.template("costs.sql.j2", "{#- {input: [trades], lookback: [1]} " + body)
+    says(many, "input: unknown key. Allowed: ", "lookback: found [1]: ", commands=("plan",))
 
 
 def test_a_typo_in_a_model_that_reads_another(many: Scratch) -> None:
@@ -179,6 +223,24 @@ def test_what_was_bound_is_not_bound_again(many: Scratch, monkeypatch: pytest.Mo
     assert many.sqlgen("run").code == 2
     (many.lake / ".sqlgen/bound.json").write_text("[1")
     assert many.sqlgen("run").code == 2
+
+
+def test_compile_binds_once_without_a_state_folder(
+    many: Scratch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from sqlgen.run import binder, binding
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    bound: list[object] = []
+    bind = binder.Binder.bind
+    monkeypatch.setattr(binder.Binder, "bind", lambda self, names: (bound.append([*names]), bind(self, names)))
+    for _ in range(2):
+        monkeypatch.setattr(binding, "_BOUND", set())
+        assert many.sqlgen("compile").code == 0
+    assert len(bound) == 1
+    assert not (many.lake / ".sqlgen").exists()
+    many.template("costs.sql.j2", COSTS.replace("price * amount AS", "price * amuont AS"))
+    assert many.sqlgen("compile").code == 2
 
 
 def test_columns_that_models_yaml_names_later_are_looked_for(many: Scratch) -> None:

@@ -9,16 +9,19 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 import typer
 
 from sqlgen.cli import app as cli
+from sqlgen.cli.operating.upkeep.app import lake
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, DAY1, ETH, Scratch
 
 COMMANDS = {command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback}
+LAKE = {command.callback.__name__ for command in lake.registered_commands if command.callback}
 
 
 def test_every_command_is_documented() -> None:
@@ -26,16 +29,23 @@ def test_every_command_is_documented() -> None:
     root = typer.main.get_command(cli.app)
     for name, command in root.commands.items():  # type: ignore[attr-defined]
         assert f"## {name}" in text
-        section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
-        for parameter in command.params:
-            for option in parameter.opts:
-                if option.startswith("--") and option != "--help":
-                    assert f"`{option}" in section, f"{name} {option}"
+        section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        for part, inner in getattr(command, "commands", {}).items():
+            assert f"### {name} {part}\n" in section
+            check_options(f"{name} {part}", inner, section.partition(f"### {name} {part}\n")[2].partition("\n### ")[0])
+        check_options(name, command, section)
 
 
-@pytest.mark.parametrize("command", ["", *sorted(COMMANDS)])
+def check_options(name: str, command: Any, section: str) -> None:
+    for parameter in command.params:
+        for option in parameter.opts:
+            if option.startswith("--") and option != "--help":
+                assert f"`{option}" in section, f"{name} {option}"
+
+
+@pytest.mark.parametrize("command", ["", *sorted(COMMANDS), "lake", *(f"lake {name}" for name in sorted(LAKE))])
 def test_help(command: str) -> None:
-    outcome = sqlgen(*([command] if command else []), "--help")
+    outcome = sqlgen(*command.split(), "--help")
     assert outcome.code == 0
     assert "Usage: sqlgen" in outcome.out
 
@@ -70,8 +80,11 @@ def test_an_undefined_variable_in_a_template(scratch: Scratch) -> None:
     outcome = scratch.sqlgen("run")
     assert outcome.code == 2
     assert "transforms_sql/costs.sql.j2:1: 'types.SimpleNamespace object' has no attribute 'depth'" in outcome.err
-    known = "inputs (trades), model (description, kernels, name, partition_by), options, scope (date, first, open)"
-    assert f"Known here: captured (trades), {known}" in outcome.err
+    known = (
+        "inputs (trades), model (description, kernels, name, partition_by), options,"
+        " scope (batch, date, first, one_market, open)"
+    )
+    assert f"Known here: captured (trades), feeds (trades), {known}, sessions (trades)" in outcome.err
 
 
 def test_a_template_cannot_reach_outside(scratch: Scratch) -> None:
@@ -130,7 +143,10 @@ def test_json_is_one_document_and_the_report_is_kept(scratch: Scratch) -> None:
 def test_ls_shows_the_order_and_the_tree(scratch: Scratch) -> None:
     lines = scratch.sqlgen("ls").out.splitlines()
     assert [line.split("\t")[:2] for line in lines] == [["source", "raw"], ["model", "costs"], ["model", "pairs"]]
+    scratch.model("pairs", enabled=False)
     tree = scratch.sqlgen("ls", "--tree").out
+    assert "pairs (disabled) out/pairs" in tree
+    assert "costs out/costs" in tree
     assert tree.index("raw") < tree.index("costs") < tree.index("pairs")
     assert scratch.sqlgen("ls", "--json").json["models"]["pairs"]["lookback"] == 3600
 

@@ -19,9 +19,11 @@ pytestmark = pytest.mark.slow
 SHELL = shutil.which("duckdb", path=str(Path(sys.executable).parent)) or shutil.which("duckdb")
 MODELS = ("ticker_features", "trades_features", "trades_bars", "orderbook_bars")
 WITH_KERNELS = ("orderbook_hf", "volume_bars", "tick_bars", "dollar_bars", "imbalance_bars", "run_bars")
+OTHERS = ("ymdh-parquet-2", "ymdh-ndjson-2")
+LAKES = ["date-parquet-3", *(pytest.param(name, marks=pytest.mark.soak) for name in OTHERS)]
 
 
-@pytest.fixture(scope="module", params=["date-parquet-3", "ymdh-parquet-2", "ymdh-ndjson-2"])
+@pytest.fixture(scope="module", params=LAKES)
 def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder over a faulty lake, built, with its compiled files."""
     layout, fmt, days = request.param.split("-")

@@ -113,12 +113,30 @@ def test_as_text_and_for_a_scheduler(project: Scratch) -> None:
     assert sqlgen("coverage", "raw", "--project", project.file, "--symbol", ETH, "--fail-under", 90).code == 0
 
 
+def test_all_sources(project: Scratch) -> None:
+    one = sqlgen("coverage", "raw", "--project", project.file, "--json")
+    every = sqlgen("coverage", "--project", project.file, "--json")
+    assert (every.code, every.json) == (0, one.json)
+    assert {found["name"] for found in every.json} == {"raw"}
+    project.config["sources"]["other"] = {**project.config["sources"]["raw"], "path": "raw/none"}
+    project.save()
+    outcome = sqlgen("coverage", "--project", project.file)
+    del project.config["sources"]["other"]
+    project.save()
+    assert outcome.out.splitlines()[0] == "source raw"
+    assert "source other: no files in raw/none yet, or no model reads it" in outcome.err
+    assert outcome.code == 2
+    assert "--html is of one" in sqlgen("coverage", "--project", project.file, "--html", "x.html").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("cots",), "no source or model 'cots'. Did you mean 'costs'? Known: raw, costs, pairs"),
         (("raw", "--symbol", "ETHUSD"), "raw has no rows of symbol 'ETHUSD'. Did you mean 'ETH-USDT'?"),
         (("raw", "--start", "2027-01-01"), "raw has no rows from 2027-01-01 to the end"),
+        (("raw", "--start", "0001-01-01", "--end", "0001-01-02"), "raw has no rows from 0001-01-01 to 0001-01-02"),
+        (("raw", "--start", "9999-12-31", "--end", "9999-12-31"), "raw has no rows from 9999-12-31 to 9999-12-31"),
         (("raw", "--start", "2027-01-01", "--end", "2026-01-01"), "--end 2026-01-01 is before --start 2027-01-01"),
     ],
 )

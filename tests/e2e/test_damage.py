@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
+from sqlgen.compile.statements import FOOTER_KEY
 from sqlgen.lake import sealed
 from tests.support.scratch import BTC, DAY1, DAY2, Scratch
 
@@ -108,6 +113,75 @@ def test_every_flipped_bit_is_found() -> None:
             except ValueError:
                 continue
             assert found == data or set(found) != set(data), changed
+
+
+LATER: dict[str, Callable[[dict[str, Any]], object]] = {
+    "another format": lambda stamp: stamp.update(format=stamp["format"] + 1),
+    "a member that is not known": lambda stamp: stamp["record"].update(priority=3),
+}
+
+
+@pytest.mark.parametrize("change", LATER.values(), ids=LATER)
+@pytest.mark.parametrize("recorded", [True, False])
+def test_tables_of_a_later_version_are_refused_and_stay(
+    scratch: Scratch, change: Callable[[dict[str, Any]], object], recorded: bool
+) -> None:
+    """Also where the journal is of that version, too."""
+    del scratch.config["models"]["pairs"]
+    scratch.model("costs", output={"mode": "append"})
+    scratch.trades(BTC, DAY1, [1.0])
+    scratch.run()
+    [file] = scratch.lake.glob("out/**/*.parquet")
+    table = pq.read_table(file, partitioning=None)
+    stamp = json.loads(table.schema.metadata[FOOTER_KEY.encode()])
+    change(stamp)
+    pq.write_table(table.replace_schema_metadata({FOOTER_KEY: json.dumps(stamp)}), file)
+    [journal] = (scratch.lake / ".sqlgen").glob(MANIFEST)
+    if recorded:
+        record = json.loads(journal.read_text())
+        journal.write_text(sealed.dumps({k: v for k, v in record.items() if k != "checksum"} | {"priority": 3}) + "\n")
+    before, told = file.read_bytes(), f"{file}: a later version of sqlgen wrote it. Use that version"
+    scratch.trades(BTC, DAY1, [2.0], name="more")
+    for command in (("plan",), ("run", "--json"), ("run", "--full-refresh", "--json"), ("doctor", "--json")):
+        outcome = scratch.sqlgen(*command)
+        assert outcome.code == 1, outcome.out
+        assert told in outcome.out + outcome.err or command[0] == "doctor"
+    [found] = [each for each in outcome.json["ailments"] if each["kind"] == "foreign"]
+    assert (found["where"], found["text"]) == (str(file), "a later version of sqlgen wrote it. Use that version")
+    assert file.read_bytes() == before
+    assert list(scratch.lake.glob("out/**/*.parquet")) == [file]
+
+
+LOCKS: dict[str, bytes] = {
+    "empty": b"",
+    "torn": b'{"pid": 1, "host": "els',
+    "noise": b"\xff\x00[",
+    "of another machine": b'{"pid": 1, "host": "elsewhere", "since": "2020-01-01", "shard": null, "tables": {}}',
+    "of a later version": b'{"format": 9, "holder": {"pid": 1}}',
+}
+
+
+@pytest.mark.parametrize("content", LOCKS.values(), ids=LOCKS)
+def test_locks_are_what_the_system_says_whatever_they_hold(scratch: Scratch, content: bytes) -> None:
+    """One that nobody holds is no lock; one that somebody holds is a lock of the whole lake, unless it tells less."""
+    del scratch.config["models"]["pairs"]
+    scratch.trades(BTC, DAY1, [1.0])
+    locks = scratch.lake / ".sqlgen/locks"
+    locks.mkdir(parents=True)
+    run = locks / "20200101T120000000000-0a1b.json"
+    for path in (run, locks / "guard", scratch.lake / ".sqlgen/lock"):
+        path.write_bytes(content)
+    assert scratch.run() != {}
+    assert not run.exists()
+    run.write_bytes(content)
+    with run.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        outcome = scratch.sqlgen("run", "--full-refresh")
+        tells_tables = b'"tables": {}' in content
+        assert (outcome.code, "another run holds the lake" in outcome.err) == (
+            (0, False) if tells_tables else (3, True)
+        )
+    assert [cost for _, _, cost in scratch.costs()] == [1.0]
 
 
 def test_what_earlier_versions_wrote_is_read(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from sqlgen.lake import reads
-from sqlgen.run import cleanup
+from sqlgen.run import cleanup, execution
 from sqlgen.run.engine import Engine
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
 
@@ -87,6 +88,13 @@ def before(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, change: Calla
         return real(*arguments, **named)
 
     monkeypatch.setattr(owner, name, changed)
+
+
+def test_a_file_that_is_gone_before_it_is_read(deleting: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(deleting, range(3))
+    before(monkeypatch, execution.Execution, "_one", path.unlink)
+    error = deleting.run(code=1)["costs BTC-USDT 2026-01-01"]["error"]
+    assert error.endswith(f"{path}: gone since the source was listed. Nothing was published: run again")
 
 
 @pytest.mark.parametrize(
@@ -349,3 +357,54 @@ def _everything(project: Scratch) -> Any:
     from sqlgen.plan.selection import Selection
 
     return Selection(tuple(project.config["models"]))
+
+
+def days_old(path: Path, days: float) -> None:
+    written = time.time_ns() - int(days * 86_400e9)
+    os.utime(path, ns=(written, written))
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_processed_files_stay_for_some_days(deleting: Scratch, mode: str) -> None:
+    """Those of a partition go together, once the last of them is old enough; no row comes twice meanwhile."""
+    keys = {"key": ["trade_id"], "order_by": ["ts"]} if mode == "merge" else {}
+    deleting.model("costs", output={"mode": mode, **keys}, keep_days=7)
+    old, young = write(deleting, range(10), "a"), write(deleting, range(10, 15), "b")
+    other = deleting.raw(BTC, DAY2) / "data.ndjson"
+    other.parent.mkdir(parents=True)
+    other.write_text("".join(map(line, range(15, 17))).replace("17672", "17673"))
+    days_old(old, 8), days_old(young, 6.9), days_old(other, 7.1)
+    outcome = deleting.sqlgen("run")
+    assert outcome.code == 0
+    assert "2 processed file(s) are deleted once their partition is as old as keep_days says" in outcome.out
+    assert [old.exists(), young.exists(), other.exists()] == [True, True, False]
+    assert (ids(deleting), deleting.plan()) == ([*range(17)], {})
+    late = write(deleting, range(17, 20), "c")
+    days_old(late, 9)
+    deleting.run()
+    assert [old.exists(), young.exists(), late.exists()] == [True, True, True]
+    deleting.model("costs", keep_days=6)
+    outcome = deleting.sqlgen("run")  # with nothing to build
+    assert "0 partition(s) to build" in outcome.out or "Nothing to do" in outcome.out
+    assert [old.exists(), young.exists(), late.exists()] == [False, False, False]
+    assert ids(deleting) == [*range(20)]
+
+
+def test_days_without_deletion_are_a_mistake(deleting: Scratch) -> None:
+    deleting.model("costs", delete_after_processing=False, keep_days=7)
+    outcome = deleting.sqlgen("plan")
+    assert outcome.code == 2
+    assert "costs.keep_days: nothing is deleted without delete_after_processing: true" in outcome.err
+
+
+def test_the_longest_of_several_keep_days_counts(deleting: Scratch) -> None:
+    second = {"sql": "costs.sql.j2", "inputs": {"trades": "raw"}, "output": {"path": "out/second", "mode": "append"}}
+    deleting.config["models"]["second"] = second | {"delete_after_processing": True, "keep_days": 3}
+    deleting.save()
+    path = write(deleting, range(5))
+    days_old(path, 2)
+    deleting.run()
+    assert path.exists()
+    deleting.model("second", keep_days=1)
+    deleting.run()
+    assert not path.exists()

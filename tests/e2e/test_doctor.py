@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
+import random
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from sqlgen.lake.lock import run_lock
@@ -89,6 +96,60 @@ def test_raw_files_that_are_damaged(built: Scratch, damage: str) -> None:
     assert outcome.code == 1
     assert "data.parquet" in outcome.out
     assert built.costs() == rows
+
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "csv": lambda text: text,
+    "csv.gz": gzip.compress,
+    "csv.xz": lzma.compress,
+    "csv.bz2": bz2.compress,
+    "ndjson.zst": lambda text: pa.compress(text, "zstd", asbytes=True),
+    "csv.zip": lambda text: zipped(text),
+}
+
+
+def zipped(text: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.csv", text)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("suffix", PACK)
+@pytest.mark.parametrize("damage", ["empty", "cut off", "noise within"])
+def test_raw_files_of_text_that_are_damaged(scratch: Scratch, suffix: str, damage: str) -> None:
+    """Empty files are named at once, and packed ones that do not unpack by ``--full``; nothing of them is touched."""
+    folder = scratch.raw(BTC, DAY1)
+    folder.mkdir(parents=True)
+    path = folder / f"data.{suffix}"
+    chance = random.Random(1)
+    content = PACK[suffix]("".join(f"{chance.random()},{chance.random()}\n" for _ in range(4000)).encode())
+    path.write_bytes(content)
+    assert [*_unwell(scratch, "--full")] == []
+    middle = len(content) // 2
+    noise = bytes(byte ^ 0x5A for byte in content[middle : middle + 40])
+    damaged = {
+        "empty": b"",
+        "cut off": content[:middle],
+        "noise within": content[:middle] + noise + content[middle + 40 :],
+    }
+    path.write_bytes(damaged[damage])
+    kept = path.read_bytes()
+    found = _unwell(scratch, "--full", "--fix")
+    if (suffix == "csv" and damage != "empty") or (suffix, damage) == ("ndjson.zst", "noise within"):
+        assert found == []  # lines are looked at by the run; these frames have no checksum
+        return
+    [ailment] = found
+    assert (ailment["kind"], ailment["where"], ailment["fixed"]) == ("raw file", str(path), False)
+    assert ("is empty" in ailment["text"]) == (damage == "empty")
+    assert (_unwell(scratch) == []) == (damage != "empty")
+    assert path.read_bytes() == kept
+
+
+def _unwell(project: Scratch, *arguments: str) -> list[dict[str, Any]]:
+    """Ailments of raw files."""
+    found: list[dict[str, Any]] = project.sqlgen("doctor", "--json", *arguments).json["ailments"]
+    return [ailment for ailment in found if ailment["kind"] == "raw file"]
 
 
 def test_files_whose_rows_are_damaged(built: Scratch) -> None:
@@ -204,7 +265,7 @@ def test_nothing_is_repaired_while_a_run_goes_on(built: Scratch) -> None:
     (built.lake / ".sqlgen/bound.json").write_text("{")
     with run_lock(built.lake / ".sqlgen"):
         outcome = built.sqlgen("doctor", "--fix")
-    assert (outcome.code, "another run holds the lake" in outcome.err) == (2, True)
+    assert (outcome.code, "another run holds the lake" in outcome.err) == (3, True)
     assert (built.lake / ".sqlgen/bound.json").read_text() == "{"
 
 

@@ -14,6 +14,8 @@ from tests.support.engine import ROOT, published, sqlgen
 from tests.support.excerpts import EXCERPTS
 from tests.support.unknown import MODELS
 
+pytestmark = pytest.mark.slow
+
 SHARED = ROOT.parent / "shared"
 
 

@@ -197,7 +197,8 @@ def test_models_can_be_exported(project: Path) -> None:
         (["hftbacktest"], 2, "nothing to export: name a book or trades"),
         (["hftbacktest", "--book", "orderbok"], 2, "no rows of 'orderbok' to read here. Did you mean 'orderbook'?"),
         (["nautilus", "--book", "trades"], 2, "'trades' is no book: it has no column bid_price_00"),
-        (["nautilus", "--trades", "trades", "--symbol", "ETH"], 1, "nothing to export: no rows for what was asked"),
+        (["nautilus", "--trades", "trades", "--symbol", "BTC/USDC"], 1, "symbol 'BTC/USDC'. Did you mean 'BTC-USDT'?"),
+        (["nautilus", "--trades", "trades", "--start", "2030-01-01"], 1, "from 2030-01-01. There are dates from 2026"),
     ],
 )
 def test_what_bad_input_gets(project: Path, arguments: list[str], code: int, said: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -206,9 +207,9 @@ def test_a_full_disk(built: Scratch) -> None:
 def test_two_runs_at_once(built: Scratch) -> None:
     with run_lock(built.lake / ".sqlgen"):
         outcome = built.sqlgen("run")
-    assert outcome.code == 2
+    assert outcome.code == 3
     assert "another run holds the lake" in outcome.err
-    assert f'"pid": {os.getpid()}' in outcome.err
+    assert f"pid {os.getpid()} on {socket.gethostname()} since 2" in outcome.err
     assert built.sqlgen("run", "--wait", 5).code == 0
 
 

@@ -141,11 +141,11 @@ def test_status_of_a_project_that_cannot_be_planned(project: Scratch) -> None:
 
 def test_prometheus(project: Scratch) -> None:
     """Each sample is of a metric with help and type, and says what status says."""
-    project.config["runs"] = {"metrics": "metrics/sqlgen.prom"}
+    project.config["runs"] = {"metrics": "target/metrics/sqlgen.prom"}
     break_day(project)
     project.save()
     project.run(code=1)
-    text = (project.folder / "metrics/sqlgen.prom").read_text()
+    text = (project.folder / "target/metrics/sqlgen.prom").read_text()
     samples = dict(re.fullmatch(r"(\S+) (\S+)", line).groups() for line in text.splitlines() if line[0] != "#")  # type: ignore[union-attr]
     assert {name.partition("{")[0] for name in samples} <= set(re.findall(r"# TYPE (\S+) gauge", text))
     assert samples['sqlgen_rows{model="costs"}'] == "4"
@@ -161,8 +161,9 @@ def test_prometheus(project: Scratch) -> None:
 TELL = 'cat > said; echo "$SQLGEN_FAILED|$SQLGEN_MESSAGE|$SQLGEN_REPORT" > told'
 
 
-def test_the_command_of_a_failure(project: Scratch) -> None:
+def test_the_command_of_a_failure(project: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets the messages; that it fails itself is a note; it is not run where all is well."""
+    monkeypatch.setenv("SQLGEN_TRUSTED", str(project.folder))
     project.config["runs"] = {"on_failure": TELL}
     project.save()
     project.run()

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -46,9 +47,19 @@ try:
     app.main()
 except SystemExit as done:
     assert not done.code, done.code
-heavy = ("numba", "pyarrow.compute", "pyarrow.parquet", "sqlgen.sources.decode")
+heavy = ("numba", "pandas", "pyarrow", "sqlgen.sources.decode")
 print(*(name for name in heavy if name in sys.modules))
 """
+
+
+@pytest.mark.parametrize("command", ["plan", "catalog"])
+def test_what_binds_new_models_loads_nothing_that_decodes_files(scratch: Scratch, command: str) -> None:
+    """Their columns come from empty tables."""
+    scratch.trades(BTC, DAY1, [1.0])
+    loaded = LOADED.replace('"pyarrow"', '"pyarrow.compute"')
+    arguments = [sys.executable, "-c", loaded, command, str(scratch.file)]
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1].strip() == "", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "ls"])
@@ -162,7 +173,7 @@ def test_pruning_the_last_partition_of_a_symbol_removes_its_folder(built: Scratc
 def test_a_changed_template_rebuilds_its_model_and_what_reads_it(built: Scratch) -> None:
     built.template("costs.sql.j2", COSTS.replace("price * amount AS", "2 * price * amount AS"))
     reasons = built.plan()
-    assert reasons["costs BTC-USDT 2026-01-01"] == "SQL changed"
+    assert reasons["costs BTC-USDT 2026-01-01"] == "SQL changed (template costs.sql.j2)"
     assert reasons["pairs BTC-USDT 2026-01-02"].startswith("costs changed")
     assert len(reasons) == 6
     built.run()
@@ -176,7 +187,8 @@ def test_a_comment_in_a_template_makes_nothing_stale(built: Scratch) -> None:
 
 def test_a_changed_option_or_output_option_makes_stale(built: Scratch) -> None:
     built.model("costs", output={"compression": "snappy"})
-    assert built.plan()["costs BTC-USDT 2026-01-01"] == "options changed"
+    compression = "output.compression: zstd -> snappy, output.compression_level: 3 -> none"
+    assert built.plan()["costs BTC-USDT 2026-01-01"] == f"options changed ({compression})"
 
 
 def test_removed_published_files_are_built_again(built: Scratch) -> None:
@@ -209,7 +221,6 @@ def test_full_refresh_builds_what_is_selected(built: Scratch) -> None:
         (("--exchange", "kraken"), set()),
         (("--select", "costs", "--start", DAY2), {"costs BTC-USDT 2026-01-02"}),
         (("--select", "costs", "--end", DAY1), {"costs BTC-USDT 2026-01-01", "costs ETH-USDT 2026-01-01"}),
-        (("--exclude", "costs+"), set()),
         (("--select", "+pairs", "--symbol", ETH), {"costs ETH-USDT 2026-01-01", "pairs ETH-USDT 2026-01-01"}),
     ],
 )
@@ -256,3 +267,76 @@ def test_a_changed_partition_layout_needs_a_full_refresh(built: Scratch) -> None
         "date=2026-01-02",
     ]
     assert len(built.costs()) == 4
+
+
+def test_the_plan_says_which_option_changed(scratch: Scratch) -> None:
+    """From the footers of what is published, also if the records are lost."""
+    del scratch.config["models"]["pairs"]
+    scratch.model("costs", sql="trades/features.sql.j2", options={"windows": [60]})
+    for day in (DAY1, DAY2):
+        scratch.trades(BTC, day, [1.0, 2.0])
+    scratch.run()
+    scratch.model("costs", options={"windows": [60, 300], "max_gap": 30.0})
+    said = "options changed (windows: [60] -> [60, 300], max_gap: null -> 30.0)"
+    assert {*scratch.plan().values()} == {said}
+    (scratch.lake / ".sqlgen/manifest/costs.ndjson").unlink()
+    assert {*scratch.plan().values()} == {said}
+    scratch.run()
+    assert scratch.plan() == {}
+
+
+SETTINGS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({}, {"filter": "cost > (1)"}, 'SQL changed (filter: none -> "cost > (1)")'),
+    ({}, {"columns": ["ts", "cost"]}, 'SQL changed (columns: none -> ["ts", "cost"])'),
+    ({}, {"features": ["cost*"]}, 'SQL changed (features: none -> ["cost*"])'),
+    ({}, {"output": {"storage": "fast"}}, "options changed (output.compression: zstd -> lz4, "),
+    ({}, {"checks": [{"check": "not_null", "columns": "cost"}]}, "checks changed (costs: not_null(cost): none -> "),
+    ({"side_is": "maker"}, {}, 'SQL changed (raw.side_is: none -> "maker")'),
+    ({"negative_prices": True}, {}, "SQL changed (raw.negative_prices: none -> true)"),
+    ({"date_tolerance": 2}, {}, "SQL changed (raw.date_tolerance: none -> 2.0)"),
+    ({"unreadable": "fail"}, {}, 'SQL changed (raw.unreadable: none -> "fail")'),
+    ({"checks": [{"check": "not_null", "columns": "price"}]}, {}, "checks changed (raw: not_null(price): none -> "),
+    (
+        {"negative_prices": True},
+        {"filter": "cost > 1", "output": {"compression": "snappy", "compression_level": None}},
+        "options changed (output.compression: zstd -> snappy, output.compression_level: 3 -> none);"
+        ' SQL changed (filter: none -> "cost > 1", raw.negative_prices: none -> true)',
+    ),
+]
+
+
+def test_the_plan_says_which_setting_changed_from_what_to_what(scratch: Scratch) -> None:
+    """Each kind of setting in models.yaml by itself, several at once, and back; also as printed."""
+    scratch.template("costs.sql.j2", COSTS.replace("-- quote: price times amount", "-- quote: price times amount [x]"))
+    scratch.trades(BTC, DAY1, [1.0, 2.0])
+    scratch.run("--select", "costs")
+    source, model = scratch.config["sources"]["raw"], scratch.config["models"]["costs"]
+    for of_source, of_model, said in SETTINGS:
+        scratch.config["sources"]["raw"] = source | of_source
+        scratch.config["models"]["costs"] = model | of_model
+        scratch.config["models"]["costs"]["output"] = model["output"] | of_model.get("output", {})
+        scratch.save()
+        reason = scratch.plan("--select", "costs")[f"costs {BTC} {DAY1}"]
+        assert reason.startswith(said), (reason, said)
+        assert said.split(" (")[1] in scratch.sqlgen("plan", "--select", "costs").out.replace("\n", " ")
+    scratch.run("--select", "costs")
+    scratch.config["sources"]["raw"], scratch.config["models"]["costs"] = source, model
+    scratch.save()
+    assert {*scratch.plan("--select", "costs").values()} == {
+        "options changed (output.compression: snappy -> zstd, output.compression_level: none -> 3);"
+        ' SQL changed (filter: "cost > 1" -> none, raw.negative_prices: true -> none)'
+    }
+
+
+def test_the_plan_names_the_macro_that_changed(scratch: Scratch) -> None:
+    scratch.template("macros/own.sql.j2", "{% macro twice(x) %}2 * {{ x }}{% endmacro %}")
+    text = "{% from 'macros/own.sql.j2' import twice %}\n" + COSTS.replace(
+        "price * amount AS", "{{ twice('price') }} AS"
+    )
+    scratch.template(
+        "costs.sql.j2", COSTS[: COSTS.index("WITH")] + text[: text.index("{#-")] + text[text.index("WITH") :]
+    )
+    scratch.trades(BTC, DAY1, [1.0])
+    scratch.run("--select", "costs")
+    scratch.template("macros/own.sql.j2", "{% macro twice(x) %}3 * {{ x }}{% endmacro %}")
+    assert {*scratch.plan("--select", "costs").values()} == {"SQL changed (template macros/own.sql.j2)"}

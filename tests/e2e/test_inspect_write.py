@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.e2e.test_streams import CHANGES, SOLD, record
@@ -32,6 +33,38 @@ def test_a_file_is_made_and_added_to(tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.out + outcome.err
     assert published(tmp_path / "lake/processed/okx_books_book").num_rows == 2 * len(CHANGES)
     assert published(tmp_path / "lake/processed/okx_trades_2_features").num_rows == 2 * len(SOLD)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("mine", "no project file, which has mappings of sources and models"),
+        ("- a\n- b\n", "no project file"),
+        ("sources: [a]\n", "no project file"),
+        ("a: &x [*x]\n", "an anchor that contains itself"),
+        ("lake: 'lake\n", "not valid YAML"),
+        ("sources: {raw: {path: raw, adapter: ccxt/trades}}\nmodels: {}\n", "indented by two spaces"),
+        ("sources:\n    raw: {path: raw, adapter: ccxt/trades}\n", "indented by two spaces"),
+    ],
+)
+def test_a_file_that_nothing_can_be_added_to_stays(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "lake/raw").mkdir(parents=True)
+    (tmp_path / "lake/raw/a.ndjson").write_text(text(list(record(TRADES["okx/trades"], SOLD))))
+    file = tmp_path / "models.yaml"
+    file.write_text(content)
+    outcome = sqlgen("inspect", tmp_path / "lake", "--lake", tmp_path / "lake", "--write", file)
+    assert (outcome.code, said in outcome.err) == (2, True), outcome
+    assert file.read_text() == content
+
+
+def test_files_that_lie_in_the_lake_itself(tmp_path: Path) -> None:
+    for folder in ("lake", "lake/raw"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.ndjson").write_text(text(list(record(TRADES["okx/trades"], SOLD))))
+    file = tmp_path / "models.yaml"
+    outcome = sqlgen("inspect", tmp_path / "lake", "--lake", tmp_path / "lake", "--write", file)
+    assert f"{tmp_path}/lake is no folder below the lake {tmp_path}/lake, which a source needs" in outcome.out
+    assert [*yaml.safe_load(file.read_text())["sources"]] == ["okx_trades"]
 
 
 def test_another_lake_and_nothing_found(tmp_path: Path) -> None:

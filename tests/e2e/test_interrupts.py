@@ -14,6 +14,8 @@ import pytest
 from sqlgen.lake.lock import run_lock
 from tests.support.scratch import DAY1, Scratch
 
+pytestmark = pytest.mark.slow
+
 SYMBOLS = [f"S{number:03}" for number in range(16)]
 LIMIT = 60
 """Seconds after which a run is taken to hang."""
@@ -138,7 +140,7 @@ def test_a_plan_that_nobody_reads(wide: Scratch, command: tuple[str, ...]) -> No
         ("console.LineWatcher", "finished", "raise KeyboardInterrupt", 130, "interrupted: published partitions stay"),
         ("console.LineWatcher", "finished", 'raise LookupError("a watcher")', 1, "LookupError: a watcher"),
         ("console.LineWatcher", "running", 'raise LookupError("in a thread")', 1, "LookupError: in a thread"),
-        ("console.LineWatcher", "finished", "os.kill(os.getpid(), 15); time.sleep(9)", 143, "stopped by SIGTERM"),
+        ("console.LineWatcher", "finished", "os.kill(os.getpid(), 15)", 143, "stopped by SIGTERM"),
     ],
 )
 def test_whatever_the_main_thread_meets(
@@ -150,11 +152,90 @@ def test_whatever_the_main_thread_meets(
     assert run.returncode == code
 
 
-def test_a_second_signal_ends_a_run_at_once(wide: Scratch) -> None:
-    twice = (
-        "os.kill(os.getpid(), 2); time.sleep(9)\n    except KeyboardInterrupt: os.kill(os.getpid(), 2); time.sleep(9)"
+MOMENTS = """
+import os, signal, sys
+from unittest import mock
+from sqlgen import __main__ as script
+sys.argv = ["sqlgen", "run", *sys.argv[1:]]
+number = signal.{number}
+def told(original):
+    def tell(*arguments, **named):
+        os.kill(os.getpid(), number)
+        return original(*arguments, **named)
+    return tell
+class Loading:
+    @staticmethod
+    def find_spec(name, path, target=None):
+        if name == "{module}":
+            os.kill(os.getpid(), number)
+sys.meta_path.insert(0, Loading)
+{patch}
+script.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "module", "patched", "message"),
+    [
+        (signal.SIGINT, 130, "sqlgen.cli.app", "", "interrupted: what is published stays"),
+        (signal.SIGTERM, 143, "duckdb", "", "stopped by SIGTERM: what is published stays"),
+        pytest.param(
+            signal.SIGTERM,
+            143,
+            "",
+            "sqlgen.cli.running.selection_of",
+            "stopped by SIGTERM: what is published stays",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            signal.SIGINT,
+            130,
+            "",
+            "sqlgen.run.binder.select_of",
+            "interrupted: published partitions stay; run again",
+            marks=pytest.mark.slow,
+        ),
+        (signal.SIGHUP, 129, "", "sqlgen.operate.aftermath.after_run", "stopped by SIGHUP: published partitions stay"),
+        pytest.param(
+            signal.SIGTERM,
+            143,
+            "",
+            "sqlgen.cli.running._show_report",
+            "stopped by SIGTERM: what is published stays",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_signal_at_any_moment(
+    wide: Scratch, number: signal.Signals, code: int, module: str, patched: str, message: str
+) -> None:
+    """While modules are loaded, the project is read, statements are bound, reports are written and shown."""
+    target, _, name = patched.rpartition(".")
+    patch = (
+        f"import importlib; place = importlib.import_module({target!r})\n"
+        f"mock.patch.object(place, {name!r}, told(place.{name})).start()"
+        if patched
+        else ""
     )
-    statement = f"pass\n    try: {twice}"
+    run = started(wide, "-c", MOMENTS.format(number=number.name, module=module, patch=patch))
+    said = ended(wide, run)
+    assert run.returncode == code, said
+    assert said.startswith(message)
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_a_signal_after_the_end_changes_nothing(wide: Scratch) -> None:
+    """The command has said how it ended, and Python clears its memory."""
+    patch = "import atexit\natexit.register(os.kill, os.getpid(), number)"
+    run = started(wide, "-c", MOMENTS.format(number="SIGTERM", module="", patch=patch))
+    out, said = run.communicate(timeout=LIMIT)
+    assert (run.returncode, said) == (0, ""), out + said
+    assert f"{len(SYMBOLS)} published" in out
+
+
+def test_a_second_signal_ends_a_run_at_once(wide: Scratch) -> None:
+    kill = "os.kill(os.getpid(), 2)"
+    statement = f"{kill}; {kill}; time.sleep(9)"
     run = started(wide, "-c", PATCHED.format(target="console.LineWatcher", name="finished", statement=statement))
     out, said = run.communicate(timeout=LIMIT)
     assert (run.returncode, said) == (130, "stopped at once: the next run clears what is staged\n"), out

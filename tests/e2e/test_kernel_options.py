@@ -26,6 +26,9 @@ def plan(folder: Path, model: str, **fields: Any) -> tuple[int, str]:
     [
         ("orderbook_hf", "horizons", [5, 0], "options.horizons: Input should be greater than 0, found 0"),
         ("orderbook_hf", "horizons", [], "options.horizons: List should have at least 1 item"),
+        ("trades_liquidity", "horizons", [5, 0], "options.horizons: Input should be greater than 0, found 0"),
+        ("orderbook_labels", "horizons", [0], "options.horizons: Input should be greater than 0, found 0"),
+        ("orderbook_labels", "barrier_horizon", 0, "options.barrier_horizon: Input should be greater than 0, found 0"),
         ("orderbook_hf", "max_gap", 0, "options.max_gap: Input should be greater than 0"),
         ("orderbook_hf", "ofi_levels", 0, "options.ofi_levels: Input should be greater than or equal to 1"),
         ("orderbook_hf", "impact_window", -1, "options.impact_window: Input should be greater than 0"),
@@ -55,6 +58,11 @@ def test_values_that_are_not_possible(tmp_path: Path, model: str, option: str, v
     ("model", "fields", "message"),
     [
         ("orderbook_hf", {"inputs": {"orderbook": "ccxt_orderbook"}}, "kernel tfi, vpin, kyle_lambda reads trades"),
+        (
+            "trades_liquidity",
+            {"inputs": {"trades": "ccxt_trades"}},
+            "template 'trades/liquidity.sql.j2' needs input 'book'. Add book: SOURCE_OR_MODEL",
+        ),
         ("orderbook_hf", {"udfs": ["ofi", "tick_bars"]}, "a kernel that gives other rows stands alone"),
         (
             "volume_bars",

@@ -58,17 +58,18 @@ def test_incremental_runs_end_where_a_fresh_build_does(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_runs_lose_and_double_nothing() -> None:
-    """A share of what ``make soak`` tries: the same points, fewer of the times that they are passed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.kills", "60", "1"], capture_output=True, text=True, cwd=ROOT
-    )
+    """300 kills: at each fault point in turn, up to five runs in a row killed before one that may end."""
+    command = [sys.executable, "-m", "tests.support.kills", "300", "1", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     numbers = {
         name: int(count.replace(",", "")) for name, count in re.findall(r"\| ([a-z ]+) \| ([\d,]+) \|", done.stdout)
     }
     assert numbers["rows lost"] == numbers["rows doubled"] == numbers["files left over"] == 0
     assert numbers["runs that failed afterwards"] == 0
-    assert numbers["kills"] >= 45  # some runs end before the random time at which they would be killed
+    assert numbers["kills"] >= 300
+    assert numbers["of these at fault points"] >= 180
     named = {point for path in (ROOT / "sqlgen").rglob("*.py") for point in POINT.findall(path.read_text())}
     passed = set(re.findall(r"^- (.+)$", done.stdout, re.MULTILINE))
-    assert named - passed <= {"staging of a killed run: to be cleared"}, named - passed
+    local = {point for point in named if not point.startswith(("object: ", "records: "))}  # see test_object_storage
+    assert local - passed <= {"staging of a killed run: to be cleared"}, local - passed

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from sqlgen.sources import rawfile
@@ -95,8 +96,9 @@ def test_the_quarantine_of_unreadable_lines_needs_no_checks(quotes: Scratch) -> 
 
 
 def test_a_full_disk_is_no_fault_of_the_file(quotes: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
-    for file in (quotes.lake / "raw/quotes").iterdir():
-        file.rename(file.with_name(f"{file.name}.zst"))
+    for file in [*(quotes.lake / "raw/quotes").iterdir()]:
+        file.with_name(f"{file.name}.zst").write_bytes(pa.Codec("zstd").compress(file.read_bytes(), asbytes=True))
+        file.unlink()
     for source in quotes.config["sources"].values():
         source["pattern"] = f"{PATTERN}.zst"
     quotes.save()

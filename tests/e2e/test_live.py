@@ -254,11 +254,11 @@ class Count(Kernel):
 @pytest.fixture
 def costs(scratch: Scratch) -> Scratch:
     """``costs``, a model whose rows are trades, with a kernel that counts them."""
-    from udfs.registry import registry
+    from udfs.registry import reload
 
     (scratch.folder / "udfs").mkdir()
     (scratch.folder / "udfs/count.py").write_text(COUNT)
-    registry.cache_clear()
+    reload()
     scratch.model("costs", udfs=["count"])
     return scratch
 
@@ -416,6 +416,11 @@ def test_models_that_cannot_run_live(costs: Scratch, change: dict[str, Any], mes
         ("trades_features", "its SQL looks back 86400 s"),
         ("trades_bars", "its SQL looks back"),
         ("orderbook_bars", "its first input is model 'orderbook_hf'"),
+        ("trades_liquidity", r"its labels \(realized_spread_1s, realized_spread_1s_bps, price_impact_1s \.\.\.\) know"),
+        (
+            "orderbook_labels",
+            r"kernel triple_barrier looks ahead: its labels \(barrier_label, barrier_ts, barrier_return\) know",
+        ),
     ],
 )
 def test_shipped_models_that_cannot_run_live(model: str, message: str) -> None:

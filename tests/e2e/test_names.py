@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sqlgen import connect
@@ -354,3 +356,71 @@ def test_inspect_passes_over_what_can_be_no_data(passing: Scratch) -> None:
     assert outcome.code == 0, outcome.err
     assert "3 that cannot be data were skipped, the first is" in outcome.out
     assert "2 rows (trades) of 1 file(s)" in outcome.out
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0/\\"), min_size=1, max_size=12).filter(
+    lambda name: len(name.encode()) <= 60
+)
+
+
+FOLDERS = st.one_of(
+    NAMES,
+    st.text(st.sampled_from("aZ1=?%+[]*{} .\n-2fé\"'$&#;,:|<>~^@!`()\u2028\u0130\u0131"), min_size=1, max_size=6),
+    st.sampled_from(
+        [
+            *("btc", "BTC", "ß", "SS", "İ", "%41", "%zz", "%2F", "%ff", "%C3%BC", "ü", "u\u0308", "null", "1e5"),
+            *("2026-01-01", "true", "-0", "symbol=x", "..", "."),
+        ]
+    ),
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=3, phases=(Phase.generate,), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(symbols=st.lists(FOLDERS, min_size=5, max_size=9, unique=True))
+def test_any_names_of_hive_folders(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, symbols: list[str]
+) -> None:
+    """Symbols as folders name them, in any case and spelling: what is no text is told, all else is read as it is."""
+    project = _passing(Scratch(tmp_path_factory.mktemp("hive") / "project"))
+    project.trades(BTC, DAY1, [0.5])
+    expected = [(BTC, 0.5)]
+    for price, symbol in enumerate(symbols, 1):
+        folder = project.trades(symbol, DAY1, [float(price)])
+        if "\ufffd" in (name := unquote(symbol, errors="replace")) or not name.strip():
+            said = " ".join(project.sqlgen("plan").out.split()).replace(" ", "")
+            assert f"{folder}".replace(" ", "") in said or "names no symbol".replace(" ", "") in said
+        else:
+            expected.append((name, float(price)))
+    _agree(project, monkeypatch, sorted(expected))
+    unreadable = Path(os.fsdecode(os.fsencode(project.lake / "raw/ccxt/trades/exchange=binance") + b"/symbol=\xfe"))
+    shutil.copytree(project.raw(BTC, DAY1), unreadable / f"date={DAY1}")  # no text: told, and not read
+    assert "passed over" in project.sqlgen("run").out
+    assert _published(project) == sorted(expected)
+
+
+@pytest.mark.slow
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(NAMES, min_size=4, max_size=8, unique_by=str.casefold), st.lists(NAMES, min_size=4, max_size=8))
+def test_any_names(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, symbols: list[str], files: list[str]
+) -> None:
+    """Symbols of rows and names of files, whatever they are, through run, compiled file, views and folders."""
+    project = _passing(Scratch(tmp_path_factory.mktemp("any") / "project"))
+    folder = project.lake / "raw/ccxt/trades"
+    folder.mkdir(parents=True)
+    expected = []
+    for number, name in enumerate(dict.fromkeys(files)):
+        columns = {"timestamp": [1767268800000] * len(symbols), "collected_at": [1767268800000] * len(symbols)}
+        rows = pa.table(
+            columns
+            | {"trade_id": ["x"] * len(symbols), "side": ["buy"] * len(symbols), "amount": [1.0] * len(symbols)}
+            | {"price": [100.0 * number + place + 1 for place in range(len(symbols))]}
+            | {"exchange": ["binance"] * len(symbols), "symbol": symbols}
+        )
+        if name[0] in "._" or name != name.strip():
+            continue  # hidden
+        pq.write_table(rows, folder / f"{name}.parquet")
+        expected += [(symbol, 100.0 * number + place + 1) for place, symbol in enumerate(symbols)]
+    if expected:
+        _agree(project, monkeypatch, sorted(expected))

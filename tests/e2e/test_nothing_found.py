@@ -104,6 +104,54 @@ def test_a_part_of_an_input_that_no_partition_has(two: Scratch, ref: str, asked:
     says(two, text=f"model '{name}', input '{entry}' ({ref}): {text}")
 
 
+LATE = ("--start", "2030-01-01")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "text"),
+    [
+        ("lake compact", ("--symbol", "BTC/USDC"), f"no partition has symbol 'BTC/USDC'. Did you mean '{BTC}'?"),
+        ("lake compact", ("--source", "raw", *LATE), "source 'raw': no partition has a date from 2030-01-01."),
+        ("lake delete", ("costs", "--where", "cost < 0", *LATE), f"There are dates from {DAY1} to {DAY3}"),
+        ("lake restore", ("costs", "--list", "--exchange", "binanc"), "'binanc'. Did you mean 'binance'?"),
+        (
+            "coverage",
+            ("costs", *LATE),
+            f"costs has no rows from 2030-01-01 to the end. It has rows from {DAY1} to {DAY3}",
+        ),
+    ],
+    ids=str,
+)
+def test_other_commands_find_nothing(two: Scratch, command: str, arguments: tuple[str, ...], text: str) -> None:
+    two.run()
+    outcome = sqlgen(*command.split(), *arguments, "--project", two.file)
+    assert (outcome.code, text in outcome.err) == (2, True), outcome.out + outcome.err
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "compile", "check", "ls", "history", "status", "test"])
+def test_no_model_is_left(two: Scratch, command: str) -> None:
+    outcome = two.sqlgen(command, "--select", "costs", "--exclude", "c*")
+    assert (outcome.code, "--exclude leaves no model of those selected" in outcome.err) == (2, True), outcome
+
+
+def test_commands_that_show_nothing_say_so(scratch: Scratch) -> None:
+    scratch.config["sources"]["none"] = {"path": "raw/none", "adapter": "ccxt/trades"}
+    scratch.save()
+    assert "note: no symbols in raw" in scratch.sqlgen("ls", "--symbols").err
+    scratch.trades(BTC, DAY1, [1.0])
+    scratch.run("--select", "costs")
+    assert "note: no symbols of shard 1/1" not in scratch.sqlgen("ls", "--shard", "1/1").err
+    assert "note: no symbols of shard 63/64 in raw" in scratch.sqlgen("ls", "--shard", "63/64").err
+    assert scratch.sqlgen("history", "--failed").out == "No run of these failed\n"
+    asked = sqlgen("query", "SELECT * FROM pairs WHERE pair > 1e9 AND symbol = 'A'", scratch.file)
+    assert (asked.code, "model pairs: nothing published yet. Build it" in asked.err) == (1, True)
+    asked = sqlgen("export", "nautilus", scratch.file, "--trades", "none")
+    assert (asked.code, "source none: no files in raw/none yet" in asked.err) == (2, True)
+    scratch.config["models"] = {}
+    scratch.save()
+    assert "no model to compile: models.yaml has none" in scratch.sqlgen("compile").err
+
+
 def test_one_of_the_symbols_of_an_input_is_not_there_yet(two: Scratch) -> None:
     two.model("costs", inputs={"trades": {"ref": "raw", "symbol": [BTC, "ADA"]}})
     outcome = two.sqlgen("run")

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from sqlgen.builders.batch import BatchBuild
 from tests.kernels.feeds import updates
 from tests.oracles.books import LAST, Event, Message, level_books, order_books
 from tests.support.compare import same_tables
@@ -247,15 +248,25 @@ def two_days() -> dict[str, list[Message]]:
 
 
 @pytest.mark.parametrize("interval", [0, 0.7, 7])
-def test_a_day_at_a_time_is_all_days_at_once(interval: float, tmp_path: Path) -> None:
+def test_a_day_at_a_time_is_all_days_at_once(interval: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    build = BatchBuild.build
+
+    def noting(batch: BatchBuild) -> object:
+        sizes.append(len(batch.tasks))
+        return build(batch)
+
+    monkeypatch.setattr(BatchBuild, "build", noting)
     days = two_days()
     config = write_project(tmp_path / "a", "bybit/orderbook", {"max_levels": DEPTH, "emit_interval": interval})
     for date, messages in days.items():
         write_lines(tmp_path / "a/lake", "updates", date, [bybit_line(message) for message in messages])
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     run(config)
+    assert sizes == [2, 2]
     for date in days:
         run(tmp_path / "b/models.yaml", "--start", date, "--end", date)
+    assert sizes == [2, 2]
     for model in ("book", "hf"):
         same_tables(published(tmp_path / "a/lake" / model), published(tmp_path / "b/lake" / model))
     table = published(tmp_path / "a/lake/book")

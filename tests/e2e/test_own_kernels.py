@@ -30,6 +30,7 @@ def costs(scratch: Scratch) -> Scratch:
         ("x = 1\nreturn [batch['cost'] / {}[x]]", LINE + 1, "KeyError: 1"),
         ("raise ValueError('cost 7 is too low')", LINE, "cost 7 is too low"),
         ("raise SystemExit(0)", LINE, "SystemExit: 0"),
+        ("raise GeneratorExit", LINE, "GeneratorExit: "),
         ("return [batch['cost'][:2]]", LINE - 1, "column before has the shape (2,), and not (3,)"),
         ("return []", LINE - 1, "run gives 0 arrays, and outputs declares 1: before"),
         ("return [batch['cost'].astype(str)]", LINE - 1, "column before is <U32, and type double is float64"),
@@ -49,13 +50,66 @@ def test_a_faulty_kernel_is_named(costs: Scratch, body: str, line: int, message:
     assert not list((costs.lake / "out").rglob("*.parquet"))
 
 
-def test_a_kernel_without_a_start_is_named(costs: Scratch) -> None:
-    body = with_run("return [batch['cost']]")
-    costs.kernel(body.replace('return {"last": np.full(1, np.nan)}', "raise OSError('no')"))
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("state['last'] = 'x'", "last of its state is str, and no NumPy array"),
+        ("state['last'] = np.array([object()])", "last of its state is object, and no NumPy array"),
+        ("state['more'] = [1.0]", "more of its state is list, and no NumPy array"),
+        ("del state['last']", "last of its state is gone"),
+        (
+            "state['last'] = state['last'].astype('f4')",
+            "is float32 in 1 dimension(s), and start gives float64 in 1 dimension(s)",
+        ),
+        ("state['last'] = np.zeros((1, 1))", "is float64 in 2 dimension(s), and start gives float64 in 1 dimension(s)"),
+    ],
+)
+def test_a_state_unlike_the_start_is_named(costs: Scratch, change: str, message: str) -> None:
+    """It would be stored, and the next day would start from something else."""
+    costs.kernel(with_run(f"{change}\nreturn [batch['cost']]"))
     outcome = costs.sqlgen("run")
-    assert outcome.code == 1
-    assert f"date={DAY1}: kernel ledger ({costs.folder}/udfs/mine.py:" in outcome.out
-    assert "OSError: no" in outcome.out
+    said = " ".join(outcome.out.split())
+    assert (outcome.code, message in said, "after its last row: kernel ledger (" in said) == (1, True, True), (
+        outcome.out
+    )
+    assert not list((costs.lake / "out").rglob("*.parquet"))
+
+
+START, INPUTS = 'return {"last": np.full(1, np.nan)}', 'return ("cost",)'
+OUTPUTS = 'return (Column("before", "q: cost of the row before"),)'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (START, "return None", "start gives None, and not a dictionary of NumPy arrays"),
+        (START, 'return {"last": 1.0}', "last of its state is float, and no NumPy array"),
+        (START, "raise OSError('no')", "OSError: no"),
+        (INPUTS, 'return "cost"', "inputs gives 'cost', and not a tuple of names of columns"),
+        (INPUTS, "return None", "inputs gives None, and not a tuple"),
+        (OUTPUTS, "return ('before',)", "outputs gives ('before',), and not a tuple of Column"),
+        (OUTPUTS, "raise KeyError(1)", "KeyError: 1"),
+        ('before"),)', 'before", "decimal"),)', "column before has type decimal. Types: double, bigint"),
+        ('name = "ledger"', "name = 3", "3 is no name of a kernel"),
+        ('name = "ledger"', 'name = "../ledger"', "'../ledger' is no name of a kernel"),
+        ("options = {", 'options = {"x": 3, ', "options of kernel 'ledger' is not a dictionary of Option"),
+    ],
+)
+def test_a_kernel_that_declares_something_else_is_named(costs: Scratch, old: str, new: str, message: str) -> None:
+    assert LEDGER.count(old) == 1
+    costs.kernel(LEDGER.replace(old, new))
+    outcome = costs.sqlgen("plan")
+    assert (outcome.code, f"{costs.folder}/udfs/mine.py:" in outcome.err) == (2, True), outcome
+    assert message in outcome.err
+
+
+def test_a_faulty_kernel_is_named_though_a_source_file_is_gone(costs: Scratch) -> None:
+    raw = costs.raw(BTC, DAY1) / "data.parquet"
+    delete = f"from pathlib import Path\nlen(batch) > 1 and Path({str(raw)!r}).unlink(missing_ok=True)"
+    costs.kernel(with_run(f"{delete}\nraise ValueError('cost 7 is too low')"))
+    outcome = costs.sqlgen("run")
+    assert (outcome.code, "cost 7 is too low" in outcome.out) == (1, True), outcome.out
+    assert not raw.exists()
 
 
 def test_a_file_of_kernels_that_ends_the_process_is_named(costs: Scratch) -> None:
@@ -173,3 +227,17 @@ def test_a_changed_source_is_stale(costs: Scratch) -> None:
     assert [row["before"] for row in costs.table("costs").to_pylist()] == [None, 300.0, 303.0, 306.0]
     costs.kernel(USES_HELPER + "\n\nREMARK = 1\n")
     assert len(costs.sqlgen("plan", "--json").json["tasks"]) >= 2
+
+
+def test_kernels_are_loaded_by_several_threads_at_once(scratch: Scratch) -> None:
+    """All have the same classes: loading anew would take the modules of the first from under it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from udfs.registry import registry, reload
+
+    scratch.kernel(LEDGER)
+    for _ in range(20):
+        reload()
+        with ThreadPoolExecutor(8) as pool:
+            found = [*pool.map(lambda _: registry(scratch.folder / "udfs"), range(8))]
+        assert all(one["ledger"] is found[0]["ledger"] for one in found)

@@ -96,6 +96,31 @@ def test_a_copy_of_a_published_file(single: Scratch) -> None:
     refused(single, f"date=2026-01-09/{file.name} (it is a copy of a published file)")
 
 
+def test_a_table_behind_a_link(single: Scratch) -> None:
+    elsewhere = single.folder / "elsewhere"
+    elsewhere.mkdir()
+    (single.lake / "out").mkdir(exist_ok=True)
+    shutil.rmtree(single.lake / "out/costs", ignore_errors=True)
+    (single.lake / "out/costs").symlink_to(elsewhere)
+    single.run()
+    single.model("costs", output={"partition_by": ["exchange", "date"]})
+    single.run("--full-refresh")
+    assert (single.lake / "out/costs").is_symlink()
+    assert single.table("costs").num_rows == 1
+    assert {path.parent.name.partition("=")[0] for path in elsewhere.rglob("*.parquet")} == {"date"}
+
+
+def test_compiled_files_replace_no_others(single: Scratch) -> None:
+    folder = single.folder / "mine"
+    for _ in range(2):
+        assert single.sqlgen("compile", "--output", folder).code == 0
+    theirs = folder / "costs.sql"
+    theirs.write_text("-- costs of mine")
+    outcome = single.sqlgen("compile", "--output", folder)
+    assert (outcome.code, f"{theirs} is there already, and no compiled file" in outcome.err) == (2, True), outcome
+    assert theirs.read_text() == "-- costs of mine"
+
+
 def test_hidden_files_stay(single: Scratch) -> None:
     hidden = [single.lake / "out/costs" / place for place in (".DS_Store", f"{UNIT}/.nfs01", f"{UNIT}/_SUCCESS")]
     for path in hidden:

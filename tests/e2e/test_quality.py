@@ -167,7 +167,7 @@ def test_checks_apply_one_after_the_other(single: Scratch) -> None:
     assert found(result) == {"raw.not_null(price)": 1, "raw.unique(trade_id)": 1}
     assert (seqs(single), [row["seq"] for row in quarantine(single)]) == ([1, 3], [2])
     source_checks(single, unique, not_null)
-    assert single.plan() == {COSTS1: "checks changed"}
+    assert single.plan() == {COSTS1: "checks changed (in another order)"}
     assert found(single.run()[COSTS1]) == {"raw.unique(trade_id)": 2, "raw.not_null(price)": 1}
     assert (seqs(single), [row["seq"] for row in quarantine(single)]) == ([3], [1, 2])
     assert compiled(single) == [3]
@@ -310,7 +310,7 @@ def test_checks_that_are_taken_back(single: Scratch) -> None:
     trades(single, [{}, {"price": None}])
     single.run()
     source_checks(single)
-    assert single.plan() == {COSTS1: "checks changed"}
+    assert single.plan() == {COSTS1: "checks changed (raw: not_null(price): quarantine -> none)"}
     single.run()
     assert (seqs(single), quarantine(single)) == ([0, 1], [])
 
@@ -571,6 +571,7 @@ SAMPLE = {
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_a_day_at_a_time_is_all_days_at_once(tmp_path: Path) -> None:
     """On a faulty sample lake, with kernels and lookback."""
     lake = tmp_path / "lake"
@@ -732,7 +733,7 @@ with (
 """
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("mode", "mended"), [("overwrite", False), ("overwrite", True), ("append", False), ("merge", False)]
 )

@@ -170,6 +170,18 @@ def test_markout(books: duckdb.DuckDBPyConnection, seconds: float) -> None:
     assert found[-1] == (None, None)
 
 
+def test_macros_of_a_project_without_such_rows_say_so(built: Scratch) -> None:
+    """Whatever columns are asked for, as if there were rows."""
+    for call, why in (
+        ("open, close FROM bars('BTC', 60)", "bars: no model is made with trades/bars.sql.j2 or orderbook/bars.sql.j2"),
+        ("level, bid_price FROM book_at('BTC', '2026-01-01')", "book_at: no model reads books as its input orderbook"),
+        ("mid_after FROM markout('BTC', 5) ORDER BY ts", "markout: a model must read trades as its input trades, and"),
+    ):
+        outcome = sqlgen("query", f"SELECT {call}", built.file)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert why in outcome.err
+
+
 def test_macros_in_a_shell_of_duckdb(books: duckdb.DuckDBPyConnection, built: Scratch, tmp_path: Path) -> None:
     """The catalog alone, without sqlgen's functions, in the version of DuckDB that the command line has."""
     shell = Path(sys.executable).parent / "duckdb"

@@ -19,7 +19,7 @@ from sqlgen.plan.selection import Selection
 from sqlgen.published.publication import StagedUnit
 from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings
-from sqlgen.run.watcher import SilentWatcher
+from sqlgen.run.watcher import Watcher
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
 
@@ -373,7 +373,7 @@ def test_two_runs_with_other_state_folders_do_not_meet(single: Scratch) -> None:
     single.config["state"] = "elsewhere"
     single.save()
     with run_lock(single.lake / ".sqlgen"):
-        assert single.sqlgen("run").code == 2
+        assert single.sqlgen("run").code == 3
 
 
 def test_a_staged_file_that_vanishes_is_a_failure(single: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -509,7 +509,7 @@ def test_ctrl_c_reaches_a_task_between_two_statements(single: Scratch, monkeypat
             job.checks.execute("SELECT max(a.range * b.range) FROM range(300000) AS a, range(300000) AS b")
         return builder_of(job.model)(job)
 
-    class Impatient(SilentWatcher):
+    class Impatient(Watcher):
         def finished(self, result: object) -> None:
             raise KeyboardInterrupt
 

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import py_compile
 import re
+import subprocess
+import sys
 import time
+import warnings
 from pathlib import Path
 
 import duckdb
 import pytest
 
+import sqlgen as sqlgen_package
 from sqlgen.errors import ConfigError, TemplateError
 from sqlgen.plan.selection import Selection
 from sqlgen.run import runner
 from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings
-from sqlgen.templating import expressions, sandbox
+from sqlgen.templating import expressions
 from sqlgen.templating.connection import confined, folders_of
+from sqlgen.templating.sandbox import environment as sandbox
 from sqlgen.templating.templates import Library
 from tests.support import engine as support
 from tests.support.engine import ROOT, sqlgen
 from tests.support.scratch import BTC, COSTS, DAY1, LEDGER, Scratch
+from udfs import cache
 
+TRUST = "If you trust the project, set SQLGEN_TRUSTED="
 SECRET = "hush-4f'7d1e\\x"
 
 
@@ -73,6 +83,10 @@ BAD = {
     "main.\"getenv\"('HOME') = ''": "getenv() reads or changes",
     "current_setting('threads') = 2": "current_setting() reads or changes",
     "nextval('x') = 2": "nextval() reads or changes",
+    "setval('x', 2) = 2": "setval() reads or changes",
+    "sleep_ms(100000) IS NULL": "sleep_ms() reads or changes",
+    "NOT " * 900 + "true": "it is nested too deeply",
+    "abs(" * 900 + "price" + ")" * 900: "it is nested too deeply",
     "price > ?": "it has a parameter",
     "price > $1": "it has a parameter",
 }
@@ -261,6 +275,25 @@ ENDLESS = {
     "a huge text": "{{ 'x' * 10 ** 12 }}",
     "a huge power": "{{ 10 ** (10 ** 10) }}",
     "a huge list": "{{ [1] * 10 ** 11 }}",
+    "doubled texts": "{% set n = namespace(x='ab') %}{% for i in range(40) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+    "added texts": "{% set n = namespace(x='ab') %}{% for i in range(40) %}{% set n.x = n.x + n.x %}{% endfor %}",
+    "doubled lists": "{% set x = [1] %}{% for i in range(40) %}{% set _ = x.extend(x) %}{% endfor %}",
+    "doubled blocks": (
+        "{% set n = namespace(x='ab') %}{% for i in range(40) %}{% set y %}{{ n.x }}{{ n.x }}{% endset %}"
+        "{% set n.x = y %}{% endfor %}"
+    ),
+    "a width after %": "{{ '%09999999999d' % 1 }}",
+    "a width of a format": "{{ '{:>9999999999}'.format(1) }}",
+    "a width that is a value": "{{ '{:>{}}'.format(1, 9999999999) }}",
+    "a padded text": "{{ 'x'.ljust(9999999999) }}",
+    "an indentation": "{{ 'x' | indent(9999999999, true) }}",
+    "a list of huge texts, joined": "{{ (['x' * 1000000] * 1000000) | join }}",
+    "a stream of huge texts, joined": "{{ (['x' * 1000000] * 1000000) | map('upper') | join }}",
+    "a text in place of each letter": "{{ ('x' * 1000000).replace('x', 'y' * 1000000) }}",
+    "lists of lists": "{% set a = ['x' * 1000000] * 1000 %}{{ [a] * 1000 }}",
+    "much output": "{% for i in range(100000) %}{{ 'x' * 1000000 }}{% endfor %}",
+    "much text in a loop": "{% for i in range(90000) %}" + "x" * 1000 + "{% endfor %}",
+    "a list in batches": "{{ [1] | batch(999999999, 0) | list }}",
     "a macro without an end": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
 }
 
@@ -281,6 +314,99 @@ def test_steps_are_counted_anew_for_each_rendering(tmp_path: Path, monkeypatch: 
     (tmp_path / "x.sql.j2").write_text(text + "{{ 2 ** 10 }}{{ 'ab' * 2 }}{{ 3 * 1.5 }}")
     library = Library(tmp_path)
     assert [library.render("x.sql.j2") for _ in range(9)] == ["01234567891024abab4.5".replace("8910", "89" + "10")] * 9
+
+
+@pytest.mark.parametrize("sql", ["UPDATE EXTENSIONS", "CHECKPOINT", "IMPORT DATABASE 'x'", "FORCE INSTALL httpfs"])
+def test_statements_that_are_no_select(alone: Scratch, sql: str) -> None:
+    """Not even one that DuckDB's Python has no name for."""
+    alone.template("costs.sql.j2", sql)
+    outcome = alone.sqlgen("run")
+    assert (outcome.code, "and must be one SELECT. It was not run" in outcome.err) == (2, True), outcome.err
+
+
+def test_a_target_that_is_a_link_out_of_the_project(alone: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come with a stranger's project, as may a folder below it."""
+    outside, target = alone.folder.parent / "outside", alone.folder / "target"
+    outside.mkdir()
+    alone.config["runs"] = {"metrics": "target/x.prom"}
+    alone.save()
+    links = {target: ("compile", "catalog", "docs"), target / "compiled": ("compile",), target / "docs": ("docs",)}
+    for link, commands in links.items():
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(outside)
+        for command in commands:
+            outcome = sqlgen(command, *(("--project",) if command == "docs" else ()), alone.file)
+            assert outcome.code == 2
+            assert f"a link that leads out of the project, to {outside}" in outcome.err
+        if link == target:
+            assert "x.prom is not a file *.prom below target" in alone.sqlgen("run").err
+        assert not any(outside.iterdir())
+        link.unlink()
+    target.rmdir()
+    target.symlink_to(outside)
+    monkeypatch.setenv("SQLGEN_TRUSTED", str(alone.file))
+    assert alone.sqlgen("catalog").code == 0
+    assert (outside / "catalog.sql").exists()
+
+
+def test_roots_of_sources_are_read_and_nothing_beside_them(alone: Scratch) -> None:
+    """A source may lie anywhere, as models.yaml and ``ls`` say; only its own folder is read, and nothing is written."""
+    root = alone.folder.parent / "archive"
+    (alone.lake / "raw/ccxt/trades").rename(root)
+    (root.parent / "beside.csv").write_text("a\n1\n")
+    alone.config["sources"]["raw"] |= {"path": "trades", "lake": f"{root.parent}/root"}
+    (root.parent / "root").mkdir()
+    root.rename(root.parent / "root/trades")
+    alone.save()
+    before = {path for path in root.parent.rglob("*") if not path.is_relative_to(alone.folder)}
+    assert f"raw\t{root.parent}/root/trades\t" in alone.sqlgen("ls").out
+    alone.run()
+    assert [cost for _, _, cost in alone.costs()] == [1.0, 2.0]
+    for file in (root.parent / "beside.csv", f"{root.parent}/root/../beside.csv"):
+        alone.template(
+            "costs.sql.j2", ROWS + f"SELECT *, (SELECT count(*) FROM read_csv('{file}')) AS cost FROM trades"
+        )
+        assert "Permission Error" in alone.sqlgen("run").out
+    assert {path for path in root.parent.rglob("*") if not path.is_relative_to(alone.folder)} == before
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_model_tests_read_files_of_the_project_alone(
+    alone: Scratch, link: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, folder = alone.folder.parent / "secret.parquet", alone.folder / "model_tests"
+    (alone.raw(BTC, DAY1) / "data.parquet").rename(secret)
+    folder.mkdir()
+    name = "../../secret.parquet"
+    if link:
+        (folder / "secret.parquet").symlink_to(secret)
+        name = "secret.parquet"
+    common = {"exchange": "binance", "symbol": BTC, "date": DAY1}
+    for rows in ({"raw": name}, {"parquet": name}):
+        test = {"model": "costs", "common": common, "given": {"trades": rows}, "expect": []}
+        (folder / "t.yaml").write_text(json.dumps({"t": test}))
+        outcome = alone.sqlgen("test")
+        told = outcome.err
+        assert outcome.code == 2
+        assert ("lies outside of the project. Copy it. " if "raw" in rows else "Permission Error") in told
+        assert "data-0" not in outcome.out + told
+    monkeypatch.setenv("SQLGEN_TRUSTED", str(alone.file))
+    (folder / "t.yaml").write_text(json.dumps({"t": test | {"given": {"trades": {"raw": name}}}}))
+    assert "data-0" in alone.sqlgen("test").out
+
+
+def test_a_note_of_a_killed_run_names_folders_of_the_lake_alone(alone: Scratch) -> None:
+    """It may come with a stranger's lake; it says where the next run moves a folder to."""
+    planted = alone.folder.parent / "planted"
+    staged = alone.lake / ".sqlgen/staging/20260101T120000000000-0a1b"
+    (staged / "x.aside").mkdir(parents=True)
+    (staged / "x.aside/f").write_text("planted")
+    for text in (os.path.relpath(planted, staged), str(planted), os.path.relpath(alone.lake, staged)):
+        (staged / "x.target").write_text(text)
+        alone.run("--full-refresh")
+        assert not planted.exists()
+        assert alone.lake.is_dir()
+        (staged / "x.aside").mkdir(parents=True, exist_ok=True)
 
 
 # Kernels
@@ -375,6 +501,26 @@ def test_secrets_are_written_nowhere(alone: Scratch, monkeypatch: pytest.MonkeyP
     assert "hush-4f" not in str(refused.value)
 
 
+@pytest.mark.parametrize("place", ["lake", "root", "path", "output"])
+def test_a_secret_in_an_address(alone: Scratch, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """It would be sent to whoever owns the bucket, or stand in the names of folders."""
+    monkeypatch.setenv("VENDOR_TOKEN", "hush-4f7d1e")
+    source, name = alone.config["sources"]["raw"], "x${VENDOR_TOKEN}"
+    match place:
+        case "lake":
+            alone.config["lake"] = f"s3://bucket/{name}"
+        case "root":
+            source["lake"] = f"s3://bucket/{name}"
+        case "path":
+            source["path"] = f"raw/{name}"
+        case "output":
+            alone.config["models"]["costs"]["output"] = {"path": f"out/{name}"}
+    alone.save()
+    outcome = alone.sqlgen("plan")
+    assert (outcome.code, "a secret is no part of an address or a folder" in outcome.err) == (2, True), outcome.err
+    assert "hush-4f" not in outcome.err
+
+
 def test_a_secret_too_short_to_be_hidden(alone: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VENDOR_TOKEN", "abc")
     alone.model("costs", description="${VENDOR_TOKEN}")
@@ -402,6 +548,172 @@ def test_every_line_of_the_document_names_its_tests() -> None:
     elsewhere = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert own <= named
     assert not [name for name in named if f"def {name}(" not in elsewhere]
+
+
+def test_shells_run_no_more_than_a_select_of_the_lake(alone: Scratch) -> None:
+    """Views of the catalog: what a shell runs without limits is no text of a stranger's adapter."""
+    alone.run()
+    out, secret = alone.folder.parent / "out.csv", alone.folder.parent / "secret.csv"
+    secret.write_text("a\n1\n")
+    shipped = (ROOT / "transforms_sql/sources/ccxt/trades.sql.j2").read_text()
+    adapters = {
+        f"\n; COPY (SELECT 1) TO '{out}'; SELECT 1": "renders 3 statements, and must be one SELECT",
+        f"\n-- \nWHERE 1 < (SELECT count(*) FROM read_text('{secret}'))": "Permission Error",
+        f"\n; COPY (SELECT 1) TO '{out}'": "renders 2 statements",
+    }
+    for text, message in adapters.items():
+        alone.template("sources/ccxt/trades.sql.j2", shipped.rstrip() + text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            connection = sqlgen_package.connect(alone.file)
+        with connection, pytest.raises(duckdb.Error, match=message):
+            connection.sql("FROM raw").fetchall()
+        assert not out.exists()
+        assert alone.sqlgen("catalog").code == 0
+        assert "COPY (SELECT 1)" not in (alone.folder / "target/catalog.sql").read_text()
+        connection = sqlgen_package.connect(alone.file)
+        assert connection.sql("FROM costs").fetchall()
+        connection.close()
+
+
+def test_statements_of_the_engine_are_not_a_projects(alone: Scratch) -> None:
+    """Files in the folders of the engine's own statements are not looked at."""
+    out = alone.folder.parent / "out.csv"
+    alone.model("costs", checks=[{"check": "range", "columns": ["cost"], "max": 1.5}])
+    for folder in ("publish", "queries", "inspect"):
+        for path in (ROOT / "transforms_sql" / folder).rglob("*.j2"):
+            name = str(path.relative_to(ROOT / "transforms_sql"))
+            alone.template(name, f"SELECT 1; COPY (SELECT 1) TO '{out}'; SELECT 1")
+    assert len(alone.run()) == 1
+    assert [row["cost"] for row in alone.table("costs").to_pylist()] == [1.0]
+    with sqlgen_package.connect(alone.file) as connection:
+        assert connection.sql("SELECT row ->> '$.cost' FROM costs_quarantine").fetchall() == [("2.0",)]
+    assert not out.exists()
+
+
+# Commands and files of models.yaml
+
+
+def test_a_command_and_files_need_trust(alone: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the command of a failure nor a file outside the lake; both where the person who runs it says so."""
+    ran, metrics = alone.folder / "ran", alone.folder.parent / "profile.prom"
+    alone.config["runs"] = {"on_failure": "touch ran", "metrics": "../profile.prom"}
+    alone.save()
+    told = alone.sqlgen("run").err
+    later = "the command will not be run when a run fails"
+    assert f"note: runs.on_failure: {later}: touch ran. {TRUST}{alone.file}" in told
+    assert f"note: runs.metrics: {alone.folder}/../profile.prom is not a file *.prom below target" in told
+    (alone.raw(BTC, DAY1) / "data.parquet").write_bytes(b"PAR1")
+    told = alone.sqlgen("run").err
+    assert f"note: runs.on_failure: the command was not run: touch ran. {TRUST}{alone.file}" in told
+    for other in (alone.folder.parent / "elsewhere", f"{alone.folder}-2"):
+        monkeypatch.setenv("SQLGEN_TRUSTED", f"{other}")
+        alone.sqlgen("run")
+    assert not ran.exists()
+    assert not metrics.exists()
+    for trusted in (alone.file, f"/nowhere:{alone.folder}"):
+        monkeypatch.setenv("SQLGEN_TRUSTED", f"{trusted}")
+        assert "runs." not in alone.sqlgen("run").err
+        ran.unlink()
+        metrics.unlink()
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ("target/x.prom", True),
+        ("lake/x.prom", True),
+        ("lake/.sqlgen/x.prom", True),
+        ("target/../x.prom", False),
+        ("x.prom", False),
+        ("target/x.py", False),
+        ("lake/raw/ccxt/trades/x.parquet", False),
+        ("lake/link/x.prom", False),
+        ("{folder}/x.prom", False),
+    ],
+)
+def test_metrics_of_a_stranger(alone: Scratch, path: str, written: bool) -> None:
+    outside = alone.folder.parent / "outside"
+    outside.mkdir()
+    (alone.lake / "link").symlink_to(outside)
+    path = path.format(folder=outside)
+    alone.config["runs"] = {"metrics": path}
+    alone.save()
+    told = alone.sqlgen("run").err
+    assert ((alone.folder / path).exists(), "runs.metrics:" in told) == (written, not written)
+
+
+def test_openlineage_is_not_set_by_a_file_of_the_project(
+    alone: Scratch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The client's configuration names files, servers and Python classes."""
+    pytest.importorskip("openlineage.client")
+    monkeypatch.chdir(alone.folder)
+    for name in ("OPENLINEAGE_CONFIG", "OPENLINEAGE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    out = tmp_path / "bashrc"
+    text = f"transport: {{type: file, log_file_path: {out}, append: true}}\n"
+    (alone.folder / "openlineage.yml").write_text(text)
+    alone.config["runs"] = {"openlineage": True}
+    alone.save()
+    told = alone.sqlgen("run").err
+    assert "note: runs.openlineage: events are not sent: " in told
+    assert f"set OPENLINEAGE_CONFIG={alone.folder}/openlineage.yml in the environment" in told
+    assert not out.exists()
+    monkeypatch.setenv("OPENLINEAGE_CONFIG", str(alone.folder / "openlineage.yml"))
+    assert "runs.openlineage" not in alone.sqlgen("run", "--full-refresh").err
+    assert out.exists()
+
+
+def test_caches_of_code_in_a_lake_are_not_used(alone: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_MORE", [])
+    alone.run()
+    assert cache._MORE == []
+    monkeypatch.setenv("SQLGEN_TRUSTED", str(alone.file))
+    alone.run("--full-refresh")
+    assert [alone.lake / ".sqlgen/cache"] == cache._MORE
+
+
+def test_bytecode_beside_a_kernel_is_not_used(alone: Scratch) -> None:
+    """What runs is the source that a reader of ``udfs`` sees."""
+    alone.kernel(LEDGER)
+    source = alone.folder / "udfs/mine.py"
+    planted = alone.folder / "planted.py"
+    planted.write_text(PLANTED)
+    stored = Path(importlib.util.cache_from_source(str(source)))
+    py_compile.compile(
+        str(planted), str(stored), str(source), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    alone.model("costs", udfs=["ledger"])
+    alone.run()
+    assert "before" in alone.table("costs").column_names
+    assert not (alone.folder / "ran").exists()
+
+
+def test_numbas_configuration_of_a_folder_is_not_used(tmp_path: Path) -> None:
+    """It could name a cache, which is code."""
+    (tmp_path / ".numba_config.yaml").write_text(f"cache_dir: {tmp_path}/planted\ndisable_jit: 1\n")
+    code = "import sqlgen, udfs.jit as j; c = j._numba().config; c.reload_config(); print(c.CACHE_DIR, c.DISABLE_JIT)"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    environ["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (" 0\n", "")
+
+
+def test_pages_hold_no_script_of_a_stranger(alone: Scratch) -> None:
+    """Descriptions, meanings of columns and symbols in the pages of ``docs`` and ``coverage``."""
+    hostile = "</script><img src=x onerror=alert(1)>\"'<b>"
+    alone.template("costs.sql.j2", COSTS.replace("quote: price", f"q: {hostile}"))
+    alone.config["sources"]["raw"]["description"] = hostile
+    alone.model("costs", description=hostile, tags=[hostile])
+    alone.trades(hostile.replace("/", "%2F"), DAY1, [1.0])
+    alone.run()
+    assert sqlgen("docs", alone.folder / "site", "--project", alone.file).code == 0
+    assert sqlgen("coverage", "raw", "--html", alone.folder / "map.html", "--project", alone.file).code == 0
+    pages = {path.name: path.read_text() for path in alone.folder.rglob("*.html")}
+    assert {"index.html", "costs.html", "raw.html", "map.html"} <= pages.keys()
+    assert not [name for name, text in pages.items() if "<img src=x" in text]
+    assert "onerror" in pages["costs.html"]
 
 
 def test_python_users_are_confined_too(alone: Scratch) -> None:

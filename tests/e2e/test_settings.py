@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -32,6 +34,10 @@ def node(kind: str, name: str, **fields: Any) -> Change:
         project.save()
 
     return change
+
+
+def sessions(**fields: Any) -> Change:
+    return node("sources", "raw", sessions=fields)
 
 
 def source_check(**fields: Any) -> Change:
@@ -80,7 +86,7 @@ def second_input(optional: bool) -> Change:
     return change
 
 
-SQL, PLAN, RUN, SHOWN, AFTER = "sql", "plan", "run", "shown", "after"
+SQL, PLAN, RUN, SHOWN, AFTER, KEPT = "sql", "plan", "run", "shown", "after", "kept"
 FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.Config, "version"): (top(), top(version=2), RUN),
     (config.Config, "lake"): (top(), top(lake="elsewhere"), SQL),
@@ -90,7 +96,8 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.Config, "runs"): (top(), top(runs={"keep": 1}), AFTER),
     (config.Runs, "keep"): (top(), top(runs={"keep": 1}), AFTER),
     (config.Runs, "on_failure"): (top(), top(runs={"on_failure": "touch failed"}), AFTER),
-    (config.Runs, "metrics"): (top(), top(runs={"metrics": "sqlgen.prom"}), AFTER),
+    (config.Runs, "metrics"): (top(), top(runs={"metrics": "target/sqlgen.prom"}), AFTER),
+    (config.Runs, "openlineage"): (top(), top(runs={"openlineage": True}), AFTER),
     (config.Config, "models"): (top(), model(filter="true"), SQL),
     (config.Defaults, "output"): (top(), top(defaults={"output": {"row_group_size": 4096}}), SQL),
     (config.Source, "path"): (top(), node("sources", "raw", path="raw/other"), PLAN),
@@ -110,9 +117,14 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     ),
     (config.Source, "description"): (top(), node("sources", "raw", description="Trades"), SHOWN),
     (config.Source, "unreadable"): (top(), node("sources", "raw", unreadable="drop"), SQL),
+    (config.Source, "lake"): (top(), node("sources", "raw", lake="elsewhere"), SQL),
     (config.Source, "date_tolerance"): (top(), node("sources", "raw", date_tolerance=2), SQL),
     (config.Source, "negative_prices"): (top(), node("sources", "raw", negative_prices=True), SQL),
     (config.Source, "side_is"): (top(), node("sources", "raw", side_is="maker"), SQL),
+    (config.Source, "sessions"): (top(), node("sources", "raw", sessions="XNYS"), SQL),
+    (config.Sessions, "calendar"): (sessions(calendar="XNYS"), sessions(calendar="XLON"), SQL),
+    (config.Sessions, "before"): (sessions(calendar="XNYS"), sessions(calendar="XNYS", before=60), SQL),
+    (config.Sessions, "after"): (sessions(calendar="XNYS"), sessions(calendar="XNYS", after=60), SQL),
     (config.Source, "clock"): (top(), node("sources", "raw", clock="received"), SQL),
     (config.Source, "captured_levels"): (books(), books(captured_levels=20), SQL),
     (config.Source, "checks"): (top(), source_check(), SQL),
@@ -162,6 +174,7 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.ModelConfig, "depends_on"): (model(), model(depends_on=["pairs"]), RUN),
     (config.ModelConfig, "lookback"): (model(lookback=0), model(lookback=86_400), PLAN),
     (config.ModelConfig, "lookahead"): (model(lookahead=0), model(lookahead=86_400), PLAN),
+    (config.ModelConfig, "features"): (model(), model(features=["cost"]), SQL),
     (config.ModelConfig, "columns"): (model(), model(columns=["exchange", "symbol", "date", "cost"]), SQL),
     (config.ModelConfig, "filter"): (model(), model(filter="cost > 50"), SQL),
     (config.ModelConfig, "batch_size"): (model(), model(batch_size=4096), SQL),
@@ -169,6 +182,11 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.ModelConfig, "delete_after_processing"): (
         output(mode="append"),
         model(output={"mode": "append"}, delete_after_processing=True),
+        RUN,
+    ),
+    (config.ModelConfig, "keep_days"): (
+        model(output={"mode": "append"}, delete_after_processing=True),
+        model(output={"mode": "append"}, delete_after_processing=True, keep_days=1),
         RUN,
     ),
     (config.ModelConfig, "tags"): (model(), model(tags=["x"]), SHOWN),
@@ -185,6 +203,8 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.Output, "key"): (merge(), merge(key=["side_of_trade"]), SQL),
     (config.Output, "order_by"): (merge(), merge(order_by=["cost"]), SQL),
     (config.Output, "row_group_size"): (output(), output(row_group_size=4096), SQL),
+    (config.Output, "keep_versions"): (output(), output(keep_versions=1), KEPT),
+    (config.OutputDefaults, "keep_versions"): (top(), top(defaults={"output": {"keep_versions": 1}}), KEPT),
     **{
         (config.OutputDefaults, name): (top(), top(defaults={"output": {name: value}}), SQL)
         for name, value in {
@@ -207,6 +227,7 @@ def test_every_field_is_flipped() -> None:
         config.Defaults,
         config.OutputDefaults,
         config.Source,
+        config.Sessions,
         config.Input,
         config.ModelConfig,
         config.Output,
@@ -223,12 +244,18 @@ def effect(project: Scratch, kind: str) -> object:
         tasks = outcome.json["tasks"] if outcome.code == 0 else []
         order = [(task["model"], [check["check"] for check in task["checks"]]) for task in tasks]
         return outcome.code, files, order
+    if kind == KEPT:
+        project.run()
+        project.trades(BTC, DAY1, [1.0])
+        project.run()
+        return len([*(project.lake / ".sqlgen/versions").rglob("*.version")])
     if kind == AFTER:
         (project.raw(BTC, DAY1) / "data.parquet").write_bytes(b"PAR1 and no more")
         project.run(code=1)
-        project.run(code=1)
+        with mock.patch.dict(os.environ, {"SQLGEN_TRUSTED": str(project.file)}):
+            told = project.sqlgen("run").err
         reports = (project.lake / ".sqlgen/runs").glob("*.json")
-        return len([*reports]), sorted(path.name for path in project.folder.iterdir())
+        return len([*reports]), sorted(path.name for path in project.folder.iterdir()), "runs.openlineage" in told
     engine = Engine.open(project.file)
     if kind == SQL:
         compiled = engine.compiler(["costs"]).compile("costs")
@@ -252,7 +279,7 @@ def test_flipping_a_field_has_an_effect(
         project.trades(ETH, DAY1, [10.0])
         if field[1] == "partition_by":
             del project.config["models"]["pairs"]  # it could not tell symbols apart any more
-        if field[1] in ("depends_on", "delete_after_processing"):
+        if field[1] in ("depends_on", "delete_after_processing", "keep_days"):
             del project.config["models"]["pairs"]
             project.config["models"]["pairs"] = {
                 "sql": "costs.sql.j2",

@@ -19,7 +19,10 @@ def single(scratch: Scratch) -> Scratch:
 
 
 @pytest.mark.parametrize("state", ["../../home", "{home}", "kept"])
-def test_what_others_keep_in_the_state_folder_stays(single: Scratch, state: str) -> None:
+def test_what_others_keep_in_the_state_folder_stays(
+    single: Scratch, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQLGEN_TRUSTED", str(single.folder))
     home = single.lake / "kept" if state == "kept" else single.folder.parent / "home"
     theirs = [home / name for name in ("tmp/draft.txt", "tmp-1/x", "staging/y", "failed/z")]
     for path in theirs:
@@ -48,7 +51,26 @@ def test_the_state_is_not_the_lake(single: Scratch, state: str) -> None:
     assert single.snapshot() == before
 
 
-@pytest.mark.parametrize("state", [".sqlgen/staging", ".sqlgen/staging/x", ".sqlgen/lock"])
+@pytest.mark.parametrize("state", ["../../home", "{home}", "x/../../../home"])
+def test_a_state_elsewhere_needs_trust(single: Scratch, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's project would write there."""
+    home = single.folder.parent / "home"
+    single.config["state"] = state.format(home=home)
+    single.save()
+    outcome = single.sqlgen("run")
+    assert outcome.code == 2
+    assert "it lies neither in the lake nor in the folder of models.yaml. Give a folder there" in outcome.err
+    assert f"set SQLGEN_TRUSTED={single.file}" in outcome.err
+    assert not home.exists()
+    monkeypatch.setenv("SQLGEN_TRUSTED", str(single.file))
+    assert single.sqlgen("ls").code == 0
+    monkeypatch.delenv("SQLGEN_TRUSTED")
+    single.config["state"] = "../kept"  # beside the lake, in the project
+    single.save()
+    assert single.sqlgen("ls").code == 0
+
+
+@pytest.mark.parametrize("state", [".sqlgen/staging", ".sqlgen/staging/x", ".sqlgen/lock", ".sqlgen/locks"])
 def test_the_state_is_not_where_runs_stage(single: Scratch, state: str) -> None:
     single.config["state"] = state
     single.save()

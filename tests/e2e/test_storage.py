@@ -77,7 +77,9 @@ def test_features_in_single_precision_prices_and_sizes_exact(
     double = rows(stored)
     assert types(stored)["cost"] == "DOUBLE"
     stored.model("stored", output={"float": "single"})
-    assert {reason.split(";")[0] for reason in stored.plan().values()} == {"options changed"}
+    assert {reason.split(";")[0] for reason in stored.plan().values()} == {
+        "options changed (output.float: none -> single)"
+    }
     stored.run()
     single, found = rows(stored), types(stored)
     assert {name: found[name] for name in EXACT} == EXACT

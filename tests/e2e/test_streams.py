@@ -16,8 +16,11 @@ from sqlgen.detect.trial import TrialSource
 from sqlgen.project.config import Source
 from sqlgen.templating.templates import Library
 from tests.support.engine import sqlgen
+from tests.support.modes import some
 from tests.support.streams import BOOKS, NOON, TRADES, UPDATES, Change, Line, Stream, Trade, text
 from tests.support.unknown import MODELS
+
+pytestmark = pytest.mark.slow
 
 LIBRARY = Library()
 BASE = tuple((side, 100.0 - side * (i + 0.5), 1.5 + i) for side in (1, -1) for i in range(3))
@@ -64,7 +67,7 @@ def only_entry(found: Examination, adapter: str) -> Mapping[str, Any]:
     return choice.source
 
 
-@pytest.mark.parametrize("arrivals", [False, True])
+@pytest.mark.parametrize("arrivals", some([False, True], 1))
 @pytest.mark.parametrize("adapter", UPDATES)
 def test_level_updates(adapter: str, arrivals: bool, tmp_path: Path) -> None:
     stream = UPDATES[adapter]
@@ -89,7 +92,7 @@ def test_level_updates(adapter: str, arrivals: bool, tmp_path: Path) -> None:
         assert all(row["prev_id"] == row["last_id"] - 1 for row in read if not row["is_snapshot"])
 
 
-@pytest.mark.parametrize("adapter", TRADES)
+@pytest.mark.parametrize("adapter", some(TRADES, 6))
 def test_trades(adapter: str, tmp_path: Path) -> None:
     stream = TRADES[adapter]
     entry = only_entry(found_in(tmp_path, text(list(record(stream, SOLD)))), adapter)
@@ -123,6 +126,27 @@ def test_books(adapter: str, tmp_path: Path) -> None:
                 got = [(row[f"{name}_price_{i:02}"], row[f"{name}_size_{i:02}"]) for i in range(depth)]
                 assert got == levels
                 assert row[f"{name}_levels"] == depth
+
+
+@pytest.mark.parametrize("venue", ["gate", "htx"])
+def test_candles_whose_volume_has_another_name(venue: str, tmp_path: Path) -> None:
+    """Of Gate's spot `v`, of HTX `vol` is in the quote's currency; the time is the candle's, not the message's."""
+    lines = []
+    for k in range(3):
+        start = NOON // 1000 + 60 * k
+        if venue == "gate":
+            candle = {"t": str(start), "o": "1", "h": "4", "l": "0.5", "c": "2", "v": "30.5", "a": "15.25"}
+            head = {"time": start + 7, "channel": "spot.candlesticks", "event": "update"}
+            lines.append(head | {"result": candle | {"n": "1m_BTC_USDT"}})
+        else:
+            candle = {"id": start, "open": 1, "high": 4, "low": 0.5, "close": 2, "vol": 30.5, "amount": 15.25}
+            lines.append({"ch": "market.BTC_USDT.kline.1min", "ts": 1000 * start + 7, "tick": candle | {"count": 9}})
+    entry = only_entry(found_in(tmp_path, text(lines)), "candles/messages")
+    names = ("symbol", "ns", "open", "high", "low", "close", "volume", "dollar_volume", "trade_count")
+    assert [tuple(row[name] for name in names) for row in rows(tmp_path, entry)] == [
+        ("BTC_USDT", (NOON + 60_000 * k) * 1_000_000, 1.0, 4.0, 0.5, 2.0, 15.25, 30.5, 9 if venue == "htx" else None)
+        for k in range(3)
+    ]
 
 
 @pytest.mark.soak

@@ -14,14 +14,19 @@ from pathlib import Path
 import pytest
 
 from sqlgen.errors import UsageError
-from sqlgen.operate import watch as watches
+from sqlgen.lake import faults, lock
 from sqlgen.operate.watch import Event, Watch
 from sqlgen.run import report
 from sqlgen.run.engine import Engine
+from sqlgen.run.machine import Settings
 from tests.support.lakes import write_trades
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
 
 MIDNIGHT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+class Killed(BaseException):
+    """A crash that nothing catches."""
 
 
 class SimulatedClock:
@@ -55,13 +60,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
         def now(cls, tz: object = None) -> dt.datetime:  # type: ignore[override]
             return found.now()
 
-    monkeypatch.setattr(report, "datetime", Reported)
+    for module in (report, lock):
+        monkeypatch.setattr(module, "datetime", Reported)
     return found
 
 
 def watching(project: Scratch, clock: SimulatedClock, log: list[Event], every: float = 60.0) -> Watch:
     models = ("costs", "pairs")
-    return Watch(lambda: Engine.open(project.file), models, True, log.append, every, settle=2 * every, clock=clock)
+    settings = Settings(threads=1)
+    return Watch(
+        lambda: Engine.open(project.file, settings), models, True, log.append, every, settle=2 * every, clock=clock
+    )
 
 
 def hour_of_trades(project: Scratch, symbol: str, hour: int, prices: list[float]) -> Path:
@@ -86,16 +95,22 @@ def test_a_day(scratch: Scratch, clock: SimulatedClock, tmp_path: Path, monkeypa
     assert scratch.table("costs").num_rows == 2 * 2 * 3
     assert scratch.table("pairs").num_rows == 2 * 2 * 3  # at 6:30
 
-    real = watches.run_and_tell
+    crashed: list[str] = []
 
-    def crash(engine: Engine, *arguments: object, **options: object) -> object:
-        real(engine, *arguments, **options)  # type: ignore[arg-type]
-        raise MemoryError
+    def crash(point: str) -> None:
+        """The end of the process, after it has published one unit, and before it has recorded it."""
+        if crashed or point == "unit: published":
+            crashed.append(point)
+            raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(watches, "run_and_tell", crash)
-        with pytest.raises(MemoryError):
+        patch.setattr(faults, "point", crash)
+        with pytest.raises(Killed):
             watch.until(MIDNIGHT + dt.timedelta(hours=12))
+    assert crashed
+    assert dt.timedelta(hours=9) < clock.time - MIDNIGHT < dt.timedelta(hours=10)  # in the run on the files of 9:00
+    assert watch.running
+    assert 2 * 2 * 3 < scratch.table("costs").num_rows < 2 * 2 * 4  # half of that run's units
     clock.sleep(9 * 3600)  # nobody watches; files of 15:00 come
     assert dt.timedelta(hours=18) < clock.time - MIDNIGHT < dt.timedelta(hours=18.5)
     begun = clock.time
@@ -139,9 +154,17 @@ def test_files_that_are_still_written(scratch: Scratch, clock: SimulatedClock) -
     assert scratch.table("costs").num_rows == 2
 
 
-def test_failures_are_told_and_tried_again(scratch: Scratch, clock: SimulatedClock) -> None:
-    """A partition that fails is told once, until its files change; a project that does not load, every minute."""
+def test_failures_are_told_and_tried_again(
+    scratch: Scratch, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition that fails is told once, until its files change; a project that does not load, every minute.
+
+    ``on_failure`` gets what failed in a run, once.
+    """
     log: list[Event] = []
+    monkeypatch.setenv("SQLGEN_TRUSTED", str(scratch.folder))
+    scratch.config["runs"] = {"on_failure": 'echo "$SQLGEN_FAILED $SQLGEN_MESSAGE" >> told'}
+    scratch.save()
     path = hour_of_trades(scratch, BTC, 1, [1.0])
     whole = path.read_bytes()
     path.write_bytes(b"PAR1 and no more")
@@ -158,6 +181,8 @@ def test_failures_are_told_and_tried_again(scratch: Scratch, clock: SimulatedClo
     assert "version: found 2" in log[3].message
     assert 5 <= len(log[3:-1]) <= 13
     assert log[-1].what == "run"
+    told = (scratch.folder / "told").read_text().splitlines()
+    assert [line.partition(": ")[0] for line in told] == ["2 costs"]  # costs, and pairs that waits for it
     assert scratch.table("costs").num_rows == 2
 
 

@@ -8,7 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.oracles import bars, features, labels, liquidity, liquidity_bars, orderbook, ticker, trades
+from tests.oracles import (
+    bars,
+    event_flow,
+    features,
+    labels,
+    liquidity,
+    liquidity_bars,
+    ofi_bars,
+    orderbook,
+    ticker,
+    trades,
+)
 from tests.oracles.compare import assert_same
 from tests.support.engine import run_model
 from tests.support.lakes import read_rows, write_rows
@@ -31,6 +42,8 @@ KINDS = {
     "trades_liquidity": "trades",
     "orderbook_labels": "orderbook",
     "liquidity_bars": "trades",
+    "ofi_bars": "orderbook",
+    "event_flow_bars": "orderbook",
 }
 ORACLES: dict[str, Oracle] = {
     "orderbook_hf": features.orderbook_hf,
@@ -46,6 +59,8 @@ ORACLES: dict[str, Oracle] = {
     "trades_liquidity": liquidity.features,
     "orderbook_labels": labels.features,
     "liquidity_bars": liquidity_bars.features,
+    "ofi_bars": ofi_bars.features,
+    "event_flow_bars": event_flow.features,
 }
 
 
@@ -58,6 +73,7 @@ WITH_KERNELS = (
     "imbalance_bars",
     "run_bars",
     "orderbook_labels",
+    "ofi_bars",
 )
 
 
@@ -74,7 +90,7 @@ def check(lake: Path, model: str, rows: Sequence[Row] = (), **options: Any) -> l
     if rows:
         write_rows(lake, kind, rows)
     given: dict[str, Any] = {}
-    if model == "orderbook_hf" and (lake / "raw/ccxt/trades").is_dir():
+    if model in ("orderbook_hf", "event_flow_bars") and (lake / "raw/ccxt/trades").is_dir():
         given["raw_trades"] = read_rows(lake, "trades")
     if model in ("trades_liquidity", "liquidity_bars") and (lake / "raw/ccxt/orderbook").is_dir():
         given["raw_book"] = read_rows(lake, "orderbook")

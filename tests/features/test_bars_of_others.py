@@ -16,7 +16,10 @@ import yaml
 
 from tests.oracles.longer_bars import longer_bars
 from tests.support.engine import published, sqlgen
+from tests.support.modes import some
 from tests.support.vendors.files import save
+
+pytestmark = pytest.mark.slow
 
 Row = dict[str, Any]
 T0 = 1_736_121_600
@@ -145,7 +148,7 @@ WRITERS: dict[str, str | Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", some(WRITERS, 6))
 def test_bars_are_recognised_and_made_longer(name: str, tmp_path: Path) -> None:
     path, content = tmp_path / "lake/raw/bars" / name, WRITERS[name]
     _ = content(path) if callable(content) else save(path, content)

@@ -19,6 +19,8 @@ from tests.support.feeds import bybit_line, write_lines, write_project
 from tests.support.lakes import read_rows, write_rows
 from tests.support.vendors.lake import VendorLake
 
+pytestmark = pytest.mark.slow
+
 MIDNIGHT = 1_767_312_000_000
 BANDS = (
     "bid_vol_band_25_50bps",

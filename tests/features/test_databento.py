@@ -22,6 +22,7 @@ from tests.support import realdata
 from tests.support.compare import values
 from tests.support.engine import sqlgen
 from tests.support.lakes import write_rows
+from tests.support.modes import some
 from tests.support.vendors import databento
 from tests.support.vendors.databento import Event
 from tests.support.vendors.files import save
@@ -138,13 +139,23 @@ def test_mbp1(lake: VendorLake, variant: str) -> None:
 
 @needs_shell
 @pytest.mark.parametrize("adapter", [NAMED, TRADES], ids=["mbp10", "trades"])
-@pytest.mark.parametrize("variant", IN_SHELL)
+@pytest.mark.parametrize("variant", some(IN_SHELL, 3))
 def test_the_shell_gives_the_same(lake: VendorLake, variant: str, adapter: dict[str, Any]) -> None:
     """Older DuckDB cuts the times of Parquet to microseconds: those of the test are whole ones there."""
     _, rows = made(nanoseconds=123_000 if variant == "parquet" else 123_457)
     write(lake, rows, variant)
     table = lake.rows(adapter)
     identical(lake.shell_rows(), table)
+
+
+@pytest.mark.parametrize("letter", ["Q", ""])
+def test_a_letter_that_is_no_action_leaves_a_trade_without_a_price(lake: VendorLake, letter: str) -> None:
+    (_, trades), rows = made()
+    table = databento.table(databento.trades_only(rows), "trades")
+    save(lake.raw / f"AAPL_{DAY}.csv", with_cell(table, 3, "action", letter).text())
+    expected: list[float | None] = [float(trade.price) for trade in sorted(trades, key=lambda trade: trade.ts)]
+    expected[3] = None
+    assert values(lake.rows(TRADES), "price") == expected
 
 
 @pytest.mark.parametrize("variant", ["raw", "dbn 3"])
@@ -204,7 +215,8 @@ def test_real_file(lake: VendorLake, tmp_path: Path) -> None:
 def test_the_shell_gives_the_same_of_the_real_file(lake: VendorLake, adapter: str) -> None:
     table = lake.rows(write_real(lake) | {"adapter": adapter})
     assert table.num_rows == {"databento/mbp10": 1999, "databento/trades": 103}[adapter]
-    identical(lake.shell_rows(), table)
+    # One line cannot be read as a book: a run keeps its place, the shell passes over it.
+    identical(lake.shell_rows(), table, but=["seq"] if adapter == "databento/mbp10" else [])
 
 
 @pytest.mark.parametrize("variant", ["raw", "parquet", "dbn 2"])
@@ -341,7 +353,7 @@ def test_books_without_the_records_of_trades(lake: VendorLake) -> None:
 
 @needs_shell
 def test_bad_cells_and_lines(lake: VendorLake) -> None:
-    """A line that cannot be read goes; an unknown side is none; an unreadable time leaves the row out."""
+    """A line that cannot be read goes, its place stays; an unknown side is none; a row without a time is left out."""
     _, rows = made(count=20)
     table = databento.table(rows, "mbp-10")
     traded = [i for i, row in enumerate(rows) if row.action == "T"]
@@ -353,8 +365,8 @@ def test_bad_cells_and_lines(lake: VendorLake) -> None:
     assert values(found, "side")[0] is None
     assert found.num_rows == len(traded) - 1
     assert values(found, "price")[1] is None
-    assert values(found, "seq") == traded[:1] + traded[2:]
-    identical(lake.shell_rows(), found)
+    assert values(found, "seq") == [place + 1 for place in traded[:1] + traded[2:]]
+    identical(lake.shell_rows(), found, but=["seq"])
 
 
 @needs_shell

@@ -19,6 +19,7 @@ import yaml
 from tests.oracles.books import Event, order_books
 from tests.support.compare import same_tables
 from tests.support.engine import published, sqlgen
+from tests.support.modes import some
 from tests.support.updates import DEPTH, book_rows, project, run
 from tests.support.vendors import databento
 from tests.support.vendors.databento import BAD_TS_RECV, LAST, MAYBE_BAD_BOOK, SNAPSHOT, Order
@@ -26,6 +27,8 @@ from tests.support.vendors.files import save
 from tests.support.vendors.lake import SHELL, needs_shell
 from tests.support.vendors.rows import S
 from tests.support.vendors.tables import Table, broken_line, scaled, with_cell
+
+pytestmark = pytest.mark.slow
 
 dbn = pytest.importorskip("tests.support.vendors.dbn")
 
@@ -117,7 +120,7 @@ def mbo(folder: Path, source: dict[str, Any] = NAMED, **options: Any) -> Path:
     return project(folder, source, "book_mbo", **options)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", some(VARIANTS, 4))
 def test_the_book_after_every_event(variant: str, tmp_path: Path) -> None:
     rows = orders(1)
     write(tmp_path, rows, variant)

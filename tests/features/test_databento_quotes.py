@@ -16,6 +16,8 @@ from tests.support.vendors import dbn
 from tests.support.vendors.databento import UNDEFINED_PRICE
 from tests.support.vendors.files import save
 
+pytestmark = pytest.mark.slow
+
 START = 1_729_512_000 * 10**9
 """2024-10-21 12:00 UTC."""
 SECOND = 10**9

@@ -86,6 +86,7 @@ def test_day_by_day(raw: Path, at_once: Path, tmp_path: Path) -> None:
     assert_equal(lake, at_once)
 
 
+@pytest.mark.soak
 def test_the_last_day_first(raw: Path, at_once: Path, tmp_path: Path) -> None:
     lake = project(raw, tmp_path)
     for day in reversed(DAYS):
@@ -93,6 +94,7 @@ def test_the_last_day_first(raw: Path, at_once: Path, tmp_path: Path) -> None:
     assert_equal(lake, at_once)
 
 
+@pytest.mark.soak
 def test_files_that_come_late(raw: Path, at_once: Path, tmp_path: Path) -> None:
     lake = project(raw, tmp_path)
     late = [

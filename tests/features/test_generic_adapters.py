@@ -111,6 +111,15 @@ def test_seconds_with_decimals(tmp_path: Path, suffix: str) -> None:
     check(project, trade_rows(trades))
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_doubles_are_exact_to_the_microsecond(tmp_path: Path, unit: str) -> None:
+    trades = [replace(trade, ts=trade.ts // US * US) for trade in TRADES]
+    project = Project.of(tmp_path, "generic/trades", options={"columns": TRADE_COLUMNS, "time_unit": unit})
+    records = trade_records(trades, lambda ts: float(Decimal(ts) / UNITS[unit]), float)
+    write(project.raw / HIVE / "x.parquet", records)
+    check(project, trade_rows(trades))
+
+
 @pytest.mark.parametrize(
     ("kind", "unit"),
     [
@@ -194,6 +203,35 @@ def test_keys_in_the_rows_under_other_names(tmp_path: Path, suffix: str) -> None
         for row in trade_rows(TRADES[half::2], exchange="kraken", symbol=symbol)
     ]
     check(project, expected)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["fields", "names with a point"])
+def test_fields_within_columns_of_parquet(tmp_path: Path, apart: bool) -> None:
+    """Read by their paths, unless a column is called so."""
+    names = {ours: f"data.of.{name}" for ours, name in TRADE_COLUMNS.items()}
+    options = {"columns": names, "time_unit": "ms", "buy": ["b"], "sell": ["s"]}
+    project = Project.of(tmp_path, "generic/trades", options=options)
+    trades = [replace(trade, ts=trade.ts // MS * MS) for trade in TRADES]
+    records = trade_records(trades, lambda ts: ts // MS, float)
+    nested = [
+        {f"data.of.{name}": value for name, value in record.items()} if apart else {"data": {"of": record}, "other": 1}
+        for record in records
+    ]
+    write(project.raw / HIVE / "x.parquet", nested)
+    check(project, trade_rows(trades))
+
+
+def test_books_within_a_column_of_parquet(tmp_path: Path) -> None:
+    columns = {"ts": "t", "bids": "book.b", "asks": "book.a", "level_price": "p", "level_size": "q"}
+    options = {"columns": columns, "time_unit": "ns", "levels": "objects", "max_levels": 5}
+    project = Project.of(tmp_path, "generic/orderbook", options=options)
+
+    def side(levels: Any) -> list[Row]:
+        return [{"p": float(price), "q": float(size)} for price, size in levels]
+
+    records = [{"t": book.ts, "book": {"b": side(book.bids), "a": side(book.asks)}} for book in BOOKS]
+    write(project.raw / HIVE / "x.parquet", records)
+    check(project, book_rows(BOOKS, 5))
 
 
 def test_several_files_count_on(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import random
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+import yaml
 
 from tests.features.lake_checks import check
 from tests.features.made import MIDNIGHT, event_times, faulty_books, keyed, trades, walking_books
 from tests.oracles.compare import table_rows
-from tests.support.engine import run_model
+from tests.support.engine import published, run_model, shipped_config, sqlgen
 from tests.support.lakes import write_rows
 
 Row = dict[str, Any]
@@ -166,3 +168,44 @@ def test_day_by_day_is_all_at_once(pair: tuple[list[Row], list[Row], list[Row]],
 def test_trades_without_a_book(tmp_path: Path) -> None:
     row = check(tmp_path, "trades_liquidity", keyed([trade(1, 100.0, None), trade(2, 101.0, None)]), horizons=[5])[-1]
     assert (row["sign_tick"], row["sign"], row["mid_price"], row["realized_spread_5s"]) == (1, 1, None, None)
+
+
+@pytest.mark.slow
+def test_rows_of_a_file_are_in_time_order(tmp_path: Path) -> None:
+    """With several threads, whose row groups could come in any order."""
+    write_rows(tmp_path, "orderbook", keyed([book(0, 99.0, 101.0)]))
+    write_rows(tmp_path, "trades", keyed(trades(random.Random(1), [MIDNIGHT])))
+    file = str(next((tmp_path / "raw/ccxt/trades").rglob("*.parquet")))
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE one AS FROM read_parquet($1, hive_partitioning = false)", [file])
+        spread = "SELECT * REPLACE (timestamp + i * 7919 % 86400000 AS timestamp) FROM one, range(400000) AS t(i)"
+        connection.sql(spread).write_parquet(file)
+        run_model(tmp_path, "trades_liquidity", horizons=[1])
+        made = str(next((tmp_path / "processed").rglob("*.parquet")))
+        times = connection.sql(f"SELECT epoch_ns(ts) AS ns FROM read_parquet('{made}')").fetchnumpy()["ns"]
+    assert len(times) == 400_000
+    assert (times[1:] >= times[:-1]).all()
+
+
+def test_a_table_by_date_alone_keeps_symbols_apart(tmp_path: Path) -> None:
+    """Its files hold several symbols, whose quotes and prices are of their own."""
+    feeds = {"orderbook": [book(0, 99.0, 101.0)], "trades": [trade(1, 100.5, "buy"), trade(2, 100.2, "buy")]}
+    for kind, rows in feeds.items():
+        other = [dict(row) for row in rows]
+        for row in other:
+            row |= (
+                {"bids": [(9.0, 2.0)], "asks": [(11.0, 1.0)]} if kind == "orderbook" else {"price": row["price"] / 10}
+            )
+        write_rows(tmp_path / "lake", kind, keyed(rows) + [row | {"symbol": "ETH-USDT"} for row in keyed(other)])
+    config = shipped_config(Path("lake"), horizons=[1])
+    config["models"] = {"trades_liquidity": config["models"]["trades_liquidity"] | {"enabled": True}}
+    config["models"]["trades_liquidity"]["output"] = {"path": "out", "partition_by": ["date"]}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    assert sqlgen("run", tmp_path / "models.yaml").code == 0
+    found = published(tmp_path / "lake/out").select(["symbol", "mid_price", "sign_tick"]).to_pylist()
+    assert sorted((row["symbol"], row["mid_price"], row["sign_tick"] or 0) for row in found) == [
+        ("BTC-USDT", 100.0, -1),
+        ("BTC-USDT", 100.0, 0),
+        ("ETH-USDT", 10.0, -1),
+        ("ETH-USDT", 10.0, 0),
+    ]

@@ -25,6 +25,8 @@ from tests.support.vendors.lobster import CROSS, EXECUTION, HALT, HIDDEN, SUBMIS
 from tests.support.vendors.rows import Book, S
 from tests.support.vendors.tables import Table, broken_line, with_crlf, with_delimiter
 
+pytestmark = pytest.mark.slow
+
 D = Decimal
 DAY = "2024-10-21"
 SOURCE: dict[str, Any] = {"adapter": "lobster/orderbook", "pattern": "{symbol}_{date}_*.csv", "exchange": "nasdaq"}

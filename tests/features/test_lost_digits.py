@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sqlgen.sources.digits import scan
 from tests.support.adapters import Project, rows_of
 
 HIVE = "exchange=x/symbol=A/date=2026-01-01"
@@ -79,11 +85,92 @@ def test_whole_numbers_of_any_adapter(tmp_path: Path, suffix: str) -> None:
         lines = [f'{{"timestamp": {ts}, "trade_id": "{k}", "price": 1, "amount": 1, "side": "buy"}}' for ts, k in rows]
         text = "\n".join(lines) + "\n"
     [note] = told(project, text, suffix)
-    said = (
-        f"source 'raw': 1 value(s) of column timestamp lose digits, {SECOND}000.5 for example, among the first rows of"
-    )
+    said = f"source 'raw': 1 value(s) of column timestamp lose digits, {SECOND}000.5 for example, in raw/{HIVE}"
     assert note.startswith(said)
     assert note.endswith(f"t.{suffix}: it is read as whole numbers (BIGINT)")
+
+
+FEW = 2_500
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "ndjson"])
+@pytest.mark.parametrize(("zeros", "time", "lost"), [("", "123.25", 1), (".000", "123.25", 1), (".000", "123.0", 0)])
+def test_far_into_a_text(tmp_path: Path, suffix: str, zeros: str, time: str, lost: int) -> None:
+    """All lines of CSV and NDJSON files count, not only the first ones."""
+    project = Project.of(tmp_path, "ccxt/trades")
+    times = [f"{SECOND}{k % 1000:03}{zeros}" for k in range(FEW)] + [f"{SECOND}{time}", f"{SECOND}999"]
+    if suffix == "ndjson":
+        rest = '"price": "0.1000", "amount": 0.30000000000000004, "side": "buy"'
+        text = "".join(f'{{"timestamp": {ts}, "trade_id": "{k}", {rest}}}\n' for k, ts in enumerate(times))
+    else:
+        rest = "0.30000000000000004,100000000000.500000000000000000,buy\r\n"
+        text = "timestamp,trade_id,price,amount,side\r\n"
+        text += "".join(f"{ts},{10**18 + k},{rest}" for k, ts in enumerate(times))
+    (project.raw / HIVE).mkdir(parents=True)
+    data = text.encode()
+    (project.raw / HIVE / f"t.{suffix}").write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    outcome = project.sqlgen("run", "--json")
+    assert outcome.code == 0, outcome.out
+    notes = [note for note in outcome.json["tasks"][0]["notes"] if "lose digits" in note]
+    assert len(notes) == lost
+    assert all(
+        f"1 value(s) of column timestamp lose digits, {SECOND}123.25 for example, in raw/" in each for each in notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "lost"),
+    [
+        (0, '"2026-01-01T00:00:01.1234567891Z"', "nine digits after the second are kept"),
+        (FEW, '"2026-01-01T00:00:01.1234567891Z"', "nine digits after the second are kept"),
+        (0, '"2026-01-01T00:00:01.1234567890Z"', ""),
+        (FEW, f"{SECOND}000.1234567", "nanoseconds are kept"),
+        (FEW, f"{SECOND}000.123456", ""),
+        (FEW, f'"{SECOND}.123456789"', ""),
+    ],
+)
+def test_times_and_prices_of_messages(tmp_path: Path, value: str, lost: str, before: int) -> None:
+    """A message that the adapter takes apart: OKX's trades."""
+
+    def line(ts: str, price: str) -> str:
+        trade = f'"instId": "BTC-USDT", "tradeId": "1", "px": "{price}", "sz": "0.00001234567", "side": "buy"'
+        return f'{{"arg": {{"channel": "trades", "instId": "BTC-USDT"}}, "data": [{{{trade}, "ts": {ts}}}]}}\n'
+
+    lines = line(f'"{SECOND}000"', "42219.9") * before + line(value, "1") + line(f"{SECOND}000", "1.23456789012345678")
+    notes = told(Project.of(tmp_path, "okx/trades"), lines)
+    assert len(notes) == 1
+    assert f"{2 if lost else 1} value(s) of column message lose digits" in notes[0]
+    assert notes[0].endswith(lost or "holds 17 digits at most")
+
+
+def longest(text: bytes, limits: scan.Limits) -> set[int]:
+    """Oracle: beginnings of suspect numbers, by a regular expression."""
+    found = set()
+    for match in re.finditer(rb"[0-9./]{%d,}" % limits.shortest, text):
+        whole, point, rest = match[0].partition(b".")
+        fraction = len(rest) - len(rest) + len(rest.rstrip(b"0")) if point else 0
+        digits = len((whole + rest).lstrip(b"0").rstrip(b"0")) if rest.rstrip(b"0") else len(whole.lstrip(b"0"))
+        before = text[match.start() - 1 : match.start()]
+        clock = len(whole) == 6 or (len(whole) == 2 and before == b":")
+        kept = limits.text if before == b'"' else limits.number
+        if point and (digits > 17 or (len(whole) in (10, 13, 16, 19) and fraction > kept) or (clock and fraction > 9)):
+            found.add(match.start())
+    return found
+
+
+@given(
+    st.lists(st.from_regex(rb"[ :,\"][0-9]{0,19}(\.[0-9]{0,19})?", fullmatch=True), max_size=12).map(b"".join),
+    st.sampled_from([scan.Limits(13, 6, 9), scan.Limits(14, 0, 0), scan.Limits(14, 3, 6)]),
+    st.integers(20, 60),
+)
+def test_long_numbers(text: bytes, limits: scan.Limits, piece: int) -> None:
+    """Numbers of many digits are found wherever they lie in the pieces that are searched."""
+    text += b"\n"
+    before, scan._PIECE = scan._PIECE, piece
+    try:
+        assert set(scan.long_numbers(np.frombuffer(text, np.uint8), limits).tolist()) == longest(text, limits)
+    finally:
+        scan._PIECE = before
 
 
 def test_times_within_a_message(tmp_path: Path) -> None:

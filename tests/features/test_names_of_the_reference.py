@@ -69,6 +69,20 @@ NAMES = {
     "dollar_bars": EVENT_BAR,
     "imbalance_bars": EVENT_BAR,
     "run_bars": EVENT_BAR,
+    "ofi_bars": [
+        *words("bar_start bar_end return next_return ofi ofi_09 ofi_norm_00 ofi_norm_09 integrated_ofi ofi_explained"),
+        *words("mid_price segment_age_s"),
+    ],
+    "event_flow_bars": [
+        *words("bar_start bar_end bar_seconds event_ofi"),
+        *(
+            f"{side}_{kind}_{what}_{place}"
+            for side in SIDES
+            for kind in words("limit cancel market")
+            for what in words("volume count rate")
+            for place in words("best beyond")
+        ),
+    ],
 }
 NOT_EMITTED = words("""imbalance_L1 order_flow_toxicity book_pressure total_bid_volume ofi_step mlofi_step mlofi_decay
     value trade_imbalance hour bid_slope tick_count""")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,10 @@ import yaml
 
 import sqlgen
 from sqlgen.sample import SampleSpec, write_sample
-from tests.support.engine import shipped_config
+from tests.support.engine import ROOT, shipped_config
 from tests.support.engine import sqlgen as command
 
-TABLES = (
-    "ticker_features",
-    "trades_features",
-    "trades_bars",
-    "volume_bars",
-    "tick_bars",
-    "dollar_bars",
-    "orderbook_hf",
-)
+TABLES = tuple(yaml.safe_load((ROOT / "models.yaml").read_text())["models"])
 KEYS = ("exchange", "symbol", "date")
 
 
@@ -39,8 +31,10 @@ pytestmark = pytest.mark.slow
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped tables over two symbols and two days; one is partitioned by a column of its own as well."""
     folder = tmp_path_factory.mktemp("lake")
-    write_sample(folder, SampleSpec(symbols=2, days=2, rows_per_day=1500, seed=5, faults=True))
+    write_sample(folder, SampleSpec(symbols=2, days=2, rows_per_day=400, seed=5, faults=True))
     config = shipped_config(folder, volume_bar_size=0.5, tick_bar_size=25)
+    for model in config["models"].values():
+        model["enabled"] = True
     config["models"]["trades_bars"]["output"]["partition_by"] = [*KEYS, "bar_seconds"]
     limit = {"check": "range", "columns": "price", "max": 0, "on_fail": "quarantine"}
     checked = {**config["models"]["trades_features"], "output": {"path": "processed/checked"}, "checks": [limit]}
@@ -92,15 +86,22 @@ def alike(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return found.sort_by([(name, "ascending") for name in order])
 
 
+@pytest.fixture(scope="module")
+def connection(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with sqlgen.connect(lake / "models.yaml") as found:
+        yield found
+
+
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__[3:])
 @pytest.mark.parametrize("name", [*TABLES, "checked_quarantine"])
-def test_a_table_opens_by_its_name(lake: Path, name: str, reader: Callable[[Path], pa.Table]) -> None:
+def test_a_table_opens_by_its_name(
+    lake: Path, connection: duckdb.DuckDBPyConnection, name: str, reader: Callable[[Path], pa.Table]
+) -> None:
     config = yaml.safe_load((lake / "models.yaml").read_text())["models"]
     path = config[name.removesuffix("_quarantine")]["output"]["path"]
     folder = lake / (f"{path}_quarantine" if name.endswith("_quarantine") else path)
     assert {file.suffix for file in folder.rglob("*") if file.is_file()} == {".parquet"}
-    with sqlgen.connect(lake / "models.yaml") as connection:
-        expected = connection.sql(f"FROM {name}").to_arrow_table()
+    expected = connection.sql(f"FROM {name}").to_arrow_table()
     assert expected.num_rows > 0
     assert expected.column_names[:3] == [*KEYS]
     found = reader(folder)
@@ -115,9 +116,8 @@ def test_files_hold_no_partition_columns(lake: Path) -> None:
         assert not keys & {*pq.read_schema(file).names}, file
 
 
-def test_a_partition_column_of_its_own_keeps_its_type(lake: Path) -> None:
-    with sqlgen.connect(lake / "models.yaml") as connection:
-        types = dict(connection.execute("SELECT column_name, column_type FROM (DESCRIBE trades_bars)").fetchall())
+def test_a_partition_column_of_its_own_keeps_its_type(lake: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    types = dict(connection.execute("SELECT column_name, column_type FROM (DESCRIBE trades_bars)").fetchall())
     assert [types[key] for key in (*KEYS, "bar_seconds")] == ["VARCHAR", "VARCHAR", "DATE", "BIGINT"]
     assert any("bar_seconds=3600" in str(path) for path in (lake / "processed").rglob("*"))
     assert os.listdir(lake / "processed/ccxt/trades/bars") == ["exchange=binance"]

@@ -11,6 +11,9 @@ import pytest
 from tests.features.lake_checks import check, check_snapshots
 from tests.features.made import keyed
 from tests.support import realdata
+from tests.support.lakes import write_rows
+
+pytestmark = pytest.mark.slow
 
 Reader = Callable[[], list[dict[str, Any]]]
 
@@ -35,6 +38,23 @@ def test_books_through_kernels(tmp_path: Path, reader: Reader) -> None:
 def test_book_bars(tmp_path: Path, reader: Reader) -> None:
     rows = keyed(reader()[:400], "nasdaq", "AAPL")
     check(tmp_path, "orderbook_bars", rows, bar_durations=[5, 60, 300, 900], seconds_per_year=252 * 23_400)
+
+
+@pytest.mark.parametrize("reader", [realdata.databento_books, realdata.lobster_books])
+def test_windows_of_order_flow(tmp_path: Path, reader: Reader) -> None:
+    rows = keyed(reader()[:500], "nasdaq", "AAPL")
+    bars = check(tmp_path, "ofi_bars", rows, ofi_levels=3, ofi_window=0.5, fit_window=60)
+    assert sum(bar["integrated_ofi"] is not None for bar in bars) >= 10
+
+
+@pytest.mark.parametrize(
+    ("books", "trades"),
+    [(realdata.databento_books, realdata.databento_trades), (realdata.lobster_books, realdata.lobster_trades)],
+)
+def test_event_flow(tmp_path: Path, books: Reader, trades: Reader) -> None:
+    write_rows(tmp_path, "trades", keyed(trades(), "nasdaq", "AAPL"))
+    bars = check(tmp_path, "event_flow_bars", keyed(books()[:600], "nasdaq", "AAPL"), bar_durations=[1, 10])
+    assert sum(bar["bid_market_volume_best"] + bar["ask_market_volume_best"] for bar in bars) > 0
 
 
 @pytest.mark.parametrize("reader", [realdata.databento_trades, realdata.lobster_trades])

@@ -19,6 +19,8 @@ from tests.support.vendors import binance, ccxt, crypto_lake, tardis
 from tests.support.vendors.files import save
 from tests.support.vendors.rows import MS
 
+pytestmark = pytest.mark.slow
+
 BOOKS = [replace(book, ts=book.ts // MS * MS, received=None) for book in random_books(31, 300, 20, full=0.8)]
 TRADES = [replace(trade, ts=trade.ts // MS * MS, received=None) for trade in random_trades(32, 400, unknown=False)]
 OBJECTS = {"levels": "objects"}

@@ -123,6 +123,10 @@ def test_local_time_of_an_exchange(zone: str, formats: list[str] | None) -> None
         "14:30:00",
         "yesterday",
         "",
+        "2024-01-03D14:30:00",  # time_format reads it
+        "2024-01-03 14:30:00 +99:00",
+        "2024-01-03 14:30:00+02:75",
+        "2024-01-03 14:30:00 UTC+24",
     ],
 )
 def test_what_is_not_understood_whole_is_no_time(text: str) -> None:

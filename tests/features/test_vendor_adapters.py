@@ -27,6 +27,7 @@ from tests.support.adapters import (
     rows_of,
     trade_rows,
 )
+from tests.support.modes import some
 from tests.support.realdata import binance_trades, data_file
 from tests.support.vendors import binance, ccxt, crypto_lake, tardis
 from tests.support.vendors.files import save
@@ -65,7 +66,7 @@ TARDIS: dict[str, tuple[Callable[[], Table], Callable[[], list[Row]]]] = {
 }
 
 
-@pytest.mark.parametrize("where", ["hive", "pattern", "rows", "fixed"])
+@pytest.mark.parametrize("where", some(["hive", "rows", "pattern", "fixed"], 2))
 @pytest.mark.parametrize("kind", TARDIS)
 def test_tardis(tmp_path: Path, kind: str, where: str) -> None:
     table, expected = TARDIS[kind]
@@ -173,7 +174,7 @@ def test_crypto_lake_falls_back_on_the_time_of_arrival(tmp_path: Path) -> None:
     assert [row["ts"] for row in rows_of(project.run())] == [trade.received for trade in TRADES]
 
 
-@pytest.mark.parametrize("strings", [False, True])
+@pytest.mark.parametrize("strings", some([False, True], 1))
 @pytest.mark.parametrize("levels", ["objects", "pairs", "triples"])
 @pytest.mark.parametrize("packed", ["ndjson", "ndjson.gz", "parquet"])
 def test_ccxt_levels(tmp_path: Path, levels: ccxt.Levels, strings: bool, packed: str) -> None:

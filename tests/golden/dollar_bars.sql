@@ -94,7 +94,8 @@ SELECT
 FROM positioned;
 
 -- kernel dollar_bars, version 2: Parts of trades by bar of equal value
---   options dollar_bar_size = 100000.0, split_trades = True, lot_size = 1e-08, max_gap = None
+--   options dollar_bar_size = 100000.0, split_trades = True, lot_size = 1e-08, max_gap = None, classification =
+--           'aggressor', bulk_bars = 50
 --   reads ts, price, amount, side
 --   gives bar_id: bigint; 1: number of the bar, from 0
 --   gives ts: timestamp; time of the trade

@@ -11,9 +11,9 @@
 -- lookback:    300 s
 -- lookahead:   3600 s
 -- publishes:   processed/ccxt/orderbook/bars (overwrite), by exchange, symbol, date
--- fingerprint: 6c0e964b06a43e177f6ba4e5
--- stages:      orderbook_bars, line 140
---              bars, line 134
+-- fingerprint: c6ba6a0656025ed74c1ad1da
+-- stages:      orderbook_bars, line 137
+--              bars, line 131
 --              seen, line 104
 --              binned, line 97
 --              steps, line 85
@@ -77,7 +77,7 @@ WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq);
 CREATE OR REPLACE VIEW compiled_orderbook_bars.segments AS
 SELECT
     *,
-    sum(CAST(after_gap AS BIGINT)) OVER (
+    count(CASE WHEN after_gap THEN true END) OVER (
         PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING
     ) AS segment
 FROM gaps;
@@ -103,10 +103,7 @@ CROSS JOIN (SELECT unnest([60, 300, 900, 3600]::BIGINT[]) AS bar_seconds) AS dur
 
 CREATE OR REPLACE VIEW compiled_orderbook_bars.seen AS
 SELECT
-    exchange,
-    symbol,
-    bar_seconds,
-    start_ns,
+    exchange, symbol, bar_seconds, start_ns,
     arg_min(mid_price, place) AS open,
     max(mid_price) AS high,
     min(mid_price) AS low,

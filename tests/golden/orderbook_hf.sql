@@ -1210,7 +1210,7 @@ FROM (
 --   gives mlofi_sum_300s: double; u: sum of mlofi over 300 s [cf. Xu 2019]
 --   gives mlofi_sum_900s: double; u: sum of mlofi over 900 s [cf. Xu 2019]
 -- kernel tfi, version 2: Trade flow imbalance (TFI) by row and over windows
---   options horizons = [5, 15, 60, 300, 900]
+--   options horizons = [5, 15, 60, 300, 900], sign = 'aggressor'
 --   reads ts, segment_start, kernel_trades
 --   gives buy_volume: double; u: volume that takers bought since the row before
 --   gives sell_volume: double; u: volume that takers sold since the row before
@@ -1227,12 +1227,13 @@ FROM (
 --   gives tfi_900s: double; 1: (bought - sold) / (bought + sold) over 900 s, -1 to 1
 --   gives trade_vol_900s: double; u: traded in 900 s, unknown sides too; NULL before the first trade
 -- kernel vpin, version 2: Volume-synchronised probability of informed trading (VPIN)
---   options enable_vpin = True, vpin_bucket_volume = 'adv/50', vpin_window_buckets = 50, vpin_classification =
---           'aggressor', vpin_bulk_seconds = 60, vpin_bulk_bars = 50, lot_size = 1e-08, max_gap = 300
+--   options sign = 'aggressor', enable_vpin = True, vpin_bucket_volume = 'adv/50', vpin_window_buckets = 50,
+--           vpin_classification = 'aggressor', vpin_bulk_seconds = 60, vpin_bulk_bars = 50, lot_size = 1e-08, max_gap
+--           = 300
 --   reads ts, segment_start, kernel_trades
 --   gives vpin: double; 1: mean of abs(bought - sold) / volume over the last 50 full buckets, 0 to 1 [Easley 2012]
 -- kernel kyle_lambda, version 2: Kyle's lambda: price impact of signed trade volume
---   options kyle_window = 300
+--   options kyle_window = 300, sign = 'aggressor'
 --   reads ts, segment_start, mid_price, kernel_trades
 --   gives kyle_lambda: double; q/u: Cov(mid_price change, signed volume) / Var(signed volume) of steps of 1 s over 300 s [Kyle 1985]
 -- kernel ofi_impact, version 2: Rolling regression of log_return on ofi (Cont, Kukanov, Stoikov 2014)

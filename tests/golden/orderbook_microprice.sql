@@ -15,13 +15,14 @@
 --              keep_book = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/microprice (overwrite), by exchange, symbol, date
--- fingerprint: 49440ac5e3a9dee18148dfb9
--- stages:      kernel_input, line 310
---              centred, line 298
---              sums, line 217
---              levels, line 201
---              quotes, line 175
---              orderbook, line 35
+-- fingerprint: cdb4769445afbb4c5c88e49f
+-- stages:      kernel_input, line 453
+--              all_columns, line 311
+--              centred, line 299
+--              sums, line 218
+--              levels, line 202
+--              quotes, line 176
+--              orderbook, line 36
 --
 -- Kernels run before the last statement, where order and state matter: `run` gives them the rows of
 -- kernel_input in time order, one symbol and one day after the other, each day from the state of the day before,
@@ -307,7 +308,7 @@ CREATE OR REPLACE VIEW compiled_orderbook_microprice.centred AS
         (bid_notional + ask_notional) / nullif(bid_depth_01 + ask_depth_01, 0) AS center_of_gravity
     FROM sums;
 
-CREATE OR REPLACE VIEW compiled_orderbook_microprice.kernel_input AS
+CREATE OR REPLACE VIEW compiled_orderbook_microprice.all_columns AS
 SELECT
     exchange,
     symbol,
@@ -448,6 +449,21 @@ SELECT
     END AS SMALLINT)
         AS ask_50pct_depth_levels -- 1: index of the first level at which half of total_ask_depth is reached
 FROM centred;
+
+CREATE OR REPLACE VIEW compiled_orderbook_microprice.kernel_input AS
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    bid_price_00,
+    bid_size_00,
+    ask_price_00,
+    ask_size_00,
+    mid_price,
+    microprice
+FROM all_columns;
 
 -- kernel segments, version 3: Segments between gaps, and their age
 --   options max_gap = 300

@@ -98,7 +98,7 @@ FROM positioned;
 
 -- kernel run_bars, version 1: Trades by bar; it closes when a side's sum of x > E[T] max(P+ E[x|+], (1 - P+) E[x|-]) (Lopez de Prado 2018)
 --   options bar_unit = 'tick', bar_classification = 'aggressor', ewma_span = 20, initial_ticks = 100, min_ticks = 10,
---           max_ticks = 10000, max_gap = None
+--           max_ticks = 10000, max_gap = None, classification = 'aggressor', bulk_bars = 50
 --   reads ts, price, amount, side
 --   gives bar_id: bigint; 1: number of the bar, from 0
 --   gives ts: timestamp; time of the trade

@@ -92,7 +92,7 @@ SELECT
 FROM positioned;
 
 -- kernel tick_bars, version 2: Trades by bar of an equal number of trades
---   options tick_bar_size = 100, max_gap = None
+--   options tick_bar_size = 100, max_gap = None, classification = 'aggressor', bulk_bars = 50
 --   reads ts, price, amount, side
 --   gives bar_id: bigint; 1: number of the bar, from 0
 --   gives ts: timestamp; time of the trade

@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/ticker/features (overwrite), by exchange, symbol, date
--- fingerprint: 76cb90a2b2207a780d6fcbab
+-- fingerprint: 68da81364c9e5f14a6de0975
 -- stages:      ticker_features, line 172
 --              frames, line 155
 --              aged, line 148
@@ -140,8 +140,8 @@ FROM ordered;
 CREATE OR REPLACE VIEW compiled_ticker_features.segments AS
 SELECT
     *,
-    sum(CAST(NOT is_late AS BIGINT)) OVER so_far AS place,
-    CASE WHEN is_late THEN -row_place ELSE sum(CAST(after_gap AS BIGINT)) OVER so_far END AS segment
+    count(CASE WHEN NOT is_late THEN true END) OVER so_far AS place, -- BIGINT, where a sum would be HUGEINT
+    CASE WHEN is_late THEN -row_place ELSE count(CASE WHEN after_gap THEN true END) OVER so_far END AS segment
 FROM gaps
 WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDED PRECEDING);
 
@@ -176,7 +176,8 @@ SELECT
     date,
     ts, -- UTC, ns: exchange time, else time of collection
     seq, -- 1: position of the row in its partition, in file order
-    least(age_s, 900) AS segment_age_s, -- s: since the last gap, at most the longest window
+    least(age_s, greatest(ns - epoch_ns(date), 0) / 1e9 + 900)
+        AS segment_age_s, -- s: since the segment started, as far back as the longest window before the date
     CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
     CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59, UTC
     CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 1: 0 is Monday, 6 is Sunday, UTC

@@ -11,8 +11,8 @@
 -- lookahead:   3600 s
 -- publishes:   processed/ccxt/trades/bars (overwrite), by exchange, symbol, date
 -- fingerprint: 3bc23551aff04a14c5d5ecb2
--- stages:      trades_bars, line 169
---              bars, line 163
+-- stages:      trades_bars, line 166
+--              bars, line 160
 --              seen, line 141
 --              binned, line 134
 --              steps, line 122
@@ -140,10 +140,7 @@ CROSS JOIN (SELECT unnest([60, 300, 900, 3600]::BIGINT[]) AS bar_seconds) AS dur
 
 CREATE OR REPLACE VIEW compiled_trades_bars.seen AS
 SELECT
-    exchange,
-    symbol,
-    bar_seconds,
-    start_ns,
+    exchange, symbol, bar_seconds, start_ns,
     arg_min(price, place) AS open,
     max(price) AS high,
     min(price) AS low,

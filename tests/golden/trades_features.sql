@@ -6,9 +6,9 @@
 --              max_gap = None
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 0d47a73dd4d7d573bd2d3365
--- stages:      trades_features, line 167
---              frames, line 150
+-- fingerprint: 4d9b8af0cbf4c22d3ed07ad9
+-- stages:      trades_features, line 172
+--              frames, line 155
 --              returns, line 129
 --              segments, line 121
 --              gaps, line 112
@@ -121,15 +121,16 @@ FROM ordered;
 CREATE OR REPLACE VIEW compiled_trades_features.segments AS
 SELECT
     *,
-    sum(CAST(NOT is_late AS BIGINT)) OVER so_far AS place,
-    CASE WHEN is_late THEN -row_place ELSE sum(CAST(after_gap AS BIGINT)) OVER so_far END AS segment
+    count(CASE WHEN NOT is_late THEN true END) OVER so_far AS place, -- BIGINT, where a sum would be HUGEINT
+    CASE WHEN is_late THEN -row_place ELSE count(CASE WHEN after_gap THEN true END) OVER so_far END AS segment
 FROM gaps
 WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDED PRECEDING);
 
 CREATE OR REPLACE VIEW compiled_trades_features.returns AS
 SELECT
     *,
-    (ns - min(ns) OVER recent_dates) / 1e9 AS age_s, -- a date sees no further back, however long a tape is silent
+    (ns - least(min(ns) OVER its_date, min(CASE WHEN ns >= epoch_ns(date) THEN ns END) OVER recent_dates)) / 1e9
+        AS age_s, -- a date sees no further back, however long a tape is silent
     price * amount AS dollar_volume, -- not NULL: price and amount are both valid
     CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
     CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
@@ -142,9 +143,13 @@ SELECT
 FROM segments
 WINDOW
     in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place),
+    its_date AS (
+        PARTITION BY exchange, symbol, segment ORDER BY date - DATE '1970-01-01'
+        RANGE BETWEEN CURRENT ROW AND CURRENT ROW
+    ),
     recent_dates AS (
-        PARTITION BY exchange, symbol, segment ORDER BY date
-        RANGE BETWEEN INTERVAL 1 DAYS PRECEDING AND CURRENT ROW
+        PARTITION BY exchange, symbol, segment ORDER BY date - DATE '1970-01-01'
+        RANGE BETWEEN 1 PRECEDING AND CURRENT ROW
     );
 
 CREATE OR REPLACE VIEW compiled_trades_features.frames AS
@@ -171,7 +176,8 @@ SELECT
     date,
     ts, -- UTC, ns: exchange time, else time of collection
     seq, -- 1: position of the row in its partition, in file order
-    least(age_s, 900) AS segment_age_s, -- s: since the last gap, at most the longest window
+    least(age_s, greatest(ns - epoch_ns(date), 0) / 1e9 + 86400)
+        AS segment_age_s, -- s: since the segment started, as far back as a day before the date
     CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
     CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59, UTC
     CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 1: 0 is Monday, 6 is Sunday, UTC

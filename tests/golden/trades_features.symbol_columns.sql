@@ -7,9 +7,9 @@
 --              symbol_columns = True
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 1af0d2623477ff56ec4dd1d9
--- stages:      trades_features, line 168
---              frames, line 151
+-- fingerprint: 81bced666b72aad49e8863e1
+-- stages:      trades_features, line 173
+--              frames, line 156
 --              returns, line 130
 --              segments, line 122
 --              gaps, line 113
@@ -122,15 +122,16 @@ FROM ordered;
 CREATE OR REPLACE VIEW compiled_trades_features.segments AS
 SELECT
     *,
-    sum(CAST(NOT is_late AS BIGINT)) OVER so_far AS place,
-    CASE WHEN is_late THEN -row_place ELSE sum(CAST(after_gap AS BIGINT)) OVER so_far END AS segment
+    count(CASE WHEN NOT is_late THEN true END) OVER so_far AS place, -- BIGINT, where a sum would be HUGEINT
+    CASE WHEN is_late THEN -row_place ELSE count(CASE WHEN after_gap THEN true END) OVER so_far END AS segment
 FROM gaps
 WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY row_place ROWS UNBOUNDED PRECEDING);
 
 CREATE OR REPLACE VIEW compiled_trades_features.returns AS
 SELECT
     *,
-    (ns - min(ns) OVER recent_dates) / 1e9 AS age_s, -- a date sees no further back, however long a tape is silent
+    (ns - least(min(ns) OVER its_date, min(CASE WHEN ns >= epoch_ns(date) THEN ns END) OVER recent_dates)) / 1e9
+        AS age_s, -- a date sees no further back, however long a tape is silent
     price * amount AS dollar_volume, -- not NULL: price and amount are both valid
     CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
     CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
@@ -143,9 +144,13 @@ SELECT
 FROM segments
 WINDOW
     in_order AS (PARTITION BY exchange, symbol, segment ORDER BY place),
+    its_date AS (
+        PARTITION BY exchange, symbol, segment ORDER BY date - DATE '1970-01-01'
+        RANGE BETWEEN CURRENT ROW AND CURRENT ROW
+    ),
     recent_dates AS (
-        PARTITION BY exchange, symbol, segment ORDER BY date
-        RANGE BETWEEN INTERVAL 1 DAYS PRECEDING AND CURRENT ROW
+        PARTITION BY exchange, symbol, segment ORDER BY date - DATE '1970-01-01'
+        RANGE BETWEEN 1 PRECEDING AND CURRENT ROW
     );
 
 CREATE OR REPLACE VIEW compiled_trades_features.frames AS
@@ -182,7 +187,8 @@ SELECT
         ELSE quote
     END AS quote_class, -- name: USD for dollars and stablecoins of it, else the quote
     base || '-' || quote_class AS symbol_norm, -- name: base and class of the quote: to join by, no key
-    least(age_s, 900) AS segment_age_s, -- s: since the last gap, at most the longest window
+    least(age_s, greatest(ns - epoch_ns(date), 0) / 1e9 + 86400)
+        AS segment_age_s, -- s: since the segment started, as far back as a day before the date
     CAST(hour(ts) AS SMALLINT) AS hour_of_day, -- h: 0 to 23, UTC
     CAST(minute(ts) AS SMALLINT) AS minute_of_hour, -- min: 0 to 59, UTC
     CAST(isodow(ts) - 1 AS SMALLINT) AS day_of_week, -- 1: 0 is Monday, 6 is Sunday, UTC

@@ -12,23 +12,24 @@
 -- lookback:    86400 s
 -- lookahead:   601 s
 -- publishes:   processed/ccxt/trades/liquidity (overwrite), by exchange, symbol, date
--- fingerprint: 9171f1e2b2b0245a504930bb
--- stages:      trades_liquidity, line 534
---              aged, line 510
---              after_300s, line 502
---              after_60s, line 494
---              after_5s, line 486
---              after_1s, line 478
---              quoted, line 464
---              ticks, line 449
---              moments, line 439
---              priced, line 427
---              quotes, line 420
---              located, line 411
---              ends, line 396
---              states, line 379
---              book, line 111
---              trades, line 42
+-- fingerprint: 11c6466246027feb155a8d61
+-- stages:      trades_liquidity, line 542
+--              aged, line 519
+--              whole, line 512
+--              quoted, line 498
+--              after_300s, line 489
+--              after_60s, line 481
+--              after_5s, line 473
+--              after_1s, line 465
+--              ticks, line 450
+--              moments, line 440
+--              priced, line 428
+--              quotes, line 421
+--              located, line 412
+--              ends, line 397
+--              states, line 380
+--              book, line 112
+--              trades, line 43
 --
 -- `run` executes these stages partition by partition, as one statement with a WITH, and publishes each atomically.
 -- This file computes the same table in one go: run it from the folder of models.yaml, in a DuckDB shell. It
@@ -461,27 +462,13 @@ SELECT
 FROM moments
 WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING);
 
-CREATE OR REPLACE VIEW compiled_trades_liquidity.quoted AS
-SELECT
-    ticks.*,
-    quotes.quote_ns AS quote_ns,
-    quotes.best_bid AS bid,
-    quotes.best_ask AS ask,
-    quotes.bid_size AS bid_amount,
-    quotes.ask_size AS ask_amount,
-    quotes.mid_price AS mid,
-    quotes.segment_end_ns AS segment_end_ns
-FROM ticks
-ASOF LEFT JOIN quotes
-    ON ticks.exchange = quotes.exchange AND ticks.symbol = quotes.symbol AND ticks.ns > quotes.quote_ns;
-
 CREATE OR REPLACE VIEW compiled_trades_liquidity.after_1s AS
 SELECT
-    quoted.*,
+    ticks.*,
     quotes.mid_price AS mid_after_1s
-FROM quoted
+FROM ticks
 ASOF LEFT JOIN quotes
-    ON quoted.exchange = quotes.exchange AND quoted.symbol = quotes.symbol AND quoted.ns + 1000000000 >= quotes.quote_ns;
+    ON ticks.exchange = quotes.exchange AND ticks.symbol = quotes.symbol AND ticks.ns + 1000000000 >= quotes.quote_ns;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.after_5s AS
 SELECT
@@ -507,6 +494,28 @@ FROM after_60s
 ASOF LEFT JOIN quotes
     ON after_60s.exchange = quotes.exchange AND after_60s.symbol = quotes.symbol AND after_60s.ns + 300000000000 >= quotes.quote_ns;
 
+-- The quote's columns are many: they come last.
+CREATE OR REPLACE VIEW compiled_trades_liquidity.quoted AS
+SELECT
+    after_300s.*,
+    quotes.quote_ns AS quote_ns,
+    quotes.best_bid AS bid,
+    quotes.best_ask AS ask,
+    quotes.bid_size AS bid_amount,
+    quotes.ask_size AS ask_amount,
+    quotes.mid_price AS mid,
+    quotes.segment_end_ns AS segment_end_ns
+FROM after_300s
+ASOF LEFT JOIN quotes
+    ON after_300s.exchange = quotes.exchange AND after_300s.symbol = quotes.symbol AND after_300s.ns > quotes.quote_ns;
+
+CREATE OR REPLACE VIEW compiled_trades_liquidity.whole AS
+SELECT *
+FROM quoted
+JOIN priced USING (exchange, symbol, place)
+ORDER BY exchange, symbol, place -- here, where rows have fewer columns than in the result
+;
+
 CREATE OR REPLACE VIEW compiled_trades_liquidity.aged AS
 SELECT
     *,
@@ -528,8 +537,7 @@ SELECT
         WHEN ns - quote_ns <= 300000000000 AND ns + 300000000000 <= segment_end_ns THEN mid_after_300s
     END AS mid_300s,
     coalesce(side, side_of_mid, tick) AS chosen_sign
-FROM after_300s
-JOIN priced USING (exchange, symbol, place);
+FROM whole;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.trades_liquidity AS
 SELECT

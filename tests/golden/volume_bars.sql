@@ -94,7 +94,8 @@ SELECT
 FROM positioned;
 
 -- kernel volume_bars, version 2: Parts of trades by bar of equal volume
---   options volume_bar_size = 10.0, split_trades = True, lot_size = 1e-08, max_gap = None
+--   options volume_bar_size = 10.0, split_trades = True, lot_size = 1e-08, max_gap = None, classification =
+--           'aggressor', bulk_bars = 50
 --   reads ts, price, amount, side
 --   gives bar_id: bigint; 1: number of the bar, from 0
 --   gives ts: timestamp; time of the trade
@@ -132,7 +133,7 @@ COPY (
             max(price) AS high,
             min(price) AS low,
             arg_max(price, place) AS close,
-            sum(lots) / any_value(lots_per_unit) AS volume, -- in lots, so that it is exact
+            sum(lots) / any_value(lots_per_unit) AS volume,
             sum(value) AS dollar_volume,
             coalesce(sum(volume) FILTER (side = 1), 0) AS buy_volume,
             coalesce(sum(volume) FILTER (side = -1), 0) AS sell_volume,

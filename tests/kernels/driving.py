@@ -30,12 +30,12 @@ def run(
 
     The trades of a batch are those up to its last row that were in none before.
     """
-    chain = Pipeline.of(names, options)
-    return _run(chain, chain.start(), rows, trades, cuts)
+    pipeline = Pipeline.of(names, options)
+    return _run(pipeline, pipeline.start(), rows, trades, cuts)
 
 
 def _run(
-    chain: Pipeline, state: PipelineState, rows: Sequence[Row], trades: Sequence[Row] | None, cuts: Iterable[int]
+    pipeline: Pipeline, state: PipelineState, rows: Sequence[Row], trades: Sequence[Row] | None, cuts: Iterable[int]
 ) -> list[Row]:
     out: list[Row] = []
     taken = 0
@@ -45,20 +45,20 @@ def _run(
             until += 1
         seen = arrays(trades[taken:until]) if trades is not None else None
         taken = until
-        columns = {name: floats(row.get(name) for row in rows[begin:end]) for name in chain.inputs}
-        given = chain.run(state, Batch(_times(rows[begin:end]), columns, seen))
-        out += _rows({column: given[column.name] for column in chain.outputs})
+        columns = {name: floats(row.get(name) for row in rows[begin:end]) for name in pipeline.inputs}
+        given = pipeline.run(state, Batch(_times(rows[begin:end]), columns, seen))
+        out += _rows({column: given[column.name] for column in pipeline.outputs})
     return out
 
 
 def run_bars(name: str, trades: Sequence[Row], cuts: Iterable[int] = (), **options: Any) -> tuple[list[Row], list[Row]]:
     """Parts of bars that the kernel ``name`` makes of trades: those of full bars, and those that wait."""
     rows = [{**trade, "side": float(trade["side"]) if trade["side"] else None} for trade in trades]
-    chain = Pipeline.of([name], options)
-    state = chain.start()
-    closed = _run(chain, state, rows, None, cuts)
-    waiting = chain.kernels[0].waiting(state[name])
-    return closed, _rows(dict(zip(chain.outputs, waiting, strict=True)))
+    pipeline = Pipeline.of([name], options)
+    state = pipeline.start()
+    closed = _run(pipeline, state, rows, None, cuts)
+    waiting = pipeline.kernels[0].waiting(state[name])
+    return closed, _rows(dict(zip(pipeline.outputs, waiting, strict=True)))
 
 
 def _rows(given: Mapping[Column, np.ndarray[Any, Any]]) -> list[Row]:

@@ -60,29 +60,29 @@ class Builder:
     """A kernel with its state, fed batch by batch."""
 
     def __init__(self, name: str, **options: Any) -> None:
-        self.chain = Pipeline.of([name], options)
-        self.kernel = self.chain.kernels[0]
-        self.state: PipelineState = self.chain.start()
+        self.pipeline = Pipeline.of([name], options)
+        self.kernel = self.pipeline.kernels[0]
+        self.state: PipelineState = self.pipeline.start()
 
     def batch(self, rows: Sequence[Row]) -> Batch:
         columns: dict[str, Any] = {}
-        for name in self.chain.inputs:
-            exact = name in self.chain.integers
+        for name in self.pipeline.inputs:
+            exact = name in self.pipeline.integers
             missing = NO_INTEGER if exact else NAN
             values = [missing if row[name] is None else row[name] for row in rows]
             columns[name] = np.array(values, np.int64 if exact else np.float64)
         return Batch(np.array([row["ts"] for row in rows], np.int64), columns)
 
     def __call__(self, rows: Sequence[Row]) -> list[Row]:
-        given = self.chain.run(self.state, self.batch(rows))
-        return self._rows([given[column.name] for column in self.chain.outputs])
+        given = self.pipeline.run(self.state, self.batch(rows))
+        return self._rows([given[column.name] for column in self.pipeline.outputs])
 
     def end(self) -> list[Row]:
         """The rows that wait when a partition ends."""
         return self._rows(self.kernel.waiting(self.state[self.kernel.name]))
 
     def _rows(self, arrays: Iterable[Any]) -> list[Row]:
-        columns = {c.name: to_python(a, c) for c, a in zip(self.chain.outputs, arrays, strict=True)}
+        columns = {c.name: to_python(a, c) for c, a in zip(self.pipeline.outputs, arrays, strict=True)}
         columns.pop("seq", None)  # of the feed, which these rows have not
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

@@ -69,11 +69,11 @@ def run(
     ts: Array, columns: dict[str, Array], names: Iterable[str] = KERNELS, cuts: Iterable[int] = (), **options: Any
 ) -> tuple[dict[str, Array], PipelineState]:
     """All columns of the kernels, and the state at the end; batches end before the rows ``cuts``."""
-    chain = Pipeline.of(names, OPTIONS | options)
-    columns = {name: columns.get(name, columns["mid_price"]) for name in chain.inputs}
-    state = chain.start()
+    pipeline = Pipeline.of(names, OPTIONS | options)
+    columns = {name: columns.get(name, columns["mid_price"]) for name in pipeline.inputs}
+    state = pipeline.start()
     parts = [
-        chain.run(state, Batch(ts[begin:end], {name: columns[name][begin:end] for name in chain.inputs}))
+        pipeline.run(state, Batch(ts[begin:end], {name: columns[name][begin:end] for name in pipeline.inputs}))
         for begin, end in itertools.pairwise([0, *sorted({cut for cut in cuts if 0 < cut < len(ts)}), len(ts)])
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, state

@@ -93,9 +93,9 @@ def test_flow_by_price(bids: list[Book], whole: tuple[bool, ...], expected: floa
 
 
 def test_no_flow_by_price() -> None:
-    chain = Pipeline.of(["ofi"], OPTIONS | {"ofi_price": False})
-    assert "ofi_price" not in [column.name for column in chain.outputs]
-    assert {*chain.inputs} == {"mid_price", *(f"{side}_{what}_00" for side in SIDES for what in ("price", "size"))}
+    pipeline = Pipeline.of(["ofi"], OPTIONS | {"ofi_price": False})
+    assert "ofi_price" not in [column.name for column in pipeline.outputs]
+    assert {*pipeline.inputs} == {"mid_price", *(f"{side}_{what}_00" for side in SIDES for what in ("price", "size"))}
 
 
 def test_golden_return() -> None:
@@ -166,8 +166,8 @@ def test_flow_of_a_level(before: Sequence[float], now: Sequence[float], flow: fl
 
 
 def rolled(ts: Array, **given: Sequence[float]) -> dict[str, Array]:
-    chain = Pipeline.of(["rolling"], OPTIONS)
-    columns = {name: np.full(len(ts), NAN) for name in chain.inputs}
+    pipeline = Pipeline.of(["rolling"], OPTIONS)
+    columns = {name: np.full(len(ts), NAN) for name in pipeline.inputs}
     return run(ts, columns | {name: np.array(values, float) for name, values in given.items()}, ["rolling"])[0]
 
 

@@ -43,12 +43,12 @@ def test_a_state_keeps_nothing_of_a_batch() -> None:
     """What a batch's arrays are used for afterwards, and whether they may be written, does not matter."""
     ts, columns = market(5, 150)
     expected, expected_state = run(ts, columns)
-    chain = Pipeline.of(KERNELS, OPTIONS)
-    state = chain.start()
+    pipeline = Pipeline.of(KERNELS, OPTIONS)
+    state = pipeline.start()
     for begin, end in ((0, 70), (70, 90), (90, 150)):
-        batch = Batch(ts[begin:end].copy(), {name: columns[name][begin:end].copy() for name in chain.inputs})
+        batch = Batch(ts[begin:end].copy(), {name: columns[name][begin:end].copy() for name in pipeline.inputs})
         batch.columns["mid_price"].flags.writeable = False
-        got = chain.run(state, batch)
+        got = pipeline.run(state, batch)
         for name in got:
             assert picture({name: got[name]}) == picture({name: expected[name][begin:end]}), name
         batch.columns["mid_price"].flags.writeable = True
@@ -60,8 +60,10 @@ def test_a_state_keeps_nothing_of_a_batch() -> None:
 
 def test_states_keep_their_form() -> None:
     """The arrays of a state have the dtype and the dimensions with which they started, at whatever length."""
-    chain = Pipeline.of(KERNELS, OPTIONS)
-    forms = {(kernel, name): (a.dtype, a.ndim) for kernel, state in chain.start().items() for name, a in state.items()}
+    pipeline = Pipeline.of(KERNELS, OPTIONS)
+    forms = {
+        (kernel, name): (a.dtype, a.ndim) for kernel, state in pipeline.start().items() for name, a in state.items()
+    }
     for rows in (1, 3, 150):
         _, state = run(*market(6, rows))
         found = {(kernel, name): (a.dtype, a.ndim) for kernel, arrays in state.items() for name, a in arrays.items()}
@@ -88,15 +90,15 @@ def test_a_segment_knows_nothing_of_the_one_before(seed: int) -> None:
 
 
 def test_symbols_do_not_meet() -> None:
-    """Two symbols, batch by batch in turn with the kernels of one chain, give what each gives alone."""
+    """Two symbols, batch by batch in turn with the kernels of one pipeline, give what each gives alone."""
     markets = [market(7, 150), market(8, 150)]
-    chain = Pipeline.of(KERNELS, OPTIONS)
-    states = [chain.start(), chain.start()]
+    pipeline = Pipeline.of(KERNELS, OPTIONS)
+    states = [pipeline.start(), pipeline.start()]
     found: list[list[dict[str, Array]]] = [[], []]
     for begin in range(0, 150, 10):
         for (ts, columns), state, parts in zip(markets, states, found, strict=True):
             rows = slice(begin, begin + 10)
-            parts.append(chain.run(state, Batch(ts[rows], {name: columns[name][rows] for name in chain.inputs})))
+            parts.append(pipeline.run(state, Batch(ts[rows], {name: columns[name][rows] for name in pipeline.inputs})))
     for (ts, columns), parts in zip(markets, found, strict=True):
         assert_identical(
             {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, run(ts, columns)[0]
@@ -140,10 +142,10 @@ def test_scaled_prices(seed: int, scale: float) -> None:
 
 
 def test_columns_are_described_and_no_number_is_infinite() -> None:
-    chain = Pipeline.of(KERNELS, OPTIONS)
+    pipeline = Pipeline.of(KERNELS, OPTIONS)
     got, _ = run(*market(9, 3000))
-    assert [column.name for column in chain.outputs] == [name for name in got if name != "segment_start"]
-    for column in chain.outputs:
+    assert [column.name for column in pipeline.outputs] == [name for name in got if name != "segment_start"]
+    for column in pipeline.outputs:
         unit, _, meaning = column.doc.partition(": ")
         assert unit in ("1", "q/s", "q/s2", "u", "u2", "u/bps", "bps", "1/u", "s", "name"), column
         assert meaning

@@ -38,7 +38,9 @@ def python(mode: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[pytest.mark.soak] if part != 1 else []) for part in range(PARTS)]
+)
 @pytest.mark.parametrize("mode", [pytest.param("NUMBA_DISABLE_JIT", marks=pytest.mark.soak), "NUMBA_BOUNDSCHECK"])
 def test_the_kernels_tests_pass(mode: str, part: int) -> None:
     """In parts, which several processes of one test run can share."""

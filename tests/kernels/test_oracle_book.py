@@ -17,6 +17,8 @@ from tests.oracles.rows import NS
 from tests.support import realdata
 from tests.support.kernels import over_books
 
+pytestmark = pytest.mark.slow
+
 Row = dict[str, Any]
 
 KERNELS = ("segments", *over_books())

@@ -40,16 +40,16 @@ def tape(trades: Sequence[Trade]) -> Trades:
 
 
 class Feed:
-    """A chain with its state, fed batch by batch."""
+    """A pipeline with its state, fed batch by batch."""
 
     def __init__(self, *kernels: str, **options: Any) -> None:
-        self.chain = Pipeline.of(kernels, {"vpin_bucket_volume": "1.0"} | options)
-        self.state = self.chain.start()
+        self.pipeline = Pipeline.of(kernels, {"vpin_bucket_volume": "1.0"} | options)
+        self.state = self.pipeline.start()
 
     def __call__(self, rows: Sequence[Row], trades: Sequence[Trade] | None) -> dict[str, list[float]]:
         ts, mid = np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], np.float64)
         batch = Batch(ts, {"mid_price": mid}, None if trades is None else tape(trades))
-        return {name: array.tolist() for name, array in self.chain.run(self.state, batch).items()}
+        return {name: array.tolist() for name, array in self.pipeline.run(self.state, batch).items()}
 
     def vpin(self, *trades: Trade, until: int | None = None) -> float:
         """VPIN after these trades."""

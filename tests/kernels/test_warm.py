@@ -1,4 +1,4 @@
-"""Warming a chain loads everything that its batches need."""
+"""Warming a pipeline loads everything that its batches need."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def loaded():
 
 def batch(start):
     ts = np.arange(start, start + 5, dtype=np.int64) * 10**9
-    columns = {name: np.ones(5, int if name in chain.integers else float) for name in chain.inputs}
+    columns = {name: np.ones(5, int if name in pipeline.integers else float) for name in pipeline.inputs}
     trades = Trades(ts, np.ones(5), np.ones(5), np.array([1, -1, 0, 1, 1], np.int8))
-    return Batch(ts, columns, trades if chain.reads_trades else None)
+    return Batch(ts, columns, trades if pipeline.reads_trades else None)
 
-chain = Pipeline.of(sys.argv[1:], {})
+pipeline = Pipeline.of(sys.argv[1:], {})
 before = loaded()
-chain.warm()
+pipeline.warm()
 warm = loaded()
-state = chain.start()
+state = pipeline.start()
 for start in (100, 200):
-    chain.run(state, batch(start))
+    pipeline.run(state, batch(start))
 print(json.dumps([before, warm, loaded()]))
 """
 
@@ -48,6 +48,7 @@ SINGLE = [(name,) for name, kind in registry().items() if kind.replaces_rows]
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [shipped(), *SINGLE])
 def test_a_warm_chain_has_nothing_left_to_load(names: tuple[str, ...]) -> None:
     out = subprocess.run([sys.executable, "-c", COUNT, *names], capture_output=True, text=True, check=True)

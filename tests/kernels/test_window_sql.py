@@ -128,10 +128,10 @@ def in_duckdb(query: str, **tables: Arrays) -> Arrays:
 
 
 def by_kernels(names: list[str], rows: Arrays, trades: Trades | None = None) -> Arrays:
-    chain = Pipeline.of(names, {"horizons": list(HORIZONS)})
+    pipeline = Pipeline.of(names, {"horizons": list(HORIZONS)})
     missing = np.full(ROWS, np.nan)
-    columns = {name: rows.get(name, missing) for name in chain.inputs}
-    return chain.run(chain.start(), Batch(rows["ts"], columns, trades))
+    columns = {name: rows.get(name, missing) for name in pipeline.inputs}
+    return pipeline.run(pipeline.start(), Batch(rows["ts"], columns, trades))
 
 
 def assert_close(got: Arrays, wanted: Arrays, name: str, absolute: float) -> None:

@@ -43,10 +43,10 @@ def segment_starts(rows: Sequence[Row], max_gap: float | None) -> list[int]:
     return starts
 
 
-def segment_age(rows: Sequence[Row], i: int, start: int, windows: Sequence[int]) -> float:
-    """Seconds since the segment began, at most the longest window."""
+def segment_age(rows: Sequence[Row], i: int, start: int, reach: int) -> float:
+    """Seconds since the segment began, as far back as ``reach`` seconds before the row's date."""
     age: float = (rows[i]["ts"] - rows[start]["ts"]) / NS
-    return min(age, float(max(windows)))
+    return min(age, max(rows[i]["ts"] - midnight(rows[i]["date"]), 0) / NS + reach)
 
 
 def window(rows: Sequence[Row], i: int, start: int, seconds: int) -> list[int]:

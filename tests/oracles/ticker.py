@@ -29,7 +29,7 @@ def features(raw: Iterable[Row], windows: Sequence[int] = (60, 300, 900), max_ga
     out: list[Row] = []
     for tickers in (part for rows in by_key(canonical(row) for row in raw) for part in apart(rows)):
         starts = segment_starts(tickers, max_gap)
-        rows = [_row(row, segment_age(tickers, i, starts[i], windows)) for i, row in enumerate(tickers)]
+        rows = [_row(row, segment_age(tickers, i, starts[i], max(windows))) for i, row in enumerate(tickers)]
         for i, row in enumerate(rows):
             extra: Row = {}
             for seconds in windows:

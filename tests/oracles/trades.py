@@ -30,6 +30,7 @@ def dollar_volume(trade: Row) -> float | None:
 def features(raw: Iterable[Row], windows: Sequence[int] = (60, 300, 900), max_gap: float | None = None) -> list[Row]:
     """Expected rows of ``trades_features``."""
     out: list[Row] = []
+    reach = max(windows) if max_gap is not None else max(*windows, 86_400)
     for trades in (part for rows in by_key(canonical(row) for row in raw) for part in apart(rows)):
         starts = segment_starts(trades, max_gap)
         for trade in trades:
@@ -37,7 +38,7 @@ def features(raw: Iterable[Row], windows: Sequence[int] = (60, 300, 900), max_ga
         returns = log_returns(trades, "traded_price", starts, max_gap)
         for i, trade in enumerate(trades):
             start = starts[i] if max_gap is not None else _first_since_yesterday(trades, i)
-            row = _row(trade, segment_age(trades, i, start, windows), returns[i])
+            row = _row(trade, segment_age(trades, i, start, reach), returns[i])
             for seconds in windows:
                 inside = window(trades, i, starts[i], seconds)
                 row |= _window_columns([trades[j] for j in inside], [returns[j] for j in inside], seconds)

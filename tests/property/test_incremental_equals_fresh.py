@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -93,7 +94,7 @@ def rows(project: Scratch, model: str) -> list[dict[str, object]]:
     return project.table(model).to_pylist() if any(folder.rglob("*.parquet")) else []
 
 
-TestLake = Lake.TestCase
+TestLake = pytest.mark.slow(Lake.TestCase)
 TestLake.settings = settings(
     max_examples=15, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -106,6 +106,7 @@ def dicts(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
     return list(connection.sql(query).to_arrow_table().to_pylist())
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, said=some_checks())
 def test_checks_are_those_of_the_oracle(

@@ -33,6 +33,7 @@ def cleaned(levels: list[Level], best_first: bool) -> list[tuple[float, float]]:
     return sorted(sizes.items(), reverse=best_first)[:KEPT]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(books=st.lists(BOOK, min_size=20, max_size=60), form=st.sampled_from(["columns", "objects", "pairs"]))
 def test_any_book(

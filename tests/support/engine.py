@@ -25,6 +25,8 @@ from sqlgen.run import runner
 
 HIVE = ("exchange", "symbol", "date")
 ROOT = Path(__file__).resolve().parents[2]
+DUMPER: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""Writes the same as SafeDumper, in a fifth of the time."""
 
 # The commands' parameters are worked out once, not for each command that a test gives.
 typer.main.get_command = functools.cache(typer.main.get_command)
@@ -86,7 +88,7 @@ def shipped_config(lake: Path, **options: Any) -> dict[str, Any]:
 
     ``captured_levels`` goes to the source of books.
     """
-    from sqlgen.templating.templates import Library
+    from sqlgen.templating.templates import packaged
     from udfs.registry import registry
 
     config = copy.deepcopy(_shipped())
@@ -94,7 +96,7 @@ def shipped_config(lake: Path, **options: Any) -> dict[str, Any]:
     if options.get("captured_levels") is not None:
         config["sources"]["ccxt_orderbook"]["captured_levels"] = options["captured_levels"]
     for model in config["models"].values():
-        known = {*Library().header(model["sql"]).options}
+        known = {*packaged().header(model["sql"]).options}
         udfs = [model["udfs"]] if isinstance(model.get("udfs"), str) else model.get("udfs", [])
         known |= {option for name in udfs for option in registry()[name].options}
         known |= {"max_gap"} if udfs else set()
@@ -115,7 +117,7 @@ def run_model(lake: Path, model: str, **options: Any) -> pa.Table:
     lake.mkdir(parents=True, exist_ok=True)
     shipped = shipped_config(lake, **options)
     shipped["models"] = _with_upstream(shipped["models"], model)
-    config.write_text(yaml.safe_dump(shipped, sort_keys=False))
+    config.write_text(yaml.dump(shipped, Dumper=DUMPER, sort_keys=False))
     outcome = sqlgen("run", config, "--select", f"+{model}")
     assert outcome.code == 0, outcome.out + outcome.err
     return published(lake / shipped["models"][model]["output"]["path"])

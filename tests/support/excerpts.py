@@ -24,7 +24,7 @@ EXCERPTS: dict[str, Excerpt] = {
     "cases/F02-diff-depth-read-as-books/hive": Excerpt({"binance/depth_spot": 0}, NO_SNAPSHOT),
     "cases/F07-updates-as-trades/binance_T_DEPTH_snap": Excerpt({"binance/depth_archive": 0}),
     "cases/F07-updates-as-trades/binance_T_DEPTH_update": Excerpt({"binance/depth_archive": 0}, NO_SNAPSHOT),
-    "cases/F07-updates-as-trades/bitstamp_orders": Excerpt({}, "these seem to be single orders (columns action)"),
+    "cases/F07-updates-as-trades/bitstamp_orders": Excerpt({"bitstamp/orders_csv": 4}),
     "cases/F09-polygon-flat-file": Excerpt({"generic/trades": 3}),
     "cases/F11-okx-as-binance": Excerpt({"generic/trades": 3}, "before the date of its name"),
     "cases/F11-okx-as-binance/gbk": Excerpt({"generic/trades": 3}, "before the date of its name"),

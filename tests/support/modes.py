@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import pytest
 from hypothesis import settings
 
 AGAIN = "SQLGEN_TESTS_AGAIN"
@@ -24,3 +26,9 @@ def rows_of(count: int) -> int:
 def cases(names: Sequence[str]) -> Sequence[str]:
     """Names of made-up inputs, the most telling two first."""
     return names[:2] if AGAIN in os.environ else names
+
+
+def some(values: Iterable[Any], count: int) -> list[Any]:
+    """Values of a parameter, the most telling ones first; those after the first ``count`` are left to ``make soak``."""
+    soak = pytest.mark.soak
+    return [value if place < count else pytest.param(value, marks=soak) for place, value in enumerate(values)]

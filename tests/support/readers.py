@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
@@ -96,6 +97,16 @@ def by_open_duckdb_by_name(folder: Path) -> Iterator[Rows]:
     return by_open_duckdb(folder, ", union_by_name = true")
 
 
+def by_catalog(folder: Path) -> Iterator[Rows]:
+    """The view that ``sqlgen catalog`` has written."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute((folder.parents[2] / "target/catalog.sql").read_text())
+    while True:
+        yield connection.execute(QUERY.format(folder.name)).fetchall()
+
+
 def by_pandas(folder: Path) -> Iterator[Rows]:
     import pandas
 
@@ -134,27 +145,54 @@ READERS: dict[str, Callable[[Path], Iterator[Rows]]] = {
 }
 
 
-def read(name: str, folder: Path, several: bool, seconds: float) -> dict[str, Any]:
-    """What a reader saw: reads, those that failed and why, and those that saw a partition that is not whole."""
+CATALOG = "view of the catalog"
+BY_NAME = READERS | {CATALOG: by_catalog}
+
+
+@contextlib.contextmanager
+def held(lock: Path | None) -> Iterator[None]:
+    """Hold a lock alone, as ``flock`` does."""
+    if lock is None:
+        yield
+        return
+    with lock.open() as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    time.sleep(0.02)  # a run may begin
+
+
+def read(name: str, folder: Path, several: bool, seconds: float, lock: Path | None = None) -> dict[str, Any]:
+    """What a reader saw: reads, those that failed and why, and those that saw a partition that is not whole.
+
+    ``lock``: held during each read.
+    """
     seen: collections.Counter[str] = collections.Counter(dict.fromkeys(SEEN, 0))
     why: collections.Counter[str] = collections.Counter()
     with contextlib.suppress(Exception):
-        next(READERS[name](folder))  # which imports what it needs
+        next(BY_NAME[name](folder))  # which imports what it needs
     end = time.monotonic() + seconds
-    reader = READERS[name](folder)
+    reader = BY_NAME[name](folder)
     while time.monotonic() < end:
         seen["reads"] += 1
         try:
-            rows = next(reader)
+            with held(lock):
+                rows = next(reader)
         except Exception as error:
             seen["failed"] += 1
-            why[f"{type(error).__name__}: {str(error).splitlines()[0]}"[:160].replace(str(folder), "")] += 1
-            reader = READERS[name](folder)
+            why[f"{type(error).__name__}: {str(error).splitlines()[0]}".replace(str(folder), "")] += 1
+            reader = BY_NAME[name](folder)
             continue
         seen["missing"] += len(rows) < PARTITIONS
         seen["mixed"] += any(low != high for _, _, low, high in rows)
         seen["short"] += any(low == high and count != expected(low, several) for _, count, low, high in rows)
     return {**seen, "why": dict(why.most_common(2))}
+
+
+def started(name: str, folder: Path, several: bool, seconds: float, lock: Path | str = "") -> subprocess.Popen[str]:
+    """A reader in a process of its own, which prints what it has seen."""
+    arguments = [name, str(folder), str(several), str(seconds), str(lock)]
+    command = [sys.executable, "-m", "tests.support.readers", "--read", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def measure(way: str, several: bool, seconds: float, names: list[str]) -> dict[str, dict[str, Any]]:
@@ -164,13 +202,7 @@ def measure(way: str, several: bool, seconds: float, names: list[str]) -> dict[s
         for number in range(PARTITIONS):
             stem = "data" if way != "new names" else "v0"
             write(lake / f"table/exchange=e/symbol=s{number}", 0, several, stem)
-        command = [sys.executable, "-m", "tests.support.readers", "--read"]
-        running = {
-            name: subprocess.Popen(
-                [*command, name, str(lake / "table"), str(several), str(seconds)], stdout=subprocess.PIPE, text=True
-            )
-            for name in names
-        }
+        running = {name: started(name, lake / "table", several, seconds) for name in names}
         published = replace_partitions(lake, way, several, lambda: all(p.poll() is not None for p in running.values()))
         found = {name: json.loads(process.communicate()[0]) for name, process in running.items()}
         return found | {"published": {"count": published}}
@@ -178,8 +210,9 @@ def measure(way: str, several: bool, seconds: float, names: list[str]) -> dict[s
 
 def main() -> None:
     if sys.argv[1:2] == ["--read"]:
-        name, folder, several, seconds = sys.argv[2:]
-        print(json.dumps(read(name, Path(folder), several == "True", float(seconds))))
+        name, folder, several, seconds_, lock = sys.argv[2:]
+        found = read(name, Path(folder), several == "True", float(seconds_), Path(lock) if lock else None)
+        print(json.dumps(found))
         return
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
     ways = [("rename", False), ("fixed names", False), ("new names", False), ("fixed names", True), ("new names", True)]

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from tests.support.engine import Outcome, published, sqlgen
+from tests.support.engine import DUMPER, Outcome, published, sqlgen
 from tests.support.lakes import write_trades
 
 COSTS = """\
@@ -110,7 +110,7 @@ class Scratch:
         return self.folder / "models.yaml"
 
     def save(self) -> None:
-        self.file.write_text(yaml.safe_dump(self.config, sort_keys=False))
+        self.file.write_text(yaml.dump(self.config, Dumper=DUMPER, sort_keys=False))
 
     def template(self, name: str, text: str) -> None:
         path = self.folder / "transforms_sql" / name
@@ -119,12 +119,12 @@ class Scratch:
 
     def kernel(self, text: str) -> None:
         """Write a kernel of the project's own."""
-        from udfs.registry import registry
+        from udfs.registry import reload
 
         path = self.folder / "udfs" / "mine.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-        registry.cache_clear()
+        reload()
 
     def model(self, name: str, **fields: Any) -> None:
         """Set fields of a model and save; ``output`` is merged."""

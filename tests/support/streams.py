@@ -65,6 +65,12 @@ def _okx(symbol: str, one: Change) -> Line:
     return {"arg": {"channel": "books", "instId": symbol}, "action": action, "data": [data | {"ts": str(one.ms)} | ids]}
 
 
+def _okx_archive(symbol: str, one: Change) -> Line:
+    line = _okx(symbol, one)
+    sides = {name: line["data"][0][name] for name in ("bids", "asks")}
+    return {"instId": symbol, "action": line["action"], "ts": str(one.ms), **sides}
+
+
 def _coinbase_exchange(symbol: str, one: Change) -> Line:
     if one.snapshot:
         sides = {"bids": one.side(1), "asks": one.side(-1)}
@@ -149,8 +155,34 @@ def _cryptofeed(symbol: str, one: Change) -> Line:
     return {**head, "book": None, "delta": {"bid": one.side(1), "ask": one.side(-1)}}
 
 
+def _bitget(symbol: str, one: Change) -> Line:
+    data = {"bids": one.side(1), "asks": one.side(-1), "checksum": 0, "seq": 7 * one.number, "ts": str(one.ms)}
+    arg = {"instType": "SPOT", "channel": "books", "instId": symbol}
+    return {"action": "snapshot" if one.snapshot else "update", "arg": arg, "data": [data], "ts": one.ms + 5}
+
+
+def _gate(symbol: str, one: Change, futures: bool = False) -> Line:
+    bids, asks = one.side(1), one.side(-1)
+    if one.snapshot:
+        return {"id": one.number, "current": one.ms, "update": one.ms - 1, "asks": asks, "bids": bids, "s": symbol}
+    if futures:
+        bids, asks = ([{"p": price, "s": float(size)} for price, size in side] for side in (bids, asks))  # type: ignore[misc]
+    book = {"t": one.ms, "s": symbol, "U": one.number, "u": one.number, "b": bids, "a": asks}
+    head = {"time": one.ms // 1000, "time_ms": one.ms + 3, "event": "update"}
+    return {**head, "channel": f"{'futures' if futures else 'spot'}.order_book_update", "result": book}
+
+
+def _htx(symbol: str, one: Change) -> Line:
+    sides = {name: [[*map(float, level)] for level in one.side(side)] for name, side in (("bids", 1), ("asks", -1))}
+    topic, number = f"market.{symbol}.mbp.400", {"seqNum": one.number}
+    if one.snapshot:
+        return {"id": "1", "rep": topic, "status": "ok", "ts": one.ms, "data": {**number, **sides}}
+    return {"ch": topic, "ts": one.ms, "tick": {**number, "prevSeqNum": one.number - 1, **sides}}
+
+
 UPDATES: dict[str, Stream] = {
     "okx/books": Stream(_okx, noise=({"event": "subscribe", "arg": {"channel": "books", "instId": "BTC-USDT"}},)),
+    "okx/books archive": Stream(_okx_archive),
     "coinbase_exchange/level2": Stream(
         _coinbase_exchange, noise=({"type": "heartbeat", "sequence": 90, "product_id": "BTC-USDT", "time": iso(NOON)},)
     ),
@@ -165,6 +197,12 @@ UPDATES: dict[str, Stream] = {
     ),
     "kucoin/level2": Stream(_kucoin, noise=({"id": "1", "type": "pong"},)),
     "cryptofeed/book": Stream(_cryptofeed),
+    "bitget/books": Stream(
+        _bitget, ("BTCUSDT", "ETHUSDT"), ({"event": "subscribe", "arg": {"instType": "SPOT", "channel": "books"}},)
+    ),
+    "gate/book": Stream(_gate, ("BTC_USDT", "ETH_USDT"), ({"time": NOON // 1000, "channel": "spot.pong"},)),
+    "gate/book futures": Stream(lambda s, one: _gate(s, one, futures=True), ("BTC_USDT", "ETH_USDT")),
+    "htx/book": Stream(_htx, ("btcusdt", "ethusdt"), ({"ping": NOON},)),
 }
 """Adapter, and what tells apart two layouts of one -> stream of level updates."""
 
@@ -317,6 +355,56 @@ TRADES: dict[str, Stream] = {
         ("BTC", "ETH"),
         ({"channel": "pong"},),
     ),
+    "bitget/trades": Stream(
+        lambda s, one: {
+            "action": "update",
+            "arg": {"instType": "SPOT", "channel": "trade", "instId": s},
+            "data": [
+                {"ts": str(one.ms), "price": str(one.price), "size": str(one.amount), "side": _word(one.side)}
+                | {"tradeId": str(one.number)}
+            ],
+            "ts": one.ms + 4,
+        },
+        ("BTCUSDT", "ETHUSDT"),
+    ),
+    "gate/trades": Stream(
+        lambda s, one: {
+            "time": one.ms // 1000,
+            "channel": "spot.trades",
+            "event": "update",
+            "result": {"id": one.number, "create_time_ms": f"{one.ms}.0", "side": _word(one.side), "currency_pair": s}
+            | {"amount": str(one.amount), "price": str(one.price)},
+        },
+        ("BTC_USDT", "ETH_USDT"),
+        ({"time": NOON // 1000, "channel": "spot.trades", "event": "subscribe", "result": {"status": "success"}},),
+    ),
+    "gate/trades futures": Stream(
+        lambda s, one: {
+            "channel": "futures.trades",
+            "event": "update",
+            "result": [
+                {"size": one.side * one.amount, "id": one.number, "create_time_ms": one.ms, "price": str(one.price)}
+                | {"contract": s}
+            ],
+        },
+        ("BTC_USDT", "ETH_USDT"),
+    ),
+    "htx/trades": Stream(
+        lambda s, one: {
+            "ch": f"market.{s}.trade.detail",
+            "ts": one.ms + 9,
+            "tick": {
+                "id": 1,
+                "ts": one.ms,
+                "data": [
+                    {"id": 10**20 + one.number, "ts": one.ms, "tradeId": one.number, "amount": one.amount}
+                    | {"price": one.price, "direction": _word(one.side)}
+                ],
+            },
+        },
+        ("btcusdt", "ethusdt"),
+        ({"ping": NOON},),
+    ),
 }
 
 
@@ -324,6 +412,11 @@ def _ticker(symbol: str, one: Change) -> Line:
     [[bid, bid_size]], [[ask, ask_size]] = one.side(1)[:1], one.side(-1)[:1]
     sides = {"b": bid, "B": bid_size, "a": ask, "A": ask_size}
     return {"e": "bookTicker", "u": one.number, "s": symbol, **sides, "T": one.ms, "E": one.ms + 1}
+
+
+def _hyperliquid(symbol: str, one: Change) -> Line:
+    levels = [[{"px": price, "sz": size, "n": 1} for price, size in one.side(side)] for side in (1, -1)]
+    return {"channel": "l2Book", "data": {"coin": symbol, "time": one.ms, "levels": levels}}
 
 
 BOOKS: dict[str, tuple[Stream, int]] = {
@@ -355,18 +448,9 @@ BOOKS: dict[str, tuple[Stream, int]] = {
         ),
         3,
     ),
-    "hyperliquid/book": (
-        Stream(
-            lambda s, one: {
-                "channel": "l2Book",
-                "data": {
-                    "coin": s,
-                    "time": one.ms,
-                    "levels": [[{"px": p, "sz": z, "n": 1} for p, z in one.side(side)] for side in (1, -1)],
-                },
-            },
-            ("BTC", "ETH"),
-        ),
+    "hyperliquid/book": (Stream(_hyperliquid, ("BTC", "ETH")), 3),
+    "hyperliquid/book archive": (
+        Stream(lambda s, one: {"time": iso(one.ms + 90), "ver_num": 1, "raw": _hyperliquid(s, one)}, ("BTC", "ETH")),
         3,
     ),
 }

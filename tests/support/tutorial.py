@@ -16,6 +16,9 @@ from tests.support.engine import ROOT, sqlgen
 PAGE = ROOT / "docs/tutorial.md"
 NOTEBOOK = PAGE.with_suffix(".ipynb")
 IMAGES = PAGE.parent / "images"
+PUBLIC = "## A public file\n"
+"""Heading of the part that needs one; it stands by itself."""
+_NAMED = re.compile(r"# (\S+\.yaml)\n")
 _BLOCK = re.compile(r"```(\w+)\n(.*?)```\n?", re.DOTALL)
 
 
@@ -35,6 +38,13 @@ def blocks(page: str) -> Iterator[Block]:
     yield Block("", page[end:])
 
 
+def parts(page: str) -> list[str]:
+    """The page before its part on a public file, that part, and the rest."""
+    before, heading, after = page.partition(PUBLIC)
+    part, end, rest = after.partition("\n## ")
+    return [before, heading + part, end + rest]
+
+
 def run(page: str, folder: Path) -> str:
     """The page with what its Python blocks print now; files are written to ``folder``."""
     names: dict[str, Any] = {}
@@ -48,7 +58,7 @@ def run(page: str, folder: Path) -> str:
                     outcome = sqlgen(*arguments)
                     assert outcome.code == 0, outcome.out + outcome.err
             elif kind == "yaml":
-                Path("models.yaml").write_text(text, encoding="utf-8")
+                Path(_named(text)).write_text(text, encoding="utf-8")
             elif kind == "python":
                 assert not printed, f"the page does not show {printed!r}"
                 output = io.StringIO()
@@ -69,13 +79,19 @@ def notebook(page: str) -> str:
         if kind == "text":
             cells[-1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": _lines(text)}]
         elif text.strip():
-            source = {"bash": "!" + text.strip().replace("\n", "\n!"), "yaml": f"%%writefile models.yaml\n{text}"}
+            source = {"bash": "!" + text.strip().replace("\n", "\n!"), "yaml": f"%%writefile {_named(text)}\n{text}"}
             cell = {"id": f"cell-{len(cells)}", "metadata": {}, "source": _lines(source.get(kind, text).strip())}
             code = {"cell_type": "code", "execution_count": None, "outputs": []} if kind else {"cell_type": "markdown"}
             cells.append(cell | code)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     document = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def _named(text: str) -> str:
+    """Name of the file that a YAML block is."""
+    found = _NAMED.match(text)
+    return found[1] if found else "models.yaml"
 
 
 def _lines(text: str) -> list[str]:

@@ -153,6 +153,23 @@ def _candle_messages(root: Path) -> None:
         save(root / f"okx_{date}.jsonl", "\n".join([*lines, ""]))
 
 
+def _bitstamp_orders(root: Path, as_csv: bool) -> None:
+    """An order a second that comes, changes and goes, on whole seconds."""
+    for date in DATES:
+        lines = [",".join(("id", "timestamp", "exchange_timestamp", "price", "volume", "action", "direction"))]
+        for i in range(ROWS if as_csv else 0):
+            ms = NOON[date] // 10**6 + 1000 * i
+            action, left = (("created", 5), ("changed", 3), ("deleted", 3))[i % 3]
+            lines.append(f"{7000 + i // 3},{ms + 40},{ms},{100 - i % 5}.25,{left}.5,{action},bid")
+        for i in range(0 if as_csv else ROWS):
+            action, left = (("created", 5), ("changed", 3), ("deleted", 3))[i % 3]
+            data = {"id": 7000 + i // 3, "order_type": 0, "amount_str": f"{left}.5", "price_str": f"{100 - i % 5}.25"}
+            data["microtimestamp"] = str(NOON[date] // 1000 + 10**6 * i)
+            message = {"data": data, "channel": "live_orders_btcusd", "event": f"order_{action}"}
+            lines = [*lines[i == 0 :], json.dumps(message)]
+        save(root / f"btcusd_{date}.{'csv' if as_csv else 'ndjson'}", "\n".join([*lines, ""]))
+
+
 def _generic_tickers(root: Path) -> None:
     for date in DATES:
         times = [f"{date} 12:{i // 60:02}:{i % 60:02}" for i in range(ROWS)]
@@ -178,6 +195,8 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
     "databento/mbp10 ": _dbn,
     "lobster/orderbook": _lobster,
     "lobster/trades": _lobster,
+    "bitstamp/orders": lambda root: _bitstamp_orders(root, as_csv=False),
+    "bitstamp/orders_csv": lambda root: _bitstamp_orders(root, as_csv=True),
     "binance/trades": lambda root: _binance(root, "trades"),
     "binance/agg_trades": lambda root: _binance(root, "aggTrades"),
     "bybit/orderbook": _bybit,
@@ -200,5 +219,6 @@ MODELS = {
     "ticker": ("ticker/features.sql.j2", "ticker"),
     "updates": ("orderbook/book.sql.j2", "updates"),
     "bars": ("resample.sql.j2", "rows"),
+    "orders": ("resample.sql.j2", "rows"),
 }
 """Kind of rows -> a template that reads them, and its input."""

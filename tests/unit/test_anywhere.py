@@ -112,6 +112,7 @@ def test_a_project_with_a_package_of_kernels_and_no_home(scratch: Scratch, tmp_p
     (tmp_path / "file").write_text("")
     environment = {key: value for key, value in os.environ.items() if key != "XDG_CACHE_HOME"}
     environment |= {"HOME": str(tmp_path / "file"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["SQLGEN_TRUSTED"] = str(scratch.folder)
     done = subprocess.run(
         [sys.executable, "-m", "sqlgen", "run"], cwd=scratch.folder, env=environment, capture_output=True, text=True
     )
@@ -138,7 +139,8 @@ def test_no_module_needs_fcntl() -> None:
     code = (
         "import os, signal, sys; sys.modules['fcntl'] = None; del signal.SIGHUP, signal.SIGPIPE, os.O_NOFOLLOW;"
         "sys.platform = 'win32'; sys.modules['msvcrt'] = type(sys)('msvcrt');"
-        "import sqlgen.lake.lock, sqlgen.cli.signals"
+        "import importlib, pkgutil, sqlgen.cli.signals, sqlgen.lake;"
+        "[importlib.import_module(m.name) for m in pkgutil.walk_packages(sqlgen.lake.__path__, 'sqlgen.lake.')]"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

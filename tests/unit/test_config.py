@@ -66,7 +66,8 @@ models:
         "models.yaml:2: lake: environment variable SQLGEN_TEST_UNSET is not set. Set it, or give a default:"
         " ${SQLGEN_TEST_UNSET:-value}",
         "models.yaml:4: defaults.output.compresion: unknown key. Did you mean 'compression'?"
-        " Allowed: compression, compression_level, float, format, mode, partition_by, row_group_size, storage",
+        " Allowed: compression, compression_level, float, format, keep_versions, mode, partition_by,"
+        " row_group_size, storage",
         "models.yaml:4: defaults.output.mode: found 'upsert', allowed: 'overwrite', 'append' or 'merge'.",
         "models.yaml:6: sources.a.adapter: missing. It is needed:"
         " Template under transforms_sql/sources, without .sql.j2",
@@ -103,7 +104,13 @@ models:
         ("trades: raw", "trade: raw", "has no such input. Did you mean 'trades'? It has: trades"),
         ("ccxt/trades", "ccxt/trads", "sources.raw.adapter: template 'sources/ccxt/trads.sql.j2' not found"),
         ("path: out}", "path: raw/x}", "models.yaml:9: models.bars.output.path: 'raw/x' overlaps 'raw' of sources.raw"),
-        ("lake: lake", "lake: s3://bucket", "object stores are not supported yet; give a local path"),
+        ("lake: lake", "lake: ftp://bucket", "no address of an object store that is known. Known: s3://"),
+        ("lake: lake", "lake: s3:///prefix", "the address names no bucket. Write it as s3://bucket/prefix"),
+        ("lake: lake", "lake: s3://key:secret@bucket/x", "an address holds no credentials and no port"),
+        ("lake: lake", "lake: s3://bucket/a//b", "the prefix must be plain"),
+        ("lake: lake", "lake: s3://bucket/date=1", "the prefix has characters that readers of the lake would misread"),
+        ("lake: lake", "lake: s3://bucket/x\nstate: /tmp/state", "a plain path below it"),
+        ("lake: lake", "lake: lake\nstate: s3://bucket/state", "must be a folder, not an address"),
         ("path: out}", "path: out/../raw}", "must be a plain path under the lake"),
         ("path: out}", "path: ./out}", "must be a plain path under the lake"),
         ("path: out}", "path: /out}", "must be a plain path under the lake"),
@@ -321,6 +328,8 @@ def test_the_shipped_project_is_valid_and_named_as_agreed() -> None:
         "orderbook_hf": "processed/ccxt/orderbook/hf",
         "orderbook_bars": "processed/ccxt/orderbook/bars",
         "liquidity_bars": "processed/ccxt/trades/liquidity_bars",
+        "event_flow_bars": "processed/ccxt/orderbook/event_flow_bars",
+        "ofi_bars": "processed/ccxt/orderbook/ofi_bars",
         "orderbook_microprice": "processed/ccxt/orderbook/microprice",
         "orderbook_labels": "processed/ccxt/orderbook/labels",
         "trades_liquidity": "processed/ccxt/trades/liquidity",

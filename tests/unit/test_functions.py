@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import sqlgen
 from sqlgen.functions.registration import FUNCTIONS, register
 from sqlgen.templating.quoting import literal
+from tests.oracles.information_bars import information_bars
 from tests.support.engine import ROOT
 
 TIMES = "[TIMESTAMP '2026-01-01 00:00:00', TIMESTAMP '2026-01-01 00:00:05', TIMESTAMP '2026-01-01 00:00:10']"
@@ -61,6 +62,32 @@ def test_order_flow_of_the_golden_books(db: duckdb.DuckDBPyConnection) -> None:
     assert value(db, f"mlofi({given}, levels := 3, decay := 0)") == pytest.approx([None, 10.0])
     assert value(db, f"mlofi({given})") == pytest.approx([None, mlofi]), "levels that are not there count nothing"
     assert value(db, "log_return([100.05, 100.1])") == [None, pytest.approx(4.996253e-4, abs=1e-10)]
+
+
+def test_bars_of_surprise(db: duckdb.DuckDBPyConnection) -> None:
+    """The bars of the kernels' oracle, in their last ticks too, as parts that are not closed."""
+    rng = random.Random(6)
+    tape = [{"ts": k, "price": 100.0, "amount": rng.randint(1, 9), "side": rng.choice((1, 1, -1))} for k in range(90)]
+    lists = ", ".join(literal([row[name] for row in tape]) for name in ("price", "amount", "side"))
+    bounds = {"initial_ticks": 9, "min_ticks": 3, "max_ticks": 20}
+    for rule in ("imbalance", "run"):
+        given = ", ".join([f"{name} := {value}" for name, value in bounds.items()] + ["span := 4", "unit := 'volume'"])
+        parts = value(db, f"{rule}_bars({at(range(90))}, {lists}, {given})")
+        expected = information_bars(tape, rule, bar_unit="volume", ewma_span=4, open_bar=True, **bounds)
+        assert [part["bar_id"] for part in parts] == [part["bar_id"] for part in expected]
+        assert {part["is_closed"] for part in parts} == {True, False}
+        assert len({part["bar_id"] for part in parts}) > 5
+
+
+def test_windows_of_order_flow(db: duckdb.DuckDBPyConnection) -> None:
+    """e = (0, 4, 6) at the second book; the window that nothing has closed comes last."""
+    given = f"{at([1, 2, 6])}, {books([*BIDS, BIDS[1]])}, {books([*ASKS, ASKS[1]])}"
+    first, last = value(db, f"ofi_bars({given}, levels := 3, seconds := 5, fit := 60)")
+    assert (first["ofi"], first["snapshot_count"], first["is_closed"]) == (0.0, 2, True)
+    assert first["mean_depth"] == pytest.approx((1.5 + 3.5 + 5.5 + 2.5 + 4.5 + 3.5) / 6)
+    assert (last["ofi"], last["return"], last["is_closed"], last["integrated_ofi"]) == (0.0, 0.0, False, None)
+    with pytest.raises(duckdb.Error, match=r"ofi_bars: fit 10 s has 2 windows of 5 s; 3 levels need 9 to 100,000"):
+        value(db, f"ofi_bars({given}, levels := 3, seconds := 5, fit := 10)")
 
 
 def test_bars_conserve_volume_and_cut_trades(db: duckdb.DuckDBPyConnection) -> None:

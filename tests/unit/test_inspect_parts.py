@@ -15,7 +15,7 @@ from sqlgen.detect.columns.columnmap import guess_columns
 from sqlgen.detect.files.filegroups import spread
 from sqlgen.detect.files.pathnames import common_start, derive
 from sqlgen.detect.files.sniff import Sniffed, sniff
-from sqlgen.detect.files.vendors import Vendor, load, suffix_of
+from sqlgen.detect.files.vendors import Vendor, load, suffix_of, tail, unread
 from sqlgen.errors import TemplateError
 from sqlgen.lake.patterns import PathPattern
 from sqlgen.templating.templates import Library
@@ -76,6 +76,14 @@ def test_spread(size: int, count: int) -> None:
     assert [item for item in items if item in chosen] == chosen
     if size > 1 and count > 1:
         assert (chosen[0], chosen[-1]) == (items[0], items[-1])
+
+
+@pytest.mark.parametrize(
+    ("path", "depth", "ends"),
+    [("/a/b/c", 1, "c"), ("/a/b/c", 2, "b/c"), ("a/b", 2, "a/b"), ("a/b", 3, ""), ("a", 1, "a")],
+)
+def test_the_end_of_a_path(path: str, depth: int, ends: str) -> None:
+    assert tail(path, depth) == ends
 
 
 @pytest.mark.parametrize(
@@ -240,6 +248,14 @@ def test_the_table_of_vendors_is_about_adapters() -> None:
     assert table["bybit/orderbook"].fitting("2024-12-01_XRPUSDT_ob500.data.zip") is not None
     assert table["databento/mbp10"].fitting("xnas-itch-20241021.mbp-10.dbn.zst") is not None
     assert table["lobster/orderbook"].fitting("AAPL_2012-06-21_34200000_57600000_message_10.csv") is not None
+
+
+def test_dbn_without_prices_is_known_by_its_schema(tmp_path: Path) -> None:
+    path = tmp_path / "x.dbn"
+    for number, what in ((9, "definitions"), (10, "statistics"), (1, None)):
+        path.write_bytes(b"DBN\x02\0\0\0\0" + b"XNAS.ITCH".ljust(16, b"\0") + bytes([number, 0]) + b"\0" * 100)
+        found = unread(load(Library()), sniff(path))
+        assert (found is None) if what is None else (found is not None and what in found.what)
 
 
 @pytest.mark.parametrize("text", ["a: {nam: [x]}", "a: {names: ['{x}']}", "a: b", "{"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlgen.errors import TaskError
+from sqlgen.plan.selection import spelled
+from sqlgen.sources import rawfile
 from sqlgen.sources.decode import BadLine, Decoder
 from sqlgen.templating.templates import Library
 from tests.support.vendors.files import save
@@ -55,3 +60,47 @@ def test_no_line_is_lost(decoder: Decoder, tmp_path_factory: pytest.TempPathFact
     good = {"4,1,3,1", "5;1;2;1"}
     assert [bad.line for bad in decoded.bad] == [i for i, line in enumerate(lines, 2) if line not in good]
     assert pq.read_table(folder / "a.parquet")["text"].to_pylist()[1:] == lines
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "t.csv",
+            gzip.compress(b"a,b\n1,2\n", mtime=0),
+            "is a gz file, by its first bytes. Give it a name that ends in .gz",
+        ),
+        ("t.ndjson", b"\x28\xb5\x2f\xfd\0", "is a zst file"),
+        ("t.csv.gz", b"PK\3\4\0", "is a zip file"),
+        ("t.csv.bz2", lzma.compress(b"1,2\n"), "is a xz file"),
+        ("t.csv", b"PAR1\x15", "is a parquet file"),
+        ("t.csv.gz", b"a,b\n1,2\n", "is text and no gzip file, by its first bytes. Take .gz from its name"),
+        ("t.ndjson.zst", '{"é": 1}\n'.encode(), "is text and no zstd file"),
+    ],
+)
+def test_names_that_do_not_tell_what_a_file_is(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TaskError, match=re.escape(f"{name} {said}")), rawfile.readable(tmp_path / name, tmp_path / "x"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.csv.zst", "t.csv.bz2", "t.csv.xz"])
+def test_a_file_that_is_cut_off_within_its_first_bytes(tmp_path: Path, name: str) -> None:
+    """The first bytes of some kinds are letters: ``(`` of zstd, ``BZh`` of bz2."""
+    magic = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd", "bz2": b"BZh", "xz": b"\xfd7zXZ\0"}[name[6:]]
+    for size in range(1, len(magic) + 1):
+        (tmp_path / name).write_bytes(magic[:size])
+        with pytest.raises(TaskError, match="Fetch it again"), rawfile.readable(tmp_path / name, tmp_path / "x"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("said", "known", "found"),
+    [
+        ("btc/usdt", {"BTC-USDT"}, ("BTC-USDT",)),
+        ("e", {"E\u0301"}, ("e",)),
+        ("\u00e9", {"E\u0301"}, ("E\u0301",)),
+    ],
+)
+def test_an_accent_belongs_to_its_letter(said: str, known: set[str], found: tuple[str, ...]) -> None:
+    assert spelled([said], known) == found

@@ -192,6 +192,8 @@ PACKAGES = [
     "sqlgen.options",
     "sqlgen.lake",
     "sqlgen.templating",
+    "sqlgen.calendars",
+    "sqlgen.features",
     "sqlgen.project",
     "sqlgen.compile",
     "sqlgen.published",

@@ -78,7 +78,7 @@ def test_no_module_writes_a_query() -> None:
 def test_every_query_is_used() -> None:
     modules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "sqlgen").rglob("*.py"))
     for path in sorted((PACKAGED / "queries").glob("*.sql.j2")):
-        assert f'query("{path.name.removesuffix(".sql.j2")}"' in modules, path
+        assert re.search(rf"""(query|_fetch)\(\s*"{path.name.removesuffix(".sql.j2")}\"""", modules), path
 
 
 def test_names_and_texts_in_queries_are_quoted(tmp_path: Path) -> None:

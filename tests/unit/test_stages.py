@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.stages import Stage, stages
+from sqlgen.features.stages import Stage, stages
 from sqlgen.project import project
 from tests.support.engine import ROOT
 from tests.support.lakes import write_trades

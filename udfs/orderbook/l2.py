@@ -59,6 +59,7 @@ class L2Book(Kernel):
     version = 5
     doc = "Order books from level updates (L2)"
     replaces_rows = True
+    takes_infinities = True  # no size or price, where NaN is a change that cannot be read
     options = rows.OPTIONS
 
     def inputs(self) -> Sequence[str]:

@@ -167,6 +167,7 @@ class BookMbo(Kernel):
     version = 4
     doc = "Order books from single orders (L3, market by order)"
     replaces_rows = True
+    takes_infinities = True  # no size or price, where NaN is a change that cannot be read
     keeps_seq = True
     options = rows.OPTIONS
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def flows(
     return levels, weighted, plain
 
 
-def _start(levels: int) -> State:
+def start(levels: int) -> State:
     """Lags and levels before the first row of a history."""
     return {**lags.start(), "carried": np.repeat(record(**dict.fromkeys(_FIELDS, math.nan)), levels)}
 
@@ -157,6 +158,11 @@ def flow_by_price(
         flow[i] = bought - sold
 
 
+def _horizons(kernel: Kernel, stem: str, wanted: Collection[str]) -> list[int]:
+    """All horizons where one is wanted: the rounding of a window's sum depends on the longest window beside it."""
+    return kernel.params["horizons"] if any(name.startswith(stem) for name in wanted) else []
+
+
 _FLOW = "order flow imbalance: B if b > b', B - B' if b = b', -B' if b < b', less the ask's mirror image"
 """With b and B, price and size of the best bid, and b' and B' of the valid row before."""
 _FLOW_BY_PRICE = "u: sum of B - B' over prices from min(b, b') on, less the ask's mirror image; NULL if cut off"
@@ -198,6 +204,10 @@ class Ofi(Kernel):
         sums = (Column(f"ofi_sum_{h}s", f"u: sum of ofi over {h} s [Cont 2014]") for h in self.params["horizons"])
         return Column("ofi", f"u: {_FLOW} [Cont 2014]"), *by_price, *sums
 
+    def narrowed(self, wanted: Collection[str]) -> Mapping[str, Any]:
+        by_price = self.params["ofi_price"] and "ofi_price" in wanted
+        return {"ofi_price": by_price, "horizons": _horizons(self, "ofi_sum", wanted)}
+
     @cached_property
     def sums(self) -> Windows:
         return sums("sums", self.params["horizons"])
@@ -205,13 +215,14 @@ class Ofi(Kernel):
     def start(self) -> State:
         last = {"bids": np.empty((2 * self.kept, 1)), "asks": np.empty((2 * self.kept, 1))} if self.kept else {}
         whole = {"whole": np.zeros((2, 1), np.bool_)} if self.kept else {}
-        return {**_start(1), **{name: array * np.nan for name, array in last.items()}, **whole, **self.sums.start()}
+        return {**start(1), **{name: array * np.nan for name, array in last.items()}, **whole, **self.sums.start()}
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         previous, _, last = lags.lag(state, batch, self.params["max_gap"])
         (flow,), _, _ = flows(state, batch, previous, last, [1.0])
         by_price = (self._by_price(state, batch, previous, last),) if self.kept else ()
-        return flow, *by_price, *self.sums.run(state, batch, flow)[0]
+        rolled = self.sums.run(state, batch, flow)[0] if self.params["horizons"] else ()
+        return flow, *by_price, *rolled
 
     def _by_price(self, state: State, batch: Batch, previous: NDArray[np.int64], last: int) -> NDArray[np.float64]:
         bids, asks = (np.stack([batch[column] for column in self._side(side)]) for side in ("bid", "ask"))
@@ -253,15 +264,24 @@ class MultiLevelOfi(Kernel):
             *(Column(f"mlofi_sum_{h}s", f"u: sum of mlofi over {h} s [cf. Xu 2019]") for h in self.params["horizons"]),
         )
 
+    def narrowed(self, wanted: Collection[str]) -> Mapping[str, Any]:
+        """Sums over levels need all of them; the flow of one level needs none below it."""
+        levels = range(1, self.params["ofi_levels"])
+        deepest = max((i + 1 for i in levels if f"ofi_{i:02}" in wanted), default=1)
+        over_all = any(not name.removeprefix("ofi_").isdecimal() for name in wanted)
+        count = self.params["ofi_levels"] if over_all else deepest
+        return {"ofi_levels": count, "horizons": _horizons(self, "mlofi_sum", wanted)}
+
     @cached_property
     def sums(self) -> Windows:
         return sums("sums", self.params["horizons"])
 
     def start(self) -> State:
-        return {**_start(self.params["ofi_levels"]), **self.sums.start()}
+        return {**start(self.params["ofi_levels"]), **self.sums.start()}
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         weights = [math.exp(-self.params["mlofi_decay"] * i) for i in range(self.params["ofi_levels"])]
         previous, _, last = lags.lag(state, batch, self.params["max_gap"])
         levels, weighted, plain = flows(state, batch, previous, last, weights)
-        return *levels[1:], weighted, plain, *self.sums.run(state, batch, weighted)[0]
+        rolled = self.sums.run(state, batch, weighted)[0] if self.params["horizons"] else ()
+        return *levels[1:], weighted, plain, *rolled

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property, reduce
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from udfs.options import Option
 from udfs.windows import Windows, moments, sums, time_weighted
 
 _SLOPES = {
-    "bid_slope": ("bid_slope_regression", "u/bps"),
-    "ask_slope": ("ask_slope_regression", "u/bps"),
-    "cog_momentum": ("cog_vs_mid", "bps"),
+    "bid_slope_regression": ("bid_slope", "u/bps"),
+    "ask_slope_regression": ("ask_slope", "u/bps"),
+    "cog_vs_mid": ("cog_momentum", "bps"),
 }
-"""Start of the columns' names -> column that they are made of, and its unit."""
-_DEPTH, _TOUCH = "depth_0_5bps", ("bid_size_00", "ask_size_00")
+"""Series -> start of the names of its columns, and their unit."""
+_RETURN, _SPREAD, _DEPTH, _TOUCH = "log_return", "relative_spread", "depth_0_5bps", "touch"
+_BEST = "bid_size_00", "ask_size_00"
+_SERIES = "series"
+"""Parameter of a narrowed kernel: the series that it computes."""
 
 
 class Rolling(Kernel):
@@ -39,19 +43,43 @@ class Rolling(Kernel):
     }
 
     def inputs(self) -> Sequence[str]:
-        slopes = (source for source, _ in _SLOPES.values())
-        return SEGMENT_START, "log_return", "relative_spread", *slopes, _DEPTH, *_TOUCH
+        return tuple(dict.fromkeys((SEGMENT_START, *(name for names in self.series.values() for name in names))))
 
     def outputs(self) -> Sequence[Column]:
-        h, touch = self.params["depth_window"], " + ".join(_TOUCH)
+        return tuple(column for series in self.series for column in self._of(series))
+
+    def narrowed(self, wanted: Collection[str]) -> Mapping[str, Any]:
+        return {_SERIES: [name for name in self.series if any(column.name in wanted for column in self._of(name))]}
+
+    @cached_property
+    def series(self) -> Mapping[str, Sequence[str]]:
+        """Series whose statistics are computed, with the columns that they are made of."""
+        columns = {name: (name,) for name in (_RETURN, _SPREAD, *_SLOPES, _DEPTH)} | {_TOUCH: _BEST}
+        return {name: columns[name] for name in self.params.get(_SERIES, columns)}
+
+    def _of(self, series: str) -> Sequence[Column]:
+        """Columns of one series."""
+        if series == _RETURN:
+            return (
+                *self._per_window("mean_return_{h}s", "1: mean of log_return over {h} s"),
+                *self._per_window("ret_std_{h}s", "1: sample standard deviation of log_return over {h} s"),
+                *self._per_window("rv_{h}s", "1: square root of the sum of squares of log_return over {h} s"),
+            )
+        if series == _SPREAD:
+            return (
+                *self._per_window("mean_relative_spread_{h}s", "1: mean of relative_spread over {h} s"),
+                *self._per_window("mean_relative_spread_tw_{h}s", "1: mean of relative_spread over {h} s, by time"),
+            )
+        if series in _SLOPES:
+            h, (name, unit) = self.params["slope_window"], _SLOPES[series]
+            return (
+                Column(f"{name}_mean_{h}s", f"{unit}: mean of {series} over {h} s"),
+                Column(f"{name}_std_{h}s", f"{unit}: sample standard deviation of {series} over {h} s"),
+            )
+        h, touch = self.params["depth_window"], " + ".join(_BEST)
+        if series == _DEPTH:
+            return (Column(f"{_DEPTH}_sigma", f"u: sample standard deviation of {_DEPTH} over {h} s"),)
         return (
-            *self._per_window("mean_return_{h}s", "1: mean of log_return over {h} s"),
-            *self._per_window("ret_std_{h}s", "1: sample standard deviation of log_return over {h} s"),
-            *self._per_window("rv_{h}s", "1: square root of the sum of squares of log_return over {h} s"),
-            *self._per_window("mean_relative_spread_{h}s", "1: mean of relative_spread over {h} s"),
-            *self._per_window("mean_relative_spread_tw_{h}s", "1: mean of relative_spread over {h} s, by time"),
-            *(column for name, (source, unit) in _SLOPES.items() for column in self._of_slope(name, source, unit)),
-            Column(f"{_DEPTH}_sigma", f"u: sample standard deviation of {_DEPTH} over {h} s"),
             Column(f"depth_variance_{h}s", f"u2: sample variance of {touch} over {h} s"),
             Column(f"depth_sigma_{h}s", f"u: sample standard deviation of {touch} over {h} s"),
         )
@@ -59,38 +87,34 @@ class Rolling(Kernel):
     def _per_window(self, name: str, doc: str) -> Sequence[Column]:
         return [Column(name.format(h=h), doc.format(h=h)) for h in self.params["horizons"]]
 
-    def _of_slope(self, name: str, source: str, unit: str) -> Sequence[Column]:
-        h = self.params["slope_window"]
-        return (
-            Column(f"{name}_mean_{h}s", f"{unit}: mean of {source} over {h} s"),
-            Column(f"{name}_std_{h}s", f"{unit}: sample standard deviation of {source} over {h} s"),
-        )
-
     @cached_property
-    def windows(self) -> dict[str, Windows]:
-        """Windows by the name of their series."""
-        horizons, depth = self.params["horizons"], [self.params["depth_window"]]
-        found = [
-            moments("log_return", horizons, centred=False),
-            sums("relative_spread", horizons),
-            time_weighted("relative_spread_by_time", horizons),
-            *(moments(source, [self.params["slope_window"]]) for source, _ in _SLOPES.values()),
-            *(moments(name, depth) for name in (_DEPTH, "touch")),
-        ]
-        return {each.name: each for each in found}
+    def windows(self) -> dict[str, tuple[Windows, ...]]:
+        """Windows by their series."""
+        horizons, slope, depth = (self.params[name] for name in ("horizons", "slope_window", "depth_window"))
+        found = {
+            _RETURN: (moments(_RETURN, horizons, centred=False),),
+            _SPREAD: (sums(_SPREAD, horizons), time_weighted("relative_spread_by_time", horizons)),
+            **{name: (moments(name, [slope]),) for name in _SLOPES},
+            **{name: (moments(name, [depth]),) for name in (_DEPTH, _TOUCH)},
+        }
+        return {name: found[name] for name in self.series}
 
     def start(self) -> State:
-        return {name: array for each in self.windows.values() for name, array in each.start().items()}
+        every = (each for windows in self.windows.values() for each in windows)
+        return {name: array for each in every for name, array in each.start().items()}
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
-        spread, touch = batch["relative_spread"], batch[_TOUCH[0]] + batch[_TOUCH[1]]
-        mean, squares, variance = self.windows["log_return"].run(state, batch, batch["log_return"])
-        columns = [*mean, *np.sqrt(variance), *np.sqrt(squares)]
-        columns += [*self.windows["relative_spread"].run(state, batch, spread)[1]]
-        columns += [*self.windows["relative_spread_by_time"].run(state, batch, spread)[0]]
-        for source, _ in _SLOPES.values():
-            mean, _, variance = self.windows[source].run(state, batch, batch[source])[:, 0]
-            columns += [mean, np.sqrt(variance)]
-        _, _, of_depth = self.windows[_DEPTH].run(state, batch, batch[_DEPTH])[:, 0]
-        _, _, of_touch = self.windows["touch"].run(state, batch, touch)[:, 0]
-        return *columns, np.sqrt(of_depth), of_touch, np.sqrt(of_touch)
+        return [column for series in self.series for column in self._statistics(series, state, batch)]
+
+    def _statistics(self, series: str, state: State, batch: Batch) -> Sequence[Array]:
+        """Values of the columns of one series."""
+        windows, columns = self.windows[series], [batch[name] for name in self.series[series]]
+        if series == _SPREAD:
+            by_row, by_time = windows
+            return *by_row.run(state, batch, *columns)[1], *by_time.run(state, batch, *columns)[0]
+        mean, squares, variance = windows[0].run(state, batch, reduce(np.add, columns))
+        if series == _RETURN:
+            return *mean, *np.sqrt(variance), *np.sqrt(squares)
+        if series in _SLOPES:
+            return *mean, *np.sqrt(variance)
+        return tuple(np.sqrt(variance)) if series == _DEPTH else (*variance, *np.sqrt(variance))

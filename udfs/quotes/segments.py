@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State, gap_ns, record
+from udfs.kernel import MAX_GAP, SEGMENT_START, SESSION, Array, Batch, Column, Kernel, State, gap_ns, record
 
 
 @jit
@@ -33,6 +34,17 @@ def find_starts(
         age[i] = (ts[i] - last.start) / 1e9
 
 
+SESSION_DAY = Column("session_day", "1: days from 1970 to the date of the session", "bigint")
+"""Column of kernels whose rows are bars."""
+
+
+def session_changes(state: State, batch: Batch) -> NDArray[np.bool_]:
+    """Mask of the rows in another session than the row before; moves ``state["session"]``."""
+    days = np.concatenate((state["session"], batch[SESSION]))
+    state["session"] = days[-1:].copy()
+    return np.asarray((days[1:] != days[:-1]) & ~np.isnan(days[:-1]))
+
+
 class Segments(Kernel):
     """Start and age of segments."""
 
@@ -43,7 +55,8 @@ class Segments(Kernel):
 
     def inputs(self) -> Sequence[str]:
         # An option of templates whose rows have the column.
-        return ("feed_reset",) if self.params.get("feed_resets") else ()
+        resets = ("feed_reset",) if self.params.get("feed_resets") else ()
+        return (*resets, SESSION) if self.params.get("sessions") else resets
 
     def outputs(self) -> Sequence[Column]:
         return (
@@ -52,13 +65,16 @@ class Segments(Kernel):
         )
 
     def start(self) -> State:
-        return {"last_row": record(ts=0, start=0, seen=False)}
+        session = {"session": np.full(1, math.nan)} if self.params.get("sessions") else {}
+        return {"last_row": record(ts=0, start=0, seen=False), **session}
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         starts, age = np.empty(len(batch), np.int8), np.empty(len(batch))
         last_row = state["last_row"] = state["last_row"].copy()
         resets = np.zeros(len(batch), np.bool_)
-        for column in self.inputs():
-            resets |= batch[column] == 1.0
+        if "feed_reset" in batch.columns:
+            resets |= batch["feed_reset"] == 1.0
+        if self.params.get("sessions"):
+            resets |= session_changes(state, batch)
         find_starts(batch.ts, gap_ns(self.params["max_gap"]), resets, last_row, starts, age)
         return starts, age

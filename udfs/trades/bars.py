@@ -6,41 +6,22 @@ bar. Only full bars are emitted; the template aggregates their parts.
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import Array, Batch, Column, Kernel, State, gap_ns, record
+from udfs.kernel import Array, Batch, InLots, State
 from udfs.options import Option
 from udfs.trades.lots import LOT_SIZE, coarser, count, size_in_lots
+from udfs.trades.tradebars import BULK_BARS, CLASSIFICATION, TRADE_GAP, TradeBars
 
 SPLIT_TRADES = Option(
     type="bool", default=True, doc="cut the trade that fills a bar; false: the whole trade belongs to that bar"
-)
-TRADE_GAP = Option(
-    type="float",
-    default=None,
-    gt=0,
-    nullable=True,
-    doc="seconds without a trade of which has_gap tells; null: a tape may be silent",
 )
 _MOST_PARTS = 50_000_000
 """Most parts of one batch, to bound memory."""
 _MOST_LOTS = 1e13
 """Lots of a bar, so that even trades of thousands of bars can be counted."""
-_PARTS = {
-    "ts": np.int64,
-    "price": np.float64,
-    "volume": np.float64,
-    "side": np.int16,
-    "lots": np.int64,
-    "split": np.bool_,
-    "gap": np.bool_,
-}
 
 
 @jit
@@ -80,78 +61,6 @@ def cut(
                 now.filled = 0
 
 
-class TradeBars(Kernel):
-    """Base of bar kernels. The rows that come in are trades."""
-
-    replaces_rows = True
-
-    @abstractmethod
-    def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Amount that each trade adds to a bar; NaN, 0 or less for a trade that does not count."""
-
-    @abstractmethod
-    def parts(self, batch: Batch, bar: Array) -> tuple[State, NDArray[np.int64]]:
-        """The parts of the batch's trades, and their bars; moves ``bar``, the open one."""
-
-    @abstractmethod
-    def lots_per_unit(self) -> float:
-        """Lots of a volume, or value, of 1."""
-
-    def inputs(self) -> Sequence[str]:
-        return ("price", "amount", "side")
-
-    def outputs(self) -> Sequence[Column]:
-        return (
-            Column("bar_id", "1: number of the bar, from 0", "bigint"),
-            Column("ts", "time of the trade", "timestamp"),
-            Column("price", "q: price of the trade"),
-            Column("volume", "u: volume of this part of the trade"),
-            Column("value", "q*u: price * volume"),
-            Column("side", "1: 1 the taker bought, -1 sold, 0 unknown", "smallint"),
-            Column("lots", "1: what this part adds to the bar, in lots", "bigint"),
-            Column("lots_per_unit", "1: lots of a volume, or value, of 1"),
-            Column("part_of_split", "1: the trade was cut", "boolean"),
-            Column("has_gap", "1: more than max_gap passed since the trade before", "boolean"),
-            Column("is_closed", "1: the bar is full", "boolean"),
-        )
-
-    def start(self) -> State:
-        parts: State = {name: np.empty(0, kind) for name, kind in _PARTS.items()}
-        return {"open": record(id=0, filled=0, last_ts=0, seen=False)} | parts
-
-    def run(self, state: State, batch: Batch) -> Sequence[Array]:
-        bar = state["open"].copy()
-        new, bars = self.parts(batch, bar)
-        parts = {name: np.concatenate((state[name], new[name])) for name in _PARTS}
-        bars = np.concatenate((np.full(len(state["ts"]), state["open"][0].id), bars))
-        full = int(np.searchsorted(bars, bar[0].id))
-        state |= {"open": bar} | {name: array[full:].copy() for name, array in parts.items()}
-        return self._rows(bars[:full], {name: array[:full] for name, array in parts.items()}, is_closed=True)
-
-    def waiting(self, state: State) -> Sequence[Array]:
-        """The parts of the open bar."""
-        bars = np.full(len(state["ts"]), state["open"][0].id)
-        return self._rows(bars, {name: state[name].copy() for name in _PARTS}, is_closed=False)
-
-    def _gaps(self, ts: NDArray[np.int64], bar: Any) -> NDArray[np.bool_]:
-        """Mask of the trades that came more than max_gap after the one before; ``bar`` goes to the last."""
-        gap = np.zeros(len(ts), np.bool_)
-        if len(ts) > 0:
-            before = bar.last_ts if bar.seen else ts[0]
-            gap = np.diff(ts, prepend=before) > gap_ns(self.params["max_gap"])
-            bar.seen, bar.last_ts = True, ts[-1]
-        return gap
-
-    def _rows(self, bars: NDArray[np.int64], parts: State, is_closed: bool) -> Sequence[Array]:
-        """The output columns of parts."""
-        value = parts["price"] * parts["volume"]
-        return (
-            *(bars, parts["ts"], parts["price"], parts["volume"], value, parts["side"], parts["lots"]),
-            np.full(len(bars), self.lots_per_unit()),
-            *(parts["split"], parts["gap"], np.full(len(bars), is_closed)),
-        )
-
-
 class _Bars(TradeBars):
     """Base of kernels whose bars have one size."""
 
@@ -166,6 +75,10 @@ class _Bars(TradeBars):
         """The power of ten by which lots are coarser than ``lot_size``."""
         return coarser(self.params[self.sized_by], self.params["lot_size"], _MOST_LOTS)
 
+    def lot(self) -> float:
+        """Units of a lot."""
+        return float(self.params["lot_size"] * 10.0 ** self.exponent())
+
     def size(self) -> int:
         """Lots of a full bar."""
         return size_in_lots(self.params[self.sized_by], self.params["lot_size"], self.exponent(), self.sized_by)
@@ -178,11 +91,14 @@ class _Bars(TradeBars):
     def counted(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.int64]:
         """Lots that each trade adds to a bar; 0 for a trade that does not count."""
         measured, lots = self.measure(price, amount), np.empty(len(price), np.int64)
-        large = count(measured, self.params["lot_size"] * 10.0 ** self.exponent(), lots)
+        large = count(measured, self.lot(), lots)
         if large >= 0:
             bars = measured[large] / self.params[self.sized_by]
             raise ValueError(f"one trade would fill {bars:.3g} bars. Make them larger ({self.sized_by})")
         return lots
+
+    def in_lots(self, state: State, batch: Batch) -> InLots | None:
+        return InLots(self.measure(batch["price"], batch["amount"]), self.lot(), "bar")
 
     def volumes(
         self, amount: NDArray[np.float64], part: NDArray[np.int64], whole: NDArray[np.int64]
@@ -232,6 +148,8 @@ class VolumeBars(_Bars):
         "split_trades": SPLIT_TRADES,
         "lot_size": LOT_SIZE,
         "max_gap": TRADE_GAP,
+        "classification": CLASSIFICATION,
+        "bulk_bars": BULK_BARS,
     }
 
     def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -254,6 +172,8 @@ class DollarBars(_Bars):
         "split_trades": SPLIT_TRADES,
         "lot_size": LOT_SIZE,
         "max_gap": TRADE_GAP,
+        "classification": CLASSIFICATION,
+        "bulk_bars": BULK_BARS,
     }
 
     def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -268,6 +188,8 @@ class TickBars(_Bars):
     options = {
         "tick_bar_size": Option(type="int", default=100, gt=0, doc="number of trades of a bar"),
         "max_gap": TRADE_GAP,
+        "classification": CLASSIFICATION,
+        "bulk_bars": BULK_BARS,
     }
 
     def measure(self, price: NDArray[np.float64], amount: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -275,6 +197,9 @@ class TickBars(_Bars):
 
     def exponent(self) -> int:
         return 0
+
+    def in_lots(self, state: State, batch: Batch) -> None:
+        return None
 
     def size(self) -> int:
         return int(self.params["tick_bar_size"])

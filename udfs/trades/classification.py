@@ -64,6 +64,30 @@ def close_bulk_bar(bars: BulkBars) -> float:
 
 
 @jit
+def bulk_shares(
+    bar: NDArray[np.int64],
+    price: NDArray[np.float64],
+    gap: NDArray[np.bool_],
+    bars: BulkBars,
+    share: NDArray[np.float64],
+) -> None:
+    """Write the share bought of the bar of each part of trades; the parts are those of whole bars.
+
+    A price change over a gap is dropped, and the changes before it: such a bar is half and half.
+    """
+    first, over_gap = 0, False
+    for i in range(len(bar)):
+        over_gap |= gap[i]
+        if i + 1 < len(bar) and bar[i + 1] == bar[i]:
+            continue
+        if over_gap:
+            forget_bulk_bars(bars)
+        bars.open[0].close = price[i]
+        share[first : i + 1] = (1.0 + close_bulk_bar(bars)) / 2.0
+        first, over_gap = i + 1, False
+
+
+@jit
 def forget_bulk_bars(bars: BulkBars) -> None:
     """Drop the open bar, the price that the next one's change would be taken from, and the changes of sigma."""
     now = bars.open[0]

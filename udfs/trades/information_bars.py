@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from udfs.jit import jit
 from udfs.kernel import Array, Batch, Record, State, record
 from udfs.options import Option
-from udfs.trades.bars import TRADE_GAP, DollarBars, TickBars, TradeBars, VolumeBars
+from udfs.trades.bars import DollarBars, TickBars, VolumeBars
 from udfs.trades.classification import tick_sign
+from udfs.trades.tradebars import BULK_BARS, CLASSIFICATION, TRADE_GAP, TradeBars
 
 _UNITS: dict[str, type[TickBars] | type[VolumeBars] | type[DollarBars]] = {
     "tick": TickBars,
@@ -115,6 +116,8 @@ class _InformationBars(TradeBars):
         "min_ticks": Option(type="int", default=10, ge=1, doc="fewest trades of a bar, least E[T]"),
         "max_ticks": Option(type="int", default=10_000, ge=1, doc="most trades of a bar, greatest E[T]"),
         "max_gap": TRADE_GAP,
+        "classification": CLASSIFICATION,
+        "bulk_bars": BULK_BARS,
     }
     runs: ClassVar[bool]
 
@@ -130,6 +133,13 @@ class _InformationBars(TradeBars):
         expected = {"expected_ticks": float(first), **dict.fromkeys(unknown, math.nan)}
         last = {"price": math.nan, "sign": 0.0}
         return super().start() | {"open": record(id=0, filled=0, last_ts=0, seen=False, **sums, **expected, **last)}
+
+    def restart(self, bar: Any) -> None:
+        """Keep the expectations; the tick rule starts anew."""
+        super().restart(bar)
+        bar.flow = bar.bought = bar.sold = 0.0
+        bar.buys = bar.sells = 0
+        bar.price, bar.sign = math.nan, 0.0
 
     def lots_per_unit(self) -> float:
         return 1.0

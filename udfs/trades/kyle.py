@@ -11,7 +11,7 @@ import numpy as np
 from udfs.jit import jit
 from udfs.kernel import NANOSECONDS, Array, Batch, Column, Record, State, record
 from udfs.options import Option
-from udfs.trades.tape import Tape, TradeKernel
+from udfs.trades.tape import SIGN, Tape, TradeKernel
 from udfs.windows.compensated import add
 from udfs.windows.frames import Floats
 
@@ -146,6 +146,7 @@ class KyleLambda(TradeKernel):
     doc = "Kyle's lambda: price impact of signed trade volume"
     options = {
         "kyle_window": Option(type="int", default=300, gt=0, doc="seconds over which kyle_lambda is estimated"),
+        "sign": SIGN,
     }
 
     def inputs(self) -> Sequence[str]:

@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udfs.kernel import SEGMENT_START, Array, Batch, Kernel, State, record
+from udfs.options import Option
 from udfs.windows.frames import Floats, Ints, Items, copied
+
+SIGN = Option(
+    type="str",
+    default="aggressor",
+    choices=["aggressor", "tick", "quote", "lee_ready", "aggressor_or_lee_ready"],
+    doc="whose sign of a trade counts as its side: the aggressor's as sent, or that of a rule, which trades of a model"
+    " of trades/liquidity.sql.j2 have",
+    quiet=True,
+)
 
 
 class Tape(NamedTuple):

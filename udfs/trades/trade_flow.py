@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from udfs.kernel import HORIZONS, Batch, Column, State, record
-from udfs.trades.tape import Tape, TradeKernel
+from udfs.trades.tape import SIGN, Tape, TradeKernel
 from udfs.trades.volumes import volumes, volumes_by_row
 from udfs.windows import Windows
 from udfs.windows.frames import Floats
@@ -21,7 +22,7 @@ class TradeFlow(TradeKernel):
     name = "tfi"
     version = 2
     doc = "Trade flow imbalance (TFI) by row and over windows"
-    options = {"horizons": HORIZONS}
+    options = {"horizons": HORIZONS, "sign": SIGN}
 
     def outputs(self) -> Sequence[Column]:
         windows = [
@@ -39,6 +40,10 @@ class TradeFlow(TradeKernel):
             *(column for pair in windows for column in pair),
         )
 
+    def narrowed(self, wanted: Collection[str]) -> Mapping[str, Any]:
+        by_row = {"buy_volume", "sell_volume", "trade_volume", "tfi"}
+        return {} if {*wanted} - by_row else {"horizons": []}
+
     @cached_property
     def windows(self) -> Windows:
         return volumes("volumes", self.params["horizons"])
@@ -52,6 +57,8 @@ class TradeFlow(TradeKernel):
 
     def measure(self, state: State, tape: Tape, batch: Batch, out: Floats) -> None:
         volumes_by_row(tape, out[:4])
+        if not self.params["horizons"]:
+            return
         imbalance, volume = self.windows.over(state, tape.items, tape.amount, tape.side)
         feed = state["tape"][0]
         traded = (tape.end > 0) | feed.traded

@@ -6,14 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from udfs.jit import jit
-from udfs.kernel import MAX_GAP, NANOSECONDS, Array, Batch, Column, State, gap_ns, record
+from udfs.kernel import MAX_GAP, NANOSECONDS, Array, Batch, Column, InLots, State, gap_ns, record
 from udfs.options import Option
 from udfs.trades.buckets import Buckets, drop_open, most_lots, no_buckets, pour, rescale, toxicity
 from udfs.trades.classification import BulkBars, close_bulk_bar, forget_bulk_bars, no_bulk_bars, tick_sign
 from udfs.trades.daily_volume import Days, count_day, no_days
 from udfs.trades.lots import LOT_SIZE, coarser, filling, size_in_lots, within
-from udfs.trades.tape import Tape, TradeKernel
+from udfs.trades.tape import SIGN, Tape, TradeKernel
 from udfs.windows.frames import Floats
 
 DAILY = "adv/50"
@@ -137,6 +139,7 @@ class Vpin(TradeKernel):
     doc = "Volume-synchronised probability of informed trading (VPIN)"
     sees_trades_before_rows = True
     options = {
+        "sign": SIGN,
         "enable_vpin": Option(type="bool", default=True, doc="give column vpin"),
         "vpin_bucket_volume": Option(
             type="str",
@@ -174,6 +177,14 @@ class Vpin(TradeKernel):
         self._rules()
         bars, buckets = no_bulk_bars(self.params["vpin_bulk_bars"]), no_buckets(self.params["vpin_window_buckets"])
         return super().start() | _as_state(Flow(record(price=math.nan, sign=0.0), no_days(), bars, buckets))
+
+    def in_lots(self, state: State, batch: Batch) -> InLots | None:
+        if batch.trades is None or not self.params["enable_vpin"]:
+            return None
+        rules = self._rules()
+        exponent = rules.exponent if rules.size else int(_of_state(state).days.today[0].exponent)
+        volumes = batch.trades.amount[np.isfinite(batch.trades.price)]
+        return InLots(volumes, rules.lot_size * 10.0**exponent, "bucket")
 
     def measure(self, state: State, tape: Tape, batch: Batch, out: Floats) -> None:
         roll_toxicity(tape, self._rules(), _of_state(state), out[0])

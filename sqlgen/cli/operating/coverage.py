@@ -14,20 +14,22 @@ from sqlgen.cli.arguments import DEFAULT_FILE, End, Json, Start, Symbols, open_e
 from sqlgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from sqlgen.operate.datacoverage import SymbolCoverage
+    from sqlgen.operate.datacoverage import SymbolCoverage, Wanted
+    from sqlgen.run.engine import Engine
 
-EXIT_TOO_LITTLE = 1
+EXIT_TOO_LITTLE, EXIT_NO_ROWS = 1, 2
 _SHOWN = 5
 
 
 def coverage(
-    name: Annotated[str, typer.Argument(metavar="SOURCE|MODEL", help="Whose rows.")],
+    name: Annotated[str, typer.Argument(metavar="SOURCE|MODEL", help="Whose rows; without it, all sources.")] = "",
     file: Annotated[Path, typer.Option("--project", help="The project file.")] = DEFAULT_FILE,
     symbol: Symbols = None,
     start: Start = None,
     end: End = None,
     gap: Annotated[float, typer.Option(min=0, help="Seconds without a row that count as a gap.")] = 300.0,
     fail_under: Annotated[float, typer.Option(min=0, max=100, help="Least percent of hours with rows.")] = 0.0,
+    html: Annotated[Path | None, typer.Option(help="Write heat maps of days and hours to this page.")] = None,
     json: Json = False,
 ) -> None:
     """Show which days and hours are missing, gaps, and days with unusually many or few rows, by symbol.
@@ -35,31 +37,64 @@ def coverage(
     Exit code 0: covered. 1: a symbol has fewer hours with rows than --fail-under. 2: there are no rows.
     """
     from sqlgen.operate.datacoverage import Wanted
-    from sqlgen.operate.datacoverage import coverage as coverage_of
 
     if start and end and end < start:
         raise UsageError(f"--end {end.date()} is before --start {start.date()}")
     wanted = Wanted(tuple(symbol or ()), start.date() if start else None, end.date() if end else None, gap)
-    found = coverage_of(open_engine(file), name, wanted)
+    engine = open_engine(file)
+    found = _coverage(engine, name, wanted, html)
     if json:
-        print_json([_as_dict(one) for one in found])
-    else:
-        _print(found)
-    poor = [one for one in found if one.percent < fail_under]
+        print_json([_as_dict(of, one) for of, ones in found.items() for one in ones])
+    for number, (of, ones) in enumerate(() if json else found.items()):
+        if not name:
+            typer.echo(f"\nsource {of}" if number else f"source {of}")
+        _print(ones)
+    poor = [one for ones in found.values() for one in ones if one.percent < fail_under]
     for one in poor:
         where = f"{one.exchange} {one.symbol}"
         typer.echo(f"{where}: {one.percent:.2f}% of the hours have rows, fewer than {fail_under:g}%", err=True)
+    if not name and len(found) < len(engine.project.sources):
+        raise typer.Exit(EXIT_NO_ROWS)
     if poor:
         raise typer.Exit(EXIT_TOO_LITTLE)
 
 
-def _as_dict(one: SymbolCoverage) -> dict[str, Any]:
-    return {**dataclasses.asdict(one), "percent": one.percent, "unusual_days": [day.day for day in one.unusual_days]}
+def _coverage(engine: Engine, name: str, wanted: Wanted, html: Path | None) -> dict[str, list[SymbolCoverage]]:
+    """Coverage of a source or model; without a name, of all sources that have rows: the others are named."""
+    from sqlgen.operate.datacoverage import coverage as coverage_of
+
+    if name:
+        found = {name: coverage_of(engine, name, wanted)}
+    elif html is not None:
+        raise UsageError("--html is of one SOURCE or MODEL: name it")
+    else:
+        found = {}
+        for source in engine.project.sources:
+            try:
+                found[source] = coverage_of(engine, source, wanted)
+            except UsageError as error:
+                typer.echo(f"error: {error}", err=True)
+    if html is not None:
+        from sqlgen.explore.pages.render import write
+        from sqlgen.operate.site.pages import coverage_page
+
+        write(html, coverage_page(engine, name, found[name]))
+        typer.echo(f"heat maps: {html}", err=True)
+    return found
+
+
+def _as_dict(name: str, one: SymbolCoverage) -> dict[str, Any]:
+    return {
+        "name": name,
+        **dataclasses.asdict(one),
+        "percent": one.percent,
+        "unusual_days": [day.day for day in one.unusual_days],
+    }
 
 
 def _print(found: Sequence[SymbolCoverage]) -> None:
-    from sqlgen.cli.console import count
-    from sqlgen.cli.operating.tables import moment, print_rows, span
+    from sqlgen.cli.operating.tables import print_rows, span
+    from sqlgen.explore.pages.numbers import count, moment
 
     rows = [
         (

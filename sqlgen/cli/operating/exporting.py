@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sqlgen.cli.arguments import DEFAULT_FILE, End, Exchanges, ProjectFile, Start, Symbols
+from sqlgen.cli.arguments import DEFAULT_FILE, End, Exchanges, ProjectFile, Start, Symbols, partitions_of
 from sqlgen.errors import UsageError, nearest
 
 EXIT_NOTHING = 1
@@ -41,13 +41,13 @@ def export(
     from sqlgen.exports.feed import FeedViews
 
     write_day = {"hftbacktest": hftbacktest, "nautilus": nautilus}[kind].write_day
+    asked = partitions_of(exchange, symbol, start, end)
     feed = FeedViews(project, book, trades, latency_ms)
-    count = 0
-    chosen = {"exchange": exchange or [], "symbol": symbol or []}
-    for day in feed.days(chosen, start.date() if start else None, end.date() if end else None):
+    try:
+        days = feed.days(asked)
+    except UsageError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(EXIT_NOTHING) from None
+    for day in days:
         for path, rows in write_day(feed, day, output):
             typer.echo(f"{path}: {rows:,} {'events' if kind == 'hftbacktest' else 'rows'}")
-            count += 1
-    if not count:
-        typer.echo("nothing to export: no rows for what was asked", err=True)
-        raise typer.Exit(EXIT_NOTHING)

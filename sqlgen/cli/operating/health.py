@@ -15,7 +15,8 @@ def doctor(
     file: ProjectFile = DEFAULT_FILE,
     fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired without losing anything.")] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="Read Parquet files to their end, not only their footers.")
+        bool,
+        typer.Option("--full", help="Read Parquet files to their end, not only footers, and unpack raw files."),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -31,8 +32,8 @@ def doctor(
         repair(engine, found)
     left = [ailment for ailment in found if not (ailment.fixed or ailment.harmless)]
     if json:
-        told = [{key: value for key, value in vars(ailment).items() if key != "repair"} for ailment in found]
-        print_json({"ailments": told, "ok": not left})
+        rows = [{key: value for key, value in vars(ailment).items() if key != "repair"} for ailment in found]
+        print_json({"ailments": rows, "ok": not left})
     else:
         for ailment in found:
             how = "fixed" if ailment.fixed else "note" if ailment.harmless else "error"

@@ -48,17 +48,18 @@ def history(
     if json:
         print_json([dataclasses.asdict(run) for run in runs])
         return
-    _print_history(runs, by_model)
+    _print_history(runs, by_model, "No run of these failed" if failed else "No runs with tasks yet")
     for problem in engine.reports.problems:
         typer.echo(f"note: {problem}", err=True)
 
 
-def _print_history(runs: list[RunSummary], by_model: bool) -> None:
-    from sqlgen.cli.operating.tables import moment, print_rows, span
+def _print_history(runs: list[RunSummary], by_model: bool, none: str) -> None:
+    from sqlgen.cli.operating.tables import print_rows, span
+    from sqlgen.explore.pages.numbers import moment
 
     console = terminal()
     if not runs:
-        typer.echo("No runs with tasks yet")
+        typer.echo(none)
         return
     rows = []
     for run in runs:
@@ -71,15 +72,15 @@ def _print_history(runs: list[RunSummary], by_model: bool) -> None:
     numbers = (">tasks", ">failed", ">left", ">rows in", ">rows out", ">size", ">took")
     print_rows(console, ("run", "began", "outcome", *model, *numbers), rows)
     for run in runs:
-        told = [*dict.fromkeys(first_line(text) for text in (*run.errors, *run.failures))]
-        for text in told[:_SHOWN]:
+        messages = [*dict.fromkeys(first_line(text) for text in (*run.errors, *run.failures))]
+        for text in messages[:_SHOWN]:
             typer.echo(f"{run.run_id}: {text}")
-        if len(told) > _SHOWN:
-            typer.echo(f"{run.run_id}: and {len(told) - _SHOWN} more: --json has all")
+        if len(messages) > _SHOWN:
+            typer.echo(f"{run.run_id}: and {len(messages) - _SHOWN} more: --json has all")
 
 
 def _numbers(totals: Totals) -> tuple[str, ...]:
-    from sqlgen.cli.console import count, size
+    from sqlgen.explore.pages.numbers import count, size
 
     numbers = (totals.tasks, totals.failed, totals.left, totals.rows_in, totals.rows_out)
     return (*map(count, numbers), size(totals.bytes))
@@ -113,8 +114,9 @@ def status(
 
 
 def _print_status(found: Status) -> None:
-    from sqlgen.cli.console import count, print_errors, size
-    from sqlgen.cli.operating.tables import moment, print_rows, span
+    from sqlgen.cli.console import print_errors
+    from sqlgen.cli.operating.tables import print_rows, span
+    from sqlgen.explore.pages.numbers import count, moment, size
 
     console = terminal()
     rows = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -23,14 +22,6 @@ def print_rows(console: Console, headings: Sequence[str], rows: Iterable[Sequenc
     for row in rows:
         table.add_row(*map(escape, row))
     console.print(table)
-
-
-def moment(time: dt.datetime | str | None) -> str:
-    """A time in UTC, to the second; empty for none."""
-    if time is None:
-        return ""
-    found = dt.datetime.fromisoformat(time) if isinstance(time, str) else time
-    return f"{found.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def span(seconds: float | None) -> str:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sqlgen.cli import signals
-from sqlgen.cli.arguments import DEFAULT_FILE, Exclude, ProjectFile, Select, models_of, open_engine
+from sqlgen.cli.arguments import (
+    DEFAULT_FILE,
+    Exclude,
+    ProjectFile,
+    Select,
+    ShardOption,
+    models_of,
+    open_engine,
+    shard_of,
+)
 
 if TYPE_CHECKING:
     from sqlgen.operate.watch import Event
@@ -18,6 +27,7 @@ def watch(
     file: ProjectFile = DEFAULT_FILE,
     select: Select = None,
     exclude: Exclude = None,
+    shard: ShardOption = None,
     on_change: Annotated[
         bool, typer.Option("--on-change", help="Run models without a schedule when source files have come.")
     ] = False,
@@ -42,6 +52,7 @@ def watch(
         lambda event: _print(event, json),
         every,
         settle,
+        shard=shard_of(shard),
     )
     end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds) if seconds is not None else None
     try:

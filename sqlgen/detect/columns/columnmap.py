@@ -8,48 +8,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlgen.detect.columns.times import find, plain, times_of
+from sqlgen.detect.columns.amounts import are_signed, base_amount
+from sqlgen.detect.columns.lookalikes import other_rows, says
+from sqlgen.detect.columns.names import (
+    BAR,
+    DEALS,
+    IDS_OF_CHANGES,
+    KEYS,
+    LISTS,
+    NO_TRADES,
+    PRICES,
+    PRICES_OF_BARS,
+    QUOTE,
+    SIDES,
+    SIZES,
+    TRADE,
+    TRADED,
+    TRUTHS,
+    ZONES,
+)
+from sqlgen.detect.columns.times import find, joined, plain, times_of
 from sqlgen.detect.files.sniff import Sniffed
 
-_KEYS = {
-    "exchange": ("exchange", "venue", "exch"),
-    "symbol": ("symbol", "ticker", "pair", "instrument", "product_id", "instrument_name", "instid"),
-}
-_TRADE: Mapping[str, tuple[str, ...]] = {
-    "trade_id": ("trade_id", "tradeid", "id", "tid", "trade_no", "execution_id", "trdmatchid"),
-    "price": ("price", "px", "p", "trade_price", "last_price", "rate"),
-    "amount": ("amount", "size", "quantity", "qty", "volume", "q", "sz", "trade_size", "base_qty", "vol", "v"),
-    "side": ("taker_side", "side", "aggressor", "aggressor_side", "direction", "trade_side"),
-    "buyer_maker": ("is_buyer_maker", "buyer_maker", "isbuyermaker", "buyer_is_maker", "m"),
-}
-_LIST_NAMES = {"bids": ("bids", "bid", "b", "buy"), "asks": ("asks", "ask", "a", "sell", "offers")}
-_SIDES = {"bid": r"bids?|b|buy", "ask": r"asks?|a|sell|offers?"}
-_PRICES, _SIZES = r"price|px|p|prc|rate", r"size|sz|s|amount|amt|qty|quantity|volume|vol|v|q"
 _COUNT = re.compile(r"\d+(\.\d*)?")
-_NO_TRADES = {
-    "level updates": ("update_type", "is_snapshot", "first_update_id", "final_update_id", "last_update_id", "changes"),
-    "single orders": ("action", "order_status", "order_state", "order_type", "time_in_force", "event_type", "msg_type"),
-    "depth within a percentage of the price": ("percentage",),
-    "bars": ("open", "high", "low", "close"),
-}
-"""Kind of rows that are no trades -> columns that tell them."""
-_PRICES_OF_BARS = {name: (name, name[0], f"{name}_price", f"price_{name}") for name in ("open", "high", "low", "close")}
-_BAR: Mapping[str, tuple[str, ...]] = {
-    "volume": ("volume", "vol", "v", "base_volume", "volume_base", "tick_volume", "tickvol", "baseassetvolume"),
-    "dollar_volume": (
-        *("quote_volume", "quote_asset_volume", "quoteassetvolume", "dollar_volume", "turnover", "volccyquote"),
-        *("vol_ccy_quote", "volume_usdt", "volume_usd", "amount", "value"),
-    ),
-    "trade_count": ("trade_count", "count", "trades", "tradecount", "number_of_trades", "num_trades", "transactions"),
-    "buy_volume": ("buy_volume", "taker_buy_volume", "taker_buy_base_asset_volume", "taker_buy_base"),
-}
-_QUOTE: Mapping[str, tuple[str, ...]] = {
-    "bid": ("bid", "bid_price", "bidprice", "best_bid", "bid_px", "bidopen"),
-    "ask": ("ask", "ask_price", "askprice", "best_ask", "ask_px", "offer", "ofr"),
-    "last": ("last", "last_price", "lastprice"),
-    "bid_volume": ("bid_volume", "bidvolume", "bid_size", "bidsize", "bid_vol"),
-    "ask_volume": ("ask_volume", "askvolume", "ask_size", "asksize", "ask_vol"),
-}
+_MARKET = re.compile(r"[A-Z0-9]{2,}([./:_-]?[A-Z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -63,15 +45,18 @@ class ColumnMap:
 
 def no_trades(sniffed: Sniffed) -> str:
     """Kind of the rows where their columns or sizes show that they are no trades; empty if nothing does."""
-    names = {plain(name): name for name in sniffed.columns}
-    for what, known in _NO_TRADES.items():
-        found = [names[name] for name in known if name in names]
+    names = {joined(name): name for name in sniffed.columns}
+    for what, known in NO_TRADES.items():
+        found = [names[joined(name)] for name in known if joined(name) in names]
+        found = [name for name in found if not says(sniffed, name, TRADED)]
         if found and (what != "bars" or _bars(sniffed) is not None):
             return f"{what} (columns {', '.join(found)})"
+    if other := other_rows(sniffed):
+        return other
     quotes = _quotes(sniffed)
     if quotes is not None:
         return f"quotes without sizes (columns {quotes['bid']}, {quotes['ask']})"
-    amount = find(sniffed.columns, _TRADE["amount"])
+    amount = find(sniffed.columns, TRADE["amount"])
     if amount is not None and any(_is_zero(value) for value in sniffed.values(amount)) and "side" in names:
         return f"level updates ({amount} is 0 in some rows, which removes a level)"
     return ""
@@ -83,17 +68,40 @@ def guess_columns(kind: str, sniffed: Sniffed) -> ColumnMap | None:
     mapped = _mapped(kind, sniffed)
     if mapped is None or times is None or times.problem or (times.days and kind != "bars"):
         return None
-    keys = {key: name for key, known in _KEYS.items() if (name := find(names, known)) not in (None, key)}
+    keys = {key: name for key, known in KEYS.items() if (name := find(names, known) or _by_value(key, sniffed))}
+    keys = {key: name for key, name in keys.items() if name != key}
     inner, form = _form(mapped, sniffed) if kind == "orderbook" else ({}, {})
     columns = {**times.columns, **mapped, **inner, **keys}
     options: dict[str, Any] = {"columns": columns, **times.options, **form}
+    if (
+        kind == "trades"
+        and "side" not in mapped
+        and "buyer_maker" not in mapped
+        and are_signed(mapped["amount"], sniffed)
+    ):
+        options["signed_amounts"] = True
     if kind == "ticker" and _are_changed_alone(mapped, sniffed):
         options["unchanged"] = True
+    zone = next((ZONES[word] for word in map(plain, names) if word in ZONES), "")
+    if zone and times.unit == "text":
+        options["timezone"] = zone
     if sniffed.format == "csv" and sniffed.delimiter != ",":
         options["delimiter"] = sniffed.delimiter
+    if sniffed.title_lines:
+        options["title_lines"] = sniffed.title_lines
     used = {name for value in columns.values() for name in ([value] if isinstance(value, str) else value)}
     used |= {value.format(i=i) for value in mapped.values() if "{i" in value for i in _numbers(value, names)}
     return ColumnMap(options, tuple(name for name in names if name in used))
+
+
+def _by_value(key: str, sniffed: Sniffed) -> str | None:
+    """Column ``S``, or ``s``, of market names: a letter that means a size or a side as well."""
+    for name in ("S", "s") if key == "symbol" else ():
+        values = [str(value) for value in sniffed.values(name)] if name in sniffed.columns else []
+        words = values and not says(sniffed, name, DEALS) and all(re.search("[A-Z]", value) for value in values)
+        if words and all(_MARKET.fullmatch(value) for value in values):
+            return name
+    return None
 
 
 def problem_of_times(sniffed: Sniffed) -> str:
@@ -106,7 +114,7 @@ def problem_of_times(sniffed: Sniffed) -> str:
 
 def _mapped(kind: str, sniffed: Sniffed) -> dict[str, str] | None:
     """Our names for values -> columns, for one kind of rows."""
-    names, book = sniffed.columns, _book(sniffed.columns)
+    book = _book(sniffed.columns)
     if kind == "bars":
         return _bars(sniffed) if _quotes(sniffed) is None else None
     if kind == "ticker":
@@ -115,17 +123,17 @@ def _mapped(kind: str, sniffed: Sniffed) -> dict[str, str] | None:
         return None
     if kind == "orderbook":
         return None if book is None or _are_changes(book, sniffed) else book
-    return _trade(names) if book is None and not no_trades(sniffed) else None
+    return _trade(sniffed) if book is None and not no_trades(sniffed) else None
 
 
 def _bars(sniffed: Sniffed) -> dict[str, str] | None:
     # Volumes of MetaTrader are 0 where it counts ticks alone.
     idle = {name for name in sniffed.columns if (values := sniffed.values(name)) and all(map(_is_zero, values))}
     names = tuple(name for name in sniffed.columns if name not in idle)
-    found = {ours: name for ours, known in _PRICES_OF_BARS.items() if (name := find(names, known)) is not None}
-    if len(found) < len(_PRICES_OF_BARS):
+    found = {ours: name for ours, known in PRICES_OF_BARS.items() if (name := find(names, known)) is not None}
+    if len(found) < len(PRICES_OF_BARS):
         return None
-    found |= {ours: name for ours, known in _BAR.items() if (name := find(names, known)) is not None}
+    found |= {ours: name for ours, known in BAR.items() if (name := find(names, known)) is not None}
     volume = next((name for name in names if plain(name).startswith("volume")), None)
     return found if "volume" in found or volume is None else {**found, "volume": volume}
 
@@ -135,7 +143,7 @@ def _quotes(sniffed: Sniffed) -> dict[str, str] | None:
     book = _book(sniffed.columns)
     if book is not None and ("bids" not in book or _are_lists(sniffed.values(book["bids"]))):
         return None
-    found = {ours: name for ours, known in _QUOTE.items() if (name := find(sniffed.columns, known)) is not None}
+    found = {ours: name for ours, known in QUOTE.items() if (name := find(sniffed.columns, known)) is not None}
     return found if found.keys() >= {"bid", "ask"} else None
 
 
@@ -147,27 +155,34 @@ def _are_changed_alone(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:
     return bool(places) and (empty or "flags" in names)
 
 
-def _trade(names: tuple[str, ...]) -> dict[str, str] | None:
-    found = {meaning: name for meaning, known in _TRADE.items() if (name := find(names, known)) is not None}
+def _trade(sniffed: Sniffed) -> dict[str, str] | None:
+    names = sniffed.columns
+    found = {meaning: name for meaning, known in TRADE.items() if (name := find(names, known)) is not None}
     if not {"price", "amount"} <= found.keys():
         return None
+    maker = found.get("buyer_maker")
+    if maker is not None and sniffed.values(maker) and not says(sniffed, maker, TRUTHS):
+        del found["buyer_maker"]
+    if "side" not in found and "buyer_maker" not in found:
+        sides = [name for name in names if "maker" not in plain(name) and says(sniffed, name, DEALS)]
+        found |= {"side": sides[0]} if sides else {}
     if "side" in found:
         found.pop("buyer_maker", None)
-    return found
+    return found | {"amount": base_amount(found, sniffed)}
 
 
 def _book(names: tuple[str, ...]) -> dict[str, str] | None:
     for look in (_levels, _best):
         found = {
             f"{side}_{field}": name
-            for side in _SIDES
-            for field, words in (("price", _PRICES), ("size", _SIZES))
-            if (name := look(names, _SIDES[side], words)) is not None
+            for side in SIDES
+            for field, words in (("price", PRICES), ("size", SIZES))
+            if (name := look(names, SIDES[side], words)) is not None
         }
-        if len(found) == 2 * len(_SIDES):
+        if len(found) == 2 * len(SIDES):
             return found
-    lists = {side: name for side, known in _LIST_NAMES.items() if (name := find(names, known)) is not None}
-    return lists if len(lists) == len(_LIST_NAMES) else None
+    lists = {side: name for side, known in LISTS.items() if (name := find(names, known)) is not None}
+    return lists if len(lists) == len(LISTS) else None
 
 
 def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], dict[str, Any]]:
@@ -181,7 +196,7 @@ def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], 
     level = next((side[0] for side in sides if isinstance(side, list) and side), None)
     if not isinstance(level, dict):
         return {}, {"levels": "pairs"}
-    named = {"level_price": find(level, _TRADE["price"]), "level_size": find(level, _TRADE["amount"])}
+    named = {"level_price": find(level, TRADE["price"]), "level_size": find(level, TRADE["amount"])}
     return {key: name for key, name in named.items() if name is not None}, {"levels": "objects"}
 
 
@@ -194,7 +209,7 @@ def _are_changes(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:
     """True if lists of levels are changes of a book: changes remove levels with size 0, snapshots have none."""
     if "bids" not in mapped:
         return False
-    ids = {"U", "u", "pu", "prevSeqId", "first_update_id", "final_update_id"} & {*sniffed.columns}
+    ids = IDS_OF_CHANGES & {*sniffed.columns}
     sides = [value for side in ("bids", "asks") for value in sniffed.values(mapped[side]) if isinstance(value, list)]
     return len(ids) > 1 or any(_removes(level) for side in sides for level in side)
 
@@ -202,7 +217,7 @@ def _are_changes(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:
 def _removes(level: Any) -> bool:
     size = level[1] if isinstance(level, list) and len(level) > 1 else None
     if isinstance(level, dict):
-        size = level.get(find(level, _TRADE["amount"]) or "")
+        size = level.get(find(level, TRADE["amount"]) or "")
     return _is_zero(size)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import re
 
 from sqlgen.detect.files.sniff import Sniffed
@@ -16,10 +15,16 @@ _CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d([.]\d+)?)?|[0-2]\d[0-5]\d[0-5]\d(\d{3})
 _BAR = ("open", "high", "low", "close", "volume", "close_time", "quote_volume", "count", "taker_buy_volume")
 BINANCE_FIELDS = 12
 """Fields of klines of Binance's archive, which had no header until 2025."""
-_NUMBER = re.compile(r"\d+(\.\d+)?")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+_CHANGES = {"set", "make", "take", "add", "insert", "update", "modify", "cancel", "delete", "remove", "snapshot"}
+"""Words of changes of a book, as Gate.io's files of order books say."""
 _WHOLE = re.compile(r"\d+")
+_WIDE, _NARROW = 10, 1.2
+"""Largest of a column over its smallest: at least that of amounts, at most that of prices that stand behind them."""
+_MOST = 0.9
+"""Share of rows with open, high, low and close from which all are candles, and the others odd ones."""
 _NEAR = 0.05
-"""Largest relative distance of a bid and an ask."""
+"""Largest relative distance of a bid and an ask, and of a high and a low beyond which an open or close is odd."""
 
 
 def named(sniffed: Sniffed) -> Sniffed:
@@ -42,6 +47,7 @@ def named(sniffed: Sniffed) -> Sniffed:
         "side",
         [place for place in free if len({*columns[place]}) < 3 and {v.lower() for v in columns[place]} <= _SIDES],
     )
+    take("update_type", [place for place in free if {value.lower() for value in columns[place]} <= _CHANGES])
     take("symbol", [place for place in free if len({*columns[place]}) == 1 and columns[place][0][:1].isalpha()])
     numbers = [place for place in free if _all(columns[place], _NUMBER)]
     bars = _bars(columns, numbers)
@@ -55,20 +61,46 @@ def named(sniffed: Sniffed) -> Sniffed:
         take("bid", numbers[:1])
         take("ask", numbers[1:])
     elif len(numbers) >= 2:
-        take("price", numbers[:1])
-        take("amount", numbers[1:])
+        price, amount = _price_and_amount(columns, numbers)
+        take("price", [price])
+        take("amount", [amount])
     return dataclasses.replace(sniffed, columns=tuple(names))
 
 
+def _price_and_amount(columns: list[tuple[str, ...]], numbers: list[int]) -> tuple[int, int]:
+    """Places of both: the first two, the other way round where only that makes sense, as in files of Bitfinex.
+
+    Amounts may be below zero, where they are sold; and they differ by more than prices do.
+    """
+    one, two = numbers[:2]
+    below = [min(map(float, columns[place])) < 0 for place in (one, two)]
+    if below[0] != below[1]:
+        return (two, one) if below[0] else (one, two)
+    return (two, one) if _spread(columns[one]) > _WIDE and _spread(columns[two]) < _NARROW else (one, two)
+
+
+def _spread(values: tuple[str, ...]) -> float:
+    """Largest of some numbers over the smallest."""
+    found = sorted(map(float, values))
+    return found[-1] / found[0] if found[0] > 0 else 1.0
+
+
 def _bars(columns: list[tuple[str, ...]], numbers: list[int]) -> list[int]:
-    """Places of open, high, low, close, and of what follows, if the first four numbers are these in all rows."""
+    """Places of open, high, low, close, and of what follows, if the first four numbers are these in most rows."""
     if len(numbers) < 4:
         return []
     rows = [tuple(map(float, row)) for row in zip(*(columns[place] for place in numbers[:4]), strict=True)]
-    fits = all(high >= max(row) and low <= min(row) for row in rows for _, high, low, _ in [row])
+    fits = sum(_is_candle(*row[:4]) for row in rows)
     moving = any(len({*row}) > 2 for row in rows)
-    whole = len(columns) == BINANCE_FIELDS
-    return (numbers if whole else numbers[:5]) if fits and moving else []
+    if len(columns) == BINANCE_FIELDS and _all(columns[0], _COUNT) and _all(columns[6], _COUNT):
+        return numbers  # opened and closed: candles whatever their prices
+    return numbers[:5] if fits >= _MOST * len(rows) and moving else []
+
+
+def _is_candle(first: float, high: float, low: float, last: float) -> bool:
+    """True if both open and close are between low and high, or one of them where these are near each other."""
+    inside = [low <= value <= high for value in (first, last)]
+    return all(inside) or (any(inside) and high <= low * (1 + _NEAR))
 
 
 def _all(values: tuple[str, ...], form: re.Pattern[str]) -> bool:
@@ -76,10 +108,11 @@ def _all(values: tuple[str, ...], form: re.Pattern[str]) -> bool:
 
 
 def _rising(values: tuple[str, ...]) -> bool:
-    """True if values are whole numbers, each above the one before."""
+    """True if values are whole numbers, each above the one before, or each below it."""
     if not _all(values, _WHOLE) or len(values) < 2:
         return False
-    return all(int(one) < int(two) for one, two in itertools.pairwise(values))
+    found = [int(value) for value in values]
+    return len({*found}) == len(found) and found in (sorted(found), sorted(found, reverse=True))
 
 
 def _are_quotes(bids: tuple[str, ...], asks: tuple[str, ...]) -> bool:

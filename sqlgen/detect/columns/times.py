@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,21 +11,62 @@ from typing import Any
 from sqlgen.detect.files.sniff import Sniffed
 
 _TIMES = (
-    *("exchange_time", "origin_time", "transaction_time", "event_time", "ts_event", "exchange_timestamp", "timestamp"),
-    *("transact_time", "trade_time", "created_time", "open_time", "opentime", "sip_timestamp", "time", "ts", "t"),
-    *("datetime", "date_time", "timestamp_ns", "timestamp_us", "timestamp_ms", "date_and_time", "gmt_time"),
-    *("local_time", "start_time", "starttime", "candle_begin_time", "unix", "unix_timestamp", "start", "window_start"),
+    *(
+        "trade_timestamp",
+        "trade_ts",
+        "exchange_time",
+        "origin_time",
+        "transaction_time",
+        "event_time",
+        "ts_event",
+        "exchange_timestamp",
+    ),
+    *("time_exchange", "exchange_ts", "timestamp_exchange", "timestamp_ns", "timestamp_us", "timestamp_ms"),
+    *("timestampms", "timestampns", "timestamp", "transact_time", "trade_time", "created_time", "open_time"),
+    *("opentime", "participant_timestamp", "sip_timestamp", "time", "ts", "t", "datetime", "date_time"),
+    *("date_and_time", "gmt_time", "date_time_utc", "timestamp_utc", "time_utc", "utc_time", "date_utc", "created_at"),
+    *("executed_at", "exec_time", "traded_at", "time_stamp", "epoch", "epoch_ms", "unix_time"),
+    *(
+        "local_time",
+        "start_time",
+        "starttime",
+        "candle_begin_time",
+        "unix",
+        "unix_timestamp",
+        "start",
+        "window_start",
+        "time_period_start",
+    ),
     *("tradedate", "trade_date", "day", "date"),
 )
 _ARRIVALS = (
     *("received_time", "received", "local_timestamp", "ts_recv", "recv_time", "receipt_timestamp", "collected_at"),
+    *("time_coinapi", "timestamp_received", "time_received", "arrival_time", "recv_ts", "local_ts", "received_at"),
 )
-_DAYS = ("date", "day", "trade_date", "tradedate", "trading_day", "dtyyyymmdd")
-_CLOCKS = ("time", "clock", "time_of_day", "trade_time", "timestamp", "local_time", "gmt_time")
+_DAYS = ("date", "day", "trade_date", "tradedate", "trading_day", "dtyyyymmdd", "date_gmt", "utc_date")
+_CLOCKS = (
+    "time",
+    "clock",
+    "time_of_day",
+    "trade_time",
+    "timestamp",
+    "local_time",
+    "gmt_time",
+    "time_m",
+    "time_gmt",
+    "utc_time",
+)
+_ZONE = re.compile(
+    r"(?:\d ?|^|_)(?:utc|gmt|z)(?:\b|_|[+-])|\d ?[+-]\d{2}:?\d{0,2}$|\d [a-z]+/[a-z]|\d e[sd]t", re.IGNORECASE
+)
+"""Zone in a time, or in the name of its column."""
+_HOURS = ("hour", "hours", "hr", "hour_of_day", "hour_utc")
 _DAY = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}( 00:00:00)?|(19|20)\d{6}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?|[0-2]\d[0-5]\d[0-5]\d([.]?\d+)?")
 _COUNT = re.compile(r"\d+(\.\d*)?")
 _UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
+_DAY_D_CLOCK = re.compile(r"\d{4}-\d{2}-\d{2}D\d{2}:\d{2}:\d{2}([.]\d+)?")
+"""A time as kdb+ writes it."""
 _DAY_LAST = re.compile(
     r"(\d{1,2})([-/.])(\d{1,2})[-/.]\d{4}(?:([ T])(\d{1,2}:\d{2})(:\d{2})?([.]\d+)?( [AaPp][Mm])?( GMT)?([+-]\d{4})?)?"
 )
@@ -55,20 +97,40 @@ def times_of(sniffed: Sniffed) -> Times | None:
     """The times of a file; ``None`` if no column is one."""
     ts, received = find(sniffed.columns, _TIMES), find(sniffed.columns, _ARRIVALS)
     arrived = {"received": received} if received is not None and ts is not None else {}
-    parts = _parts(sniffed)
     name = ts if ts is not None else received
+    unit = time_unit(sniffed, name) if name is not None else "text"
+    parts = () if name is not None and _is_whole(sniffed, name) else _parts(sniffed)
     if parts:
         texts = [f"{day} {clock}" for day, clock in zip(*map(sniffed.values, parts), strict=False)]
         return _written({"ts": [*parts], **arrived}, texts)
     if name is None:
         return None
-    unit = time_unit(sniffed, name)
     columns = {"ts": name, **arrived}
+    hours = find(sniffed.columns, _HOURS)
+    if hours is not None and _all(sniffed, name, _DAY):
+        return Times(columns, problem=f"column {name} has dates alone, and column {hours} the hours")
     return (
         _written(columns, [str(value).strip() for value in sniffed.values(name)])
         if unit == "text"
         else Times(columns, unit)
     )
+
+
+def unzoned(sniffed: Sniffed, options: Mapping[str, Any]) -> bool:
+    """True if the times of a map of columns are texts that say no zone, nor do their columns' names."""
+    if options.get("time_unit") != "text" or "timezone" in options or not sniffed.columns:
+        return False
+    named = options["columns"]["ts"]
+    names = [named] if isinstance(named, str) else named
+    return not any(_ZONE.search(text) for name in names for text in [plain(name), *map(str, sniffed.values(name)[:1])])
+
+
+def _is_whole(sniffed: Sniffed, name: str) -> bool:
+    """True if a column is a time by itself: a timestamp, or counts since 1970 of a usual unit."""
+    if sniffed.types.get(name, "").startswith("timestamp"):
+        return True
+    counts = [str(value).strip().partition(".")[0] for value in sniffed.values(name)]
+    return bool(counts) and all(count.isdigit() and len(count) in _UNITS for count in counts)
 
 
 def _parts(sniffed: Sniffed) -> tuple[str, ...]:
@@ -88,6 +150,8 @@ def _all(sniffed: Sniffed, name: str, form: re.Pattern[str]) -> bool:
 def _written(columns: Mapping[str, Any], texts: list[str]) -> Times:
     """Times as text: ISO, or with the year last."""
     days = bool(texts) and all(_DAY.fullmatch(text) for text in texts)
+    if texts and all(_DAY_D_CLOCK.fullmatch(text) for text in texts):
+        return Times(columns, "text", "%Y-%m-%dD%H:%M:%S" + (".%n" if "." in texts[0] else ""))
     found = [_DAY_LAST.fullmatch(text) for text in texts]
     known = [match for match in found if match is not None]
     if not known or len(known) < len(found):
@@ -117,12 +181,25 @@ def time_unit(sniffed: Sniffed, column: str) -> str:
 
 
 def find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
-    """The first of some known names among the columns, however it is written."""
-    lower = {plain(name): name for name in reversed(list(names))}
-    return next((lower[name] for name in wanted if name in lower), None)
+    """The first of some known names among the columns, however it is written; ``t`` before ``T``."""
+    there = list(names)
+    known = {joined(name): name for name in reversed(there)}
+    found = ((name if len(name) == 1 and name in there else known.get(joined(name))) for name in wanted)
+    return next((name for name in found if name is not None), None)
 
 
+def joined(name: str) -> str:
+    """A column's name in lower case, without what stands between its words: ``eventtype`` of EventType, event-type."""
+    return plain(name).replace("_", "")
+
+
+@functools.lru_cache(maxsize=4096)
 def plain(name: str) -> str:
-    """A column's name in lower case, its words joined by underscores, without what is in brackets around it."""
+    """A column's name in lower case, its words joined by underscores, without what is in brackets around it.
+
+    A unit in brackets is left out, unless it tells another column: ``quote_volume`` of ``volume(quote)``.
+    """
     name = re.sub(r"/.*[^\x00-\x7f].*", "", name)  # price/价格: a translation follows
+    name = re.sub(r"^(.+?)[\s_]*\((quote)\w*\)$", r"\2_\1", name, flags=re.IGNORECASE)
+    name = re.sub(r"(?<=[^\s(])[\s_]*\([^()]*\)$", "", name)
     return re.sub(r"[\s_-]+", "_", name.strip().strip("<>[]").lower())

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sqlgen.detect.files.sniff import Sniffed
+from sqlgen.lake.remote import mounts
 from sqlgen.templating.queries import query
 
 _MODULES: dict[str, Any] = {"gzip": gzip, "bz2": bz2, "xz": lzma}
@@ -30,12 +31,13 @@ def excerpt(path: Path, target: Path, sniffed: Sniffed, rows: int | None) -> boo
     A file that cannot be cut (DBN, damaged) is taken in full.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    mounts.fetch([path])
     if rows is not None and (path.stat().st_size > SMALL or rows <= 10_000):
         try:
             if sniffed.format == "parquet":
                 return _first_rows(path, target, rows)
             if sniffed.format in ("csv", "ndjson"):
-                return _first_lines(path, target, sniffed.packing, rows + bool(sniffed.columns))
+                return _first_lines(path, target, sniffed.packing, rows + bool(sniffed.columns) + sniffed.title_lines)
         except (OSError, EOFError, zipfile.BadZipFile, pa.ArrowInvalid):
             target.unlink(missing_ok=True)
     target.symlink_to(path.resolve())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from sqlgen.detect.files.pathnames import folder_of, shape
 from sqlgen.detect.files.sniff import Sniffed, sniff
 from sqlgen.detect.files.vendors import Vendor, suffix_of
 from sqlgen.errors import UsageError
+from sqlgen.lake.remote.mounts import mount_of
 from sqlgen.lake.walk import can_be_read, shown
 from sqlgen.published import footers
 from sqlgen.published.tables import LEGACY
@@ -51,21 +53,37 @@ def find(root: Path) -> tuple[dict[str, int], int, list[str]]:
     found: dict[str, int] = {}
     published = 0
     non_data: list[str] = []
+    tables: dict[str, bool] = {}
     for folder, folders, names in os.walk(root, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")) and can_be_read(name))
-        non_data += [
-            shown(f"{folder}/{name}") for name in names if not (can_be_read(name) and Path(folder, name).is_file())
-        ]
-        names = [name for name in names if can_be_read(name) and Path(folder, name).is_file()]
-        if _is_published(folder, names):
+        sizes = {name: size for name in names if can_be_read(name) and (size := _size(Path(folder, name))) is not None}
+        non_data += [shown(f"{folder}/{name}") for name in names if name not in sizes]
+        names = [*sizes]
+        table = _table_of(folder) if mount_of(root) is not None else folder  # there, each footer is a request
+        if table not in tables:
+            tables[table] = _is_published(folder, names)
+        if tables[table]:
             published += 1
             folders.clear()
             continue
         for name in names:
             if not name.startswith((".", "_")) and not name.endswith(NO_DATA):
-                path = Path(folder, name)
-                found[str(path)] = path.stat().st_size
+                found[str(Path(folder, name))] = sizes[name]
     return found, published, non_data
+
+
+def _size(path: Path) -> int | None:
+    """Size of a regular file; ``None`` of anything else."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _table_of(folder: str) -> str:
+    """The folder above hive folders."""
+    return folder.partition("=")[0].rpartition("/")[0] if "=" in folder else folder
 
 
 def _is_published(folder: str, names: Sequence[str]) -> bool:

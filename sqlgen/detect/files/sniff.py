@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import format_of
 from sqlgen.sources import rawfile
 from sqlgen.sources.dialect import DELIMITERS, split
@@ -21,13 +22,14 @@ from sqlgen.sources.dialect import DELIMITERS, split
 HEAD = 1 << 18
 """Bytes that are read, after decompression."""
 BLOCK = 1 << 14
+_MOST_TITLES = 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zX": "xz"}
-_MAGIC |= {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
 _SUFFIX = {"gzip": ".gz", "zstd": ".zst", "zip": ".zip", "bz2": ".bz2", "xz": ".xz"}
+_MAGIC = {rawfile.MAGIC[suffix]: kind for kind, suffix in _SUFFIX.items()} | {b"PK\5\6": "zip"}  # an empty one
 _OHLCV = {5: "ohlcv-1s", 6: "ohlcv-1m", 7: "ohlcv-1h", 8: "ohlcv-1d", 13: "ohlcv-eod"}
 _DBN_SCHEMAS = {0: "mbo", 1: "mbp-1", 2: "mbp-10", 3: "tbbo", 4: "trades", 14: "cmbp-1", 17: "tcbbo", **_OHLCV}
 _DBN_SCHEMAS |= {15: "cbbo-1s", 16: "cbbo-1m", 18: "bbo-1s", 19: "bbo-1m"}
+_DBN_SCHEMAS |= {9: "definition", 10: "statistics", 11: "status", 12: "imbalance"}
 """Number in the header -> schema."""
 
 
@@ -46,6 +48,8 @@ class Sniffed:
     records: tuple[Mapping[str, Any], ...] = ()
     """First objects of an NDJSON file, or rows of a Parquet file."""
     delimiter: str = ""
+    title_lines: int = 0
+    """Lines of a CSV file before its header."""
     dataset: str = ""
     schema: str = ""
     """Schema of a DBN file."""
@@ -75,10 +79,11 @@ def sniff(path: Path) -> Sniffed:
     try:
         if path.stat().st_size == 0:
             return Sniffed(format_of(path.name) or "", empty=True)
+        mounts.fetch([path])
         with path.open("rb") as file:
-            magic = file.read(4)
+            magic = file.read(max(map(len, _MAGIC)))
         packing = next((kind for start, kind in _MAGIC.items() if magic.startswith(start)), "")
-        if magic == b"PAR1":
+        if magic.startswith(rawfile.MAGIC[".parquet"]):
             return _parquet(path)
         head, whole = _head(path, packing)
     except (OSError, zipfile.BadZipFile, EOFError, lzma.LZMAError, pa.ArrowInvalid) as error:
@@ -102,7 +107,10 @@ def _content(head: bytes, packing: str, problem: str, whole: bool) -> Sniffed:
     if b"\x00" in head[:4096]:
         return Sniffed("", packing, problem="is binary, and neither Parquet nor DBN")
     lines = head.decode("utf-8-sig", "replace").splitlines()
-    lines = [line for line in (lines if whole else lines[:-1] or lines)[:200] if line.strip()]
+    lines = (lines if whole else lines[:-1] or lines)[:200]
+    titles = _titles(lines)
+    table = [line for line in lines[titles:] if line.strip()]
+    lines = [line for line in lines if line.strip()]
     lines = [_without_arrival(line) for line in lines]
     if lines and lines[0].lstrip().startswith("{"):
         return _ndjson(lines, packing, problem)
@@ -110,7 +118,7 @@ def _content(head: bytes, packing: str, problem: str, whole: bool) -> Sniffed:
         if _are_messages(lines):
             return _ndjson(lines, packing, problem)
         return Sniffed("", packing, problem="is one JSON array. Write one object a line (jq -c '.[]')")
-    return _csv(lines, packing, problem)
+    return _csv(table, titles, packing, problem)
 
 
 def _without_arrival(line: str) -> str:
@@ -135,9 +143,18 @@ def _parquet(path: Path) -> Sniffed:
     if batch is None or not batch.num_rows:
         return Sniffed("parquet", columns=names, types=types, empty=True)
     # Nanoseconds do not fit into Python's times.
-    plain = [column.cast(pa.string()) if pa.types.is_temporal(column.type) else column for column in batch.columns]
+    plain = [column.cast(_without_times(column.type)) for column in batch.columns]
     records = tuple(pa.record_batch(plain, names=list(names)).to_pylist())
     return Sniffed("parquet", columns=names, records=records, types=types)
+
+
+def _without_times(kind: pa.DataType) -> pa.DataType:
+    """A type with text in place of times, at any depth of its fields."""
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_times(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(_without_times(kind.value_type))
+    return pa.string() if pa.types.is_temporal(kind) else kind
 
 
 def _head(path: Path, packing: str) -> tuple[bytes, bool]:
@@ -180,7 +197,7 @@ def _ndjson(lines: list[str], packing: str, problem: str) -> Sniffed:
     return Sniffed("ndjson", packing, columns, records=tuple(records), problem=problem)
 
 
-def _csv(lines: list[str], packing: str, problem: str) -> Sniffed:
+def _csv(lines: list[str], titles: int, packing: str, problem: str) -> Sniffed:
     delimiter = max(DELIMITERS, key=lambda mark: _regular(lines, mark))
     rows = [tuple(cell.strip(' "') for cell in split(line, delimiter)) for line in lines]
     if not rows or len(rows[0]) < 2:
@@ -188,7 +205,13 @@ def _csv(lines: list[str], packing: str, problem: str) -> Sniffed:
     first = rows[0]
     header = bool(re.search("[A-Za-z]", "".join(first))) and not any(_NUMBER.fullmatch(cell) for cell in first)
     names, body = (rows[0], rows[1:]) if header else ((), rows)
-    return Sniffed("csv", packing, names, tuple(body), delimiter=delimiter, problem=problem)
+    return Sniffed("csv", packing, names, tuple(body), delimiter=delimiter, title_lines=titles, problem=problem)
+
+
+def _titles(lines: list[str]) -> int:
+    """Number of lines before a header: they have one field, and what follows has several."""
+    several = (place for place, line in enumerate(lines[:_MOST_TITLES]) if any(mark in line for mark in DELIMITERS))
+    return next(several, 0)
 
 
 def _regular(lines: list[str], mark: str) -> tuple[int, int]:

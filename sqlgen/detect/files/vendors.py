@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.errors import TemplateError
 from sqlgen.lake.patterns import path_pattern
 from sqlgen.lake.storage import SUFFIXES
@@ -42,7 +43,11 @@ class Messages(BaseModel):
     def among(self, records: Sequence[Mapping[str, Any]]) -> bool:
         """True if some of the objects are such messages, and changes rather than whole books of a few levels."""
         found = [inner for record in records if (inner := self._fitting(record)) is not None]
-        return bool(found) and not any(field in inner for inner in found for field in self.lacks) and _changes(found)
+        return (
+            bool(found)
+            and not any(_at(inner, inner, field) is not None for inner in found for field in self.lacks)
+            and _changes(found)
+        )
 
     def _fitting(self, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
         inner = record.get("data") if isinstance(record.get("data"), Mapping) else record
@@ -117,39 +122,70 @@ class Vendor(BaseModel):
 
     ways: Mapping[str, Any] = {}
     """Option of the adapter -> another value that files may need."""
+    unread: str = ""
+    """Advice on files that no adapter reads: what is missing, and what to do instead."""
 
     def depths(self, path: str, records: Sequence[Mapping[str, Any]]) -> list[int]:
         """Numbers of levels of each feed in a file, by its name or messages."""
-        texts = [str(record["topic"]) for record in records if "topic" in record] or [path.rpartition("/")[2]]
+        texts = [channel for record in records if (channel := _channel(record))] or [path.rpartition("/")[2]]
         found = [re.search(self.depth, text) for text in texts] if self.depth else []
         return sorted({int(match.group(1)) for match in found if match is not None})
 
     def fitting(self, path: str) -> str | None:
         """The first of :attr:`names` that matches the end of a path."""
-        stem = bare(path)
-        parts = stem.split("/")
+        whole = bare(path) if self.names else ""
         for name in self.names:
-            depth = name.count("/") + 1
-            if len(parts) >= depth and path_pattern(name).match("/".join(parts[-depth:])) is not None:
+            ends = tail(whole, name.count("/") + 1)
+            if ends and path_pattern(name).match(ends) is not None:
                 return name
         return None
 
 
+def unread(vendors: Mapping[str, Vendor], sniffed: Sniffed) -> Vendor | None:
+    """Entry of files that are known and that no adapter reads, by their schema, objects or rows; ``None`` of others."""
+    rows = sniffed.records or [dict(zip(sniffed.columns, row, strict=False)) for row in sniffed.rows]
+    for vendor in vendors.values():
+        if vendor.unread and (
+            sniffed.schema in vendor.schema_ or (vendor.messages is not None and vendor.messages.among(rows))
+        ):
+            return vendor
+    return None
+
+
+def _channel(record: Mapping[str, Any]) -> str:
+    """Name that a message gives to its feed."""
+    params = record.get("params")
+    inner = params.get("channel") if isinstance(params, Mapping) else None
+    return str(record.get("topic") or record.get("stream") or inner or "")
+
+
+def tail(path: str, depth: int) -> str:
+    """The last folders and the name of a path; empty if it has not so many."""
+    parts = path.rsplit("/", depth)[-depth:]
+    return "/".join(parts) if len(parts) == depth else ""
+
+
 def suffix_of(path: str) -> str:
     """Suffix of a file's name: one that sqlgen knows, otherwise all short ones."""
+    return _suffix_of(path.rpartition("/")[2])
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _suffix_of(path: str) -> str:
     known = next((suffix for suffix in _LONGEST_FIRST if path.endswith(suffix)), "")
     if known:
         return known
     found = ""
-    for part in reversed(path.rpartition("/")[2].split(".")[1:]):
+    for part in reversed(path.split(".")[1:]):
         if not part.isalpha() or len(part) > 5:
             break
         found = f".{part}{found}"
     return found
 
 
+@functools.lru_cache(maxsize=64)
 def bare(path: str) -> str:
-    """A path without its suffix."""
+    """A path without its suffix; cached, as the names of all vendors are tried with each path."""
     return path.removesuffix(suffix_of(path))
 
 
@@ -159,20 +195,22 @@ def load(library: Library) -> dict[str, Vendor]:
     for folder in reversed(library.folders):
         path = folder / TABLE
         if path.exists():
-            table |= _read(path)
+            try:
+                table |= _parsed(path.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, ValidationError, ValueError, AttributeError) as error:
+                raise TemplateError(f"{path} is not valid: {error}") from error
     return table
 
 
-def _read(path: Path) -> dict[str, Vendor]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        entries = {
-            name: Vendor.model_validate({_ATTRIBUTES.get(key, key): value for key, value in entry.items()})
-            for name, entry in data.items()
-        }
-        for entry in entries.values():
-            for name in entry.names:
-                path_pattern(name)
-        return entries
-    except (yaml.YAMLError, ValidationError, ValueError, AttributeError) as error:
-        raise TemplateError(f"{path} is not valid: {error}") from error
+@functools.lru_cache(maxsize=4)
+def _parsed(text: str) -> Mapping[str, Vendor]:
+    """Entries of a table of vendors."""
+    data = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    entries = {
+        name: Vendor.model_validate({_ATTRIBUTES.get(key, key): value for key, value in entry.items()})
+        for name, entry in data.items()
+    }
+    for entry in entries.values():
+        for name in entry.names:
+            path_pattern(name)
+    return entries

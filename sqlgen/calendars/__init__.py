@@ -1,0 +1,1 @@
+"""Trading sessions of exchanges that close, from the package exchange_calendars."""

@@ -1,0 +1,1 @@
+"""``sqlgen lake``: maintenance of tables and sources."""

@@ -1,0 +1,34 @@
+"""Rows that have the columns of trades, and are none by their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from sqlgen.detect.columns.names import EVENTS, FORCED, ORDER_STATES, SIDES_OF_LEVELS, TRADE
+from sqlgen.detect.columns.times import find
+from sqlgen.detect.files.sniff import Sniffed
+
+
+def other_rows(sniffed: Sniffed) -> str:
+    """Kind of the rows where their values show that they are no trades; empty if they do not."""
+    names = sniffed.columns
+    kind, side, status = (find(names, known) for known in (["type", "entry_type"], ["side"], ["status", "state"]))
+    if kind is not None and says(sniffed, kind, SIDES_OF_LEVELS):
+        return f"levels of order books, one a row (column {kind})"
+    unnamed = find(names, TRADE["trade_id"]) is None
+    if side is not None and unnamed and says(sniffed, side, [word for word in SIDES_OF_LEVELS if len(word) > 1]):
+        return f"levels of order books, one a row (column {side} says bid or ask, and no column is the id of a trade)"
+    if status is not None and says(sniffed, status, ORDER_STATES):
+        return f"single orders (column {status})"
+    if any(
+        re.search(FORCED, str(record.get(name, "")), re.IGNORECASE) for record in sniffed.records for name in EVENTS
+    ):
+        return "liquidations, orders that were closed by force"
+    return ""
+
+
+def says(sniffed: Sniffed, name: str, words: Collection[str]) -> bool:
+    """True if all first values of a column are among some words, however they are written."""
+    values = {str(value).strip().lower() for value in sniffed.values(name)}
+    return bool(values) and values <= {*words}

@@ -1,0 +1,1 @@
+"""Lineage of models and columns: by their SQL, and by what kernels declare."""

@@ -1,0 +1,1 @@
+"""Plots of one symbol of a source or model: an interactive page, or a picture."""

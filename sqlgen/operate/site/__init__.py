@@ -1,0 +1,1 @@
+"""Pages that document a project, as one folder that opens from disk."""

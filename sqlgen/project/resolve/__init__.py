@@ -1,0 +1,1 @@
+"""Values of a model that its template, its columns and its sources give."""

@@ -1,0 +1,1 @@
+"""Detection of values of source files whose digits do not fit the column types."""

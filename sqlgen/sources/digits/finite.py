@@ -1,0 +1,85 @@
+"""Numbers of decoded files that are NaN or infinite, and so count as missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_IN_MESSAGE = r'(?i)[:,\[]\s*"?[+-]?(nan|inf(inity)?|[0-9.]+e[+]?[0-9]*[3-9][0-9]{2})"?\s*[,}\]]'
+"""Such a number in a message; 1e300 and more count as one."""
+_ROWS = 1 << 14
+"""Rows of a column that are looked at together."""
+
+
+@dataclass(frozen=True)
+class NotFinite:
+    """Numbers of one column that are not finite, or messages with such numbers."""
+
+    column: str
+    count: int
+    example: str
+
+
+def of_decoded(path: Path, types: Mapping[str, str], original_names: Mapping[str, str]) -> tuple[NotFinite, ...]:
+    """Columns with such numbers of a Parquet file that was decoded from text. ``types``: column -> SQL type."""
+    names = [name for name, kind in types.items() if kind == "JSON" or "DOUBLE" in kind]
+    if not names:
+        return ()
+    counts, examples = dict.fromkeys(names, 0), dict.fromkeys(names, "")
+    with pq.ParquetFile(path) as file:
+        for name in names:  # one after the other: many at once take ten times the memory
+            for batch in file.iter_batches(_ROWS, columns=[name], use_threads=False):
+                for odd in _odd(batch.column(0)):
+                    examples[name] = examples[name] or _example(str(odd[0]))
+                    counts[name] += len(odd)
+    return tuple(
+        NotFinite(original_names.get(name, name), count, examples[name]) for name, count in counts.items() if count
+    )
+
+
+def _example(text: str) -> str:
+    """The number that a text is, or that is in a message."""
+    found = re.search(_IN_MESSAGE, text)
+    return found[0].strip(':,[]} "') if found else text
+
+
+def _odd(values: pa.Array) -> Iterator[pa.Array]:
+    """Numbers that are not finite, at any depth; messages with such a number."""
+    import pyarrow.compute as pc  # planning loads this module, and decodes nothing
+
+    if isinstance(values, pa.ExtensionArray):  # JSON
+        values = values.storage
+    if pa.types.is_list(values.type):
+        yield from _odd(values.flatten())
+    elif pa.types.is_struct(values.type):
+        for field in values.flatten():
+            yield from _odd(field)
+    elif pa.types.is_floating(values.type):
+        finite = pc.is_finite(values)
+        if pc.min(finite).as_py() is False:
+            yield values.filter(pc.invert(finite))
+    elif pa.types.is_string(values.type) and len(found := values.filter(pc.match_substring_regex(values, _IN_MESSAGE))):
+        yield found
+
+
+def notes(found: Iterable[tuple[str, NotFinite]]) -> list[str]:
+    """Notes on such columns of files, one a column. ``found``: path and finding."""
+    columns: dict[str, list[tuple[str, NotFinite]]] = {}
+    for path, each in found:
+        columns.setdefault(each.column, []).append((path, each))
+    return [_note(column, *of) for column, of in columns.items()]
+
+
+def _note(column: str, first: tuple[str, NotFinite], *others: tuple[str, NotFinite]) -> str:
+    path, found = first
+    more = f" and {len(others)} more file(s)" if others else ""
+    count = sum(each.count for _, each in (first, *others))
+    return (
+        f"{count} value(s) of column {column} are NaN or infinite, or have such a number in them, {found.example} for"
+        f" example, in {path}{more}: these numbers count as missing"
+    )

@@ -38,7 +38,7 @@ slow: $(READY) ## the tests that take long
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not soak"
 
 soak: $(READY) ## runs killed 10,000 times, 500 incremental runs, and the tables of docs/guarantees.md; takes hours
-	$(BIN)/python -m pytest -n auto --dist worksteal -m soak
+	SQLGEN_TEST_RANDOM=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "soak or hypothesis"
 	$(BIN)/python -m tests.support.guarantees $(KILLS) $(RUNS)
 
 audit: $(READY) ## known vulnerabilities of the locked dependencies; needs PyPI itself, and fails where a mirror has no advisories

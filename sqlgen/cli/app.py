@@ -24,13 +24,14 @@ from sqlgen.cli.arguments import (
     models_of,
     open_engine,
     print_json,
+    refuse_others,
     shard_of,
     terminal,
 )
 from sqlgen.cli.columns import columns
 from sqlgen.cli.exploring.cataloging import catalog
 from sqlgen.cli.exploring.documenting import docs
-from sqlgen.cli.exploring.lineage import compiled_column, lineage, refuse_others
+from sqlgen.cli.exploring.lineage import compiled_column, lineage, refuse_uncompiled
 from sqlgen.cli.exploring.plotting import plot
 from sqlgen.cli.inspect import inspect
 from sqlgen.cli.modeltests import run_model_tests
@@ -160,8 +161,7 @@ def compile_models(
     (project.folder / WHOLE_TABLES).mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / f"{name}.sql" for name in texts}
-    if output is not None:
-        refuse_others(paths.values())
+    refuse_uncompiled(paths.values())
     for name, text in texts.items():
         replace_text(paths[name], text)
         typer.echo(f"{name}\t{paths[name]}")
@@ -294,4 +294,5 @@ def schema(
     if output is None:
         typer.echo(text, nl=False)
     else:
+        refuse_others(output, "schema", text[: text.index("{", 1) + 1])
         output.write_text(text, encoding="utf-8")

@@ -113,3 +113,9 @@ def print_json(data: Any) -> None:
     import json as jsonlib
 
     typer.echo(jsonlib.dumps(data, indent=1, default=str))
+
+
+def refuse_others(path: Path, what: str, *heads: str) -> None:
+    """:class:`UsageError` where a path is a file that does not begin as those that a command writes."""
+    if path.is_file() and not path.read_text(errors="replace").startswith(heads):
+        raise UsageError(f"{path} is there already, and no {what}. Remove it, or choose another place")

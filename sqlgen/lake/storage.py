@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +32,7 @@ SUFFIXES = {
     ".zip": "csv",
 }
 
-_DRAFT = re.compile(r"\.\d+\.draft$")
+_DRAFT = re.compile(r"\.\d{10,}\.draft$")  # as replace_bytes names them
 FOLDERS = threading.Lock()
 """Lock around creating folders of a partition and removing empty ones: tasks of one symbol share them."""
 
@@ -131,10 +132,11 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush every file and folder below ``folder`` to disk."""
+    """Flush every file and folder below ``folder`` to disk; a user's hidden pipes and links are none."""
     for path, _, names in os.walk(folder):
         for name in names:
-            sync(Path(path, name))
+            if stat.S_ISREG(os.lstat(Path(path, name)).st_mode):  # opening a pipe would block
+                sync(Path(path, name))
         sync(Path(path))
 
 
@@ -191,9 +193,13 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
 
 def clear_drafts(folder: Path) -> None:
     """Remove what killed runs have left of files that they wrote into a folder: drafts, named as below."""
-    for path in folder.glob(".*.*"):
-        if _DRAFT.search(path.name) and path.is_file():
-            path.unlink(missing_ok=True)
+    for path in filter(is_draft, folder.glob(".*.*")):
+        path.unlink(missing_ok=True)
+
+
+def is_draft(path: Path) -> bool:
+    """True for a file that :func:`replace_bytes` was writing when its process was killed."""
+    return bool(_DRAFT.search(path.name)) and path.is_file()
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import lzma
 import os
-import shutil
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ from sqlgen.sources.rawfile import CHUNK, opened, unzip
 from sqlgen.sources.sourcefiles import SourceFilesError, list_source_files
 
 Repair = Callable[[], object]
+_SETTLED = re.compile(r"settled(\.\d+-of-\d+)?\.json")
 
 
 @dataclass
@@ -82,7 +84,11 @@ def _state(engine: Engine) -> Iterator[Ailment]:
                 yield Ailment("records", str(path), text, partial(_record_anew, engine, name))
     for path, why in (
         (state / "index.json", "files are looked up again"),
-        *((path, "all symbols are planned again") for path in sorted(state.glob("settled*.json"))),
+        *(
+            (path, "all symbols are planned again")
+            for path in sorted(state.glob("settled*.json"))
+            if _SETTLED.fullmatch(path.name)
+        ),
         (state / "bound.json", "SQL is bound again"),
     ):
         if not _is_sound(path, is_sealed=path.name != "bound.json"):
@@ -121,7 +127,7 @@ def _staging(engine: Engine) -> Iterator[Ailment]:
             partial(clear_staging, engine.project.lake),
             harmless=True,
         )
-    for place in {path.parent for path in engine.project.state.rglob(".*.draft")}:
+    for place in {path.parent for path in filter(storage.is_draft, engine.project.state.rglob(".*.draft"))}:
         text = "drafts of files that a killed run was writing"
         yield Ailment("staging", str(place), text, partial(storage.clear_drafts, place), harmless=True)
 
@@ -134,9 +140,18 @@ def _orphans(engine: Engine) -> Iterator[Ailment]:
             text = f"records of '{name}', a model that {project.path.name} does not have. Its table stays as it is"
             yield Ailment("orphan", str(path), text, harmless=True)
     for folder in sorted(path for path in engine.states.folder.glob("*") if path.is_dir()):
-        if folder.name not in project.models:
+        if folder.name not in project.models and any(folder.rglob(f"*{SUFFIX}")):
             text = f"kernel states of '{folder.name}', a model that {project.path.name} does not have"
-            yield Ailment("orphan", str(folder), text, partial(shutil.rmtree, folder), harmless=True)
+            yield Ailment("orphan", str(folder), text, partial(_remove_states, folder), harmless=True)
+
+
+def _remove_states(folder: Path) -> None:
+    """Remove kernel states below a folder, and folders that are empty then; files of others stay."""
+    for path in folder.rglob(f"*{SUFFIX}"):
+        path.unlink()
+    for path in (*sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True), folder):
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
 
 def _table(engine: Engine, model: Model, table: Table) -> Iterator[Ailment]:

@@ -22,8 +22,8 @@ class Reader:
 
     model: str
     owner: str
-    exists: Callable[[str, str], bool]
-    """True if an owner and its model still exist."""
+    others: Callable[[Stamp], str]
+    """The model that has published a file, if it is another one and still there; empty otherwise."""
 
     def read(self, root: Path, path: str) -> tuple[Stamp, Footer]:
         """The footer of a file below ``root``; :class:`ForeignFileError` where it is not the model's."""
@@ -32,9 +32,8 @@ class Reader:
         except OSError as error:
             raise ForeignFileError(f"it cannot be read ({error.strerror or error})") from None
         stamp = footer.stamp
-        if (stamp.owner, stamp.model) != (self.owner, self.model) and self.exists(stamp.owner, stamp.model):
-            project = f" of the project with the state folder '{stamp.owner}'" if stamp.owner != self.owner else ""
-            raise ForeignFileError(f"model '{stamp.model}'{project} published it")
+        if other := self.others(stamp):
+            raise ForeignFileError(f"{other} published it")
         if not stamp.fits(path):
             raise ForeignFileError("it is a copy of a published file")
         return stamp, footer

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import Partition, symbol_of
 from sqlgen.lake.storage import Stat
 from sqlgen.project.project import Project
+from sqlgen.published.footers import Stamp
 from sqlgen.published.manifest import Line, Manifest
 from sqlgen.published.ownership import Reader
 from sqlgen.published.states import StateError, StateStore
@@ -53,6 +56,32 @@ def unread(project: Project, manifest: Manifest, name: str) -> Unread:
     return Unread(files, quarantine, manifest.lines(name), frozenset(elsewhere))
 
 
+def _others(project: Project, name: str, owner: str) -> Callable[[Stamp], str]:
+    """Models that may have published a file in a table's folder: of this project, and of others that know of it."""
+    lake, state = project.lake.resolve(), project.state.resolve()
+    root = (project.lake / project.models[name].output.path).resolve()
+    around = [folder for folder in root.parents if folder != lake]
+
+    @functools.cache
+    def builds(folder: Path, model: str) -> frozenset[str]:
+        """Builds of a model in the journals of another state folder."""
+        records = Manifest.below(folder).load(model) if folder.resolve() != state else {}
+        return frozenset(record.build for record in records.values())
+
+    def find(stamp: Stamp) -> str:
+        found = ""
+        if stamp.owner != owner and Manifest.below(project.lake / stamp.owner).knows(stamp.model):
+            found = stamp.owner
+        elif stamp.owner == owner and stamp.model != name and stamp.model in project.models:
+            return f"model '{stamp.model}'"
+        else:  # a lake in or around this one: its state folder may be called as this one is
+            states = (folder / stamp.owner for folder in around)
+            found = next((str(each) for each in states if stamp.record.build in builds(each, stamp.model)), "")
+        return f"model '{stamp.model}' of the project with the state folder '{found}'" if found else ""
+
+    return find
+
+
 def read_table(
     project: Project,
     manifest: Manifest,
@@ -65,9 +94,6 @@ def read_table(
     model = project.models[name]
     owner = os.path.relpath(project.state, project.lake)
 
-    def exists(whose: str, other: str) -> bool:
-        return other in project.models if whose == owner else Manifest.below(project.lake / whose).knows(other)
-
     def state_of(unit: Partition, build: str) -> str:
         with contextlib.suppress(StateError):
             return states.digest(name, unit, build)
@@ -77,7 +103,7 @@ def read_table(
         return {path: stat for path, stat in files.items() if symbol_of(path) not in left_out} if left_out else files
 
     records = manifest.load(name, (lambda unit: symbol_of(f"{unit}/") not in left_out) if left_out else None)
-    reader = Reader(name, owner, exists)
+    reader = Reader(name, owner, _others(project, name, owner))
     table = Table(project.lake / model.output.path, project.lake / model.quarantine, reader, records)
     settled = bool(left_out) and any(symbol_of(f"{line.unit}/") in left_out for line in there.journal)
     table.left_out = settled or bool(there.elsewhere)

@@ -149,7 +149,7 @@ class ReportStore:
 
         :class:`UsageError` if there is none, or a newer one is damaged.
         """
-        for path in sorted(self.folder.glob("*.json"), reverse=True):
+        for path in reversed(self._files()):
             data = _read(path)
             if data is None:
                 raise UsageError(
@@ -162,7 +162,7 @@ class ReportStore:
 
     def newest(self) -> Iterator[dict[str, Any]]:
         """All reports, the newest first, with the results that killed runs had recorded; damaged ones are skipped."""
-        for path in sorted(self.folder.glob("*.json"), reverse=True):
+        for path in reversed(self._files()):
             data = _read(path)
             if data is None:
                 self._skip(path)
@@ -171,11 +171,15 @@ class ReportStore:
 
     def remove_old(self, keep: int) -> list[Path]:
         """Remove all reports but the newest ``keep``."""
-        old = sorted(path for path in self.folder.glob("*.json") if RUN_ID.fullmatch(path.stem))[:-keep]
+        old = self._files()[:-keep]
         for path in old:
             mounts.unlink(path)
             path.with_suffix(".ndjson").unlink(missing_ok=True)
         return old
+
+    def _files(self) -> list[Path]:
+        """Reports, the oldest first; files of others are none."""
+        return sorted(path for path in self.folder.glob("*.json") if RUN_ID.fullmatch(path.stem))
 
     def _skip(self, path: Path) -> None:
         problem = f"the run report {path} is damaged and is skipped. Remove it"
@@ -201,7 +205,7 @@ class ReportStore:
     def recent(self, model: str, since: datetime) -> tuple[Coverage, ...]:
         """Units of a model that runs started after ``since`` covered."""
         found = []
-        for path in sorted(self.folder.glob("*.json"), reverse=True):
+        for path in reversed(self._files()):
             if path.stem < f"{since.astimezone(UTC):%Y%m%dT%H%M%S}":
                 break
             data = _read(path)

@@ -13,6 +13,7 @@ from sqlgen.lake import swap
 from sqlgen.published import footers
 from sqlgen.run.engine import Engine
 from tests.e2e.test_safety import PASS, copy, prices
+from tests.support.engine import sqlgen
 from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
 
 UNIT = f"exchange=binance/symbol={BTC}/date={DAY1}"
@@ -121,22 +122,73 @@ def test_compiled_files_replace_no_others(single: Scratch) -> None:
     assert theirs.read_text() == "-- costs of mine"
 
 
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        (("catalog",), "target/catalog.sql"),
+        (("compile",), "target/compiled/costs.sql"),
+        (("compile", "--column", "price"), "target/compiled/costs.price.sql"),
+        (("query", "--format", "csv", "--output", "rows.csv"), "rows.csv"),
+        (("query", "--format", "json", "--output", "models.yaml"), "models.yaml"),
+        (("schema", "--output", "models.yaml"), "models.yaml"),
+    ],
+)
+def test_commands_that_write_replace_no_others(
+    single: Scratch, command: tuple[str, ...], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(single.folder)
+    name, *options = command
+    text = [] if name != "query" else ["FROM costs"]
+    theirs = single.folder / place
+    if not theirs.exists():
+        assert sqlgen(name, *text, *options).code == 0
+        if name != "query":
+            assert sqlgen(name, *text, *options).code == 0  # its own is written anew
+        theirs.write_text("mine")
+    before = theirs.read_text()
+    outcome = sqlgen(name, *text, *options)
+    assert (outcome.code, f"{place} is there already" in outcome.err) == (2, True), outcome
+    assert theirs.read_text() == before
+    if name == "query":
+        assert sqlgen(name, *text, *options, "--overwrite").code == 0
+        assert theirs.read_text() != before
+
+
+def test_doctor_removes_what_is_its_own(single: Scratch) -> None:
+    """Of folders that are only called like those of sqlgen, and of files beside its own, nothing goes."""
+    state = single.lake / ".sqlgen"
+    names = ["kernels/mine/notes.txt", "runs/notes.json", "settled-mine.json", ".mine.12.draft", "runs/.x.1.draft"]
+    gone = state / "kernels/mine/exchange=x/0123.state"
+    gone.parent.mkdir(parents=True)
+    for path in (*(state / name for name in names), gone):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    assert single.sqlgen("doctor", "--fix").code == 0
+    assert "damaged" not in single.sqlgen("history").err
+    assert [name for name in names if not (state / name).exists()] == []
+    assert not gone.parent.exists()
+
+
 def test_hidden_files_stay(single: Scratch) -> None:
     hidden = [single.lake / "out/costs" / place for place in (".DS_Store", f"{UNIT}/.nfs01", f"{UNIT}/_SUCCESS")]
     for path in hidden:
         path.write_text("x")
+    hidden += [single.lake / "out/costs" / UNIT / name for name in ("_pipe", ".gone", "_folder")]
+    os.mkfifo(hidden[-3])
+    hidden[-2].symlink_to("nowhere")
+    hidden[-1].symlink_to("/etc")
     folder = single.trades(BTC, DAY1, [2.0])
     single.run()
     assert prices(single) == [2.0]
-    assert all(path.exists() for path in hidden)
+    assert all(map(os.path.lexists, hidden))
     single.model("costs", output={"partition_by": ["exchange", "date"]})
     single.run("--full-refresh")
     assert prices(single) == [2.0]
-    assert all(path.exists() for path in hidden)
+    assert all(map(os.path.lexists, hidden))
     shutil.rmtree(folder)
     single.run("--prune", "--allow-empty")
     assert [str(path.relative_to(single.lake)) for path in single.lake.rglob("*.parquet")] == []
-    assert all(path.exists() for path in hidden)
+    assert all(map(os.path.lexists, hidden))
 
 
 def test_a_file_that_comes_while_a_run_works(single: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +218,27 @@ def test_two_projects_with_one_path(single: Scratch) -> None:
     shutil.rmtree(single.lake / ".sqlgen/manifest")  # nobody knows of it any more
     assert set(other.run()) == {f"costs {BTC} {DAY2}"}
     assert prices(single) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("place", ["around", "behind a link"])
+def test_two_lakes_with_one_table(single: Scratch, place: str) -> None:
+    """Each has a state folder of its own; both are called .sqlgen, as they lie in their lakes."""
+    other = Scratch(single.folder.parent / "other")
+    other.template("costs.sql.j2", PASS)
+    other.config = single.config | {"lake": str(single.folder)}
+    path = "lake/out/costs"
+    if place == "behind a link":
+        other.config["lake"], path = "lake", "theirs"
+        (other.lake / "theirs").symlink_to(single.lake / "out/costs")
+        (other.lake / "lake").symlink_to(single.lake)
+    other.config["sources"] = {"raw": {"path": "lake/raw/ccxt/trades", "adapter": "ccxt/trades"}}
+    other.config["models"] = {"costs": single.config["models"]["costs"] | {"output": {"path": path}}}
+    other.save()
+    single.trades(BTC, DAY1, [2.0])
+    outcome = other.sqlgen("run")
+    assert outcome.code == 1
+    assert f"model 'costs' of the project with the state folder '{single.lake / '.sqlgen'}' published it" in outcome.out
+    assert prices(single) == [1.0]
 
 
 def test_a_table_of_another_model_that_is_still_there(single: Scratch) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sqlgen.cli.arguments import DEFAULT_FILE, ProjectFile, open_engine
+from sqlgen.cli.arguments import DEFAULT_FILE, ProjectFile, open_engine, refuse_others
 from sqlgen.errors import UsageError
 from sqlgen.templating.secrets import hidden
 
@@ -38,6 +38,7 @@ def catalog(
         typer.echo(text, nl=False)
         return
     path = engine.project.target() / "catalog.sql"
+    refuse_others(path, "catalog", text[: text.index(engine.project.path.name)])
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, hidden(text))
     typer.echo(f"{path}\nOpen it with: duckdb -init {path}")

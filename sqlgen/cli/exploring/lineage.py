@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sqlgen.cli.arguments import DEFAULT_FILE, Json, ProjectFile, open_engine, print_json
+from sqlgen.cli.arguments import DEFAULT_FILE, Json, ProjectFile, open_engine, print_json, refuse_others
 from sqlgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -102,9 +102,8 @@ def compiled_column(engine: Engine, models: Sequence[str], column: str) -> dict[
     return {f"{models[0]}.{safe}": column_sql(engine, models[0], column)}
 
 
-def refuse_others(paths: Iterable[Path]) -> None:
+def refuse_uncompiled(paths: Iterable[Path]) -> None:
     """:class:`UsageError` where one of the paths is a file that `compile` has not written."""
     for path in paths:
         heads = ("-- model:", f"-- {path.stem}")[: 1 + path.stem.count(".")]  # of a model, and of MODEL.COLUMN
-        if path.exists() and not path.read_text(errors="replace").startswith(heads):
-            raise UsageError(f"{path} is there already, and no compiled file. Remove it, or choose another folder")
+        refuse_others(path, "compiled file", *heads)

@@ -31,6 +31,7 @@ def query(
     file: ProjectFile = DEFAULT_FILE,
     shape: Annotated[ResultForm, typer.Option("--format", help="Form of the result.")] = ResultForm.table,
     output: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --output.")] = False,
 ) -> None:
     """Run SQL over sources and models, and print or write the result.
 
@@ -46,6 +47,8 @@ def query(
         raise UsageError("--output writes csv, json or parquet: give --format")
     if shape == ResultForm.parquet and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is not text: give --output FILE, or a pipe")
+    if output is not None and output.is_file() and not overwrite:
+        raise UsageError(f"{output} is there already. --overwrite replaces it")
     text = sys.stdin.read() if sql == "-" else sql
     connection, problems = session.begin(file)
     with connection:

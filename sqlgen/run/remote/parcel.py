@@ -20,6 +20,7 @@ from sqlgen.lake.trust import TRUSTED
 from sqlgen.plan.plan import Build, Plan, TaskId
 from sqlgen.plan.publishedunits import Facts
 from sqlgen.plan.selection import Selection
+from sqlgen.published.footers import Stamp
 from sqlgen.published.records import Published
 from sqlgen.published.tables import Table
 from sqlgen.run.report import Result
@@ -132,15 +133,15 @@ def _part(found: SourceFiles, partitions: set[Partition], before: SourceFiles | 
     )
 
 
-def _nobody(owner: str, model: str) -> bool:
-    return False
+def _nobody(stamp: Stamp) -> str:
+    return ""
 
 
 def _table(table: Table, units: set[Partition]) -> Table:
     """A table of some units. Files of others are looked for where it is published."""
     return dataclasses.replace(
         table,
-        reader=dataclasses.replace(table.reader, exists=_nobody),
+        reader=dataclasses.replace(table.reader, others=_nobody),
         records=_chosen(table.records, units),
         present=table.present & units,
         whole=table.whole & units,

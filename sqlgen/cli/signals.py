@@ -14,6 +14,8 @@ from typing import Any
 
 NOT_READ = 128 + 13
 """Exit code after a broken pipe (SIGPIPE), as in shells."""
+_AGAIN = 0.05
+"""Seconds until a signal comes again that came where its exception would be lost."""
 _ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -38,7 +40,7 @@ def code(stop: KeyboardInterrupt) -> int:
 
 @contextlib.contextmanager
 def ended() -> Iterator[None]:
-    """End the process in order on a signal, with a message; at once on a second one, and while modules are loaded.
+    """End the process in order on a signal, with a message; at once on a second one, and while code is loaded.
 
     Once the command has ended, the process ends with its exit code.
     """
@@ -48,7 +50,7 @@ def ended() -> Iterator[None]:
         nonlocal asked
         if not asked:
             os.write(2, f"{name(Stopped(number))}: what is published stays\n".encode())
-        if asked or over or _loads_modules(frame):
+        if asked or over or _loses_exceptions(frame):
             os._exit(128 + number)
         asked = number
         raise SystemExit(128 + number)
@@ -75,10 +77,10 @@ def _ignore(numbers: Iterable[int]) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _loads_modules(frame: FrameType | None) -> bool:
-    """True within an import: modules in C lose the exception, or raise another one."""
+def _loses_exceptions(frame: FrameType | None) -> bool:
+    """True within an import, and where kernels are compiled: code in C prints the exception, or raises another one."""
     while frame is not None:
-        if "importlib" in frame.f_code.co_filename:
+        if "importlib" in frame.f_code.co_filename or "llvmlite" in frame.f_code.co_filename:
             return True
         frame = frame.f_back
     return False
@@ -116,6 +118,9 @@ def raised() -> Iterator[None]:
         if asked:
             os.write(2, b"stopped at once: the next run clears what is staged\n")
             os._exit(128 + number)
+        if _loses_exceptions(frame):
+            threading.Timer(_AGAIN, os.kill, (os.getpid(), number)).start()
+            return
         asked = number
         raise Stopped(number)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from sqlgen.lake import storage
+from sqlgen.lake import sealed, storage
 
 FileKey = tuple[str, int, int]
 """Path, size and mtime_ns of a file as it was read."""
@@ -38,7 +38,7 @@ class Deletions:
         """Deletions in the journal, without incomplete lines of a crash."""
         recorded_files: dict[FileKey, bool] = {}
         try:
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path else []
+            lines = sealed.read_text(self.path, errors="replace").splitlines() if self.path else []
         except FileNotFoundError:
             return recorded_files
         for line in lines:

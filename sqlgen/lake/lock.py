@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sqlgen.errors import LockedError, UsageError
+from sqlgen.lake import sealed
 from sqlgen.lake.partitions import Shard
 from sqlgen.lake.remote.mounts import mount_of
 
@@ -179,7 +180,7 @@ def _named(told: Mapping[str, Any]) -> str:
 
 def _told(path: Path) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+        told = json.loads(sealed.read_text(path, errors="replace"))
     except (OSError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}

@@ -1,13 +1,36 @@
-"""JSON with a checksum, which detects any change."""
+"""Files that sqlgen keeps for itself: their content, and JSON with a checksum, which detects any change."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 CHECKSUM = "checksum"
+AT_ONCE: int = getattr(os, "O_NONBLOCK", 0)
+"""Flag to open a file without waiting for the other end of a pipe that lies in its place."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """Content of a regular file; ``OSError`` if it is anything else, such as a pipe, which may have no end."""
+    with open(path, "rb", opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        return file.read()
+
+
+def read_text(path: Path, errors: str = "strict") -> str:
+    """Text of a regular file in UTF-8."""
+    return read_bytes(path).decode(errors=errors)
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | AT_ONCE)
 
 
 def seal(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlgen.lake import faults
+from sqlgen.lake import faults, sealed
 from sqlgen.lake.remote import mounts
 from sqlgen.lake.walk import Walk
 
@@ -175,7 +175,9 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
     """Append lines and flush them to disk."""
     new = not path.exists()
     make_folders(path.parent)
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    handle = os.open(
+        path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | sealed.AT_ONCE | getattr(os, "O_NOFOLLOW", 0), 0o644
+    )
     with os.fdopen(handle, "a", encoding="utf-8") as file:
         text = "".join(line + "\n" for line in lines)
         if faults.armed():  # otherwise in one call

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlgen.lake import faults, storage
+from sqlgen.lake import faults, sealed, storage
 from sqlgen.lake.remote.mounts import mount_of
 from sqlgen.lake.storage import FOLDERS, is_hidden, link_or_copy, list_all, make_folders, sync, sync_tree
 
@@ -145,7 +145,7 @@ def recover(staging: Path, lake: Path) -> list[Path]:
     restored = []
     for note in sorted(staging.rglob(f"*{NOTE}")):
         aside = note.with_name(note.name.removesuffix(NOTE) + ASIDE)
-        target = Path(os.path.normpath(note.parent / note.read_text(encoding="utf-8", errors="replace")))
+        target = Path(os.path.normpath(note.parent / sealed.read_text(note, errors="replace")))
         inside = lake in target.parents  # a note may come from a stranger, with the lake
         if inside and aside.exists() and not target.exists():
             make_folders(target.parent)

@@ -100,7 +100,7 @@ def _state(engine: Engine) -> Iterator[Ailment]:
 
 def _is_sound(path: Path, is_sealed: bool) -> bool:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = sealed.read_text(path)
         return isinstance(sealed.loads(text) if is_sealed else json.loads(text), dict)
     except FileNotFoundError:
         return True

@@ -62,7 +62,7 @@ class Settled:
     def load(self) -> None:
         """Read the record; a missing or damaged one is empty."""
         try:
-            data = sealed.loads(self.path.read_text(encoding="utf-8"))
+            data = sealed.loads(sealed.read_text(self.path))
             layouts = {name: _layout(facts) for name, facts in data["layouts"].items()}
             entries = {
                 name: {

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from sqlgen.errors import UsageError
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import Partition, Shard, symbol_of
 from sqlgen.lake.storage import Stat
@@ -103,9 +104,18 @@ class Manifest:
     def _lines(self, path: Path) -> list[Line]:
         stat = Stat.of(path.stat())
         if path not in self._read or self._read[path][0] != stat:
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = self._text(path)
             self._read[path] = stat, [Line(_unit(line), line) for line in text.split("\n")]
         return self._read[path][1]
+
+    def _text(self, path: Path) -> str:
+        try:
+            return sealed.read_text(path, errors="replace")
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be read: {error.strerror}. Fix that, or move it away: records are then read from the"
+                " files of the table. Nothing was run"
+            ) from error
 
     def _entries(self, path: Path, lines: Iterable[Line]) -> dict[str, JournalEntry]:
         """Last lines about each unit. A record moves to the end when it is removed and written again."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlgen.lake import faults, storage
+from sqlgen.lake import faults, sealed, storage
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.remote import mounts
 from udfs import dtype_of, layout_of
@@ -147,6 +147,6 @@ class StateStore:
         path = self.path(model, unit, build)
         mounts.fetch([path])
         try:
-            return path.read_bytes()
+            return sealed.read_bytes(path)
         except OSError as error:
             raise StateError(f"it cannot be read ({path}: {error.strerror})") from None

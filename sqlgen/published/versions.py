@@ -41,7 +41,7 @@ class Version:
         """The kernel state after its last row."""
         path = self.folder / _STATE
         mounts.fetch([path])
-        return path.read_bytes() if path.exists() else None
+        return sealed.read_bytes(path) if path.exists() else None
 
     def fetch(self) -> None:
         """Fetch its rows."""
@@ -146,7 +146,7 @@ def _fetched(folders: Iterable[Path]) -> list[Path]:
 def _facts(folder: Path) -> dict[str, Any] | None:
     """Members of a version's record; ``None`` where there is none, or it is damaged."""
     try:
-        return sealed.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        return sealed.loads(sealed.read_text(folder / _RECORD))
     except (OSError, ValueError):
         return None
 

@@ -18,7 +18,7 @@ from sqlgen import __version__
 from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.compiler import Compiler
 from sqlgen.errors import first_line
-from sqlgen.lake import storage
+from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import KEYS
 from sqlgen.project.model import Model
 from sqlgen.project.project import Project
@@ -82,7 +82,7 @@ def bind(
 
 def _known(path: Path) -> dict[str, str]:
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(sealed.read_text(path))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -220,7 +220,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     """A report; ``None`` if it is damaged."""
     mounts.fetch([path])
     try:
-        data = sealed.loads(path.read_text(encoding="utf-8"))
+        data = sealed.loads(sealed.read_text(path))
         for task in data["tasks"]:
             _check(task)
         datetime.fromisoformat(data["started_at"])
@@ -241,7 +241,7 @@ def _noted(journal: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """Results recorded by a killed run, by model and partition; torn or damaged lines are skipped."""
     noted = {}
     mounts.fetch([journal])
-    for line in journal.read_text(encoding="utf-8", errors="replace").split("\n") if journal.exists() else ():
+    for line in sealed.read_text(journal, errors="replace").split("\n") if journal.exists() else ():
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
             result = sealed.loads(line)
             _check(result)

@@ -37,7 +37,7 @@ class RowKeys:
     def known(self) -> dict[str, Any]:
         """Partitions found in each file, by its path, size and time, and by how it is read."""
         try:
-            return sealed.loads(self.path.read_text(encoding="utf-8"))
+            return sealed.loads(sealed.read_text(self.path))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,35 @@ def test_damage_is_no_traceback_and_costs_no_row(built: Scratch, pattern: str, d
         assert outcome.code in ((0, 2) if command[-1] == "--retry" else (0,)), (command, outcome.out, outcome.err)
     assert (built.costs(), built.table("flat").num_rows, built.table("pairs").num_rows) == before
     assert built.plan() == {}
+
+
+@pytest.mark.parametrize("pattern", ["settled.json", INDEX, "bound.json", REPORT])
+def test_a_pipe_in_place_of_a_file_is_damage(built: Scratch, pattern: str) -> None:
+    """Who opened it would wait for its other end."""
+    built.run()
+    [path] = (built.lake / ".sqlgen").glob(pattern)
+    path.unlink()
+    os.mkfifo(path)
+    for command in ("doctor", "history", "run"):
+        outcome = built.sqlgen(command)
+        assert outcome.code in (0, 1), (command, outcome.out, outcome.err)
+    assert built.plan() == {}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_journal_that_is_no_file(built: Scratch, make: Callable[[Path], None]) -> None:
+    before = built.costs()
+    path = built.lake / ".sqlgen" / MANIFEST
+    content = path.rename(path.with_suffix(".moved"))
+    make(path)
+    for command in ("plan", "doctor", "run"):
+        outcome = built.sqlgen(command)
+        assert (outcome.code, f"{path} cannot be read: " in outcome.err) == (2, True), outcome.err
+    path.rmdir() if path.is_dir() else path.unlink()
+    assert "move it away" in outcome.err
+    assert built.plan() == {}
+    content.unlink()
+    assert built.costs() == before
 
 
 @pytest.mark.parametrize("command", ["catalog", "compile", "ls"])

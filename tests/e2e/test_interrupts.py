@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sqlgen.lake.lock import run_lock
+from tests.support.engine import ROOT
 from tests.support.scratch import DAY1, Scratch
 
 pytestmark = pytest.mark.slow
@@ -231,6 +232,30 @@ def test_a_signal_after_the_end_changes_nothing(wide: Scratch) -> None:
     out, said = run.communicate(timeout=LIMIT)
     assert (run.returncode, said) == (0, ""), out + said
     assert f"{len(SYMBOLS)} published" in out
+
+
+COMPILING = """
+import ctypes, os, time
+from sqlgen.cli import signals
+compiling = "def compiling():\\n    os.kill(os.getpid(), 15)\\n    [0 for _ in range(9)]"
+exec(compile(compiling, "llvmlite/binding/executionengine.py", "exec"))
+with signals.{context}():
+    try:
+        ctypes.CFUNCTYPE(None)(compiling)()
+        time.sleep({limit})
+    except signals.Stopped as stop:
+        print(signals.name(stop))
+        raise SystemExit(signals.code(stop))
+"""
+
+
+@pytest.mark.parametrize("context", ["ended", "raised"])
+def test_a_signal_while_a_kernel_is_compiled(context: str) -> None:
+    """LLVM calls Python, and prints an exception of that, instead of raising it."""
+    code = COMPILING.format(context=context, limit=LIMIT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, (done.stdout + done.stderr).count("\n")) == (143, 1), done.stderr
+    assert (done.stdout + done.stderr).startswith("stopped by SIGTERM")
 
 
 def test_a_second_signal_ends_a_run_at_once(wide: Scratch) -> None:

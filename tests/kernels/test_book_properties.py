@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,26 @@ def test_one_row_at_a_time(seed: int, backwards: bool) -> None:
     assert_identical(parts, whole)
     for name, arrays in whole_state.items():
         assert_identical(parts_state[name], arrays)
+
+
+def test_no_bit_comes_from_memory_that_nobody_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever lay in the memory of a new array: the same columns and states."""
+    ts, columns = market(5, 150)
+    expected, expected_state = run(ts, columns)
+    start, fresh = Pipeline.of(KERNELS, OPTIONS).start(), np.empty
+
+    def used(*args: Any, **kwargs: Any) -> Array:
+        array = fresh(*args, **kwargs)
+        array.ravel().view(np.uint8)[:] = 0xFF  # of numbers: a NaN that computing keeps as it is
+        return array
+
+    monkeypatch.setattr(np, "empty", used)
+    got, state = run(ts, columns)
+    assert_identical(got, expected)
+    for name, arrays in expected_state.items():
+        assert_identical(state[name], arrays)
+    for name, arrays in Pipeline.of(KERNELS, OPTIONS).start().items():
+        assert_identical(arrays, start[name])
 
 
 def test_a_state_keeps_nothing_of_a_batch() -> None:

@@ -213,9 +213,9 @@ class Ofi(Kernel):
         return sums("sums", self.params["horizons"])
 
     def start(self) -> State:
-        last = {"bids": np.empty((2 * self.kept, 1)), "asks": np.empty((2 * self.kept, 1))} if self.kept else {}
+        last = {side: np.full((2 * self.kept, 1), np.nan) for side in ("bids", "asks")} if self.kept else {}
         whole = {"whole": np.zeros((2, 1), np.bool_)} if self.kept else {}
-        return {**start(1), **{name: array * np.nan for name, array in last.items()}, **whole, **self.sums.start()}
+        return {**start(1), **last, **whole, **self.sums.start()}
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         previous, _, last = lags.lag(state, batch, self.params["max_gap"])

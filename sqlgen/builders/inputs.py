@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
-from sqlgen.compile.unitsql import input_predicate, partition_predicate, partitions_predicate
+from sqlgen.compile.unitsql import input_predicate, near, partition_predicate, partitions_predicate, recent
 from sqlgen.errors import TaskError
 from sqlgen.lake.partitions import span
 from sqlgen.lake.remote import mounts
@@ -19,7 +18,7 @@ from sqlgen.published.records import Published, alike, types_of
 from sqlgen.sources.schemas import rows_of
 from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.sources.staged import InputStager
-from sqlgen.templating.quoting import exact_path, ident, literal
+from sqlgen.templating.quoting import exact_path
 
 
 @dataclass(frozen=True)
@@ -87,11 +86,9 @@ class TaskInputs:
         # At the end of the timeline all rows of a partition are read: they show how far the data goes.
         edges = self.task.provenance.edges
         if part.before and date is not None and not (model.header.own_dates and "first" in edges):
-            recent = f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(date, -model.lookback)}"
-            terms.append(_any([recent, *map(partition_predicate, part.skipped)]))
+            terms.append(_any([recent(model, date), *map(partition_predicate, part.skipped)]))
         if part.after and date is not None and "open" not in edges:
-            end = _moment(date + dt.timedelta(days=1), model.lookahead)
-            terms.append(f"(date <= {literal(date)} OR {ident(model.header.time)} < {end})")
+            terms.append(near(model, date))
         return " AND ".join(terms) or None
 
 
@@ -124,12 +121,6 @@ def rows_of_first_input(workspace: Workspace, tasks: Sequence[Build], stager: In
 def _one_each(source_files: SourceFiles, part: Slice) -> bool:
     """True if no partition of a slice has more than one file."""
     return all(len(source_files.partitions.get(where, ())) <= 1 for where in part.partitions)
-
-
-def _moment(date: dt.date, seconds: float) -> str:
-    """The time ``seconds`` after midnight, as SQL."""
-    time = dt.datetime.combine(date, dt.time()) + dt.timedelta(seconds=seconds)
-    return f"CAST({literal(time.isoformat(sep=' '))} AS TIMESTAMP_NS)"
 
 
 def _any(predicates: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlgen.compile.scope import Scan
@@ -137,6 +138,23 @@ def partition_predicate(partition: Partition) -> str:
     """The rows of one partition."""
     terms = (f"{ident(key)} = {'DATE ' if key == 'date' else ''}{literal(value)}" for key, value in partition.values)
     return " AND ".join(terms) or "TRUE"
+
+
+def recent(model: Model, date: dt.date) -> str:
+    """The rows of a date and of its lookback."""
+    return f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(date, -model.lookback)}"
+
+
+def near(model: Model, date: dt.date) -> str:
+    """The rows up to a date, and of its lookahead."""
+    end = _moment(date + dt.timedelta(days=1), model.lookahead)
+    return f"(date <= {literal(date)} OR {ident(model.header.time)} < {end})"
+
+
+def _moment(date: dt.date, seconds: float) -> str:
+    """The time ``seconds`` after midnight, as SQL."""
+    time = dt.datetime.combine(date, dt.time()) + dt.timedelta(seconds=seconds)
+    return f"CAST({literal(time.isoformat(sep=' '))} AS TIMESTAMP_NS)"
 
 
 def partitions_predicate(partitions: Iterable[Partition]) -> str:

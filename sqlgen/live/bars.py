@@ -14,7 +14,7 @@ from sqlgen.compile.scope import EDGES, Edge, Scope
 from sqlgen.compile.statements import KERNEL_ROWS
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.lake.partitions import KEYS, Partition
-from sqlgen.live.feed import ROWS, Feed, blank_rows, value
+from sqlgen.live.feed import ROWS, Feed, blank_rows, values
 from sqlgen.live.kernelpass import KernelPass
 from sqlgen.live.refusals import refuse_bars
 from sqlgen.live.start import FeedPosition, Start
@@ -109,9 +109,5 @@ class LiveBars(Feed):
             found = self._cursor.sql(self._selects[is_open]).to_arrow_table()
         except duckdb.Error as error:
             raise SqlgenError(first_line(error)) from error
-        bars = [
-            {name: value(column, row) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
-            for batch in found.to_batches()
-            for row in range(batch.num_rows)
-        ]
+        bars = [values(batch, row) for batch in found.to_batches() for row in range(batch.num_rows)]
         return [{name: bar[name] for name in self._model.columns} or bar for bar in bars]

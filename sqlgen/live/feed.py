@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -56,13 +57,8 @@ class Feed(ABC):
         cls, refuse: Refusal, path: Path | str, model: str, exchange: str, symbol: str, state: Path | str | None
     ) -> Self:
         """Open a model of a project; ``state`` as :func:`sqlgen.live.open_model` takes it."""
-        engine = Engine.open(path)
-        known = engine.project.models
-        if model not in known:
-            raise UsageError(f"unknown model '{model}'.{nearest(model, known)} Known: {', '.join(known)}")
-        where = Partition.of(exchange=exchange, symbol=symbol)
-        refuse(engine.project, known[model], where)
-        return cls(engine.project, known[model], where, live_start.find(engine, known[model], where, state))
+        engine, known, where = opened(refuse, path, model, exchange, symbol)
+        return cls(engine.project, known, where, live_start.find(engine, known, where, state))
 
     @property
     def last(self) -> int | None:
@@ -115,8 +111,7 @@ class Feed(ABC):
         raise error
 
     def _raw(self, entry: ModelInput) -> RawRows:
-        types = self._compiler.raw_form(self._model, entry, SourceLayout("table")).known_columns
-        return RawRows.of(f"model '{self._model.name}', input '{entry.name}'", types, self._connection)
+        return raw_rows(self._compiler, self._model, entry, self._connection)
 
     def _scans(self) -> dict[str, Scan | None]:
         others: dict[str, Scan | None] = {entry.name: None for entry in self._model.inputs}
@@ -156,6 +151,25 @@ class Feed(ABC):
             self._statements.popitem()[1].close()
 
 
+def opened(
+    refuse: Refusal, path: Path | str, model: str, exchange: str, symbol: str
+) -> tuple[Engine, Model, Partition]:
+    """Project, model and keys of a feed that is not refused."""
+    engine = Engine.open(path)
+    known = engine.project.models
+    if model not in known:
+        raise UsageError(f"unknown model '{model}'.{nearest(model, known)} Known: {', '.join(known)}")
+    where = Partition.of(exchange=exchange, symbol=symbol)
+    refuse(engine.project, known[model], where)
+    return engine, known[model], where
+
+
+def raw_rows(compiler: Compiler, model: Model, entry: ModelInput, connection: duckdb.DuckDBPyConnection) -> RawRows:
+    """Conversion of the raw rows of an input."""
+    types = compiler.raw_form(model, entry, SourceLayout("table")).known_columns
+    return RawRows.of(f"model '{model.name}', input '{entry.name}'", types, connection)
+
+
 def blank_rows(schema: pa.Schema, count: int = 2) -> list[pa.RecordBatch]:
     """Rows without values, a second apart, on which kernels are compiled before the first row arrives."""
     arrays, found = [pa.nulls(1, column.type) for column in schema], []
@@ -164,6 +178,11 @@ def blank_rows(schema: pa.Schema, count: int = 2) -> list[pa.RecordBatch]:
         arrays[at] = pa.array([second * NANOSECONDS]).cast(schema.field(at).type)
         found.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
     return found
+
+
+def values(rows: pa.RecordBatch, row: int) -> dict[str, Any]:
+    """A row by column; times as ns since the epoch."""
+    return {name: value(column, row) for name, column in zip(rows.schema.names, rows.columns, strict=True)}
 
 
 def value(column: pa.Array, row: int = 0) -> Any:

@@ -33,7 +33,7 @@ def refuse(project: Project, model: Model, where: Partition) -> None:
     elif model.header.kernels_over is not None:
         reason = "its template reads the output of the kernels"
     elif model.lookback > 0:
-        reason = _LOOKS_BACK.format(model.lookback)
+        reason = _LOOKS_BACK.format(model.lookback) + ("" if model.pipeline is not None else _BATCHES)
     elif left_out := _leaves_out(model):
         reason = left_out
     elif not covers(model.primary, where):
@@ -47,9 +47,7 @@ def refuse_bars(project: Project, model: Model, where: Partition) -> None:
     """Raise if a model's table does not follow from the rows of one source through a kernel that gives bars."""
     reason = ""
     if model.pipeline is None and (model.lookback > 0 or len(model.inputs) > 1):
-        reason = (
-            "SQL makes its rows, over earlier rows or several inputs, and only kernels remember rows. Run it on files"
-        )
+        reason = f"SQL makes its rows, over earlier rows or several inputs, and only kernels remember rows{_BATCHES}"
     elif model.pipeline is None or not model.pipeline.replaces_rows:
         reason = "no kernel of it gives other rows than its input rows. Open it with open_model"
     elif model.primary.source is None:
@@ -67,6 +65,33 @@ def refuse_bars(project: Project, model: Model, where: Partition) -> None:
     _raise(model, _labels(project, model) or reason)
 
 
+def refuse_batches(project: Project, model: Model, where: Partition) -> None:
+    """Raise if rows of a model's table may change once the rows of their time are there, or are not of sources."""
+    built = [entry for entry in model.inputs if entry.source is None]
+    keys = model.file_order
+    reason = ""
+    if model.pipeline is not None:
+        kernels = ", ".join(kernel.name for kernel in model.pipeline.kernels)
+        opener = "open_bars" if model.pipeline.replaces_rows else "open_model"
+        reason = f"it has kernels ({kernels}), which keep a state. Open it with {opener}"
+    elif built:
+        reason = f"its input '{built[0].name}' is model '{built[0].ref}', not a source"
+    elif "date" not in model.unit_keys:
+        reason = "its table has no partitions by date, which a feed would go on from"
+    elif model.lookahead and not model.header.own_dates:
+        reason = "its SQL looks ahead into later rows"
+    elif model.options.get("emit_open_bars"):
+        reason = "emit_open_bars gives bars that later rows change"
+    elif not keys or not set(keys) <= set(model.columns or keys):
+        reason = "its rows have no columns order_by by which new ones are told"
+    elif removed := _removed(model):
+        reason = removed
+    elif excluded := [entry.name for entry in model.inputs if not covers(entry, where)]:
+        reason = f"models.yaml excludes {where} from its input '{excluded[0]}'"
+    _raise(model, _labels(project, model) or reason)
+
+
+_BATCHES = ". Open it with open_batches"
 _LOOKS_BACK = "its SQL looks back {:g} s into earlier rows. Only kernels (udfs) remember rows live"
 
 
@@ -104,10 +129,13 @@ def _leaves_out(model: Model) -> str:
         return "its SQL looks ahead into later rows"
     if model.config.filter is not None and not (model.pipeline is not None and model.pipeline.replaces_rows):
         return "its filter drops rows. Test the rows that a model without it gives"
+    return _removed(model)
+
+
+def _removed(model: Model) -> str:
+    """Reason why checks remove rows of a model; empty if they do not."""
     removed = [name for name, checks in model.checks if removing(checks)]
-    if removed:
-        return f"checks of {', '.join(removed)} remove rows (on_fail drop or quarantine)"
-    return ""
+    return f"checks of {', '.join(removed)} remove rows (on_fail drop or quarantine)" if removed else ""
 
 
 def covers(entry: ModelInput, where: Partition) -> bool:

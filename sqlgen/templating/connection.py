@@ -20,8 +20,9 @@ _LOCKED: dict[str, Setting] = {
     "autoload_known_extensions": False,
     "allow_community_extensions": False,
     "python_enable_replacements": False,
+    "enable_external_file_cache": False,
 }
-"""Nothing is fetched or loaded, and no Python variable is a table."""
+"""Nothing is fetched or loaded, no Python variable is a table, and files are cached by the system alone."""
 _SETTABLE = (
     *("threads", "enable_progress_bar", "operator_memory_limit", "asof_loop_join_threshold"),
     *("streaming_buffer_size", "enable_optimizer"),

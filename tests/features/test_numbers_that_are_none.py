@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from sqlgen.sources.digits import finite
 from tests.support.adapters import HIVE, MIDNIGHT, Project, rows_of
 from tests.support.engine import published
 
@@ -63,3 +65,21 @@ def test_clean_files_have_no_note(tmp_path: Path) -> None:
     project = Project.of(tmp_path, "generic/trades", options={"time_unit": "ns", "columns": {"trade_id": "nan"}})
     line = {"ts": MIDNIGHT, "price": 1e308, "amount": 1e-308, "nan": "inf"}
     assert outcome(project, "t.ndjson", json.dumps(line) + "\n") == []
+
+
+KINDS = {"DOUBLE": "x", "DOUBLE[]": "[0, x]", "STRUCT(p DOUBLE)[]": "[{'p': 0}, {'p': x}]", "DOUBLE[][]": "[[x], []]"}
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_statistics_that_duckdb_writes_tell_such_numbers(tmp_path: Path, value: str) -> None:
+    """Columns are searched only where the footer does not say that all is finite."""
+    file, types = tmp_path / "x.parquet", {f"c{place}": kind for place, kind in enumerate(KINDS)}
+    cells = ", ".join(f"{cell} AS {name}" for name, cell in zip(types, KINDS.values(), strict=True))
+    options = "FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1, ROW_GROUP_SIZE 2048"
+    for odd in ("3000, 9999", "-1"):
+        x = f"CASE WHEN i IN ({odd}) THEN CAST('{value}' AS DOUBLE) WHEN i BETWEEN 4096 AND 6143 THEN NULL ELSE i END"
+        duckdb.execute(
+            f"COPY (SELECT {cells} FROM (SELECT {x} AS x FROM range(10_000) AS t(i))) TO '{file}' ({options})"
+        )
+        found = finite.of_decoded(file, types, {})
+        assert found == tuple(finite.NotFinite(name, 2, value) for name in types if odd != "-1")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,20 +27,42 @@ class NotFinite:
 
 
 def of_decoded(path: Path, types: Mapping[str, str], original_names: Mapping[str, str]) -> tuple[NotFinite, ...]:
-    """Columns with such numbers of a Parquet file that was decoded from text. ``types``: column -> SQL type."""
+    """Columns with such numbers of a Parquet file that DuckDB decoded from text. ``types``: column -> SQL type."""
     names = [name for name, kind in types.items() if kind == "JSON" or "DOUBLE" in kind]
     if not names:
         return ()
     counts, examples = dict.fromkeys(names, 0), dict.fromkeys(names, "")
     with pq.ParquetFile(path) as file:
-        for name in names:  # one after the other: many at once take ten times the memory
-            for batch in file.iter_batches(_ROWS, columns=[name], use_threads=False):
+        for name, groups in _suspects(file.metadata, names).items():  # many at once take ten times the memory
+            for batch in file.iter_batches(_ROWS, groups, columns=[name], use_threads=False):
                 for odd in _odd(batch.column(0)):
                     examples[name] = examples[name] or _example(str(odd[0]))
                     counts[name] += len(odd)
     return tuple(
         NotFinite(original_names.get(name, name), count, examples[name]) for name, count in counts.items() if count
     )
+
+
+def _suspects(footer: pq.FileMetaData, names: Sequence[str]) -> dict[str, list[int]]:
+    """Columns that may have such numbers, and the row groups in which they may."""
+    found: dict[str, list[int]] = {}
+    for place in range(footer.num_row_groups):
+        group = footer.row_group(place)
+        chunks = [group.column(number) for number in range(footer.num_columns)]
+        paths = [chunk.path_in_schema for chunk in chunks if not _has_finite_bounds(chunk)]
+        for name in (name for name in names if any(f"{path}.".startswith(f"{name}.") for path in paths)):
+            found.setdefault(name, []).append(place)
+    return found
+
+
+def _has_finite_bounds(chunk: pq.ColumnChunkMetaData) -> bool:
+    """True if statistics say that all numbers are finite: DuckDB writes no bounds where one is NaN."""
+    bounds = chunk.statistics
+    if bounds is None or chunk.physical_type not in ("DOUBLE", "FLOAT"):
+        return False
+    if not bounds.has_min_max:
+        return bool(bounds.has_null_count and bounds.null_count == chunk.num_values)
+    return math.isfinite(bounds.min) and math.isfinite(bounds.max)
 
 
 def _example(text: str) -> str:

@@ -35,7 +35,7 @@ def long_numbers(text: Any, limits: Limits) -> Any:
     begins, ends = _runs(text, limits.shortest)
     if not len(begins):
         return begins
-    points = np.flatnonzero(text == ord("."))
+    points = _points(text, begins, ends)
     points = np.append(points, len(text))[np.searchsorted(points, begins)]
     with_point = points < ends
     begins, points, ends = begins[with_point], points[with_point], ends[with_point]
@@ -54,6 +54,13 @@ def long_numbers(text: Any, limits: Limits) -> Any:
         | (seconds & (fraction > NANOSECONDS))
     )
     return begins[suspect]
+
+
+def _points(text: Any, begins: Any, ends: Any) -> Any:
+    """Places of the points within runs: most of a text is in none."""
+    sizes = ends - begins
+    places = np.repeat(ends - np.cumsum(sizes), sizes) + np.arange(sizes.sum())
+    return places[text[places] == ord(".")]
 
 
 def _runs(text: Any, shortest: int) -> tuple[Any, Any]:

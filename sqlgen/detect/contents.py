@@ -96,7 +96,7 @@ class Sampler:
                 rows, valued, early, odd, nulls, nameless = trial_source.connection.execute(counted).fetchall()[0]
                 lost = sum(untimed for _, untimed, _, _ in _files(trial_source)) + len(_bad(trial_source))
                 share = valued / max(rows + lost, 1)
-                reason = "" if share else "no row has both a time and a price"
+                reason = "" if share else _far(trial_source) or "no row has both a time and a price"
                 share = float(bool(valued)) if kind in _SPARSE else share
                 return Trial(kind, rows, share, reason, self.plain(trial_source.mixture()), early, odd, nulls, nameless)
         except (SqlgenError, duckdb.Error) as error:
@@ -201,6 +201,24 @@ def _files(trial_source: TrialSource) -> list[tuple[int, int, int | None, Mappin
     survey = trial_source.library.render("inspect/untimed.sql.j2", select=trial_source.select(survey=True))
     rows = trial_source.connection.execute(survey).fetchall()
     return [row[2:] for row in rows]
+
+
+def _far(trial_source: TrialSource) -> str:
+    """Reason why no row is read if that is the date that its path names; otherwise empty."""
+    assert trial_source.connection is not None
+    library, tolerance = trial_source.library, trial_source.source.date_tolerance
+    if tolerance is None:
+        return ""
+    select = trial_source.select(survey=True)
+    rows = library.render("publish/surveyed.sql.j2", select=select, tolerance=tolerance)
+    found = trial_source.connection.execute(library.render("inspect/far.sql.j2", rows=rows)).fetchall()
+    first, date = found[0]
+    if date is None:
+        return ""
+    return (
+        f"its rows are of {first}, more than {tolerance:g} day(s) from {date}, the date in its path. If that is the"
+        " date of something else, write * for {date} in its pattern; otherwise raise date_tolerance"
+    )
 
 
 def _bad(trial_source: TrialSource) -> list[str]:

@@ -99,8 +99,8 @@ class Examiner:
         chosen += [other for one in chosen for other in self._beside(group, one)]
         placed = chosen[0].proposed if chosen else unread
         read = [self._contents(group, one.proposed) for one in chosen if one.trial.works]
-        notes = [*remarks.problems(group), *placed.notes, *(problem for _, problem in read if problem)]
-        notes += [one.trial.mixture for one in chosen if one.trial.mixture]
+        notes = [*remarks.problems(self.library, self.vendors, group), *placed.notes]
+        notes += [said for said in (*(one for _, one in read), *(one.trial.mixture for one in chosen)) if said]
         notes += [note for contents, _ in read if contents is not None for note in remarks.of_contents(contents)]
         notes += [remarks.UNZONED for one in chosen if unzoned(headerless.named(sample), one.candidate.options)][:1]
         notes += [remarks.EARLIER for one in chosen if one.trial.early][:1]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlgen.detect.candidates import Candidate, are_forced
+from sqlgen.detect.candidates import Candidate, are_forced, candidates
 from sqlgen.detect.columns import columnmap, headerless
 from sqlgen.detect.contents import Trial
 from sqlgen.detect.files.filegroups import FileGroup
 from sqlgen.detect.files.vendors import Vendor, unread
 from sqlgen.detect.findings import Contents, shares
 from sqlgen.lake.storage import format_of
+from sqlgen.templating.templates import Library
 
 LONGEST = 240
 """Maximum characters of the reason against an adapter."""
@@ -50,14 +52,30 @@ def senseless(adapter: str, trial: Trial) -> str:
     )
 
 
-def problems(group: FileGroup) -> Iterator[str]:
-    """Problems of files that were read."""
+def problems(library: Library, vendors: Mapping[str, Vendor], group: FileGroup) -> Iterator[str]:
+    """Problems of files that were read, and what those seem to be that are one JSON array."""
     for path, one in group.sniffed.items():
         if one.problem:
             yield f"{path} {one.problem}"
     if group.sample.format and format_of(group.example) != group.sample.format:
         name = format_of(group.example) or "nothing that sqlgen knows"
         yield f"{group.example} holds {group.sample.format}; its name says {name}"
+    if not group.sample.format and group.sample.records:
+        yield from _in_array(library, vendors, group)
+
+
+def _in_array(library: Library, vendors: Mapping[str, Vendor], group: FileGroup) -> Iterator[str]:
+    """Remark on what the objects of a JSON array seem to be; they are read one a line."""
+    columns = tuple(dict.fromkeys(key for each in group.sample.records for key in each))
+    lines = dataclasses.replace(group.sample, format="ndjson", columns=columns, problem="")
+    known = unread(vendors, lines)
+    fitting = [one for one in candidates(library, vendors, lines, group.example) if one.readable]
+    if known is not None:
+        yield f"its objects seem to be {known.what}. Of one object a line: {known.unread}"
+    elif fitting:
+        vendor = vendors.get(fitting[0].adapter)
+        what = f", {vendor.what}" if vendor is not None and vendor.what else ""
+        yield f"one a line, its objects are what {fitting[0].adapter} reads, it seems{what}: {', '.join(columns)}"
 
 
 def failures(vendors: Mapping[str, Vendor], tried: Sequence[tuple[Candidate, Trial]]) -> Iterator[str]:

@@ -306,6 +306,35 @@ def test_files_that_are_known_and_not_read_say_what_to_do(kind: str, tmp_path: P
     assert any(all(part in note for part in parts) for note in finding.notes), finding.notes
 
 
+def test_times_far_from_the_date_in_the_path(tmp_path: Path) -> None:
+    content = "ts,price,amount,side\n" + "".join(f"{S}00{k},88000.{k},0.5,buy\n" for k in range(3))
+    [finding] = found_in(tmp_path, content, "trades_2025-03-06_BTCUSDT.csv").findings
+    assert finding.choices == ()
+    assert finding.notes == (
+        "generic/trades would read its columns, but its rows are of 2026-01-02 12:00:00, more than 1 day(s) from"
+        " 2025-03-06, the date in its path. If that is the date of something else, write * for {date} in its pattern;"
+        " otherwise raise date_tolerance",
+    )
+
+
+def test_objects_of_a_json_array_are_said_to_be_what_they_seem(tmp_path: Path) -> None:
+    trade = {"market": "KRW-BTC", "timestamp": S * 1000, "trade_price": 101.0, "trade_volume": 0.5, "ask_bid": "BID"}
+    made = {
+        "its objects seem to be candles of Upbit.": UPBIT_CANDLES,
+        "its objects seem to be order books of Upbit.": UNREAD["upbit books"][0],
+        "one a line, its objects are what generic/trades reads, it seems": lines(
+            *({**trade, "id": k} for k in range(3))
+        ),
+    }
+    for place, (says, content) in enumerate(made.items()):
+        text = json.dumps([json.loads(line) for line in content.splitlines()])
+        for cut in (0, 9):  # a large file is looked at as far as its first bytes
+            [finding] = found_in(tmp_path / f"{place}-{cut}", text[: len(text) - cut], "x.json").findings
+            assert "is one JSON array. Write one object a line (jq -c '.[]')" in finding.notes[0]
+            assert finding.notes[1].startswith(says)
+            assert finding.choices == ()
+
+
 @pytest.mark.parametrize(("content", "name"), [(UPBIT_CANDLES, "upbit/candles"), (ALGOSEEK, "algoseek/bars")])
 def test_a_map_that_the_advice_names_reads_the_files(content: str, name: str, tmp_path: Path) -> None:
     advice = vendors.load(LIBRARY)[name].unread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import lzma
 import re
@@ -23,6 +24,8 @@ HEAD = 1 << 18
 """Bytes that are read, after decompression."""
 BLOCK = 1 << 14
 _MOST_TITLES = 20
+_OBJECTS = 20
+"""Objects of a JSON array that are looked at."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SUFFIX = {"gzip": ".gz", "zstd": ".zst", "zip": ".zip", "bz2": ".bz2", "xz": ".xz"}
 _MAGIC = {rawfile.MAGIC[suffix]: kind for kind, suffix in _SUFFIX.items()} | {b"PK\5\6": "zip"}  # an empty one
@@ -117,7 +120,8 @@ def _content(head: bytes, packing: str, problem: str, whole: bool) -> Sniffed:
     if lines and lines[0].lstrip().startswith("["):
         if _are_messages(lines):
             return _ndjson(lines, packing, problem)
-        return Sniffed("", packing, problem="is one JSON array. Write one object a line (jq -c '.[]')")
+        problem = "is one JSON array. Write one object a line (jq -c '.[]')"
+        return Sniffed("", packing, records=_in_array("\n".join(lines)), problem=problem)
     return _csv(table, titles, packing, problem)
 
 
@@ -133,6 +137,19 @@ def _are_messages(lines: list[str]) -> bool:
     except ValueError:
         return False
     return all(isinstance(one, list) and not all(isinstance(item, dict) for item in one) for one in parsed)
+
+
+def _in_array(text: str) -> tuple[Mapping[str, Any], ...]:
+    """The first objects of a JSON array, which may be cut off."""
+    found: list[Any] = []
+    rest = text.lstrip()
+    with contextlib.suppress(ValueError):
+        while rest[:1] in ("[", ",") and len(found) < _OBJECTS:
+            rest = rest[1:].lstrip()
+            one, end = json.JSONDecoder().raw_decode(rest)
+            found.append(one)
+            rest = rest[end:].lstrip()
+    return tuple(one for one in found if isinstance(one, dict))
 
 
 def _parquet(path: Path) -> Sniffed:

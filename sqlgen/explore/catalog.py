@@ -105,7 +105,8 @@ def confined_to(engine: Engine, name: str, select: str) -> tuple[duckdb.DuckDBPy
     project = engine.project
     place = project.sources[name].path if name in project.sources else project.models[name].output.path
     files = [file.path for file in storage.list_files(project.lake, place)]
-    connection = confined([*folders_of(project.lake, files), *project.roots], {"threads": cpus()})
+    paths = [*files, f"{place}/*"]  # what the SELECT lists may lie behind a link, as init --from makes it
+    connection = confined([*folders_of(project.lake, paths), *project.roots], {"threads": cpus()})
     return connection, open_lakes(connection, select)
 
 

@@ -32,6 +32,7 @@ from sqlgen.sources.rawfile import CHUNK, opened, unzip
 from sqlgen.sources.sourcefiles import SourceFilesError, list_source_files
 
 Repair = Callable[[], object]
+_CACHES = ("index.json", "bound.json", "settled.json")
 _SETTLED = re.compile(r"settled(\.\d+-of-\d+)?\.json")
 
 
@@ -53,7 +54,7 @@ class Ailment:
 
 def examine(engine: Engine, full: bool = False) -> list[Ailment]:
     """All ailments; ``full``: files are read to their end, not only footers of Parquet."""
-    found = [*_state(engine), *_staging(engine), *_orphans(engine)]
+    found = [*_places(engine), *_state(engine), *_staging(engine), *_orphans(engine)]
     for name, model in engine.project.models.items():
         table = engine.table(name)
         found += [*_table(engine, model, table), *_kernel_states(engine, model, table), *_versions(engine, model)]
@@ -70,6 +71,17 @@ def repair(engine: Engine, found: list[Ailment]) -> None:
                 ailment.repair()
                 ailment.fixed = True
         mounts.save(engine.project.lake)
+
+
+def _places(engine: Engine) -> Iterator[Ailment]:
+    """Anything else where runs need a folder or a file, and end with an error."""
+    state, own = engine.project.state, engine.project.lake / ".sqlgen"
+    folders = [*(state / name for name in ("manifest", "kernels", "runs", "failed")), own / "locks", own / "staging"]
+    files = [own / "lock", *sorted((own / "locks").glob("*")), *(state / name for name in _CACHES)]
+    for kind, paths, is_one in (("folder", folders, Path.is_dir), ("file", files, Path.is_file)):
+        for path in paths:
+            if path.exists() and not is_one(path):
+                yield Ailment("place", str(path), f"is no {kind}, which runs need here. Move it away")
 
 
 def _state(engine: Engine) -> Iterator[Ailment]:
@@ -91,7 +103,7 @@ def _state(engine: Engine) -> Iterator[Ailment]:
         ),
         (state / "bound.json", "SQL is bound again"),
     ):
-        if not _is_sound(path, is_sealed=path.name != "bound.json"):
+        if not path.is_dir() and not _is_sound(path, is_sealed=path.name != "bound.json"):
             yield Ailment("cache", str(path), f"damaged: {why}", path.unlink)
     for path in sorted((state / "runs").glob("*.json")):
         if RUN_ID.fullmatch(path.stem) and not _is_sound(path, is_sealed=True):

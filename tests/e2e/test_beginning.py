@@ -90,6 +90,8 @@ def test_the_exchange_of_a_folder_above_is_kept(tmp_path: Path) -> None:
     made = yaml.safe_load((tmp_path / "p/models.yaml").read_text())
     (source,) = made["sources"].values()
     assert (source["path"], source["exchange"]) == ("raw/kraken/dump", "kraken")
+    outcome = sqlgen("coverage", "--project", tmp_path / "p/models.yaml")  # by a pattern, through the link
+    assert (outcome.code, "BTC-USD" in outcome.out) == (0, True), outcome.err
 
 
 def test_bars_of_a_few_seconds_where_there_are_no_minutes(tmp_path: Path) -> None:

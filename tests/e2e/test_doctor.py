@@ -236,6 +236,21 @@ def test_records_are_repaired_and_lose_nothing(built: Scratch, name: str, damage
     assert built.costs() == rows
 
 
+def test_files_in_place_of_folders_and_folders_in_place_of_files(built: Scratch) -> None:
+    """Every run ends with an error there."""
+    state = built.lake / ".sqlgen"
+    places = [state / name for name in ("runs", "kernels", "lock", "bound.json")]
+    for path in places:
+        path.rename(path.with_suffix(".moved"))
+        path.write_text("text") if path.with_suffix(".moved").is_dir() else path.mkdir()
+    found = {each["where"] for each in doctor(built, code=1) if each["kind"] == "place"}
+    assert found == {str(path) for path in places}
+    for path in places:
+        path.unlink() if path.is_file() else path.rmdir()
+        path.with_suffix(".moved").rename(path)
+    assert doctor(built, code=0) == []
+
+
 def _is_told(name: str, damage: str) -> bool:
     """A journal that is empty, torn at its end or of another version lacks records, which the footers have."""
     return damage == "noise" if name.startswith("manifest") else damage != "another version"

@@ -77,10 +77,14 @@ def _places(engine: Engine) -> Iterator[Ailment]:
     """Anything else where runs need a folder or a file, and end with an error."""
     state, own = engine.project.state, engine.project.lake / ".sqlgen"
     folders = [*(state / name for name in ("manifest", "kernels", "runs", "failed")), own / "locks", own / "staging"]
-    files = [own / "lock", *sorted((own / "locks").glob("*")), *(state / name for name in _CACHES)]
+    files = [
+        own / "lock",
+        *sorted([*own.glob("locks/*"), *state.glob("manifest/*.ndjson")]),
+        *(state / name for name in _CACHES),
+    ]
     for kind, paths, is_one in (("folder", folders, Path.is_dir), ("file", files, Path.is_file)):
         for path in paths:
-            if path.exists() and not is_one(path):
+            if os.path.lexists(path) and not is_one(path):
                 yield Ailment("place", str(path), f"is no {kind}, which runs need here. Move it away")
 
 

@@ -14,6 +14,7 @@ from sqlgen.detect.written import add_to
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.lake import storage
 from sqlgen.project.project import Project
+from sqlgen.templating.sandbox.environment import ENGINE
 from sqlgen.templating.templates import TEMPLATE_SUFFIX, library_of, packaged
 
 LAKE = "lake"
@@ -71,6 +72,8 @@ def write_for(folder: Path, data: Path) -> tuple[Path, Examination]:
 def eject(project: Project, name: str) -> Path:
     """Copy a shipped template into the project, where it comes before the shipped one."""
     name = name if name.endswith(TEMPLATE_SUFFIX) else name + TEMPLATE_SUFFIX
+    if name.startswith(ENGINE):
+        raise UsageError(f"template '{name}' is the engine's own: a copy in a project would count for nothing")
     target = project.folder / "transforms_sql" / name
     if target.exists():
         raise UsageError(f"{target} is there already, and is left as it is")

@@ -240,11 +240,15 @@ def test_files_in_place_of_folders_and_folders_in_place_of_files(built: Scratch)
     """Every run ends with an error there."""
     state = built.lake / ".sqlgen"
     places = [state / name for name in ("runs", "kernels", "lock", "bound.json")]
+    loop = state / "manifest/pairs.ndjson"
     for path in places:
         path.rename(path.with_suffix(".moved"))
         path.write_text("text") if path.with_suffix(".moved").is_dir() else path.mkdir()
+    loop.rename(loop.with_suffix(".moved"))
+    loop.symlink_to(loop)
     found = {each["where"] for each in doctor(built, code=1) if each["kind"] == "place"}
-    assert found == {str(path) for path in places}
+    assert found == {str(path) for path in (*places, loop)}
+    loop.with_suffix(".moved").rename(loop)
     for path in places:
         path.unlink() if path.is_file() else path.rmdir()
         path.with_suffix(".moved").rename(path)

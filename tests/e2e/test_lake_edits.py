@@ -235,7 +235,7 @@ def test_a_predicate_that_changes_its_mind_deletes_nothing(built: Scratch) -> No
         ("symbol='X'", "--set symbol: the table is partitioned by it"),
         ("coast=1", "--set coast: no such column. Did you mean 'cost'?"),
         ("cost", "--set cost: write COLUMN=EXPRESSION"),
-        ("cost=lag(cost) OVER ()", "--set cost lag(cost) OVER (): Binder Error: WHERE clause cannot contain window"),
+        ("cost=lag(cost) OVER ()", "--set cost = lag(cost) OVER (): Binder Error: WHERE clause cannot contain window"),
         ("cost=(SELECT 1 FROM '/etc/passwd')", "its subquery reads /etc/passwd"),
     ],
 )

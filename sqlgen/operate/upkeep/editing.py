@@ -113,7 +113,7 @@ def updates(held: HeldTable, wanted: Selection, where: str, values: Mapping[str,
         if name not in editing.columns:
             known = ", ".join(editing.columns)
             raise UsageError(f"--set {name}: no such column.{nearest(name, editing.columns)} Known: {known}")
-        editing.check(f"--set {name}", expression)
+        editing.check(f"--set {name} =", expression)
     found = [(name, expression, editing.columns[name]) for name, expression in values.items()]
     order = editing.order([*values])
     shown = ", ".join(f"{name} = {_short(expression)}" for name, expression in values.items())

@@ -264,12 +264,13 @@ def test_leftovers_of_killed_runs_and_of_models_that_are_gone(built: Scratch) ->
     state = built.lake / ".sqlgen"
     staged = state / "staging/20260101T120000000000-0a1b/abc"
     staged.mkdir(parents=True)
-    (state / ".bound.json.17.draft").write_text("{")
+    (state / ".bound.json.17123456789.draft").write_text("{")
     old = built.state_file("costs", f"exchange=binance/symbol={BTC}/date={DAY1}")
     shutil.copy(old, old.with_name("0f.state"))
     (state / "lock").write_text('{"pid": 1, "host": "elsewhere"')  # a stale lock is held by nobody
     del built.config["models"]["pairs"]
     (state / "kernels/pairs").mkdir()
+    shutil.copy(old, state / "kernels/pairs/0f.state")
     built.save()
     kinds = [ailment["kind"] for ailment in doctor(built, code=0)]
     assert sorted(kinds) == ["orphan", "orphan", "orphan", "staging", "staging"]

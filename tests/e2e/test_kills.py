@@ -39,7 +39,7 @@ def test_points_are_not_counted_unless_one_is_armed() -> None:
 
 
 def test_drafts_of_killed_runs_go(tmp_path: Path) -> None:
-    for name in (".x.json.12.draft", ".x.json.12", "x.json", ".draft", ".12.draft.d"):
+    for name in (".x.json.1234567890.draft", ".x.json.12", "x.json", ".draft", ".12.draft.d"):
         (tmp_path / name).write_text("")
     storage.clear_drafts(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".12.draft.d", ".draft", ".x.json.12", "x.json"]

@@ -355,7 +355,7 @@ def test_a_backfill_does_not_block_other_models(lake: Scratch) -> None:
     with claimed(lake.lake / ".sqlgen", Claim({"out/pairs": "pairs"}), 0, tidy) as backfill:
         staged = lake.lake / ".sqlgen/staging" / backfill.run_id
         staged.mkdir(parents=True)
-        draft = lake.lake / ".sqlgen/.settled.json.1.draft"
+        draft = lake.lake / ".sqlgen/.settled.json.1234567890.draft"
         draft.write_text("{")
         assert set(lake.run("--select", "costs")) == {f"costs {BTC} {DAY3}"}
         assert staged.exists()

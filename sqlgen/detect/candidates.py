@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sqlgen.detect.columns import columnmap, headerless, nested
-from sqlgen.detect.columns.lookalikes import says
+from sqlgen.detect.columns.lookalikes import calls_rows_changes, says
 from sqlgen.detect.columns.names import FORCED, ZONES_BY_FILE
 from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.detect.files.vendors import Vendor, unread
@@ -102,8 +102,10 @@ def candidates(library: Library, vendors: Mapping[str, Vendor], sniffed: Sniffed
             found += _mapped(library, adapter, sniffed, path)
         elif (candidate := _compared(library, adapter, options, sniffed, named, vendor)) is not None:
             found.append(candidate)
-    if unread(vendors, sniffed) is not None:
+    if unread(vendors, sniffed, path) is not None:
         found = [candidate for candidate in found if not candidate.generic]
+    if calls_rows_changes(sniffed):
+        found = [one for one in found if one.named or one.messages or not one.adapter.endswith("/orderbook")]
     if are_forced(path):
         found = [candidate for candidate in found if not candidate.adapter.endswith("trades")]
     return sorted(found, key=lambda candidate: candidate.rank, reverse=True)

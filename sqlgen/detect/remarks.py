@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sqlgen.detect.candidates import Candidate, are_forced, candidates
 from sqlgen.detect.columns import columnmap, headerless
+from sqlgen.detect.columns.times import times_of
 from sqlgen.detect.contents import Trial
 from sqlgen.detect.files.filegroups import FileGroup
 from sqlgen.detect.files.vendors import Vendor, unread
@@ -24,6 +25,10 @@ _OWN_ADAPTER = "Write your own, a few lines of SQL (docs/templates.md)"
 UNZONED = (
     "its times say no zone and are read as UTC. Where they are local, add their zone to the options,"
     " as in timezone: America/New_York"
+)
+_TIMELESS = (
+    "no column is a time by its values: a date with a time of day, or a count since 1970. Where rows have the time of"
+    " day alone, put the date of the file's name before it (docs/sources.md), and inspect the result"
 )
 _NO_SNAPSHOT = "no snapshot among the rows that were read: changes alone make no book (see docs/order-books.md)"
 
@@ -89,13 +94,15 @@ def failures(vendors: Mapping[str, Vendor], tried: Sequence[tuple[Candidate, Tri
 
 def unknown(group: FileGroup, vendors: Mapping[str, Vendor], failed: Sequence[str], generic: Sequence[str]) -> str:
     """Description of files that no adapter reads. ``failed``: the reasons of those that were tried."""
-    known = unread(vendors, group.sample)
+    known = unread(vendors, group.sample, group.example)
     if known is not None:
         return f"these seem to be {known.what}, which no adapter here reads: {known.unread}"
     if failed:
         return failed[0]
     named = headerless.named(group.sample)
     kind, problem = columnmap.no_trades(named), columnmap.problem_of_times(named)
+    if named is not group.sample and times_of(named) is None:
+        return _TIMELESS
     if problem:
         return f"{problem}. Map its columns with {' or '.join(generic)}"
     if kind:

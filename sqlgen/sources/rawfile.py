@@ -37,6 +37,8 @@ _OTHER_MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe
 _ARRIVAL_OF_OBJECT = re.compile(rb'^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+[{](?=[ \t]*")', re.MULTILINE)
 _ARRIVAL_OF_LIST = re.compile(rb"^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+(\[[^\r\n]*\])", re.MULTILINE)
 """Time of arrival before a JSON message, as collectors write it."""
+_OF_CONNECTION = re.compile(rb"^wss?://\S* <?->? ([0-9]{9,20}(?:[.][0-9]+)?)(?::[^\r\n]*)?(?=\r?$)", re.MULTILINE)
+"""Line of cryptofeed's raw files on a connection that is made, or what was sent."""
 CHUNK = 1 << 20
 LINE_SIZE = 1 << 24
 """Bytes from which on a line is not read; DuckDB's maximum_object_size."""
@@ -112,6 +114,7 @@ def has_arrivals(start: bytes) -> bool:
 
 def with_arrival(text: bytes) -> bytes:
     """Lines such as ``1723161255030 {...}`` with that time as field ``received_at``; a list is in ``data``."""
+    text = _OF_CONNECTION.sub(rb'{"received_at":"\1"}', text)
     text = _ARRIVAL_OF_OBJECT.sub(rb'{"received_at":"\1",', text)
     return _ARRIVAL_OF_LIST.sub(rb'{"received_at":"\1","data":\2}', text)
 

@@ -221,19 +221,13 @@ UNREAD = {
         ("Bitfinex", "number alone", "cryptofeed or ccxt"),
     ),
     "upbit candles": (UPBIT_CANDLES, ("candles of Upbit", "generic/bars", "ts: candle_date_time_utc")),
-    "upbit books": (
+    "phemex": (
         lines(
-            *(
-                {
-                    "market": "KRW-BTC",
-                    "timestamp": S * 1000 + k,
-                    "level": 0,
-                    "orderbook_units": [{"ask_price": 101.0, "bid_price": 100.0, "ask_size": 1.5, "bid_size": 0.5}],
-                }
-                for k in range(3)
-            )
+            {"sequence": 7, "symbol": "BTCUSD", "trades": [[S * NS, "Buy", 100_005_000, 40]], "type": "incremental"},
+            {"book": {"asks": [[100_010_000, 5]], "bids": []}, "sequence": 8, "symbol": "BTCUSD", "timestamp": S * NS}
+            | {"depth": 30, "type": "incremental"},
         ),
-        ("order books of Upbit", "orderbook_units[]"),
+        ("Phemex", "priceScale", "jq -c"),
     ),
     "algoseek": (ALGOSEEK, ("AlgoSeek", "generic/bars", "open: FirstTradePrice")),
     "iex table": (
@@ -358,3 +352,51 @@ def test_candles_with_one_odd_row_stay_candles(more: str, tmp_path: Path) -> Non
     [choice] = finding.choices
     assert choice.adapter == "generic/bars"
     assert any("25% are bars whose high or low is none" in why for why in choice.why), choice.why
+
+
+def test_files_of_lean_are_known_by_their_names(tmp_path: Path) -> None:
+    """Prices of its equities are 10,000 times what they are, which nothing in the file says."""
+    [finding] = found_in(
+        tmp_path, "20260102 00:00,2503000,2512000,2498000,2505000,6315\n" * 3, "equity/usa/daily/x.csv"
+    ).findings
+    assert finding.choices == ()
+    assert any("Lean" in note and "10,000 times" in note for note in finding.notes), finding.notes
+
+
+def test_rows_with_the_time_of_day_alone_say_that_the_date_is_missing(tmp_path: Path) -> None:
+    content = "".join(f"{34_200_000 + 900 * k},250.{30 + k},{3 + k}00\n" for k in range(4))
+    [finding] = found_in(tmp_path, content, "x.csv").findings
+    assert finding.choices == ()
+    assert any("no column is a time" in note and "date of the file's name" in note for note in finding.notes), (
+        finding.notes
+    )
+
+
+def test_lists_that_some_rows_call_changes_are_no_whole_books(tmp_path: Path) -> None:
+    content = lines(
+        *(
+            {
+                "event": event,
+                "symbol": "BTC-USD",
+                "timestamp": S * 1000 + k,
+                "bids": [[99.5, 1.5]],
+                "asks": [[100.5, 2 + k]],
+            }
+            for k, event in enumerate(("snapshot", "updated", "updated"))
+        )
+    )
+    [finding] = found_in(tmp_path, content, "x.ndjson").findings
+    assert finding.choices == ()
+    assert any("changes of an order book" in note for note in finding.notes), finding.notes
+
+
+def test_a_time_of_arrival_in_another_unit_is_left_out_of_the_map(tmp_path: Path) -> None:
+    """One option says the unit of both; the trades are read all the same."""
+    content = "".join(
+        f'{S}.{k}25: {{"symbol": "BTC-USD", "ts": {S * 1000 + k}, "price": 99.5, "size": {k + 2}, "side": "buy"}}\n'
+        for k in range(3)
+    )
+    [finding] = found_in(tmp_path, content, "x.ndjson").findings
+    [choice] = finding.choices
+    assert choice.adapter == "generic/trades"
+    assert "received" not in choice.source["options"]["columns"]

@@ -30,7 +30,7 @@ CHANGES = [
     Change(NOON + 350, 1002, ((-1, 100.5, 0.0),)),
     Change(NOON + 500, 1003, ((1, 99.75, 0.125), (-1, 100.5, 3.0))),
 ]
-IN_FEED = ("okx/books", "deribit/book")
+IN_FEED = ("okx/books", "deribit/book", "poloniex/book", "crypto_com/book")
 """Streams whose snapshots have an id, as changes have."""
 SOLD = [Trade(NOON + 10 * k, 500 + k, 100.0 + k / 4, 0.5 + k, 1 if k % 3 else -1) for k in range(6)]
 
@@ -71,7 +71,8 @@ def only_entry(found: Examination, adapter: str) -> Mapping[str, Any]:
 @pytest.mark.parametrize("adapter", UPDATES)
 def test_level_updates(adapter: str, arrivals: bool, tmp_path: Path) -> None:
     stream = UPDATES[adapter]
-    found = found_in(tmp_path, text(list(record(stream, CHANGES)), arrivals))
+    changes = [one for one in CHANGES if one.snapshot or len(one.levels) <= stream.most]
+    found = found_in(tmp_path, text(list(record(stream, changes)), arrivals and stream.dated))
     entry = only_entry(found, adapter)
     assert not any("no snapshot" in note for note in found.findings[0].notes)
     read = rows(tmp_path, entry)
@@ -80,12 +81,12 @@ def test_level_updates(adapter: str, arrivals: bool, tmp_path: Path) -> None:
         mine = [tuple(row[name] for name in names) for row in read if row["symbol"] == symbol]
         expected = [
             (one.ms * 1_000_000, side, price, size, one.snapshot)
-            for one in CHANGES
+            for one in changes
             for side, price, size in sorted(one.levels, key=lambda level: -level[0])
         ]
         assert mine == expected
         ends = [row["message_end"] for row in read if row["symbol"] == symbol]
-        assert ends == [k == len(one.levels) - 1 for one in CHANGES for k in range(len(one.levels))]
+        assert ends == [k == len(one.levels) - 1 for one in changes for k in range(len(one.levels))]
     assert {row["symbol"] for row in read} == {*stream.symbols}
     if adapter in IN_FEED:  # else it counts as asked for beside the feed, and gives no row
         assert all(row["first_id"] == row["last_id"] for row in read if row["is_snapshot"])
@@ -128,6 +129,19 @@ def test_books(adapter: str, tmp_path: Path) -> None:
                 assert row[f"{name}_levels"] == depth
 
 
+def test_raw_files_of_cryptofeed(tmp_path: Path) -> None:
+    """Lines on the connection, and on what was sent, stand between the messages."""
+    stream, address = TRADES["okx/trades"], "wss://example.com:443/ws/v5"
+    sent = f'{address} <- {NOON // 1000}.25: {{"op": "subscribe", "args": [{{"channel": "trades"}}]}}\n'
+    messages = text(list(record(stream, SOLD[:2])), arrivals=True)
+    found = found_in(tmp_path, f"{address} <-> {NOON // 1000}.125\n{sent}{messages}", "OKX.ws.1.0")
+    [finding] = found.findings
+    [choice] = finding.choices
+    assert choice.adapter == "okx/trades"
+    assert finding.contents[0].rows == 4
+    assert finding.contents[0].unreadable == 0
+
+
 @pytest.mark.parametrize("venue", ["gate", "htx"])
 def test_candles_whose_volume_has_another_name(venue: str, tmp_path: Path) -> None:
     """Of Gate's spot `v`, of HTX `vol` is in the quote's currency; the time is the candle's, not the message's."""
@@ -154,7 +168,8 @@ def test_candles_whose_volume_has_another_name(venue: str, tmp_path: Path) -> No
 def test_messages_that_are_passed_over_are_counted(adapter: str, tmp_path: Path) -> None:
     """Heartbeats, subscriptions and other channels, by `inspect` and by a run."""
     stream = UPDATES.get(adapter) or TRADES.get(adapter) or BOOKS[adapter][0]
-    items: list[Any] = SOLD if adapter in TRADES else CHANGES
+    changes = [one for one in CHANGES if one.snapshot or len(one.levels) <= stream.most]
+    items: list[Any] = SOLD if adapter in TRADES else changes
     if adapter in BOOKS:
         items = [Change(NOON + 10 * k, k, BASE) for k in range(4)]
     lines = list(record(stream, items))

@@ -48,6 +48,10 @@ class Stream:
     options: Mapping[str, Any] = field(default_factory=dict)
     ids: bool = True
     """True if trades have ids."""
+    dated: bool = True
+    """False if messages have no time, so that they are written with that of their arrival."""
+    most: int = 99
+    """Levels that a message can change."""
 
 
 def iso(ms: int) -> str:
@@ -180,6 +184,60 @@ def _htx(symbol: str, one: Change) -> Line:
     return {"ch": topic, "ts": one.ms, "tick": {**number, "prevSeqNum": one.number - 1, **sides}}
 
 
+def _tardis(kind: str, symbol: str, one: Change) -> Line:
+    sides = {
+        name: [{"price": float(price), "amount": float(size)} for price, size in one.side(side)]
+        for name, side in (("bids", 1), ("asks", -1))
+    }
+    more = {"isSnapshot": one.snapshot} if kind == "book_change" else {"name": "book_snapshot_3_1s", "depth": 3}
+    times = {"timestamp": iso(one.ms), "localTimestamp": iso(one.ms + 40)}
+    return {"type": kind, "symbol": symbol, "exchange": "binance-futures", **more, **sides, **times}
+
+
+def _kraken_futures(symbol: str, one: Change) -> Line:
+    head = {"product_id": symbol, "timestamp": one.ms, "seq": one.number}
+    if not one.snapshot:
+        [(side, price, size)] = one.levels
+        return {"feed": "book", **head, "side": _word(side), "price": price, "qty": size}
+    sides = {
+        name: [{"price": price, "qty": size} for one_side, price, size in one.levels if one_side == side]
+        for name, side in (("bids", 1), ("asks", -1))
+    }
+    return {"feed": "book_snapshot", **head, "tickSize": None, **sides}
+
+
+def _poloniex(symbol: str, one: Change) -> Line:
+    sides = {"asks": one.side(-1), "bids": one.side(1)}
+    ids = {"lastId": one.number - 1, "id": one.number, "ts": one.ms + 5}
+    data = [{"symbol": symbol, "createTime": one.ms, **sides, **ids}]
+    return {"channel": "book_lv2", "data": data, "action": "snapshot" if one.snapshot else "update"}
+
+
+def _gemini(symbol: str, one: Change) -> Line:
+    changes = [[_word(side), str(price), str(size)] for side, price, size in one.levels]
+    more = {"trades": [], "auction_events": []} if one.snapshot else {}
+    return {"received_at": str(one.ms), "type": "l2_updates", "symbol": symbol, "changes": changes, **more}
+
+
+def _bitflyer(symbol: str, one: Change) -> Line:
+    sides = {
+        name: [{"price": price, "size": size} for one_side, price, size in one.levels if one_side == side]
+        for name, side in (("bids", 1), ("asks", -1))
+    }
+    channel = f"lightning_board_{'snapshot_' if one.snapshot else ''}{symbol}"
+    message = {"channel": channel, "message": {"mid_price": 100.0, **sides}}
+    return {"received_at": str(one.ms), "jsonrpc": "2.0", "method": "channelMessage", "params": message}
+
+
+def _crypto_com(symbol: str, one: Change) -> Line:
+    sides = {name: [[*level, "1"] for level in one.side(side)] for name, side in (("bids", 1), ("asks", -1))}
+    ids = {"t": one.ms, "tt": one.ms - 2, "u": one.number}
+    data = {**sides, **ids} if one.snapshot else {"update": sides, **ids, "pu": one.number - 1}
+    channel = "book" if one.snapshot else "book.update"
+    result = {"instrument_name": symbol, "subscription": f"book.{symbol}.50", "channel": channel, "depth": 50}
+    return {"id": -1, "method": "subscribe", "code": 0, "result": {**result, "data": [data]}}
+
+
 UPDATES: dict[str, Stream] = {
     "okx/books": Stream(_okx, noise=({"event": "subscribe", "arg": {"channel": "books", "instId": "BTC-USDT"}},)),
     "okx/books archive": Stream(_okx_archive),
@@ -203,6 +261,25 @@ UPDATES: dict[str, Stream] = {
     "gate/book": Stream(_gate, ("BTC_USDT", "ETH_USDT"), ({"time": NOON // 1000, "channel": "spot.pong"},)),
     "gate/book futures": Stream(lambda s, one: _gate(s, one, futures=True), ("BTC_USDT", "ETH_USDT")),
     "htx/book": Stream(_htx, ("btcusdt", "ethusdt"), ({"ping": NOON},)),
+    "tardis/book_change": Stream(
+        lambda s, one: _tardis("book_change", s, one),
+        ("BTCUSDT", "ETHUSDT"),
+        ({"type": "disconnect", "exchange": "binance-futures", "localTimestamp": iso(NOON)},),
+    ),
+    "kraken_futures/book": Stream(
+        _kraken_futures,
+        ("PI_XBTUSD", "PI_ETHUSD"),
+        ({"event": "subscribed", "feed": "book", "product_ids": ["x"]},),
+        most=1,
+    ),
+    "poloniex/book": Stream(
+        _poloniex, ("BTC_USDT", "ETH_USDT"), ({"event": "subscribe", "channel": "book_lv2", "symbols": ["BTC_USDT"]},)
+    ),
+    "gemini/book": Stream(_gemini, ("BTCUSD", "ETHUSD"), ({"type": "heartbeat", "timestamp": NOON},), dated=False),
+    "bitflyer/book": Stream(_bitflyer, ("BTC_JPY", "FX_BTC_JPY"), dated=False),
+    "crypto_com/book": Stream(
+        _crypto_com, ("BTC_USDT", "ETH_USDT"), ({"id": 1, "method": "public/heartbeat", "code": 0},)
+    ),
 }
 """Adapter, and what tells apart two layouts of one -> stream of level updates."""
 
@@ -405,6 +482,120 @@ TRADES: dict[str, Stream] = {
         ("btcusdt", "ethusdt"),
         ({"ping": NOON},),
     ),
+    "tardis/trade": Stream(
+        lambda s, one: {
+            "type": "trade",
+            "symbol": s,
+            "exchange": "binance-futures",
+            "id": str(one.number),
+            "price": one.price,
+            "amount": one.amount,
+            "side": _word(one.side),
+            "timestamp": iso(one.ms),
+            "localTimestamp": iso(one.ms + 40),
+        },
+        ("BTCUSDT", "ETHUSDT"),
+    ),
+    "kucoin/trades": Stream(
+        lambda s, one: {
+            "type": "message",
+            "topic": f"/market/match:{s}",
+            "subject": "trade.l3match",
+            "data": {"symbol": s, "sequence": "7", "side": _word(one.side), "size": str(one.amount)}
+            | {"price": str(one.price), "time": f"{one.ms}000000", "tradeId": str(one.number), "type": "match"},
+        },
+        noise=({"id": "1", "type": "pong"},),
+    ),
+    "kraken_futures/trades": Stream(
+        lambda s, one: (
+            {"feed": "trade", "product_id": s, "uid": str(one.number), "side": _word(one.side)}
+            | {"type": "fill", "seq": one.number, "time": one.ms, "qty": one.amount, "price": one.price}
+        ),
+        ("PI_XBTUSD", "PI_ETHUSD"),
+        ({"feed": "trade_snapshot", "product_id": "PI_XBTUSD", "trades": []},),
+    ),
+    "poloniex/trades": Stream(
+        lambda s, one: {
+            "channel": "trades",
+            "data": [
+                {"symbol": s, "amount": "9", "quantity": str(one.amount), "takerSide": _word(one.side)}
+                | {"createTime": one.ms, "price": str(one.price), "id": str(one.number), "ts": one.ms + 5}
+            ],
+        },
+        ("BTC_USDT", "ETH_USDT"),
+        ({"event": "subscribe", "channel": "trades", "symbols": ["BTC_USDT"]},),
+    ),
+    "gemini/trades": Stream(
+        lambda s, one: (
+            {"type": "trade", "symbol": s, "event_id": one.number, "timestamp": one.ms}
+            | {"price": str(one.price), "quantity": str(one.amount), "side": _word(one.side)}
+        ),
+        ("BTCUSD", "ETHUSD"),
+        ({"type": "heartbeat", "timestamp": NOON},),
+    ),
+    "dydx/trades": Stream(
+        lambda s, one: {
+            "type": "channel_data",
+            "connection_id": "a",
+            "message_id": 3,
+            "id": s,
+            "channel": "v4_trades",
+            "contents": {
+                "trades": [
+                    {"id": str(one.number), "side": _word(one.side, "BUY", "SELL"), "size": str(one.amount)}
+                    | {"price": str(one.price), "type": "LIMIT", "createdAt": iso(one.ms)}
+                ]
+            },
+        },
+        ("BTC-USD", "ETH-USD"),
+        ({"type": "connected", "connection_id": "a", "message_id": 0},),
+    ),
+    "bitflyer/trades": Stream(
+        lambda s, one: {
+            "jsonrpc": "2.0",
+            "method": "channelMessage",
+            "params": {
+                "channel": f"lightning_executions_{s}",
+                "message": [
+                    {"id": one.number, "side": _word(one.side, "BUY", "SELL"), "price": one.price, "size": one.amount}
+                    | {"exec_date": iso(one.ms)}
+                ],
+            },
+        },
+        ("BTC_JPY", "FX_BTC_JPY"),
+    ),
+    "upbit/trades": Stream(
+        lambda s, one: (
+            {"type": "trade", "code": s, "timestamp": one.ms + 7, "trade_timestamp": one.ms}
+            | {"trade_price": one.price, "trade_volume": one.amount, "ask_bid": _word(one.side, "BID", "ASK")}
+            | {"sequential_id": one.number, "stream_type": "REALTIME"}
+        ),
+        ("KRW-BTC", "KRW-ETH"),
+    ),
+    "upbit/trades simple": Stream(
+        lambda s, one: (
+            {"ty": "trade", "cd": s, "tms": one.ms + 7, "ttms": one.ms, "tp": one.price, "tv": one.amount}
+            | {"ab": _word(one.side, "BID", "ASK"), "sid": one.number, "st": "REALTIME"}
+        ),
+        ("KRW-BTC", "KRW-ETH"),
+    ),
+    "crypto_com/trades": Stream(
+        lambda s, one: {
+            "id": -1,
+            "method": "subscribe",
+            "code": 0,
+            "result": {
+                "instrument_name": s,
+                "channel": "trade",
+                "data": [
+                    {"d": str(one.number), "t": one.ms, "q": str(one.amount), "p": str(one.price)}
+                    | {"s": _word(one.side, "BUY", "SELL"), "i": s}
+                ],
+            },
+        },
+        ("BTC_USDT", "ETH_USDT"),
+        ({"id": 1, "method": "public/heartbeat", "code": 0},),
+    ),
 }
 
 
@@ -417,6 +608,17 @@ def _ticker(symbol: str, one: Change) -> Line:
 def _hyperliquid(symbol: str, one: Change) -> Line:
     levels = [[{"px": price, "sz": size, "n": 1} for price, size in one.side(side)] for side in (1, -1)]
     return {"channel": "l2Book", "data": {"coin": symbol, "time": one.ms, "levels": levels}}
+
+
+def _upbit(symbol: str, one: Change, simple: bool = False) -> Line:
+    units = [
+        {"ap" if simple else "ask_price": float(ask), "bp" if simple else "bid_price": float(bid)}
+        | {"as" if simple else "ask_size": float(ask_size), "bs" if simple else "bid_size": float(bid_size)}
+        for (bid, bid_size), (ask, ask_size) in zip(one.side(1), one.side(-1), strict=True)
+    ]
+    if simple:
+        return {"ty": "orderbook", "cd": symbol, "tms": one.ms, "obu": units, "st": "REALTIME"}
+    return {"type": "orderbook", "code": symbol, "timestamp": one.ms, "orderbook_units": units}
 
 
 BOOKS: dict[str, tuple[Stream, int]] = {
@@ -449,6 +651,9 @@ BOOKS: dict[str, tuple[Stream, int]] = {
         3,
     ),
     "hyperliquid/book": (Stream(_hyperliquid, ("BTC", "ETH")), 3),
+    "tardis/book_snapshot": (Stream(lambda s, one: _tardis("book_snapshot", s, one), ("BTCUSDT", "ETHUSDT")), 3),
+    "upbit/book": (Stream(_upbit, ("KRW-BTC", "KRW-ETH")), 3),
+    "upbit/book simple": (Stream(lambda s, one: _upbit(s, one, simple=True), ("KRW-BTC", "KRW-ETH")), 3),
     "hyperliquid/book archive": (
         Stream(lambda s, one: {"time": iso(one.ms + 90), "ver_num": 1, "raw": _hyperliquid(s, one)}, ("BTC", "ETH")),
         3,

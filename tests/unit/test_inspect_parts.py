@@ -254,7 +254,7 @@ def test_dbn_without_prices_is_known_by_its_schema(tmp_path: Path) -> None:
     path = tmp_path / "x.dbn"
     for number, what in ((9, "definitions"), (10, "statistics"), (1, None)):
         path.write_bytes(b"DBN\x02\0\0\0\0" + b"XNAS.ITCH".ljust(16, b"\0") + bytes([number, 0]) + b"\0" * 100)
-        found = unread(load(Library()), sniff(path))
+        found = unread(load(Library()), sniff(path), str(path))
         assert (found is None) if what is None else (found is not None and what in found.what)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlgen.detect.columns.amounts import are_signed, base_amount
-from sqlgen.detect.columns.lookalikes import other_rows, says
+from sqlgen.detect.columns.lookalikes import calls_rows_changes, other_rows, says
 from sqlgen.detect.columns.names import (
     BAR,
     DEALS,
@@ -53,6 +53,9 @@ def no_trades(sniffed: Sniffed) -> str:
             return f"{what} (columns {', '.join(found)})"
     if other := other_rows(sniffed):
         return other
+    book = _book(sniffed.columns)
+    if book is not None and "bids" in book and calls_rows_changes(sniffed):
+        return f"changes of an order book (lists {book['bids']}, {book['asks']}), not whole ones"
     quotes = _quotes(sniffed)
     if quotes is not None:
         return f"quotes without sizes (columns {quotes['bid']}, {quotes['ask']})"
@@ -209,6 +212,8 @@ def _are_changes(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:
     """True if lists of levels are changes of a book: changes remove levels with size 0, snapshots have none."""
     if "bids" not in mapped:
         return False
+    if calls_rows_changes(sniffed):
+        return True
     ids = IDS_OF_CHANGES & {*sniffed.columns}
     sides = [value for side in ("bids", "asks") for value in sniffed.values(mapped[side]) if isinstance(value, list)]
     return len(ids) > 1 or any(_removes(level) for side in sides for level in side)

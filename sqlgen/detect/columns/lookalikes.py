@@ -9,6 +9,10 @@ from sqlgen.detect.columns.names import EVENTS, FORCED, ORDER_STATES, SIDES_OF_L
 from sqlgen.detect.columns.times import find
 from sqlgen.detect.files.sniff import Sniffed
 
+_DELTAS, _UPDATES = {"delta", "incremental", "diff"}, {"update", "updated", "change"}
+_WHOLES = {"snapshot", "partial"}
+"""Words by which messages of order books say what they are."""
+
 
 def other_rows(sniffed: Sniffed) -> str:
     """Kind of the rows where their values show that they are no trades; empty if they do not."""
@@ -26,6 +30,15 @@ def other_rows(sniffed: Sniffed) -> str:
     ):
         return "liquidations, orders that were closed by force"
     return ""
+
+
+def calls_rows_changes(sniffed: Sniffed) -> bool:
+    """True if a column calls some rows changes of a book, by a word that whole books do not have, or beside them."""
+    for name in sniffed.columns:
+        words = {value.lower() for value in sniffed.values(name) if isinstance(value, str)}
+        if words & _DELTAS or (words & _UPDATES and words & _WHOLES):
+            return True
+    return False
 
 
 def says(sniffed: Sniffed, name: str, words: Collection[str]) -> bool:

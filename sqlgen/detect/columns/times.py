@@ -96,9 +96,10 @@ class Times:
 def times_of(sniffed: Sniffed) -> Times | None:
     """The times of a file; ``None`` if no column is one."""
     ts, received = find(sniffed.columns, _TIMES), find(sniffed.columns, _ARRIVALS)
-    arrived = {"received": received} if received is not None and ts is not None else {}
     name = ts if ts is not None else received
     unit = time_unit(sniffed, name) if name is not None else "text"
+    both = received is not None and ts is not None and time_unit(sniffed, received) == unit
+    arrived = {"received": received} if both else {}  # one option says the unit of both
     parts = () if name is not None and _is_whole(sniffed, name) else _parts(sniffed)
     if parts:
         texts = [f"{day} {clock}" for day, clock in zip(*map(sniffed.values, parts), strict=False)]

@@ -141,12 +141,14 @@ class Vendor(BaseModel):
         return None
 
 
-def unread(vendors: Mapping[str, Vendor], sniffed: Sniffed) -> Vendor | None:
-    """Entry of files that are known and that no adapter reads, by their schema, objects or rows; ``None`` of others."""
+def unread(vendors: Mapping[str, Vendor], sniffed: Sniffed, path: str) -> Vendor | None:
+    """Entry of files that are known and that no adapter reads, by schema, rows or names; ``None`` of others."""
     rows = sniffed.records or [dict(zip(sniffed.columns, row, strict=False)) for row in sniffed.rows]
     for vendor in vendors.values():
         if vendor.unread and (
-            sniffed.schema in vendor.schema_ or (vendor.messages is not None and vendor.messages.among(rows))
+            sniffed.schema in vendor.schema_
+            or (vendor.messages is not None and vendor.messages.among(rows))
+            or (not sniffed.columns and vendor.fitting(path) is not None)
         ):
             return vendor
     return None

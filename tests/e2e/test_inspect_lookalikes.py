@@ -400,3 +400,17 @@ def test_a_time_of_arrival_in_another_unit_is_left_out_of_the_map(tmp_path: Path
     [choice] = finding.choices
     assert choice.adapter == "generic/trades"
     assert "received" not in choice.source["options"]["columns"]
+
+
+def test_a_trade_channel_of_others_is_not_taken_for_that_of_kraken(tmp_path: Path) -> None:
+    trade = {
+        "created_at": S * 1000,
+        "trade_id": "7",
+        "pair": "YFI-USDT",
+        "price": "7611.5",
+        "qty": "0.5",
+        "side": "sell",
+    }
+    content = lines({"channel": "trade", "timestamp": S * 1000, "data": [trade], "module": "spot"})
+    [finding] = found_in(tmp_path, content, "x.ndjson").findings
+    assert not any("Kraken" in note for note in finding.notes), finding.notes

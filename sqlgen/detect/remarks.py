@@ -73,7 +73,7 @@ def _in_array(library: Library, vendors: Mapping[str, Vendor], group: FileGroup)
     """Remark on what the objects of a JSON array seem to be; they are read one a line."""
     columns = tuple(dict.fromkeys(key for each in group.sample.records for key in each))
     lines = dataclasses.replace(group.sample, format="ndjson", columns=columns, problem="")
-    known = unread(vendors, lines)
+    known = unread(vendors, lines, group.example)
     fitting = [one for one in candidates(library, vendors, lines, group.example) if one.readable]
     if known is not None:
         yield f"its objects seem to be {known.what}. Of one object a line: {known.unread}"

@@ -313,9 +313,15 @@ def test_times_far_from_the_date_in_the_path(tmp_path: Path) -> None:
 
 def test_objects_of_a_json_array_are_said_to_be_what_they_seem(tmp_path: Path) -> None:
     trade = {"market": "KRW-BTC", "timestamp": S * 1000, "trade_price": 101.0, "trade_volume": 0.5, "ask_bid": "BID"}
+    units = {"ask_price": 101.0, "bid_price": 100.0, "ask_size": 1.5, "bid_size": 0.5}
     made = {
         "its objects seem to be candles of Upbit.": UPBIT_CANDLES,
-        "its objects seem to be order books of Upbit.": UNREAD["upbit books"][0],
+        "one a line, its objects are what upbit/book reads, it seems, Upbit, orderbook messages:": lines(
+            *(
+                {"market": "KRW-BTC", "timestamp": S * 1000 + k, "level": 0, "orderbook_units": [units]}
+                for k in range(3)
+            )
+        ),
         "one a line, its objects are what generic/trades reads, it seems": lines(
             *({**trade, "id": k} for k in range(3))
         ),

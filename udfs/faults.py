@@ -25,32 +25,39 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 class FaultyKernelError(ValueError):
     """A kernel that fails on its rows."""
 
-    def __init__(self, kernel: Kernel, message: str, line: int | None = None) -> None:
+    def __init__(self, kernel: Kernel | type[Kernel], message: str, line: int | None = None) -> None:
         self.message = message
-        file = inspect.getsourcefile(type(kernel)) or type(kernel).__module__
-        at = line if line is not None else inspect.getsourcelines(type(kernel).run)[1]
+        kind = kernel if isinstance(kernel, type) else type(kernel)
+        file = inspect.getsourcefile(kind) or kind.__module__
+        own = kind.run if "run" in vars(kind) else kind  # one that it inherits is elsewhere
+        at = line if line is not None else inspect.getsourcelines(own)[1]
         super().__init__(f"kernel {kernel.name} ({file}:{at}): {message}")
 
 
 @contextlib.contextmanager
-def faults(kernel: Kernel) -> Iterator[None]:
+def faults(kernel: Kernel | type[Kernel]) -> Iterator[None]:
     """Turn what a kernel raises into a :class:`FaultyKernelError`, with the line of its file that raised."""
     try:
         yield
-    except FaultyKernelError:
+    except (FaultyKernelError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit, GeneratorExit) as error:
-        file = inspect.getsourcefile(type(kernel))
+    except BaseException as error:  # SystemExit and the like end no process
+        kind = kernel if isinstance(kernel, type) else type(kernel)
+        file = inspect.getsourcefile(kind)
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        message = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        message = str(error) if type(error) is ValueError and error.args else f"{type(error).__name__}: {error}"
         raise FaultyKernelError(kernel, message, lines[-1] if lines else None) from error
 
 
-def check(kernel: Kernel, outputs: Sequence[Column], arrays: Sequence[Array], rows: int) -> None:
-    """Raise :class:`FaultyKernelError` unless ``run`` gave one array per output, of its type, with a value per row."""
+def check(kernel: Kernel, outputs: Sequence[Column], arrays: Sequence[Array], rows: int, method: str = "run") -> None:
+    """Raise :class:`FaultyKernelError` unless there is one array per output, of its type, with a value per row."""
+    if not hasattr(arrays, "__len__"):
+        raise FaultyKernelError(kernel, f"{method} gives a {type(arrays).__name__}, and not a list of arrays")
     if len(arrays) != len(outputs):
         names = ", ".join(column.name for column in outputs) or "none"
-        raise FaultyKernelError(kernel, f"run gives {len(arrays)} arrays, and outputs declares {len(outputs)}: {names}")
+        raise FaultyKernelError(
+            kernel, f"{method} gives {len(arrays)} arrays, and outputs declares {len(outputs)}: {names}"
+        )
     if kernel.replaces_rows and len(arrays) > 0:
         rows = len(arrays[0])
     for column, array in zip(outputs, arrays, strict=True):
@@ -69,6 +76,8 @@ def check_declaration(kernel: Kernel) -> None:
     if not isinstance(outputs, tuple | list) or not all(isinstance(column, Column) for column in outputs):
         raise FaultyKernelError(kernel, f"outputs gives {outputs!r:.99}, and not a tuple of Column")
     for column in outputs:
+        if not isinstance(column.name, str) or not column.name.strip() or not isinstance(column.doc, str):
+            raise FaultyKernelError(kernel, f"{column!r:.99} has no name, or a name or doc that is no text")
         if column.type not in _DTYPES:
             raise FaultyKernelError(kernel, f"column {column.name} has type {column.type}. Types: {', '.join(_DTYPES)}")
     if not isinstance(start, dict):
@@ -92,7 +101,7 @@ def check_state(kernel: Kernel, start: State, state: State) -> None:
 
 
 def _problem(column: Column, array: object, rows: int) -> str:
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):  # whose mask would be lost
         return f"is a {type(array).__name__}, and not a NumPy array"
     if array.shape != (rows,):
         return f"has the shape {array.shape}, and not ({rows},): one value for each row of the batch"

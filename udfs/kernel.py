@@ -143,6 +143,14 @@ class Batch:
             narrow.__dict__["trades_before"] = self.trades_before
         return narrow
 
+    def copied(self) -> Batch:
+        """Batch of its own arrays: what a kernel writes into them, no other one reads."""
+        trades = self.trades
+        if trades is not None:
+            arrays: dict[str, Any] = {name: array.copy() for name, array in vars(trades).items() if array is not None}
+            trades = Trades(**arrays)
+        return Batch(self.ts.copy(), {name: array.copy() for name, array in self.columns.items()}, trades, self.seq)
+
     def __getitem__(self, column: str) -> Array:
         return self.columns[column]
 

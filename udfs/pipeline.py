@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ import numpy as np
 
 from udfs.faults import FaultyKernelError, check, check_declaration, check_state, faults
 from udfs.kernel import Array, Batch, Column, Kernel, State, Trades, layout_of
-from udfs.registry import KernelError, Registry, registry
+from udfs.registry import KernelError, Registry, is_own, registry
 
 PipelineState = dict[str, State]
 """Kernel name -> its state."""
@@ -33,8 +34,11 @@ class Pipeline:
         """
         known = registry() if known is None else known
         defaults = {name: value for kind in known.values() for name, value in _defaults(kind).items()}
-        made = {name: kind(defaults | _defaults(kind) | dict(options)) for name, kind in known.items()}
+        made = dict[str, Kernel]()
         try:
+            for name, kind in known.items():
+                with faults(kind) if is_own(kind) else contextlib.nullcontext():  # a packaged one refuses options
+                    made[name] = kind(defaults | _defaults(kind) | dict(options))
             for kernel in made.values():
                 if kernel.sources:
                     check_declaration(kernel)
@@ -43,7 +47,7 @@ class Pipeline:
         chosen = _in_order(names, made)
         if len(chosen) > 1 and any(kernel.replaces_rows for kernel in chosen):
             raise KernelError(f"a kernel that gives other rows stands alone; found {', '.join(k.name for k in chosen)}")
-        columns = [column.name for kernel in chosen for column in kernel.outputs()]
+        columns = [column.name.lower() for kernel in chosen for column in kernel.outputs()]  # as DuckDB compares them
         double = sorted({column for column in columns if columns.count(column) > 1})
         if double:
             raise KernelError(f"kernels {', '.join(k.name for k in chosen)} give a column twice: {', '.join(double)}")
@@ -134,6 +138,7 @@ class Pipeline:
         whole = Batch(ts, columns, trades, batch.seq)
         for kernel, inputs, outputs in self._steps:
             seen = whole.narrowed({name: columns[name] for name in inputs})
+            seen = seen.copied() if kernel.sources else seen
             with faults(kernel):
                 arrays = kernel.run(state[kernel.name], seen)
                 check(kernel, outputs, arrays, len(batch))
@@ -151,7 +156,17 @@ class Pipeline:
         """Rows that are pending in ``state`` at the end of a partition, one array per output."""
         kernel = self.kernels[0]
         with faults(kernel):
-            return [_finite(array) for array in kernel.waiting(state[kernel.name])]
+            arrays = kernel.waiting(state[kernel.name])
+            check(kernel, kernel.outputs(), arrays, 0, "waiting")
+        return [_finite(array) for array in arrays]
+
+    def notes(self, state: PipelineState) -> list[str]:
+        """Notes of the kernels at the end of a partition."""
+        found = list[str]()
+        for kernel in self.kernels:
+            with faults(kernel):
+                found += map(str, kernel.notes(state[kernel.name]))
+        return found
 
 
 def _version(kernel: Kernel) -> int | str:
@@ -201,6 +216,8 @@ def _in_order(names: Iterable[str], known: Mapping[str, Kernel]) -> list[Kernel]
             raise KernelError(f"unknown kernel '{name}'. Known: {', '.join(sorted(known))}")
         if not known[name].replaces_rows:
             for column in known[name].inputs():
+                if sources.get(column) == name:
+                    raise KernelError(f"kernel {name} reads column {column}, which it gives itself. Rename its output")
                 if column in sources:
                     add(sources[column], (*waiting, name))
         chosen[name] = known[name]

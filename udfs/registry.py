@@ -103,21 +103,29 @@ def _kernels_in(folder: Path) -> Registry:
         for kind in vars(module).values():
             if not (inspect.isclass(kind) and issubclass(kind, Kernel) and kind.__module__ == module.__name__):
                 continue
-            if inspect.isabstract(kind) or "name" not in vars(kind):
+            if "name" not in vars(kind) or (folder is PACKAGED and inspect.isabstract(kind)):
                 continue
-            options = getattr(kind, "options", {})
-            if not isinstance(options, dict) or not all(isinstance(option, Option) for option in options.values()):
-                raise KernelError(f"{path}: options of kernel '{kind.name}' is not a dictionary of Option")
-            if not isinstance(kind.name, str) or not kind.name.isidentifier():
-                raise KernelError(f"{path}: {kind.name!r:.99} is no name of a kernel: letters, digits and _")
+            _check(kind, path)
             if kind.name in found:
                 raise KernelError(f"{path}: kernel '{kind.name}' is declared twice in {folder}")
-            if not isinstance(getattr(kind, "version", None), int) or not getattr(kind, "doc", ""):
-                raise KernelError(f"{path}: kernel '{kind.name}' needs an integer version and a doc")
             if folder is not PACKAGED:
                 kind.sources = _digest(path)
             found[kind.name] = kind
     return found
+
+
+def _check(kind: type[Kernel], path: Path) -> None:
+    """Raise :class:`KernelError` unless a class declares what a kernel has."""
+    if not isinstance(kind.name, str) or not kind.name.isidentifier():
+        raise KernelError(f"{path}: {kind.name!r:.99} is no name of a kernel: letters, digits and _")
+    if inspect.isabstract(kind):
+        lacks = ", ".join(sorted(kind.__abstractmethods__))
+        raise KernelError(f"{path}: kernel '{kind.name}' does not define {lacks}")
+    options = getattr(kind, "options", {})
+    if not isinstance(options, dict) or not all(isinstance(option, Option) for option in options.values()):
+        raise KernelError(f"{path}: options of kernel '{kind.name}' is not a dictionary of Option")
+    if not isinstance(getattr(kind, "version", None), int) or not getattr(kind, "doc", ""):
+        raise KernelError(f"{path}: kernel '{kind.name}' needs an integer version and a doc")
 
 
 def _load(path: Path, packaged: bool) -> ModuleType:
@@ -180,21 +188,32 @@ def is_own(kernel: type[Kernel]) -> bool:
 
 
 def _digest(path: Path) -> str:
-    """Digest of a kernel's source: its file, and those of its folder that it imports."""
+    """Digest of a kernel's source: its file, and those of the project that it imports."""
     digest = hashlib.blake2b(digest_size=8)
-    for file in sorted(_imported(path, set())):
+    for file in sorted(_imported(path, path.parent.parent, set())):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
-def _imported(path: Path, found: set[Path]) -> set[Path]:
-    """A file and all of its folder that it imports (``from .helper import f``, ``from . import helper``)."""
-    if path in found or not path.is_file():
+def _imported(path: Path, project: Path, found: set[Path]) -> set[Path]:
+    """A file and all of the project that it imports: of its own package, and modules beside models.yaml."""
+    if path in found or not path.is_file() or not path.is_relative_to(project):
         return found
     found.add(path)
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            names = [node.module.partition(".")[0]] if node.module else [alias.name for alias in node.names]
-            for name in names:
-                _imported(path.with_name(f"{name}.py"), found)
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # told, if it is run
+        return found
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            base = path.parents[node.level - 1] if 0 < node.level <= len(path.parents) else project
+            names = [f"{node.module or ''}.{alias.name}".removeprefix(".") for alias in node.names]
+        else:
+            base, names = project, [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            at = base
+            for part in () if base == project and name.startswith("udfs.") else name.split("."):
+                at /= part
+                _imported(at.with_name(f"{part}.py"), project, found)
+                _imported(at / "__init__.py", project, found)
     return found

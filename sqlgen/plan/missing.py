@@ -53,6 +53,8 @@ def _no_files(picture: Picture, name: str, source_files: SourceFiles) -> str:
     folder = project.lake / project.sources[name].path
     if not source_files.folder_exists:
         return f"source '{name}': no folder {folder}.{_nearest_folder(folder)} {_FIX}"
+    if empty := source_files.without_rows:
+        return f"source '{name}': no row in {len(empty):,} file(s) in {folder}: {_few(empty)}"
     if not source_files.unsupported:
         return f"source '{name}': no files in {folder}"
     wanted = project.sources[name].format
@@ -67,8 +69,11 @@ def _no_files(picture: Picture, name: str, source_files: SourceFiles) -> str:
 def _unsupported(source_files: SourceFiles) -> str:
     """``"2 files with a suffix that is not read: a.json, b.json"``."""
     names = sorted(source_files.unsupported)
-    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-    return f"{len(names):,} file{'s' if len(names) > 1 else ''} with a suffix that is not read: {shown}"
+    return f"{len(names):,} file{'s' if len(names) > 1 else ''} with a suffix that is not read: {_few(names)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _nearest_folder(folder: Path) -> str:

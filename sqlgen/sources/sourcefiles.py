@@ -64,6 +64,8 @@ class SourceFiles:
 
     wrong: tuple[str, ...] = ()
     """Folders of files that are not read because of wrong keys in their paths, with the reason."""
+    without_rows: tuple[str, ...] = ()
+    """Files without rows, where the rows tell the partition."""
     settled: int = 0
     """Number of files of symbols that are up to date, which are not read further."""
     others: Mapping[Partition, tuple[FileInfo, ...]] = field(default_factory=dict)
@@ -197,11 +199,12 @@ def assigned(
     layout = _layout(listing.where, source, files) if files or layout is None else layout
     layout = dataclasses.replace(layout, ambiguous=layout.ambiguous or bool(wrong))
     partitions: dict[Partition, list[FileInfo]] = {}
-    unassigned, outside = [], []
+    unassigned, outside, without_rows = [], [], []
     for file in files:
         placed = _assigned(name, file, keys[file], layout, index)
         unassigned += [placed.problem] if placed.problem else []
         outside += [placed.left_out] if placed.left_out else []
+        without_rows += [] if placed.partitions or placed.problem else [file.path]
         for partition in placed.partitions:
             partitions.setdefault(partition, []).append(file)
     for cut_off in listing.unreadable:  # published units of it stay, rather than be rebuilt from a part
@@ -220,6 +223,7 @@ def assigned(
         unassigned=tuple(unassigned),
         left_out=tuple(outside),
         wrong=tuple(wrong),
+        without_rows=tuple(without_rows),
         settled=len(listing.files) - len(chosen),
         others={where: ordered[where] for where in sorted(others)},
     )

@@ -85,13 +85,12 @@ class Pipe:
             yield pa.RecordBatch.from_arrays([*carried, *added], schema=schema)
         try:
             self.pipeline.check_states(self.state.kernels)
+            self.notes += self.pipeline.notes(self.state.kernels)
+            waiting = self.pipeline.waiting(self.state.kernels) if self.pipeline.replaces_rows else []
         except FaultyKernelError as error:
             raise TaskError(f"after its last row: {error}") from error
-        for kernel in self.pipeline.kernels:
-            self.notes += kernel.notes(self.state.kernels[kernel.name])
         self.notes += self._lots.notes()
         if self.pipeline.replaces_rows:
-            waiting = self.pipeline.waiting(self.state.kernels)
             added = [arrow(array, column) for array, column in zip(waiting, self.pipeline.outputs, strict=True)]
             yield pa.RecordBatch.from_arrays([*self._repeated(len(added[0])), *added], schema=schema)
 
@@ -159,6 +158,7 @@ def _check(pipeline: Pipeline, schema: pa.Schema) -> None:
             f"kernel {', '.join(needy)} needs column {', '.join(missing)}, which the template does not return. "
             f"It returns: {', '.join(schema.names)}"
         )
-    twice = [column.name for column in pipeline.outputs if column.name in names]
+    folded = {name.lower() for name in names}  # as DuckDB compares them
+    twice = [column.name for column in pipeline.outputs if column.name.lower() in folded]
     if twice and not pipeline.replaces_rows:
         raise TaskError(f"the template and a kernel both return column {', '.join(twice)}. Rename that of the template")

@@ -50,6 +50,18 @@ def test_files_with_another_suffix(scratch: Scratch) -> None:
     says(scratch, text=text.replace("1 file with", "3 files with").replace("a.json.", "a.json, b.txt, c.xlsx."))
 
 
+def test_files_without_rows(scratch: Scratch) -> None:
+    """Their rows would tell the partition."""
+    folder = scratch.lake / "raw/ccxt/trades"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("timestamp,trade_id,side,price,amount\n")
+    (folder / "b.csv").write_text("")
+    scratch.config["sources"]["raw"] |= {"exchange": "x", "symbol": "y"}
+    scratch.save()
+    found = "raw/ccxt/trades/a.csv, raw/ccxt/trades/b.csv"
+    says(scratch, text=f"source 'raw': no row in 2 file(s) in {folder}: {found}")
+
+
 def test_files_with_another_suffix_beside_data_are_a_note(two: Scratch) -> None:
     (two.raw(BTC, DAY1) / "a.json").write_text("[]")
     outcome = two.sqlgen("run")

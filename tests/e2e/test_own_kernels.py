@@ -29,12 +29,15 @@ def costs(scratch: Scratch) -> Scratch:
     [
         ("x = 1\nreturn [batch['cost'] / {}[x]]", LINE + 1, "KeyError: 1"),
         ("raise ValueError('cost 7 is too low')", LINE, "cost 7 is too low"),
+        ("raise ValueError", LINE, "ValueError: "),
+        ("return None", LINE - 1, "run gives a NoneType, and not a list of arrays"),
         ("raise SystemExit(0)", LINE, "SystemExit: 0"),
         ("raise GeneratorExit", LINE, "GeneratorExit: "),
         ("return [batch['cost'][:2]]", LINE - 1, "column before has the shape (2,), and not (3,)"),
         ("return []", LINE - 1, "run gives 0 arrays, and outputs declares 1: before"),
         ("return [batch['cost'].astype(str)]", LINE - 1, "column before is <U32, and type double is float64"),
         ("return [list(batch['cost'])]", LINE - 1, "column before is a list, and not a NumPy array"),
+        ("return [np.ma.array(batch['cost'], mask=True)]", LINE - 1, "column before is a MaskedArray, and not a NumPy"),
     ],
 )
 def test_a_faulty_kernel_is_named(costs: Scratch, body: str, line: int, message: str) -> None:
@@ -85,6 +88,9 @@ OUTPUTS = 'return (Column("before", "q: cost of the row before"),)'
         (START, "return None", "start gives None, and not a dictionary of NumPy arrays"),
         (START, 'return {"last": 1.0}', "last of its state is float, and no NumPy array"),
         (START, "raise OSError('no')", "OSError: no"),
+        ("    def inputs", "    def __init__(self, options):\n        raise ValueError('no')\n\n    def inputs", "no"),
+        ("    def run", "    def ran", "kernel 'ledger' does not define run"),
+        ('Column("before"', 'Column(""', "has no name, or a name or doc that is no text"),
         (INPUTS, 'return "cost"', "inputs gives 'cost', and not a tuple of names of columns"),
         (INPUTS, "return None", "inputs gives None, and not a tuple"),
         (OUTPUTS, "return ('before',)", "outputs gives ('before',), and not a tuple of Column"),
@@ -103,6 +109,21 @@ def test_a_kernel_that_declares_something_else_is_named(costs: Scratch, old: str
     assert message in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cost", "kernel ledger reads column cost, which it gives itself. Rename its output"),
+        ("Cost", "the template and a kernel both return column Cost"),
+        ('x", "q: x"), Column("X', "kernels ledger give a column twice: x"),
+    ],
+)
+def test_columns_of_one_name_are_told(costs: Scratch, name: str, message: str) -> None:
+    """DuckDB would read one of those that differ in case alone under another name."""
+    costs.kernel(LEDGER.replace('Column("before"', f'Column("{name}"'))
+    outcome = costs.sqlgen("plan")
+    assert (outcome.code, message in outcome.err) == (2, True), outcome
+
+
 def test_a_faulty_kernel_is_named_though_a_source_file_is_gone(costs: Scratch) -> None:
     raw = costs.raw(BTC, DAY1) / "data.parquet"
     delete = f"from pathlib import Path\nlen(batch) > 1 and Path({str(raw)!r}).unlink(missing_ok=True)"
@@ -110,6 +131,27 @@ def test_a_faulty_kernel_is_named_though_a_source_file_is_gone(costs: Scratch) -
     outcome = costs.sqlgen("run")
     assert (outcome.code, "cost 7 is too low" in outcome.out) == (1, True), outcome.out
     assert not raw.exists()
+
+
+@pytest.mark.parametrize("body", ["raise KeyError('x')", "return None"])
+def test_notes_that_fail_are_named(costs: Scratch, body: str) -> None:
+    costs.kernel(f"{LEDGER}\n    def notes(self, state):\n        {body}\n")
+    outcome = costs.sqlgen("run")
+    said = " ".join(outcome.out.split())
+    assert (outcome.code, f"after its last row: kernel ledger ({costs.folder}/udfs/mine.py:" in said) == (1, True), said
+
+
+OTHER = LEDGER.replace('"ledger"', '"other"').replace('"before"', '"after"').replace("class Ledger", "class Other")
+
+
+def test_what_a_kernel_writes_into_its_inputs_no_other_reads(costs: Scratch) -> None:
+    body = "costs = batch['cost'].copy()\nbatch['cost'][:] = 0\nbatch.ts[:] = 0\nreturn [costs]"
+    costs.kernel(with_run(body) + OTHER[OTHER.index("class Other") :])
+    costs.model("costs", udfs=["ledger", "other"])
+    costs.run()
+    rows = costs.table("costs").to_pylist()
+    assert [row["before"] for row in rows] == [100.0, 101.0, 102.0]
+    assert [row["after"] for row in rows] == [None, 100.0, 101.0]
 
 
 def test_a_file_of_kernels_that_ends_the_process_is_named(costs: Scratch) -> None:
@@ -225,6 +267,20 @@ def test_a_changed_source_is_stale(costs: Scratch) -> None:
     assert all("kernels changed" in reason for reason in reasons)
     costs.run()
     assert [row["before"] for row in costs.table("costs").to_pylist()] == [None, 300.0, 303.0, 306.0]
+    beside = {costs.folder / "constants.py": "", costs.folder / "udfs/lib/deep.py": ""}
+    for path in beside:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    helper.write_text(
+        HELPER.format(3) + "\nfrom .lib.deep import *\ntry:\n    import constants\nexcept ImportError:\n    pass\n"
+    )
+    costs.kernel(USES_HELPER)
+    costs.run()
+    for path in beside:
+        path.write_text("MORE = 1\n")
+        costs.kernel(USES_HELPER)
+        assert len([task for task in costs.sqlgen("plan", "--json").json["tasks"] if task["model"] == "costs"]) == 2
+        path.write_text("")
     costs.kernel(USES_HELPER + "\n\nREMARK = 1\n")
     assert len(costs.sqlgen("plan", "--json").json["tasks"]) >= 2
 

@@ -29,6 +29,8 @@ def output_problems(at: KeyPath, spec: ModelConfig) -> Iterator[KeyProblem]:
         yield (at_partition, f"duplicate column: {', '.join(keys)}")
     if list(keys[: len(unit)]) != unit or unit != [key for key in KEYS if key in unit]:
         yield (at_partition, f"found {', '.join(keys)}: {', '.join(KEYS)} come first and in this order")
+    if twice := [name for n, name in enumerate(spec.columns) if name.lower() in map(str.lower, spec.columns[:n])]:
+        yield ((*at, "columns"), f"duplicate column: {', '.join(twice)}")
     if spec.columns and spec.features:
         yield ((*at, "features"), "'columns' lists the columns too, by name. Leave one of them out")
     if spec.columns and not set(spec.columns) - set(keys):

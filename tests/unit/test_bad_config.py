@@ -254,6 +254,7 @@ def test_names_are_identifiers(tmp_path: Path, kind: str, name: str) -> None:
         ({"lake: lake": "lake: lake\nstate: ' '"}, "models.yaml:3: state: found ' ': a name of blanks alone"),
         ({"path: out": "path: out/symbol=x"}, "models.m.output.path: found 'out/symbol=x': must have no =: readers"),
         ({"lake: lake": "lake: lake\nstate: .."}, "'raw' overlaps '..' of state"),
+        ({"path: out}": "path: out}\n    columns: [ts, cost, TS]"}, "models.m.columns: duplicate column: TS"),
         ({"path: out": "path: raw/x"}, "models.yaml:8: models.m.output.path: 'raw/x' overlaps 'raw' of sources.raw"),
         ({"path: out": "path: link"}, "models.yaml:8: models.m.output.path: 'link' overlaps 'raw' of sources.raw"),
     ],

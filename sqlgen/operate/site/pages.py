@@ -68,6 +68,8 @@ class DocsSite:
         Raises:
             UsageError: the folder has files of others.
         """
+        if folder.is_file():
+            raise UsageError(f"{folder} is a file, and pages need a folder. The project file is given by --project")
         if folder.exists() and any(folder.iterdir()) and not is_ours(folder / "index.html"):
             raise UsageError(f"{folder} is not empty, and not written by sqlgen. Choose another folder, or remove it")
         files: dict[str, str] = {name: str(asset(name)) for name in ASSETS}

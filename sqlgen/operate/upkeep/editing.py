@@ -161,8 +161,6 @@ def upserts(held: HeldTable, file: Path, key: Sequence[str]) -> list[Rewrite]:
 
 def _new_rows(editing: Editing, file: Path) -> str:
     """The SELECT of a file's rows, in the columns and types of the table."""
-    if not file.exists():
-        raise UsageError(f"{file}: no such file")
     kind = format_of(file.name)
     if kind not in ("parquet", "csv", "ndjson") or not file.is_file():
         raise UsageError(f"{file}: no Parquet, CSV or NDJSON file")

@@ -85,12 +85,14 @@ class BatchBuild:
             scope = self.sources.inputs(whole).scope()
             if scope is None:
                 raise NotAsOneError
-            blank = placeholder([self._stamp(task, self._unit(task).publication).to_json() for task in self.tasks])
+            records = [self._stamp(task, self._unit(task).publication) for task in self.tasks]
+            texts = [record.to_json() for record in records]
+            blank = placeholder(texts)
             ends = self._write(dataclasses.replace(scope, emit=None, batch=True), folder / "units", blank)
             rows_in = rows_of_first_input(space, self.tasks, self.sources.stager)
             grows = self.model.output.mode != "append"  # whose inputs are read once only
             grown = space.reads.verify_each([self.sources.looks_of(task) for task in self.tasks], may_grow=grows)
-            staged = self._staged(folder / "units", ends, blank)
+            staged = self._staged(folder / "units", ends, blank, [*zip(records, texts, strict=True)])
             self.sources.note_repeated({unit.task.unit: unit.file for unit in staged if unit.file is not None})
             told = self._check_rows(staged)
             faults.point("batch: staged")
@@ -158,17 +160,21 @@ class BatchBuild:
                     raise NotAsOneError
         return found
 
-    def _staged(self, folder: Path, ends: Sequence[End | None], blank: str) -> list[_Staged]:
+    def _staged(
+        self, folder: Path, ends: Sequence[End | None], blank: str, records: Sequence[tuple[Stamp, str]]
+    ) -> list[_Staged]:
         """The files of each unit with its record in their footers, and its kernel state beside the others."""
         found, digests, units = list[_Staged](), dict[TaskId, str](), {task.unit for task in self.tasks}
-        for number, (task, end) in enumerate(zip(self.tasks, ends, strict=True)):
+        for number, (task, end, record) in enumerate(zip(self.tasks, ends, records, strict=True)):
             place, unit = folder / f"{UNIT}={number}", self._unit(task)
             resolved = task if end is None or task.previous not in units else self.resolve(task, digests)
             publication = unit.publication
             if end is not None:
                 publication = dataclasses.replace(publication, **vars(resolved.provenance))
                 digests[task.id] = states.digest(end.state)
-            file = _stamp_file(place, self._stamp(task, publication), blank) if resolved.reason else None
+                stamp = self._stamp(task, publication)
+                record = stamp, stamp.to_json()
+            file = _stamp_file(place, *record, blank) if resolved.reason else None
             if resolved.reason and end is not None:
                 self.workspace.picture.states.write(task.model, task.unit, publication.build, end.state, flush=False)
             notes = notes_of(self.model, end) if end is not None else []
@@ -268,7 +274,7 @@ class _Staged:
     rows_in: int = 0
 
 
-def _stamp_file(folder: Path, stamp: Stamp, blank: str) -> Path | None:
+def _stamp_file(folder: Path, stamp: Stamp, text: str, blank: str) -> Path | None:
     """Write the record of a unit into the footer of its file, and give it a unique name; ``None`` without a file."""
     try:
         names = os.listdir(folder)
@@ -276,5 +282,5 @@ def _stamp_file(folder: Path, stamp: Stamp, blank: str) -> Path | None:
         return None
     if len(names) > 1:  # each sorted by itself
         raise NotAsOneError
-    overwrite(folder / names[0], blank, stamp.to_json())
+    overwrite(folder / names[0], blank, text)
     return (folder / names[0]).rename(folder / f"{stamp.stem}.parquet")

@@ -107,7 +107,8 @@ class RowChecks:
     def discard(self) -> None:
         """Remove staged files."""
         self.quarantine.discard()
-        shutil.rmtree(self.aside, ignore_errors=True)
+        if self.model.config.checks:
+            shutil.rmtree(self.aside, ignore_errors=True)
 
     def judge_result(self, scan: Scan, by: Sequence[str] = ()) -> Findings:
         """Run the checks of the model over rows of the result; ``by``: keys that tell their units apart."""

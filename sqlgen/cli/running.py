@@ -30,6 +30,7 @@ from sqlgen.cli.arguments import (
     selection_of,
     terminal,
 )
+from sqlgen.lake import sealed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -155,7 +156,7 @@ def _show_report(console: Console, report: Report, retry: str, json: bool) -> No
     from sqlgen.cli.console import print_report
 
     if json:
-        print_json(report.to_dict())
+        typer.echo(sealed.lines(report.to_dict()), nl=False)
     else:
         print_report(console, report, retry)
 

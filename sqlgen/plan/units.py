@@ -46,7 +46,16 @@ class Units:
 
     def resolved(self, task: Build, rebuilds_state: bool) -> Build:
         """Task after all that it needs is done; its reason is empty if the unit is up to date after all."""
+        if self._reads_sources_alone:
+            return task
         return self.build(task.unit, task.slices, task.edges, task.reason if rebuilds_state else "")
+
+    @property
+    def _reads_sources_alone(self) -> bool:
+        """True if a run cannot change what a unit is made of: the listing of sources stays the same, records change."""
+        model = self.model
+        alone = all(entry.source is not None for entry in model.inputs)
+        return alone and model.pipeline is None and model.output.mode == "overwrite"
 
     def _record(self, unit: Partition) -> Published | None:
         return self.published.record(self.model.name, unit)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -129,7 +128,7 @@ class ReportStore:
 
     def save(self, report: Report) -> Path:
         path = self.folder / f"{report.run_id}.json"
-        storage.replace_text(path, json.dumps(report.to_dict(), indent=1) + "\n")
+        storage.replace_text(path, sealed.lines(report.to_dict()))
         return path
 
     def note(self, report: Report, results: Sequence[Result]) -> None:

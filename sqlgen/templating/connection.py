@@ -78,19 +78,20 @@ def _spellings(path: Path) -> tuple[str, ...]:
 def folders_of(lake: Path, files: Iterable[str]) -> list[Path]:
     """The lake, and the folders outside of it to which links among the folders of these files, or the files, lead."""
     real: dict[str, str] = {}
+    is_link = os.path.islink  # a Path would cost more than the call
 
     def resolved(folder: str) -> str:
         if folder not in real:
             above, _, name = folder.rpartition("/")
             path = f"{resolved(above)}/{name}" if folder else str(lake)
-            real[folder] = os.path.realpath(path) if Path(path).is_symlink() else path
+            real[folder] = os.path.realpath(path) if is_link(path) else path
         return real[folder]
 
     outside = set[str]()
     for file in files:
         folder, _, name = file.rpartition("/")
         path = f"{resolved(folder)}/{name}"
-        if Path(path).is_symlink():
+        if is_link(path):
             outside.add(str(Path(path).resolve().parent))
         elif not path.startswith(f"{lake}/"):
             outside.add(path.rpartition("/")[0])

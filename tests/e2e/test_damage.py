@@ -132,17 +132,17 @@ def test_a_damaged_report_of_the_last_run_is_not_taken_up(built: Scratch) -> Non
 
 def test_every_flipped_bit_is_found() -> None:
     data = {"unit": "symbol=A/date=2026-01-01", "rows": 12, "share": 0.1, "tags": ["ü", None, True], "files": {}}
-    text = sealed.dumps(data).encode()
-    assert sealed.loads(text.decode()) == data
-    for place in range(len(text)):
-        for bit in range(8):
-            changed = bytearray(text)
-            changed[place] ^= 1 << bit
-            try:
-                found = sealed.loads(changed.decode("utf-8", "replace"))
-            except ValueError:
-                continue
-            assert found == data or set(found) != set(data), changed
+    for text in (sealed.dumps(data).encode(), sealed.lines(sealed.seal(data)).encode()):
+        assert sealed.loads(text.decode()) == data
+        for place in range(len(text)):
+            for bit in range(8):
+                changed = bytearray(text)
+                changed[place] ^= 1 << bit
+                try:
+                    found = sealed.loads(changed.decode("utf-8", "replace"))
+                except ValueError:
+                    continue
+                assert found == data or set(found) != set(data), changed
 
 
 LATER: dict[str, Callable[[dict[str, Any]], object]] = {

@@ -85,11 +85,11 @@ def run(
     if dry_run:
         _show_plan(engine, chosen, json, verbose)
         return
-    console = terminal()
+    console = None if json else terminal()
     try:
-        with signals.raised(), _watcher(console, json, verbose) as watcher:
+        with signals.raised(), _watcher(console, verbose) as watcher:
             report = _run(engine, chosen, watcher, wait, due)
-        _show_report(console, report, f"sqlgen run {file} --retry", json)
+        _show_report(console, report, f"sqlgen run {file} --retry")
     except KeyboardInterrupt as stop:
         raise _ended(signals.name(stop), signals.code(stop)) from None
     except BrokenPipeError:
@@ -141,24 +141,24 @@ def _with(selection: Selection, **changes: Any) -> Selection:
 
 
 def _show_plan(engine: Engine, selection: Selection, json: bool, verbose: bool) -> None:
-    from sqlgen.cli.console import print_plan
-
     plan = engine.plan(selection)
     if json:
         print_json(plan.to_dict())
     else:
+        from sqlgen.cli.console import print_plan
+
         print_plan(terminal(), plan, verbose)
     if plan.refused:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _show_report(console: Console, report: Report, retry: str, json: bool) -> None:
+def _show_report(console: Console | None, report: Report, retry: str) -> None:
+    if console is None:
+        typer.echo(sealed.lines(report.to_dict()), nl=False)
+        return
     from sqlgen.cli.console import print_report
 
-    if json:
-        typer.echo(sealed.lines(report.to_dict()), nl=False)
-    else:
-        print_report(console, report, retry)
+    print_report(console, report, retry)
 
 
 def _ended(how: str, code: int) -> typer.Exit:
@@ -168,9 +168,9 @@ def _ended(how: str, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-def _watcher(console: Console, json: bool, verbose: bool) -> Any:
+def _watcher(console: Console | None, verbose: bool) -> Any:
+    if console is None:
+        return contextlib.nullcontext()
     from sqlgen.cli.console import BarWatcher, LineWatcher
 
-    if json:
-        return contextlib.nullcontext()
     return BarWatcher(console) if console.is_terminal else LineWatcher(console, verbose)

@@ -95,7 +95,7 @@ class Compiler:
         return CompiledModel(
             model=model,
             select=_joined(parts),
-            write=functools.partial(self._file, model, fingerprint),
+            write=functools.partial(self._file, model, fingerprint, parts),
             library=self.project.library,
             fingerprint=fingerprint,
             options_fingerprint=digest(sorted(model.fingerprinted_options.items()), stored_as(model)),
@@ -111,16 +111,16 @@ class Compiler:
             return None, None, select
         return self.feed(model, scope), self.trades(model, scope), select
 
-    def _file(self, model: Model, fingerprint: str) -> str:
-        file: str = hidden(compiled_file(model, self._shown(model), fingerprint, self._foreign(model)))
+    def _file(self, model: Model, fingerprint: str, parts: Parts) -> str:
+        file: str = hidden(compiled_file(model, self._shown(model, parts), fingerprint, self._foreign(model)))
         return file
 
-    def _shown(self, model: Model) -> ModelSql:
+    def _shown(self, model: Model, parts: Parts) -> ModelSql:
         """SQL of a model over the whole lake, stage by stage."""
+        feed, trades, select = parts
+        if feed is not None:
+            return ModelSql(named_stages(model, feed), trades, select)
         scope = self.whole_lake(model)
-        if model.pipeline is not None:
-            rows = named_stages(model, self.feed(model, scope))
-            return ModelSql(rows, self.trades(model, scope), self._merged(model, self.select(model, scope)))
         rows = named_stages(model, self.template(model, scope, {}))
         selected = narrowed(f"SELECT *\nFROM {rows[-1].name}", model, scope.emit)
         return ModelSql(rows, None, self._merged(model, passing(self.project.library, self.checked(model, selected))))

@@ -6,13 +6,15 @@ import contextlib
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from sqlgen.errors import UsageError
 
+T = TypeVar("T")
 KEYS = ("exchange", "symbol", "date")
 """Keys of every source, in its paths or in its rows."""
 
@@ -166,17 +168,35 @@ _SYMBOL = re.compile(r"(?:\A|/)((?:exchange|symbol)=[^/]*)(?=/)")
 
 def symbol_of(path: str) -> Partition:
     """Exchange and symbol in the folders of a file's path; the empty partition unless both are there."""
-    return _symbol_below(path[: path.rfind("/") + 1])
+    return symbol_below(symbol_folder(path))
+
+
+def symbol_folder(path: str) -> str:
+    """The folders of a file's path up to the last one that may name an exchange or a symbol; one text a symbol."""
+    above = path.rfind("/") + 1
+    last = max(path.rfind("symbol=", 0, above), path.rfind("exchange=", 0, above))
+    return path[: path.index("/", last) + 1] if last >= 0 else ""
 
 
 @lru_cache(1 << 16)
-def _symbol_below(folder: str) -> Partition:
-    return _symbol(tuple(_SYMBOL.findall(folder)))
+def symbol_below(folder: str) -> Partition:
+    """Exchange and symbol in a path of folders."""
+    return Partition.of(**dict(map(_pair, _SYMBOL.findall(folder)))).symbol
 
 
-@lru_cache(1 << 16)
-def _symbol(folders: tuple[str, ...]) -> Partition:
-    return Partition.of(**dict(map(_pair, folders))).symbol
+def by_symbol(items: Iterable[T], path: Callable[[T], str]) -> dict[Partition, list[T]]:
+    """Items by exchange and symbol in the folders of their paths."""
+    folders: dict[str, list[T]] = {}
+    for item in items:
+        folder = symbol_folder(path(item))
+        if folder in folders:
+            folders[folder].append(item)
+        else:
+            folders[folder] = [item]
+    found: dict[Partition, list[T]] = {}
+    for folder, inside in folders.items():
+        found.setdefault(symbol_below(folder), []).extend(inside)
+    return found
 
 
 def hive_pairs(path: str) -> dict[str, str]:

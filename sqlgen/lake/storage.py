@@ -59,7 +59,10 @@ class Stat(NamedTuple):
 
 def format_of(name: str) -> str | None:
     """Format of a data file by its name; ``None`` for other files."""
-    return next((fmt for suffix, fmt in SUFFIXES.items() if name.endswith(suffix)), None)
+    for suffix, kind in SUFFIXES.items():
+        if name.endswith(suffix):
+            return kind
+    return None
 
 
 def list_files(lake: Path, folder: str, wanted: Callable[[str], object] = format_of) -> Iterator[FileInfo]:

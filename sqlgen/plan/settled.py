@@ -157,8 +157,12 @@ class Settled:
 
     def _by_symbol(self, ref: str, is_source: bool) -> BySymbol:
         if (ref, is_source) not in self._digests:
-            found = self.listings[ref].by_symbol if is_source else self.tables[ref].by_symbol
-            self._digests[ref, is_source] = {symbol: _digest(things) for symbol, things in found.items()}
+            if is_source:
+                listed = self.listings[ref].by_symbol.items()
+                digests = {symbol: _digest([*map(tuple, files)]) for symbol, files in listed}
+            else:
+                digests = {symbol: _digest(found.facts) for symbol, found in self.tables[ref].by_symbol.items()}
+            self._digests[ref, is_source] = digests
         return self._digests[ref, is_source]
 
     def _key(self, name: str, compiler: Compiler) -> str:
@@ -199,9 +203,8 @@ def nothing_to_report(plan: Plan) -> bool:
     return not (faults or plan.refused or plan.missing)
 
 
-def _digest(things: Iterable[object]) -> str:
-    text = repr([tuple(each) if isinstance(each, tuple) else each for each in things])
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=12).hexdigest()
+def _digest(facts: Sequence[object]) -> str:
+    return hashlib.blake2b(repr(facts).encode(errors="surrogatepass"), digest_size=12).hexdigest()
 
 
 def _layout(facts: dict[str, Any]) -> SourceLayout:

@@ -13,15 +13,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from sqlgen.compile.statements import FOOTER_KEY
 from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import Stat
 from sqlgen.published.records import Publication
 from sqlgen.templating.queries import query
+
+if TYPE_CHECKING:
+    import duckdb
 
 FORMAT = 1
 LATER = "a later version of sqlgen wrote it"

@@ -8,7 +8,7 @@ lag behind after a crash.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,10 @@ class Line(NamedTuple):
     unit: str
     """Path of the unit that it is about; empty for the unit of a whole table, and if the line is damaged."""
     text: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.unit}/"
 
 
 class JournalEntry(NamedTuple):
@@ -78,24 +82,24 @@ class Manifest:
         lines = [line for path in self.journals(model) for line in self._lines(path)[:-1]]
         if self.shard is None:
             return lines
-        return [line for line in lines if self.shard.holds(symbol_of(f"{line.unit}/"))]
+        return [line for line in lines if self.shard.holds(symbol_of(line.folder))]
 
-    def load(self, model: str, wanted: Callable[[str], bool] | None = None) -> dict[Partition, Published]:
+    def load(self, model: str, wanted: Container[str] | None = None) -> dict[Partition, Published]:
         """Records of a model; of the units alone whose paths are ``wanted``, if that is given."""
         if wanted is not None:
             return self._load(model, wanted)
         paths = self.journals(model)
         stats = [Stat.of(path.stat()) for path in paths]
         if model not in self._parsed or self._parsed[model][0] != stats:
-            self._parsed[model] = stats, self._load(model, lambda unit: True)
+            self._parsed[model] = stats, self._load(model)
         return dict(self._parsed[model][1])
 
-    def _load(self, model: str, wanted: Callable[[str], bool]) -> dict[Partition, Published]:
+    def _load(self, model: str, wanted: Container[str] | None = None) -> dict[Partition, Published]:
         shard, entries = self.shard, dict[str, JournalEntry]()
         for path in self.journals(model):
-            lines = self._lines(path)[:-1]
-            mine = (line for line in lines if shard is None or shard.holds(symbol_of(f"{line.unit}/")))
-            for unit, entry in self._entries(path, (line for line in mine if wanted(line.unit))).items():
+            lines = [line for line in self._lines(path)[:-1] if wanted is None or line.unit in wanted]
+            mine = (line for line in lines if shard is None or shard.holds(symbol_of(line.folder)))
+            for unit, entry in self._entries(path, mine).items():
                 if unit not in entries or entries[unit].at <= entry.at:
                     entries[unit] = entry
         records = (entry.record for entry in entries.values())

@@ -8,10 +8,12 @@ import os
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter, itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlgen.lake import storage
-from sqlgen.lake.partitions import Partition, symbol_of
+from sqlgen.lake.partitions import Partition, by_symbol, symbol_of
 from sqlgen.lake.storage import Stat
 from sqlgen.project.project import Project
 from sqlgen.published.footers import Stamp
@@ -19,6 +21,20 @@ from sqlgen.published.manifest import Line, Manifest
 from sqlgen.published.ownership import Reader
 from sqlgen.published.states import StateError, StateStore
 from sqlgen.published.tables import Table
+
+
+class OfSymbol(NamedTuple):
+    """Files of one symbol in a model's table, and its lines in the journal."""
+
+    files: Sequence[tuple[str, Stat]]
+    quarantine: Sequence[tuple[str, Stat]]
+    journal: Sequence[Line]
+
+    @property
+    def facts(self) -> list[object]:
+        """All of it as plain data, in an order that does not depend on that of the folders."""
+        found = [(path, *stat) for files in (self.files, self.quarantine) for path, stat in sorted(files)]
+        return [*found, *(line.text for line in self.journal)]
 
 
 @dataclass(frozen=True)
@@ -32,15 +48,14 @@ class Unread:
     """Symbols of other shards, whose files are left out."""
 
     @cached_property
-    def by_symbol(self) -> Mapping[Partition, Sequence[object]]:
+    def by_symbol(self) -> Mapping[Partition, OfSymbol]:
         """Files and lines by exchange and symbol; under the empty partition if they are of no one symbol."""
-        found: dict[Partition, list[object]] = {}
-        for files in (self.files, self.quarantine):
-            for path, stat in sorted(files.items()):
-                found.setdefault(symbol_of(path), []).append((path, *stat))
-        for line in self.journal:
-            found.setdefault(symbol_of(f"{line.unit}/"), []).append(line.text)
-        return found
+        files, quarantine = (by_symbol(found.items(), itemgetter(0)) for found in (self.files, self.quarantine))
+        journal = by_symbol(self.journal, attrgetter("folder"))
+        return {
+            symbol: OfSymbol(files.get(symbol, ()), quarantine.get(symbol, ()), journal.get(symbol, ()))
+            for symbol in files | quarantine | journal
+        }
 
 
 def unread(project: Project, manifest: Manifest, name: str) -> Unread:
@@ -99,14 +114,16 @@ def read_table(
             return states.digest(name, unit, build)
         return ""
 
-    def wanted(files: Mapping[str, Stat]) -> Mapping[str, Stat]:
-        return {path: stat for path, stat in files.items() if symbol_of(path) not in left_out} if left_out else files
-
-    records = manifest.load(name, (lambda unit: symbol_of(f"{unit}/") not in left_out) if left_out else None)
+    files, quarantine, units, settled = there.files, there.quarantine, None, False
+    if left_out:
+        mine = [inside for symbol, inside in there.by_symbol.items() if symbol not in left_out]
+        files = dict(pair for inside in mine for pair in inside.files)
+        quarantine = dict(pair for inside in mine for pair in inside.quarantine)
+        units = {line.unit for inside in mine for line in inside.journal}
+        settled = any(inside.journal for symbol, inside in there.by_symbol.items() if symbol in left_out)
     reader = Reader(name, owner, _others(project, name, owner))
-    table = Table(project.lake / model.output.path, project.lake / model.quarantine, reader, records)
-    settled = bool(left_out) and any(symbol_of(f"{line.unit}/") in left_out for line in there.journal)
+    table = Table(project.lake / model.output.path, project.lake / model.quarantine, reader, manifest.load(name, units))
     table.left_out = settled or bool(there.elsewhere)
-    table.compare(wanted(there.files), wanted(there.quarantine))
+    table.compare(files, quarantine)
     table.restore_states(state_of)
     return table

@@ -7,13 +7,14 @@ import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import SqlgenError
 from sqlgen.lake import storage
-from sqlgen.lake.partitions import Partition, Shard, ambiguous_folders, hive_pairs, partition_of, symbol_of
+from sqlgen.lake.partitions import Partition, Shard, ambiguous_folders, by_symbol, hive_pairs, partition_of
 from sqlgen.lake.storage import FileInfo
 from sqlgen.lake.walk import Walk, shown
 from sqlgen.project.config import Source
@@ -113,16 +114,18 @@ class Listing:
     @cached_property
     def by_symbol(self) -> Mapping[Partition, Sequence[FileInfo]]:
         """Files of the shard by exchange and symbol; under the empty partition if their paths do not name all keys."""
-        found: dict[Partition, list[FileInfo]] = {}
         first = path_keys(self.source, self.files[0].path) if self.files else None
         if first is None or not names_partition(first):
             return {Partition(): sorted(self.files)} if self.files else {}
-        plain = not (self.source.pattern or fixed_keys(self.source))
-        for file in self.files:
-            symbol = symbol_of(file.path) if plain else Partition.of(**(path_keys(self.source, file.path) or {})).symbol
-            if self.shard is None or self.shard.holds(symbol):
+        found: dict[Partition, list[FileInfo]] = {}
+        if self.source.pattern or fixed_keys(self.source):
+            for file in self.files:
+                symbol = Partition.of(**(path_keys(self.source, file.path) or {})).symbol
                 found.setdefault(symbol, []).append(file)
-        return {symbol: sorted(files) for symbol, files in found.items()}
+        else:
+            found = by_symbol(self.files, attrgetter("path"))
+        mine = (symbol for symbol in found if self.shard is None or self.shard.holds(symbol))
+        return {symbol: sorted(found[symbol]) for symbol in mine}
 
 
 def list_source_files(project: Project, name: str, index: Indexer) -> SourceFiles:

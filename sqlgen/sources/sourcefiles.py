@@ -117,15 +117,13 @@ class Listing:
         first = path_keys(self.source, self.files[0].path) if self.files else None
         if first is None or not names_partition(first):
             return {Partition(): sorted(self.files)} if self.files else {}
-        found: dict[Partition, list[FileInfo]] = {}
-        if self.source.pattern or fixed_keys(self.source):
-            for file in self.files:
-                symbol = Partition.of(**(path_keys(self.source, file.path) or {})).symbol
-                found.setdefault(symbol, []).append(file)
-        else:
-            found = by_symbol(self.files, attrgetter("path"))
+        plain = not (self.source.pattern or fixed_keys(self.source))
+        found = by_symbol(self.files, attrgetter("path") if plain else self._hive_path)
         mine = (symbol for symbol in found if self.shard is None or self.shard.holds(symbol))
         return {symbol: sorted(found[symbol]) for symbol in mine}
+
+    def _hive_path(self, file: FileInfo) -> str:
+        return f"{Partition.of(**(path_keys(self.source, file.path) or {})).path}/"
 
 
 def list_source_files(project: Project, name: str, index: Indexer) -> SourceFiles:
@@ -139,7 +137,6 @@ def list_folder(project: Project, name: str) -> Listing:
     folder = project.lake / source.path
     where = f"source '{name}' ({folder})"
     csv = project.library.header(adapter_template(source.adapter)).csv
-
     unsupported: list[str] = []
 
     def wanted(name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import secrets as secrets_module
 from collections.abc import Iterator
@@ -34,6 +35,17 @@ def pytest_configure() -> None:
     swap.LEAST = 0.0
     # Commands that tests start import the sqlgen of this checkout, wherever they run.
     os.environ["PYTHONPATH"] = str(ROOT)
+
+
+def pytest_collection_finish() -> None:
+    """Python looks for garbage less often, and not among the thousands of tests that were collected."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

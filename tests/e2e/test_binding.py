@@ -261,7 +261,7 @@ def test_a_run_with_nothing_to_do_imports_no_binder(many: Scratch) -> None:
         check=True,
         cwd=ROOT,
         env=dict(os.environ),
-        timeout=60,
+        timeout=180,
     )
     assert done.stdout.splitlines()[-1] == "False"
 

@@ -86,7 +86,7 @@ def test_tab_on_a_terminal(scratch: Scratch) -> None:
         os.write(leader, b"SELECT sum(cost) AS total FROM cos\t;\n")
         assert b"costs" in _until(leader, b"3.0")
         os.write(leader, b".qu\t\n")
-        process.wait(60)
+        process.wait(120)
     finally:
         process.kill()
         process.wait()
@@ -94,7 +94,7 @@ def test_tab_on_a_terminal(scratch: Scratch) -> None:
 
 
 def _until(terminal: int, text: bytes) -> bytes:
-    found, end = b"", time.monotonic() + 60
+    found, end = b"", time.monotonic() + 120
     while text not in found:
         ready, _, _ = select.select([terminal], [], [], max(0.0, end - time.monotonic()))
         assert ready, found

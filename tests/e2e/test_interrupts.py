@@ -18,7 +18,7 @@ from tests.support.scratch import DAY1, Scratch
 pytestmark = pytest.mark.slow
 
 SYMBOLS = [f"S{number:03}" for number in range(16)]
-LIMIT = 60
+LIMIT = 180
 """Seconds after which a run is taken to hang."""
 
 PATCHED = """

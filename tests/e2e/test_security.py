@@ -305,7 +305,7 @@ def test_rendering_comes_to_an_end(tmp_path: Path, text: str, monkeypatch: pytes
     begun = time.monotonic()
     with pytest.raises(TemplateError, match=r"x\.sql\.j2:2: "):
         Library(tmp_path).render("x.sql.j2")
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 100
 
 
 def test_steps_are_counted_anew_for_each_rendering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

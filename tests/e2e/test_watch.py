@@ -15,7 +15,7 @@ import pytest
 
 from sqlgen.errors import UsageError
 from sqlgen.lake import faults, lock
-from sqlgen.operate.watch import Event, Watch
+from sqlgen.operate.watch import Event, SystemClock, Watch
 from sqlgen.run import report
 from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings
@@ -194,8 +194,10 @@ def test_nothing_to_watch(scratch: Scratch) -> None:
     assert "or watch with --on-change" in outcome.err
 
 
-def test_the_command(scratch: Scratch) -> None:
+def test_the_command(scratch: Scratch, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line a run, with a time; it ends after --for."""
+    monkeypatch.setattr(SystemClock, "now", lambda self: clock.now())
+    monkeypatch.setattr(SystemClock, "sleep", lambda self, seconds: clock.sleep(seconds))
     scratch.trades(BTC, DAY1, [1.0, 2.0])
     outcome = scratch.sqlgen("watch", "--on-change", "--every", 0.05, "--settle", 0.1, "--for", 1.5, "--json")
     assert outcome.code == 0, outcome.err
@@ -217,5 +219,5 @@ def test_a_signal_between_runs_ends_it_quietly(scratch: Scratch) -> None:
     assert " run schedule: costs: 1 published in " in process.stdout.readline()
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "stopped by SIGTERM: published partitions stay\n")

@@ -104,4 +104,4 @@ def test_time_does_not_grow_with_the_horizon() -> None:
         begun = time.process_time()
         touches(mid, ts, 0.01, horizon)
         seconds.append(time.process_time() - begun)
-    assert seconds[2] < 5 * seconds[1] + 0.2
+    assert seconds[2] < 5 * seconds[1] + 2.0  # much longer, if each row looked at all that follow

@@ -166,6 +166,6 @@ def browser() -> Iterator[Browser]:
             yield Browser(process, send, receive)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
             os.close(send)
             os.close(receive)

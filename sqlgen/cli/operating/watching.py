@@ -54,7 +54,7 @@ def watch(
         settle,
         shard=shard_of(shard),
     )
-    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds) if seconds is not None else None
+    end = watching.clock.now() + dt.timedelta(seconds=seconds) if seconds is not None else None
     try:
         with signals.raised():
             watching.until(end)

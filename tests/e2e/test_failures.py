@@ -6,8 +6,6 @@ import dataclasses
 import os
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -231,50 +229,3 @@ def test_ctrl_c_leaves_what_is_published_and_says_so(built: Scratch, monkeypatch
     monkeypatch.undo()
     built.run()
     assert built.costs() == [(BTC, DAY1, 200.0), (ETH, DAY1, 10.0)]
-
-
-KILL = """
-import os, signal, sys
-from unittest import mock
-from sqlgen.cli import app as cli
-from sqlgen.lake import {module}
-real = {module}.{name}
-def kill(*args, **kwargs):
-    if {before}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(*args, **kwargs)
-    os.kill(os.getpid(), signal.SIGKILL)
-with mock.patch.object({module}, "{name}", kill), mock.patch.object(sys, "argv", ["sqlgen", "run", sys.argv[1]]):
-    cli.main()
-"""
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("mode", ["overwrite", "append", "merge"])
-@pytest.mark.parametrize(
-    ("module", "name", "before"),
-    [
-        ("swap", "publish", True),
-        ("swap", "publish", False),
-        ("storage", "append_lines", True),
-        ("storage", "sync", True),
-    ],
-)
-def test_killed_at_any_instant_the_next_run_completes(
-    built: Scratch, mode: str, module: str, name: str, before: bool
-) -> None:
-    del built.config["models"]["pairs"]
-    extra = {"key": ["trade_id"], "order_by": ["seq"]} if mode == "merge" else {}
-    built.model("costs", output={"mode": mode, **extra})
-    built.run("--full-refresh")
-    built.trades(BTC, DAY1, [200.0], name="more")
-    if (name, mode) == ("publish", "append"):
-        name = "publish_file"  # which adds it to what is there
-    name = {"publish": "publish_folder"}.get(name, name)
-    code = KILL.format(module=module, name=name, before=before)
-    done = subprocess.run([sys.executable, "-c", code, str(built.file)], check=False, capture_output=True, text=True)
-    assert done.returncode == -9, done.stderr
-    built.run()
-    assert sorted(built.costs()) == [(BTC, DAY1, 100.0), (BTC, DAY1, 200.0), (ETH, DAY1, 10.0)]
-    assert built.plan() == {}
-    assert not list((built.lake / ".sqlgen/staging").glob("*"))

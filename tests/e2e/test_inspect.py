@@ -38,40 +38,46 @@ def only(found: dict[str, Any]) -> dict[str, Any]:
     return finding
 
 
-def run_pasted(folder: Path, found: dict[str, Any], kind: str, source: str) -> Outcome:
-    """Run a model over what `inspect` printed."""
-    template, entry = MODELS[kind]
-    config = {"version": 1, "lake": found["lake"], **yaml.safe_load(found["yaml"])}
-    config["models"] = {"m": {"sql": template, "inputs": {entry: source}, "output": {"path": "out/m"}}}
-    if kind == "updates":
-        config["models"]["m"]["udfs"] = "book"
+def run_pasted(folder: Path, found: dict[str, Any], kinds: dict[str, str]) -> Outcome:
+    """Run a model over each of the sources that `inspect` printed, by their kinds."""
+    config = {"version": 1, "lake": found["lake"], **yaml.safe_load(found["yaml"]), "models": {}}
+    for source, kind in kinds.items():
+        template, entry = MODELS[kind]
+        model = {"sql": template, "inputs": {entry: source}, "output": {"path": f"out/{source}"}}
+        config["models"][source] = model | ({"udfs": "book"} if kind == "updates" else {})
     (folder / "models.yaml").write_text(yaml.safe_dump(config))
     return sqlgen("run", folder / "models.yaml")
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("adapter", THERE)
-def test_what_is_printed_works_when_pasted(adapter: str, tmp_path: Path) -> None:
-    FOLDERS[adapter](tmp_path / "lake" / "unknown")
-    adapter = adapter.strip()
-    found = inspect(tmp_path / "lake", "--lake", tmp_path / "lake", "--full")
-    finding = only(found)
-    choices = {choice["adapter"]: number for number, choice in enumerate(finding["choices"])}
-    assert adapter in choices, finding
-    choice = finding["choices"][choices[adapter]]
-    contents = finding["contents"][choices[adapter]]
-    assert choice["sure"] == ("likely" if adapter.startswith("generic/") else "certain")
-    assert contents["rows"] > 0
-    assert contents["untimed"] == contents["unreadable"] == 0
-    [source] = [name for name, entry in found["sources"].items() if entry["adapter"] == adapter]
-    outcome = run_pasted(tmp_path, found, contents["kind"], source)
+@pytest.mark.slow
+def test_what_is_printed_works_when_pasted(tmp_path: Path) -> None:
+    """A folder of each adapter, each inspected alone, and one run over all that is printed."""
+    lake = tmp_path / "lake"
+    printed: dict[str, Any] = {}
+    wanted: dict[str, dict[str, Any]] = {}
+    for number, adapter in enumerate(THERE):
+        FOLDERS[adapter](lake / f"unknown{number}")
+        adapter = adapter.strip()
+        found = inspect(lake / f"unknown{number}", "--lake", lake, "--full")
+        finding = only(found)
+        [place] = [at for at, choice in enumerate(finding["choices"]) if choice["adapter"] == adapter]
+        assert finding["choices"][place]["sure"] == ("likely" if adapter.startswith("generic/") else "certain")
+        contents = finding["contents"][place]
+        assert contents["rows"] > 0, adapter
+        assert contents["untimed"] == contents["unreadable"] == 0, adapter
+        [entry] = [entry for entry in yaml.safe_load(found["yaml"])["sources"].values() if entry["adapter"] == adapter]
+        name = f"of_{adapter.replace('/', '_')}_{number}"
+        printed[name], wanted[name] = entry, contents
+    pasted = {"lake": str(lake), "yaml": yaml.safe_dump({"sources": printed})}
+    outcome = run_pasted(tmp_path, pasted, {name: contents["kind"] for name, contents in wanted.items()})
     assert outcome.code == 0, outcome.out + outcome.err
-    table = published(tmp_path / "lake/out/m")
-    assert table.num_rows == contents["rows"] or contents["kind"] == "updates"
-    assert {str(date) for date in table["date"].to_pylist()} == set(DATES)
-    assert set(zip(table["exchange"].to_pylist(), table["symbol"].to_pylist(), strict=True)) == {
-        (row["exchange"], row["symbol"]) for row in contents["keys"]
-    }
+    for name, contents in wanted.items():
+        table = published(lake / "out" / name)
+        assert table.num_rows == contents["rows"] or contents["kind"] == "updates", name
+        assert {str(date) for date in table["date"].to_pylist()} == set(DATES), name
+        assert set(zip(table["exchange"].to_pylist(), table["symbol"].to_pylist(), strict=True)) == {
+            (row["exchange"], row["symbol"]) for row in contents["keys"]
+        }, name
 
 
 def test_every_adapter_has_a_folder_here() -> None:
@@ -146,10 +152,10 @@ def test_books_and_trades_without_keys_in_their_names(tmp_path: Path) -> None:
     save(tmp_path / "data/all_books.csv", tardis.book_snapshot(books(DATES[0]), 5, "binance", "BTCUSDT"))
     found = inspect(tmp_path)
     assert [finding["contents"][0]["rows"] for finding in found["findings"]] == [ROWS, ROWS]
-    for source, kind in (("tardis_trades", "trades"), ("tardis_book_snapshot_5", "book")):
-        outcome = run_pasted(tmp_path, found, kind, source)
-        assert outcome.code == 0, outcome.out
-        assert published(tmp_path / "out/m").num_rows == ROWS
+    kinds = {"tardis_trades": "trades", "tardis_book_snapshot_5": "book"}
+    outcome = run_pasted(tmp_path, found, kinds)
+    assert outcome.code == 0, outcome.out
+    assert [published(tmp_path / "out" / source).num_rows for source in kinds] == [ROWS, ROWS]
 
 
 def test_a_name_that_lies(tmp_path: Path) -> None:
@@ -159,7 +165,7 @@ def test_a_name_that_lies(tmp_path: Path) -> None:
     assert finding["format"] == "ndjson"
     assert "holds ndjson; its name says csv" in finding["notes"][0]
     assert found["sources"]["ccxt_orderbook"]["format"] == "ndjson"
-    assert run_pasted(tmp_path, found, "book", "ccxt_orderbook").code == 0
+    assert run_pasted(tmp_path, found, {"ccxt_orderbook": "book"}).code == 0
     assert published(tmp_path / "out/m").num_rows == ROWS
 
 
@@ -216,7 +222,7 @@ def test_an_adapter_of_ones_own(tmp_path: Path) -> None:
 def test_published_tables_are_passed_by(tmp_path: Path) -> None:
     FOLDERS["tardis/trades"](tmp_path / "t")
     found = inspect(tmp_path)
-    assert run_pasted(tmp_path, found, "trades", "tardis_trades").code == 0
+    assert run_pasted(tmp_path, found, {"tardis_trades": "trades"}).code == 0
     again = inspect(tmp_path)
     assert again["sources"] == found["sources"]
     assert again["notes"] == ["4 folder(s) published by sqlgen were skipped"]

@@ -248,7 +248,7 @@ def test_objects_that_cannot_be_files_are_passed_over(scratch: Scratch, bucket: 
     assert len(bucket.keys("out/costs")) == 1
 
 
-@pytest.mark.parametrize("form", ["parquet", pytest.param("pattern", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("form", ["parquet", "pattern"])
 def test_raw_data_in_a_store_and_output_on_disk(
     scratch: Scratch, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
@@ -671,16 +671,15 @@ IN_MID_RUN = [
     (Answer(503, "SlowDown"), "busy or failing after 6 attempts (503"),
     (Answer(500, "InternalError"), "busy or failing after 6 attempts (500"),
     (Answer(cut=True), "the connection broke or timed out after 6 attempts"),
-    (Answer(hang=0.4), "the connection broke or timed out after 6 attempts"),
+    (Answer(hang=1.0), "the connection broke or timed out after 6 attempts"),
 ]
 
 
 @pytest.mark.parametrize(
     ("method", "answers"),
     [
-        pytest.param("PUT", IN_MID_RUN[1:9:2] + IN_MID_RUN[-1:], marks=pytest.mark.slow, id="PUT"),
-        pytest.param("PUT", IN_MID_RUN, marks=pytest.mark.soak, id="PUT all"),
-        pytest.param("GET", IN_MID_RUN, marks=pytest.mark.soak, id="GET all"),
+        pytest.param("PUT", IN_MID_RUN[1:9:2] + IN_MID_RUN[10:], marks=pytest.mark.slow),
+        pytest.param("GET", IN_MID_RUN[:9:2] + IN_MID_RUN[9:10], marks=pytest.mark.slow),
     ],
 )
 def test_whatever_fails_in_mid_run_is_one_sentence(
@@ -690,7 +689,7 @@ def test_whatever_fails_in_mid_run_is_one_sentence(
     method: str,
     answers: list[tuple[Answer, str]],
 ) -> None:
-    monkeypatch.setattr(s3store, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(s3store, "READ_SECONDS", 0.5)
     del scratch.config["models"]["pairs"]
     scratch.trades(BTC, DAY1, [1.0])
     remote(scratch, bucket)
@@ -948,7 +947,7 @@ def test_a_run_that_loses_its_lock_publishes_nothing_more(bucket: Bucket, monkey
     with held.held(0.0):
         held.check()
         bucket.put(".sqlgen/lock", json.dumps({held.run_id: {"token": "of another"}}).encode())
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not held._lost and time.monotonic() < deadline:
             time.sleep(0.02)
         with pytest.raises(StoreError, match="the lock could not be renewed"):
@@ -977,35 +976,21 @@ def test_a_store_without_conditional_requests(bucket: Bucket, monkeypatch: pytes
 
 
 SHIPPED = ("ticker_features", "trades_bars", "dollar_bars", "orderbook_hf")
-SUMS = (
-    "ticker_features", "trades_features", "trades_bars", "volume_bars", "tick_bars", "dollar_bars", "imbalance_bars",
-    "run_bars", "orderbook_bars", "liquidity_bars",
-)  # fmt: skip
-"""Models with sums in SQL: to the bit where they are few rows, otherwise to 1e-12 of their largest term."""
 
 
-@pytest.mark.parametrize(
-    ("chosen", "rows"),
-    [
-        pytest.param(SHIPPED, 60, marks=pytest.mark.slow, id="some"),
-        pytest.param((), 20_000, marks=pytest.mark.soak, id="all"),
-    ],
-)
-def test_shards_of_the_shipped_models_at_once_give_what_one_run_gives_on_a_disk(
-    bucket: Bucket, tmp_path: Path, chosen: tuple[str, ...], rows: int
-) -> None:
+@pytest.mark.slow
+def test_shards_of_the_shipped_models_at_once_give_what_one_run_gives_on_a_disk(bucket: Bucket, tmp_path: Path) -> None:
     """Two processes over one bucket; features, bars and kernels over books, trades and tickers."""
     lake = tmp_path / "lake"
-    write_sample(lake, SampleSpec(symbols=("BTC-USDT", "SOL-USDT"), days=2, rows_per_day=rows, seed=3, faults=True))
+    write_sample(lake, SampleSpec(symbols=("BTC-USDT", "SOL-USDT"), days=2, rows_per_day=60, seed=3, faults=True))
     made = Scratch(tmp_path / "shipped")
     made.config = shipped_config(lake)
     shipped = made.config["models"]
-    chosen = chosen or (*shipped,)
-    made.config["models"] = {name: {**shipped[name], "enabled": True} for name in chosen}
+    made.config["models"] = {name: {**shipped[name], "enabled": True} for name in SHIPPED}
     made.save()
     assert made.sqlgen("run", "--threads", "1").code == 0  # as the shards
     here = tables(lake, made)
-    assert {*here} == {*chosen}
+    assert {*here} == {*SHIPPED}
     assert all(table.num_rows for table in here.values())
 
     made.config["lake"] = bucket.url
@@ -1018,10 +1003,10 @@ def test_shards_of_the_shipped_models_at_once_give_what_one_run_gives_on_a_disk(
     with zipfile.ZipFile(io.BytesIO(bucket.read(".sqlgen/records.zip"))) as packed:
         names = [name for name in packed.namelist() if name.startswith("manifest/trades_bars")]
     assert len(names) == 2  # a journal of each shard: neither run lost that of the other
-    equal(tables(bucket.download("processed", tmp_path / "stored"), made), here, SUMS if rows > 1000 else ())
+    equal(tables(bucket.download("processed", tmp_path / "stored"), made), here)
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_shards_of_every_kind_of_model_with_one_that_is_killed(
     scratch: Scratch, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -1194,6 +1179,8 @@ def test_a_reader_that_globs_sees_old_or_new(scratch: Scratch, bucket: Bucket) -
             path = folder / "data.parquet"
             bucket.put(path.relative_to(scratch.lake).as_posix(), path.read_bytes())
         run(scratch)
+        while tuple(prices) not in seen and not problems:
+            time.sleep(0.01)
     ended.set()
     reader.join()
     assert not problems

@@ -16,7 +16,6 @@ import yaml
 
 from tests.oracles.longer_bars import longer_bars
 from tests.support.engine import published, sqlgen
-from tests.support.modes import some
 from tests.support.vendors.files import save
 
 pytestmark = pytest.mark.slow
@@ -148,31 +147,35 @@ WRITERS: dict[str, str | Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", some(WRITERS, 6))
-def test_bars_are_recognised_and_made_longer(name: str, tmp_path: Path) -> None:
-    path, content = tmp_path / "lake/raw/bars" / name, WRITERS[name]
-    _ = content(path) if callable(content) else save(path, content)
-    outcome = sqlgen("inspect", tmp_path / "lake/raw", "--lake", tmp_path / "lake", "--json")
-    assert outcome.code == 0, outcome.out
-    [finding] = outcome.json["findings"]
-    assert finding["contents"][0]["kind"] == "bars"
-    [(source, entry)] = outcome.json["sources"].items()
-    assert entry["adapter"] == ("candles/messages" if name in LISTS else "generic/bars")
-    model = {
-        "sql": "bars/longer.sql.j2",
-        "inputs": {"bars": source},
-        "options": {"bar_durations": [300], "emit_open_bars": True},
-    }
-    model["output"] = {"path": "out", "partition_by": ["exchange", "symbol"]}
-    config = {"version": 1, "lake": "lake", **yaml.safe_load(outcome.json["yaml"]), "models": {"m": model}}
+def test_bars_are_recognised_and_made_longer(tmp_path: Path) -> None:
+    """A file of each form, each inspected alone, and one run over all that is found."""
+    lake = tmp_path / "lake"
+    config: dict[str, Any] = {"version": 1, "lake": "lake", "sources": {}, "models": {}}
+    for number, (name, content) in enumerate(WRITERS.items()):
+        path = lake / f"raw/bars{number}" / name
+        _ = content(path) if callable(content) else save(path, content)
+        outcome = sqlgen("inspect", path.parent, "--lake", lake, "--json")
+        assert outcome.code == 0, outcome.out
+        [finding] = outcome.json["findings"]
+        assert finding["contents"][0]["kind"] == "bars"
+        [entry] = yaml.safe_load(outcome.json["yaml"])["sources"].values()
+        assert entry["adapter"] == ("candles/messages" if name in LISTS else "generic/bars")
+        config["sources"][f"bars{number}"] = entry
+        config["models"][f"longer{number}"] = {
+            "sql": "bars/longer.sql.j2",
+            "inputs": {"bars": f"bars{number}"},
+            "options": {"bar_durations": [300], "emit_open_bars": True},
+            "output": {"path": f"out/{number}", "partition_by": ["exchange", "symbol"]},
+        }
     (tmp_path / "models.yaml").write_text(yaml.safe_dump(config))
     run = sqlgen("run", tmp_path / "models.yaml")
     assert run.code == 0, run.out + run.err
-    shift = 20 * 86_400 if name == "us.csv" else 0
     names = ["open", "high", "low", "close", "volume", "bar_count"]
-    got = [{"start": row["start"], **{key: row[key] for key in names}} for row in starts(tmp_path / "lake/out")]
-    expected = [{"start": row["start"] + shift, **{key: row[key] for key in names}} for row in longer_bars(BARS, 300)]
-    assert got == expected
+    longer = longer_bars(BARS, 300)
+    for number, name in enumerate(WRITERS):
+        shift = 20 * 86_400 if name == "us.csv" else 0
+        got = [{"start": row["start"], **{key: row[key] for key in names}} for row in starts(lake / f"out/{number}")]
+        assert got == [{"start": row["start"] + shift, **{key: row[key] for key in names}} for row in longer], name
 
 
 LISTS = ("okx.jsonl", "coinbase.jsonl", "kraken.jsonl", "binance-stream.jsonl")

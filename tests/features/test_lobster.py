@@ -184,17 +184,17 @@ def test_the_shell_gives_the_same_of_the_real_files(lake: VendorLake) -> None:
     identical(lake.shell_rows(), table)
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize(
-    "date", ["2024-03-08", "2024-03-10", "2024-03-11", "2024-11-01", "2024-11-03", "2024-11-04", "2012-01-03"]
-)
-@pytest.mark.parametrize("time", [34_200 * S, 34_200_004_241_176, 57_599_999_999_999, 41_000 * S + 1])
-def test_clock_of_new_york(lake: VendorLake, date: str, time: int) -> None:
-    message = dataclasses.replace(lines(1)[0], time=time)
-    write(lake, lobster.order_books([book(0)], 10), lobster.messages([message]), date)
-    clock = dt.datetime.fromisoformat(date) + dt.timedelta(seconds=time // S)
-    expected = int(clock.replace(tzinfo=ZoneInfo("America/New_York")).timestamp()) * S + time % S
-    assert values(lake.rows(SOURCE), "ts") == [expected]
+def test_clock_of_new_york(lake: VendorLake) -> None:
+    """On days around its changes, to the nanosecond."""
+    expected = []
+    times = (34_200 * S, 34_200_004_241_176, 41_000 * S + 1, 57_599_999_999_999)
+    for date in "2012-01-03", "2024-03-08", "2024-03-10", "2024-03-11", "2024-11-01", "2024-11-03", "2024-11-04":
+        messages = [dataclasses.replace(line, time=time) for line, time in zip(lines(4), times, strict=True)]
+        write(lake, lobster.order_books(list(map(book, range(4))), 10), lobster.messages(messages), date)
+        for time in times:
+            clock = dt.datetime.fromisoformat(date) + dt.timedelta(seconds=time // S)
+            expected.append(int(clock.replace(tzinfo=ZoneInfo("America/New_York")).timestamp()) * S + time % S)
+    assert values(lake.rows(SOURCE), "ts") == expected
 
 
 @needs_shell

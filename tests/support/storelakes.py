@@ -6,10 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from sqlgen.lake import faults
@@ -127,25 +125,12 @@ def tables(lake: Path, scratch: Scratch) -> dict[str, pa.Table]:
     return found
 
 
-def equal(left: dict[str, pa.Table], right: dict[str, pa.Table], sums: Collection[str] = ()) -> None:
-    """Assert that tables are the same to the bit, but for what differs from run to run.
-
-    ``sums``: names of tables whose floating-point columns may differ by the order of summation (docs/publishing.md).
-    """
+def equal(left: dict[str, pa.Table], right: dict[str, pa.Table]) -> None:
+    """Assert that tables are the same to the bit, but for what differs from run to run."""
     assert left.keys() == right.keys()
     for name, table in left.items():
         assert table.schema == right[name].schema
-        here, there = plain(table), plain(right[name])
-        if name not in sums:
-            assert here.equals(there), name
-            continue
-        for column in here.column_names:
-            if not pa.types.is_floating(here.schema.field(column).type):
-                assert here[column].equals(there[column]), (name, column)
-            else:
-                assert here[column].is_null().equals(there[column].is_null()), (name, column)
-                values = (each[column].fill_null(0.0).to_numpy() for each in (here, there))
-                np.testing.assert_allclose(*values, rtol=1e-9, atol=1e-9, err_msg=f"{name}.{column}")
+        assert plain(table).equals(plain(right[name])), name
 
 
 def plain(table: pa.Table) -> pa.Table:

@@ -142,7 +142,6 @@ def test_eject(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.soak
 def test_real_files(tmp_path: Path) -> None:
     """Files of trades and books become bars."""
     downloads = data_file("README.md").parent

@@ -166,7 +166,7 @@ def test_a_name_that_lies(tmp_path: Path) -> None:
     assert "holds ndjson; its name says csv" in finding["notes"][0]
     assert found["sources"]["ccxt_orderbook"]["format"] == "ndjson"
     assert run_pasted(tmp_path, found, {"ccxt_orderbook": "book"}).code == 0
-    assert published(tmp_path / "out/m").num_rows == ROWS
+    assert published(tmp_path / "out/ccxt_orderbook").num_rows == ROWS
 
 
 def test_another_delimiter_and_a_broken_line(tmp_path: Path) -> None:

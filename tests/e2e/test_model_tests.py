@@ -455,12 +455,9 @@ def test_the_tests_in_the_documentation_pass(tmp_path: Path) -> None:
     assert len(blocks) >= 3
 
 
-REST = ("trades_features", "volume_bars")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["trades_bars", *(pytest.param(name, marks=pytest.mark.soak) for name in REST)])
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("model", ["trades_bars", "trades_features", "volume_bars"])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6))
 def test_what_a_model_gives_is_a_test_that_passes(
     tmp_path_factory: pytest.TempPathFactory, model: str, seed: int

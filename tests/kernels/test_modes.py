@@ -18,10 +18,11 @@ ROOT = HERE.parents[1]
 LEFT_OUT = {"test_modes.py", "test_oracle_book.py", "test_oracles_themselves.py", "test_warm.py", "test_window_sql.py"}
 """This file, those that take long (the oracle does, and plain Python on 20,000 rows), one that runs no kernel, and one
 that runs its own processes."""
-TOO_LONG = {"NUMBA_DISABLE_JIT": {"test_information_bars.py", "test_stoikov.py"}, "NUMBA_BOUNDSCHECK": set[str]()}
-"""Files that take longer than all others together in a mode."""
-FILES = sorted(str(path) for path in HERE.glob("test_*.py") if path.name not in LEFT_OUT)
-PARTS = 3
+TOO_LONG = {"test_information_bars.py", "test_stoikov.py"}
+"""Files that take longer in plain Python than all others together."""
+FILES = sorted(str(path) for path in HERE.glob("test_*.py") if path.name not in LEFT_OUT | TOO_LONG)
+EVERY_KERNEL = [str(HERE / "test_any_numbers.py")]
+"""Runs every kernel, of which compilation takes longest. NumPy checks each index, too, in plain Python."""
 WRITE = """
 import sys
 import numba, numpy
@@ -39,13 +40,13 @@ def python(mode: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "part", [pytest.param(part, marks=[pytest.mark.soak] if part != 1 else []) for part in range(PARTS)]
+    ("mode", "files"),
+    [("NUMBA_DISABLE_JIT", FILES[::2]), ("NUMBA_DISABLE_JIT", FILES[1::2]), ("NUMBA_BOUNDSCHECK", EVERY_KERNEL)],
+    ids=["plain 1", "plain 2", "checked"],
 )
-@pytest.mark.parametrize("mode", [pytest.param("NUMBA_DISABLE_JIT", marks=pytest.mark.soak), "NUMBA_BOUNDSCHECK"])
-def test_the_kernels_tests_pass(mode: str, part: int) -> None:
+def test_the_kernels_tests_pass(mode: str, files: list[str]) -> None:
     """In parts, which several processes of one test run can share."""
-    files = [path for path in FILES[part::PARTS] if Path(path).name not in TOO_LONG[mode]]
-    assert len(files) >= 2
+    assert files
     done = python(mode, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *files)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     assert " passed" in done.stdout

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import pytest
 from hypothesis import settings
 
 AGAIN = "SQLGEN_TESTS_AGAIN"
@@ -15,7 +13,7 @@ AGAIN = "SQLGEN_TESTS_AGAIN"
 
 def examples(count: int) -> settings:
     """Settings of a hypothesis test with so many examples."""
-    return settings(max_examples=max(count // 6, 5) if AGAIN in os.environ else count, deadline=None)
+    return settings(max_examples=max(count // 12, 3) if AGAIN in os.environ else count, deadline=None)
 
 
 def rows_of(count: int) -> int:
@@ -26,9 +24,3 @@ def rows_of(count: int) -> int:
 def cases(names: Sequence[str]) -> Sequence[str]:
     """Names of made-up inputs, the most telling two first."""
     return names[:2] if AGAIN in os.environ else names
-
-
-def some(values: Iterable[Any], count: int) -> list[Any]:
-    """Values of a parameter, the most telling ones first; those after the first ``count`` are left to ``make soak``."""
-    soak = pytest.mark.soak
-    return [value if place < count else pytest.param(value, marks=soak) for place, value in enumerate(values)]

@@ -19,20 +19,19 @@ pytestmark = pytest.mark.slow
 SHELL = shutil.which("duckdb", path=str(Path(sys.executable).parent)) or shutil.which("duckdb")
 MODELS = ("ticker_features", "trades_features", "trades_bars", "orderbook_bars")
 WITH_KERNELS = ("orderbook_hf", "volume_bars", "tick_bars", "dollar_bars", "imbalance_bars", "run_bars")
-OTHERS = ("ymdh-parquet-2", "ymdh-ndjson-2")
-LAKES = ["date-parquet-3", *(pytest.param(name, marks=pytest.mark.soak) for name in OTHERS)]
 
 
-@pytest.fixture(scope="module", params=LAKES)
-def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder over a faulty lake, built, with its compiled files."""
-    layout, fmt, days = request.param.split("-")
-    folder = tmp_path_factory.mktemp("compiled")
-    arguments = ("--rows-per-day", 1500, "--days", days, "--faults", "all", "--layout", layout, "--format", fmt)
-    assert sqlgen("sample", folder / "lake", *arguments).code == 0
+    return built(tmp_path_factory.mktemp("compiled"), "--rows-per-day", 1500, "--days", 3)
+
+
+def built(folder: Path, *options: object, models: tuple[str, ...] = ()) -> Path:
+    assert sqlgen("sample", folder / "lake", "--faults", "all", *options).code == 0
     (folder / "models.yaml").write_text(yaml.safe_dump(shipped_config(Path("lake")), sort_keys=False))
     assert sqlgen("compile", folder / "models.yaml").code == 0
-    outcome = sqlgen("run", folder / "models.yaml")
+    outcome = sqlgen("run", folder / "models.yaml", *(f"--select=+{model}" for model in models))
     assert outcome.code == 0, outcome.out
     return folder
 
@@ -40,6 +39,18 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.skipif(SHELL is None, reason="the duckdb shell is not installed (package duckdb-cli)")
 @pytest.mark.parametrize("model", MODELS)
 def test_the_shell_gives_the_published_table(lake: Path, model: str) -> None:
+    assert_same_in_shell(lake, model)
+
+
+@pytest.mark.skipif(SHELL is None, reason="the duckdb shell is not installed (package duckdb-cli)")
+def test_the_shell_gives_the_published_table_of_hourly_lines(tmp_path: Path) -> None:
+    """Of hourly folders of NDJSON instead of daily ones of Parquet."""
+    built(tmp_path, "--rows-per-day", 600, "--days", 2, "--layout", "ymdh", "--format", "ndjson", models=MODELS)
+    for model in MODELS:
+        assert_same_in_shell(tmp_path, model)
+
+
+def assert_same_in_shell(lake: Path, model: str) -> None:
     shell(lake, (lake / f"target/compiled/{model}.sql").read_text())
     path = shipped_config(Path("lake"))["models"][model]["output"]["path"]
     same_tables(published(lake / "target/tables" / model), published(lake / "lake" / path))

@@ -16,7 +16,7 @@ import pytest
 from sqlgen.run.machine import Settings
 from tests.support.engine import published
 from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
-from tests.support.stores import Bucket
+from tests.support.stores import Bucket, Endpoint, environment
 
 ray = pytest.importorskip("ray")
 
@@ -43,17 +43,27 @@ FACTS = ("model", "partition", "status", "reason", "rows_in", "rows_out", "error
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """A local Ray of two workers."""
+def cluster(s3: tuple[Endpoint, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A local Ray of two workers, which have the credentials of the buckets of tests."""
     import logging
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in environment(s3[0], tmp_path_factory.mktemp("cache")).items():
+            patched.setenv(name, value)
+        for attempt in range(3):
+            try:
+                ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+                break
+            except Exception:  # Ray gives its node 30 s to start, which may be short on a busy machine
+                ray.shutdown()
+                if attempt == 2:
+                    raise
     yield
     ray.shutdown()
 
 
 def lake(folder: Path) -> Scratch:
-    """Three symbols: kernels, quarantine, lookback, files that are appended, a model that crosses symbols.
+    """Three symbols: kernels, quarantine, lookback, files that are appended or merged, a model that crosses symbols.
 
     One has days without rows, whose empty files are those of a batch with kernels.
     """
@@ -66,6 +76,8 @@ def lake(folder: Path) -> Scratch:
     scratch.model("totals", sql="totals.sql.j2", inputs={"costs": "costs"}, output=output)
     inputs, output = {"trades": "raw"}, {"path": "out/log", "mode": "append"}
     scratch.model("log", sql="costs.sql.j2", inputs=inputs, output=output, checks=[check])
+    output = {"path": "out/merged", "mode": "merge", "key": ["trade_id"], "order_by": ["ts"]}
+    scratch.model("merged", sql="costs.sql.j2", inputs=inputs, output=output)
     scratch.template("rare.sql.j2", RARE)
     scratch.model("rare", sql="rare.sql.j2", inputs={"trades": "raw"}, udfs="ledger", output={"path": "out/rare"})
     for symbol in (BTC, ETH, "O%27X%2FY"):
@@ -109,16 +121,18 @@ def both(remote: Scratch, local: Scratch, *options: object, code: int = 0) -> di
 
 @pytest.mark.slow
 def test_ray_gives_what_threads_give(cluster: None, tmp_path: Path) -> None:
-    """Fresh, with empty files, incremental, with a worker that dies once, and a partition that fails."""
+    """Fresh, with empty files, incremental, with a worker that dies once, pruned, and a partition that fails."""
     remote, local = lake(tmp_path / "remote"), lake(tmp_path / "local")
     found = both(remote, local)
-    assert len(found) == 3 * 2 * 4 + 2
+    assert len(found) == 3 * 2 * 5 + 2
     assert found[f"rare {BTC} {DAY2}"]["rows_out"] == 0
     for scratch in (remote, local):
         scratch.trades(BTC, DAY3, [7.0, 70.0])
         scratch.trades(ETH, DAY1, [4.0, 80.0], name="more")
+        scratch.trades(BTC, DAY1, [4.5])
+        shutil.rmtree(scratch.raw(ETH, DAY2))
         scratch.kernel(deadly("not pathlib.Path(MARKER).exists()", tmp_path / "marker"))
-    both(remote, local)
+    both(remote, local, "--prune")
     assert (tmp_path / "marker").exists()
     for scratch in (remote, local):
         (scratch.trades(BTC, DAY2, [7.0]) / "data.parquet").write_bytes(b"PAR1")
@@ -142,7 +156,7 @@ def lines(printed: str, scratch: Scratch) -> list[str]:
     return sorted(re.sub(" +", " ", line) for line in text.splitlines())
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_a_worker_that_dies_each_time_fails_its_partition_alone(cluster: None, tmp_path: Path) -> None:
     scratch = lake(tmp_path / "deadly")
     scratch.kernel(deadly("batch['cost'][0] == 9.0", tmp_path / "marker"))
@@ -155,29 +169,9 @@ def test_a_worker_that_dies_each_time_fails_its_partition_alone(cluster: None, t
     assert sum(result["status"] == "published" for result in found.values()) == 12
 
 
-@pytest.mark.soak
-def test_modes_and_layouts(cluster: None, tmp_path: Path) -> None:
-    """Merged and appended partitions, a table in a new layout, source files that are deleted."""
-    remote, local = lake(tmp_path / "remote"), lake(tmp_path / "local")
-    for scratch in (remote, local):
-        scratch.model("pairs", enabled=False)
-        scratch.model("costs", udfs=[], output={"mode": "merge", "key": ["trade_id"], "order_by": ["ts"]})
-    both(remote, local)
-    for scratch in (remote, local):
-        scratch.trades(BTC, DAY1, [4.0, 5.0], name="more")
-        scratch.trades(BTC, DAY1, [4.5])
-    both(remote, local)
-    for scratch in (remote, local):
-        scratch.model("totals", output={"partition_by": ["date"]})
-    both(remote, local, "--select", "totals", "--full-refresh")
-    for scratch in (remote, local):
-        shutil.rmtree(scratch.raw(ETH, DAY2))
-    both(remote, local, "--prune")
-
-
-@pytest.mark.soak
-def test_a_source_in_a_bucket_is_read_by_workers(scratch: Scratch, bucket: Bucket) -> None:
-    """The lake is on a disk that all share; each worker, of a Ray that the run starts, fetches what it reads."""
+@pytest.mark.slow
+def test_a_source_in_a_bucket_is_read_by_workers(cluster: None, scratch: Scratch, bucket: Bucket) -> None:
+    """The lake is on a disk that all share; each worker fetches what it reads."""
     scratch.config["sources"]["raw"]["lake"] = bucket.url
     scratch.save()
     for symbol in (BTC, ETH):

@@ -86,23 +86,14 @@ def test_day_by_day(raw: Path, at_once: Path, tmp_path: Path) -> None:
     assert_equal(lake, at_once)
 
 
-@pytest.mark.soak
-def test_the_last_day_first(raw: Path, at_once: Path, tmp_path: Path) -> None:
-    lake = project(raw, tmp_path)
-    for day in reversed(DAYS):
-        run(lake, "--start", day)
-    assert_equal(lake, at_once)
-
-
-@pytest.mark.soak
-def test_files_that_come_late(raw: Path, at_once: Path, tmp_path: Path) -> None:
+def test_the_last_day_first_and_files_that_come_late(raw: Path, at_once: Path, tmp_path: Path) -> None:
     lake = project(raw, tmp_path)
     late = [
         lake / f"raw/ccxt/{kind}/exchange=binance/symbol=BTC-USDT/date={DAYS[1]}" for kind in ("orderbook", "trades")
     ]
     for folder in late:
         shutil.move(folder, tmp_path / f"late-{folder.parts[-4]}")
-    run(lake)
+    run(lake, "--start", DAYS[2])
     for folder in late:
         shutil.move(tmp_path / f"late-{folder.parts[-4]}", folder)
         run(lake)

@@ -18,8 +18,8 @@ ROOT = HERE.parents[1]
 LEFT_OUT = {"test_modes.py", "test_oracle_book.py", "test_oracles_themselves.py", "test_warm.py", "test_window_sql.py"}
 """This file, those that take long (the oracle does, and plain Python on 20,000 rows), one that runs no kernel, and one
 that runs its own processes."""
-TOO_LONG = {"test_information_bars.py", "test_stoikov.py"}
-"""Files that take longer in plain Python than all others together."""
+TOO_LONG = {"test_information_bars.py", "test_oracle_bars.py", "test_oracle_trades.py", "test_stoikov.py"}
+"""Files that take longest in plain Python; of the oracles', the numbers are known to be the same, see below."""
 FILES = sorted(str(path) for path in HERE.glob("test_*.py") if path.name not in LEFT_OUT | TOO_LONG)
 EVERY_KERNEL = [str(HERE / "test_any_numbers.py")]
 """Runs every kernel, of which compilation takes longest. NumPy checks each index, too, in plain Python."""

@@ -141,7 +141,7 @@ def test_trades_as_ccxt_gives_them(suffix: str, kind: str | None, tmp_path: Path
 
 OBJECT = '{{"id":{k},"timestamp":{s},"timestampms":{s}250,"price":"{p}","amount":"0.5","type":"{side}"}}\n'
 UPBIT = (
-    '{{"type":"trade","code":"KRW-BTC","timestamp":{s}999,"trade_date":"2026-01-02","trade_time":"12:00:00",'
+    '{{"market":"KRW-BTC","timestamp":{s}999,"trade_date":"2026-01-02","trade_time":"12:00:00",'
     '"trade_timestamp":{s}250,"trade_price":{p},"trade_volume":0.5,"ask_bid":"{side}"}}\n'
 )
 ALPACA = '{{"T":"t","i":{k},"S":"AAPL","x":"D","p":{p},"s":0.5,"t":"2026-01-02T12:00:0{k}.250Z","c":["@","I"]}}\n'
@@ -151,7 +151,7 @@ ALPACA = '{{"T":"t","i":{k},"S":"AAPL","x":"D","p":{p},"s":0.5,"t":"2026-01-02T1
     ("name", "header", "line", "sides"),
     [
         ("a.ndjson", "", OBJECT, ("buy", "sell")),  # Gemini
-        ("b.ndjson", "", UPBIT, ("BID", "ASK")),
+        ("b.ndjson", "", UPBIT, ("BID", "ASK")),  # Upbit, without the names of its messages
         ("c.ndjson", "", ALPACA, (None, None)),
         (
             "d.csv",  # CoinAPI

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 LAKE ?= lake
 KILLS ?= 10000
 RUNS ?= 500
@@ -24,11 +25,14 @@ demo: $(READY) ## write a sample lake, build every model, look at the bars
 	@echo
 	@$(BIN)/duckdb -init target/catalog.sql -c "SELECT symbol, bar_start, open, high, low, close, round(volume, 3) AS volume, round(tfi, 3) AS tfi, round(annualized_vol, 3) AS annualized_vol FROM trades_bars WHERE bar_seconds = 3600 ORDER BY bar_start, symbol LIMIT 10"
 
+# uv takes a tenth of the time of pip, which installs where uv does not find the registry: uv reads no settings of pip.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sqlgen needs Python 3.11 or newer; name it: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@awk '/^[a-z]/ { of_uv = /^uv==/ } of_uv' requirements.lock > $(VENV)/uv.txt
+	$(PIP) --require-hashes -r $(VENV)/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock || $(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --editable .
 	@touch $@
 
 test: $(READY) ## the tests, but for the slow ones

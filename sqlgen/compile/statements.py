@@ -56,7 +56,8 @@ def copy_options(model: Model) -> list[str]:
 
 def stored_as(model: Model) -> list[str]:
     """Properties of the files of a model, in its fingerprint."""
-    return [*copy_options(model), *(["float single"] if model.output.float == "single" else [])]
+    single = ["float single"] if model.output.float == "single" else []
+    return [*copy_options(model), *single, *([f"order_by {', '.join(order(model))}"] if order(model) else [])]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -219,6 +220,18 @@ FLIPS: dict[tuple[type[config.Node], str], tuple[Change, Change, str]] = {
     (config.OutputDefaults, "format"): (top(), top(defaults={"output": {"format": "csv"}}), RUN),
     (config.OutputDefaults, "mode"): (top(), top(defaults={"output": {"mode": "merge"}}), RUN),
 }
+
+
+def test_another_order_of_rows_makes_files_stale(tmp_path: Path) -> None:
+    project = Scratch(tmp_path / "project")
+    project.trades(BTC, DAY1, [100.0, 101.0])
+    output()(project)
+    project.run()
+    output(order_by=["cost"])(project)
+    plan = " ".join(project.sqlgen("plan", "--verbose").out.split())
+    assert "output.order_by: none -> cost" in plan
+    project.run()
+    assert "0 partition(s) to build" in project.sqlgen("plan").out
 
 
 def test_every_field_is_flipped() -> None:

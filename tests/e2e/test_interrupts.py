@@ -179,7 +179,7 @@ script.main()
     ("number", "code", "module", "patched", "message"),
     [
         (signal.SIGINT, 130, "sqlgen.cli.app", "", "interrupted: what is published stays"),
-        (signal.SIGTERM, 143, "duckdb", "", "stopped by SIGTERM: what is published stays"),
+        (signal.SIGTERM, 143, "duckdb", "", "stopped by SIGTERM: published partitions stay; run again"),
         pytest.param(
             signal.SIGTERM,
             143,

@@ -19,8 +19,6 @@ MAX_WRITTEN = 100 * MAX_BYTES
 """Most bytes times columns of the result: rows wait in memory until all of them can be sorted and written."""
 OF_MODEL = 0.25
 """Share of the bytes of a model's table that its readers read, as a rule: some of its columns."""
-FEW_UNITS, FEW_BYTES = 32, 500_000
-"""Most units, and bytes that they read, whose statement takes longer to be planned than to run: it is not cut."""
 LARGE = 4_000_000
 """Bytes above which batching a unit gains nothing."""
 
@@ -140,11 +138,8 @@ def _bytes(task: Task, picture: Picture) -> float:
 def _cut(found: Sequence[Group], picture: Picture, threads: int) -> Iterator[Group]:
     """Batches of groups that are sorted by the files that they share."""
     total = [task for group in found for task in group]
-    read_by_all = sum(_bytes(task, picture) for task in total)
-    if len(total) <= FEW_UNITS and read_by_all <= FEW_BYTES:
-        threads = 1
     units = min(MAX_UNITS, -(-len(total) // threads))
-    size = min(_most(total[0], picture), read_by_all / threads)
+    size = min(_most(total[0], picture), sum(_bytes(task, picture) for task in total) / threads)
     batch, read = list[Task](), 0.0
     for block in _blocks(found, picture, units):
         more = sum(_bytes(task, picture) for task in block)

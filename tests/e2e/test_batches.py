@@ -179,12 +179,6 @@ def test_grid_points_in_batches_are_what_they_are_alone(
     assert (published(bars), counted) == (together, [18, 6])
 
 
-def test_few_small_units_are_one_batch_however_many_threads_there_are(bars: Scratch, counted: list[int]) -> None:
-    """One of the units at an end of the timeline, whose SQL is another, and one of those between."""
-    bars.run("--threads", "4")
-    assert sorted(counted) == [6, 18]
-
-
 def test_each_file_tells_its_own_unit(bars: Scratch) -> None:
     bars.run()
     builds = set()

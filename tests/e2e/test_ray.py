@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sqlgen.run.machine import Settings
+from sqlgen.run.remote.pool import messages_to_stderr
 from tests.support.engine import published
 from tests.support.scratch import BTC, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
 from tests.support.stores import Bucket, Endpoint, environment
@@ -58,8 +59,9 @@ def cluster(s3: tuple[Endpoint, Any], tmp_path_factory: pytest.TempPathFactory) 
                 ray.shutdown()
                 if attempt == 2:
                     raise
-    yield
-    ray.shutdown()
+    with messages_to_stderr():  # those of one test may come in the next one
+        yield
+        ray.shutdown()
 
 
 def lake(folder: Path) -> Scratch:
@@ -156,7 +158,7 @@ def lines(printed: str, scratch: Scratch) -> list[str]:
     return sorted(re.sub(" +", " ", line) for line in text.splitlines())
 
 
-@pytest.mark.soak  # Ray's own daemon may write its message into the output of the process that tests share
+@pytest.mark.slow
 def test_a_worker_that_dies_each_time_fails_its_partition_alone(cluster: None, tmp_path: Path) -> None:
     scratch = lake(tmp_path / "deadly")
     scratch.kernel(deadly("batch['cost'][0] == 9.0", tmp_path / "marker"))

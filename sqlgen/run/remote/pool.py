@@ -116,18 +116,15 @@ def pool(execution: Execution, settings: Settings) -> Iterator[Pool]:
     import ray
 
     begun = not ray.is_initialized()
-    if begun:
-        _connect(settings)
-    try:
+    with messages_to_stderr(), contextlib.ExitStack() as end:
+        if begun:
+            _connect(settings)
+            end.callback(ray.shutdown)
         width = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
         if not width:
             raise SqlgenError("the Ray cluster has no CPUs. Start nodes that have some. Nothing was run")
         remote = ray.remote(num_cpus=1, max_retries=RETRIES)(work)
-        with _messages_to_stderr():
-            yield Pool(execution, width, remote, ray.put(Site.of(execution.space, settings.memory_limit)))
-    finally:
-        if begun:
-            ray.shutdown()
+        yield Pool(execution, width, remote, ray.put(Site.of(execution.space, settings.memory_limit)))
 
 
 def _connect(settings: Settings) -> None:
@@ -160,7 +157,7 @@ def _reach(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _messages_to_stderr() -> Iterator[None]:
+def messages_to_stderr() -> Iterator[None]:
     """Let Ray print its messages (that a worker died) to standard error: a report in JSON is on standard output."""
     worker = importlib.import_module("ray._private.worker")
     tell = getattr(worker, "print_to_stdstream", None)

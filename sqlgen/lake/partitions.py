@@ -168,10 +168,10 @@ _SYMBOL = re.compile(r"(?:\A|/)((?:exchange|symbol)=[^/]*)(?=/)")
 
 def symbol_of(path: str) -> Partition:
     """Exchange and symbol in the folders of a file's path; the empty partition unless both are there."""
-    return symbol_below(symbol_folder(path))
+    return _symbol_below(_symbol_folder(path))
 
 
-def symbol_folder(path: str) -> str:
+def _symbol_folder(path: str) -> str:
     """The folders of a file's path up to the last one that may name an exchange or a symbol; one text a symbol."""
     above = path.rfind("/") + 1
     last = max(path.rfind("symbol=", 0, above), path.rfind("exchange=", 0, above))
@@ -179,7 +179,7 @@ def symbol_folder(path: str) -> str:
 
 
 @lru_cache(1 << 16)
-def symbol_below(folder: str) -> Partition:
+def _symbol_below(folder: str) -> Partition:
     """Exchange and symbol in a path of folders."""
     return Partition.of(**dict(map(_pair, _SYMBOL.findall(folder)))).symbol
 
@@ -188,14 +188,14 @@ def by_symbol(items: Iterable[T], path: Callable[[T], str]) -> dict[Partition, l
     """Items by exchange and symbol in the folders of their paths."""
     folders: dict[str, list[T]] = {}
     for item in items:
-        folder = symbol_folder(path(item))
+        folder = _symbol_folder(path(item))
         if folder in folders:
             folders[folder].append(item)
         else:
             folders[folder] = [item]
     found: dict[Partition, list[T]] = {}
     for folder, inside in folders.items():
-        found.setdefault(symbol_below(folder), []).extend(inside)
+        found.setdefault(_symbol_below(folder), []).extend(inside)
     return found
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import functools
+import statistics
+from collections import Counter
 from typing import Any, NamedTuple
 
 AVERAGED = (2015, 2024)
-"""Years whose sessions give the mean trading time of a year."""
+"""Years whose sessions give the trading time of a year."""
 _A_WEEK = dt.timedelta(days=7)
 
 
@@ -58,11 +60,15 @@ def intervals(name: str, first: dt.date, last: dt.date, before: float, after: fl
 
 @functools.cache
 def seconds_per_year(name: str, before: float, after: float) -> float:
-    """Mean seconds of sessions in a year, over the years ``AVERAGED``."""
+    """Mean number of sessions in a year, over the years ``AVERAGED``, times the seconds of most of them.
+
+    So a year has 252 * 23,400 s where shares of the United States trade, and 365 * 86,400 s where nothing closes.
+    """
     first, last = (dt.date(AVERAGED[0], 1, 1), dt.date(AVERAGED[1], 12, 31))
-    parts = _parts(name, first, last, before, after)
-    total = sum((closes - opens).total_seconds() for _, opens, closes in parts)
-    return total / (AVERAGED[1] - AVERAGED[0] + 1)
+    lengths: Counter[dt.date] = Counter()
+    for session, opens, closes in _parts(name, first, last, before, after):
+        lengths[session] += round((closes - opens).total_seconds())
+    return float(round(len(lengths) / (AVERAGED[1] - AVERAGED[0] + 1)) * statistics.mode(lengths.values()))
 
 
 def _parts(

@@ -148,7 +148,7 @@ def test_bars_lie_in_one_session(made: tuple[Path, list[Row], list[Any]]) -> Non
         own = expected[key]
         assert (bar["trade_count"], bar["open"], bar["close"]) == (len(own), own[0]["price"], own[-1]["price"])
         if len(own) > 1 and bar["realized_variance"]:
-            assert bar["annualized_vol"] == pytest.approx(math.sqrt(bar["realized_variance"] * 5_865_840 / 3600))
+            assert bar["annualized_vol"] == pytest.approx(math.sqrt(bar["realized_variance"] * 252 * 23_400 / 3600))
 
 
 def test_event_bars_end_with_their_session(made: tuple[Path, list[Row], list[Any]]) -> None:
@@ -230,10 +230,18 @@ def test_a_new_day_leaves_the_others_as_they_are(tmp_path: Path) -> None:
     assert [task["partition"][-10:] for task in outcome["tasks"]] == ["2024-12-02"]
 
 
-def test_mean_seconds_of_a_year() -> None:
-    """2,516 sessions from 2015 to 2024, of which 20 closed three hours early."""
-    assert calendars.seconds_per_year("XNYS", 0, 0) == (2516 * 23_400 - 20 * 3 * 3_600) / 10
-    assert calendars.seconds_per_year("XNYS", 330, 240) == (2516 * 57_600 - 20 * 3 * 3_600) / 10
+@pytest.mark.parametrize(
+    ("calendar", "longer", "seconds"),
+    [
+        ("XNYS", (0, 0), 252 * 23_400),
+        ("XNYS", (330, 240), 252 * 57_600),
+        ("XTKS", (0, 0), 244 * 18_000),  # a break at noon
+        ("24/7", (0, 0), 365 * 86_400),
+    ],
+)
+def test_seconds_of_a_year(calendar: str, longer: tuple[float, float], seconds: float) -> None:
+    """Half days count as whole ones."""
+    assert calendars.seconds_per_year(calendar, *longer) == seconds
 
 
 def test_a_break_at_noon() -> None:

@@ -98,7 +98,8 @@ def test_a_trade_far_ahead_in_a_message_is_set_aside_and_told(tmp_path: Path) ->
     assert published(tmp_path / "lake/out")["price"].to_pylist() == [1.0, 2.0, 3.0]
     assert "near_date(ts) of raw: 2 quarantined" in outcome.out
     aside = published(tmp_path / "lake/out_quarantine")
-    assert sorted(zip(aside["line"].to_pylist(), (json.loads(row)["price"] for row in aside["row"].to_pylist()))) == [
+    prices = [json.loads(row)["price"] for row in aside["row"].to_pylist()]
+    assert sorted(zip(aside["line"].to_pylist(), prices, strict=True)) == [
         (2, 90.0),
         (3, 91.0),
     ]

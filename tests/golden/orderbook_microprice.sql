@@ -15,7 +15,7 @@
 --              keep_book = False
 -- lookback:    0 s
 -- publishes:   processed/ccxt/orderbook/microprice (overwrite), by exchange, symbol, date
--- fingerprint: cdb4769445afbb4c5c88e49f
+-- fingerprint: 7014139cd67173605c8af288
 -- stages:      kernel_input, line 453
 --              all_columns, line 311
 --              centred, line 299
@@ -470,7 +470,7 @@ FROM all_columns;
 --   reads ts
 --   passes on segment_start: smallint; 1: 1 on the first row of a segment
 --   gives segment_age_s: double; s: since the segment started; a window of h seconds is warm from h on
--- kernel stoikov_microprice, version 1: Micro-price by imbalance and spread, fitted to the days before (Stoikov 2018)
+-- kernel stoikov_microprice, version 2: Micro-price by imbalance and spread, fitted to the days before (Stoikov 2018)
 --   options tick_size = 0.01, imbalance_buckets = 10, spread_ticks = 3
 --   reads ts, segment_start, mid_price, bid_price_00, bid_size_00, ask_price_00, ask_size_00
 --   gives stoikov_microprice: double; q: mid_price + tick_size * G*(imbalance, spread), fitted to the days before [Stoikov 2018]

@@ -14,6 +14,7 @@ from tests.oracles import stoikov
 from tests.oracles.rows import NS
 from udfs.kernel import Batch
 from udfs.pipeline import Pipeline
+from udfs.quotes.stoikov import StoikovMicroprice
 
 Row = dict[str, Any]
 OPTIONS: dict[str, Any] = {"tick_size": 0.5, "imbalance_buckets": 4, "spread_ticks": 2}
@@ -53,6 +54,17 @@ def test_made_up_books(seed: int, options: dict[str, Any]) -> None:
     got = run(["segments", "stoikov_microprice"], rows, None, cuts(5, len(rows)), max_gap=600, **options)
     expected = [{"stoikov_microprice": value} for value in wanted]
     assert_rows([{"stoikov_microprice": row["stoikov_microprice"]} for row in got], expected)
+
+
+@pytest.mark.parametrize("count", [10, 49, 100])
+def test_a_share_at_an_edge_lies_above_it(count: int) -> None:
+    """0.29 * 100 is less than 29 in floating point."""
+    kernel = Pipeline.of(["stoikov_microprice"], {"imbalance_buckets": count}).kernels[-1]
+    bid = np.arange(1.0, count)
+    columns = {"bid_price_00": np.full(count - 1, 1.0), "ask_price_00": np.full(count - 1, 1.01)}
+    columns |= {"bid_size_00": bid, "ask_size_00": count - bid, "mid_price": np.full(count - 1, 1.005)}
+    assert isinstance(kernel, StoikovMicroprice)
+    assert kernel._states(Batch(np.arange(count - 1), columns)).tolist() == bid.tolist()
 
 
 def test_segments_break_transitions() -> None:

@@ -63,7 +63,7 @@ def _place(row: Row, tick: float, n: int, widest: int) -> Place | None:
     if not 1 <= spread <= widest:
         return None
     share = row["bid_size_00"] / (row["bid_size_00"] + row["ask_size_00"])
-    return spread, min(int(share * n), n - 1)
+    return spread, sum(share >= i / n for i in range(1, n))
 
 
 def micro_adjustments(transitions: Sequence[Transition], n: int, widest: int) -> dict[Place, float]:

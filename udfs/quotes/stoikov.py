@@ -26,7 +26,7 @@ class StoikovMicroprice(Kernel):
     """Expected mid by imbalance and spread."""
 
     name = "stoikov_microprice"
-    version = 1
+    version = 2
     doc = "Micro-price by imbalance and spread, fitted to the days before (Stoikov 2018)"
     options = {
         "tick_size": Option(type="float", default=0.01, gt=0, doc="q: least step of prices"),
@@ -92,7 +92,7 @@ class StoikovMicroprice(Kernel):
         known = (ticks >= 1) & (ticks <= self.params["spread_ticks"]) & np.isfinite(batch["mid_price"])
         known &= bid + ask > 0
         share = np.divide(bid, bid + ask, out=np.zeros(len(batch)), where=known)
-        bucket = np.minimum(np.floor(share * buckets), buckets - 1)
+        bucket = np.searchsorted(np.arange(1, buckets) / buckets, share, side="right")
         return np.where(known, (np.where(known, ticks, 1) - 1) * buckets + bucket, -1).astype(np.int64)
 
     def _count(self, state: State, states: Ints, mid: Floats, starts: NDArray[np.bool_]) -> None:

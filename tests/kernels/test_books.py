@@ -500,7 +500,11 @@ def test_changes_that_wait_are_counted(first: int | None) -> None:
 
 
 def test_changes_that_a_snapshot_from_outside_has_or_that_continue_it_are_not_lost() -> None:
-    assert notes("book", updates([*changes(5), Message(6 * S, BASE, snapshot=True, last=102)])) == []
+    snapshot = Message(6 * S, BASE, snapshot=True, last=102)
+    [said] = notes("book", updates([*changes(5), snapshot]))
+    assert said.startswith("5 changes came before a snapshot, and none after it: ")
+    after = Message(7 * S, ((BID, 10.0, 2.0),), first=105, last=105)
+    assert notes("book", updates([*changes(5), snapshot, after])) == []
     gap = [*changes(5), Message(6 * S, BASE, snapshot=True, last=90)]
     assert notes("book", updates(gap))[0].startswith("no snapshot: 5 changes waited for one. ")
 

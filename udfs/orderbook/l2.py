@@ -87,7 +87,7 @@ class L2Book(Kernel):
 
     def notes(self, state: State) -> Sequence[str]:
         feed = state["at"][0]
-        return rows.waiting_notes(int(feed.waited), int(feed.lost), "change", "snapshot")
+        return rows.waiting_notes(int(feed.waited), int(feed.lost), "change", "snapshot", bool(feed.synced))
 
     def waiting(self, state: State) -> Sequence[Array]:
         at = state["at"] = state["at"].copy()

@@ -209,12 +209,17 @@ def arrays(rows: Rows, count: int, with_seq: bool = False) -> Sequence[Array]:
     )
 
 
-def waiting_notes(waiting: int, lost: int, what: str, wanted: str) -> Sequence[str]:
-    """Notes on messages of a partition without rows, as no ``wanted`` came."""
+def waiting_notes(waiting: int, lost: int, what: str, wanted: str, found: bool = False) -> Sequence[str]:
+    """Notes on messages of a partition without rows, as no ``wanted`` came, or none after the one ``found``."""
     notes = []
     if lost:
         notes.append(f"{_counted(lost, what)} came before a {wanted}, and no book is made of them")
-    if waiting:
+    if waiting and found:
+        notes.append(
+            f"{_counted(waiting, what)} came before a {wanted}, and none after it: the {what} that continues it gives"
+            " the first row"
+        )
+    elif waiting:
         notes.append(
             f"no {wanted}: {_counted(waiting, what)} waited for one. Put one into the files, or begin with files that"
             " have one (docs/order-books.md says what it is for each feed)"

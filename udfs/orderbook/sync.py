@@ -34,7 +34,7 @@ class FeedSync(NamedTuple):
     """``synced``: the book is known, up to ``book_id``; ``from_outside``: by an external snapshot that no delta has
     continued yet. Current message: its ``mode``, and True if it ``touched`` a level. Number of levels of the
     ``standby`` snapshot, and its id; number of rows ``logged``. In this partition: deltas that have ``waited`` for a
-    snapshot since the book was last known, and earlier deltas ``lost`` without a book."""
+    snapshot, or for the first change after an external one, and earlier deltas ``lost`` without a book."""
     standby: Array
     """Levels of an external snapshot, for when the feed breaks."""
     log: Array
@@ -73,6 +73,7 @@ def desync(feed: FeedSync, levels: BookSides, writer: RowWriter) -> None:
     at = feed.at[0]
     if at.synced:
         break_off(levels, writer)
+        at.waited = 0
     at.synced = at.from_outside = False
     at.standby = at.logged = 0
     at.standby_id = at.book_id = NO_INTEGER
@@ -121,7 +122,8 @@ def _begin_snapshot(feed: FeedSync, levels: BookSides, writer: RowWriter, ids: I
     if at.synced and has_ids and not at.book_id <= ids.first <= at.book_id + 1:
         break_off(levels, writer)
     # Waiting deltas are older than this snapshot. Replacing the book is no break by itself.
-    at.lost += at.waited
+    if not at.synced:
+        at.lost += at.waited
     at.waited = 0
     at.synced = False
     desync(feed, levels, writer)
@@ -232,6 +234,7 @@ def end(feed: FeedSync, levels: BookSides, last: int) -> bool:
     at.mode = BETWEEN
     if mode == PATCH:
         at.from_outside = False
+        at.waited = 0
         if last != NO_INTEGER:
             at.book_id = last
         if at.book_id >= at.standby_id:
@@ -241,8 +244,6 @@ def end(feed: FeedSync, levels: BookSides, last: int) -> bool:
         at.synced = at.from_outside = True
         at.book_id = last
         _replay(feed, levels)
-        if at.synced:
-            at.waited = 0
     elif mode == STAND_BY:
         at.standby_id = last
     return False

@@ -19,7 +19,7 @@ def refuse(project: Project, model: Model, where: Partition) -> None:
     others = [entry.name for entry in model.inputs[1:] if entry.name != TRADES or model.trades is None]
     reason = ""
     if model.primary.source is None:
-        reason = f"its first input is model '{model.primary.ref}', not a source"
+        reason = _MADE.format(model.primary)
     elif model.pipeline is not None and model.pipeline.replaces_rows:
         reason = (
             f"kernel {model.pipeline.kernels[0].name} returns other rows than its input rows. Open it with open_bars"
@@ -45,13 +45,14 @@ def refuse(project: Project, model: Model, where: Partition) -> None:
 
 def refuse_bars(project: Project, model: Model, where: Partition) -> None:
     """Raise if a model's table does not follow from the rows of one source through a kernel that gives bars."""
+    built = [entry for entry in (model.inputs if model.pipeline is None else model.inputs[:1]) if entry.source is None]
     reason = ""
-    if model.pipeline is None and (model.lookback > 0 or len(model.inputs) > 1):
+    if built:
+        reason = _MADE.format(built[0])
+    elif model.pipeline is None and (model.lookback > 0 or len(model.inputs) > 1):
         reason = f"SQL makes its rows, over earlier rows or several inputs, and only kernels remember rows{_BATCHES}"
     elif model.pipeline is None or not model.pipeline.replaces_rows:
         reason = "no kernel of it gives other rows than its input rows. Open it with open_model"
-    elif model.primary.source is None:
-        reason = f"its first input is model '{model.primary.ref}', not a source"
     elif model.header.kernels_over not in (None, model.primary.name) or model.pipeline.reads_trades:
         reason = "its kernel reads more than its first input"
     elif model.lookback > 0:
@@ -75,7 +76,7 @@ def refuse_batches(project: Project, model: Model, where: Partition) -> None:
         opener = "open_bars" if model.pipeline.replaces_rows else "open_model"
         reason = f"it has kernels ({kernels}), which keep a state. Open it with {opener}"
     elif built:
-        reason = f"its input '{built[0].name}' is model '{built[0].ref}', not a source"
+        reason = _MADE.format(built[0])
     elif "date" not in model.unit_keys:
         reason = "its table has no partitions by date, which a feed would go on from"
     elif model.lookahead and not model.header.own_dates:
@@ -91,6 +92,7 @@ def refuse_batches(project: Project, model: Model, where: Partition) -> None:
     _raise(model, _labels(project, model) or reason)
 
 
+_MADE = "its input '{0.name}' is model '{0.ref}', not a source"
 _BATCHES = ". Open it with open_batches"
 _LOOKS_BACK = "its SQL looks back {:g} s into earlier rows. Only kernels (udfs) remember rows live"
 
@@ -133,7 +135,12 @@ def _leaves_out(model: Model) -> str:
 
 
 def _removed(model: Model) -> str:
-    """Reason why checks remove rows of a model; empty if they do not."""
+    """Reason why sessions or checks remove rows of a model; empty if they do not."""
+    closing = [f"{entry.sessions.calendar} of {entry.ref}" for entry in model.inputs if entry.sessions is not None]
+    if closing:
+        return (
+            f"sessions ({', '.join(closing)}) leave rows out, and a feed has no calendar. Give sources without sessions"
+        )
     removed = [name for name, checks in model.checks if removing(checks)]
     return f"checks of {', '.join(removed)} remove rows (on_fail drop or quarantine)" if removed else ""
 

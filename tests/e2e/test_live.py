@@ -415,7 +415,7 @@ def test_models_that_cannot_run_live(costs: Scratch, change: dict[str, Any], mes
         ("volume_bars", "kernel volume_bars returns other rows than its input rows"),
         ("trades_features", "its SQL looks back 86400 s"),
         ("trades_bars", "its SQL looks back"),
-        ("orderbook_bars", "its first input is model 'orderbook_hf'"),
+        ("orderbook_bars", "its input 'hf' is model 'orderbook_hf'"),
         ("trades_liquidity", r"its labels \(realized_spread_1s, realized_spread_1s_bps, price_impact_1s \.\.\.\) know"),
         (
             "orderbook_labels",
@@ -429,7 +429,7 @@ def test_shipped_models_that_cannot_run_live(model: str, message: str) -> None:
 
 
 def test_other_models_that_cannot_run_live(costs: Scratch) -> None:
-    with pytest.raises(UsageError, match="'pairs' cannot run live: its first input is model 'costs', not a source"):
+    with pytest.raises(UsageError, match="'pairs' cannot run live: its input 'costs' is model 'costs', not a source"):
         live(costs, "pairs")
     with pytest.raises(UsageError, match=r"unknown model 'cost'. Did you mean 'costs'\? Known: costs, pairs"):
         live(costs, "cost")

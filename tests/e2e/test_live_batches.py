@@ -143,6 +143,11 @@ def test_models_that_take_no_batches(model: str, message: str) -> None:
         open_batches(ROOT / "models.yaml", model, exchange="binance", symbol=BTC)
 
 
+def test_bars_of_a_model_are_sent_nowhere_else() -> None:
+    with pytest.raises(UsageError, match="cannot run live: its input 'hf' is model 'orderbook_hf', not a source$"):
+        open_bars(ROOT / "models.yaml", "orderbook_bars", exchange="binance", symbol=BTC)
+
+
 def test_the_others_name_it(lake: tuple[Path, dict[str, list[Row]]]) -> None:
     for opener, model in ((open_model, "trades_features"), (open_bars, "event_flow_bars")):
         with pytest.raises(SqlgenError, match=r"nly kernels .*remember rows.*\. Open it with open_batches"):

@@ -138,9 +138,7 @@ def _removed(model: Model) -> str:
     """Reason why sessions or checks remove rows of a model; empty if they do not."""
     closing = [f"{entry.sessions.calendar} of {entry.ref}" for entry in model.inputs if entry.sessions is not None]
     if closing:
-        return (
-            f"sessions ({', '.join(closing)}) leave rows out, and a feed has no calendar. Give sources without sessions"
-        )
+        return f"sessions ({', '.join(closing)}) leave rows out; a feed has no calendar. Give other sources"
     removed = [name for name, checks in model.checks if removing(checks)]
     return f"checks of {', '.join(removed)} remove rows (on_fail drop or quarantine)" if removed else ""
 

@@ -144,7 +144,7 @@ def test_models_that_take_no_batches(model: str, message: str) -> None:
 
 
 def test_bars_of_a_model_are_sent_nowhere_else() -> None:
-    with pytest.raises(UsageError, match="cannot run live: its input 'hf' is model 'orderbook_hf', not a source$"):
+    with pytest.raises(UsageError, match=r"cannot run live: its input 'hf' is model 'orderbook_hf', not a source$"):
         open_bars(ROOT / "models.yaml", "orderbook_bars", exchange="binance", symbol=BTC)
 
 

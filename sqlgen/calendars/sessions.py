@@ -6,12 +6,16 @@ import datetime as dt
 import difflib
 import functools
 import statistics
+import threading
+import warnings
 from collections import Counter
 from typing import Any, NamedTuple
 
 AVERAGED = (2015, 2024)
 """Years whose sessions give the trading time of a year."""
 _A_WEEK = dt.timedelta(days=7)
+_CALLS = threading.Lock()
+"""Held while the package is called: filters of warnings are those of all threads."""
 
 
 class CalendarError(ValueError):
@@ -90,10 +94,13 @@ def _parts(
 def _schedule(name: str, first: int, last: int) -> list[tuple[Any, ...]]:
     """Session, open, break and close of every session of some years."""
     package = _package()
-    try:
-        rows = package.get_calendar(name, start=f"{first}-01-01", end=f"{last}-12-31").schedule
-    except (ValueError, package.errors.CalendarError) as error:
-        raise CalendarError(f"calendar '{name}' does not know the years {first} to {last}: {error}") from None
+    # What pandas will change is the package's affair, not the user's.
+    with _CALLS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            rows = package.get_calendar(name, start=f"{first}-01-01", end=f"{last}-12-31").schedule
+        except (ValueError, package.errors.CalendarError) as error:
+            raise CalendarError(f"calendar '{name}' does not know the years {first} to {last}: {error}") from None
     return [
         (session.date(), *(None if time is None or time != time else _utc(time) for time in times))
         for session, *times in rows[["open", "break_start", "break_end", "close"]].itertuples()

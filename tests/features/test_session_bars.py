@@ -27,6 +27,7 @@ SESSIONS = (dt.date(2024, 3, 7), dt.date(2024, 3, 8))
 OPTIONS: dict[str, dict[str, Any]] = {
     "ofi_bars": {"ofi_levels": 2, "ofi_window": 10, "fit_window": 300, "emit_open_bars": True, "feed_resets": False},
     "event_flow_bars": {"bar_durations": [5400], "max_levels": 3, "emit_open_bars": True},
+    "trades_bars": {"bar_durations": [60, 5400], "emit_open_bars": True, "seconds_per_year": 31_536_000},
     "trades_liquidity": {"horizons": [20], "max_quote_age": 300},
     "liquidity_bars": {"bar_durations": [60, 5400], "horizons": [20], "window": 4, "emit_open_bars": True},
 }
@@ -172,7 +173,7 @@ def test_two_sessions_are_each_alone(tables: Tables, model: str) -> None:
 def test_the_sessions_share_a_bar_of_the_clock(tables: Tables) -> None:
     """Without sessions it would be one."""
     both, _ = tables
-    for model in ("event_flow_bars", "liquidity_bars", "order_bars", "longer"):
+    for model in ("event_flow_bars", "trades_bars", "liquidity_bars", "order_bars", "longer"):
         bars = [row for row in both[model] if row["bar_seconds"] == 5400]
         starts = [row["bar_start"] for row in bars]
         assert len(starts) > len(set(starts)), model

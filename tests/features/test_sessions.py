@@ -235,7 +235,7 @@ def test_a_new_day_leaves_the_others_as_they_are(tmp_path: Path) -> None:
     [
         ("XNYS", (0, 0), 252 * 23_400),
         ("XNYS", (330, 240), 252 * 57_600),
-        ("XTKS", (0, 0), 244 * 18_000),  # a break at noon
+        ("XHKG", (0, 0), 246 * 19_800),  # a break at noon
         ("24/7", (0, 0), 365 * 86_400),
     ],
 )

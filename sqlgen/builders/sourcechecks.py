@@ -39,6 +39,7 @@ from sqlgen.sources.survey import (
     passed_over,
     price_note,
     repeated_note,
+    side_note,
 )
 
 READABLE = "readable"
@@ -168,6 +169,7 @@ class UnitSource:
             self._lose(spans)
         mine = [each for each in spans if self.files.has(each)]
         notes = [order_note(mine, paths), "" if self.entry.source.negative_prices else price_note(mine, paths)]
+        notes.append(side_note(mine, paths))
         together = overlapping(mine) if has_ids else []
         if together:
             self.checks.execute(self._survey.repeated(together))

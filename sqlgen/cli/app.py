@@ -70,7 +70,8 @@ def main() -> None:
     hide_output()
     gc.set_threshold(GARBAGE)
     debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    arguments = [text for text in sys.argv[1:] if text != "--debug"]
+    arguments = [f"\n{text}" if text.startswith(("-- ", "--\n")) else text for text in arguments]  # SQL, no option
     try:
         _with_command(*arguments[:1])(args=arguments, prog_name="sqlgen")
     except SqlgenError as error:

@@ -19,10 +19,9 @@ from sqlgen.project.config import Config, ModelConfig, Source
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, list_source_files
-from sqlgen.sources.staged import InputStager
-from sqlgen.sources.stagedinput import StagedInput
-from sqlgen.templating.header import Header
-from sqlgen.templating.templates import TEMPLATE_SUFFIX, Library
+from sqlgen.sources.staged import InputStager, StagedInput
+from sqlgen.templating.header import TEMPLATE_SUFFIX, Header
+from sqlgen.templating.templates import Library
 from sqlgen.templating.yamlfile import Document
 
 SOURCE = "inspected"

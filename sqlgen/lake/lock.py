@@ -215,9 +215,8 @@ def _opened(path: Path, create: bool = True) -> Iterator[int]:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UsageError(f"{path} is a link, and would be written over. Remove it. Nothing was run") from error
-        raise UsageError(
-            f"cannot write to the state folder {path.parent}: {error.strerror}. Nothing was run"
-        ) from error
+        where = path if path.is_dir() else f"the state folder {path.parent}"
+        raise UsageError(f"cannot write to {where}: {error.strerror}. Nothing was run") from error
     try:
         yield handle
     finally:

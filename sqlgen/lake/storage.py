@@ -212,6 +212,12 @@ def replace_text(path: Path, text: str) -> None:
     replace_bytes(path, text.encode())
 
 
+def replace_cache(path: Path, content: str, flush: bool = True) -> None:
+    """Write a cache in one step; nothing where a folder lies in its place: what it holds is found anew each time."""
+    if not path.is_dir():
+        replace_bytes(path, content.encode(), flush)
+
+
 def replace_bytes(path: Path, content: bytes, flush: bool = True) -> None:
     """Write a file in one step, and flush it to disk, unless the caller does."""
     make_folders(path.parent, flushed=not flush)
@@ -225,8 +231,10 @@ def replace_bytes(path: Path, content: bytes, flush: bool = True) -> None:
         faults.point("text: drafted")
         draft.replace(path)
         faults.point("text: replaced")
-    except BaseException:
+    except BaseException as error:
         draft.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # nobody knows the draft
         raise
     if flush:
         sync(path.parent)

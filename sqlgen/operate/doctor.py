@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import lzma
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sqlgen.errors import SqlgenError, first_line
+from sqlgen.errors import SqlgenError, UsageError, first_line
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.lock import RUN_ID, run_lock
 from sqlgen.lake.remote import mounts
@@ -28,8 +27,8 @@ from sqlgen.published.states import SUFFIX, StateError
 from sqlgen.published.tables import Table
 from sqlgen.run.cleanup import clear_staging
 from sqlgen.run.engine import Engine
-from sqlgen.sources.rawfile import CHUNK, opened, unzip
 from sqlgen.sources.sourcefiles import SourceFilesError, list_source_files
+from sqlgen.sources.unpacked import CHUNK, opened, unzip
 
 Repair = Callable[[], object]
 _CACHES = ("index.json", "bound.json", "settled.json")
@@ -56,6 +55,8 @@ def examine(engine: Engine, full: bool = False) -> list[Ailment]:
     """All ailments; ``full``: files are read to their end, not only footers of Parquet."""
     found = [*_places(engine), *_state(engine), *_staging(engine), *_orphans(engine)]
     for name, model in engine.project.models.items():
+        if _journal_fault(engine, name):
+            continue
         table = engine.table(name)
         found += [*_table(engine, model, table), *_kernel_states(engine, model, table), *_versions(engine, model)]
         if full:
@@ -77,11 +78,8 @@ def _places(engine: Engine) -> Iterator[Ailment]:
     """Anything else where runs need a folder or a file, and end with an error."""
     state, own = engine.project.state, engine.project.lake / ".sqlgen"
     folders = [*(state / name for name in ("manifest", "kernels", "runs", "failed")), own / "locks", own / "staging"]
-    files = [
-        own / "lock",
-        *sorted([*own.glob("locks/*"), *state.glob("manifest/*.ndjson")]),
-        *(state / name for name in _CACHES),
-    ]
+    journals = [path for path in state.glob("manifest/*.ndjson") if not path.exists()]  # links; others are read below
+    files = [own / "lock", *sorted([*own.glob("locks/*"), *journals]), *(state / name for name in _CACHES)]
     for kind, paths, is_one in (("folder", folders, Path.is_dir), ("file", files, Path.is_file)):
         for path in paths:
             if os.path.lexists(path) and not is_one(path):
@@ -92,7 +90,9 @@ def _state(engine: Engine) -> Iterator[Ailment]:
     """Records, index and reports that are damaged."""
     state = engine.project.state
     for name in engine.project.models:
-        engine.manifest.load(name)
+        if fault := _journal_fault(engine, name):
+            yield Ailment("records", name, fault)
+            continue
         for path in engine.manifest.journals(name):
             if path in engine.manifest.damaged:
                 number = engine.manifest.damaged[path]
@@ -112,6 +112,15 @@ def _state(engine: Engine) -> Iterator[Ailment]:
     for path in sorted((state / "runs").glob("*.json")):
         if RUN_ID.fullmatch(path.stem) and not _is_sound(path, is_sealed=True):
             yield Ailment("report", str(path), "a damaged report of a run, which is skipped. Remove it", harmless=True)
+
+
+def _journal_fault(engine: Engine, name: str) -> str:
+    """Error of a model's journals that cannot be read: its table cannot be looked at, then."""
+    try:
+        engine.manifest.load(name)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _is_sound(path: Path, is_sealed: bool) -> bool:
@@ -262,7 +271,7 @@ def _unpacked(path: Path, full: bool) -> str:
             with opened(path) as stream:
                 while stream.read(CHUNK):
                     pass
-    except (OSError, EOFError, lzma.LZMAError, SqlgenError) as error:
+    except (OSError, SqlgenError) as error:
         return f"does not unpack to its end ({first_line(error):.200})"
     return ""
 

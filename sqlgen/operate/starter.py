@@ -14,8 +14,9 @@ from sqlgen.detect.written import add_to
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.lake import storage
 from sqlgen.project.project import Project
+from sqlgen.templating.header import TEMPLATE_SUFFIX
 from sqlgen.templating.sandbox.environment import ENGINE
-from sqlgen.templating.templates import TEMPLATE_SUFFIX, library_of, packaged
+from sqlgen.templating.templates import library_of, packaged
 
 LAKE = "lake"
 _PACKAGE = Path(sqlgen.__file__).parent

@@ -138,7 +138,7 @@ class Settled:
                 for name in names
             },
         }
-        storage.replace_bytes(self.path, sealed.dumps(data).encode(), flush=False)
+        storage.replace_cache(self.path, sealed.dumps(data), flush=False)
 
     def _within_symbols(self, name: str) -> bool:
         """True for a model whose units are each of one symbol."""

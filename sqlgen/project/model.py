@@ -13,8 +13,7 @@ from sqlgen.lake.partitions import KEYS
 from sqlgen.project.config import Input, ModelConfig, Output, Sessions, Source
 from sqlgen.project.rowchecks import Check
 from sqlgen.project.signs import TRADES
-from sqlgen.templating.header import Header
-from sqlgen.templating.templates import TEMPLATE_SUFFIX
+from sqlgen.templating.header import TEMPLATE_SUFFIX, Header
 from udfs import Pipeline
 
 

@@ -27,10 +27,10 @@ from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import Check, unknown_columns
 from sqlgen.published.states import Snapshot
-from sqlgen.run.binding import decoded_keys, named, said, time_faults
+from sqlgen.run.binding import decoded_keys, distinct, named, said, time_faults
 from sqlgen.sources.schemas import sql_schema
 from sqlgen.sources.sourcefiles import SourceFiles
-from sqlgen.sources.stagedinput import StagedInput
+from sqlgen.sources.staged import StagedInput
 from sqlgen.stream.pipe import Pipe
 from sqlgen.templating.connection import select_of
 from sqlgen.templating.queries import query
@@ -206,7 +206,7 @@ class Binder:
     def _table(self, select: str) -> str:
         """SELECT over a table made of an empty result."""
         table = f"bound_{next(self._numbers)}"
-        select_of(self.connection, select).limit(0).create(table)
+        distinct(self.connection, select).limit(0).create(table)
         return everything(table)
 
     def _convert(self, over: Callable[[str], str], rows: str) -> None:
@@ -220,7 +220,7 @@ class Binder:
         assert model.pipeline is not None
         unit = Partition.of(**_UNIT)
         try:
-            rows = select_of(self.connection, feed).limit(0).to_arrow_reader()
+            rows = distinct(self.connection, feed).limit(0).to_arrow_reader()
             pipe = Pipe(model.pipeline, Snapshot({}), rows, None, {key: unit.typed(key) for key in KEYS})
         except TYPOS as error:
             self._tell(f"model '{model.name}'", model.config.sql, error, feed)
@@ -232,7 +232,7 @@ class Binder:
 
     def _columns(self, model: Model, select: str) -> Columns:
         try:
-            rows = select_of(self.connection, select)
+            rows = distinct(self.connection, select)
             return dict(zip(rows.columns, map(str, rows.types), strict=True))
         except TYPOS as error:
             self._tell(f"model '{model.name}'", model.config.sql, error, select)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,17 +19,21 @@ from sqlgen import __version__
 from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.compiler import Compiler
 from sqlgen.errors import first_line
+from sqlgen.features.stages import stages
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import KEYS
 from sqlgen.project.model import Model
 from sqlgen.project.project import Project
 from sqlgen.sources.sourcefiles import SourceFiles
-from sqlgen.templating.connection import confined, folders_of
+from sqlgen.templating.connection import confined, folders_of, select_of
 from sqlgen.templating.queries import query
 from udfs import cache_folder
 
 if TYPE_CHECKING:
     import duckdb
+
+
+_RENAMED = re.compile(r"_[0-9]+\Z")
 
 
 def unoptimized(folder: str, project: Project, files: Iterable[str]) -> duckdb.DuckDBPyConnection:
@@ -77,7 +82,7 @@ def bind(
         _BOUND.update(keys[name] for name in unbound)
     if new and record:
         kept = {name: key for name, key in (known | keys).items() if name in project.models}
-        storage.replace_text(path, json.dumps(kept, indent=1) + "\n")
+        storage.replace_cache(path, json.dumps(kept, indent=1) + "\n")
 
 
 def _known(path: Path) -> dict[str, str]:
@@ -100,6 +105,30 @@ def _key(project: Project, compiler: Compiler, name: str) -> str:
 def _duckdb_version() -> str:
     """Version of DuckDB, which is not loaded for that."""
     return version("duckdb")
+
+
+def distinct(connection: duckdb.DuckDBPyConnection, select: str) -> duckdb.DuckDBPyRelation:
+    """The relation of a SELECT whose columns have different names: DuckDB calls the second ``price`` ``price_1``."""
+    rows = select_of(connection, select)
+    _require_distinct(rows.columns, {*map(str.lower, rows.columns)})
+    names = {name.lower() for name in rows.columns}
+    if renamed := {base for name in names if (base := _RENAMED.sub("", name)) != name and base in names}:
+        parts = stages(select)[0]
+        for number, part in enumerate(parts):
+            before = ", ".join(f"{each.name} AS (\n{each.sql}\n)" for each in parts[:number])
+            alone = select_of(connection, f"{'WITH ' if before else ''}{before} (\n{part.sql}\n)")
+            _require_distinct(alone.columns, renamed)
+    return rows
+
+
+def _require_distinct(columns: Sequence[str], names: Container[str]) -> None:
+    from duckdb import BinderException
+
+    folded = [name.lower() for name in columns]
+    for number, name in enumerate(folded):
+        if name in names and name in folded[:number]:
+            cure = f"Name one of them otherwise; SELECT * REPLACE (... AS {name}) puts one in the other's place"
+            raise BinderException(f"duplicate column: {columns[number]}. {cure}")
 
 
 def said(error: duckdb.Error) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from sqlgen.errors import TaskError, disk_full, first_line
-from sqlgen.sources import dbn, ndjson, rawfile, schemas
+from sqlgen.sources import dbn, ndjson, rawfile, schemas, unpacked
 from sqlgen.sources.dialect import Dialect, dialect_of
 from sqlgen.sources.digits import finite, parquet, text
 from sqlgen.sources.digits.columns import Lossy, ReadColumns
@@ -247,5 +247,5 @@ def parquet_rows(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) ->
 def _advice(error: duckdb.Error) -> str:
     text = str(error)
     if "GZIP" in text or "zstd" in text.lower() or "end of" in text.lower():
-        return f". {rawfile.CUT_OFF}"
+        return f". {unpacked.CUT_OFF}"
     return ""

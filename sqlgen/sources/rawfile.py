@@ -1,37 +1,18 @@
-"""Source text files: decompression, byte order marks, line ends, encoding."""
+"""Source text files: byte order marks, line ends, encoding."""
 
 from __future__ import annotations
 
 import codecs
 import contextlib
-import lzma
 import re
-import shutil
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, cast
-
-import pyarrow as pa
 
 from sqlgen.errors import TaskError, disk_full
+from sqlgen.sources.unpacked import CHUNK, CUT_OFF, KINDS, MAGIC, opened, unzip
 
 HEAD = 1 << 16
 """Bytes at the beginning of a file that are inspected."""
-CUT_OFF = "Is it cut off? Fetch it again; nothing of it was published"
-
-_KINDS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
-MAGIC = {
-    ".gz": b"\x1f\x8b",
-    ".zst": b"\x28\xb5\x2f\xfd",
-    ".bz2": b"BZh",
-    ".xz": b"\xfd7zXZ\0",
-    ".zip": b"PK\3\4",
-    ".parquet": b"PAR1",
-}
-"""Suffix -> first bytes of such a file."""
 _MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _ARRIVAL_OF_OBJECT = re.compile(rb'^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+[{](?=[ \t]*")', re.MULTILINE)
@@ -39,7 +20,6 @@ _ARRIVAL_OF_LIST = re.compile(rb"^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+(\[[^\r\n]*
 """Time of arrival before a JSON message, as collectors write it."""
 _OF_CONNECTION = re.compile(rb"^wss?://\S* <?->? ([0-9]{9,20}(?:[.][0-9]+)?)(?::[^\r\n]*)?(?=\r?$)", re.MULTILINE)
 """Line of cryptofeed's raw files on a connection that is made, or what was sent."""
-CHUNK = 1 << 20
 LINE_SIZE = 1 << 24
 """Bytes from which on a line is not read; DuckDB's maximum_object_size."""
 
@@ -58,13 +38,13 @@ def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
         return plain.replace(copy)
 
     try:
-        if path.suffix in _KINDS and path.stat().st_size == 0:
-            raise TaskError(f"{path} is empty, not even a {_KINDS[path.suffix]} file. {CUT_OFF}")
+        if path.suffix in KINDS and path.stat().st_size == 0:
+            raise TaskError(f"{path} is empty, not even a {KINDS[path.suffix]} file. {CUT_OFF}")
         _require_kind(path)
         if path.suffix == ".zip":
             unzip(path, copy)
-        elif path.suffix in _KINDS:  # DuckDB does not know all of them, and text is read twice, also for lost digits
-            _unpack(path, copy)
+        elif path.suffix in KINDS:  # DuckDB does not know all of them, and text is read twice, also for lost digits
+            _rewrite(path, copy)
         found = copy if copy.exists() else path
         if encoding := encoding_of(head(found)):
             found = changed(lambda plain: _transcode(found, plain, encoding))
@@ -73,25 +53,12 @@ def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
         if unmark and has_arrivals(head(found)):
             found = changed(lambda plain: _each_line(found, plain, with_arrival))
         yield found
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except OSError as error:
         if disk_full(error):
             raise
         raise TaskError(f"{path} cannot be read: {error}. {CUT_OFF}") from error
     finally:
         copy.unlink(missing_ok=True)
-
-
-def _unpack(path: Path, target: Path) -> None:
-    """Write an unpacked copy; of gzip by ISA-L, where it is installed: it takes a third of the time of zlib."""
-    if path.suffix != ".gz" or find_spec("isal") is None:
-        return _rewrite(path, target)
-    from isal import igzip, igzip_lib
-
-    try:
-        with igzip.open(path) as stream, target.open("wb") as file:
-            shutil.copyfileobj(stream, file, CHUNK)
-    except igzip_lib.error as error:
-        raise OSError(str(error)) from error
 
 
 def _require_kind(path: Path) -> None:
@@ -102,8 +69,8 @@ def _require_kind(path: Path) -> None:
     if found and found != path.suffix:
         raise TaskError(f"{path} is a {found[1:]} file, by its first bytes. Give it a name that ends in {found}")
     text = all(byte in b"\t\r\n" or byte >= 32 for byte in start)
-    if path.suffix in _KINDS and text and not found and not MAGIC[path.suffix].startswith(start):
-        kind = _KINDS[path.suffix]
+    if path.suffix in KINDS and text and not found and not MAGIC[path.suffix].startswith(start):
+        kind = KINDS[path.suffix]
         raise TaskError(f"{path} is text and no {kind} file, by its first bytes. Take {path.suffix} from its name")
 
 
@@ -263,37 +230,8 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.decode("utf-8", "replace")
 
 
-def opened(path: Path) -> BinaryIO:
-    """The unpacked bytes of a file."""
-    if path.suffix == ".xz":
-        return cast(BinaryIO, lzma.open(path))
-    return cast(BinaryIO, pa.input_stream(str(path), compression=_KINDS.get(path.suffix)))
-
-
 def _rewrite(path: Path, target: Path, change: Callable[[bytes], bytes] = bytes, skip: int = 0) -> None:
     with opened(path) as stream, target.open("wb") as file:
         stream.read(skip)
         while chunk := bytes(stream.read(CHUNK)):
             file.write(change(chunk))
-
-
-def unzip(path: Path, target: Path) -> None:
-    """Write the one file of an archive to ``target``."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [
-                info
-                for info in archive.infolist()
-                if not info.is_dir() and not info.filename.startswith(("__MACOSX/", "."))
-            ]
-            if len(members) != 1:
-                names = ", ".join(info.filename for info in members) or "none"
-                raise TaskError(f"{path} holds {len(members)} files ({names}); one is expected. Unpack it")
-            with archive.open(members[0]) as source, target.open("wb") as file:
-                shutil.copyfileobj(source, file, CHUNK)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
-        if disk_full(error):
-            raise
-        raise TaskError(f"{path} cannot be unpacked: {error}. {CUT_OFF}") from error
-    except (RuntimeError, NotImplementedError) as error:  # a password, or an unsupported compression
-        raise TaskError(f"{path} cannot be unpacked: {error}. Unpack it by other means") from error

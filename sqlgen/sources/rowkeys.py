@@ -66,7 +66,7 @@ class RowKeys:
         """Write the cache, with what other runs have added to it meanwhile."""
         if self.changed:
             added = self.__dict__.pop("known", {})
-            storage.replace_text(self.path, sealed.dumps(self.known | added))
+            storage.replace_cache(self.path, sealed.dumps(self.known | added))
 
     def _readings_of(self, source: str, layout: SourceLayout) -> dict[str, tuple[Model, ModelInput]]:
         """Distinct readings of a source by its models, by digest: their options may name different keys."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -48,6 +48,8 @@ class FileSpan(NamedTuple):
     far_at: int | None
     passed_over: Mapping[str, int] | None = None
     """Kind of messages that the adapter does not read -> their number."""
+    unknown_sides: Mapping[str, int] | None = None
+    """Text in the place of a trade's side that names none -> number of trades."""
 
     @property
     def lost(self) -> int:
@@ -89,6 +91,8 @@ class Survey:
     """Files without excluded lines, where row positions are line numbers."""
     passes_over: bool
     """False of an adapter that reads every message."""
+    names_sides: bool
+    """True of an adapter that reads the sides of trades as text."""
 
     @classmethod
     def of(
@@ -96,12 +100,13 @@ class Survey:
     ) -> Survey:
         """Survey of the files ``paths``; ``select``: canonical rows by a scan with ``survey`` set."""
         rows = library.render("publish/surveyed.sql.j2", select=select, tolerance=tolerance)
-        return cls(library, rows, paths, whole, "passed_over" in select)
+        return cls(library, rows, paths, whole, "passed_over" in select, "unknown_side" in select)
 
     @property
     def statement(self) -> str:
         """The statement whose rows are :class:`FileSpan`."""
-        return self.library.render("publish/survey.sql.j2", rows=self.rows, passes_over=self.passes_over)
+        says = {"passes_over": self.passes_over, "names_sides": self.names_sides}
+        return self.library.render("publish/survey.sql.j2", rows=self.rows, **says)
 
     @property
     def has_ids(self) -> bool:
@@ -155,10 +160,15 @@ def repeated_note(count: int, first: str, one: str, other: str) -> str:
 
 def passed_over(counts: Iterable[Mapping[str, int] | None]) -> tuple[int, str]:
     """Number of messages that were passed over, and how many there are of each kind, in words."""
+    return _counted(counts, str)
+
+
+def _counted(counts: Iterable[Mapping[str, int] | None], named: Callable[[str], str]) -> tuple[int, str]:
     total: Counter[str] = Counter()
     for one in counts:
         total.update(one or {})
-    kinds = ", ".join(f"{kind} {number:,}" for kind, number in total.most_common(_KINDS))
+    ranked = sorted(total.items(), key=lambda kind: (-kind[1], kind[0]))
+    kinds = ", ".join(f"{named(kind)} {number:,}" for kind, number in ranked[:_KINDS])
     return total.total(), kinds + (", ..." if len(total) > _KINDS else "")
 
 
@@ -188,6 +198,17 @@ def price_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
         f"{sum(each.not_positive for each in found)} row(s) with a price at or below 0 in {paths[found[0].file]}{more}:"
         " such prices are left out; negative_prices: true in the source reads them"
     )
+
+
+def side_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
+    """A note on texts in the place of a side that name none; empty where there are none."""
+    found = [each for each in spans if each.unknown_sides]
+    if not found:
+        return ""
+    number, words = _counted((each.unknown_sides for each in found), repr)
+    more = f" and {len(found) - 1} more file(s)" if len(found) > 1 else ""
+    where = f"{paths[found[0].file]}{more}"
+    return f"{number} trade(s) in {where} have a side that the adapter does not know, and NULL for it: {words}"
 
 
 def digits_note(lossy: Lossy, path: str, first_rows: bool) -> str:

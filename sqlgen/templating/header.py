@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from sqlgen.errors import nearest
 from udfs import Option
 
+TEMPLATE_SUFFIX = ".sql.j2"
 CSV_OPTIONS = ("header", "delimiter", "quote", "title_lines")
 """Adapter options that override the CSV dialect."""
 
@@ -114,3 +118,14 @@ class Header(BaseModel):
             except ValueError as error:
                 raise ValueError(f"default of option '{name}': {error}") from None
         return self
+
+
+def not_found(name: str, folders: Iterable[Path], known: Sequence[str]) -> str:
+    """Message on a template that does not exist, with those of its name in other folders, or one of a close name."""
+    stems = [other.removesuffix(TEMPLATE_SUFFIX) for other in known]
+    same = [f"'{other}'" for other in known if other.endswith(f"/{name}")]
+    near = nearest(name.removesuffix(TEMPLATE_SUFFIX), stems).replace("'?", f"{TEMPLATE_SUFFIX}'?")
+    hint = f" Did you mean {' or '.join(same)}?" if same else near
+    return (
+        f"template '{name}' not found in {', '.join(map(str, folders))}.{hint} Templates there are: {', '.join(known)}"
+    )

@@ -22,14 +22,21 @@ import jinja2
 from jinja2.bccache import Bucket
 from pydantic import ValidationError
 
-from sqlgen.errors import ConfigError, TemplateError, nearest
+from sqlgen.errors import ConfigError, TemplateError
 from sqlgen.templating import inheriting, quoting, secrets, yamlfile
 from sqlgen.templating.autoindent import AutoIndent
-from sqlgen.templating.header import CSV_OPTIONS, CsvFormat, Header, LineFormat, invalid
+from sqlgen.templating.header import (
+    CSV_OPTIONS,
+    TEMPLATE_SUFFIX,
+    CsvFormat,
+    Header,
+    LineFormat,
+    invalid,
+    not_found,
+)
 from sqlgen.templating.sandbox import environment as sandbox
 from udfs import OVERLAP_NS, cache_folder
 
-TEMPLATE_SUFFIX = ".sql.j2"
 PACKAGED = Path(__file__).resolve().parents[2] / "transforms_sql"
 
 _FAILURES = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError)
@@ -142,11 +149,7 @@ class Library:
         except sandbox.LinkError as error:
             raise TemplateError(f"template '{name}': {error}") from None
         except jinja2.TemplateNotFound:
-            looked = ", ".join(map(str, self.folders))
-            raise TemplateError(
-                f"template '{name}' not found in {looked}.{nearest(name, self.names())}"
-                f" Templates there are: {', '.join(self.names())}"
-            ) from None
+            raise TemplateError(not_found(name, self.folders, self.names())) from None
         return text, path or name
 
     def header(self, name: str) -> Header:

@@ -109,7 +109,7 @@ def test_files_of_several_members(tmp_path: Path) -> None:
     lines = TABLE.text().splitlines(keepends=True)
     parts = ["".join(lines[:100]).encode(), "".join(lines[100:]).encode()]
     zipped = tardis_trades(tmp_path / "gz", b"", "y.csv.gz")
-    (zipped.raw / HIVE / "y.csv.gz").write_bytes(b"".join(map(gzip.compress, parts)))
+    (zipped.raw / HIVE / "y.csv.gz").write_bytes(b"".join(map(gzip.compress, parts)) + bytes(512))
     assert rows_of(zipped.run()) == GOOD
     packed = tardis_trades(tmp_path / "zst", b"", "y.csv.zst")
     path = packed.raw / HIVE / "y.csv.zst"

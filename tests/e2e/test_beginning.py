@@ -137,6 +137,11 @@ def test_eject(tmp_path: Path) -> None:
     outcome = sqlgen("eject", "trades/featurs", "--project", file)
     assert outcome.code == 2
     assert "Did you mean 'trades/features.sql.j2'?" in outcome.err
+    outcome = sqlgen("eject", "bars", "--project", file)
+    assert (
+        "Did you mean 'orderbook/bars.sql.j2' or 'sources/generic/bars.sql.j2' or 'trades/bars.sql.j2'?" in outcome.err
+    )
+    assert "Did you mean" not in sqlgen("eject", "nosuch", "--project", file).err
     outcome = sqlgen("eject", "queries/view", "--project", file)
     assert (outcome.code, "is the engine's own" in outcome.err) == (2, True)
 

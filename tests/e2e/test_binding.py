@@ -49,6 +49,17 @@ def test_a_typo_in_a_template(many: Scratch) -> None:
     assert len(many.run()) == 12
 
 
+def test_a_column_that_is_there_twice(many: Scratch) -> None:
+    """DuckDB would publish the second as ``Price_1``, also that of a stage."""
+    for rows in ("{}", "WITH rows AS (WITH a AS (SELECT 1) {}) FROM rows"):
+        twice = rows.format("SELECT *, 2 * price AS Price FROM ({{ inputs.trades }})")
+        many.template("costs.sql.j2", twice)
+        says(many, "costs.sql.j2: duplicate column: Price. Name one of them otherwise")
+    many.template("costs.sql.j2", twice.replace("Price", "price_1"))
+    many.template("pairs.sql.j2", "SELECT * FROM ({{ inputs.costs }})")
+    assert len(many.run()) == 12
+
+
 def test_a_model_that_reads_one_of_several_with_kernels(many: Scratch) -> None:
     """Each model with kernels has columns of its own, in whatever order they are bound."""
     many.kernel(LEDGER)

@@ -16,7 +16,7 @@ import pytest
 
 from sqlgen.compile.statements import FOOTER_KEY
 from sqlgen.lake import sealed
-from tests.support.scratch import BTC, DAY1, DAY2, Scratch
+from tests.support.scratch import BTC, DAY1, DAY2, DAY3, Scratch
 
 MANIFEST, INDEX, REPORT = "manifest/costs.ndjson", "index.json", "runs/*.json"
 
@@ -86,15 +86,31 @@ def test_a_pipe_in_place_of_a_file_is_damage(built: Scratch, pattern: str) -> No
     assert built.plan() == {}
 
 
+def test_a_folder_in_place_of_a_cache_costs_time_alone(built: Scratch) -> None:
+    built.run()
+    before, paths = built.costs(), [built.lake / ".sqlgen" / name for name in ("settled.json", INDEX, "bound.json")]
+    for path in paths:
+        path.unlink()
+        path.mkdir()
+    built.trades(BTC, DAY3, [1.0])
+    assert len(built.run()) == 2
+    assert built.run() == {}
+    assert len(built.costs()) == len(before) + 1
+    assert {each["where"] for each in built.sqlgen("doctor", "--json").json["ailments"]} == {*map(str, paths)}
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_a_journal_that_is_no_file(built: Scratch, make: Callable[[Path], None]) -> None:
     before = built.costs()
     path = built.lake / ".sqlgen" / MANIFEST
     content = path.rename(path.with_suffix(".moved"))
     make(path)
-    for command in ("plan", "doctor", "run"):
+    for command in ("plan", "run"):
         outcome = built.sqlgen(command)
         assert (outcome.code, f"{path} cannot be read: " in outcome.err) == (2, True), outcome.err
+    found = built.sqlgen("doctor", "--json", "--fix")  # goes on with the rest
+    [told] = found.json["ailments"]
+    assert (found.code, f"{path} cannot be read: " in told["text"]) == (1, True)
     path.rmdir() if path.is_dir() else path.unlink()
     assert "move it away" in outcome.err
     assert built.plan() == {}

@@ -70,10 +70,10 @@ def test_statements_that_fail(built: Scratch, form: str) -> None:
     code, out, err = query(built, "SELECT cots FROM costs", "--format", form)
     assert (code, out) == (1, "")
     assert err.startswith('error: Binder Error: Referenced column "cots" not found')
-    assert query(built, " -- nothing", "--format", form) == (1, "", "error: there is no statement\n")
+    assert query(built, "-- nothing", "--format", form) == (2, "", "error: there is no statement\n")
     if form == "csv":
         told = query(built, "CREATE TABLE t AS SELECT 1", "--format", form)
-        assert told == (1, "", "error: the last statement has no rows to write\n")
+        assert told == (2, "", "error: the last statement has no rows to write\n")
     code, _, err = query(built, "SELECT 1", "--output", "x")
     assert (code, err) == (2, "error: --output writes csv, json or parquet: give --format\n")
 

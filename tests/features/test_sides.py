@@ -54,6 +54,20 @@ def test_ccxt(tmp_path: Path, exchange: str, source: dict[str, Any], expected: l
     assert sides(tmp_path, exchange, **source) == expected
 
 
+def test_texts_that_name_no_side_are_counted(tmp_path: Path) -> None:
+    """Those that are empty or say so are no mistake."""
+    words = ["Buy ", "buy", "Buy ", "kauf", "", None, "unknown", "SELL"]
+    trades = [TRADES[0] | {"trade_id": str(n), "side": word} for n, word in enumerate(words)]
+    write_trades(tmp_path / "lake", "okx", "BTC-USDT", DAY, trades)
+    config = shipped_config(tmp_path / "lake")
+    config["models"] = {"trades_features": config["models"]["trades_features"]}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    [task] = sqlgen("run", tmp_path / "models.yaml", "--json").json["tasks"]
+    [note] = task["notes"]
+    assert note.startswith("source 'ccxt_trades': 3 trade(s) in raw/ccxt/trades/")
+    assert note.endswith("have a side that the adapter does not know, and NULL for it: 'Buy ' 2, 'kauf' 1")
+
+
 def test_a_file_that_names_the_wrong_maker_can_be_turned(tmp_path: Path) -> None:
     lake = VendorLake(tmp_path)
     one = Decimal(1)

@@ -40,7 +40,7 @@ def query(
     import duckdb
 
     from sqlgen.explore import session
-    from sqlgen.explore.query import QueryError, result, write_result
+    from sqlgen.explore.query import result, write_result
     from sqlgen.functions.sqlfunction import plain_error
 
     if shape == ResultForm.table and output is not None:
@@ -67,7 +67,7 @@ def query(
                     path = Path(folder, "result")
                     write_result(connection, text, shape.value, path)
                     _print(path, binary=shape == ResultForm.parquet)
-        except (QueryError, duckdb.Error) as error:
+        except duckdb.Error as error:
             typer.echo(f"error: {plain_error(error)}", err=True)
             raise typer.Exit(EXIT_FAILED) from None
 

@@ -7,6 +7,7 @@ import gzip
 import itertools
 import lzma
 import zipfile
+import zlib
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 
 from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.lake.remote import mounts
+from sqlgen.sources import unpacked
 from sqlgen.templating.queries import query
 
 _MODULES: dict[str, Any] = {"gzip": gzip, "bz2": bz2, "xz": lzma}
@@ -38,7 +40,7 @@ def excerpt(path: Path, target: Path, sniffed: Sniffed, rows: int | None) -> boo
                 return _first_rows(path, target, rows)
             if sniffed.format in ("csv", "ndjson"):
                 return _first_lines(path, target, sniffed.packing, rows + bool(sniffed.columns) + sniffed.title_lines)
-        except (OSError, EOFError, zipfile.BadZipFile, pa.ArrowInvalid):
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, pa.ArrowInvalid):
             target.unlink(missing_ok=True)
     target.symlink_to(path.resolve())
     return False
@@ -68,20 +70,14 @@ def _lines(path: Path, packing: str) -> Generator[bytes, None, None]:
     if packing == "zip":
         with zipfile.ZipFile(path) as archive, archive.open(_members(archive)[0]) as stream:
             yield from stream
-    elif packing == "zstd":
-        with pa.input_stream(str(path), compression="zstd") as stream:
+    else:
+        with unpacked.opened(path, packing) as stream:
             rest = b""
             while block := bytes(stream.read(1 << 16)):
                 *lines, rest = (rest + block).split(b"\n")
                 yield from (line + b"\n" for line in lines)
             if rest:
                 yield rest
-    elif packing in _MODULES:
-        with _MODULES[packing].open(path) as unpacked:
-            yield from unpacked
-    else:
-        with path.open("rb") as file:
-            yield from file
 
 
 def _members(archive: zipfile.ZipFile) -> Sequence[zipfile.ZipInfo]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import format_of
-from sqlgen.sources import rawfile
+from sqlgen.sources import rawfile, unpacked
 from sqlgen.sources.dialect import DELIMITERS, split
 
 HEAD = 1 << 18
@@ -28,7 +28,7 @@ _OBJECTS = 20
 """Objects of a JSON array that are looked at."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SUFFIX = {"gzip": ".gz", "zstd": ".zst", "zip": ".zip", "bz2": ".bz2", "xz": ".xz"}
-_MAGIC = {rawfile.MAGIC[suffix]: kind for kind, suffix in _SUFFIX.items()} | {b"PK\5\6": "zip"}  # an empty one
+_MAGIC = {unpacked.MAGIC[suffix]: kind for kind, suffix in _SUFFIX.items()} | {b"PK\5\6": "zip"}  # an empty one
 _OHLCV = {5: "ohlcv-1s", 6: "ohlcv-1m", 7: "ohlcv-1h", 8: "ohlcv-1d", 13: "ohlcv-eod"}
 _DBN_SCHEMAS = {0: "mbo", 1: "mbp-1", 2: "mbp-10", 3: "tbbo", 4: "trades", 14: "cmbp-1", 17: "tcbbo", **_OHLCV}
 _DBN_SCHEMAS |= {15: "cbbo-1s", 16: "cbbo-1m", 18: "bbo-1s", 19: "bbo-1m"}
@@ -86,10 +86,10 @@ def sniff(path: Path) -> Sniffed:
         with path.open("rb") as file:
             magic = file.read(max(map(len, _MAGIC)))
         packing = next((kind for start, kind in _MAGIC.items() if magic.startswith(start)), "")
-        if magic.startswith(rawfile.MAGIC[".parquet"]):
+        if magic.startswith(unpacked.MAGIC[".parquet"]):
             return _parquet(path)
         head, whole = _head(path, packing)
-    except (OSError, zipfile.BadZipFile, EOFError, lzma.LZMAError, pa.ArrowInvalid) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, pa.ArrowInvalid) as error:
         return Sniffed(format_of(path.name) or "", problem=f"cannot be read: {error}. Is it truncated? Fetch it again")
     if not head:
         return Sniffed(format_of(path.name) or "", packing, empty=True)
@@ -185,11 +185,7 @@ def _head(path: Path, packing: str) -> tuple[bytes, bool]:
             with archive.open(members[0]) as stream:
                 head = stream.read(HEAD)
         return head, len(head) < HEAD
-    if packing == "xz":
-        with lzma.open(path) as unpacked:
-            head = unpacked.read(HEAD)
-        return head, len(head) < HEAD
-    with pa.input_stream(str(path), compression=packing or None) as stream:
+    with unpacked.opened(path, packing) as stream:
         parts, size = [], 0
         while size < HEAD and (part := bytes(stream.read(BLOCK))):
             parts.append(part)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sqlgen.sources import rawfile
+from sqlgen.sources import unpacked
 from sqlgen.sources.digits.columns import DECIMAL, Lossy, ReadColumns, Value
 from sqlgen.sources.digits.scan import DOUBLE, Limits, long_numbers
 
@@ -125,8 +125,8 @@ class _Suspects:
 
     def _blocks(self) -> Iterator[tuple[bytearray, int]]:
         """Bytes that begin with a line, and the number of them that are whole lines."""
-        block, held = bytearray(rawfile.CHUNK), 0
-        with rawfile.opened(self.path) as stream:
+        block, held = bytearray(unpacked.CHUNK), 0
+        with unpacked.opened(self.path) as stream:
             while read := stream.readinto(memoryview(block)[held:]):  # type: ignore[attr-defined]
                 end = _last_end(block, held, held + read)
                 held += read

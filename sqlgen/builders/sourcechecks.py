@@ -33,6 +33,7 @@ from sqlgen.sources.survey import (
     describe_row,
     digits_note,
     first_row,
+    late_note,
     lost_rows,
     order_note,
     overlapping,
@@ -168,8 +169,12 @@ class UnitSource:
         if not parsed:  # otherwise each line has a time, or could not be read
             self._lose(spans)
         mine = [each for each in spans if self.files.has(each)]
-        notes = [order_note(mine, paths), "" if self.entry.source.negative_prices else price_note(mine, paths)]
-        notes.append(side_note(mine, paths))
+        notes = [
+            order_note(mine, paths),
+            late_note(mine, paths),
+            "" if self.entry.source.negative_prices else price_note(mine, paths),
+            side_note(mine, paths),
+        ]
         together = overlapping(mine) if has_ids else []
         if together:
             self.checks.execute(self._survey.repeated(together))

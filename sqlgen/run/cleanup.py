@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,6 +116,8 @@ def _processed(picture: Picture, facts: Facts, notes: list[str]) -> list[FileInf
     project = picture.project
     wanted: set[FileInfo] = set()
     needed: set[str] = set()
+    processed: set[FileInfo] = set()
+    missing: dict[str, set[FileInfo]] = {}
     unassigned = [text for found in picture.source_files.values() for text in found.unassigned]
     for model in project.models.values():
         for entry in model.inputs:
@@ -126,8 +128,13 @@ def _processed(picture: Picture, facts: Facts, notes: list[str]) -> list[FileInf
                     done = partition in current and _is_read(picture, facts, model, entry, tuple(current))
                     left = _unread(facts, model, partition, files) if done else files
                     needed.update(file.path for file in left)
-                    wanted.update(files if model.config.delete_after_processing else ())
+                    if not _rebuilds(model):
+                        missing.setdefault(model.name, set()).update(left)
+                    if model.config.delete_after_processing:
+                        wanted.update(files)
+                        processed.update(set(files).difference(left))
     notes += _spared(picture, wanted)
+    notes += _awaited(project, processed, missing)
     young = {file.path for file in _young(picture)} - needed
     if waiting := sum(file.path in young for file in wanted):
         notes.append(f"{waiting} processed file(s) are deleted once their partition is as old as keep_days says")
@@ -162,6 +169,14 @@ def _spared(picture: Picture, wanted: set[FileInfo]) -> Iterator[str]:
                 )
                 if count:
                     yield f"{count} file(s) are not deleted: model '{model.name}' rebuilds partitions from them"
+
+
+def _awaited(project: Project, processed: set[FileInfo], missing: Mapping[str, set[FileInfo]]) -> Iterator[str]:
+    """Notes on files that one model has processed, and another that reads them has not."""
+    for name, files in missing.items():
+        if count := len(files & processed):
+            why = "has not" if project.models[name].config.enabled else "is disabled and has not"
+            yield f"{count} processed file(s) are not deleted: model '{name}' {why} published them"
 
 
 def _rebuilds(model: Model) -> bool:

@@ -46,6 +46,10 @@ class FileSpan(NamedTuple):
     untimed_at: int | None
     """Position in the file of the first row without a time."""
     far_at: int | None
+    late: int
+    """Changes of a book whose time is before that of changes before them, by more than a little."""
+    late_by: int | None
+    """By how much at most, in ns."""
     passed_over: Mapping[str, int] | None = None
     """Kind of messages that the adapter does not read -> their number."""
     unknown_sides: Mapping[str, int] | None = None
@@ -185,6 +189,20 @@ def order_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
         f"times go back between files: {paths[one.file]} ends at {moment(one.last)}, and {paths[other.file]}, which is"
         f" read after it, begins at {moment(other.first)}{more}. Files are read in the natural order of their paths:"
         " rename them if that is not the order in which they were recorded"
+    )
+
+
+def late_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
+    """A note on changes of a book with times before those of changes before them; empty if there are none."""
+    found = [each for each in spans if each.late]
+    if not found:
+        return ""
+    more = f" and {len(found) - 1} more file(s)" if len(found) > 1 else ""
+    by = max(each.late_by or 0 for each in found) / 1e9
+    return (
+        f"{sum(each.late for each in found)} change(s) in {paths[found[0].file]}{more} have a time before that of a"
+        f" change before them, by up to {by:g} s: changes count in the order of their arrival, so that these books have"
+        " the later time. One clock ahead does this: date_tolerance sets such rows aside"
     )
 
 

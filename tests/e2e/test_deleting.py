@@ -194,6 +194,22 @@ def test_sources_that_share_a_folder(deleting: Scratch) -> None:
     assert "1 file(s) are not deleted: model 'other' rebuilds partitions from them" in outcome.out
 
 
+def test_files_that_another_model_has_not_published_are_told(deleting: Scratch) -> None:
+    deleting.model(
+        "other", sql="costs.sql.j2", inputs={"trades": "raw"}, output={"path": "out/other", "mode": "append"}
+    )
+    deleting.model("other", enabled=False)
+    path = write(deleting, range(10))
+    for _ in range(2):
+        outcome = deleting.sqlgen("run")
+        told = "1 processed file(s) are not deleted: model 'other' is disabled and has not published them"
+        assert told in outcome.out, outcome.out + outcome.err
+    deleting.model("other", enabled=True)
+    outcome = deleting.sqlgen("run")
+    assert not path.exists()
+    assert "are not deleted" not in outcome.out
+
+
 PATTERN = "trades/exchange={exchange}/symbol={symbol}/date={date}/*.ndjson"
 
 

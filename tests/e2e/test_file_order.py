@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sqlgen.project.keys import natural_order
 from sqlgen.templating.templates import Library
 from tests.support.adapters import SHELL, Project, rows_of
+from tests.support.engine import sqlgen
 
 NAMES = ["part_1", "part_2", "part_9", "part_10", "part_11", "part_100", "x2b9", "x2b10", "x10b1"]
 HIVE = "exchange=x/symbol=A/date=2026-01-01"
@@ -73,3 +74,41 @@ def test_the_order_in_sql_is_that_of_the_listing() -> None:
 @given(st.integers(0, 10**20 - 1), st.integers(0, 10**20 - 1))
 def test_numbers_of_up_to_20_digits(one: int, other: int) -> None:
     assert (natural_order(f"p{one}.csv") < natural_order(f"p{other}.csv")) == (one < other)
+
+
+def bybit_changes(times: list[int]) -> str:
+    """A snapshot and changes of a book, with the time (s) of each."""
+    lines = [
+        {
+            "topic": "orderbook.50.A",
+            "type": "delta" if k else "snapshot",
+            "ts": DAY + 1000 * time,
+            "cts": DAY + 1000 * time,
+            "data": {"s": "A", "b": [["100", "1"]], "a": [["101", "1"]], "u": 10 + k, "seq": k},
+        }
+        for k, time in enumerate(times)
+    ]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+@pytest.mark.parametrize(("times", "told"), [([1, 2, 3, 2, 3, 4], ""), ([1, 7200, 3, 4, 7199], "2 change(s)")])
+def test_changes_with_earlier_times_than_those_before_them_are_told(
+    tmp_path: Path, times: list[int], told: str
+) -> None:
+    """Their books have the later time; a second is no matter."""
+    (tmp_path / "transforms_sql").mkdir()
+    template = (
+        "{#\ndescription: changes\ninputs: [updates]\norder_by: [seq]\n#}\nSELECT * FROM ({{ inputs.updates }})\n"
+    )
+    (tmp_path / "transforms_sql/changes.sql.j2").write_text(template)
+    raw = tmp_path / "lake/raw/exchange=bybit/symbol=A/date=2026-01-01"
+    raw.mkdir(parents=True)
+    (raw / "a.ndjson").write_text(bybit_changes(times))
+    config = tmp_path / "models.yaml"
+    model = {"sql": "changes.sql.j2", "inputs": {"updates": "raw"}, "output": {"path": "out"}}
+    source = {"path": "raw", "adapter": "bybit/orderbook"}
+    config.write_text(json.dumps({"version": 1, "lake": "lake", "sources": {"raw": source}, "models": {"out": model}}))
+    outcome = sqlgen("run", config)
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert (f"note: source 'raw': {told or '0'}" in outcome.out) == bool(told)
+    assert ("by up to 7197 s" in outcome.out) == bool(told)

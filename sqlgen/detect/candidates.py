@@ -14,6 +14,7 @@ from sqlgen.detect.columns.lookalikes import calls_rows_changes, says
 from sqlgen.detect.columns.names import FORCED, ZONES_BY_FILE
 from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.detect.files.vendors import Vendor, unread
+from sqlgen.detect.messages.kinds import are_of_one
 from sqlgen.detect.trial import TrialSource, adapters
 from sqlgen.errors import SqlgenError
 from sqlgen.project.config import Source
@@ -199,7 +200,7 @@ def _mapped(library: Library, adapter: str, sniffed: Sniffed, path: str) -> list
     if proposal is None and sniffed.format in ("ndjson", "parquet"):
         named, paths = nested.flattened(sniffed)
         proposal = columnmap.guess_columns(kind, named)
-    if proposal is None:
+    if proposal is None or (sniffed.format == "ndjson" and not are_of_one(kind, sniffed.records, bool(paths))):
         return []
     found = dict(proposal.options)
     found["columns"] = nested.located(found["columns"], paths)

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from sqlgen.detect import remarks
-from sqlgen.detect.candidates import GENERIC, Candidate, candidates, fingerprinted_options, variants
+from sqlgen.detect.candidates import Candidate, candidates, fingerprinted_options, variants
 from sqlgen.detect.columns import headerless
 from sqlgen.detect.columns.times import joined, unzoned
 from sqlgen.detect.contents import Sampler, Trial
@@ -98,18 +98,16 @@ class Examiner:
         chosen += [one for one in working if one.candidate.messages and one not in chosen]
         chosen += [other for one in chosen for other in self._beside(group, one)]
         placed = chosen[0].proposed if chosen else unread
-        read = [self._contents(group, one.proposed) for one in chosen if one.trial.works]
+        works = [one for one in chosen if one.trial.works]
+        read = [self._contents(group, one.proposed) for one in works]
         notes = [*remarks.problems(self.library, self.vendors, group), *placed.notes]
         notes += [said for said in (*(one for _, one in read), *(one.trial.mixture for one in chosen)) if said]
         notes += [note for contents, _ in read if contents is not None for note in remarks.of_contents(contents)]
+        notes += remarks.counted(self.vendors, [one.candidate for one in works], [one for one, _ in read], sample)
         notes += [remarks.UNZONED for one in chosen if unzoned(headerless.named(sample), one.candidate.options)][:1]
         notes += [remarks.EARLIER for one in chosen if one.trial.early][:1]
         if not chosen and not sample.problem and unread.layout.usable:
-            failed = list(remarks.failures(self.vendors, [(one.candidate, one.trial) for one in tried]))
-            generic = [name for name in adapters(self.library) if name.startswith(GENERIC)]
-            notes += [remarks.senseless(one.candidate.adapter, one.trial) for one in tried if one.trial.works][:1] or [
-                remarks.unknown(group, self.vendors, failed, generic)
-            ]
+            notes += remarks.unknown(self.library, group, self.vendors, [(one.candidate, one.trial) for one in tried])
         return Finding(
             layout=coverage_of(placed, group),
             format=sample.format,
@@ -235,14 +233,16 @@ class Examiner:
 
 
 def _rows_say_more(group: FileGroup, proposed: ProposedSource) -> bool:
-    """True if rows name more of their market than the name of their file: BTC-USDT-SWAP where that says BTC-USDT."""
+    """True if rows name another market than their file: BTC-USDT-SWAP where that says BTC-USDT, or HITBTC."""
     column = proposed.entry.get("options", {}).get("columns", {}).get("symbol", "symbol")
     if column not in group.sample.columns or "symbol" not in proposed.layout.keys or not proposed.layout.pattern:
         return False
     below = os.path.relpath(group.example, proposed.layout.base)
     named = joined((path_pattern(proposed.layout.pattern).match(below) or {}).get("symbol", ""))
+    markets = {joined(str(value)) for value in group.sample.values(column)}
     return bool(named) and any(
-        (market := joined(str(value))) != named and market.startswith(named) for value in group.sample.values(column)
+        market != named and (market.startswith(named) or not (market in named or named in market or market.isdigit()))
+        for market in markets
     )
 
 

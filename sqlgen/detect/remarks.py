@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlgen.detect.candidates import Candidate, are_forced, candidates
+from sqlgen.detect.candidates import GENERIC, Candidate, are_forced, candidates
 from sqlgen.detect.columns import columnmap, headerless
 from sqlgen.detect.columns.times import times_of
 from sqlgen.detect.contents import Trial
 from sqlgen.detect.files.filegroups import FileGroup
-from sqlgen.detect.files.vendors import Vendor, unread
+from sqlgen.detect.files.sniff import Sniffed
+from sqlgen.detect.files.vendors import Vendor, channel_of, unread
 from sqlgen.detect.findings import Contents, shares
+from sqlgen.detect.messages.advice import described
+from sqlgen.detect.messages.kinds import kinds_of
+from sqlgen.detect.trial import adapters
 from sqlgen.lake.storage import format_of
 from sqlgen.templating.templates import Library
 
@@ -30,6 +35,8 @@ _TIMELESS = (
     "no column is a time by its values: a date with a time of day, or a count since 1970. Where rows have the time of"
     " day alone, put the date of the file's name before it (docs/sources.md), and inspect the result"
 )
+_CONTRACTS = r"-SWAP$|USD_(PERP|\d{6})$|-PERPETUAL$|USD[TC]?M$"
+"""Symbols of OKX, Binance, Deribit and KuCoin whose sizes are no units of the base currency, in any columns."""
 _NO_SNAPSHOT = "no snapshot among the rows that were read: changes alone make no book (see docs/order-books.md)"
 
 
@@ -40,6 +47,27 @@ def of_contents(contents: Contents) -> Iterator[str]:
     repeated = contents.summary.get("repeated_trade_ids")
     if repeated:
         yield f"{repeated} trades have the id of another one: are they in several files, or are these no trades?"
+
+
+def counted(
+    vendors: Mapping[str, Vendor], chosen: Sequence[Candidate], read: Sequence[Contents | None], sample: Sniffed
+) -> Iterator[str]:
+    """Remark on sizes that are no units of the base currency, of the first source that has such."""
+    for candidate, contents in zip(chosen, read, strict=True):
+        vendor = vendors.get(candidate.adapter)
+        known = _CONTRACTS if candidate.generic else vendor.contracts if vendor is not None else ""
+        in_base = str(candidate.options.get("amount", "")).startswith("base")
+        amount = str(candidate.options.get("columns", {}).get("amount", ""))
+        if contents is None or contents.kind == "bars" or not known or in_base or "notional" in amount.lower():
+            continue
+        names = [str(row[key]) for row in contents.keys for key in ("symbol", "exchange")]
+        found = next((name for name in [*names, *map(channel_of, sample.records)] if re.search(known, name)), None)
+        if found is not None:
+            yield (
+                f"sizes of {found} count contracts, or are of the quote currency, as the venue has them: they are not in"
+                " the base currency. Bring them to it before volumes or values are compared with those of other markets"
+            )
+            return
 
 
 def quality(trial: Trial) -> str:
@@ -81,6 +109,8 @@ def _in_array(library: Library, vendors: Mapping[str, Vendor], group: FileGroup)
         vendor = vendors.get(fitting[0].adapter)
         what = f", {vendor.what}" if vendor is not None and vendor.what else ""
         yield f"one a line, its objects are what {fitting[0].adapter} reads, it seems{what}: {', '.join(columns)}"
+    else:
+        yield from described(lines.records)
 
 
 def failures(vendors: Mapping[str, Vendor], tried: Sequence[tuple[Candidate, Trial]]) -> Iterator[str]:
@@ -92,19 +122,48 @@ def failures(vendors: Mapping[str, Vendor], tried: Sequence[tuple[Candidate, Tri
             yield f"these are {vendors[candidate.adapter].what}, but {shortened(trial.error)}"
 
 
-def unknown(group: FileGroup, vendors: Mapping[str, Vendor], failed: Sequence[str], generic: Sequence[str]) -> str:
-    """Description of files that no adapter reads. ``failed``: the reasons of those that were tried."""
+def unknown(
+    library: Library, group: FileGroup, vendors: Mapping[str, Vendor], tried: Sequence[tuple[Candidate, Trial]]
+) -> Iterator[str]:
+    """Description of files that no adapter reads."""
+    generic = [name for name in adapters(library) if name.startswith(GENERIC)]
+    read = [senseless(candidate.adapter, trial) for candidate, trial in tried if trial.works]
+    if read:
+        yield read[0]
+        yield from _kinds(group)
+        return
     known = unread(vendors, group.sample, group.example)
     if known is not None:
-        return f"these seem to be {known.what}, which no adapter here reads: {known.unread}"
+        yield f"these seem to be {known.what}, which no adapter here reads: {known.unread}"
+        return
+    yield _nothing_fits(group, vendors, list(failures(vendors, tried)), generic)
+    yield from _kinds(group)
+
+
+def _kinds(group: FileGroup) -> Iterator[str]:
+    """Notes on the kinds of messages."""
+    messages = group.sample.records if group.sample.format == "ndjson" else ()
+    if messages and not all(_is_row(record.get("data")) for record in messages):
+        yield from described(messages)
+
+
+def _nothing_fits(
+    group: FileGroup, vendors: Mapping[str, Vendor], failed: Sequence[str], generic: Sequence[str]
+) -> str:
     if failed:
         return failed[0]
     named = headerless.named(group.sample)
     kind, problem = columnmap.no_trades(named), columnmap.problem_of_times(named)
     if named is not group.sample and times_of(named) is None:
         return _TIMELESS
+    if named is not group.sample and {"high", "low"} <= {*named.columns} and "open" not in named.columns:
+        places = " and ".join(f"{named.columns.index(name) + 1} the {name}" for name in ("high", "low"))
+        return f"these seem to be bars, column {places}. Name all in order for generic/bars (fields; docs/sources.md)"
     if problem:
         return f"{problem}. Map its columns with {' or '.join(generic)}"
+    several = group.sample.format == "ndjson" and len(kinds_of(group.sample.records)) > 1
+    if several and not kind.startswith("changes"):
+        return "no adapter reads these messages"
     if kind:
         return f"these seem to be {kind}: no trades, and no adapter here reads them. {_OWN_ADAPTER}"
     if are_forced(group.example):
@@ -112,26 +171,14 @@ def unknown(group: FileGroup, vendors: Mapping[str, Vendor], failed: Sequence[st
     whose = [vendor.what for vendor in vendors.values() if vendor.fitting(group.example)]
     if whose:
         return f"the names are those of {whose[0]}, but no adapter here reads these files"
-    lists = [name for name in group.sample.columns for value in group.sample.values(name)[:1] if _lists_rows(value)]
     flat = [record.get("data") for record in group.sample.records]
     if group.sample.format == "ndjson" and flat and all(_is_row(line) for line in flat):
         return (
             "each line is a list of values without names. Make a table of them, whose columns inspect finds or a"
             " generic adapter names (fields): jq -r '@csv' FILE > FILE.csv"
         )
-    if group.sample.format == "ndjson" and lists:
-        return (
-            f"each line is a message with a list of rows in {lists[0]}, of no stream that sqlgen knows. Begin your own"
-            " adapter with that of another venue: sqlgen eject sources/okx/trades.sql.j2 (docs/templates.md)"
-        )
     advice = f"map their columns with {' or '.join(generic)}, or write" if generic else "write"
     return f"no adapter reads these files: {advice} your own adapter, a few lines of SQL (docs/templates.md)"
-
-
-def _lists_rows(value: object) -> bool:
-    """True for a list of objects, or for an object with one."""
-    inner = value.values() if isinstance(value, Mapping) else [value]
-    return any(isinstance(one, list) and one and isinstance(one[0], Mapping) for one in inner)
 
 
 def _is_row(line: object) -> bool:

@@ -202,7 +202,7 @@ def test_names_that_vendors_give(
     ("line", "says"),
     [
         ([401, S * 1000, -0.5, 9.5], "each line is a list of values without names. Make a table of them"),
-        ({"c": "deals", "d": {"deals": [{"p": "1", "v": "2"}]}}, "a message with a list of rows in d, of no stream"),
+        ({"c": "deals", "d": {"deals": [{"p": "1", "v": "2"}]}}, "3 of c=deals, which look like trades in d.deals[]"),
     ],
     ids=["Bitfinex", "MEXC"],
 )

@@ -209,6 +209,7 @@ PACKAGES = [
     "sqlgen.exports",
     "sqlgen.detect.files",
     "sqlgen.detect.columns",
+    "sqlgen.detect.messages",
     "sqlgen.detect",
     "sqlgen.operate",
     "sqlgen.modeltests",

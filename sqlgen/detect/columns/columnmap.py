@@ -164,7 +164,7 @@ def _trade(sniffed: Sniffed) -> dict[str, str] | None:
     if not {"price", "amount"} <= found.keys():
         return None
     maker = found.get("buyer_maker")
-    if maker is not None and sniffed.values(maker) and not says(sniffed, maker, TRUTHS):
+    if maker == "M" or (maker is not None and sniffed.values(maker) and not says(sniffed, maker, TRUTHS)):
         del found["buyer_maker"]
     if "side" not in found and "buyer_maker" not in found:
         sides = [name for name in names if "maker" not in plain(name) and says(sniffed, name, DEALS)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
+from itertools import pairwise
 
 from sqlgen.detect.files.sniff import Sniffed
 
@@ -21,6 +23,8 @@ _CHANGES = {"set", "make", "take", "add", "insert", "update", "modify", "cancel"
 _WHOLE = re.compile(r"\d+")
 _WIDE, _NARROW = 10, 1.2
 """Largest of a column over its smallest: at least that of amounts, at most that of prices that stand behind them."""
+_BEFORE = 3
+"""Numbers that may stand before the prices of bars."""
 _MOST = 0.9
 """Share of rows with open, high, low and close from which all are candles, and the others odd ones."""
 _NEAR = 0.05
@@ -50,8 +54,10 @@ def named(sniffed: Sniffed) -> Sniffed:
     take("update_type", [place for place in free if {value.lower() for value in columns[place]} <= _CHANGES])
     take("symbol", [place for place in free if len({*columns[place]}) == 1 and columns[place][0][:1].isalpha()])
     numbers = [place for place in free if _all(columns[place], _NUMBER)]
-    bars = _bars(columns, numbers)
-    for name, place in zip(_BAR, bars, strict=False):
+    times = columns[names.index("time")] if "time" in names else ("", "")
+    in_turn = [column[::-1] if times[0] > times[-1] else column for column in columns]
+    bars = _reordered(in_turn, numbers) or dict(zip(_BAR, _bars(columns, numbers), strict=False))
+    for name, place in bars.items():
         take(name, [place])
     if bars:
         return dataclasses.replace(sniffed, columns=tuple(names))
@@ -95,6 +101,41 @@ def _bars(columns: list[tuple[str, ...]], numbers: list[int]) -> list[int]:
     if len(columns) == BINANCE_FIELDS and _all(columns[0], _COUNT) and _all(columns[6], _COUNT):
         return numbers  # opened and closed: candles whatever their prices
     return numbers[:5] if fits >= _MOST * len(rows) and moving else []
+
+
+def _reordered(columns: list[tuple[str, ...]], numbers: list[int]) -> dict[str, int]:
+    """Names of four prices that stand in another order than open, high, low, close, as those of HTX, KuCoin and Gate.
+
+    One of them is always the highest, and one the lowest. Of the others that closes with which the next bar opens; both
+    have no name where no one of them fits better.
+    """
+    for start in range(min(len(numbers) - 3, _BEFORE)):
+        places = numbers[start : start + 4]
+        rows = [tuple(map(float, row)) for row in zip(*(columns[place] for place in places), strict=True)]
+        top, low = (_always(rows, extreme) for extreme in (max, min))
+        near = all(0 < max(row) <= min(row) * _NARROW for row in rows)
+        if top is None or low is None or top == low or not near:
+            continue
+        if (top, low) == (1, 2) and start == 0:
+            return {}
+        one, two = (place for place in range(4) if place not in (top, low))
+        jumps = [
+            sum(abs(row[ends] - after[begins]) for row, after in pairwise(rows))
+            for ends, begins in ((one, two), (two, one))
+        ]
+        found = {"high": places[top], "low": places[low]}
+        if max(jumps) > 2 * min(jumps):
+            ends, begins = (one, two) if jumps[0] < jumps[1] else (two, one)
+            found |= {"open": places[begins], "close": places[ends]}
+        return found
+    return {}
+
+
+def _always(rows: list[tuple[float, ...]], extreme: Callable[[tuple[float, ...]], float]) -> int | None:
+    """Place of the extreme of all rows, of those that move; ``None`` if it is not always one place."""
+    moving = [row for row in rows if len({*row}) > 2]
+    fits = [place for place in range(4) if moving and all(row[place] == extreme(row) for row in moving)]
+    return fits[0] if len(fits) == 1 and len(moving) > 2 else None
 
 
 def _is_candle(first: float, high: float, low: float, last: float) -> bool:

@@ -10,6 +10,7 @@ from sqlgen.detect.columns.times import find
 from sqlgen.detect.files.sniff import Sniffed
 
 _DELTAS, _UPDATES = {"delta", "incremental", "diff"}, {"update", "updated", "change"}
+CHANGES = _DELTAS | _UPDATES | {"changes", "l2update", "updates"}
 _WHOLES = {"snapshot", "partial"}
 """Words by which messages of order books say what they are."""
 

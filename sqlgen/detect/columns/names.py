@@ -27,7 +27,7 @@ TRADE: Names = {
         *("taker_side", "side", "aggressor", "aggressor_side", "direction", "trade_side", "taker_order_type"),
         *("ask_bid", "is_buy_side", "is_buy", "buyer_initiated"),
     ),
-    "buyer_maker": ("is_buyer_maker", "buyer_maker", "buyer_is_maker", "m", "is_sell", "taker_side_sell", "sell"),
+    "buyer_maker": ("is_buyer_maker", "buyer_maker", "buyer_is_maker", "m", "bm", "is_sell", "taker_side_sell", "sell"),
 }
 LISTS: Names = {"bids": ("bids", "bid", "b", "buy"), "asks": ("asks", "ask", "a", "sell", "offers")}
 NO_TRADES: Names = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sqlgen.detect.columns.names import SIDES
 from sqlgen.detect.files.sniff import Sniffed
 
 
@@ -16,8 +18,9 @@ def flattened(sniffed: Sniffed) -> tuple[Sniffed, Mapping[str, str]]:
     for record in sniffed.records:
         flat: dict[str, Any] = {}
         for path, value in sorted(_fields(record), key=lambda each: len(each[0])):
-            if paths.setdefault(path[-1], ".".join(path)) == ".".join(path):
-                flat[path[-1]] = value
+            name = "_".join(path[-2:]) if _is_side(path[:-1]) else path[-1]
+            if paths.setdefault(name, ".".join(path)) == ".".join(path):
+                flat[name] = value
         records.append(flat)
     return dataclasses.replace(sniffed, columns=tuple(paths), records=tuple(records)), paths
 
@@ -30,6 +33,11 @@ def located(columns: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, A
         for name, value in columns.items()
     }
     return outer | inner
+
+
+def _is_side(above: tuple[str, ...]) -> bool:
+    """True of fields of a level, as in {"bid": {"price": 1, "size": 2}}."""
+    return bool(above) and any(re.fullmatch(side, above[-1], re.IGNORECASE) for side in SIDES.values())
 
 
 def _fields(record: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

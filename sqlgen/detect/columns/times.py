@@ -37,7 +37,7 @@ _TIMES = (
         "window_start",
         "time_period_start",
     ),
-    *("tradedate", "trade_date", "day", "date"),
+    *("created_at_timestamp", "created_at_datetime", "tradedate", "trade_date", "day", "date"),
 )
 _ARRIVALS = (
     *("received_time", "received", "local_timestamp", "ts_recv", "recv_time", "receipt_timestamp", "collected_at"),

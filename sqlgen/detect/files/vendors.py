@@ -122,12 +122,14 @@ class Vendor(BaseModel):
 
     ways: Mapping[str, Any] = {}
     """Option of the adapter -> another value that files may need."""
+    contracts: str = ""
+    """Regular expression over symbols, exchanges and channels whose sizes are contracts, or of the quote currency."""
     unread: str = ""
     """Advice on files that no adapter reads: what is missing, and what to do instead."""
 
     def depths(self, path: str, records: Sequence[Mapping[str, Any]]) -> list[int]:
         """Numbers of levels of each feed in a file, by its name or messages."""
-        texts = [channel for record in records if (channel := _channel(record))] or [path.rpartition("/")[2]]
+        texts = [channel for record in records if (channel := channel_of(record))] or [path.rpartition("/")[2]]
         found = [re.search(self.depth, text) for text in texts] if self.depth else []
         return sorted({int(match.group(1)) for match in found if match is not None})
 
@@ -154,11 +156,11 @@ def unread(vendors: Mapping[str, Vendor], sniffed: Sniffed, path: str) -> Vendor
     return None
 
 
-def _channel(record: Mapping[str, Any]) -> str:
+def channel_of(record: Mapping[str, Any]) -> str:
     """Name that a message gives to its feed."""
     params = record.get("params")
     inner = params.get("channel") if isinstance(params, Mapping) else None
-    return str(record.get("topic") or record.get("stream") or inner or "")
+    return str(record.get("topic") or record.get("stream") or record.get("channel") or inner or "")
 
 
 def tail(path: str, depth: int) -> str:

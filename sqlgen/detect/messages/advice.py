@@ -1,0 +1,169 @@
+"""Advice on messages that no adapter reads: their kinds, what is missing, and a way to rows that are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlgen.detect.messages.kinds import Kind, kinds_of
+from sqlgen.detect.messages.looks import Steps
+
+_SHOWN = 8
+_LOOKS = {
+    "trades": "trades",
+    "book": "whole books, or changes",
+    "change": "changes of a book",
+    "quotes": "best quotes or tickers",
+    "bars": "bars",
+    "tickers": "tickers, whose prices are of the last day",
+    "liquidations": "liquidations, no trades",
+    "rates": "rates of derivatives (funding, mark price, open interest)",
+}
+_ADAPTERS = {
+    "trades": "generic/trades",
+    "book": "generic/orderbook",
+    "quotes": "generic/ticker",
+    "bars": "generic/bars",
+}
+_LEAVES = 6
+_ARRIVALS = (
+    "a time of arrival stands before its messages. For jq, write it into them first: sed -nE"
+    """ 's/^([0-9.]+):? +[{]/{"received_at": "\\1", /p' FILE > FILE.ndjson"""
+)
+
+
+def described(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Notes on the kinds of some messages, and on a way to read those that look like something."""
+    kinds = kinds_of(records)
+    shown = "; ".join(_told(kind) for kind in kinds[:_SHOWN])
+    more = f"; and {len(kinds) - _SHOWN} other kinds" if len(kinds) > _SHOWN else ""
+    yield f"kinds of its first {len(records)} messages: {shown}{more}"
+    if any("received_at" in record for record in records):
+        yield _ARRIVALS
+    looks = list(dict.fromkeys(kind.look.what for kind in kinds))
+    for what in looks:
+        alike = [kind for kind in kinds if kind.look.what == what]
+        if what == "change":
+            yield _changes(alike[0])
+        elif what in _ADAPTERS and not (what == "book" and "change" in looks):
+            first = alike[0].look
+            like = [kind for kind in alike if (kind.look.steps, kind.look.fields) == (first.steps, first.fields)]
+            yield _extracted(like, len(kinds) > 1)
+
+
+def _told(kind: Kind) -> str:
+    look = kind.look
+    count = f"{len(kind.records)} of {kind.text}"
+    if not look.what:
+        return f"{count}, with {', '.join(_leaves(kind.records[0])) or 'no fields'}"
+    named = ", ".join(f"{ours} {name}" for ours, name in look.fields.items())
+    where = f" in {_place(look.steps)}" if look.steps else ""
+    return f"{count}, which look like {_LOOKS[look.what]}{where} ({named or 'lists without names'})"
+
+
+def _leaves(record: Mapping[str, Any]) -> list[str]:
+    """Ways to the first values of a message."""
+    found: list[str] = []
+
+    def walk(value: Any, steps: Steps) -> None:
+        if len(found) == _LEAVES:
+            return
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                walk(inner, (*steps, name))
+        elif isinstance(value, list) and value:
+            walk(value[0], (*steps, "[]"))
+        else:
+            found.append(_place(steps))
+
+    walk(record, ())
+    return found
+
+
+def _changes(kind: Kind) -> str:
+    lists = " and ".join(_place((*kind.look.steps, name)) for name in kind.look.fields.values())
+    return (
+        f"changes of a book ({kind.text}) need an adapter: begin with that of another venue, sqlgen eject"
+        f" sources/okx/books.sql.j2, and say there that levels are in {lists} (docs/templates.md){_missing(kind)}"
+    )
+
+
+def _extracted(kinds: Sequence[Kind], several: bool) -> str:
+    """A command of jq that writes the objects of like kinds one a line, with what stands around them."""
+    kind, look = kinds[0], kinds[0].look
+    steps = [f"select({' or '.join(f'({one.condition})' if len(kinds) > 1 else one.condition for one in kinds)})"]
+    if not look.fields:
+        command = " | ".join([*(steps if several else []), _way(look.steps) or ".", "@csv"])
+        return (
+            f"{_LOOKS[look.what]} are lists of values without names, which the vendor's documentation explains: jq -r"
+            f" '{command}' FILE > {look.what}.csv{_missing(kind)}"
+        )
+    within = len(look.steps)
+    around = {
+        ours: f"$m{_way(way)}"
+        for ours, way in (("symbol", look.symbol), ("timestamp", look.time))
+        if way and way[:within] != look.steps
+    }
+    if not look.symbol and (place := _ending(kind)):
+        around["symbol"] = place
+    levels = {ours.rstrip("s"): name for ours, name in look.fields.items() if look.what == "quotes"}
+    example = _at(kind.records[0], look.steps)
+    if all(isinstance(example.get(name), list) for name in levels.values()) and levels:
+        around |= {side: f".{name}[0]" for side, name in levels.items()}
+        around |= {f"{side}_size": f".{name}[1]" for side, name in levels.items()}
+    given = ", ".join(f"{ours}: {way}" for ours, way in around.items())
+    steps = [*(steps if several else []), *([". as $m"] if "$m" in given else [])]
+    if look.steps:
+        steps.append(_way(look.steps) + ("?" if look.steps[-1] == "[]" else " // empty"))
+    steps += [f". + {{{given}}}"] if given else []
+    command = " | ".join(steps) or "."
+    return (
+        f"{_LOOKS[look.what]}, for {_ADAPTERS[look.what]}: jq -c '{command}' FILE > {look.what}.ndjson, and inspect"
+        f" that{_missing(kind)}"
+    )
+
+
+def _ending(kind: Kind) -> str:
+    """The market as the end of a field that says what a message is, as jq has it; empty if none has it."""
+    for place, form in kind.says.items():
+        if form.endswith("*") and len(form) > 1:
+            return f'($m{_way(tuple(place.split(".")))}|split("{form[-2]}")|last)'
+    return ""
+
+
+def _at(record: Any, steps: Steps) -> Mapping[str, Any]:
+    """The object at a way in a message."""
+    for step in steps:
+        record = record[0] if step == "[]" and record else record.get(step) if isinstance(record, Mapping) else None
+    return record if isinstance(record, Mapping) else {}
+
+
+def _missing(kind: Kind) -> str:
+    """Parts that a kind lacks, in words."""
+    lacks = [
+        words
+        for there, words in (
+            (kind.look.time, "no time: write that of arrival before each line (docs/sources.md)"),
+            (
+                kind.look.symbol or _ending(kind),
+                "no field that names the market: write it as symbol: in models.yaml, or into each line",
+            ),
+        )
+        if not there
+    ]
+    return f". It has {', and '.join(lacks)}" if lacks else ""
+
+
+def _way(steps: Steps) -> str:
+    """A way as jq writes it."""
+    parts = [
+        step if step == "[]" else f".{step}" if re.fullmatch(r"[A-Za-z_]\w*", step) else f'["{step}"]' for step in steps
+    ]
+    way = "".join(parts)
+    return f".{way}" if way.startswith("[") else way
+
+
+def _place(steps: Steps) -> str:
+    """A way for people: ``data[].p``."""
+    return _way(steps).removeprefix(".")

@@ -64,7 +64,7 @@ def counted(
         found = next((name for name in [*names, *map(channel_of, sample.records)] if re.search(known, name)), None)
         if found is not None:
             yield (
-                f"sizes of {found} count contracts, or are of the quote currency, as the venue has them: they are not in"
+                f"sizes of {found} count contracts, or are of the quote currency, as the venue has them: not in"
                 " the base currency. Bring them to it before volumes or values are compared with those of other markets"
             )
             return

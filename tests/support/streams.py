@@ -147,6 +147,50 @@ def _kucoin(symbol: str, one: Change) -> Line:
     return {**head, "data": {"changes": sides, **ids}}
 
 
+def _kucoin_futures(symbol: str, one: Change) -> Line:
+    if one.snapshot:
+        return _kucoin(symbol, one)
+    [(side, price, size)] = one.levels
+    data = {"sequence": one.number, "change": f"{price},{_word(side)},{size}", "timestamp": one.ms}
+    return {"type": "message", "topic": f"/contractMarket/level2:{symbol}", "subject": "level2", "data": data}
+
+
+def _mexc(symbol: str, one: Change) -> Line:
+    """Protobuf as JSON: a side without changes is left out."""
+    if one.snapshot:
+        book = {"bids": one.side(1), "asks": one.side(-1), "lastUpdateId": one.number, "timestamp": one.ms}
+        return {"symbol": symbol, **book}
+    sides = {
+        name: [{"price": price, "quantity": size} for price, size in one.side(side)]
+        for name, side in (("asks", -1), ("bids", 1))
+        if one.side(side)
+    }
+    ids = {"fromVersion": str(one.number), "toVersion": str(one.number)}
+    channel = f"spot@public.aggre.depth.v3.api.pb@100ms@{symbol}"
+    return {"channel": channel, "symbol": symbol, "sendTime": str(one.ms), "publicAggreDepths": {**sides, **ids}}
+
+
+def _mexc_futures(symbol: str, one: Change) -> Line:
+    sides = {name: [[float(p), float(z), 3] for p, z in one.side(side)] for name, side in (("asks", -1), ("bids", 1))}
+    if one.snapshot:
+        data = {**sides, "version": one.number, "timestamp": one.ms}
+        return {"success": True, "code": 0, "symbol": symbol, "data": data}
+    return {"channel": "push.depth", "symbol": symbol, "data": {**sides, "version": one.number}, "ts": one.ms}
+
+
+def _woo_x(symbol: str, one: Change, version: int) -> Line:
+    """Messages one after the other name the time of the one before; those of the tests' changes do not."""
+    sides = {"asks": one.side(-1), "bids": one.side(1)}
+    if version == 1 and one.snapshot:
+        data = {"symbol": symbol, "ts": one.ms, **sides}
+        return {"id": f"{symbol}@orderbook", "event": "request", "success": True, "ts": one.ms + 9, "data": data}
+    before = {} if one.snapshot else {"prevTs": one.ms - 1}
+    if version == 1:
+        return {"topic": f"{symbol}@orderbookupdate", "ts": one.ms, "data": {"symbol": symbol, **before, **sides}}
+    data = {"s": symbol, **before, "ts": one.ms, **sides}
+    return {"topic": f"orderbookupdate@{symbol}@50", "ts": one.ms + 2, "data": data}
+
+
 def _cryptofeed(symbol: str, one: Change) -> Line:
     head = {
         "exchange": "COINBASE",
@@ -162,6 +206,13 @@ def _cryptofeed(symbol: str, one: Change) -> Line:
 def _bitget(symbol: str, one: Change) -> Line:
     data = {"bids": one.side(1), "asks": one.side(-1), "checksum": 0, "seq": 7 * one.number, "ts": str(one.ms)}
     arg = {"instType": "SPOT", "channel": "books", "instId": symbol}
+    return {"action": "snapshot" if one.snapshot else "update", "arg": arg, "data": [data], "ts": one.ms + 5}
+
+
+def _bitget_v3(symbol: str, one: Change) -> Line:
+    ids = {"seq": one.number, "pseq": 0 if one.snapshot else one.number - 1}
+    data = {"a": one.side(-1), "b": one.side(1), **ids, "ts": str(one.ms)}
+    arg = {"instType": "spot", "topic": "books", "symbol": symbol}
     return {"action": "snapshot" if one.snapshot else "update", "arg": arg, "data": [data], "ts": one.ms + 5}
 
 
@@ -254,7 +305,13 @@ UPDATES: dict[str, Stream] = {
         _bitstamp, ("btcusd", "ethusd"), ({"event": "bts:heartbeat", "channel": "", "data": {}},)
     ),
     "kucoin/level2": Stream(_kucoin, noise=({"id": "1", "type": "pong"},)),
+    "kucoin/level2 futures": Stream(_kucoin_futures, ("XBTUSDTM", "ETHUSDTM"), most=1),
+    "mexc/book": Stream(_mexc, ("BTCUSDT", "ETHUSDT"), ({"id": 0, "code": 0, "msg": "spot@public.aggre.depth"},)),
+    "mexc/book futures": Stream(_mexc_futures, ("BTC_USDT", "ETH_USDT"), ({"channel": "pong", "data": NOON},)),
+    "woo_x/book": Stream(lambda s, one: _woo_x(s, one, 1), ("SPOT_BTC_USDT", "PERP_BTC_USDT"), ({"event": "ping"},)),
+    "woo_x/book v3": Stream(lambda s, one: _woo_x(s, one, 3), ("SPOT_BTC_USDT", "PERP_BTC_USDT")),
     "cryptofeed/book": Stream(_cryptofeed),
+    "bitget/books v3": Stream(_bitget_v3, ("BTCUSDT", "ETHUSDT")),
     "bitget/books": Stream(
         _bitget, ("BTCUSDT", "ETHUSDT"), ({"event": "subscribe", "arg": {"instType": "SPOT", "channel": "books"}},)
     ),
@@ -495,6 +552,78 @@ TRADES: dict[str, Stream] = {
             "localTimestamp": iso(one.ms + 40),
         },
         ("BTCUSDT", "ETHUSDT"),
+    ),
+    "kucoin/trades futures": Stream(
+        lambda s, one: {
+            "type": "message",
+            "topic": f"/contractMarket/execution:{s}",
+            "subject": "match",
+            "data": {"symbol": s, "side": _word(one.side), "size": one.amount, "price": str(one.price)}
+            | {"tradeId": str(one.number), "ts": one.ms * 1_000_000},
+        },
+        ("XBTUSDTM", "ETHUSDTM"),
+    ),
+    "bitget/trades v3": Stream(
+        lambda s, one: {
+            "action": "update",
+            "arg": {"instType": "spot", "topic": "publicTrade", "symbol": s},
+            "data": [
+                {
+                    "i": str(one.number),
+                    "p": str(one.price),
+                    "v": str(one.amount),
+                    "S": _word(one.side),
+                    "T": str(one.ms),
+                }
+            ],
+            "ts": one.ms + 2,
+        },
+        ("BTCUSDT", "ETHUSDT"),
+    ),
+    "mexc/trades": Stream(
+        lambda s, one: {
+            "channel": f"spot@public.aggre.deals.v3.api.pb@100ms@{s}",
+            "symbol": s,
+            "sendTime": str(one.ms + 3),
+            "publicAggreDeals": {
+                "deals": [
+                    {"price": str(one.price), "quantity": str(one.amount), "tradeType": 1 if one.side == 1 else 2}
+                    | {"time": str(one.ms), "tradeId": str(one.number)}
+                ]
+            },
+        },
+        ("BTCUSDT", "ETHUSDT"),
+    ),
+    "mexc/trades futures": Stream(
+        lambda s, one: {
+            "channel": "push.deal",
+            "symbol": s,
+            "ts": one.ms + 3,
+            "data": [
+                {"p": one.price, "v": one.amount, "T": 1 if one.side == 1 else 2, "O": 3, "M": 1, "t": one.ms}
+                | {"i": str(one.number)}
+            ],
+        },
+        ("BTC_USDT", "ETH_USDT"),
+        ({"channel": "pong", "data": NOON},),
+    ),
+    "woo_x/trades": Stream(
+        lambda s, one: {
+            "topic": f"{s}@trade",
+            "ts": one.ms,
+            "data": {"symbol": s, "price": one.price, "size": one.amount, "side": _word(one.side).upper(), "source": 0},
+        },
+        ("SPOT_BTC_USDT", "PERP_BTC_USDT"),
+        ids=False,
+    ),
+    "woo_x/trades v3": Stream(
+        lambda s, one: {
+            "topic": f"trade@{s}",
+            "ts": one.ms + 4,
+            "data": {"ts": one.ms, "px": str(one.price), "sx": str(one.amount), "sd": _word(one.side).upper(), "s": s},
+        },
+        ("SPOT_BTC_USDT", "PERP_BTC_USDT"),
+        ids=False,
     ),
     "kucoin/trades": Stream(
         lambda s, one: {

@@ -175,7 +175,7 @@ class Examiner:
     def _try(self, group: FileGroup, candidate: Candidate) -> Attempt:
         proposed = self._proposed(group, candidate)
         trial = self._trial(group, proposed)
-        longer = trial.mixture or _rows_say_more(group, proposed)
+        longer = trial.mixture or _rows_say_more(group, proposed, guessed=not candidate.named)
         for key, wrong in (("symbol", longer), ("date", trial.early)):
             if wrong and f"{{{key}}}" in proposed.layout.pattern:  # this part of the path is not what rows say
                 proposed = self._proposed(group, candidate, in_rows=key)
@@ -232,8 +232,8 @@ class Examiner:
             return None, f"reading failed: {self._sampler.plain(first_line(error))}"
 
 
-def _rows_say_more(group: FileGroup, proposed: ProposedSource) -> bool:
-    """True if rows name another market than their file: BTC-USDT-SWAP where that says BTC-USDT, or HITBTC."""
+def _rows_say_more(group: FileGroup, proposed: ProposedSource, guessed: bool) -> bool:
+    """True if rows name another market than their file: BTC-USDT-SWAP where that says BTC-USDT or, guessed, HITBTC."""
     column = proposed.entry.get("options", {}).get("columns", {}).get("symbol", "symbol")
     if column not in group.sample.columns or "symbol" not in proposed.layout.keys or not proposed.layout.pattern:
         return False
@@ -241,7 +241,7 @@ def _rows_say_more(group: FileGroup, proposed: ProposedSource) -> bool:
     named = joined((path_pattern(proposed.layout.pattern).match(below) or {}).get("symbol", ""))
     markets = {joined(str(value)) for value in group.sample.values(column)}
     return bool(named) and any(
-        market != named and (market.startswith(named) or not (market in named or named in market or market.isdigit()))
+        market != named and (market.startswith(named) or (guessed and market not in named and not market.isdigit()))
         for market in markets
     )
 

@@ -291,3 +291,12 @@ def test_a_run_over_files_with_a_title(tmp_path: Path) -> None:
     read = rows_of(published(project.folder / "lake/out"))
     assert [(row["ts"], row["price"]) for row in read] == [((S + 3600 * k) * NS, 90.0 + k) for k in (0, 2)]
     assert rows_of(project.in_shell()) == read
+
+
+def test_a_name_that_reads_like_a_market_is_none_where_rows_name_another(tmp_path: Path) -> None:
+    """hitbtc could be HIT/BTC; `M` of MEXC's deals is no side, and tells of no buyer who made a price."""
+    lines = [{"s": "XMRETH", "p": "0.5", "v": "2", "t": (S + k) * 1000, "M": 1} for k in range(3)]
+    [finding] = found_in(tmp_path, "".join(json.dumps(line) + "\n" for line in lines), "deals_hitbtc.ndjson").findings
+    [choice] = finding.choices
+    read = rows(tmp_path, choice.source)
+    assert [(row["symbol"], row["price"], row["side"]) for row in read] == [("XMRETH", 0.5, None)] * 3

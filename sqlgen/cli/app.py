@@ -65,13 +65,12 @@ GARBAGE = 100_000
 
 
 def main() -> None:
-    """Run the command line; every error a user can cause is a message, not a traceback."""
+    """Run the command line; every error a user can cause is a message. ``-- `` begins SQL, and no option."""
     signals.escape_unprintable()
     hide_output()
     gc.set_threshold(GARBAGE)
     debug = "--debug" in sys.argv
-    arguments = [text for text in sys.argv[1:] if text != "--debug"]
-    arguments = [f"\n{text}" if text.startswith(("-- ", "--\n")) else text for text in arguments]  # SQL, no option
+    arguments = [f"\n{one}" if one.startswith(("-- ", "--\n")) else one for one in sys.argv[1:] if one != "--debug"]
     try:
         _with_command(*arguments[:1])(args=arguments, prog_name="sqlgen")
     except SqlgenError as error:
@@ -81,7 +80,9 @@ def main() -> None:
         for note in getattr(error, "__notes__", ()):
             print(f"note: {note}", file=sys.stderr)
         sys.exit(EXIT_LOCKED if isinstance(error, LockedError) else EXIT_USAGE)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):  # typer's own
+            raise
         signals.mute()
         sys.exit(signals.NOT_READ)
     except OSError as error:

@@ -32,7 +32,10 @@ def write_result(connection: duckdb.DuckDBPyConnection, text: str, form: str, ta
             raise QueryError("the last statement has no rows to write")
         connection.register(_RESULT, rows.to_arrow_table())
         select = f"TABLE {_RESULT}"
-    connection.execute(query("to_file", select=select, target=str(target), format=form))
+    rows = connection.sql(select)
+    numbers = [name for name, kind in zip(rows.columns, rows.types, strict=True) if str(kind) in ("DOUBLE", "FLOAT")]
+    numbers = numbers if len({*map(str.lower, rows.columns)}) == len(rows.columns) else []  # REPLACE takes no twins
+    connection.execute(query("to_file", select=select, target=str(target), format=form, numbers=numbers))
 
 
 def _last(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:

@@ -40,7 +40,7 @@ class ModelStatus:
     model: str
     enabled: bool
     partitions: int
-    """Published partitions with rows."""
+    """Published partitions with files, as ``lake stats`` counts them."""
     rows: int
     bytes: int
     watermark: dt.datetime | None
@@ -104,7 +104,7 @@ def _model(
     return ModelStatus(
         model=name,
         enabled=model.config.enabled,
-        partitions=sum(bool(record.rows) for record in table.records.values()),
+        partitions=sum(bool(record.files) for record in table.records.values()),
         rows=sum(record.rows for record in table.records.values()),
         bytes=sum(record.bytes for record in table.records.values()),
         watermark=mark,

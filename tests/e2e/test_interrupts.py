@@ -113,7 +113,7 @@ def test_a_reader_of_the_output_that_goes_away(wide: Scratch) -> None:
     assert run.returncode == 141
 
 
-@pytest.mark.parametrize("command", [("plan",), ("run", "--dry-run")], ids=str)
+@pytest.mark.parametrize("command", [("plan",), ("run", "--dry-run"), ("query", "FROM range(9)")], ids=str)
 def test_a_plan_that_nobody_reads(wide: Scratch, command: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)

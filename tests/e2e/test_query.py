@@ -60,6 +60,13 @@ def test_formats(built: Scratch, tmp_path: Path) -> None:
     assert json.loads(query(built, f"{SYMBOLS} LIMIT 0", "--format", "json")[1]) == []
 
 
+def test_numbers_that_json_has_not(built: Scratch) -> None:
+    code, out, _ = query(
+        built, "SELECT 'nan'::DOUBLE AS \"a b\", 'inf'::FLOAT AS b, 1.5::DOUBLE AS c", "--format", "json"
+    )
+    assert (code, out) == (0, '[\n\t{"a b":null,"b":null,"c":1.5}\n]\n')
+
+
 def test_standard_input(built: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{SYMBOLS};\n"))
     assert query(built, "-", "--format", "csv")[1].splitlines() == ["symbol,cost", f"{BTC},3.5", f"{ETH},4.0"]

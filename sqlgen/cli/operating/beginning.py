@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +56,7 @@ def _print_found(found: Examination) -> None:
 
 
 def _print_next(folder: Path, commands: tuple[str, ...]) -> None:
-    before = [] if folder.resolve() == Path.cwd() else [f"cd {folder}"]
+    before = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
     typer.echo("Next: " + "; ".join([*before, *(f"sqlgen {command}" for command in commands)]))
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from sqlgen.compile.compiler import Compiler
 from sqlgen.live.model import open_model
 from sqlgen.project.model import Model
 from sqlgen.project.project import load
@@ -209,3 +210,16 @@ def test_other_models_choose_too(tmp_path: Path) -> None:
         found = published(tmp_path / f"lake/chosen/{name}")
         assert {"close", "buy_volume"} < {*found.column_names} < {*whole.column_names}
         assert found.equals(whole.select(found.column_names))
+
+
+def test_each_shipped_model_chooses(tmp_path: Path) -> None:
+    """Which columns a template has is known without data, whatever it asks of its scope."""
+    config = shipped_config(tmp_path / "lake")
+    for model in config["models"].values():
+        model.pop("columns", None)
+        model |= {"enabled": True, "features": "*"}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    project = load(tmp_path / "models.yaml")
+    for name, model in project.models.items():
+        assert len(model.chosen) > 20
+        assert {*model.chosen} <= {*Compiler(project).compile(name).descriptions}

@@ -73,10 +73,10 @@ def project(folder: Path, **source: Any) -> Path:
     return config
 
 
-def write(path: Path, *messages: list[tuple[int, float]]) -> None:
+def write(path: Path, *messages: list[tuple[int | None, float]]) -> None:
     """A file of messages, each of trades (time in ms, price)."""
 
-    def trade(ms: int, price: float) -> Mapping[str, Any]:
+    def trade(ms: int | None, price: float) -> Mapping[str, Any]:
         return {"T": ms, "s": "BTCUSDT", "S": "Buy", "v": "1", "p": str(price), "i": f"{ms}", "BT": False}
 
     lines = [
@@ -113,6 +113,15 @@ def test_trades_without_a_date_in_the_path_go_to_their_own(tmp_path: Path) -> No
     found = published(tmp_path / "lake/out")
     dated = sorted(zip((str(day) for day in found["date"].to_pylist()), found["price"].to_pylist(), strict=True))
     assert dated == [("2026-01-02", 0.5), ("2026-01-02", 1.0), ("2026-01-03", 2.0), ("2026-01-11", 9.0)]
+
+
+def test_a_trade_without_a_time_has_that_of_its_message(tmp_path: Path) -> None:
+    """It is the first one, whose time otherwise stands for the message."""
+    folder = tmp_path / "lake/raw/t/symbol=BTCUSDT/date=2026-01-02"
+    write(folder / "a.ndjson", [(NOON, 1.0)], [(None, 2.0), (NOON + 2, 3.0)])
+    outcome = sqlgen("run", project(tmp_path))
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert published(tmp_path / "lake/out")["price"].to_pylist() == [1.0, 2.0, 3.0]
 
 
 def test_times_of_trades_that_go_back_between_files_are_told(tmp_path: Path) -> None:

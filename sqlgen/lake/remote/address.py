@@ -47,7 +47,8 @@ class Address:
         if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
             raise ValueError("the prefix must be plain: no double /, no . or ..")
         if re.search(r"[?#*\[\]\\]|[^\x20-\x7e]", prefix) or "=" in prefix:
-            raise ValueError("the prefix has characters that readers of the lake would misread: ? # * [ ] \\ or =")
+            odd = "? # * [ ] \\ = or any that is not ASCII"
+            raise ValueError(f"the prefix has characters that readers of the lake would misread: {odd}")
         return cls(scheme, bucket, prefix)
 
     def key(self, path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
 import re
@@ -213,9 +214,15 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_cache(path: Path, content: str, flush: bool = True) -> None:
-    """Write a cache in one step; nothing where a folder lies in its place: what it holds is found anew each time."""
-    if not path.is_dir():
+    """Write a cache in one step; nothing where a folder lies in its place, or in a lake that is only read.
+
+    What it would hold is found anew each time.
+    """
+    try:
         replace_bytes(path, content.encode(), flush)
+    except OSError as error:
+        if not path.is_dir() and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
 
 
 def replace_bytes(path: Path, content: bytes, flush: bool = True) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -97,6 +98,15 @@ def test_a_folder_in_place_of_a_cache_costs_time_alone(built: Scratch) -> None:
     assert built.run() == {}
     assert len(built.costs()) == len(before) + 1
     assert {each["where"] for each in built.sqlgen("doctor", "--json").json["ailments"]} == {*map(str, paths)}
+
+
+def test_a_lake_that_is_only_read_can_be_compiled(built: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, content: bytes, flush: bool = True) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (built.lake / ".sqlgen/bound.json").unlink()
+    monkeypatch.setattr("sqlgen.lake.storage.replace_bytes", refused)
+    assert built.sqlgen("compile", "--stdout").code == 0
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

@@ -8,6 +8,7 @@ import pytest
 
 from sqlgen.detect import remarks
 from sqlgen.detect.candidates import Candidate
+from sqlgen.detect.columns.columnmap import guess_columns, no_trades
 from sqlgen.detect.columns.headerless import named
 from sqlgen.detect.columns.nested import flattened
 from sqlgen.detect.files import vendors
@@ -135,3 +136,32 @@ def test_sizes_that_are_contracts_are_told(adapter: str, symbol: str, options: d
     contents = Contents("trades", 1, 0, 1, {}, keys=({"exchange": "x", "symbol": symbol},))
     found = remarks.counted(vendors.load(Library()), [Candidate(adapter, options)], [contents], Sniffed("csv"))
     assert bool([*found]) is told
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (  # a trade, and the quotes at its time
+            [(f"{T + k}", f"{100.5 - k % 2}", "99.5", "100.5", f"{7 * k + 3}") for k in range(4)],
+            ("time", "price", "unread_3", "unread_4", "amount"),
+        ),
+        (  # HTX: contracts, base and quote currency
+            [
+                (f"{T + k}", f"{100 + k}", f"{2 + k}", f"{(2 + k) / 1000}", f"{(100 + k) * (2 + k) / 1000}", "buy")
+                for k in (1, 2)
+            ],
+            ("time", "price", "unread_3", "amount", "unread_5", "side"),
+        ),
+    ],
+    ids=["quotes beside trades", "contracts"],
+)
+def test_amounts_without_a_header(rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> None:
+    assert named(Sniffed("csv", rows=tuple(rows))).columns == columns
+
+
+def test_quotes_and_trades_in_one_table_are_no_books() -> None:
+    names = ("ts", "Type", "Price", "Volume", "Bid Price", "Bid Size", "Ask Price", "Ask Size")
+    rows = ((str(T), "Trade", "1.5", "2", "", "", "", ""), (str(T + 1), "Quote", "", "", "1.4", "3", "1.6", "4"))
+    table = Sniffed("csv", columns=names, rows=rows)
+    assert [guess_columns(kind, table) for kind in ("orderbook", "ticker", "trades")] == [None] * 3
+    assert "quotes and trades in one table (column Type)" in no_trades(table)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlgen.detect.columns.amounts import are_signed, base_amount
-from sqlgen.detect.columns.lookalikes import calls_rows_changes, other_rows, says
+from sqlgen.detect.columns.lookalikes import calls_rows_changes, other_rows, says, trades_beside_quotes
 from sqlgen.detect.columns.names import (
     BAR,
     DEALS,
@@ -53,6 +53,8 @@ def no_trades(sniffed: Sniffed) -> str:
             return f"{what} (columns {', '.join(found)})"
     if other := other_rows(sniffed):
         return other
+    if column := trades_beside_quotes(sniffed):
+        return f"quotes and trades in one table (column {column}), of which each needs a file of its own"
     book = _book(sniffed.columns)
     if book is not None and "bids" in book and calls_rows_changes(sniffed):
         return f"changes of an order book (lists {book['bids']}, {book['asks']}), not whole ones"
@@ -69,7 +71,13 @@ def guess_columns(kind: str, sniffed: Sniffed) -> ColumnMap | None:
     """Options of ``generic/KIND``; ``None`` if a file does not look like that."""
     names, times = sniffed.columns, times_of(sniffed)
     mapped = _mapped(kind, sniffed)
-    if mapped is None or times is None or times.problem or (times.days and kind != "bars"):
+    if (
+        mapped is None
+        or trades_beside_quotes(sniffed)
+        or times is None
+        or times.problem
+        or (times.days and kind != "bars")
+    ):
         return None
     keys = {key: name for key, known in KEYS.items() if (name := find(names, known) or _by_value(key, sniffed))}
     keys = {key: name for key, name in keys.items() if name != key}
@@ -199,7 +207,7 @@ def _form(mapped: Mapping[str, str], sniffed: Sniffed) -> tuple[dict[str, str], 
     level = next((side[0] for side in sides if isinstance(side, list) and side), None)
     if not isinstance(level, dict):
         return {}, {"levels": "pairs"}
-    named = {"level_price": find(level, TRADE["price"]), "level_size": find(level, TRADE["amount"])}
+    named = {"level_price": find(level, TRADE["price"]), "level_size": find(level, [*TRADE["amount"], "liquidity"])}
     return {key: name for key, name in named.items() if name is not None}, {"levels": "objects"}
 
 

@@ -27,6 +27,8 @@ _BEFORE = 3
 """Numbers that may stand before the prices of bars."""
 _MOST = 0.9
 """Share of rows with open, high, low and close from which all are candles, and the others odd ones."""
+_EXACT = 1e-3
+"""Largest relative distance of a value from price times amount."""
 _NEAR = 0.05
 """Largest relative distance of a bid and an ask, and of a high and a low beyond which an open or close is odd."""
 
@@ -63,13 +65,16 @@ def named(sniffed: Sniffed) -> Sniffed:
         return dataclasses.replace(sniffed, columns=tuple(names))
     take("trade_id", [place for place in numbers if len(numbers) > 2 and _rising(columns[place])])
     numbers = [place for place in numbers if place in free]
-    if "side" not in names and len(numbers) >= 2 and _are_quotes(columns[numbers[0]], columns[numbers[1]]):
+    if len(numbers) > 3 and _are_near(columns, numbers[:3]) and _are_quotes(columns[numbers[1]], columns[numbers[2]]):
+        take("price", numbers[:1])  # of a trade, then the quotes at its time
+        take("amount", [place for place in numbers[3:] if not _are_near(columns, [numbers[0], place])])
+    elif "side" not in names and len(numbers) >= 2 and _are_quotes(columns[numbers[0]], columns[numbers[1]]):
         take("bid", numbers[:1])
         take("ask", numbers[1:])
     elif len(numbers) >= 2:
         price, amount = _price_and_amount(columns, numbers)
         take("price", [price])
-        take("amount", [amount])
+        take("amount", [_in_base(columns, numbers, price) or amount])
     return dataclasses.replace(sniffed, columns=tuple(names))
 
 
@@ -83,6 +88,24 @@ def _price_and_amount(columns: list[tuple[str, ...]], numbers: list[int]) -> tup
     if below[0] != below[1]:
         return (two, one) if below[0] else (one, two)
     return (two, one) if _spread(columns[one]) > _WIDE and _spread(columns[two]) < _NARROW else (one, two)
+
+
+def _in_base(columns: list[tuple[str, ...]], numbers: list[int], price: int) -> int | None:
+    """Place of an amount whose value stands in another column, as HTX has them behind the number of contracts."""
+    for place in numbers:
+        for value in numbers:
+            if len({place, value, price}) == 3 and all(
+                abs(float(a) * float(p) - float(v)) <= _EXACT * abs(float(v)) and float(a) != float(v) != 0
+                for p, a, v in zip(columns[price], columns[place], columns[value], strict=True)
+            ):
+                return place
+    return None
+
+
+def _are_near(columns: list[tuple[str, ...]], places: list[int]) -> bool:
+    """True if the numbers of some columns are near each other in every row, as prices are."""
+    rows = [[float(columns[place][k]) for place in places] for k in range(len(columns[0]))]
+    return all(0 < max(row) <= min(row) * (1 + _NEAR) for row in rows)
 
 
 def _spread(values: tuple[str, ...]) -> float:

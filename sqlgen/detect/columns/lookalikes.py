@@ -11,6 +11,8 @@ from sqlgen.detect.files.sniff import Sniffed
 
 _DELTAS, _UPDATES = {"delta", "incremental", "diff"}, {"update", "updated", "change"}
 CHANGES = _DELTAS | _UPDATES | {"changes", "l2update", "updates"}
+_KINDS = 9
+"""Number of words that a column which says what rows are has fewer of."""
 _WHOLES = {"snapshot", "partial"}
 """Words by which messages of order books say what they are."""
 
@@ -30,6 +32,19 @@ def other_rows(sniffed: Sniffed) -> str:
         re.search(FORCED, str(record.get(name, "")), re.IGNORECASE) for record in sniffed.records for name in EVENTS
     ):
         return "liquidations, orders that were closed by force"
+    return ""
+
+
+def trades_beside_quotes(sniffed: Sniffed) -> str:
+    """Column that calls some rows of a table trades and others quotes; empty if none does."""
+    for name in sniffed.columns:
+        words = {value.lower() for value in sniffed.values(name) if isinstance(value, str)}
+        if (
+            1 < len(words) < _KINDS
+            and any("trade" in word for word in words)
+            and any("quote" in word for word in words)
+        ):
+            return name
     return ""
 
 

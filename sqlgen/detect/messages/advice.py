@@ -117,7 +117,10 @@ def _extracted(kinds: Sequence[Kind], several: bool) -> str:
     if look.steps:
         steps.append(_way(look.steps) + ("?" if look.steps[-1] == "[]" else " // empty"))
     steps += [f". + {{{given}}}"] if given else []
-    command = " | ".join(steps) or "."
+    if not steps:
+        named = ", ".join(f"{ours}: {name}" for ours, name in look.fields.items())
+        return f"name their columns for {_ADAPTERS[look.what]} by hand (docs/sources.md): {named}{_missing(kind)}"
+    command = " | ".join(steps)
     return (
         f"{_LOOKS[look.what]}, for {_ADAPTERS[look.what]}: jq -c '{command}' FILE > {look.what}.ndjson, and inspect"
         f" that{_missing(kind)}"

@@ -100,7 +100,7 @@ def _told(record: Mapping[str, Any], says: str) -> tuple[str, dict[str, str]]:
         return "change", trade  # of Polymarket, which names the best prices beside each level
     if trade and called:
         return "trades", trade
-    for known in ({side: QUOTE[side] for side in ("bid", "ask")}, LISTS):
+    for known in ({side: (*QUOTE[side], f"{side[0]}p") for side in ("bid", "ask")}, LISTS):
         quotes = _named(record, known)
         if len(quotes) == len(known):
             return "quotes", quotes

@@ -69,6 +69,12 @@ def test_names_of_markets_make_no_kinds() -> None:
     assert 'symbol: ($m.channel|split(":")|last)' in way
 
 
+def test_fields_that_are_markets_become_symbols() -> None:
+    record = {"ch": "trades", "update": {"BTCUSDT": [{"t": T, "p": "1", "q": "2", "s": "buy"}]}}
+    _, way = described([record])
+    assert "jq -c '.update // empty | to_entries[] | .key as $s | .value | .[]? | . + {symbol: $s}'" in way
+
+
 def test_a_map_of_columns_reads_messages_of_one_kind() -> None:
     assert are_of_one("trades", [TRADE, FUNDING], nested=True)
     assert not are_of_one("trades", [TRADE, BEST], nested=True)
@@ -142,13 +148,13 @@ def test_sizes_that_are_contracts_are_told(adapter: str, symbol: str, options: d
     ("rows", "columns"),
     [
         (  # a trade, and the quotes at its time
-            [(f"{T + k}", f"{100.5 - k % 2}", "99.5", "100.5", f"{7 * k + 3}") for k in range(4)],
+            [(f"{T + k}", f"{100.5 - k % 2}", "99.5", "100.5", f"{7.5 - k}") for k in range(4)],
             ("time", "price", "unread_3", "unread_4", "amount"),
         ),
         (  # HTX: contracts, base and quote currency
             [
-                (f"{T + k}", f"{100 + k}", f"{2 + k}", f"{(2 + k) / 1000}", f"{(100 + k) * (2 + k) / 1000}", "buy")
-                for k in (1, 2)
+                (f"{T + k}", f"{k}.5", f"{2 * k}", f"{k / 500}", f"{(k + 0.5) * k / 500}", "buy")
+                for k in (100, 103, 101)
             ],
             ("time", "price", "unread_3", "amount", "unread_5", "side"),
         ),

@@ -59,6 +59,7 @@ def named(sniffed: Sniffed) -> Sniffed:
     times = columns[names.index("time")] if "time" in names else ("", "")
     in_turn = [column[::-1] if times[0] > times[-1] else column for column in columns]
     bars = _reordered(in_turn, numbers) or dict(zip(_BAR, _bars(columns, numbers), strict=False))
+    bars = {} if "side" in names else bars
     for name, place in bars.items():
         take(name, [place])
     if bars:

@@ -27,6 +27,8 @@ _ADAPTERS = {
     "bars": "generic/bars",
 }
 _LEAVES = 6
+_MARKET = r"[A-Z0-9]{2,}([_/-]?[A-Z0-9]{2,})+"
+"""Name of a field that is a market."""
 _ARRIVALS = (
     "a time of arrival stands before its messages. For jq, write it into them first: sed -nE"
     """ 's/^([0-9.]+):? +[{]/{"received_at": "\\1", /p' FILE > FILE.ndjson"""
@@ -36,6 +38,8 @@ _ARRIVALS = (
 def described(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Notes on the kinds of some messages, and on a way to read those that look like something."""
     kinds = kinds_of(records)
+    if not kinds:
+        return
     shown = "; ".join(_told(kind) for kind in kinds[:_SHOWN])
     more = f"; and {len(kinds) - _SHOWN} other kinds" if len(kinds) > _SHOWN else ""
     yield f"kinds of its first {len(records)} messages: {shown}{more}"
@@ -112,10 +116,15 @@ def _extracted(kinds: Sequence[Kind], several: bool) -> str:
     if all(isinstance(example.get(name), list) for name in levels.values()) and levels:
         around |= {side: f".{name}[0]" for side, name in levels.items()}
         around |= {f"{side}_size": f".{name}[1]" for side, name in levels.items()}
-    given = ", ".join(f"{ours}: {way}" for ours, way in around.items())
-    steps = [*(steps if several else []), *([". as $m"] if "$m" in given else [])]
-    if look.steps:
+    steps = [*(steps if several else []), *([". as $m"] if any("$m" in way for way in around.values()) else [])]
+    market = next((k for k, step in enumerate(look.steps) if re.fullmatch(_MARKET, step)), None)
+    if market is not None:  # objects by market: {"BTCUSDT": {...}}
+        around["symbol"] = "$s"
+        steps += [f"{_way(look.steps[:market]) or '.'} // empty | to_entries[] | .key as $s | .value"]
+        steps += ["".join(_way(look.steps[market + 1 :])) + "?"] if look.steps[market + 1 :] else []
+    elif look.steps:
         steps.append(_way(look.steps) + ("?" if look.steps[-1] == "[]" else " // empty"))
+    given = ", ".join(f"{ours}: {way}" for ours, way in around.items())
     steps += [f". + {{{given}}}"] if given else []
     if not steps:
         named = ", ".join(f"{ours}: {name}" for ours, name in look.fields.items())
@@ -149,7 +158,7 @@ def _missing(kind: Kind) -> str:
         for there, words in (
             (kind.look.time, "no time: write that of arrival before each line (docs/sources.md)"),
             (
-                kind.look.symbol or _ending(kind),
+                kind.look.symbol or _ending(kind) or any(re.fullmatch(_MARKET, step) for step in kind.look.steps),
                 "no field that names the market: write it as symbol: in models.yaml, or into each line",
             ),
         )

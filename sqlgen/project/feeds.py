@@ -7,6 +7,7 @@ from typing import Literal
 from sqlgen.project.config import Source
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
+from sqlgen.project.signs import TRADES
 
 Captured = int | Literal["all"] | None
 """``None``: not known."""
@@ -32,7 +33,7 @@ def _at_most(found: Captured, limit: int | None) -> Captured:
 def shares_feed(project: Project, model: Model) -> bool:
     """True if the rows of a model and its trades come from the same event files, whose ``seq`` orders them."""
     trades = model.trades
-    if trades is None or trades.source is None or trades.source is _events(project, model.primary):
+    if trades is None or (events := _events(project, trades)) is None or events is _events(project, model.primary):
         return False
     return feed_of(project, model.primary) == feed_of(project, trades) is not None
 
@@ -45,8 +46,10 @@ def feed_of(project: Project, entry: ModelInput) -> tuple[str, str, str | None] 
 
 
 def _events(project: Project, entry: ModelInput) -> Source | None:
-    """Source of the ``seq`` in the rows of an input: the input, or what a model made its books of."""
+    """Source of the ``seq`` in the rows of an input: the input, or what a model made its books of, or signs."""
     made = project.models.get(entry.ref) if entry.source is None else None
+    if made is not None and made.header.signs and (not made.chosen or "seq" in made.chosen):
+        return _events(project, next(each for each in made.inputs if each.name == TRADES))
     if made is not None and made.pipeline is not None and any(kernel.keeps_seq for kernel in made.pipeline.kernels):
         return made.primary.source
     return entry.source

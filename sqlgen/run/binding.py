@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sqlgen import __version__
 from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.compiler import Compiler
-from sqlgen.errors import first_line
+from sqlgen.errors import TemplateError, first_line
 from sqlgen.features.stages import stages
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import KEYS
@@ -95,10 +95,18 @@ def _known(path: Path) -> dict[str, str]:
 
 def _key(project: Project, compiler: Compiler, name: str) -> str:
     """Digest of the SQL of a model and of its inputs, and of the columns that models.yaml names."""
-    before = [_key(project, compiler, ref) for ref in sorted(project.upstream(name))]
+    before = [_key_of_input(project, compiler, ref) for ref in sorted(project.upstream(name))]
     model = project.models[name]
     columns = [*named(model).values(), model.header.order_by]
     return digest(__version__, _duckdb_version(), compiler.compile(name).fingerprint, columns, before)
+
+
+def _key_of_input(project: Project, compiler: Compiler, name: str) -> str:
+    """The same of a model that others read, whose sources are not listed where it is not built: SQL may need files."""
+    try:
+        return _key(project, compiler, name)
+    except TemplateError:
+        return ""
 
 
 @functools.cache

@@ -16,7 +16,7 @@ import pytest
 from tests.features.made import keyed
 from tests.support import realdata
 from tests.support.compare import values
-from tests.support.engine import published
+from tests.support.engine import published, sqlgen
 from tests.support.lakes import write_rows
 from tests.support.vendors import lobster
 from tests.support.vendors.files import save, truncated
@@ -336,3 +336,32 @@ def test_many_rows_stay_in_the_order_of_their_lines(lake: VendorLake) -> None:
     table = pq.ParquetFile(file).read()
     assert values(table, "seq") == list(range(count))
     assert values(table, "bid_size_00") == list(range(1, count + 1))
+
+
+def test_signed_trades_belong_to_the_rows_of_their_messages(lake: VendorLake) -> None:
+    """A model that signs them keeps their places in the feed. One that reads it is built alone, too."""
+    kinds = [SUBMISSION, EXECUTION, SUBMISSION, EXECUTION] * 3
+    messages = [Message(OPEN + i // 4 * S, kind, i + 1, 10, 1_000_000, 1) for i, kind in enumerate(kinds)]
+    write(lake, lobster.order_books([book(i) for i in range(12)], 1), lobster.messages(messages), levels=1)
+    inputs = {"orderbook": "book", "trades": "trades"}
+    plain = {"sql": "orderbook/hf.sql.j2", "inputs": inputs, "udfs": "tfi", "features": ["tfi", "*_volume"]}
+    models: dict[str, dict[str, Any]] = {
+        "plain": plain,
+        "signing": {"sql": "trades/liquidity.sql.j2", "inputs": {"trades": "trades", "book": "book"}},
+        "signed": plain | {"inputs": inputs | {"trades": "signing"}},
+    }
+    sources = {"book": SOURCE | {"path": "raw"}, "trades": TRADES | {"path": "raw"}}
+    config = {"version": 1, "lake": "lake", "sources": sources, "models": models}
+    for name, model in models.items():
+        model["output"] = {"path": f"out/{name}"}
+        model["options"] = (
+            {"horizons": [], "levels": 1} if name == "signing" else {"max_levels": 1, "top_levels": 2, "levels": 1}
+        )
+    lake._write(config)
+    for arguments in ((), ("--select", "signed", "--full-refresh")):
+        (lake.folder / "lake/.sqlgen/bound.json").unlink(missing_ok=True)
+        outcome = sqlgen("run", lake.folder / "models.yaml", *arguments)
+        assert outcome.code == 0, outcome.out + outcome.err
+        identical(*(published(lake.folder / "lake/out" / name) for name in ("signed", "plain")))
+    traded = [10.0 if kind == EXECUTION else 0.0 for kind in kinds]
+    assert values(published(lake.folder / "lake/out/signed"), "trade_volume") == [None, *traded[1:]]

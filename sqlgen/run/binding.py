@@ -102,7 +102,7 @@ def _key(project: Project, compiler: Compiler, name: str) -> str:
 
 
 def _key_of_input(project: Project, compiler: Compiler, name: str) -> str:
-    """Digest of a model that others read; empty where its SQL needs the files of sources, which are listed if it is built."""
+    """Digest of a model that others read; empty where its SQL needs files of sources that nobody listed."""
     try:
         return _key(project, compiler, name)
     except TemplateError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
 import pytest
@@ -171,3 +173,13 @@ def test_quotes_and_trades_in_one_table_are_no_books() -> None:
     table = Sniffed("csv", columns=names, rows=rows)
     assert [guess_columns(kind, table) for kind in ("orderbook", "ticker", "trades")] == [None] * 3
     assert "quotes and trades in one table (column Type)" in no_trades(table)
+
+
+@pytest.mark.parametrize("name", ["p'; touch made; '", 'p" | halt_error | "', "p\\", "$(touch made)"])
+def test_names_of_a_stranger_stay_texts_of_the_command(name: str) -> None:
+    message = {"type": name, name: {"trades": [{"price": "1", "size": "2", "time": T}]}}
+    [*_, command] = described([message, {"type": "pong", "of": name}])
+    words = shlex.split(command[command.index("jq -c") :])
+    assert words[3:5] == ["FILE", ">"]
+    assert json.dumps(name) in words[2]
+    assert kinds_of([message])[0].says == {}

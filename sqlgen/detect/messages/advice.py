@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +31,8 @@ _ADAPTERS = {
 _LEAVES = 6
 _MARKET = r"[A-Z0-9]{2,}([_/-]?[A-Z0-9]{2,})+"
 """Name of a field that is a market."""
+_PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+"""Name of a field that jq takes without quotes."""
 _ARRIVALS = (
     "a time of arrival stands before its messages. For jq, write it into them first: sed -nE"
     """ 's/^([0-9.]+):? +[{]/{"received_at": "\\1", /p' FILE > FILE.ndjson"""
@@ -101,7 +105,7 @@ def _extracted(kinds: Sequence[Kind], several: bool) -> str:
         command = " | ".join([*(steps if several else []), _way(look.steps) or ".", "@csv"])
         return (
             f"{_LOOKS[look.what]} are lists of values without names, which the vendor's documentation explains: jq -r"
-            f" '{command}' FILE > {look.what}.csv{_missing(kind)}"
+            f" {shlex.quote(command)} FILE > {look.what}.csv{_missing(kind)}"
         )
     within = len(look.steps)
     around = {
@@ -131,8 +135,8 @@ def _extracted(kinds: Sequence[Kind], several: bool) -> str:
         return f"name their columns for {_ADAPTERS[look.what]} by hand (docs/sources.md): {named}{_missing(kind)}"
     command = " | ".join(steps)
     return (
-        f"{_LOOKS[look.what]}, for {_ADAPTERS[look.what]}: jq -c '{command}' FILE > {look.what}.ndjson, and inspect"
-        f" that{_missing(kind)}"
+        f"{_LOOKS[look.what]}, for {_ADAPTERS[look.what]}: jq -c {shlex.quote(command)} FILE > {look.what}.ndjson, and"
+        f" inspect that{_missing(kind)}"
     )
 
 
@@ -170,7 +174,8 @@ def _missing(kind: Kind) -> str:
 def _way(steps: Steps) -> str:
     """A way as jq writes it."""
     parts = [
-        step if step == "[]" else f".{step}" if re.fullmatch(r"[A-Za-z_]\w*", step) else f'["{step}"]' for step in steps
+        step if step == "[]" else f".{step}" if re.fullmatch(_PLAIN, step) else f"[{json.dumps(step)}]"
+        for step in steps
     ]
     way = "".join(parts)
     return f".{way}" if way.startswith("[") else way

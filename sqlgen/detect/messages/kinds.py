@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +18,8 @@ _SAY = (
 )
 _WITHIN = ("arg", "params", "data", "result", "subscription", "payload", "header", "msg", "message")
 _LONGEST = 80
-_FREE = re.compile(r"[\s{}]|^[0-9.:TZ-]+$")
-"""Texts that name no kind: sentences, numbers, times."""
+_FREE = re.compile(r"""[\s{}"'\\\x00-\x1f\x7f]|^[0-9.:TZ-]+$""")
+"""Texts that name no kind: sentences, numbers, times, and what would end a text in a command."""
 
 
 _READ = {
@@ -56,7 +57,7 @@ class Kind:
                 for part in re.split(r"([*])", form)
             )
             parts.append(f'(.{place}? // "" | test("^{regex}$"))' if "*" in form else f'.{place}?=="{form}"')
-        return " and ".join(parts) or " and ".join(f'has("{name}")' for name in [*self.records[0]][:3])
+        return " and ".join(parts) or " and ".join(f"has({json.dumps(name)})" for name in [*self.records[0]][:3])
 
 
 def kinds_of(records: Sequence[Mapping[str, Any]]) -> list[Kind]:

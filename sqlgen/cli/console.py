@@ -82,6 +82,7 @@ class LineWatcher(Watcher):
 
     def finished(self, result: Result) -> None:
         self.done += 1
+        self.total = max(self.total, self.done)  # a date without files of its own may have rows
         if not result.ok and self.printed.is_enough(result):
             return  # the end of the run prints the number
         if result.ok and not self.verbose:

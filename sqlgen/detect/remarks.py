@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sqlgen.detect.candidates import GENERIC, Candidate, are_forced, candidates
 from sqlgen.detect.columns import columnmap, headerless
+from sqlgen.detect.columns.lacking import lacking
 from sqlgen.detect.columns.times import times_of
 from sqlgen.detect.contents import Trial
 from sqlgen.detect.files.filegroups import FileGroup
@@ -177,8 +178,11 @@ def _nothing_fits(
             "each line is a list of values without names. Make a table of them, whose columns inspect finds or a"
             " generic adapter names (fields): jq -r '@csv' FILE > FILE.csv"
         )
+    own = "your own adapter, a few lines of SQL (docs/templates.md)"
+    if group.sample.format != "ndjson" and named.columns:
+        return f"no adapter reads these files. {lacking(named)}, or write {own}"
     advice = f"map their columns with {' or '.join(generic)}, or write" if generic else "write"
-    return f"no adapter reads these files: {advice} your own adapter, a few lines of SQL (docs/templates.md)"
+    return f"no adapter reads these files: {advice} {own}"
 
 
 def _is_row(line: object) -> bool:

@@ -55,7 +55,7 @@ def no_trades(sniffed: Sniffed) -> str:
         return other
     if column := trades_beside_quotes(sniffed):
         return f"quotes and trades in one table (column {column}), of which each needs a file of its own"
-    book = _book(sniffed.columns)
+    book = book_levels(sniffed.columns)
     if book is not None and "bids" in book and calls_rows_changes(sniffed):
         return f"changes of an order book (lists {book['bids']}, {book['asks']}), not whole ones"
     quotes = _quotes(sniffed)
@@ -76,6 +76,7 @@ def guess_columns(kind: str, sniffed: Sniffed) -> ColumnMap | None:
         or trades_beside_quotes(sniffed)
         or times is None
         or times.problem
+        or times.clocks
         or (times.days and kind != "bars")
     ):
         return None
@@ -125,7 +126,7 @@ def problem_of_times(sniffed: Sniffed) -> str:
 
 def _mapped(kind: str, sniffed: Sniffed) -> dict[str, str] | None:
     """Our names for values -> columns, for one kind of rows."""
-    book = _book(sniffed.columns)
+    book = book_levels(sniffed.columns)
     if kind == "bars":
         return _bars(sniffed) if _quotes(sniffed) is None else None
     if kind == "ticker":
@@ -151,7 +152,7 @@ def _bars(sniffed: Sniffed) -> dict[str, str] | None:
 
 def _quotes(sniffed: Sniffed) -> dict[str, str] | None:
     """Best quotes, without sizes or with such as have no price beside them in their names."""
-    book = _book(sniffed.columns)
+    book = book_levels(sniffed.columns)
     if book is not None and ("bids" not in book or _are_lists(sniffed.values(book["bids"]))):
         return None
     found = {ours: name for ours, known in QUOTE.items() if (name := find(sniffed.columns, known)) is not None}
@@ -182,7 +183,8 @@ def _trade(sniffed: Sniffed) -> dict[str, str] | None:
     return found | {"amount": base_amount(found, sniffed)}
 
 
-def _book(names: tuple[str, ...]) -> dict[str, str] | None:
+def book_levels(names: tuple[str, ...]) -> dict[str, str] | None:
+    """Columns of levels: of price and size of both sides, or of lists; ``None`` if one is missing."""
     for look in (_levels, _best):
         found = {
             f"{side}_{field}": name

@@ -97,6 +97,7 @@ QUOTE: Names = {
     "bid_volume": ("bid_volume", "bid_size", "bid_vol", "bid_siz", "bid_qty"),
     "ask_volume": ("ask_volume", "ask_size", "ask_vol", "ask_siz", "ask_qty", "ofr_siz", "offer_size", "offer_volume"),
 }
+RATES = ("funding_rate", "mark_price", "index_price", "open_interest", "fair_price")
 SIDES = {"bid": r"bids?|b|buy", "ask": r"asks?|a|sell|offers?"}
 """Side of a level -> pattern of its name within a column's."""
 PRICES, SIZES = r"price|px|p|prc|rate", r"size|sz|sx|s|amount|amt|qty|quantity|volume|vol|v|q"

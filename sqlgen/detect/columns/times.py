@@ -84,6 +84,8 @@ class Times:
     """Format of strptime, for times that are no ISO text."""
     days: bool = False
     """True if there is no time of day."""
+    clocks: bool = False
+    """True if there is no date."""
     problem: str = ""
     """Reason why the times cannot be read."""
 
@@ -156,7 +158,8 @@ def _written(columns: Mapping[str, Any], texts: list[str]) -> Times:
     found = [_DAY_LAST.fullmatch(text) for text in texts]
     known = [match for match in found if match is not None]
     if not known or len(known) < len(found):
-        return Times(columns, days=days)
+        clocks = bool(texts) and not days and all(_CLOCK.fullmatch(text) for text in texts)
+        return Times(columns, days=days, clocks=clocks)
     first, mark = known[0], known[0][2]
     if any(int(match[1]) > 12 for match in known) or mark == ".":
         order = "%d{0}%m{0}%Y"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlgen.detect.columns.lookalikes import CHANGES
-from sqlgen.detect.columns.names import FORCED, KEYS, LISTS, PRICES_OF_BARS, QUOTE, TRADE
+from sqlgen.detect.columns.names import FORCED, KEYS, LISTS, PRICES_OF_BARS, QUOTE, RATES, TRADE
 from sqlgen.detect.columns.times import find
 
 Steps = tuple[str, ...]
@@ -29,7 +29,6 @@ _SYMBOLS = (
     "instrument_id",
     "currency_pair_code",
 )
-_RATES = ("funding_rate", "mark_price", "index_price", "open_interest", "fair_price")
 _BOOKS = r"book|depth|level|l2|order_?changed"
 """Words of messages, or of fields around, whose prices and sizes are levels."""
 _DEALS = r"trade|deal|transaction|match|fill|execution"
@@ -109,7 +108,7 @@ def _told(record: Mapping[str, Any], says: str) -> tuple[str, dict[str, str]]:
         return "bars", bars
     if trade:
         return "trades", trade
-    rates = _named(record, {name: (name,) for name in _RATES})
+    rates = _named(record, {name: (name,) for name in RATES})
     return ("rates", rates) if rates else ("", {})
 
 

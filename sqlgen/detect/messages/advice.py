@@ -100,44 +100,59 @@ def _changes(kind: Kind) -> str:
 def _extracted(kinds: Sequence[Kind], several: bool) -> str:
     """A command of jq that writes the objects of like kinds one a line, with what stands around them."""
     kind, look = kinds[0], kinds[0].look
-    steps = [f"select({' or '.join(f'({one.condition})' if len(kinds) > 1 else one.condition for one in kinds)})"]
+    conditions = [one.condition for one in kinds]
+    chosen = conditions[0] if len(kinds) == 1 else " or ".join(f"({condition})" for condition in conditions)
+    steps = [f"select({chosen})"] if several else []
     if not look.fields:
-        command = " | ".join([*(steps if several else []), _way(look.steps) or ".", "@csv"])
+        command = " | ".join([*steps, _way(look.steps) or ".", "@csv"])
         return (
             f"{_LOOKS[look.what]} are lists of values without names, which the vendor's documentation explains: jq -r"
             f" {shlex.quote(command)} FILE > {look.what}.csv{_missing(kind)}"
         )
-    within = len(look.steps)
-    around = {
-        ours: f"$m{_way(way)}"
-        for ours, way in (("symbol", look.symbol), ("timestamp", look.time))
-        if way and way[:within] != look.steps
-    }
-    if not look.symbol and (place := _ending(kind)):
-        around["symbol"] = place
-    levels = {ours.rstrip("s"): name for ours, name in look.fields.items() if look.what == "quotes"}
-    example = _at(kind.records[0], look.steps)
-    if all(isinstance(example.get(name), list) for name in levels.values()) and levels:
-        around |= {side: f".{name}[0]" for side, name in levels.items()}
-        around |= {f"{side}_size": f".{name}[1]" for side, name in levels.items()}
-    steps = [*(steps if several else []), *([". as $m"] if any("$m" in way for way in around.values()) else [])]
-    market = next((k for k, step in enumerate(look.steps) if re.fullmatch(_MARKET, step)), None)
-    if market is not None:  # objects by market: {"BTCUSDT": {...}}
-        around["symbol"] = "$s"
-        steps += [f"{_way(look.steps[:market]) or '.'} // empty | to_entries[] | .key as $s | .value"]
-        steps += ["".join(_way(look.steps[market + 1 :])) + "?"] if look.steps[market + 1 :] else []
-    elif look.steps:
-        steps.append(_way(look.steps) + ("?" if look.steps[-1] == "[]" else " // empty"))
-    given = ", ".join(f"{ours}: {way}" for ours, way in around.items())
-    steps += [f". + {{{given}}}"] if given else []
+    around = _around(kind)
+    steps += [". as $m"] if any("$m" in way for way in around.values()) else []
+    steps += _inner(look.steps)
+    if around:
+        steps.append(f". + {{{', '.join(f'{ours}: {way}' for ours, way in around.items())}}}")
     if not steps:
         named = ", ".join(f"{ours}: {name}" for ours, name in look.fields.items())
         return f"name their columns for {_ADAPTERS[look.what]} by hand (docs/sources.md): {named}{_missing(kind)}"
-    command = " | ".join(steps)
     return (
-        f"{_LOOKS[look.what]}, for {_ADAPTERS[look.what]}: jq -c {shlex.quote(command)} FILE > {look.what}.ndjson, and"
-        f" inspect that{_missing(kind)}"
+        f"{_LOOKS[look.what]}, for {_ADAPTERS[look.what]}: jq -c {shlex.quote(' | '.join(steps))} FILE >"
+        f" {look.what}.ndjson, and inspect that{_missing(kind)}"
     )
+
+
+def _around(kind: Kind) -> dict[str, str]:
+    """Fields to add to the objects of a kind -> their values, as jq has them."""
+    look = kind.look
+    added = {
+        ours: f"$m{_way(way)}"
+        for ours, way in (("symbol", look.symbol), ("timestamp", look.time))
+        if way and way[: len(look.steps)] != look.steps
+    }
+    if not look.symbol and (place := _ending(kind)):
+        added["symbol"] = place
+    levels = {ours.rstrip("s"): name for ours, name in look.fields.items() if look.what == "quotes"}
+    example = _at(kind.records[0], look.steps)
+    if levels and all(isinstance(example.get(name), list) for name in levels.values()):
+        added |= {side: f".{name}[0]" for side, name in levels.items()}
+        added |= {f"{side}_size": f".{name}[1]" for side, name in levels.items()}
+    return added | {"symbol": "$s"} if _market_at(look.steps) is not None else added
+
+
+def _inner(steps: Steps) -> list[str]:
+    """Steps of jq to the objects at a way, each market of objects by market (``{"BTCUSDT": {...}}``) as ``$s``."""
+    market = _market_at(steps)
+    if market is not None:
+        each = f"{_way(steps[:market]) or '.'} // empty | to_entries[] | .key as $s | .value"
+        return [each, *([f"{_way(steps[market + 1 :])}?"] if steps[market + 1 :] else [])]
+    return [_way(steps) + ("?" if steps[-1] == "[]" else " // empty")] if steps else []
+
+
+def _market_at(steps: Steps) -> int | None:
+    """Number of the step that is the name of a market."""
+    return next((number for number, step in enumerate(steps) if re.fullmatch(_MARKET, step)), None)
 
 
 def _ending(kind: Kind) -> str:
@@ -162,7 +177,7 @@ def _missing(kind: Kind) -> str:
         for there, words in (
             (kind.look.time, "no time: write that of arrival before each line (docs/sources.md)"),
             (
-                kind.look.symbol or _ending(kind) or any(re.fullmatch(_MARKET, step) for step in kind.look.steps),
+                kind.look.symbol or _ending(kind) or _market_at(kind.look.steps) is not None,
                 "no field that names the market: write it as symbol: in models.yaml, or into each line",
             ),
         )

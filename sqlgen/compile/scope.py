@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
 from sqlgen.lake.partitions import KEYS
+from sqlgen.lake.remote import mounts
+from sqlgen.templating.quoting import exact_path
 
 Edge = Literal["first", "open"]
 EDGES: tuple[Edge, ...] = ("first", "open")
@@ -45,6 +48,29 @@ class Scan:
     """First and last date of the rows, where known: those of which sessions are needed."""
     positive_lists: bool = False
     """No number in a list is at or below zero: a survey need not look."""
+
+
+@dataclass(frozen=True)
+class StagedInput:
+    """Files of one source, ready to be scanned."""
+
+    paths: tuple[str, ...]
+    format: str
+    hive_keys: tuple[str, ...]
+    decoded: str = ""
+    """Original format of decoded files; otherwise empty."""
+
+    @classmethod
+    def of(cls, path: Path, keys: tuple[str, ...]) -> StagedInput:
+        """One Parquet file as it is."""
+        mounts.fetch([path])
+        return cls((str(path),), "parquet", keys)
+
+    def scan(self, single: bool = False, predicate: str | None = None, survey: bool = False) -> Scan:
+        """A scan of these files; see :class:`Scan`."""
+        files = tuple(map(exact_path, self.paths))
+        alone = len(files) == 1
+        return Scan(files, self.format, self.hive_keys, single, alone, predicate, self.decoded, survey)
 
 
 @dataclass(frozen=True)

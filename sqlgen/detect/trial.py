@@ -11,7 +11,7 @@ import duckdb
 
 from sqlgen.compile.adapters import RawForm
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import SourceLayout
+from sqlgen.compile.scope import SourceLayout, StagedInput
 from sqlgen.errors import TaskError
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo
@@ -19,7 +19,7 @@ from sqlgen.project.config import Config, ModelConfig, Source
 from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, list_source_files
-from sqlgen.sources.staged import InputStager, StagedInput
+from sqlgen.sources.staged import InputStager
 from sqlgen.templating.header import TEMPLATE_SUFFIX, Header
 from sqlgen.templating.templates import Library
 from sqlgen.templating.yamlfile import Document

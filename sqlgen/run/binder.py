@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from sqlgen.compile import checksql
 from sqlgen.compile.checksql import CheckedRows
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import Scan, Scope, SourceLayout
+from sqlgen.compile.scope import Scan, Scope, SourceLayout, StagedInput
 from sqlgen.compile.statements import KERNEL_ROWS
 from sqlgen.compile.unitsql import everything, narrowed
 from sqlgen.errors import SqlgenError, TaskError, TemplateError, nearest
@@ -27,10 +27,9 @@ from sqlgen.project.model import Model, ModelInput, adapter_template
 from sqlgen.project.project import Project
 from sqlgen.project.rowchecks import Check, unknown_columns
 from sqlgen.published.states import Snapshot
-from sqlgen.run.binding import decoded_keys, distinct, named, said, time_faults
+from sqlgen.run.binding import decoded_keys, distinct, is_packaged, named, said, time_faults
 from sqlgen.sources.schemas import sql_schema
 from sqlgen.sources.sourcefiles import SourceFiles
-from sqlgen.sources.staged import StagedInput
 from sqlgen.stream.pipe import Pipe
 from sqlgen.templating.connection import select_of
 from sqlgen.templating.queries import query
@@ -100,7 +99,7 @@ class Binder:
             self._tables[name] = ""
             before = len(self.problems)
             try:
-                self._tables[name] = self._table(self._model(name))
+                self._tables[name] = self._table(select_of(self.connection, self._model(name)))
             finally:
                 if name not in self._wanted:
                     del self.problems[before:]
@@ -161,7 +160,7 @@ class Binder:
                 at = ("sources", entry.ref, "options", name)
                 self.problems.append(str(self.project.document.problem(at, fault)))
             try:
-                self._tables[select] = self._table(select)
+                self._tables[select] = self._table(distinct(self.connection, select))
             except TYPOS as error:
                 self._tell(f"source '{entry.ref}'", adapter_template(entry.source.adapter), error, select)
                 raise _UnboundError from None
@@ -203,10 +202,10 @@ class Binder:
         pq.write_table(table.rename_columns([names.get(name, name) for name in form.columns]), path)
         return StagedInput((str(path),), "parquet", keys, decoded).scan()
 
-    def _table(self, select: str) -> str:
+    def _table(self, rows: duckdb.DuckDBPyRelation) -> str:
         """SELECT over a table made of an empty result."""
         table = f"bound_{next(self._numbers)}"
-        distinct(self.connection, select).limit(0).create(table)
+        rows.limit(0).create(table)
         return everything(table)
 
     def _convert(self, over: Callable[[str], str], rows: str) -> None:
@@ -231,8 +230,10 @@ class Binder:
         self.connection.register(name, pa.Table.from_batches([], schema=pipe.schema()))
 
     def _columns(self, model: Model, select: str) -> Columns:
+        # A packaged template may rely on DuckDB's numbers: a grid of a grid has two times of original rows.
+        bound = select_of if is_packaged(self.project.library, model.config.sql) else distinct
         try:
-            rows = distinct(self.connection, select)
+            rows = bound(self.connection, select)
             return dict(zip(rows.columns, map(str, rows.types), strict=True))
         except TYPOS as error:
             self._tell(f"model '{model.name}'", model.config.sql, error, select)

@@ -27,6 +27,7 @@ from sqlgen.project.project import Project
 from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.templating.connection import confined, folders_of, select_of
 from sqlgen.templating.queries import query
+from sqlgen.templating.templates import Library, packaged
 from udfs import cache_folder
 
 if TYPE_CHECKING:
@@ -115,6 +116,11 @@ def _duckdb_version() -> str:
     return version("duckdb")
 
 
+def is_packaged(library: Library, name: str) -> bool:
+    """True for a packaged template that no template of the project hides."""
+    return name in packaged().names() and library.source_text(name)[1] == packaged().source_text(name)[1]
+
+
 def distinct(connection: duckdb.DuckDBPyConnection, select: str) -> duckdb.DuckDBPyRelation:
     """The relation of a SELECT whose columns have different names: DuckDB calls the second ``price`` ``price_1``."""
     rows = select_of(connection, select)
@@ -135,7 +141,7 @@ def _require_distinct(columns: Sequence[str], names: Container[str]) -> None:
     folded = [name.lower() for name in columns]
     for number, name in enumerate(folded):
         if name in names and name in folded[:number]:
-            cure = f"Name one of them otherwise; SELECT * REPLACE (... AS {name}) puts one in the other's place"
+            cure = f"Name one of them otherwise; * REPLACE (... AS {name}) puts one in the other's place"
             raise BinderException(f"duplicate column: {columns[number]}. {cure}")
 
 

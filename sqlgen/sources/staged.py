@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from sqlgen.compile.adapters import RawForm
 from sqlgen.compile.compiler import Compiler
-from sqlgen.compile.scope import Scan, SourceLayout
+from sqlgen.compile.scope import SourceLayout, StagedInput
 from sqlgen.errors import TaskError, first_line
 from sqlgen.lake.partitions import Partition, partition_of
 from sqlgen.lake.remote import mounts
@@ -27,31 +27,7 @@ from sqlgen.sources.schemas import check_parquet, misleading, sql_schema
 from sqlgen.sources.survey import first_row
 from sqlgen.templating.connection import confined, folders_of, one
 from sqlgen.templating.queries import query
-from sqlgen.templating.quoting import exact_path
 from sqlgen.templating.templates import Library
-
-
-@dataclass(frozen=True)
-class StagedInput:
-    """Files of one source, ready to be scanned."""
-
-    paths: tuple[str, ...]
-    format: str
-    hive_keys: tuple[str, ...]
-    decoded: str = ""
-    """Original format of decoded files; otherwise empty."""
-
-    @classmethod
-    def of(cls, path: Path, keys: tuple[str, ...]) -> StagedInput:
-        """One Parquet file as it is."""
-        mounts.fetch([path])
-        return cls((str(path),), "parquet", keys)
-
-    def scan(self, single: bool = False, predicate: str | None = None, survey: bool = False) -> Scan:
-        """A scan of these files; see :class:`Scan`."""
-        files = tuple(map(exact_path, self.paths))
-        alone = len(files) == 1
-        return Scan(files, self.format, self.hive_keys, single, alone, predicate, self.decoded, survey)
 
 
 @dataclass

@@ -92,6 +92,7 @@ def expected(table: list[dict[str, Any]], length: int, stride: int) -> list[tupl
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "stride"), [(1, 1), (5, 1), (20, 7), (40, 3)])
 def test_windows_equal_the_oracle(lake: Scratch, length: int, stride: int) -> None:
     wanted = expected(lake.table("rows").to_pylist(), length, stride)
@@ -110,6 +111,7 @@ def test_windows_equal_the_oracle(lake: Scratch, length: int, stride: int) -> No
     assert asked.left_out["no earlier day to scale by"] > 0
 
 
+@pytest.mark.slow
 def test_days_that_are_asked_for(lake: Scratch) -> None:
     """The days of the last rows; windows begin on the day before all the same."""
     everything = windows("rows", ["squared"], 10, dtype=np.float64, project=lake.file)
@@ -204,6 +206,7 @@ def test_what_bad_input_gets(lake: Scratch, arguments: dict[str, Any], said: str
         windows(**{**usual, **arguments}, project=lake.file)
 
 
+@pytest.mark.slow
 def test_no_windows_is_an_error(lake: Scratch) -> None:
     with pytest.raises(SqlgenError, match=r"gives no windows of 1000 rows .*segments that are shorter"):
         windows("rows", ["price"], 1000, project=lake.file).arrays()

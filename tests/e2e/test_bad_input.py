@@ -159,6 +159,7 @@ def test_a_broken_line_costs_no_other(tmp_path: Path, line: str) -> None:
     assert rows == GOOD
 
 
+@pytest.mark.slow
 def test_a_broken_line_of_objects_costs_no_other(tmp_path: Path) -> None:
     for number, line in enumerate(('{"broken": ', "[1, 2]", "null", "12", '"text"', "{}", "\x00", "not JSON")):
         project = ccxt_trades(tmp_path / str(number), with_broken_line(OBJECTS, 100, line))

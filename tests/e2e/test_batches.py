@@ -67,6 +67,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
+@pytest.mark.slow
 def test_units_of_a_batch_are_what_they_are_alone(
     bars: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
 ) -> None:
@@ -80,6 +81,7 @@ def test_units_of_a_batch_are_what_they_are_alone(
     assert (published(bars), counted) == (together, [])
 
 
+@pytest.mark.slow
 def test_batches_are_bounded_by_what_they_read_and_write(
     bars: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
 ) -> None:
@@ -130,6 +132,7 @@ def test_memory_of_a_run_has_a_limit(scratch: Scratch) -> None:
     assert duckdb.read_parquet(f"{scratch.lake}/out/t/**/*.parquet").shape[0] == 200_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", [BARS, FEATURES])
 def test_rows_are_the_same_to_the_bit_on_any_number_of_threads(bars: Scratch, sql: str) -> None:
     """With prices and amounts whose sums depend on their order."""
@@ -143,6 +146,7 @@ def test_rows_are_the_same_to_the_bit_on_any_number_of_threads(bars: Scratch, sq
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"windows": [60, 86400]}, {"windows": [60, 172800]}, {"max_gap": 300}])
 def test_features_of_trades_in_batches_see_no_further_back_than_alone(
     bars: Scratch, options: dict[str, object], monkeypatch: pytest.MonkeyPatch, counted: list[int]
@@ -160,6 +164,7 @@ def test_features_of_trades_in_batches_see_no_further_back_than_alone(
     assert (published(bars), counted) == (together, [13])
 
 
+@pytest.mark.slow
 def test_grid_points_in_batches_are_what_they_are_alone(
     bars: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
 ) -> None:
@@ -273,6 +278,7 @@ def states(scratch: Scratch) -> dict[str, str]:
     return {unit: folder.digest("bars", Partition.from_path(unit), record.build) for unit, record in found.items()}
 
 
+@pytest.mark.slow
 def test_units_through_kernels_are_what_they_are_alone(
     chained: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
 ) -> None:
@@ -310,6 +316,7 @@ FROM before
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own_dates", [False, True])
 def test_units_through_kernels_that_read_others_are_what_they_are_alone(
     own_dates: bool, chained: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
@@ -341,6 +348,7 @@ EVENT_BARS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", EVENT_BARS)
 def test_bars_that_kernels_make_are_what_they_are_alone(
     bars: Scratch, kernel: str, monkeypatch: pytest.MonkeyPatch, counted: list[int]
@@ -421,6 +429,7 @@ def findings(scratch: Scratch) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["costs", "chained"])
 def test_findings_of_a_batch_are_those_of_each_unit_alone(
     model: str, chained: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
@@ -463,6 +472,7 @@ def packed(scratch: Scratch) -> Scratch:
     return scratch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sql", "large"), [(BARS, False), (FEATURES, True)])
 def test_files_of_many_symbols_are_decoded_once(
     sql: str, large: bool, packed: Scratch, monkeypatch: pytest.MonkeyPatch
@@ -557,6 +567,7 @@ def _modes(folder: Path, output: dict[str, Any], checked: bool) -> tuple[list[An
     return rows, quarantined, reports
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checked", [False, True])
 @pytest.mark.parametrize("mode", ["append", "merge"])
 def test_tables_that_grow_are_built_in_batches_as_alone(
@@ -578,6 +589,7 @@ def test_tables_that_grow_are_built_in_batches_as_alone(
         assert one == other
 
 
+@pytest.mark.slow
 def test_rows_that_a_failed_batch_has_set_aside_are_not_set_aside_twice(chained: Scratch, counted: list[int]) -> None:
     text = (chained.folder / "transforms_sql/costs.sql.j2").read_text()
     text = text.replace("batches: true\n", "batches: true\norder_by: [ts, seq]\n")

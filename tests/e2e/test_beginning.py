@@ -61,6 +61,7 @@ def test_the_shipped_models(tmp_path: Path) -> None:
     assert sqlgen("init", tmp_path / "b", "--all", "--from", ROOT).code == 2
 
 
+@pytest.mark.slow
 def test_files_of_a_vendor_stay_where_they_are(tmp_path: Path) -> None:
     """Four commands from a folder of downloads to bars; nothing is written into it."""
     downloads = tmp_path / "downloads/okx"

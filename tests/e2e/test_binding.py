@@ -37,6 +37,7 @@ def says(project: Scratch, *phrases: str, commands: tuple[str, ...] = ("run", "p
     assert {path for path in project.snapshot() if not path.endswith(("lock", "guard", "settled.json"))} == before
 
 
+@pytest.mark.slow
 def test_a_typo_in_a_template(many: Scratch) -> None:
     many.template("costs.sql.j2", COSTS.replace("price * amount AS", "price * amuont AS"))
     line = COSTS.splitlines().index("    price * amount AS cost -- quote: price times amount") + 1
@@ -49,6 +50,7 @@ def test_a_typo_in_a_template(many: Scratch) -> None:
     assert len(many.run()) == 12
 
 
+@pytest.mark.slow
 def test_a_column_that_is_there_twice(many: Scratch) -> None:
     """DuckDB would publish the second as ``Price_1``, also that of a stage."""
     for rows in ("{}", "WITH rows AS (WITH a AS (SELECT 1) {}) FROM rows"):
@@ -261,6 +263,7 @@ def test_columns_that_models_yaml_names_later_are_looked_for(many: Scratch) -> N
     assert (outcome.code, "no column 'venue'" in outcome.err) == (2, True), outcome.out + outcome.err
 
 
+@pytest.mark.slow
 def test_a_run_with_nothing_to_do_imports_no_binder(many: Scratch) -> None:
     many.run()
     code = "import sys; from sqlgen.cli import app as cli; sys.argv[1:] = ['run', sys.argv[1]]\n"
@@ -277,6 +280,7 @@ def test_a_run_with_nothing_to_do_imports_no_binder(many: Scratch) -> None:
     assert done.stdout.splitlines()[-1] == "False"
 
 
+@pytest.mark.slow
 def test_the_shipped_models_can_be_bound(tmp_path: Path) -> None:
     from tests.support.engine import shipped_config
     from tests.support.scratch import Scratch as Folder
@@ -291,6 +295,7 @@ def test_the_shipped_models_can_be_bound(tmp_path: Path) -> None:
 # Failures that are alike
 
 
+@pytest.mark.slow
 def test_identical_failures_are_one_message(many: Scratch) -> None:
     cost = "CAST(CASE WHEN price > 0 THEN 'seven' END AS DOUBLE) AS cost"
     many.template("costs.sql.j2", COSTS.replace("price * amount AS cost", cost))

@@ -31,6 +31,7 @@ def case(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return tmp_path / "case"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["F01-several-symbols/bybit", "F01-several-symbols/coinbase"], indirect=True)
 def test_f01_several_symbols(case: Path) -> None:
     """As it stands the partition fails and names them; by the entry that `inspect` proposes each has its book."""
@@ -51,6 +52,7 @@ def test_f01_several_symbols(case: Path) -> None:
         assert [(row["bid_price_00"], row["ask_price_00"]) for row in rows] == [(bid, bid + 1)] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["F02-diff-depth-read-as-books"], indirect=True)
 def test_f02_real_diff_depth(case: Path, tmp_path: Path) -> None:
     """Recognised for certain; as it is nothing is known of its book; with a snapshot it is that of a replay by hand."""

@@ -189,6 +189,7 @@ def test_due_runs_what_is_scheduled(scratch: Scratch) -> None:
     assert scratch.run("--due") == {}
 
 
+@pytest.mark.slow
 def test_a_progress_bar_on_a_terminal(scratch: Scratch) -> None:
     """Under ``script``, which gives a terminal."""
     if shutil.which("script") is None:

@@ -323,6 +323,7 @@ def test_a_full_refresh_where_all_files_are_there(deleting: Scratch) -> None:
 # Any order of events
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_no_row_is_lost_and_none_comes_twice(deleting: Scratch, seed: int) -> None:
     """A collector writes, adds to and replaces files while runs go on; every row it left is in the table or on disk."""

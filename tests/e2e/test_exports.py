@@ -104,6 +104,7 @@ def replayed(events: np.ndarray[Any, Any], seen_by: int, time: str) -> dict[int,
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clock", [False, True])
 def test_hftbacktest_sees_each_book(project: Path, clock: bool) -> None:
     if clock:
@@ -149,6 +150,7 @@ def test_hftbacktest_sees_each_book(project: Path, clock: bool) -> None:
         assert both.all() is np.bool_(not clock)
 
 
+@pytest.mark.slow
 def test_nautilus_has_the_same_numbers(project: Path) -> None:
     with_clock(project)
     folder = project.parent / "to"
@@ -179,6 +181,7 @@ def test_nautilus_has_the_same_numbers(project: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_models_can_be_exported(project: Path) -> None:
     assert command("run", project).code == 0
     for book, trades in (("features", "tape"), ("orderbook", "trades")):
@@ -209,6 +212,7 @@ def test_what_bad_input_gets(project: Path, arguments: list[str], code: int, sai
     assert not (project.parent / "to").exists()
 
 
+@pytest.mark.slow
 def test_no_file_is_replaced(project: Path) -> None:
     place = project.parent / "to/binance_BTC-USDT_2026-01-01.npz"
     place.parent.mkdir()

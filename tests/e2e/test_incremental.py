@@ -52,6 +52,7 @@ print(*(name for name in heavy if name in sys.modules))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["plan", "catalog"])
 def test_what_binds_new_models_loads_nothing_that_decodes_files(scratch: Scratch, command: str) -> None:
     """Their columns come from empty tables."""
@@ -62,6 +63,7 @@ def test_what_binds_new_models_loads_nothing_that_decodes_files(scratch: Scratch
     assert done.stdout.splitlines()[-1].strip() == "", done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["run", "plan", "ls"])
 def test_nothing_to_do_loads_nothing_heavy(built: Scratch, command: str) -> None:
     """Neither Numba nor what reads files, although kernels are declared."""
@@ -305,6 +307,7 @@ SETTINGS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_the_plan_says_which_setting_changed_from_what_to_what(scratch: Scratch) -> None:
     """Each kind of setting in models.yaml by itself, several at once, and back; also as printed."""
     scratch.template("costs.sql.j2", COSTS.replace("-- quote: price times amount", "-- quote: price times amount [x]"))

@@ -88,6 +88,7 @@ def test_every_adapter_has_a_folder_here() -> None:
     assert set(SHIPPED) - streams - events <= set(FOLDERS)
 
 
+@pytest.mark.slow
 def test_the_counts_are_right(tmp_path: Path) -> None:
     rows = [{**KEYS, "timestamp": T0 + 1000 * i, "bids": [(100, 1)], "asks": [(101, 1)]} for i in range(20)]
     rows[3] |= {"bids": [(102, 1)]}  # crossed
@@ -133,6 +134,7 @@ def test_the_counts_of_trades_are_right(tmp_path: Path) -> None:
     assert summary["resolution"] == "ms"
 
 
+@pytest.mark.slow
 def test_several_kinds_in_one_folder(tmp_path: Path) -> None:
     for adapter in ("tardis/trades", "tardis/book_snapshot_5"):
         FOLDERS[adapter](tmp_path / "tardis")
@@ -147,6 +149,7 @@ def test_several_kinds_in_one_folder(tmp_path: Path) -> None:
         assert (finding["layout"]["first_date"], finding["layout"]["last_date"]) == DATES
 
 
+@pytest.mark.slow
 def test_books_and_trades_without_keys_in_their_names(tmp_path: Path) -> None:
     save(tmp_path / "data/all_trades.csv", tardis.trades(trades(DATES[0]), "binance", "BTCUSDT"))
     save(tmp_path / "data/all_books.csv", tardis.book_snapshot(books(DATES[0]), 5, "binance", "BTCUSDT"))
@@ -158,6 +161,7 @@ def test_books_and_trades_without_keys_in_their_names(tmp_path: Path) -> None:
     assert [published(tmp_path / "out" / source).num_rows for source in kinds] == [ROWS, ROWS]
 
 
+@pytest.mark.slow
 def test_a_name_that_lies(tmp_path: Path) -> None:
     save(tmp_path / "x/2025-01-06_book.csv", ccxt.ndjson(ccxt.order_books(books(DATES[0]), "A/B", "objects")))
     found = inspect(tmp_path)
@@ -181,6 +185,7 @@ def test_another_delimiter_and_a_broken_line(tmp_path: Path) -> None:
     assert contents["summary"]["repeated_trade_ids"] == contents["summary"]["repeated_rows"] == 1
 
 
+@pytest.mark.slow
 def test_large_files_are_read_from_their_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sqlgen.detect.examine.SAMPLE_ROWS", 20)
     for suffix in ("csv.gz", "csv", "csv.zst", "csv.zip"):
@@ -219,6 +224,7 @@ def test_an_adapter_of_ones_own(tmp_path: Path) -> None:
     assert only(found)["choices"][0]["sure"] == "certain"
 
 
+@pytest.mark.slow
 def test_published_tables_are_passed_by(tmp_path: Path) -> None:
     FOLDERS["tardis/trades"](tmp_path / "t")
     found = inspect(tmp_path)
@@ -314,6 +320,7 @@ def test_a_path_outside_of_the_lake(tmp_path: Path) -> None:
     assert found["lake"] == str(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "adapter", "rows"),
     [

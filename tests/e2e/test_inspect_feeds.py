@@ -106,6 +106,7 @@ def test_streams_of_whole_books_are_no_changes(tmp_path: Path) -> None:
         assert "binance/depth" not in json.dumps(finding["choices"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["pairs", "objects"])
 def test_changes_of_an_unknown_exchange_are_no_books(tmp_path: Path, form: str) -> None:
     """A level of size 0 is removed: no book has one."""

@@ -21,6 +21,7 @@ def found(folder: Path, *options: Any) -> dict[str, Any]:
     return dict(sqlgen("inspect", folder, *options, "--json").json)
 
 
+@pytest.mark.slow
 def test_the_rival_whose_rows_make_sense_wins(tmp_path: Path) -> None:
     right = Library().source_text("sources/tardis/quotes.sql.j2")[0]
     wrong = right.replace("'bid_price': 'bid_price'", "'bid_price': 'ask_price'")
@@ -52,6 +53,7 @@ def test_a_map_that_makes_no_sense_is_refused_in_words(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_shares_of_null_are_said(tmp_path: Path) -> None:
     rows = [f"{T0 + i},100,{'' if i % 10 == 0 else 2},{'buy' if i < 40 else '?'},{i}" for i in range(80)]
     save(tmp_path / "t/trades.csv", "\n".join(["time,price,size,side,id", *rows, ""]))
@@ -70,6 +72,7 @@ def hourly(folder: Path, hours: range, silent: int | None = None) -> None:
         save(path, "\n".join(["time,price,size,side,id", *rows, ""]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", [(), ("--full",)])
 def test_hours_that_were_not_recorded_are_no_gaps(tmp_path: Path, full: tuple[str, ...]) -> None:
     hourly(tmp_path, range(0, 24, 3), silent=0)
@@ -84,12 +87,14 @@ def test_hours_that_were_not_recorded_are_no_gaps(tmp_path: Path, full: tuple[st
     assert f"hours without rows\t{hours}, which are not counted as gaps" in lines
 
 
+@pytest.mark.slow
 def test_files_that_a_sample_leaves_out_are_no_gaps(tmp_path: Path) -> None:
     hourly(tmp_path, range(24))
     [finding] = found(tmp_path)["findings"]
     assert (finding["contents"][0]["files"], finding["contents"][0]["gaps"]) == (4, 0)
 
 
+@pytest.mark.slow
 def test_a_gap_between_files_that_are_read_is_one(tmp_path: Path) -> None:
     hourly(tmp_path, range(3))
     path = tmp_path / "t/exchange=x/symbol=A-B/date=2025-01-06/hour=1/part.csv"

@@ -212,6 +212,7 @@ def test_what_to_do_with_messages_of_no_known_stream(line: object, says: str, tm
     assert any(says in note for note in finding.notes), finding.notes
 
 
+@pytest.mark.slow
 def test_fields_within_columns_of_parquet_are_found(tmp_path: Path) -> None:
     """Times of nanoseconds, which Python has none of, and lists of levels, in objects."""
     folder = tmp_path / "lake/raw/feed"

@@ -12,6 +12,7 @@ from tests.support.engine import published, sqlgen
 from tests.support.streams import TRADES, UPDATES, text
 
 
+@pytest.mark.slow
 def test_a_file_is_made_and_added_to(tmp_path: Path) -> None:
     """Twice: names that are taken get a number, and comments stay."""
     okx = [*record(UPDATES["okx/books"], CHANGES), *record(TRADES["okx/trades"], SOLD)]

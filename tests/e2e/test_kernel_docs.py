@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 from sqlgen.sample import SampleSpec, write_sample
@@ -33,6 +34,7 @@ def test_every_column_is_named() -> None:
         assert family in TEXT or column in TEXT or column[:4] == "ofi_" or column.startswith(tuple(told)), column
 
 
+@pytest.mark.slow
 def test_the_example_runs(tmp_path: Path) -> None:
     example = re.search(r"```python\n(\"\"\"How long.*?)```", TEXT, re.DOTALL)
     assert example is not None

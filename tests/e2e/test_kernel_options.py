@@ -77,6 +77,7 @@ def test_kernels_that_do_not_fit(tmp_path: Path, model: str, fields: dict[str, A
     assert message in error
 
 
+@pytest.mark.slow
 def test_without_vpin(tmp_path: Path) -> None:
     config = shipped_config(tmp_path / "lake", enable_vpin=False)
     (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))

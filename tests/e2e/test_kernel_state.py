@@ -157,6 +157,7 @@ def test_planning_does_not_nest_deeper_the_further_back_it_goes(
     assert len(set(depths)) == 1
 
 
+@pytest.mark.slow
 def test_a_run_of_later_days_only_starts_without_a_state_that_is_not_there(ledger: Scratch) -> None:
     state_file(ledger, BTC, DAY2).unlink()
     ledger.trades(BTC, DAY3, [104.0, 105.0])
@@ -202,6 +203,7 @@ def test_a_day_that_waits_for_an_input_does_not_cut_the_history(scratch: Scratch
     assert scratch.plan("--select", "costs") == {}
 
 
+@pytest.mark.slow
 def test_a_filter_that_is_never_true_still_moves_the_state(ledger: Scratch) -> None:
     ledger.model("costs", filter="1 = 2")
     state = state_file(ledger, BTC, DAY3).read_bytes()
@@ -221,6 +223,7 @@ def test_raw_days_may_be_taken_away(ledger: Scratch) -> None:
     assert before(ledger) == [None, 100.0, 101.0]
 
 
+@pytest.mark.slow
 def test_a_new_version_or_option_of_a_kernel_builds_everything(ledger: Scratch) -> None:
     ledger.kernel(LEDGER.replace("version = 1", "version = 2"))
     reasons = {reason for label, reason in ledger.plan().items() if label.startswith("costs")}
@@ -236,6 +239,7 @@ def test_a_new_version_or_option_of_a_kernel_builds_everything(ledger: Scratch) 
     assert before(ledger) == [None, 200.0, 202.0, 204.0, 206.0]
 
 
+@pytest.mark.slow
 def test_a_state_of_other_options_is_not_used(ledger: Scratch) -> None:
     ledger.model("costs", options={"factor": 2.0})
     outcome = ledger.sqlgen("run", "--start", DAY2, "--symbol", BTC)
@@ -281,6 +285,7 @@ def test_rows_out_of_order_are_sorted_once(scratch: Scratch) -> None:
     assert ours["ts"].to_pylist() == sorted(ours["ts"].to_pylist())
 
 
+@pytest.mark.slow
 def test_columns_and_filter_apply_to_what_the_kernels_gave(ledger: Scratch) -> None:
     ledger.model("costs", columns=["exchange", "symbol", "date", "ts", "seq", "before", "cost"], filter="before > 101")
     ledger.run()

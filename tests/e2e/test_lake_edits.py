@@ -64,6 +64,7 @@ def test_deleted_rows_are_gone_and_what_reads_them_is_built_again(built: Scratch
     assert again.out == "No row matches: nothing was changed\n"
 
 
+@pytest.mark.slow
 def test_a_rebuild_that_would_discard_an_edit_is_refused(built: Scratch) -> None:
     """The manifest and the footers know it; other partitions go on."""
     lake(built, "delete", "costs", "--where", "cost = 10 -- wrong print")

@@ -39,6 +39,7 @@ def by(project: Scratch, *keys: str) -> None:
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
     [("exchange", "date"), pytest.param(("exchange", "symbol"), marks=SLOW), pytest.param(("date",), marks=SLOW)],
@@ -64,6 +65,7 @@ def test_coarser_and_finer_partitions(built: Scratch, keys: tuple[str, ...]) -> 
     assert rows(built) == before
 
 
+@pytest.mark.slow
 def test_inner_partitions_with_quarantine_kernel_and_edits(built: Scratch) -> None:
     built.kernel(LEDGER)
     checks = [{"check": "range", "columns": ["cost"], "max": 29.0}]

@@ -82,6 +82,7 @@ def test_a_file_that_is_read_for_lookback_is_decoded_once_a_task(quotes: Scratch
     assert sorted(decoded) == ["x_A_2026-01-01.csv"] * 2 + ["x_A_2026-01-02.csv"]
 
 
+@pytest.mark.slow
 def test_the_quarantine_of_unreadable_lines_needs_no_checks(quotes: Scratch) -> None:
     """It has a view, and a partition whose quarantine is gone is built again."""
     quotes.run()

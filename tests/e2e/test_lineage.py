@@ -44,6 +44,7 @@ def lineage(scratch: Scratch) -> ProjectLineage:
     return ProjectLineage.of(Engine.open(scratch.file))
 
 
+@pytest.mark.slow
 def test_expressions_windows_and_stages(scratch: Scratch, lineage: ProjectLineage) -> None:
     pair = lineage.column("pairs", "PAIR")
     assert pair.made == "cost + LAG(cost) OVER (PARTITION BY exchange, symbol ORDER BY ts, seq)"
@@ -110,6 +111,7 @@ def test_compile_of_a_column_of_a_model_over_another(scratch: Scratch) -> None:
     assert [row[5] for row in rows] == [pair for _, pair in expected] == [None, 201.0, 204.0]
 
 
+@pytest.mark.slow
 def test_the_command(scratch: Scratch) -> None:
     out = sqlgen("lineage", "pairs.pair", scratch.file).out.splitlines()
     assert out[0].startswith("pairs.pair = cost + LAG(cost) OVER")
@@ -155,6 +157,7 @@ def test_without_the_extra(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) ->
     assert "lineage of columns needs the package sqlglot. Install it: pip install 'sqlgen[lineage]'" in outcome.err
 
 
+@pytest.mark.slow
 def test_events_of_a_run(scratch: Scratch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     scratch.config["runs"] = {"openlineage": True}
     scratch.save()

@@ -133,6 +133,7 @@ def same(found: list[Row], expected: list[Row], leave_out: str = "") -> None:
         assert not unequal, number
 
 
+@pytest.mark.slow
 def test_the_played_days_have_what_they_should(played: Played) -> None:
     """Or equal rows would not mean much."""
     rows = played.rows[DAY1] + played.rows[DAY2]
@@ -162,6 +163,7 @@ def test_the_state_is_that_of_the_run(played: Played, date: str) -> None:
     assert played.states[date] == played.state_file(date).read_bytes()
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_a_published_day(played: Played) -> None:
     feed = played.events[DAY2][:60]
     with played.open(state=played.unit(DAY1)) as live:
@@ -170,6 +172,7 @@ def test_it_goes_on_after_a_published_day(played: Played) -> None:
     same(found, played.rows[DAY2][: len(found)])
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_the_last_published_day(played: Played) -> None:
     with played.open(state="last") as live:
         assert live.state() == played.states[DAY2]
@@ -182,6 +185,7 @@ def test_it_goes_on_after_the_last_published_day(played: Played) -> None:
         assert (found["seq"], found["date"]) == (0, dt.date(2026, 1, 3))
 
 
+@pytest.mark.slow
 def test_it_goes_on_in_the_middle_of_a_day(played: Played) -> None:
     feed = played.events[DAY2][len(played.events[DAY2]) * 2 // 3 :]
     with played.open(state=played.saved) as live:
@@ -209,6 +213,7 @@ def test_a_damaged_state_is_refused(played: Played, tmp_path: Path) -> None:
         played.open(state=tmp_path / "none.state")
 
 
+@pytest.mark.slow
 def test_the_replay_example(played: Played) -> None:
     command = [sys.executable, ROOT / "examples/replay.py", played.folder / "models.yaml", "--exchange", "binance"]
     done = subprocess.run(
@@ -328,6 +333,7 @@ def test_a_row_that_is_not_one(costs: Scratch, row: Row, message: str) -> None:
         assert model.update(trade())["rows"] == 1, "the row before left no trace"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bids", "message"),
     [
@@ -353,6 +359,7 @@ def test_rows_that_come_late(costs: Scratch) -> None:
             model.trade(trade())
 
 
+@pytest.mark.slow
 def test_trades_that_come_late(played: Played) -> None:
     with played.open() as model:
         model.update({"timestamp": T + 5000, "bids": [], "asks": []})
@@ -446,6 +453,7 @@ def test_dates_that_models_yaml_leaves_out(costs: Scratch) -> None:
         assert model.update(trade(timestamp=MIDNIGHT))["rows"] == 1
 
 
+@pytest.mark.slow
 def test_a_program_that_does_not_close_its_model_ends_quietly(costs: Scratch) -> None:
     program = f"""
 from sqlgen.live.model import open_model
@@ -456,6 +464,7 @@ print(live.update({trade()!r})["cost"])
     assert (done.returncode, done.stdout, done.stderr) == (0, "6.0\n", "")
 
 
+@pytest.mark.slow
 def test_every_adapter_reads_a_table() -> None:
     """With the types that it names for NDJSON files."""
     import duckdb

@@ -136,6 +136,7 @@ def test_what_gives_no_bars(lake: tuple[Path, dict[str, list[Row]]]) -> None:
             open_bars(ROOT / "models.yaml", model, exchange="binance", symbol=BTC)
 
 
+@pytest.mark.slow
 def test_a_row_that_is_not_one_does_no_harm(lake: tuple[Path, dict[str, list[Row]]]) -> None:
     folder, feed = lake
     with opened(folder, "tick_bars") as live:

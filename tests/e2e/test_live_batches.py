@@ -96,6 +96,7 @@ def same(name: str, got: object, expected: object) -> bool:
     return repr(got) == repr(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_rows_are_the_published_ones(lake: tuple[Path, dict[str, list[Row]]], model: str) -> None:
     folder, feed = lake

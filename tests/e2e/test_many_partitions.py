@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
+
 from tests.support.scratch import BTC, ETH, Scratch
 
 FIRST = dt.date(2026, 1, 1)
 
 
+@pytest.mark.slow
 def test_many_partitions_are_printed_in_groups(scratch: Scratch) -> None:
     for day in range(28):
         for symbol in (BTC, ETH):

@@ -66,6 +66,7 @@ def problem(scratch: Scratch, **fields: Any) -> str:
     return outcome.err.removeprefix("error: ").replace(f"{scratch.folder}/model_tests/", "").strip()
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_shipped_models_pass() -> None:
     outcome = sqlgen("test", ROOT / "models.yaml", "--json")
     assert outcome.code == 0, outcome.out + outcome.err
@@ -151,6 +152,7 @@ def test_inputs_that_are_models(scratch: Scratch) -> None:
     assert failures(scratch, model="pairs", given={"costs": rows}, expect=expect) == []
 
 
+@pytest.mark.slow
 def test_kernels_run(scratch: Scratch) -> None:
     scratch.kernel(LEDGER)
     scratch.model("costs", udfs=["ledger"])
@@ -240,6 +242,7 @@ def test_raw_files(scratch: Scratch) -> None:
     assert failures(scratch, given=given, common=common, expect=[{"cost": 6}, {"cost": 6}]) == []
 
 
+@pytest.mark.slow
 def test_books_as_pairs_and_optional_inputs(tmp_path: Path) -> None:
     (tmp_path / "models.yaml").write_text(yaml.safe_dump(shipped_config(tmp_path / "lake"), sort_keys=False))
     book = {"timestamp": "2026-01-01 00:00:00"}
@@ -380,6 +383,7 @@ def test_no_tests(scratch: Scratch) -> None:
     assert f"error: no tests in {scratch.folder}/model_tests. Write one, for example in model_tests/" in outcome.err
 
 
+@pytest.mark.slow
 def test_choosing(scratch: Scratch) -> None:
     pairs = a_test(model="pairs", given={"costs": [{"ts": "2026-01-01", "cost": 1}]}, expect=[{"pair": None}])
     write(scratch.folder, {"first": a_test(), "second": a_test()})
@@ -443,6 +447,7 @@ def test_the_schema_of_tests_describes_every_key() -> None:
     assert [name for node in nodes for name in node["properties"] if f"`{name}`" not in text] == []
 
 
+@pytest.mark.slow
 def test_the_tests_in_the_documentation_pass(tmp_path: Path) -> None:
     """The examples of the page, each a file, over the shipped models."""
     blocks = (ROOT / "docs/model-tests.md").read_text().split("```yaml\n")[1:]

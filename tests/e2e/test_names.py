@@ -127,6 +127,7 @@ def test_names_of_files(passing: Scratch, monkeypatch: pytest.MonkeyPatch, suffi
     _agree(passing, monkeypatch, [(BTC, float(price)) for price in range(1, len(FILES) + 1)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["parquet", "ndjson"])
 def test_names_of_symbols_in_folders(passing: Scratch, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     for price, symbol in enumerate(SYMBOLS, 1):
@@ -136,6 +137,7 @@ def test_names_of_symbols_in_folders(passing: Scratch, monkeypatch: pytest.Monke
     _agree(passing, monkeypatch, expected)
 
 
+@pytest.mark.slow
 def test_names_of_symbols_in_rows(passing: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = passing.lake / "raw/ccxt/trades"
     folder.mkdir(parents=True)

@@ -87,6 +87,7 @@ def test_every_kind_of_model_is_built_as_on_a_local_disk(scratch: Scratch, bucke
     assert bucket.read(".sqlgen/lock") == b"{}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ndjson.gz", "zip", *slow("ndjson", "csv")])
 def test_text_and_packed_files_are_read(scratch: Scratch, bucket: Bucket, form: str) -> None:
     if form.startswith("ndjson"):
@@ -248,6 +249,7 @@ def test_objects_that_cannot_be_files_are_passed_over(scratch: Scratch, bucket: 
     assert len(bucket.keys("out/costs")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["parquet", "pattern"])
 def test_raw_data_in_a_store_and_output_on_disk(
     scratch: Scratch, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, form: str
@@ -327,6 +329,7 @@ def test_processes_at_once_read_a_source_in_a_store(
     mounts._ALONE.clear()
 
 
+@pytest.mark.slow
 def test_raw_data_on_disk_and_output_in_a_store(
     scratch: Scratch, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,6 +383,7 @@ def to(answer: Answer | None, method: str, like: str = "") -> Rule:
     return lambda request: answer if request.method == method and re.search(like, request.path) else None
 
 
+@pytest.mark.slow
 def test_requests_that_fail_for_a_while_are_tried_again(
     scratch: Scratch, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -640,6 +644,7 @@ def test_without_permission_to_write_nothing_is_built(scratch: Scratch, bucket: 
     assert not done.out
 
 
+@pytest.mark.slow
 def test_a_failure_in_mid_run_leaves_what_was_published(scratch: Scratch, bucket: Bucket) -> None:
     fill(scratch)
     remote(scratch, bucket)
@@ -768,6 +773,7 @@ def test_a_name_that_is_not_known_and_an_endpoint_without_tls(
     assert said.format(port=port) in done.err
 
 
+@pytest.mark.slow
 def test_records_that_cannot_be_written_fail_the_run_and_lose_nothing(scratch: Scratch, bucket: Bucket) -> None:
     scratch.trades(BTC, DAY1, [1.0])
     remote(scratch, bucket)
@@ -885,6 +891,7 @@ def test_a_second_run_waits_or_is_refused(scratch: Scratch, bucket: Bucket, monk
     assert entries(bucket) == {}
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_run_that_was_killed_is_taken_over(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEWED", 0.1)
     monkeypatch.setattr(lease, "LOOK", 0.02)
@@ -1030,6 +1037,7 @@ def test_shards_of_every_kind_of_model_with_one_that_is_killed(
     equal(stored, tables(scratch.lake, scratch))
 
 
+@pytest.mark.slow
 def test_what_an_object_store_cannot_do_is_refused(scratch: Scratch, bucket: Bucket) -> None:
     scratch.trades(BTC, DAY1, [1.0])
     remote(scratch, bucket)

@@ -49,6 +49,7 @@ def costs(bucket: Bucket) -> list[float]:
     return sorted(cost for file in files for cost in file["cost"].to_pylist())
 
 
+@pytest.mark.slow
 def test_what_was_read_is_deleted(project: Scratch, bucket: Bucket) -> None:
     with bucket.endpoint.counting() as requests:
         assert run(project).out.count("deleted after processing: raw/") == 4
@@ -113,6 +114,7 @@ def test_a_file_that_was_not_published_stays(project: Scratch, bucket: Bucket) -
     assert len(bucket.keys("raw")) == 2
 
 
+@pytest.mark.slow
 def test_without_permission_to_delete_the_run_fails_and_loses_nothing(project: Scratch, bucket: Bucket) -> None:
     before = {*bucket.keys("raw")}
     denied = Answer(403, "AccessDenied")

@@ -54,6 +54,7 @@ def versions(bucket: Bucket) -> int:
     return sum(key.endswith("record.json") for key in bucket.keys(".sqlgen/versions"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [["again"], ["again", "new"]], ids=["one file", "two files"])
 def test_another_machine_appends(
     scratch: Scratch, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
@@ -165,6 +166,7 @@ def test_an_edit_that_is_killed_is_done_or_not(project: Scratch, bucket: Bucket)
     assert rows(bucket) == before
 
 
+@pytest.mark.slow
 def test_raw_files_stay_for_some_days(scratch: Scratch, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     del scratch.config["models"]["pairs"]
     scratch.model("costs", delete_after_processing=True, keep_days=2, output={"mode": "append"})

@@ -66,6 +66,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_bybit_is_rebuilt_at_every_message(archive: Path) -> None:
     messages = bybit_messages(bybit_archive())
     rows = rows_of(published(archive / "lake/book"))
@@ -74,6 +75,7 @@ def test_bybit_is_rebuilt_at_every_message(archive: Path) -> None:
     assert rows[-1]["bid_levels"] == rows[-1]["ask_levels"] == 50
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_same_books_as_snapshots(archive: Path, tmp_path: Path) -> None:
     books = rows_of(published(archive / "lake/book"))
     raw = [
@@ -247,6 +249,7 @@ def two_days() -> dict[str, list[Message]]:
     return {"2026-01-01": first, "2026-01-02": second}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", [0, 0.7, 7])
 def test_a_day_at_a_time_is_all_days_at_once(interval: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
@@ -276,6 +279,7 @@ def test_a_day_at_a_time_is_all_days_at_once(interval: float, tmp_path: Path, mo
         assert row["date"] == row["ts"].date()
 
 
+@pytest.mark.slow
 def test_a_break_starts_a_segment(tmp_path: Path) -> None:
     """In the kernels and in bars; without the option it does not."""
     for name, resets in (("with", True), ("without", False)):
@@ -365,6 +369,7 @@ def test_orders_of_two_publishers_are_an_error(tmp_path: Path) -> None:
 TEXT = (ROOT / "docs/order-books.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SQLGEN_LAKE", raising=False)
     example = re.search(r"```yaml\n(version.*?)```", TEXT, re.DOTALL)

@@ -54,6 +54,7 @@ def rows(scratch: Scratch) -> tuple[list[str], list[tuple[Any, ...]]]:
     return table.columns, table.order(f"date, {seconds}{order}").fetchall()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", MODELS)
 def test_rows_depend_on_data_alone(scratch: Scratch, template: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prices and amounts whose sums depend on their order; windows of hundreds of trades."""

@@ -248,6 +248,7 @@ USES_HELPER = LEDGER.replace("from udfs.kernel import", "from .helper import twi
 )
 
 
+@pytest.mark.slow
 def test_a_changed_source_is_stale(costs: Scratch) -> None:
     helper = costs.folder / "udfs" / "helper.py"
     helper.parent.mkdir(exist_ok=True)

@@ -161,6 +161,7 @@ def test_what_cannot_be_plotted(project: Scratch, arguments: tuple[str, ...], co
     assert not (project.folder / "target").exists()
 
 
+@pytest.mark.slow
 def test_the_page_and_the_picture(project: Scratch, tmp_path: Path) -> None:
     page = tmp_path / "made" / "page.html"
     outcome = sqlgen("plot", "raw", project.file, "--symbol", "ethusdt", "--exchange", "kraken", "-o", page, "--png")

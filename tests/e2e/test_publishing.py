@@ -58,6 +58,7 @@ def kill(project: Scratch, *arguments: str, before: bool = False) -> None:
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [False, True])
 def test_killed_between_two_renames_of_a_unit(halves: Scratch, before: bool) -> None:
     halves.trades(BTC, DAY1, [float(number) for number in range(1, COUNT + 11)])
@@ -75,6 +76,7 @@ def test_killed_between_two_renames_of_a_unit(halves: Scratch, before: bool) -> 
     assert len(prices(halves)) == COUNT + 10
 
 
+@pytest.mark.slow
 def test_killed_between_two_renames_of_a_table(halves: Scratch) -> None:
     halves.model("costs", output={"partition_by": ["exchange", "date"]})
     kill(halves, "--full-refresh")
@@ -115,6 +117,7 @@ def grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swap, "LEAST", 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("grace")
 @pytest.mark.parametrize("several", [False, True])
 def test_readers_see_each_unit_whole(several: bool) -> None:

@@ -39,6 +39,7 @@ def query(project: Scratch, text: str, *more: object) -> tuple[int, str, str]:
 SYMBOLS = "SELECT symbol, sum(cost) AS cost FROM costs GROUP BY ALL ORDER BY ALL"
 
 
+@pytest.mark.slow
 def test_formats(built: Scratch, tmp_path: Path) -> None:
     """The same rows in each; comments, semicolons and several statements before do no harm."""
     expected = [{"symbol": BTC, "cost": 3.5}, {"symbol": ETH, "cost": 4.0}]
@@ -85,6 +86,7 @@ def test_statements_that_fail(built: Scratch, form: str) -> None:
     assert (code, err) == (2, "error: --output writes csv, json or parquet: give --format\n")
 
 
+@pytest.mark.slow
 def test_tables_that_are_not_there_yet(scratch: Scratch) -> None:
     """A view says so, whatever is read of it; its columns are known before it is built."""
     code, _, err = query(scratch, "SELECT count(*) FROM raw")
@@ -141,6 +143,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection
     return package.connect(file)
 
 
+@pytest.mark.slow
 def test_bars(books: duckdb.DuckDBPyConnection) -> None:
     found = books.sql("SELECT close, trade_count FROM bars('BTC/USDT', 60) ORDER BY bar_start").fetchall()
     assert found == [(98.0, 5)]
@@ -177,6 +180,7 @@ def test_markout(books: duckdb.DuckDBPyConnection, seconds: float) -> None:
     assert found[-1] == (None, None)
 
 
+@pytest.mark.slow
 def test_macros_of_a_project_without_such_rows_say_so(built: Scratch) -> None:
     """Whatever columns are asked for, as if there were rows."""
     for call, why in (
@@ -189,6 +193,7 @@ def test_macros_of_a_project_without_such_rows_say_so(built: Scratch) -> None:
         assert why in outcome.err
 
 
+@pytest.mark.slow
 def test_macros_in_a_shell_of_duckdb(books: duckdb.DuckDBPyConnection, built: Scratch, tmp_path: Path) -> None:
     """The catalog alone, without sqlgen's functions, in the version of DuckDB that the command line has."""
     shell = Path(sys.executable).parent / "duckdb"

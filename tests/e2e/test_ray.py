@@ -210,6 +210,7 @@ def test_executors_that_there_are_not(scratch: Scratch, monkeypatch: pytest.Monk
     assert Settings().executor == "threads"
 
 
+@pytest.mark.slow
 def test_ray_is_loaded_where_it_is_used() -> None:
     code = "import sys, sqlgen.cli.app, sqlgen.run.runner; assert not {'ray'} & sys.modules.keys()"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

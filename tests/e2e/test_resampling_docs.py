@@ -52,6 +52,7 @@ def table(lake: Path, model: str) -> Any:
     return published(lake / models[model]["output"]["path"])
 
 
+@pytest.mark.slow
 def test_trades_on_the_grid(lake: Path) -> None:
     options = documented_models()["trades_100ms"]["options"]
     rows = [trades.canonical(row) for row in read_rows(lake, "trades") if row["symbol"] == "BTC-USDT"]
@@ -62,6 +63,7 @@ def test_trades_on_the_grid(lake: Path) -> None:
     assert_same(got, expected)
 
 
+@pytest.mark.slow
 def test_the_book_of_every_second(lake: Path) -> None:
     """No second is missing between the first row and the last, and the flow adds up."""
     rows = [row for row in table_rows(table(lake, "book_1s")) if row["symbol"] == "BTC-USDT"]
@@ -76,6 +78,7 @@ def test_the_book_of_every_second(lake: Path) -> None:
         assert (row["mid_price"] is None) >= row["is_stale"]
 
 
+@pytest.mark.slow
 def test_the_query(lake: Path) -> None:
     """Its tables are there under these names in the catalog."""
     assert sqlgen("catalog", lake / "models.yaml").code == 0

@@ -156,6 +156,7 @@ def test_an_optional_input_without_files(single: Scratch) -> None:
     assert prices(single) == [1.0] == compiled(single)
 
 
+@pytest.mark.slow
 def test_rows_filed_after_midnight_that_happened_before(tmp_path: Path) -> None:
     """Windows and gaps are the same, computed day by day and in one statement."""
     from tests.e2e.test_compiled_sql import same_tables
@@ -476,6 +477,7 @@ def test_files_that_cannot_be_written_are_an_error_not_a_traceback(single: Scrat
     assert outcome.err.startswith("error: /dev/null")
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_running_statement(single: Scratch) -> None:
     endless = "(SELECT max(a.range * b.range) FROM range(3000000) AS a, range(3000000) AS b)"
     single.template("costs.sql.j2", COSTS.replace("price * amount", endless))

@@ -550,6 +550,7 @@ def test_every_line_of_the_document_names_its_tests() -> None:
     assert not [name for name in named if f"def {name}(" not in elsewhere]
 
 
+@pytest.mark.slow
 def test_shells_run_no_more_than_a_select_of_the_lake(alone: Scratch) -> None:
     """Views of the catalog: what a shell runs without limits is no text of a stranger's adapter."""
     alone.run()
@@ -690,6 +691,7 @@ def test_bytecode_beside_a_kernel_is_not_used(alone: Scratch) -> None:
     assert not (alone.folder / "ran").exists()
 
 
+@pytest.mark.slow
 def test_numbas_configuration_of_a_folder_is_not_used(tmp_path: Path) -> None:
     """It could name a cache, which is code."""
     (tmp_path / ".numba_config.yaml").write_text(f"cache_dir: {tmp_path}/planted\ndisable_jit: 1\n")

@@ -109,6 +109,7 @@ CHANGES: list[Change] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["overwrite", "append"])
 @pytest.mark.parametrize("seed", range(2))
 def test_a_plan_is_the_same_without_the_record(scratch: Scratch, mode: str, seed: int) -> None:

@@ -141,6 +141,7 @@ def test_one_symbol_for_rows_that_name_several_is_an_error(tmp_path: Path, adapt
     assert not (tmp_path / "lake/book").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dated", [False, True], ids=["date in rows", "date in path"])
 @pytest.mark.parametrize("missing", [None, 4, 5], ids=["whole", "a BTC-USD missing", "a BTC-USDC missing"])
 def test_sequence_numbers_of_a_connection_with_several_products(
@@ -222,6 +223,7 @@ def test_an_answer_that_names_no_symbol_among_several(tmp_path: Path) -> None:
     assert "no snapshot: 5 changes waited for one" in said
 
 
+@pytest.mark.slow
 def test_several_depths_of_one_symbol_are_one_of_them(tmp_path: Path) -> None:
     """Two topics of Bybit are no one feed; the option says which of them is meant."""
     config, sent = recording(tmp_path, "bybit/orderbook")
@@ -300,6 +302,7 @@ def test_a_torn_symbol_is_told_with_its_row(tmp_path: Path) -> None:
     assert f"BTC-US is in 1 of 20 row(s), first in row 8 of raw/a_{DAY}.csv: if that is a broken line" in outcome.out
 
 
+@pytest.mark.slow
 def test_two_venues_in_one_book_of_databento(tmp_path: Path) -> None:
     lake = VendorLake(tmp_path)
     lake.raw.mkdir(parents=True)
@@ -318,6 +321,7 @@ def test_two_venues_in_one_book_of_databento(tmp_path: Path) -> None:
     assert lake.rows(source | {"options": {"publisher_id": 2}})["bid_price_00"].to_pylist() == [100.2, 100.2]
 
 
+@pytest.mark.slow
 def test_a_line_that_cannot_be_read_may_have_been_of_any_symbol(tmp_path: Path) -> None:
     """Nobody knows whose change it was: no book of the file goes on after it."""
     config, sent = recording(tmp_path, "coinbase/level2")

@@ -75,6 +75,7 @@ def copy_of(scratch: Scratch, folder: Path) -> Scratch:
     return other
 
 
+@pytest.mark.slow
 def test_shards_give_what_one_run_gives(lake: Scratch, tmp_path: Path) -> None:
     other = copy_of(lake, tmp_path / "whole")
     other.run()
@@ -95,6 +96,7 @@ def test_shards_give_what_one_run_gives(lake: Scratch, tmp_path: Path) -> None:
         assert lake.run("--shard", f"{index}/3") == {}
 
 
+@pytest.mark.slow
 def test_another_number_of_shards_and_none(lake: Scratch) -> None:
     for index in (1, 2):
         lake.run("--shard", f"{index}/2")
@@ -204,6 +206,7 @@ def test_the_hash_is_what_the_documentation_says() -> None:
     assert Shard(4, 4).holds(Partition.of(exchange="binance", symbol="ETH-USDT", date=DAY1).symbol)
 
 
+@pytest.mark.slow
 def test_keys_in_rows(scratch: Scratch) -> None:
     """Files with rows of several symbols: each shard reads all of them, and builds its own symbols."""
     scratch.config["sources"]["raw"].update(path="raw/all", adapter="generic/trades", exchange="binance", options=ROWS)
@@ -245,6 +248,7 @@ def test_modes(scratch: Scratch, mode: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_shards_run_at_once(lake: Scratch, tmp_path: Path) -> None:
     other = copy_of(lake, tmp_path / "whole")
     other.run()
@@ -349,6 +353,7 @@ def test_which_runs_exclude_each_other(
     assert not list((tmp_path / "locks").glob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_backfill_does_not_block_other_models(lake: Scratch) -> None:
     lake.run()
     lake.trades(BTC, DAY3, [1.0])

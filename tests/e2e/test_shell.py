@@ -37,6 +37,7 @@ def piped(built: Scratch, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Ou
     return run
 
 
+@pytest.mark.slow
 def test_a_pipe_in_a_process_of_its_own(built: Scratch) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sqlgen", "shell", built.file],
@@ -162,6 +163,7 @@ def test_where_a_statement_ends(text: str, complete: bool) -> None:
     assert is_complete(text) is complete
 
 
+@pytest.mark.slow
 def test_a_prompt_on_a_terminal(built: Scratch, tmp_path: Path) -> None:
     """Under ``script``, which gives a terminal."""
     if shutil.which("script") is None:
@@ -188,6 +190,7 @@ def test_importing_sqlgen_loads_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_an_open_connection_ends_quietly() -> None:
     """DuckDB complains on standard error about connections that were not closed, if functions hold them."""
     code = "import sqlgen; connection = sqlgen.connect(None); connection.sql('SELECT log_return([1, 2])').fetchall()"

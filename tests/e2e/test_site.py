@@ -92,6 +92,7 @@ def site(project: Scratch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_pages_are_whole_and_every_link_leads_somewhere(site: Path) -> None:
     pages = {path: Read(path.read_text()) for path in site.rglob("*.html")}
     names = {str(path.relative_to(site)) for path in pages}

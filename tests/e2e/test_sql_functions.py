@@ -104,6 +104,7 @@ def same(table: pa.Table, column: str) -> None:
     assert found == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", SAME)
 def test_a_function_gives_the_column_of_the_table(db: duckdb.DuckDBPyConnection, column: str) -> None:
     table = db.sql(f"SELECT {column}, found FROM ({BOOKS.format(expression=SAME[column])})").to_arrow_table()

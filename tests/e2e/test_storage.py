@@ -91,6 +91,7 @@ def test_features_in_single_precision_prices_and_sizes_exact(
     assert stored.plan() == {}
 
 
+@pytest.mark.slow
 def test_checks_merge_and_inner_partitions_store_single_precision(stored: Scratch) -> None:
     checks = [{"check": "range", "columns": ["price"], "min": 1, "on_fail": "drop"}]
     stored.model("stored", checks=checks, output={"float": "single"})
@@ -114,6 +115,7 @@ def test_the_compiled_file_says_what_it_does_not_do(stored: Scratch) -> None:
     assert "float: single" in text
 
 
+@pytest.mark.slow
 def test_small_files_are_smaller_than_fast_ones(stored: Scratch) -> None:
     stored.trades(BTC, DAYS[0], [100 + (number * 7919 % 1000) / 100 for number in range(20_000)])
     sizes = {}

@@ -83,6 +83,7 @@ def hour_of_trades(project: Scratch, symbol: str, hour: int, prices: list[float]
     return project.raw(symbol, DAY1 if hour < 24 else DAY2) / f"h{hour:02}.parquet"
 
 
+@pytest.mark.slow
 def test_a_day(scratch: Scratch, clock: SimulatedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Costs are built on change and pairs by schedule; a crash in a run and hours of downtime lose nothing."""
     scratch.model("pairs", schedule="30 */6 * * *")

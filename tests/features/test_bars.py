@@ -22,6 +22,7 @@ MAKE = {"trades_bars": _trades, "orderbook_bars": made.walking_books}
 both = pytest.mark.parametrize("model", list(MAKE))
 
 
+@pytest.mark.slow
 @both
 def test_bad_rows_ties_gaps_and_midnight(tmp_path: Path, model: str) -> None:
     rng = random.Random(21)
@@ -40,6 +41,7 @@ def test_a_tape_may_be_silent(tmp_path: Path) -> None:
     assert not any(bar["has_gap"] for bar in expected)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize(
     "options",
@@ -64,6 +66,7 @@ def test_filled_bars(tmp_path: Path, emit_open_bars: bool) -> None:
     assert any(row["trade_count"] == 0 for row in expected)
 
 
+@pytest.mark.slow
 def test_filled_book_bars(tmp_path: Path) -> None:
     rng = random.Random(24)
     rows = []
@@ -74,6 +77,7 @@ def test_filled_book_bars(tmp_path: Path) -> None:
     assert any(row["snapshot_count"] == 0 for row in expected)
 
 
+@pytest.mark.slow
 @both
 def test_many_keys(tmp_path: Path, model: str) -> None:
     rng = random.Random(25)

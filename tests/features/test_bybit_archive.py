@@ -36,6 +36,7 @@ MIDNIGHT = 1_767_225_600 * S
 LOST: Any = (0, None, None)
 
 
+@pytest.mark.slow
 def test_the_archive_as_it_is_downloaded(tmp_path: Path) -> None:
     name = "2024-12-01_XRPUSDT_ob500.data.zip"
     (tmp_path / "lake/raw").mkdir(parents=True)
@@ -60,6 +61,7 @@ def archive(folder: Path, date: str, seed: int, start: int, change: Callable[[st
     return messages
 
 
+@pytest.mark.slow
 def test_days_of_the_archive(tmp_path: Path) -> None:
     days = {DAY: MIDNIGHT, "2026-01-02": MIDNIGHT + 86_400 * S + 5 * S}
     messages = [archive(tmp_path / "a", date, seed, start) for seed, (date, start) in enumerate(days.items())]

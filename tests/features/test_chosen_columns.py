@@ -60,6 +60,7 @@ def table(lake: Path, name: str) -> pa.Table:
     return published(lake / "lake" / ("processed/ccxt/orderbook/hf" if name == "orderbook_hf" else f"chosen/{name}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHOICES)
 def test_chosen_columns_are_those_of_the_whole_table(lake: Path, name: str) -> None:
     whole, found = table(lake, "orderbook_hf"), table(lake, name)
@@ -158,6 +159,7 @@ def test_the_compiled_file_shows_the_choice(lake: Path) -> None:
     assert "ofi_sum_60s: double" in text
 
 
+@pytest.mark.slow
 def test_live_gives_the_chosen_columns(lake: Path) -> None:
     with open_model(lake / "models.yaml", "one", exchange="binance", symbol=SYMBOL) as live:
         for second in range(2):

@@ -162,6 +162,7 @@ def project_of(folder: Path, adapter: str, **source: Any) -> Project:
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", CASES)
 def test_each_adapter_with_two_times(tmp_path: Path, adapter: str) -> None:
     def found(**source: Any) -> list[dict[str, Any]]:
@@ -190,6 +191,7 @@ def plain(table: pa.Table) -> pa.Table:
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adapter", "sql", "input_name"),
     [

@@ -31,6 +31,7 @@ def rows() -> tuple[list[Row], list[Row]]:
     return books, trades
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_counts_are_those_of_the_table(tmp_path: Path, threads: int) -> None:
     books, trades = rows()

@@ -114,6 +114,7 @@ def check_trades(table: pa.Table, trades: Sequence[Trade]) -> None:
     assert values(table, "side") == [{"buy": 1, "sell": -1, None: None}[trade.side] for trade in expected]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_form_gives_the_rows_that_were_written(lake: VendorLake, variant: str) -> None:
     """In a run, and in the shell where that can read the form."""
@@ -144,6 +145,7 @@ def test_mbp1(lake: VendorLake, variant: str) -> None:
     check_books(lake.rows(NAMED | {"adapter": "databento/mbp1"}), states(books, trades), 1)
 
 
+@pytest.mark.slow
 @needs_shell
 @pytest.mark.parametrize("adapter", [NAMED, TRADES], ids=["mbp10", "trades"])
 def test_the_shell_gives_the_same_of_parquet(lake: VendorLake, adapter: dict[str, Any]) -> None:
@@ -164,6 +166,7 @@ def test_a_letter_that_is_no_action_leaves_a_trade_without_a_price(lake: VendorL
     assert values(lake.rows(TRADES), "price") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["raw", "dbn 3"])
 def test_features_equal_those_of_the_same_book_from_ccxt(lake: VendorLake, tmp_path: Path, variant: str) -> None:
     (books, trades), rows = made(seed=3, count=400)
@@ -194,6 +197,7 @@ def nanoseconds(text: str) -> int:
     return int(dt.datetime.fromisoformat(f"{whole}+00:00").timestamp()) * S + int(fraction)
 
 
+@pytest.mark.slow
 def test_real_file(lake: VendorLake, tmp_path: Path) -> None:
     """Line 21 has a damaged price: the row is set aside, the others are read to the nanosecond."""
     source = write_real(lake)
@@ -216,6 +220,7 @@ def test_real_file(lake: VendorLake, tmp_path: Path) -> None:
     identical(timeless(hf), timeless(expected))
 
 
+@pytest.mark.slow
 @needs_shell
 @pytest.mark.parametrize("adapter", ["databento/mbp10", "databento/trades"])
 def test_the_shell_gives_the_same_of_the_real_file(lake: VendorLake, adapter: str) -> None:
@@ -225,6 +230,7 @@ def test_the_shell_gives_the_same_of_the_real_file(lake: VendorLake, adapter: st
     identical(lake.shell_rows(), table, but=["seq"] if adapter == "databento/mbp10" else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["raw", "parquet", "dbn 2"])
 def test_symbol_and_day_may_stand_in_the_rows(lake: VendorLake, variant: str) -> None:
     (books, trades), rows = made(count=5)
@@ -261,6 +267,7 @@ def mapped(rows: list[Event], mappings: dict[str, list[tuple[str, str, int]]], t
     return bytes(header) + records
 
 
+@pytest.mark.slow
 def test_dbn_symbols_by_instrument_and_day(lake: VendorLake) -> None:
     """An instrument id is another symbol on another day."""
     (books, _), _ = made(count=4)
@@ -280,6 +287,7 @@ def test_dbn_symbols_by_instrument_and_day(lake: VendorLake) -> None:
     assert first == [float(book.bids[0][1]) if book.bids else None for book in (books[0], books[3], books[1], books[2])]
 
 
+@pytest.mark.slow
 def test_dbn_with_times_of_sending(lake: VendorLake) -> None:
     (books, trades), rows = made(count=5)
     save(lake.raw / f"AAPL_{DAY}.dbn", mapped(rows, {"AAPL": [("2024-10-21", "2024-10-22", 38)]}, ts_out=True))
@@ -339,6 +347,7 @@ def test_the_package_is_named_where_it_is_missing(lake: VendorLake, monkeypatch:
     assert "pip install 'sqlgen[dbn]'" in said(lake, NAMED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["pretty", "dbn 3"])
 def test_one_venue_of_several(lake: VendorLake, variant: str) -> None:
     _, rows = made(count=20)
@@ -350,6 +359,7 @@ def test_one_venue_of_several(lake: VendorLake, variant: str) -> None:
     assert values(lake.rows(TRADES | {"options": {"publisher_id": 2}}), "seq") == places
 
 
+@pytest.mark.slow
 def test_books_without_the_records_of_trades(lake: VendorLake) -> None:
     _, rows = made()
     write(lake, rows)
@@ -357,6 +367,7 @@ def test_books_without_the_records_of_trades(lake: VendorLake) -> None:
     assert values(table, "seq") == [i for i, row in enumerate(rows) if row.action != "T"]
 
 
+@pytest.mark.slow
 @needs_shell
 def test_bad_cells_and_lines(lake: VendorLake) -> None:
     """A line that cannot be read goes, its place stays; an unknown side is none; a row without a time is left out."""
@@ -375,6 +386,7 @@ def test_bad_cells_and_lines(lake: VendorLake) -> None:
     identical(lake.shell_rows(), found, but=["seq"])
 
 
+@pytest.mark.slow
 @needs_shell
 def test_a_column_that_was_added_in_the_middle_of_the_folder(lake: VendorLake) -> None:
     (books, trades), rows = made(count=20)
@@ -404,6 +416,7 @@ def test_times_in_another_unit(lake: VendorLake) -> None:
     assert "is not in ns since 1970 but in us" in said(lake, NAMED)
 
 
+@pytest.mark.slow
 @needs_shell
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -428,6 +441,7 @@ def test_forms_of_a_time(lake: VendorLake, text: str, expected: str) -> None:
     identical(lake.shell_rows(), found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["pretty", "raw", "parquet of integers", "dbn 3"])
 def test_prices_are_the_doubles_nearest_to_the_decimals(lake: VendorLake, variant: str) -> None:
     prices = ["0.000000001", "233.530000001", "1234567.890123456", "9007199.254740991"]
@@ -439,6 +453,7 @@ def test_prices_are_the_doubles_nearest_to_the_decimals(lake: VendorLake, varian
     assert values(lake.rows(TRADES), "price") == [float(price) for price in prices]
 
 
+@pytest.mark.slow
 def test_dbn_compiles_to_sql_that_says_what_cannot_be_read(lake: VendorLake) -> None:
     _, rows = made(count=5)
     write(lake, rows, "dbn 3")
@@ -449,6 +464,7 @@ def test_dbn_compiles_to_sql_that_says_what_cannot_be_read(lake: VendorLake) -> 
     assert len(duckdb.extract_statements(text)) == 4  # a database of the stages, the path to it, one stage, the COPY
 
 
+@pytest.mark.slow
 def test_adding_a_day_builds_that_day_only(lake: VendorLake) -> None:
     _, rows = made(count=5)
     write(lake, rows, "dbn 3")
@@ -471,6 +487,7 @@ def test_a_damaged_price_of_the_record(lake: VendorLake, form: databento.Prices,
     assert values(found, "bid_price_00") == [float(b.bids[0][0]) if b.bids else None for b in left]
 
 
+@pytest.mark.slow
 def test_a_dbn_file_of_two_instruments_is_no_one_book(lake: VendorLake) -> None:
     """They go to their symbols where the rows say these; under the name of one the partition fails."""
     _, rows = made(count=6)

@@ -50,6 +50,7 @@ def reasons(lake: Path) -> dict[str, str]:
     return {task["partition"][-10:]: task["reason"] for task in plan["tasks"]}
 
 
+@pytest.mark.slow
 def test_they_reach_vpin_and_the_daily_volume(lake: Path) -> None:
     expected = check(lake, "orderbook_hf", **OPTIONS)
     first = [row["vpin"] for row in expected if str(row["date"]) == DATES[2]]
@@ -71,6 +72,7 @@ def test_they_reach_vpin_and_the_daily_volume(lake: Path) -> None:
     assert reasons(lake) == {}
 
 
+@pytest.mark.slow
 def test_a_day_at_a_time_is_all_days_at_once(lake: Path) -> None:
     whole = run_model(lake, "orderbook_hf", **OPTIONS)
     for day in BOOKS:

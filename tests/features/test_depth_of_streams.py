@@ -63,6 +63,7 @@ def test_streams_are_told_apart(
         assert [sum(row["side"] == 1 for row in rows)] == levels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "said"), [(20, {"options": {"depth": 20}}), (0, {})])
 def test_inspect_says_how_deep(tmp_path: Path, depth: int, said: dict[str, Any]) -> None:
     raw = tmp_path / "lake/raw"

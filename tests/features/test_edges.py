@@ -23,6 +23,7 @@ def _books(*sides: tuple[Any, Any]) -> list[Row]:
     )
 
 
+@pytest.mark.slow
 def test_a_level_on_an_edge_lies_beyond_it(tmp_path: Path) -> None:
     """Decimal prices at exactly 5, 10, 25, 50 and 100 bps from mids of many sizes and digits."""
     mids = [
@@ -41,6 +42,7 @@ def test_a_level_on_an_edge_lies_beyond_it(tmp_path: Path) -> None:
         assert row["depth_0_5bps"] == 4.0
 
 
+@pytest.mark.slow
 def test_a_hair_before_an_edge_is_not_on_it(tmp_path: Path) -> None:
     mid = 10_000.0
     near, on = 2e-6, 5e-7
@@ -49,6 +51,7 @@ def test_a_hair_before_an_edge_is_not_on_it(tmp_path: Path) -> None:
     assert [row[f"bid_vol_band_{band}bps"] for band in ("0_5", "5_10", "10_25", "25_50")] == [2.0, 0.0, 1.0, 1.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "index"),
     [
@@ -70,6 +73,7 @@ def test_half_of_the_depth_at_a_tie(tmp_path: Path, sizes: tuple[float, ...], in
     assert (row["bid_50pct_depth_levels"], row["ask_50pct_depth_levels"]) == (index, index)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bid", "bid_size", "ask", "ask_size"),
     [
@@ -88,6 +92,7 @@ def test_the_lean_of_the_best_sizes(tmp_path: Path, bid: float, bid_size: float,
     assert (bid_size != ask_size) or row["micro_minus_mid"] == 0.0
 
 
+@pytest.mark.slow
 def test_a_crossed_book_has_no_lean(tmp_path: Path) -> None:
     row = check_snapshots(tmp_path, _books(([(101.0, 1.0)], [(100.0, 2.0)])))[0]
     assert (row["micro_minus_mid"], row["relative_spread"]) == (None, None)

@@ -32,6 +32,7 @@ def rows(seed: int) -> tuple[list[Row], list[Row]]:
     return books, sorted(tape, key=lambda trade: trade["timestamp"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{}, {"captured_levels": 4, "max_gap": 30.0, "emit_open_bars": True}, {"captured_levels": "all"}],
@@ -50,11 +51,13 @@ def test_books_and_trades(tmp_path: Path, options: dict[str, Any]) -> None:
         assert sum(bar[name] > 0 for bar in expected) >= 3, name
 
 
+@pytest.mark.slow
 def test_books_without_trades(tmp_path: Path) -> None:
     expected = check(tmp_path, "event_flow_bars", keyed(rows(4)[0]), **QUICK)
     assert {bar["bid_market_volume_best"] for bar in expected} == {0.0}
 
 
+@pytest.mark.slow
 def test_day_by_day_is_all_at_once(tmp_path: Path) -> None:
     books, tape = (keyed(part) for part in rows(5))
     for date in sorted({row["date"] for row in books + tape}):
@@ -66,6 +69,7 @@ def test_day_by_day_is_all_at_once(tmp_path: Path) -> None:
     assert table_rows(run_model(tmp_path / "all", "event_flow_bars", **QUICK)) == step_by_step
 
 
+@pytest.mark.slow
 def test_a_record_of_a_trade_that_repeats_the_book_is_no_step(tmp_path: Path) -> None:
     """The trade explains what the next row of its time loses; without that row, the rest of a cancellation."""
     sizes = [(0, 5.0), (1000, 5.0), (1000, 2.0), (3000, 2.0), (4000, 1.0)]
@@ -81,6 +85,7 @@ def test_a_record_of_a_trade_that_repeats_the_book_is_no_step(tmp_path: Path) ->
     assert (bar["bid_market_volume_best"], bar["bid_cancel_volume_best"], bar["event_ofi"]) == (3.0, 1.0, -4.0)
 
 
+@pytest.mark.slow
 def test_later_rows_change_no_earlier_bar(tmp_path: Path) -> None:
     books, tape = rows(6)
     until = MIDNIGHT + 30_000

@@ -35,6 +35,7 @@ def books(seed: int) -> list[Row]:
     return rows + walking_books(rng, event_times(rng, 40, MIDNIGHT + 2 * DAY, gaps=(30,)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_against_the_oracle(tmp_path: Path, options: dict[str, Any]) -> None:
     expected = check(tmp_path, "orderbook_labels", keyed(books(3)), **QUICK | options)
@@ -63,6 +64,7 @@ def test_by_hand(tmp_path: Path) -> None:
     assert [row["smooth_return_2"] is None for row in found] == [True, False, True, True]
 
 
+@pytest.mark.slow
 def test_day_by_day_is_all_at_once(tmp_path: Path) -> None:
     rows = keyed(books(4))
     for date in sorted({row["date"] for row in rows}):

@@ -64,6 +64,7 @@ def _rows(kind: str, seed: int, overlap: int) -> list[Row]:
     return number_rows(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("overlap", [1000, 1001, 0], ids=lambda ms: f"{ms} ms")
 def test_late_rows_are_segments_of_their_own(tmp_path: Path, model: str, overlap: int) -> None:

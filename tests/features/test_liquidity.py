@@ -49,6 +49,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_against_the_oracle(tmp_path: Path, options: dict[str, Any]) -> None:
     books, ticks = faulty(11)
@@ -89,6 +90,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], list[Row]
     return books, ticks, liquidity(tmp_path_factory.mktemp("pair"), keyed(books), keyed(ticks), horizons=HORIZONS)
 
 
+@pytest.mark.slow
 def test_effective_is_realized_and_impact(pair: tuple[list[Row], list[Row], list[Row]]) -> None:
     seen = 0
     for row in pair[2]:
@@ -124,6 +126,7 @@ def test_signs_flip_when_sides_swap(pair: tuple[list[Row], list[Row], list[Row]]
             assert twin[name] == (pytest.approx(row[name], abs=1e-8) if row[name] is not None else None)
 
 
+@pytest.mark.slow
 def test_another_future_changes_labels_only(pair: tuple[list[Row], list[Row], list[Row]], tmp_path: Path) -> None:
     now = MIDNIGHT + DAY // 4 + 10_000
     books = [
@@ -153,6 +156,7 @@ def test_bps_do_not_change_with_the_scale_of_prices(
                 assert twin[name] == row[name], name
 
 
+@pytest.mark.slow
 def test_day_by_day_is_all_at_once(pair: tuple[list[Row], list[Row], list[Row]], tmp_path: Path) -> None:
     """Days come one after the other, quotes after trades: labels fill in once their day is there."""
     books, ticks = keyed(pair[0]), keyed(pair[1])

@@ -43,6 +43,7 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_against_the_oracle(tmp_path: Path, options: dict[str, Any]) -> None:
     books, ticks = rows(21)
@@ -70,6 +71,7 @@ def test_day_by_day_is_all_at_once(tmp_path: Path) -> None:
     assert table_rows(run_model(tmp_path / "all", "liquidity_bars", **QUICK)) == step_by_step
 
 
+@pytest.mark.slow
 def test_golden_corwin_schultz(tmp_path: Path) -> None:
     """Two bars that range from 99 to 101; then one from 100.5 to 102 after such a bar."""
     prices = {0: (99.0, 101.0), 60: (101.0, 99.0), 120: (100.5, 102.0), 180: (101.0, 101.0)}

@@ -28,6 +28,7 @@ MAKE = {"trades_bars": _trade, "orderbook_bars": _book}
 bar_models = pytest.mark.parametrize("model", list(MAKE))
 
 
+@pytest.mark.slow
 @bar_models
 def test_a_silence_that_began_any_time_before(tmp_path: Path, model: str) -> None:
     """Each symbol is silent from ``last`` to ``first``, in seconds from midnight."""

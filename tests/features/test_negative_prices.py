@@ -117,6 +117,7 @@ def make(kind: str, rng: random.Random, count: int) -> list[Row]:
     return keyed(make(rng, times) if kind == "orderbook" else make(rng, times, bad=0))  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(PRICES))
 @settings(
     max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -131,6 +132,7 @@ def test_any_walk_through_zero(tmp_path_factory: pytest.TempPathFactory, kind: s
         assert all(row["vwap_60s"] is not None for row in out["features"] if row["volume_60s"])
 
 
+@pytest.mark.slow
 def test_crude_oil(tmp_path: Path) -> None:
     """From 10.01 through 0.0 to -37.63 and back."""
     prices = [10.01, 5.0, 0.0, -14.0, -37.63, 0.01, 2.0]

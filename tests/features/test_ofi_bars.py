@@ -38,6 +38,7 @@ def books(seed: int) -> list[Row]:
     return rows + walking_books(rng, times(MIDNIGHT + 2 * DAY + 3_000, 60))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"next_return": False, "ofi_window": 2.5}], ids=str)
 def test_against_the_oracle(tmp_path: Path, options: dict[str, Any]) -> None:
     expected = check(tmp_path, "ofi_bars", keyed(books(3)), **QUICK | options)
@@ -50,6 +51,7 @@ def test_against_the_oracle(tmp_path: Path, options: dict[str, Any]) -> None:
         assert len(known) < len(expected)
 
 
+@pytest.mark.slow
 def test_day_by_day_is_all_at_once(tmp_path: Path) -> None:
     rows = keyed(books(4))
     for date in sorted({row["date"] for row in rows}):
@@ -59,6 +61,7 @@ def test_day_by_day_is_all_at_once(tmp_path: Path) -> None:
     assert table_rows(run_model(tmp_path / "all", "ofi_bars", **QUICK)) == step_by_step
 
 
+@pytest.mark.slow
 def test_the_future_changes_the_label_alone(tmp_path: Path) -> None:
     rows = books(5)
     until = MIDNIGHT + 60_000
@@ -81,6 +84,7 @@ def test_the_next_date_closes_the_last_window_however_late_it_begins(tmp_path: P
     assert [bar["bar_end"] // 10**6 for bar in expected] == [MIDNIGHT - 600_000, MIDNIGHT - 595_000]
 
 
+@pytest.mark.slow
 def test_the_open_window_and_no_label_live(tmp_path: Path) -> None:
     write_rows(tmp_path, "orderbook", keyed(books(6)))
     closed = table_rows(run_model(tmp_path, "ofi_bars", **QUICK))

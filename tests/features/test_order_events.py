@@ -174,6 +174,7 @@ def as_events(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
+@pytest.mark.slow
 def test_lobster(tmp_path: Path) -> None:
     pairs = list(simulated(1, 400))
     project(tmp_path, LOBSTER | {"adapter": "lobster/orders"}, LOBSTER | {"adapter": "lobster/orderbook"})
@@ -195,6 +196,7 @@ def check_ofi(bars: pa.Table, books: list[Row]) -> None:
         assert bar["unplaced_count"] <= 12  # before there is a quote on both sides
 
 
+@pytest.mark.slow
 def test_sides_that_swap_flip_event_ofi(tmp_path: Path) -> None:
     pairs = list(simulated(2, 120))
     turned = [
@@ -217,6 +219,7 @@ def test_sides_that_swap_flip_event_ofi(tmp_path: Path) -> None:
         assert other["bid_limit_count_beyond"] == bar["ask_limit_count_beyond"]
 
 
+@pytest.mark.slow
 def test_real_lobster(tmp_path: Path) -> None:
     name = "AAPL_2012-06-21_34200000_57600000_{}_10.csv"
     project(tmp_path, LOBSTER | {"adapter": "lobster/orders"}, LOBSTER | {"adapter": "lobster/orderbook"})
@@ -277,6 +280,7 @@ def test_databento(tmp_path: Path) -> None:
     check_ofi(bars, [row | {"mid_price": row["mid_price"] and 1.0} for row in valid])
 
 
+@pytest.mark.slow
 def test_orders_of_a_snapshot_are_no_arrivals(tmp_path: Path) -> None:
     """Their state is known all the same: a modification takes off what they had."""
     rows = [Order(START, START - 7 * S, 2, 38, "R", "N", None, 0, 1, 0, SNAPSHOT, 10, 1)]
@@ -316,6 +320,7 @@ EVENTS = [
 ]
 
 
+@pytest.mark.slow
 def test_bitstamp(tmp_path: Path) -> None:
     """The same orders as messages and as CSV; the takers' own orders have no place in the book."""
     day = dt.datetime.fromisoformat(DAY).replace(tzinfo=dt.UTC)

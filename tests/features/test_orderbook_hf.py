@@ -15,17 +15,20 @@ from tests.support.engine import run_model
 from tests.support.lakes import write_rows
 
 
+@pytest.mark.slow
 def test_golden_vector(tmp_path: Path) -> None:
     write_rows(tmp_path, "orderbook", keyed([T0]))
     assert_golden(table_rows(run_model(tmp_path, "orderbook_hf", captured_levels="all"))[0], GOLDEN_T0)
 
 
+@pytest.mark.slow
 def test_books_with_every_fault(tmp_path: Path) -> None:
     expected = check(tmp_path, "orderbook_hf", keyed(faulty_books(seed=1, rounds=12)))
     assert {row["book_state"] for row in expected} == {"ok", "locked", "crossed", "one_sided", "empty"}
     assert len(expected) == 12 * len(FAULTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -58,6 +61,7 @@ def test_exactly_half_of_the_depth(tmp_path: Path) -> None:
     assert (row["bid_50pct_depth_levels"], row["ask_50pct_depth_levels"]) == (1, 0)
 
 
+@pytest.mark.slow
 def test_prices_of_any_magnitude(tmp_path: Path) -> None:
     rng = random.Random(3)
     rows = []
@@ -69,6 +73,7 @@ def test_prices_of_any_magnitude(tmp_path: Path) -> None:
     check(tmp_path, "orderbook_hf", keyed(rows))
 
 
+@pytest.mark.slow
 def test_ties_unordered_times_and_missing_exchange_times(tmp_path: Path) -> None:
     rng = random.Random(4)
     times = [MIDNIGHT + 5, MIDNIGHT + 5, MIDNIGHT + 1, MIDNIGHT + 5, MIDNIGHT + 3]
@@ -78,6 +83,7 @@ def test_ties_unordered_times_and_missing_exchange_times(tmp_path: Path) -> None
     assert [row["seq"] for row in expected] == [4, 2, 0, 1, 3]
 
 
+@pytest.mark.slow
 def test_symbols_exchanges_and_days_do_not_mix(tmp_path: Path) -> None:
     rng = random.Random(5)
     rows = []

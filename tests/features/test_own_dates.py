@@ -142,6 +142,7 @@ def test_filled_bars_have_no_hole_at_midnight(tmp_path: Path) -> None:
     assert [bar["close"] for bar in expected] == [10.0] * 7
 
 
+@pytest.mark.slow
 def test_bars_wait_for_the_watermark(tmp_path: Path) -> None:
     """The next date's file holds nothing yet but a late trade: the last minute is not over."""
     rows = [trade(-130_000, 0), trade(-61_000, 1), trade(-500, 2), trade(100, 3), trade(100_000, 4)]

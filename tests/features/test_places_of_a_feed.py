@@ -24,6 +24,7 @@ def rows(tmp_path: Path, model: str) -> list[dict[str, Any]]:
     return sorted(published(tmp_path / "lake" / model).to_pylist(), key=lambda row: (row["symbol"], row["seq"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_rows", [False, True])
 def test_a_line_that_only_books_cannot_read(tmp_path: Path, in_rows: bool) -> None:
     symbols = ["AAPL", "MSFT"] * 4 if in_rows else ["AAPL"] * 8

@@ -68,6 +68,7 @@ def _assert_equal(got: Sequence[Row], want: Sequence[Row], expect: Callable[[str
             assert same(one[renamed], value, slack(name, other)), (renamed, one[renamed], value)
 
 
+@pytest.mark.slow
 @runners
 @few
 @given(data=st.data(), sides=books)
@@ -92,6 +93,7 @@ def _scales(name: str) -> bool:
     )
 
 
+@pytest.mark.slow
 @runners
 @few
 @given(sides=books, exponent=st.integers(-8, 8))
@@ -133,6 +135,7 @@ KEPT = ("book_state", "mid_price", "spread", "relative_", "vwap_spread", "avg_",
 KEPT += ("depth_", "mean_relative_spread", "rv_", "cog_momentum_std", "spread_regime", "spread_percentile")
 
 
+@pytest.mark.slow
 @runners
 @few
 @given(sides=books)

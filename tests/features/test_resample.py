@@ -197,6 +197,7 @@ def test_the_compiled_file_gives_the_table(tmp_path: Path, options: dict[str, An
     same_tables(published(tmp_path / "target/tables/grid"), published(tmp_path / "lake/out/grid"))
 
 
+@pytest.mark.slow
 def test_a_day_that_comes_late(tmp_path: Path) -> None:
     rows = faulty_days()
     options: dict[str, Any] = {"frequency": 60, "fill_gaps": True}

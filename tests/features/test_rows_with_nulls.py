@@ -67,6 +67,7 @@ def test_a_level_without_a_price_is_one_that_cannot_be_read(tmp_path: Path) -> N
     assert updates(project, [line]) == [(0, 1, 1.5, 2.0), (0, 1, None, 3.0)]
 
 
+@pytest.mark.slow
 def test_an_event_without_a_product_may_be_of_any(tmp_path: Path) -> None:
     project = Project.of(tmp_path, "coinbase/level2", exchange="coinbase", pattern="A_{date}.ndjson")
     change = {"side": "bid", "price_level": "1.5", "new_quantity": "2"}

@@ -106,6 +106,7 @@ def within(rows: list[Row], **hours: int) -> list[tuple[str, Row]]:
     return [(session, row) for row in rows if (session := session_of(row["timestamp"], **hours)) is not None]
 
 
+@pytest.mark.slow
 def test_rows_between_sessions_are_left_out_and_counted(made: tuple[Path, list[Row], list[Any]]) -> None:
     folder, rows, checks = made
     kept = within(rows)
@@ -178,6 +179,7 @@ def test_extended_hours(tmp_path: Path) -> None:
     assert [str(row["session_date"]) for row in late] == ["2024-12-02"]
 
 
+@pytest.mark.slow
 def test_kernels_start_anew_at_each_session(tmp_path: Path) -> None:
     """Sessions that touch, at 23:00 UTC; no silence starts a segment here, and the date of UTC is no edge."""
     begin = ms("2024-03-07", "21:00")
@@ -293,6 +295,7 @@ def test_a_live_feed_has_no_calendar(tmp_path: Path) -> None:
         open_model(tmp_path / "models.yaml", exchange="nyse", symbol="AAPL")
 
 
+@pytest.mark.slow
 def test_real_books_of_one_session(tmp_path: Path) -> None:
     """Databento, AAPL on 2024-10-21, before the open: an hour and a half of it belongs to the session here."""
     lake = VendorLake(tmp_path)

@@ -104,6 +104,7 @@ def market(lake: Path, exchange: str, maker: bool) -> None:
     write_trades(lake, exchange, "BTC-USDT", DAY, trades)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("exchange", "maker", "source", "advice"),
     [
@@ -241,6 +242,7 @@ def test_a_source_of_trades_alone_cannot_be_audited(tmp_path: Path) -> None:
     assert "sources.ccxt_trades.checks.0: no model reads quotes beside the trades of 'ccxt_trades'" in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maker", [True, False])
 def test_inspect_compares_trades_with_quotes_of_the_same_market(tmp_path: Path, maker: bool) -> None:
     market(tmp_path / "lake", "kraken", maker)

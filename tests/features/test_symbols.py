@@ -138,6 +138,7 @@ def test_the_columns_of_other_models(tmp_path: Path, model: str) -> None:
         assert {name: row[name] for name in added} == columns(row["symbol"], row["date"])
 
 
+@pytest.mark.slow
 def test_live_rows_have_them(tmp_path: Path) -> None:
     config = tmp_path / "models.yaml"
     config.write_text(yaml.safe_dump(shipped_config(tmp_path / "lake", symbol_columns=True), sort_keys=False))

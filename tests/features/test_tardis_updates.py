@@ -64,6 +64,7 @@ def expected(table: Table, **output: Any) -> list[dict[str, Any]]:
     return level_books(tardis_messages(table.rows), depth=DEPTH, **output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_book_after_every_message(seed: int, tmp_path: Path) -> None:
     table = table_of(feed(seed))
@@ -88,6 +89,7 @@ def test_what_is_before_the_first_snapshot_belongs_to_no_book(tmp_path: Path) ->
     assert not book_rows(tmp_path)[0]["feed_reset"]
 
 
+@pytest.mark.slow
 def test_the_levels_are_those_of_book_snapshots_of_the_same_market(tmp_path: Path) -> None:
     books, _ = market(7, START, 300, levels=30)
     books = [book for book in books if book.bids or book.asks]
@@ -189,6 +191,7 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path: Path) -> None:
 # --- Days ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_midnight(tmp_path: Path) -> None:
     """A day's file begins with a snapshot, and with messages that were sent on the day before."""
     days = {DAY: feed(12, MIDNIGHT + 86_400 * S - 700 * MS, 50, 0.0), "2026-01-02": feed(13, MIDNIGHT + 86_400 * S, 50)}

@@ -153,6 +153,7 @@ def test_binance_unit_of_time(tmp_path: Path) -> None:
         assert said in project.failure()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["client", "bucket"])
 def test_crypto_lake(tmp_path: Path, names: str) -> None:
     pattern = "exchange={exchange}/symbol={symbol}/dt={date}/*.parquet"

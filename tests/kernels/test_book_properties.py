@@ -29,6 +29,7 @@ def test_batches_do_not_matter(seed: int, rows: int, backwards: bool, static: bo
         assert_identical(parts_state[name], arrays)
 
 
+@pytest.mark.slow
 @examples(5)
 @given(seeds, st.booleans())
 def test_one_row_at_a_time(seed: int, backwards: bool) -> None:

@@ -329,6 +329,7 @@ def test_ids_that_no_double_holds() -> None:
     assert prices(rows) == [(1, 10.0, False), (2, 10.1, False)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="fills a log of full size")
 def test_the_log_does_not_grow_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     many = [delta(i, i, i, 10.0) for i in range(sync.MOST_LOGGED - 1)]
@@ -394,6 +395,7 @@ OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "told"), OPTIONS)
 @examples(150)
 @given(messages=feeds_of_any_kind())
@@ -403,6 +405,7 @@ def test_random_feeds_are_as_dictionaries_say(
     assert run(messages, **options) == level_books(messages, depth=DEPTH, **told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [options for options, _ in OPTIONS])
 @examples(100)
 @given(messages=feeds_of_any_kind(), data=st.data())
@@ -415,6 +418,7 @@ def test_batches_make_no_difference(options: dict[str, Any], messages: list[Mess
     assert same_state(same, state)
 
 
+@pytest.mark.slow
 @examples(100)
 @given(messages=feeds_of_any_kind(), data=st.data())
 def test_no_row_knows_the_future(messages: list[Message], data: st.DataObject) -> None:
@@ -449,6 +453,7 @@ def exchanges(draw: st.DrawFn) -> tuple[list[Message], dict[int, list[tuple[floa
     return messages, bids
 
 
+@pytest.mark.slow
 @examples(200)
 @given(exchange=exchanges())
 def test_every_row_is_the_book_of_the_exchange(

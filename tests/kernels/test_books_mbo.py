@@ -194,6 +194,7 @@ OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "told"), OPTIONS)
 @examples(150)
 @given(events=feeds_of_orders())
@@ -203,6 +204,7 @@ def test_random_feeds_are_as_dictionaries_say(
     assert run(events, **options) == order_books(events, depth=DEPTH, **told)
 
 
+@pytest.mark.slow
 @examples(100)
 @given(events=feeds_of_orders(), data=st.data())
 def test_batches_make_no_difference(events: list[Event], data: st.DataObject) -> None:
@@ -214,6 +216,7 @@ def test_batches_make_no_difference(events: list[Event], data: st.DataObject) ->
     assert same_state(same, state)
 
 
+@pytest.mark.slow
 def test_a_long_feed_of_many_orders() -> None:
     random = np.random.default_rng(4)
     events, live = [Event(0, "R", flags=LAST)], []

@@ -52,6 +52,7 @@ def test_the_kernels_tests_pass(mode: str, files: list[str]) -> None:
     assert " passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_plain_python_gives_the_same_numbers(tmp_path: Path) -> None:
     done = python("NUMBA_DISABLE_JIT", "-c", WRITE, str(tmp_path / "columns.npz"))
     assert done.returncode == 0, done.stderr[-4000:]
@@ -62,6 +63,7 @@ def test_plain_python_gives_the_same_numbers(tmp_path: Path) -> None:
             np.testing.assert_allclose(found[name], values, rtol=1e-13, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_wrong_index_is_seen() -> None:
     """The second mode checks what it says it checks."""
     code = "import numpy; from udfs.quotes.returns import find_returns as loop; from udfs.kernel import record"

@@ -81,6 +81,7 @@ def test_made_up_books(kind: str, options: dict[str, Any]) -> None:
     assert sum(row["integrated_ofi"] is not None for row in got) >= 10
 
 
+@pytest.mark.slow
 def test_ten_levels() -> None:
     rows = walk(11, modes.rows_of(900))
     got = check(rows, ofi_levels=10, ofi_window=2.5, fit_window=100)

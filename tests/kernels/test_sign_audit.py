@@ -50,6 +50,7 @@ def audit(rows: list[tuple[int, float, float]], trades: list[tuple[int, float, i
     return found
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(st.lists(quotes, min_size=1, max_size=12), st.lists(sales, max_size=12), st.integers(0, 12))
 def test_as_by_hand_in_any_batches(

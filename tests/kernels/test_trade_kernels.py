@@ -289,6 +289,7 @@ def test_the_first_day_is_whole_if_the_feed_was_there_at_midnight(first: int, kn
     assert math.isnan(feed.vpin((DAY, 100, 1, BUY))) != known
 
 
+@pytest.mark.slow
 def test_daily_volume_of_the_last_twenty_days() -> None:
     feed = Feed("vpin", vpin_bucket_volume="adv/50", vpin_window_buckets=1, lot_size=1)
     volumes = [5000, *range(100, 2101, 100)]
@@ -623,6 +624,7 @@ def states(feed: Feed) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 @examples(60)
 @given(data=st.data())
@@ -653,6 +655,7 @@ def test_the_future_changes_nothing(name: str, data: st.DataObject) -> None:
         assert np.array(values).tobytes() == np.array(whole[column][:end]).tobytes(), column
 
 
+@pytest.mark.slow
 @examples(60)
 @given(markets())
 def test_swapped_sides(market: Any) -> None:
@@ -687,6 +690,7 @@ def test_volume_is_conserved_and_vpin_bounded(classification: str, market: Any, 
     assert (np.abs(state["buckets.imbalances"]) <= state["buckets.sizes"]).all()
 
 
+@pytest.mark.slow
 @examples(60)
 @given(data=st.data())
 def test_a_day_may_begin_before_the_last_one_ended(data: st.DataObject) -> None:

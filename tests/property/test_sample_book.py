@@ -40,6 +40,7 @@ def sides(book: BookState) -> dict[int, dict[int, int]]:
     return {s: dict(sorted(levels.items(), key=lambda level: -s * level[0])) for s, levels in found.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**63 - 1), st.lists(orders, max_size=80))
 def test_the_touch_is_the_best_level_and_never_crosses(seed: int, steps: list[tuple[str, int, int, int]]) -> None:
@@ -60,6 +61,7 @@ def test_the_touch_is_the_best_level_and_never_crosses(seed: int, steps: list[tu
         assert book.touch[0] < book.touch[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**63 - 1), st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), min_size=30, max_size=60))
 def test_a_snapshot_holds_the_best_levels(seed: int, placed: list[tuple[int, int]]) -> None:

@@ -51,6 +51,7 @@ def test_texts_in_quotes_of_the_template_are_left_alone(template: str) -> None:
     assert "one\ntwo" in written(template, text="one\ntwo")
 
 
+@pytest.mark.slow
 @given(TEXTS, TEXTS)
 def test_literals_are_the_same_however_deep_they_stand(left: str, right: str) -> None:
     template = (

@@ -115,6 +115,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(rows=ROWS, span=st.integers(1, 12), gap=st.sampled_from([None, 4.5, 5]))
 def test_windows_against_brute_force(
@@ -215,6 +216,7 @@ def test_values_that_are_not_known(db: duckdb.DuckDBPyConnection) -> None:
     assert value(db, missing) == [None, None, pytest.approx(4.6333993, abs=1e-7)]
 
 
+@pytest.mark.slow
 def test_groups_do_not_mix(db: duckdb.DuckDBPyConnection) -> None:
     """More groups than DuckDB hands over at once, of 0 to 7 rows, NULL among them."""
     rng = random.Random(1)

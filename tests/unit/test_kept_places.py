@@ -52,6 +52,7 @@ def test_only_where_the_adapter_asks_for_it(connection: duckdb.DuckDBPyConnectio
     assert (decoded.rows, decoded.lines) == (2, 3)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["good", "good", "empty", *BAD]), max_size=40), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_places(

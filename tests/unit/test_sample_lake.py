@@ -220,6 +220,7 @@ class TestFaults:
         assert 1 <= len(empty) < 0.006 * ROWS
         assert all(row["bids"] or row["asks"] for row in rows)
 
+    @pytest.mark.slow
     def test_one_sided_books_are_empty_lists_or_null(self, tmp_path: Path) -> None:
         spec = SampleSpec(symbols=("XRP-USDT",), days=1, rows_per_day=20_000, faults=("one_sided",))
         write_sample(tmp_path, spec)

@@ -54,6 +54,7 @@ def lag(x: NDArray[np.float64], k: int = 1) -> float:
     return float(np.corrcoef(x[k:], x[:-k])[0, 1])
 
 
+@pytest.mark.slow
 def test_the_book_is_sorted_full_and_never_crossed(traded: Traded) -> None:
     for day in (traded.first, traded.second):
         levels = day.levels
@@ -129,6 +130,7 @@ def test_trades_come_in_good_number_and_order(traded: Traded) -> None:
     assert traded.second.first_trade == traded.first.first_trade + len(traded.first.fills.ms)
 
 
+@pytest.mark.slow
 def test_trades_hit_the_book() -> None:
     """At two snapshots a second half of the trades print at the touch that was seen last, the rest close to it."""
     day = simulate("XRP-USDT", rows=200_000).first

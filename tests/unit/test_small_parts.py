@@ -233,6 +233,7 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@pytest.mark.slow
 def test_imports_point_one_way() -> None:
     """A package imports only from those above it in PACKAGES, at the top of a module or inside a function."""
     for path in [*(ROOT / "sqlgen").rglob("*.py"), *(ROOT / "udfs").rglob("*.py")]:
@@ -275,6 +276,7 @@ RELATIVE = re.compile(
 )
 
 
+@pytest.mark.slow
 def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
     """A docstring says what the thing is or does, not "what becomes of that which"."""
     found = [
@@ -286,6 +288,7 @@ def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
     assert not found, "\n".join(found)
 
 
+@pytest.mark.slow
 def test_classes_have_names_of_their_own() -> None:
     """No two classes share a name: a name means one thing."""
     found: dict[str, list[str]] = {}

@@ -65,6 +65,7 @@ def test_texts_are_no_queries(text: str) -> None:
     assert not list(queries(text))
 
 
+@pytest.mark.slow
 def test_no_module_writes_a_query() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {' '.join(text.split())[:80]}"

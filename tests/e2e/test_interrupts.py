@@ -192,7 +192,7 @@ script.main()
             signal.SIGINT,
             130,
             "",
-            "sqlgen.run.binder.select_of",
+            "sqlgen.run.binding.select_of",
             "interrupted: published partitions stay; run again",
             marks=pytest.mark.slow,
         ),

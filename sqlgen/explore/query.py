@@ -32,10 +32,15 @@ def write_result(connection: duckdb.DuckDBPyConnection, text: str, form: str, ta
             raise QueryError("the last statement has no rows to write")
         connection.register(_RESULT, rows.to_arrow_table())
         select = f"TABLE {_RESULT}"
-    rows = connection.sql(select)
-    numbers = [name for name, kind in zip(rows.columns, rows.types, strict=True) if str(kind) in ("DOUBLE", "FLOAT")]
-    numbers = numbers if len({*map(str.lower, rows.columns)}) == len(rows.columns) else []  # REPLACE takes no twins
+    numbers = _numbers(connection.sql(select)) if form == "json" else []
     connection.execute(query("to_file", select=select, target=str(target), format=form, numbers=numbers))
+
+
+def _numbers(rows: duckdb.DuckDBPyRelation) -> list[str]:
+    """Columns of floating-point numbers; none where columns share a name, of which REPLACE takes no one."""
+    if len({*map(str.lower, rows.columns)}) < len(rows.columns):
+        return []
+    return [name for name, kind in zip(rows.columns, rows.types, strict=True) if str(kind) in ("DOUBLE", "FLOAT")]
 
 
 def _last(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement:

@@ -27,7 +27,7 @@ from sqlgen.project.project import Project
 from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.templating.connection import confined, folders_of, select_of
 from sqlgen.templating.queries import query
-from sqlgen.templating.templates import Library, packaged
+from sqlgen.templating.templates import PACKAGED, Library
 from udfs import cache_folder
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _duckdb_version() -> str:
 
 def is_packaged(library: Library, name: str) -> bool:
     """True for a packaged template that no template of the project hides."""
-    return name in packaged().names() and library.source_text(name)[1] == packaged().source_text(name)[1]
+    return Path(library.source_text(name)[1]).is_relative_to(PACKAGED)
 
 
 def distinct(connection: duckdb.DuckDBPyConnection, select: str) -> duckdb.DuckDBPyRelation:

@@ -192,15 +192,20 @@ def order_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
     )
 
 
+def _where(found: Sequence[FileSpan], paths: Sequence[str]) -> str:
+    """The first file of some, and the number of the others."""
+    more = f" and {len(found) - 1} more file(s)" if len(found) > 1 else ""
+    return f"{paths[found[0].file]}{more}"
+
+
 def late_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
     """A note on changes of a book with times before those of changes before them; empty if there are none."""
     found = [each for each in spans if each.late]
     if not found:
         return ""
-    more = f" and {len(found) - 1} more file(s)" if len(found) > 1 else ""
     by = max(each.late_by or 0 for each in found) / 1e9
     return (
-        f"{sum(each.late for each in found)} change(s) in {paths[found[0].file]}{more} have a time before that of a"
+        f"{sum(each.late for each in found)} change(s) in {_where(found, paths)} have a time before that of a"
         f" change before them, by up to {by:g} s: changes count in the order of their arrival, so that these books have"
         " the later time. One clock ahead does this: date_tolerance sets such rows aside"
     )
@@ -211,9 +216,8 @@ def price_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
     found = [each for each in spans if each.not_positive]
     if not found:
         return ""
-    more = f" and {len(found) - 1} more file(s)" if len(found) > 1 else ""
     return (
-        f"{sum(each.not_positive for each in found)} row(s) with a price at or below 0 in {paths[found[0].file]}{more}:"
+        f"{sum(each.not_positive for each in found)} row(s) with a price at or below 0 in {_where(found, paths)}:"
         " such prices are left out; negative_prices: true in the source reads them"
     )
 
@@ -224,8 +228,7 @@ def side_note(spans: Iterable[FileSpan], paths: Sequence[str]) -> str:
     if not found:
         return ""
     number, words = _counted((each.unknown_sides for each in found), repr)
-    more = f" and {len(found) - 1} more file(s)" if len(found) > 1 else ""
-    where = f"{paths[found[0].file]}{more}"
+    where = _where(found, paths)
     return f"{number} trade(s) in {where} have a side that the adapter does not know, and NULL for it: {words}"
 
 

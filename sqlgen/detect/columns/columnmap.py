@@ -27,7 +27,7 @@ from sqlgen.detect.columns.names import (
     TRUTHS,
     ZONES,
 )
-from sqlgen.detect.columns.times import find, joined, plain, times_of
+from sqlgen.detect.columns.times import find, find_each, joined, plain, times_of
 from sqlgen.detect.files.sniff import Sniffed
 
 _COUNT = re.compile(r"\d+(\.\d*)?")
@@ -142,10 +142,10 @@ def _bars(sniffed: Sniffed) -> dict[str, str] | None:
     # Volumes of MetaTrader are 0 where it counts ticks alone.
     idle = {name for name in sniffed.columns if (values := sniffed.values(name)) and all(map(_is_zero, values))}
     names = tuple(name for name in sniffed.columns if name not in idle)
-    found = {ours: name for ours, known in PRICES_OF_BARS.items() if (name := find(names, known)) is not None}
+    found = find_each(names, PRICES_OF_BARS)
     if len(found) < len(PRICES_OF_BARS):
         return None
-    found |= {ours: name for ours, known in BAR.items() if (name := find(names, known)) is not None}
+    found |= find_each(names, BAR)
     volume = next((name for name in names if plain(name).startswith("volume")), None)
     return found if "volume" in found or volume is None else {**found, "volume": volume}
 
@@ -155,7 +155,7 @@ def _quotes(sniffed: Sniffed) -> dict[str, str] | None:
     book = book_levels(sniffed.columns)
     if book is not None and ("bids" not in book or _are_lists(sniffed.values(book["bids"]))):
         return None
-    found = {ours: name for ours, known in QUOTE.items() if (name := find(sniffed.columns, known)) is not None}
+    found = find_each(sniffed.columns, QUOTE)
     return found if found.keys() >= {"bid", "ask"} else None
 
 
@@ -169,7 +169,7 @@ def _are_changed_alone(mapped: Mapping[str, str], sniffed: Sniffed) -> bool:
 
 def _trade(sniffed: Sniffed) -> dict[str, str] | None:
     names = sniffed.columns
-    found = {meaning: name for meaning, known in TRADE.items() if (name := find(names, known)) is not None}
+    found = find_each(names, TRADE)
     if not {"price", "amount"} <= found.keys():
         return None
     maker = found.get("buyer_maker")
@@ -194,7 +194,7 @@ def book_levels(names: tuple[str, ...]) -> dict[str, str] | None:
         }
         if len(found) == 2 * len(SIDES):
             return found
-    lists = {side: name for side, known in LISTS.items() if (name := find(names, known)) is not None}
+    lists = find_each(names, LISTS)
     return lists if len(lists) == len(LISTS) else None
 
 

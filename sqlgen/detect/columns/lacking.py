@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sqlgen.detect.columns.columnmap import book_levels
 from sqlgen.detect.columns.names import PRICES_OF_BARS, QUOTE, RATES, TRADE
-from sqlgen.detect.columns.times import find, times_of
+from sqlgen.detect.columns.times import find, find_each, times_of
 from sqlgen.detect.files.sniff import Sniffed
 
 _KINDS = {
@@ -21,7 +19,7 @@ _ADAPTERS = {"books": "generic/orderbook", "quotes": "generic/ticker"}
 def lacking(sniffed: Sniffed) -> str:
     """Columns of a table that are known, what is missing beside them, and what to do."""
     times = times_of(sniffed)
-    found = {kind: _named(sniffed, known) for kind, known in _KINDS.items()}
+    found = {kind: find_each(sniffed.columns, known) for kind, known in _KINDS.items()}
     found["books"] = book_levels(sniffed.columns) or {}
     missing = {kind: [ours for ours in known if ours not in found[kind]] for kind, known in _KINDS.items()}
     near = sorted((len(missing.get(kind, ())), -len(columns), kind) for kind, columns in found.items() if columns)
@@ -45,7 +43,3 @@ def lacking(sniffed: Sniffed) -> str:
     if times is not None and times.problem:
         what += f". {times.problem[0].upper()}{times.problem[1:]}"
     return f"{what}. Map their columns with {_ADAPTERS.get(kind, f'generic/{kind}')} (docs/sources.md) by hand"
-
-
-def _named(sniffed: Sniffed, known: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    return {ours: name for ours, names in known.items() if (name := find(sniffed.columns, names)) is not None}

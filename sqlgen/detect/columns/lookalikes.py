@@ -10,11 +10,12 @@ from sqlgen.detect.columns.times import find
 from sqlgen.detect.files.sniff import Sniffed
 
 _DELTAS, _UPDATES = {"delta", "incremental", "diff"}, {"update", "updated", "change"}
-CHANGES = _DELTAS | _UPDATES | {"changes", "l2update", "updates"}
-_KINDS = 9
-"""Number of words that a column which says what rows are has fewer of."""
 _WHOLES = {"snapshot", "partial"}
 """Words by which messages of order books say what they are."""
+CHANGES = _DELTAS | _UPDATES | {"changes", "l2update", "updates"}
+"""Words of messages that change a book."""
+_KINDS = 9
+"""Number of words that a column which says what rows are has fewer of."""
 
 
 def other_rows(sniffed: Sniffed) -> str:

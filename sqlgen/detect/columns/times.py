@@ -192,6 +192,12 @@ def find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
     return next((name for name in found if name is not None), None)
 
 
+def find_each(names: Iterable[str], wanted: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Meanings -> the first of their known names, of those that are among the columns."""
+    there = list(names)
+    return {meaning: name for meaning, known in wanted.items() if (name := find(there, known)) is not None}
+
+
 def joined(name: str) -> str:
     """A column's name in lower case, without what stands between its words: ``eventtype`` of EventType, event-type."""
     return plain(name).replace("_", "")

@@ -20,8 +20,6 @@ _WITHIN = ("arg", "params", "data", "result", "subscription", "payload", "header
 _LONGEST = 80
 _FREE = re.compile(r"""[\s{}"'\\\x00-\x1f\x7f]|^[0-9.:TZ-]+$""")
 """Texts that name no kind: sentences, numbers, times, and what would end a text in a command."""
-
-
 _READ = {
     "trades": {"trades"},
     "orderbook": {"book", "quotes"},
@@ -65,8 +63,7 @@ def kinds_of(records: Sequence[Mapping[str, Any]]) -> list[Kind]:
     records = [record for record in records if record.keys() - {"received_at"}]  # lines on the connection
     groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = {}
     for record in records:
-        said = _said(record)
-        key = tuple((place, _form(value)) for place, value in said.items())
+        key = tuple((place, _form(value)) for place, value in dict(_saying(record)).items())
         groups.setdefault(key or (("", ",".join(sorted(record))),), []).append(record)
     found = []
     for key, members in groups.items():
@@ -94,12 +91,8 @@ def _most(looks: Sequence[Look]) -> Look:
     return next(look for look in looks if look.what == what)
 
 
-def _said(record: Mapping[str, Any]) -> dict[str, str]:
-    """Place -> value of the fields in which a message says what it is."""
-    return dict(_saying(record))
-
-
 def _saying(record: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Places and values of the fields in which a message says what it is."""
     for name, value in record.items():
         if isinstance(value, str) and name.lower() in _SAY and 0 < len(value) <= _LONGEST and not _FREE.search(value):
             yield above + name, value

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlgen.detect.columns.lookalikes import CHANGES
 from sqlgen.detect.columns.names import FORCED, KEYS, LISTS, PRICES_OF_BARS, QUOTE, RATES, TRADE
-from sqlgen.detect.columns.times import find
+from sqlgen.detect.columns.times import find, find_each
 
 Steps = tuple[str, ...]
 """Way to a value: names of fields, ``[]`` for the items of a list."""
@@ -87,12 +87,13 @@ def _told(record: Mapping[str, Any], says: str) -> tuple[str, dict[str, str]]:
     """Look of an object, by the names of its fields and by what is said around it."""
     called = re.search(_DEALS, says, re.IGNORECASE) is not None
     trade = _trade(record, called)
-    lists = {side: name for side, known in LISTS.items() if (name := find(record, known)) is not None}
+    lists = find_each(record, LISTS)
     lists = {side: name for side, name in lists.items() if isinstance(record[name], list | Mapping) and record[name]}
     if lists and all(_are_levels(record[name]) for name in lists.values()):
         return "book", lists
-    if find(record, ["changes"]) is not None and isinstance(record[find(record, ["changes"]) or ""], list):
-        return "change", {"levels": find(record, ["changes"]) or ""}
+    changes = find(record, ["changes"])
+    if changes is not None and isinstance(record[changes], list):
+        return "change", {"levels": changes}
     if len(lists) == len(LISTS) and all(_is_level(record[name]) for name in lists.values()):
         return "quotes", lists
     if "side" in trade and find(record, ["best_bid"]) is not None:
@@ -114,7 +115,7 @@ def _told(record: Mapping[str, Any], says: str) -> tuple[str, dict[str, str]]:
 
 def _named(record: Mapping[str, Any], known: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """Our names -> fields with single values."""
-    found = {ours: name for ours, names in known.items() if (name := find(record, names)) is not None}
+    found = find_each(record, known)
     return {ours: name for ours, name in found.items() if not isinstance(record[name], list | Mapping)}
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from jinja2.meta import find_undeclared_variables
 
 from sqlgen.templating.queries import query
-from sqlgen.templating.templates import PACKAGED
+from sqlgen.templating.templates import PACKAGED, packaged
 from tests.support.engine import ROOT
 
 MAY_WRITE_SQL = ("templating", "compile")
@@ -80,6 +81,19 @@ def test_every_query_is_used() -> None:
     modules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "sqlgen").rglob("*.py"))
     for path in sorted((PACKAGED / "queries").glob("*.sql.j2")):
         assert re.search(rf"""(query|_fetch)\(\s*"{path.name.removesuffix(".sql.j2")}\"""", modules), path
+
+
+def test_a_query_is_given_what_its_template_names() -> None:
+    """No value is missing, and none is left over, also where no test runs the line."""
+    environment = packaged().environment
+    for path in sorted((ROOT / "sqlgen").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id="query"), args=[ast.Constant(value=str(name))], keywords=given):
+                    text = (PACKAGED / "queries" / f"{name}.sql.j2").read_text(encoding="utf-8")
+                    named = find_undeclared_variables(environment.parse(text)) - {*environment.globals}
+                    values = {each.arg for each in given}
+                    assert None in values or values == named, f"{path.name}:{node.lineno}: {values ^ named}"
 
 
 def test_names_and_texts_in_queries_are_quoted(tmp_path: Path) -> None:

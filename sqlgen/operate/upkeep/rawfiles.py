@@ -201,7 +201,8 @@ def _name(file: FileInfo) -> str:
 
 def _write(group: Sequence[FileInfo], folder: Path, target: Path, connection: duckdb.DuckDBPyConnection) -> int:
     files = [str(folder / Path(file.path).name) for file in group]
-    connection.execute(query("to_file", select=query("joined_rows", files=files), target=str(target), format="parquet"))
+    rows = query("joined_rows", files=files)
+    connection.execute(query("to_file", select=rows, target=str(target), format="parquet", numbers=[]))
     before, after = (
         connection.execute(query("row_digest", rows=query("joined_rows", files=each))).fetchall()[0]
         for each in (files, [str(target)])

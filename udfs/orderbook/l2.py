@@ -15,7 +15,7 @@ from udfs.jit import jit
 from udfs.kernel import Array, Batch, Column, Kernel, State
 from udfs.orderbook import levels as books
 from udfs.orderbook import rows, sync
-from udfs.orderbook.levels import BookSides
+from udfs.orderbook.levels import BookSides, set_size
 from udfs.orderbook.rows import RowWriter, emit, flush_interval
 from udfs.orderbook.sync import FeedSync, Ids
 
@@ -38,18 +38,40 @@ class Updates(NamedTuple):
 
 
 @jit
+def _patch(feed: FeedSync, levels: BookSides, updates: Updates, begin: int) -> int:
+    """Change the book by the rows of a message from ``begin`` on, as :func:`sync.take` does.
+
+    Gives the first that is left: the last one of the message or of the batch, or one that is not a level.
+    """
+    i = begin
+    while i < len(updates.ts) - 1 and not updates.ends[i]:
+        side, price, size = updates.side[i], updates.price[i], updates.size[i]
+        if np.isnan(side) or sync.cannot_be_read(side, price, size):
+            break
+        set_size(levels, side, price, size)
+        i += 1
+    if i > begin:
+        feed.at[0].touched = True
+    return i
+
+
+@jit
 def rebuild(updates: Updates, feed: FeedSync, levels: BookSides, writer: RowWriter) -> None:
     """Apply the updates and emit the rows that they give."""
-    for i in range(len(updates.ts)):
+    i = 0
+    while i < len(updates.ts):
         ids = Ids(updates.first[i], updates.last[i], updates.before[i])
         if feed.at[0].mode == sync.BETWEEN:
             sync.begin(feed, levels, writer, ids, updates.is_snapshot[i], updates.feed_break[i])
+        if feed.at[0].mode == sync.PATCH:
+            i = _patch(feed, levels, updates, i)
         side, price, size = updates.side[i], updates.price[i], updates.size[i]
         sync.take(feed, levels, writer, ids, side, price, size, updates.ends[i])
         if updates.ends[i]:
             flush_interval(updates.ts[i], writer)
-            if sync.end(feed, levels, ids.last) and emit(levels, updates.ts[i], writer):
+            if sync.end(feed, levels, updates.last[i]) and emit(levels, updates.ts[i], writer):
                 sync.desync(feed, levels, writer)
+        i += 1
 
 
 class L2Book(Kernel):

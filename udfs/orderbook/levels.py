@@ -55,10 +55,26 @@ def find(levels: BookSides, row: int, key: float) -> int:
 
 
 @jit
+def _make_room(array: NDArray[np.float64], row: int, at: int, count: int) -> None:
+    """Move the entries from ``at`` on one place up. With signed indices Numba makes no use of vectors."""
+    side, one, last = np.uint64(row), np.uint64(1), np.uint64(count)
+    for moved in range(np.uint64(count - at)):
+        k = last - np.uint64(moved)
+        array[side, k] = array[side, k - one]
+
+
+@jit
+def _close_gap(array: NDArray[np.float64], row: int, at: int, count: int) -> None:
+    """Move the entries above ``at`` one place down."""
+    side, one = np.uint64(row), np.uint64(1)
+    for k in range(np.uint64(at), np.uint64(count)):
+        array[side, k] = array[side, np.uint64(k) + one]
+
+
+@jit
 def _insert(levels: BookSides, row: int, at: int, key: float, size: float) -> None:
-    for k in range(levels.counts[row], at, -1):
-        levels.keys[row, k] = levels.keys[row, k - 1]
-        levels.sizes[row, k] = levels.sizes[row, k - 1]
+    _make_room(levels.keys, row, at, levels.counts[row])
+    _make_room(levels.sizes, row, at, levels.counts[row])
     levels.keys[row, at] = key
     levels.sizes[row, at] = size
     levels.counts[row] += 1
@@ -67,9 +83,8 @@ def _insert(levels: BookSides, row: int, at: int, key: float, size: float) -> No
 @jit
 def _remove(levels: BookSides, row: int, at: int) -> None:
     levels.counts[row] -= 1
-    for k in range(at, levels.counts[row]):
-        levels.keys[row, k] = levels.keys[row, k + 1]
-        levels.sizes[row, k] = levels.sizes[row, k + 1]
+    _close_gap(levels.keys, row, at, levels.counts[row])
+    _close_gap(levels.sizes, row, at, levels.counts[row])
 
 
 @jit

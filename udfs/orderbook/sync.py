@@ -146,7 +146,7 @@ def begin(feed: FeedSync, levels: BookSides, writer: RowWriter, ids: Ids, is_sna
 
 
 @jit
-def _cannot_be_read(side: float, price: float, size: float) -> bool:
+def cannot_be_read(side: float, price: float, size: float) -> bool:
     """True if a row has an incomplete level."""
     if np.isnan(side):
         return not (np.isnan(price) and np.isnan(size))
@@ -177,7 +177,7 @@ def take(
     if not at.synced and not at.touched and mode in (LOG, SKIP) and not np.isnan(side):
         at.waited += 1
         at.touched = True
-    if _cannot_be_read(side, price, size):
+    if cannot_be_read(side, price, size):
         _spoil(feed, levels, writer)
     elif mode == LOG:
         if at.logged == MOST_LOGGED:
@@ -260,8 +260,14 @@ def start() -> State:
 
 def with_room(state: State, room: int) -> FeedSync:
     """Working copy of the state with ``room`` for more rows."""
-    standby, log = (np.concatenate((state[name], np.zeros(room, state[name].dtype))) for name in ("standby", "log"))
-    return FeedSync(state["at"].copy(), standby, log)
+    return FeedSync(state["at"].copy(), *(_longer(state[name], room) for name in ("standby", "log")))
+
+
+def _longer(array: Array, room: int) -> Array:
+    """The array with ``room`` at its end for more items, which are nothing yet."""
+    longer = np.empty(len(array) + room, array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
 def without_room(feed: FeedSync) -> State:

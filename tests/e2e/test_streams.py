@@ -29,7 +29,7 @@ CHANGES = [
     Change(NOON + 350, 1002, ((-1, 100.5, 0.0),)),
     Change(NOON + 500, 1003, ((1, 99.75, 0.125), (-1, 100.5, 3.0))),
 ]
-IN_FEED = ("okx/books", "deribit/book", "poloniex/book", "crypto_com/book")
+IN_FEED = ("okx/books", "deribit/book", "poloniex/book", "crypto_com/book", "bit_com/book", "lighter/book")
 """Streams whose snapshots have an id, as changes have."""
 SOLD = [Trade(NOON + 10 * k, 500 + k, 100.0 + k / 4, 0.5 + k, 1 if k % 3 else -1) for k in range(6)]
 
@@ -139,6 +139,41 @@ def test_books(adapter: str, tmp_path: Path) -> None:
                 got = [(row[f"{name}_price_{i:02}"], row[f"{name}_size_{i:02}"]) for i in range(depth)]
                 assert got == levels
                 assert row[f"{name}_levels"] == depth
+
+
+def test_messages_of_several_outcomes_of_polymarket(tmp_path: Path) -> None:
+    """A line of whole books, and a change of both; each goes to its outcome."""
+    books: list[dict[str, Any]] = [
+        {"event_type": "book", "asset_id": name, "timestamp": str(NOON), "bids": [{"price": "0.4", "size": name}]}
+        | {"asks": [{"price": "0.6", "size": "7"}]}
+        for name in ("11", "12")
+    ]
+    changes = [
+        {"asset_id": "11", "price": "0.4", "size": "0", "side": "BUY", "best_bid": "0"},
+        {"asset_id": "12", "price": "0.6", "size": "5", "side": "SELL", "best_bid": "0.4"},
+    ]
+    change = {"market": "0x7d", "price_changes": changes, "timestamp": str(NOON + 1), "event_type": "price_change"}
+    read = rows(tmp_path, only_entry(found_in(tmp_path, text([books, change])), "polymarket/book"))
+    assert [(row["symbol"], row["side"], row["price"], row["size"], row["is_snapshot"]) for row in read] == [
+        ("11", 1, 0.4, 11, True),
+        ("11", -1, 0.6, 7, True),
+        ("11", 1, 0.4, 0, False),
+        ("12", 1, 0.4, 12, True),
+        ("12", -1, 0.6, 7, True),
+        ("12", -1, 0.6, 5, False),
+    ]
+
+
+def test_lists_of_trades_are_no_candles(tmp_path: Path) -> None:
+    """Of Bitget's version 1, whose candles stand in the same place of a message."""
+    arg = {"instType": "sp", "instId": "BTCUSDT"}
+    trade = {"action": "update", "arg": arg | {"channel": "trade"}, "data": [[str(NOON), "2.5", "9", "buy"]]}
+    bar = [str(NOON), "1", "4", "0.5", "2", "30"]
+    candle = {"action": "update", "arg": arg | {"channel": "candle1m"}, "data": [bar]}
+    [finding] = found_in(tmp_path, text([candle, trade, trade])).findings
+    choices = {choice.adapter: choice.source for choice in finding.choices}
+    assert [row["price"] for row in rows(tmp_path, choices["bitget/trades"])] == [2.5, 2.5]
+    assert [(row["high"], row["close"]) for row in rows(tmp_path, choices["candles/messages"])] == [(4, 2)]
 
 
 def test_raw_files_of_cryptofeed(tmp_path: Path) -> None:

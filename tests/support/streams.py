@@ -289,7 +289,109 @@ def _crypto_com(symbol: str, one: Change) -> Line:
     return {"id": -1, "method": "subscribe", "code": 0, "result": {**result, "data": [data]}}
 
 
+def _ascendex(symbol: str, one: Change) -> Line:
+    data = {"ts": one.ms, "seqnum": one.number, "asks": one.side(-1), "bids": one.side(1)}
+    return {"m": "depth-snapshot" if one.snapshot else "depth", "symbol": symbol, "data": data}
+
+
+def _sided(one: Change, buy: str, sell: str) -> dict[str, Line]:
+    """Both sides of a snapshot, or changes with their side."""
+    if one.snapshot:
+        return {"bids": one.side(1), "asks": one.side(-1)}
+    return {"changes": [[_word(side, buy, sell), str(price), str(size)] for side, price, size in one.levels]}
+
+
+def _bit_com(symbol: str, one: Change) -> Line:
+    ids = {"sequence": one.number} | ({} if one.snapshot else {"prev_sequence": one.number - 1})
+    data = {"type": "snapshot" if one.snapshot else "update", "pair": symbol, **ids, **_sided(one, "buy", "sell")}
+    return {"channel": "depth", "timestamp": one.ms, "data": data, "module": "spot"}
+
+
+def _bullish(symbol: str, one: Change) -> Line:
+    sides = {name: [text for level in one.side(side) for text in level] for name, side in (("bids", 1), ("asks", -1))}
+    data = {"timestamp": str(one.ms), **sides, "sequenceNumberRange": [one.number, one.number], "symbol": symbol}
+    return {"type": "snapshot" if one.snapshot else "update", "dataType": "V1TALevel2", "data": data}
+
+
+def _coinbase_international(symbol: str, one: Change) -> Line:
+    head = {"sequence": one.number, "channel": "LEVEL2", "type": "SNAPSHOT" if one.snapshot else "UPDATE"}
+    return {**head, **_sided(one, "BUY", "SELL"), "time": iso(one.ms), "product_id": symbol}
+
+
+def _delta(symbol: str, one: Change) -> Line:
+    sides = {"asks": one.side(-1), "bids": one.side(1)}
+    head = {"action": "snapshot" if one.snapshot else "update", "sequence_no": one.number, "symbol": symbol}
+    return {**head, **sides, "timestamp": one.ms * 1000, "type": "l2_updates"}
+
+
+def _dydx(symbol: str, one: Change) -> Line:
+    """Changes in batches, as a list of contents."""
+    head = {"received_at": str(one.ms), "connection_id": "a", "id": symbol, "channel": "v4_orderbook"}
+    if one.snapshot:
+        sides = {
+            name: [{"price": price, "size": size} for price, size in one.side(side)]
+            for name, side in (("bids", 1), ("asks", -1))
+        }
+        return {**head, "type": "subscribed", "contents": sides}
+    contents = [{name: one.side(side)} for name, side in (("asks", -1), ("bids", 1)) if one.side(side)]
+    return {**head, "type": "channel_batch_data", "contents": contents}
+
+
+def _hitbtc(symbol: str, one: Change) -> Line:
+    book = {"t": one.ms, "s": one.number, "a": one.side(-1), "b": one.side(1)}
+    return {"ch": "orderbook/full", "snapshot" if one.snapshot else "update": {symbol: book}}
+
+
+def _hitbtc_v2(symbol: str, one: Change) -> Line:
+    sides = {
+        name: [{"price": price, "size": size} for price, size in one.side(side)]
+        for name, side in (("ask", -1), ("bid", 1))
+    }
+    params = {**sides, "symbol": symbol, "sequence": one.number, "timestamp": iso(one.ms)}
+    return {"jsonrpc": "2.0", "method": f"{'snapshot' if one.snapshot else 'update'}Orderbook", "params": params}
+
+
+def _lighter(symbol: str, one: Change) -> Line:
+    sides = {
+        name: [{"price": price, "size": size} for price, size in one.side(side)]
+        for name, side in (("asks", -1), ("bids", 1))
+    }
+    ids = {"offset": 9, "nonce": one.number, "begin_nonce": 0 if one.snapshot else one.number - 1}
+    head = {"type": f"{'subscribed' if one.snapshot else 'update'}/order_book", "channel": f"order_book:{symbol}"}
+    return {**head, "timestamp": one.ms, "order_book": {"code": 0, **sides, **ids}}
+
+
+def _polymarket(symbol: str, one: Change) -> Line:
+    """A snapshot is a line of whole books."""
+    head = {"market": "0x7d", "timestamp": str(one.ms)}
+    if one.snapshot:
+        sides = {
+            name: [{"price": price, "size": size} for price, size in one.side(side)]
+            for name, side in (("bids", 1), ("asks", -1))
+        }
+        return [{**head, "event_type": "book", "asset_id": symbol, **sides}]
+    changes = [
+        {"asset_id": symbol, "price": str(price), "size": str(size), "side": _word(side, "BUY", "SELL")}
+        for side, price, size in one.levels
+    ]
+    return {**head, "price_changes": changes, "event_type": "price_change"}
+
+
 UPDATES: dict[str, Stream] = {
+    "polymarket/book": Stream(_polymarket, ("11", "12"), ({"event_type": "tick_size_change", "asset_id": "11"},)),
+    "ascendex/book": Stream(_ascendex, ("BTC/USDT", "ETH/USDT"), ({"m": "ping", "hp": 3},)),
+    "bit_com/book": Stream(_bit_com, noise=({"channel": "subscription", "data": {"code": 0}},)),
+    "bullish/book": Stream(_bullish, ("BTCUSD", "ETHUSD"), ({"type": "update", "dataType": "V1TAHeartbeat"},)),
+    "coinbase_international/book": Stream(
+        _coinbase_international,
+        ("BTC-PERP", "ETH-PERP"),
+        ({"channel": "LEVEL1", "type": "UPDATE", "product_id": "BTC-PERP", "bid_price": "1"},),
+    ),
+    "delta/book": Stream(_delta, ("BTCUSD", "ETHUSD"), ({"type": "subscriptions", "channels": []},)),
+    "dydx/book": Stream(_dydx, ("BTC-USD", "ETH-USD"), dated=False),
+    "hitbtc/book": Stream(_hitbtc, ("BTCUSDT", "ETHUSDT"), ({"result": {"ch": "orderbook/full"}, "id": 1},)),
+    "hitbtc/book v2": Stream(_hitbtc_v2, ("BTCUSD", "ETHUSD"), ({"jsonrpc": "2.0", "result": True, "id": 1},)),
+    "lighter/book": Stream(_lighter, ("0", "1"), ({"type": "connected", "session_id": "a"},)),
     "okx/books": Stream(_okx, noise=({"event": "subscribe", "arg": {"channel": "books", "instId": "BTC-USDT"}},)),
     "okx/books archive": Stream(_okx_archive),
     "coinbase_exchange/level2": Stream(
@@ -352,6 +454,87 @@ def _binance(name: str, symbol: str, one: Trade) -> Line:
 
 
 TRADES: dict[str, Stream] = {
+    "ascendex/trades": Stream(
+        lambda s, one: {
+            "m": "trades",
+            "symbol": s,
+            "data": [
+                {"p": str(one.price), "q": str(one.amount), "ts": one.ms, "bm": one.side == -1, "seqnum": one.number}
+            ],
+        },
+        ("BTC/USDT", "ETH/USDT"),
+    ),
+    "bit_com/trades": Stream(
+        lambda s, one: {
+            "channel": "trade",
+            "timestamp": one.ms + 9,
+            "data": [
+                {"created_at": one.ms, "trade_id": str(one.number), "pair": s, "price": str(one.price)}
+                | {"qty": str(one.amount), "side": _word(one.side)}
+            ],
+            "module": "spot",
+        },
+    ),
+    "bullish/trades": Stream(
+        lambda s, one: {
+            "type": "update",
+            "dataType": "V1TAAnonymousTradeUpdate",
+            "data": {
+                "trades": [
+                    {"symbol": s, "tradeId": str(one.number), "price": str(one.price), "quantity": str(one.amount)}
+                    | {"side": _word(one.side, "BUY", "SELL"), "isTaker": True, "createdAtDatetime": iso(one.ms)}
+                ],
+                "symbol": s,
+            },
+        },
+        ("BTCUSD", "ETHUSD"),
+    ),
+    "coinbase_international/trades": Stream(
+        lambda s, one: (
+            {"sequence": 1, "match_id": str(one.number), "trade_price": str(one.price), "trade_qty": str(one.amount)}
+            | {"aggressor_side": _word(one.side, "BUY", "SELL"), "channel": "MATCH", "type": "UPDATE"}
+            | {"time": iso(one.ms), "product_id": s}
+        ),
+        ("BTC-PERP", "ETH-PERP"),
+    ),
+    "delta/trades": Stream(
+        lambda s, one: (
+            {"buyer_role": _word(one.side, "taker", "maker"), "seller_role": _word(one.side, "maker", "taker")}
+            | {"price": str(one.price), "size": one.amount, "symbol": s, "timestamp": one.ms * 1000}
+            | {"type": "all_trades"}
+        ),
+        ("BTCUSD", "ETHUSD"),
+        ids=False,
+    ),
+    "hitbtc/trades": Stream(
+        lambda s, one: {
+            "ch": "trades",
+            "update": {
+                s: [{"t": one.ms, "i": one.number, "p": str(one.price), "q": str(one.amount), "s": _word(one.side)}]
+            },
+        },
+        ("BTCUSDT", "ETHUSDT"),
+        ({"ch": "trades", "snapshot": {"BTCUSDT": [{"t": NOON, "i": 1, "p": "9", "q": "9", "s": "buy"}]}},),
+    ),
+    "lighter/trades": Stream(
+        lambda s, one: {
+            "type": "update/trade",
+            "channel": f"trade:{s}",
+            "trades": [
+                {"trade_id": one.number, "market_id": int(s), "size": str(one.amount), "price": str(one.price)}
+                | {"is_maker_ask": one.side == 1, "timestamp": one.ms}
+            ],
+        },
+        ("0", "1"),
+    ),
+    "polymarket/trades": Stream(
+        lambda s, one: (
+            {"event_type": "last_trade_price", "asset_id": s, "market": "0x7d", "price": str(one.price)}
+            | {"size": str(one.amount), "side": _word(one.side, "BUY", "SELL"), "timestamp": str(one.ms)}
+        ),
+        ("11", "12"),
+        ids=False,
+    ),
     "binance/trade_stream": Stream(
         lambda s, one: _binance("trade", s, one), ("BTCUSDT", "ETHUSDT"), ({"result": None, "id": 1},)
     ),
@@ -500,6 +683,13 @@ TRADES: dict[str, Stream] = {
             "ts": one.ms + 4,
         },
         ("BTCUSDT", "ETHUSDT"),
+        (
+            {
+                "action": "snapshot",
+                "arg": {"instType": "SPOT", "channel": "trade", "instId": "BTCUSDT"},
+                "data": [[str(NOON), "9", "9", "buy"]],
+            },
+        ),
     ),
     "gate/trades": Stream(
         lambda s, one: {
@@ -750,7 +940,16 @@ def _upbit(symbol: str, one: Change, simple: bool = False) -> Line:
     return {"type": "orderbook", "code": symbol, "timestamp": one.ms, "orderbook_units": units}
 
 
+def _delta_book(symbol: str, one: Change) -> Line:
+    sides = {
+        name: [{"limit_price": price, "size": float(size), "depth": "9"} for price, size in one.side(side)]
+        for name, side in (("buy", 1), ("sell", -1))
+    }
+    return {**sides, "symbol": symbol, "timestamp": one.ms * 1000, "type": "l2_orderbook"}
+
+
 BOOKS: dict[str, tuple[Stream, int]] = {
+    "delta/order_book": (Stream(_delta_book, ("BTCUSD", "ETHUSD")), 3),
     "binance/book_ticker": (Stream(_ticker, ("BTCUSDT", "ETHUSDT")), 1),
     "binance/partial_depth": (
         Stream(

@@ -131,12 +131,12 @@ def _without_arrival(line: str) -> str:
 
 
 def _are_messages(lines: list[str]) -> bool:
-    """True if each line is a JSON list by itself, and not one of many objects."""
+    """True if each line is a message by itself, and not a file of one line a list of objects."""
     try:
         parsed = [json.loads(line) for line in lines[:5]]
     except ValueError:
         return False
-    return all(isinstance(one, list) and not all(isinstance(item, dict) for item in one) for one in parsed)
+    return len(lines) > 1 or not all(isinstance(item, dict) for item in parsed[0])
 
 
 def _in_array(text: str) -> tuple[Mapping[str, Any], ...]:

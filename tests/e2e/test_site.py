@@ -122,7 +122,7 @@ def test_pages_tell_the_facts(site: Path) -> None:
     assert 'aria-label="Coverage of costs: 2 symbols from 2026-01-01 to 2026-01-03, 1 days without rows"' in page
     assert "<title>binance BTC-USDT 2026-01-03: 10 rows</title>" in page
     index = (site / "index.html").read_text()
-    assert "2 models from 1 sources: 300 published rows" in index
+    assert "2 models from 1 source: 300 published rows" in index
     assert '["costs", "before"]' in index
 
 

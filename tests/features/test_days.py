@@ -25,7 +25,7 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three faulty days of two symbols."""
     folder = tmp_path_factory.mktemp("raw")
-    write_sample(folder, SampleSpec(symbols=2, days=3, rows_per_day=5_000, seed=11, faults=True))
+    write_sample(folder, SampleSpec(symbols=2, days=3, rows_per_day=8_000, seed=11, faults=True))
     return folder
 
 

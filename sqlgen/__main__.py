@@ -1,14 +1,57 @@
 """``python -m sqlgen`` and the ``sqlgen`` script."""
 
+import atexit
+import gc
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any
+
 from sqlgen.cli import signals
 
 
 def main() -> None:
     """Run the command line; a signal ends it with a message from the first moment on."""
     with signals.ended():
+        atexit.register(_skip_last_look)
+        _load_late("numpy")
         from sqlgen.cli.app import main as run
 
         run()
+
+
+class _Late(ModuleType):
+    """Package that is loaded once something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        spec = self.__spec__
+        assert spec is not None
+        assert spec.loader is not None
+        self.__path__ = spec.submodule_search_locations or []
+        spec.loader.exec_module(self)
+        return getattr(self, name)
+
+
+def _load_late(name: str) -> None:
+    """Have a package loaded once something of it is used: kernels name NumPy, and plans need what they declare.
+
+    Python's own ``LazyLoader`` loads it when it is imported for the second time.
+    """
+    spec = importlib.util.find_spec(name) if name not in sys.modules else None
+    if spec is not None:
+        late = _Late(name)
+        late.__spec__, late.__file__, late.__loader__ = spec, spec.origin, spec.loader
+        sys.modules[name] = late
+
+
+def _skip_last_look() -> None:
+    """Keep Python from looking for cycles in all that was loaded, as the process ends: a tenth of a short command.
+
+    DuckDB reports to standard error what is not freed.
+    """
+    if "_duckdb" not in sys.modules:
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from udfs.faults import FaultyKernelError
 from udfs.kernel import (
     NANOSECONDS,
     NO_INTEGER,
-    NO_TRADES,
     OVERLAP_NS,
     SEGMENT_START,
     Array,
@@ -28,7 +27,6 @@ from udfs.registry import KernelError, Registry, is_own, kernels_of, registry, r
 __all__ = [
     "NANOSECONDS",
     "NO_INTEGER",
-    "NO_TRADES",
     "OVERLAP_NS",
     "SEGMENT_START",
     "Array",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
+from udfs.kernel import Floats
 
 _SWEEPS = 60
 """Most passes over all pairs; about ten are enough for 100 rows."""
@@ -15,8 +15,6 @@ _NEGLIGIBLE = 2.0**-62
 """Share of a matrix's norm that is left beside its diagonal."""
 _LEAST_VARIANCE = 1e-12
 """Share of the mean square below which a variance is rounding."""
-
-Floats = NDArray[np.float64]
 
 
 @jit

@@ -6,19 +6,18 @@ import contextlib
 import inspect
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from udfs.kernel import Array, Column, Kernel, State
 
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "double": np.dtype(np.float64),
-    "bigint": np.dtype(np.int64),
-    "smallint": np.dtype(np.int16),
-    "boolean": np.dtype(np.bool_),
-    "timestamp": np.dtype(np.int64),
-    "varchar": np.dtype(np.int8),
+_DTYPES = {
+    "double": "float64",
+    "bigint": "int64",
+    "smallint": "int16",
+    "boolean": "bool",
+    "timestamp": "int64",
+    "varchar": "int8",
 }
 
 
@@ -105,7 +104,7 @@ def _problem(column: Column, array: object, rows: int) -> str:
         return f"is a {type(array).__name__}, and not a NumPy array"
     if array.shape != (rows,):
         return f"has the shape {array.shape}, and not ({rows},): one value for each row of the batch"
-    wanted = _DTYPES[column.type]
+    wanted = np.dtype(_DTYPES[column.type])
     if array.dtype != wanted and not np.can_cast(array.dtype, wanted, "safe"):
         return f"is {array.dtype}, and type {column.type} is {wanted}"
     if column.type == "varchar" and rows and not -1 <= array.min() <= array.max() < len(column.values):

@@ -12,14 +12,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.options import Option
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray as NDArray
+
+    Array = NDArray[Any]
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+else:  # to declare a kernel takes no NumPy, which the command line loads once it is used
+    NDArray = Array = Floats = Ints = Any
 State = dict[str, Array]
 """Named arrays of fixed dtype, in a form that does not depend on how the rows came in batches."""
 
@@ -96,9 +102,6 @@ class Trades:
 
     def __len__(self) -> int:
         return len(self.ts)
-
-
-NO_TRADES = Trades(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.float64), np.empty(0, np.int8))
 
 
 @dataclass(frozen=True)

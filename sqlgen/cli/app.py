@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import copy
 import datetime as dt
 import functools
@@ -70,7 +69,6 @@ def main() -> None:
     signals.escape_unprintable()
     hide_output()
     gc.set_threshold(GARBAGE)
-    atexit.register(_skip_last_look)
     debug = "--debug" in sys.argv
     arguments = [f"\n{one}" if one.startswith(("-- ", "--\n")) else one for one in sys.argv[1:] if one != "--debug"]
     try:
@@ -98,15 +96,6 @@ def main() -> None:
             raise
         print(f"error: {first_line(error)}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
-
-
-def _skip_last_look() -> None:
-    """Keep Python from looking for cycles in all that was loaded, as the process ends: a tenth of a short command.
-
-    DuckDB reports to standard error what is not freed.
-    """
-    if "_duckdb" not in sys.modules:
-        gc.freeze()
 
 
 @functools.cache

@@ -14,21 +14,19 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sqlgen.lake import faults, sealed, storage
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.remote import mounts
-from udfs import dtype_of, layout_of
+from udfs import Array, dtype_of, layout_of
 
 SUFFIX = ".state"
 _MAGIC = b"sqlgen kernel state 2\n"
 _DIGEST = 16
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = Mapping[str, Array]
 
 
 class StateError(Exception):
@@ -39,7 +37,7 @@ class StateError(Exception):
 class Snapshot:
     """Kernel state at the end of a partition, from which the next one starts."""
 
-    kernels: dict[str, dict[str, NDArray[Any]]]
+    kernels: dict[str, dict[str, Array]]
     """Kernel name -> its arrays."""
     trades: Arrays = field(default_factory=dict)
     """Trades after the last row, which the next partition's rows read."""
@@ -84,8 +82,8 @@ def decode(content: bytes, identity: object) -> Snapshot:
     index = json.loads(head)
     if index["identity"] != json.loads(json.dumps(identity)):
         raise StateError("other kernels, or the same with other options or versions, wrote it")
-    kernels: dict[str, dict[str, NDArray[Any]]] = {name: {} for name in index["kernels"]}
-    trades: dict[str, NDArray[Any]] = {}
+    kernels: dict[str, dict[str, Array]] = {name: {} for name in index["kernels"]}
+    trades: dict[str, Array] = {}
     at = 0
     for group, name, layout, shape in index["arrays"]:
         dtype = dtype_of(layout)

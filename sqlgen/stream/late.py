@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from udfs import NO_TRADES, OVERLAP_NS, Array, Batch, Pipeline
+from sqlgen.stream.tradefeed import NO_TRADES
+from udfs import OVERLAP_NS, Array, Batch, Pipeline
 
 
 def late_until(last: int | None, first: int) -> int | None:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from sqlgen.published.states import Snapshot
 from sqlgen.stream.arrays import integers, numbers, times
-from udfs import NO_INTEGER, NO_TRADES, Array, Trades
+from udfs import NO_INTEGER, Array, Trades
 
 TRADE_COLUMNS = ("ts", "price", "amount", "side", "seq")
 """``seq`` only where rows and trades share a feed."""
+NO_TRADES = Trades(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.float64), np.empty(0, np.int8))
 
 
 class NotInOrder(Exception):  # noqa: N818 - not an error: the statement is run again, sorted

@@ -42,12 +42,12 @@ def test_the_first_run_builds_everything(scratch: Scratch) -> None:
 
 LOADED = """
 import sys
-from sqlgen.cli import app
+from sqlgen.__main__ import main
 try:
-    app.main()
+    main()
 except SystemExit as done:
     assert not done.code, done.code
-heavy = ("numba", "pandas", "duckdb", "pyarrow", "sqlgen.sources.decode")
+heavy = ("numba", "pandas", "numpy._core", "duckdb", "pyarrow", "sqlgen.sources.decode")
 print(*(name for name in heavy if name in sys.modules))
 """
 
@@ -57,7 +57,7 @@ print(*(name for name in heavy if name in sys.modules))
 def test_what_binds_new_models_loads_nothing_that_decodes_files(scratch: Scratch, command: str) -> None:
     """Their columns come from empty tables."""
     scratch.trades(BTC, DAY1, [1.0])
-    loaded = LOADED.replace('"duckdb", "pyarrow"', '"pyarrow.compute"')
+    loaded = LOADED.replace('"numpy._core", "duckdb", "pyarrow"', '"pyarrow.compute"')
     arguments = [sys.executable, "-c", loaded, command, str(scratch.file)]
     done = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1].strip() == "", done.stdout + done.stderr
@@ -66,7 +66,7 @@ def test_what_binds_new_models_loads_nothing_that_decodes_files(scratch: Scratch
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["run", "plan", "ls"])
 def test_nothing_to_do_loads_nothing_heavy(built: Scratch, command: str) -> None:
-    """Neither Numba nor what reads files, although kernels are declared."""
+    """Neither Numba, NumPy nor what reads files, although kernels are declared."""
     arguments = [sys.executable, "-c", LOADED, command, str(built.file)]
     done = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1].strip() == "", done.stdout + done.stderr

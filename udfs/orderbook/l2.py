@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import Array, Batch, Column, Kernel, State
+from udfs.kernel import Array, Batch, Column, Kernel, NDArray, State
 from udfs.orderbook import levels as books
 from udfs.orderbook import rows, sync
 from udfs.orderbook.levels import BookSides, set_size

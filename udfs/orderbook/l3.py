@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import NO_INTEGER, Array, Batch, Column, Kernel, Record, State, record
+from udfs.kernel import NO_INTEGER, Array, Batch, Column, Kernel, NDArray, Record, State, record
 from udfs.orderbook import levels as books
 from udfs.orderbook import orders as tables
 from udfs.orderbook import rows

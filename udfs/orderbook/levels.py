@@ -10,10 +10,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import State
+from udfs.kernel import NDArray, State
 
 BID, ASK = 0, 1
 

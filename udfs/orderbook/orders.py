@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import State
+from udfs.kernel import NDArray, State
 
 FEWEST = 64
 """Slots of an empty table; the number of slots is a power of two."""

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from udfs.jit import jit
-from udfs.kernel import NANOSECONDS, Array, Column, Record, State, record
+from udfs.kernel import NANOSECONDS, Array, Column, Floats, Ints, Record, State, record
 from udfs.options import Option
 from udfs.orderbook.levels import ASK, BID, BookSides, is_crossed
-from udfs.windows.frames import Floats, Ints
 
 MAX_LEVELS = Option(type="int", default=20, ge=1, le=100, doc="levels given per side")
 EMIT_INTERVAL = Option(

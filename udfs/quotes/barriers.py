@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import NANOSECONDS, NO_INTEGER, Array, Batch, Column, Kernel, State
+from udfs.kernel import NANOSECONDS, NO_INTEGER, Array, Batch, Column, Kernel, NDArray, State
 from udfs.options import Option
 
 NO_LABEL = -(2**15)

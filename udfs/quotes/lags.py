@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import SEGMENT_START, Array, Batch, State, gap_ns, record
+from udfs.kernel import SEGMENT_START, Array, Batch, NDArray, State, gap_ns, record
 
 NONE, CARRIED = -2, -1
 """Instead of an index: no row before; the last valid row of the batches before."""

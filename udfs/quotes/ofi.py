@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import HORIZONS, MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, State, record
+from udfs.kernel import HORIZONS, MAX_GAP, SEGMENT_START, Array, Batch, Column, Kernel, NDArray, State, record
 from udfs.options import Option
 from udfs.quotes import lags
 from udfs.windows import Windows, sums

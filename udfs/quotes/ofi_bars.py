@@ -19,6 +19,8 @@ from udfs.kernel import (
     Array,
     Batch,
     Column,
+    Floats,
+    Ints,
     Kernel,
     State,
     gap_ns,
@@ -26,7 +28,7 @@ from udfs.kernel import (
 )
 from udfs.options import Option
 from udfs.quotes import lags, ofi
-from udfs.quotes.ofi_windows import FIXED, POINTS_PER_LEVEL, Floats, Grid, Ints, Rules, close, fill_windows
+from udfs.quotes.ofi_windows import FIXED, POINTS_PER_LEVEL, Grid, Rules, close, fill_windows
 from udfs.quotes.segments import SESSION_DAY, find_starts, session_changes
 
 _MOST_POINTS = 100_000

@@ -6,11 +6,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.eigen import first_component
 from udfs.jit import jit
-from udfs.kernel import Array, Record
+from udfs.kernel import Array, Floats, Ints, NDArray, Record
 from udfs.windows.compensated import add
 
 POINTS_PER_LEVEL = 3
@@ -18,9 +17,6 @@ POINTS_PER_LEVEL = 3
 FIXED = "mid_price", "return", "mean_depth", "integrated_ofi", "ofi_explained", "segment_age_s"
 """Columns of a window before those of its levels."""
 _MID, _RETURN, _DEPTH, _INTEGRATED, _EXPLAINED, _AGE = range(len(FIXED))
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class Rules(NamedTuple):

@@ -8,13 +8,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, Column, Kernel, State
+from udfs.kernel import NANOSECONDS, SEGMENT_START, Array, Batch, Column, Floats, Ints, Kernel, NDArray, State
 from udfs.options import Option
 from udfs.windows import Windows, time_weighted
-from udfs.windows.frames import Floats, Frames, Ints, find_frames, rows_as_items
+from udfs.windows.frames import Frames, find_frames, rows_as_items
 
 FEWEST = 30
 """Observations that a percentile needs."""

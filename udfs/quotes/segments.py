@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import MAX_GAP, SEGMENT_START, SESSION, Array, Batch, Column, Kernel, State, gap_ns, record
+from udfs.kernel import MAX_GAP, SEGMENT_START, SESSION, Array, Batch, Column, Kernel, NDArray, State, gap_ns, record
 
 
 @jit

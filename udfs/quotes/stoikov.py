@@ -7,9 +7,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from udfs.kernel import SEGMENT_START, Array, Batch, Column, Kernel, State, record
+from udfs.kernel import SEGMENT_START, Array, Batch, Column, Floats, Ints, Kernel, NDArray, State, record
 from udfs.options import Option
 
 MOVES = (-1.0, -0.5, 0.5, 1.0)
@@ -17,9 +16,6 @@ MOVES = (-1.0, -0.5, 0.5, 1.0)
 ITERATIONS = 6
 _DAY_NS = 86_400_000_000_000
 _COUNTS = "stays", "moves", "jumps"
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class StoikovMicroprice(Kernel):

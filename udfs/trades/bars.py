@@ -7,10 +7,9 @@ bar. Only full bars are emitted; the template aggregates their parts.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import Array, Batch, InLots, State
+from udfs.kernel import Array, Batch, InLots, NDArray, State
 from udfs.options import Option
 from udfs.trades.lots import LOT_SIZE, coarser, count, size_in_lots
 from udfs.trades.tradebars import BULK_BARS, CLASSIFICATION, TRADE_GAP, TradeBars

@@ -6,10 +6,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import Array, record
+from udfs.kernel import Array, NDArray, record
 from udfs.windows.compensated import add
 
 

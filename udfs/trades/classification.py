@@ -6,10 +6,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import Array, Record, record
+from udfs.kernel import Array, NDArray, Record, record
 
 # The rounding of two prices can differ by about 2e-16 of a price; a real price change is far above this.
 _ROUNDING = 1e-14

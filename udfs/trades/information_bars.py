@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import Array, Batch, Record, State, record
+from udfs.kernel import Array, Batch, NDArray, Record, State, record
 from udfs.options import Option
 from udfs.trades.bars import DollarBars, TickBars, VolumeBars
 from udfs.trades.classification import tick_sign

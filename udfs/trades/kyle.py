@@ -9,11 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from udfs.jit import jit
-from udfs.kernel import NANOSECONDS, Array, Batch, Column, Record, State, record
+from udfs.kernel import NANOSECONDS, Array, Batch, Column, Floats, Record, State, record
 from udfs.options import Option
 from udfs.trades.tape import SIGN, Tape, TradeKernel
 from udfs.windows.compensated import add
-from udfs.windows.frames import Floats
 
 MIN_STEPS = 30
 _STEP = NANOSECONDS

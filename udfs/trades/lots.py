@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
+from udfs.kernel import NDArray
 from udfs.options import Option
 
 LOT_SIZE = Option(

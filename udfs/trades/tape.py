@@ -8,11 +8,10 @@ from collections.abc import Collection, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from udfs.kernel import SEGMENT_START, Array, Batch, Kernel, State, record
+from udfs.kernel import SEGMENT_START, Array, Batch, Floats, Ints, Kernel, NDArray, State, record
 from udfs.options import Option
-from udfs.windows.frames import Floats, Ints, Items, copied
+from udfs.windows.frames import Items, copied
 
 SIGN = Option(
     type="str",

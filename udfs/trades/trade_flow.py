@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from udfs.kernel import HORIZONS, Batch, Column, State, record
+from udfs.kernel import HORIZONS, Batch, Column, Floats, State, record
 from udfs.trades.tape import SIGN, Tape, TradeKernel
 from udfs.trades.volumes import volumes, volumes_by_row
 from udfs.windows import Windows
-from udfs.windows.frames import Floats
 
 
 class TradeFlow(TradeKernel):

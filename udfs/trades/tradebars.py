@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from udfs.kernel import SESSION, Array, Batch, Column, Kernel, State, gap_ns, record
+from udfs.kernel import SESSION, Array, Batch, Column, Kernel, NDArray, State, gap_ns, record
 from udfs.options import Option
 from udfs.quotes.segments import SESSION_DAY, session_changes
 from udfs.trades.classification import BulkBars, bulk_shares, forget_bulk_bars, no_bulk_bars
@@ -23,13 +22,13 @@ TRADE_GAP = Option(
     doc="seconds without a trade of which has_gap tells; null: a tape may be silent",
 )
 _PARTS = {
-    "ts": np.int64,
-    "price": np.float64,
-    "volume": np.float64,
-    "side": np.int16,
-    "lots": np.int64,
-    "split": np.bool_,
-    "gap": np.bool_,
+    "ts": "int64",
+    "price": "float64",
+    "volume": "float64",
+    "side": "int16",
+    "lots": "int64",
+    "split": "bool",
+    "gap": "bool",
 }
 CLASSIFICATION = Option(
     type="str",

@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import Array, Record, record
+from udfs.kernel import Array, Floats, Ints, NDArray, Record, record
 from udfs.trades.tape import Tape
 from udfs.windows import Windows
 from udfs.windows.compensated import add, two_sum
-from udfs.windows.frames import Floats, Ints, Items, close_frames, open_frames
+from udfs.windows.frames import Items, close_frames, open_frames
 
 _NEGLIGIBLE = 1e-10
 _KINDS = 3

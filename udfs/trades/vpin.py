@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from udfs.jit import jit
-from udfs.kernel import MAX_GAP, NANOSECONDS, Array, Batch, Column, InLots, State, gap_ns, record
+from udfs.kernel import MAX_GAP, NANOSECONDS, Array, Batch, Column, Floats, InLots, State, gap_ns, record
 from udfs.options import Option
 from udfs.trades.buckets import Buckets, drop_open, most_lots, no_buckets, pour, rescale, toxicity
 from udfs.trades.classification import BulkBars, close_bulk_bar, forget_bulk_bars, no_bulk_bars, tick_sign
 from udfs.trades.daily_volume import Days, count_day, no_days
 from udfs.trades.lots import LOT_SIZE, coarser, filling, size_in_lots, within
 from udfs.trades.tape import SIGN, Tape, TradeKernel
-from udfs.windows.frames import Floats
 
 DAILY = "adv/50"
 CLASSIFICATIONS = ("aggressor", "tick", "bulk")

@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from udfs.kernel import NANOSECONDS, Array, Batch, State, record
-from udfs.windows.frames import Floats, Ints, Items, rows_as_items
+from udfs.kernel import NANOSECONDS, Array, Batch, Floats, Ints, NDArray, State, record
+from udfs.windows.frames import Items, rows_as_items
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from udfs.jit import jit
-from udfs.kernel import Array, Record
+from udfs.kernel import Array, Floats, Ints, Record
 from udfs.windows.base import Windows
 from udfs.windows.compensated import add, deviations, difference, two_product
-from udfs.windows.frames import Floats, Ints, Items, close_frames, open_frames
+from udfs.windows.frames import Items, close_frames, open_frames
 from udfs.windows.moments import LOST, RUN, exact_co_moments, exact_squares, has_square
 
 _SUMS = tuple(name + rest for name in ("x", "y", "xx", "xy", "yy") for rest in ("", "_rest"))

@@ -8,13 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import SEGMENT_START, Array, Batch
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from udfs.kernel import SEGMENT_START, Array, Batch, Ints, NDArray
 
 
 class Items(NamedTuple):

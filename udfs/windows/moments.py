@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from udfs.jit import jit
-from udfs.kernel import Array, Record
+from udfs.kernel import Array, Floats, Ints, NDArray, Record
 from udfs.windows.base import Windows
 from udfs.windows.compensated import add, deviations, difference, multiply, two_product, two_sum
-from udfs.windows.frames import Floats, Ints, Items, close_frames, open_frames
+from udfs.windows.frames import Items, close_frames, open_frames
 
 LOST = 2.0**-70
 """Share of a sum in twice the precision below which a difference of such sums may be rounding."""

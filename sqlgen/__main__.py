@@ -4,10 +4,13 @@ import atexit
 import gc
 import importlib.util
 import sys
+import threading
 from types import ModuleType
 from typing import Any
 
 from sqlgen.cli import signals
+
+_LOADING = threading.RLock()
 
 
 def main() -> None:
@@ -21,16 +24,15 @@ def main() -> None:
 
 
 class _Late(ModuleType):
-    """Package that is loaded once something of it is used."""
+    """Package that is loaded once something of it is used, by one thread: others wait."""
 
     def __getattr__(self, name: str) -> Any:
-        self.__class__ = ModuleType  # type: ignore[assignment]
-        spec = self.__spec__
-        assert spec is not None
-        assert spec.loader is not None
-        self.__path__ = spec.submodule_search_locations or []
-        spec.loader.exec_module(self)
-        return getattr(self, name)
+        with _LOADING:
+            loader = self.__dict__.pop("_loader", None)
+            if loader is not None:
+                loader.exec_module(self)
+                self.__class__ = ModuleType  # type: ignore[assignment]
+        return ModuleType.__getattribute__(self, name)
 
 
 def _load_late(name: str) -> None:
@@ -42,6 +44,8 @@ def _load_late(name: str) -> None:
     if spec is not None:
         late = _Late(name)
         late.__spec__, late.__file__, late.__loader__ = spec, spec.origin, spec.loader
+        late.__path__ = spec.submodule_search_locations or []
+        late.__dict__["_loader"] = spec.loader
         sys.modules[name] = late
 
 

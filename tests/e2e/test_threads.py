@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +12,24 @@ import pytest
 
 from sqlgen.run.machine import duckdb_threads
 from sqlgen.stream import kernel_copy
+from tests.support.engine import ROOT
 from tests.support.scratch import BTC, COSTS, DAY1, ETH, LEDGER, Scratch
+
+LATE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from sqlgen import __main__ as script
+
+sys.setswitchinterval(1e-6)
+script._load_late("numpy")
+import numpy
+
+print(type(numpy).__name__)
+with ThreadPoolExecutor(8) as pool:
+    for found in pool.map(lambda number: numpy.asarray([1.0, 2.0]).sum(), range(8)):
+        print(float(found))
+print(type(numpy).__name__)
+"""
 
 
 @pytest.mark.parametrize(
@@ -62,3 +81,10 @@ def test_kernels_rows_wait_within_a_limit(scratch: Scratch, monkeypatch: pytest.
     scratch.run()
     assert [limit for limit in limits if limit] == ["572.2 MiB"] * 2  # the COPY of each, not the query that feeds it
     assert [row["before"] for row in scratch.table("costs").to_pylist()] == [None, 1.0] * 2
+
+
+@pytest.mark.slow
+def test_numpy_that_is_loaded_late_is_whole_for_all_threads() -> None:
+    """Many threads may be the first to use it."""
+    done = subprocess.run([sys.executable, "-c", LATE], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["_Late", *["3.0"] * 8, "module"], done.stderr

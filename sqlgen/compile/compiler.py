@@ -240,9 +240,9 @@ class Compiler:
         """Form of the files of an input, as its adapter reads them."""
         return self._adapted.raw_form(model, entry, layout)
 
-    def published_select(self, name: str, scan: Scan, keyed: bool = True) -> str:
-        """The SELECT over published files of a model; ``keyed``: with the partition columns that their folders name."""
-        scan = dataclasses.replace(scan, hive_keys=self.project.models[name].output.partition_by if keyed else ())
+    def published_select(self, name: str, scan: Scan) -> str:
+        """The SELECT over published files of a model."""
+        scan = dataclasses.replace(scan, hive_keys=self.project.models[name].output.partition_by)
         return self._render(PUBLISHED_TEMPLATE, source=SourceSpec.of_scan(name, scan), options={})
 
     def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:

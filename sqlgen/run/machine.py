@@ -29,6 +29,8 @@ class Settings:
     threads: int = field(default_factory=cpus)
     memory_limit: str | None = None
     fail_fast: bool = False
+    read_ahead: bool = True
+    """Threads of their own read ahead of DuckDB's; of many small files that costs more than it saves."""
     instance: duckdb.DuckDBPyConnection | None = None
     """An open DuckDB instance to reuse, with its own settings: opening one takes longer than a small run."""
     executor: str = "threads"
@@ -55,6 +57,8 @@ def connect(settings: Settings, folders: Sequence[Path], temp: Path | None = Non
     config: dict[str, Setting] = {"threads": settings.threads}
     if settings.memory_limit is not None:
         config["memory_limit"] = settings.memory_limit
+    if not settings.read_ahead:
+        config["async_threads"] = 0
     if temp is not None:
         config["temp_directory"] = str(temp)
     try:

@@ -23,6 +23,7 @@ from sqlgen.project.model import Model
 from sqlgen.published.records import alike
 from sqlgen.published.tables import Table
 from sqlgen.run.engine import Engine
+from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import exact_path
 
 
@@ -77,13 +78,14 @@ class HeldTable:
         same = alike(self.table.records[unit] for unit in units)
         return self.compiler.published_select(self.model.name, Scan(files, types=scans[0].types, alike=same))
 
-    def copy_files(self, unit: Partition, names: Sequence[str], into: Target) -> str:
-        """The statement that joins files of a unit, which has no inner partitions, into one."""
+    def copy_files(self, unit: Partition, names: Sequence[str], into: Target) -> tuple[str, dict[str, list[str]]]:
+        """The statement that joins files of a unit, which has no inner partitions, into one; and its parameters."""
         name, scan = self.model.name, self.scan(unit, tuple(names))
         if order(self.model):
-            return self.compiler.copy_rows(self.model, self.compiler.published_select(name, scan), into)
-        rows = self.compiler.published_select(name, scan, keyed=False)
-        return copy(self.model, rows, into.path, (), into.options(in_folders=False))
+            return self.compiler.copy_rows(self.model, self.compiler.published_select(name, scan), into), {}
+        # The files are a parameter: DuckDB would take longer to parse their names than to look them up.
+        rows = query("rows_of_files", alike=scan.alike)
+        return copy(self.model, rows, into.path, (), into.options(in_folders=False)), {"files": [*scan.files]}
 
     def names(self, unit: Partition) -> list[str]:
         """Names of the published files of a unit."""

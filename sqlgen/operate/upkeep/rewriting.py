@@ -182,7 +182,8 @@ class Rewriter:
         given = self.held.engine.settings
         inner, threads = bool(self.held.model.inner_keys), min(given.threads, len(changes))
         # One thread a unit; DuckDB's own only where a unit is alone, as several write inner partitions out of order.
-        settings = dataclasses.replace(given, threads=1 if inner or threads > 1 else given.threads)
+        single, local = inner or threads > 1, mount_of(self.held.table.root) is None
+        settings = dataclasses.replace(given, threads=1 if single else given.threads, read_ahead=not (single and local))
         opened = staging_connection(self.held.engine, self.staging, settings, reads)
         with opened as (_, connection), ThreadPoolExecutor(threads) as pool:
             try:
@@ -284,17 +285,14 @@ class Rewriter:
             name = stem if in_store else f"{stem}_{number}"
             path = folder if model.inner_keys else folder / f"{name}.parquet"
             into = Target(str(path), change.unit, stem, stamp, publication.types)
-            select, files = piece.select, piece.files
-            sql = held.copy_files(change.unit, files, into) if files else held.compiler.copy_rows(model, select, into)
-            rows += int(cursor.execute(sql).fetchall()[0][0])
+            if piece.files:
+                done = cursor.execute(*held.copy_files(change.unit, piece.files, into))
+            else:
+                done = cursor.execute(held.compiler.copy_rows(model, piece.select, into))
+            rows += int(done.fetchall()[0][0])
         for name in change.retained:
             storage.link_or_copy(held.folder(change.unit) / name, folder / name)
         if change.retained:
-            rows += _rows(held, change, cursor)
+            files = [str(held.folder(change.unit) / name) for name in change.retained]
+            rows += int(cursor.execute(query("row_count", files=files)).fetchall()[0][0])
         return rows
-
-
-def _rows(held: HeldTable, change: Rewrite, cursor: duckdb.DuckDBPyConnection) -> int:
-    """Rows of the files that stay."""
-    files = [str(held.folder(change.unit) / name) for name in change.retained]
-    return int(cursor.execute(query("row_count", files=files)).fetchall()[0][0])

@@ -96,7 +96,7 @@ def candidates(library: Library, vendors: Mapping[str, Vendor], sniffed: Sniffed
         if vendor is not None and sniffed.schema and sniffed.schema in vendor.schema_:
             named = named or f"schema {sniffed.schema}"
         if vendor is not None and vendor.messages is not None:
-            fits = sniffed.format == "ndjson" and vendor.messages.among(sniffed.records)
+            fits = sniffed.format == "ndjson" and vendor.messages.among(sniffed.messages)
             one = Candidate(adapter, options, vendor.messages.has, named=named, messages=vendor.what if fits else "")
             found += [one] if fits or named else []
         elif adapter.startswith(GENERIC):

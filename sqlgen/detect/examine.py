@@ -135,7 +135,7 @@ class Examiner:
         if in_rows:
             keys = tuple(key for key in where.keys if key != in_rows)
             where = dataclasses.replace(where, pattern=where.pattern.replace(f"{{{in_rows}}}", "*"), keys=keys)
-        depths = vendor.depths(group.example, group.sample.records) if vendor is not None else []
+        depths = vendor.depths(group.example, group.sample.messages) if vendor is not None else []
         if len(depths) > 1 or (depths and self._captured(candidate.adapter) == "all"):  # one of the feeds
             candidate = dataclasses.replace(candidate, options={**candidate.options, "depth": depths[-1]})
         row_keys = [key for key in self._row_keys(candidate) if not (nameless and key == "symbol")]

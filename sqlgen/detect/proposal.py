@@ -67,7 +67,10 @@ def propose_source(
     fixed = {"exchange": usual or exchange_above(layout.base), "symbol": None}
     for key, value in fixed.items():
         mapped = candidate.options.get("columns", {}) if candidate is not None and candidate.generic else {}
-        in_rows = key in sample.columns or key in mapped or (key == "symbol" and sample.format == "dbn")
+        messages = candidate is not None and candidate.messages  # whose rows say what their adapter reads
+        in_rows = (
+            (key in sample.columns and not messages) or key in mapped or (key == "symbol" and sample.format == "dbn")
+        )
         in_rows = in_rows or key in row_keys
         if key in layout.keys or in_rows:
             continue

@@ -62,7 +62,7 @@ def counted(
         if contents is None or contents.kind == "bars" or not known or in_base or "notional" in amount.lower():
             continue
         names = [str(row[key]) for row in contents.keys for key in ("symbol", "exchange")]
-        found = next((name for name in [*names, *map(channel_of, sample.records)] if re.search(known, name)), None)
+        found = next((name for name in [*names, *map(channel_of, sample.messages)] if re.search(known, name)), None)
         if found is not None:
             yield (
                 f"sizes of {found} count contracts, or are of the quote currency, as the venue has them: not in"

@@ -98,7 +98,8 @@ class Decoder:
             )
             return Decoded(rows, (), rows, parquet.of_parquet(path, self._read))
         try:
-            with rawfile.readable(path, target, unmark=self.format == "ndjson") as readable:
+            columns = () if {*self.columns.values()} == {"JSON"} else {name.split(".")[0] for name in self.columns}
+            with rawfile.readable(path, target, self.format == "ndjson", columns) as readable:
                 if self.csv.lines:
                     return self._whole(path, readable, target)
                 rawfile.require_utf8(path, rawfile.head(readable))

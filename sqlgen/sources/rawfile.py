@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from sqlgen.errors import TaskError, disk_full
@@ -18,6 +19,22 @@ _OTHER_MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe
 _ARRIVAL_OF_OBJECT = re.compile(rb'^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+[{](?=[ \t]*")', re.MULTILINE)
 _ARRIVAL_OF_LIST = re.compile(rb"^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+(\[[^\r\n]*\])", re.MULTILINE)
 """Time of arrival before a JSON message, as collectors write it."""
+_PREFIX = re.compile(rb"^(?!wss?://)([^\r\n{}\",]*(?:,[^\r\n{}\",]*)?)[{](?=[ \t]*\")", re.MULTILINE)
+"""What else stands before a JSON object in logs of messages: a time as text, words, an arrow."""
+_ZONED = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.]\d+)?(?:Z|[+-]\d\d:?\d\d)")
+_COUNT = re.compile(rb"(?<![\d.-])1\d{9}(?:\d{3}|\d{6}|\d{9})?(?:[.]\d+)?(?![\d:-])")
+_TIMES = rb"timestamp|ts|time|t|[a-z_]*(?:re?c(?:ei)?v|local|arriv|collect|captur|record|receipt)[a-zA-Z_]*"
+_OF_VENUES = rb"\"(?:topic|channel|stream|type)\""
+_AROUND = rb"topic|channel|stream|type|exchange|source|symbol|market|_?id|partition|offset|key|broker|tstype|headers"
+_SCALAR = rb"\"(?:" + _TIMES + b"|" + _AROUND + rb")\" ?: ?(?:\"[^\"\\\r\n]*\"|[0-9.]+|null|\[\])"
+_WRAPPER = (
+    rb"^[{] ?(?P<fields>(?:" + _SCALAR + rb" ?, ?)+)\"(?P<name>message|msg|data|payload|raw|value|event|body)\" ?: ?"
+)
+_INNER = rb"(?:(?P<object>[{].*[}])|\"(?P<text>[{](?:[^\"\\\r\n]|\\.)*[}])\") ?[}](?=[ \t]*\r?$)"
+_WRAPPED = re.compile(_WRAPPER + _INNER, re.MULTILINE)
+"""A message within an object of its collector, who adds a time of arrival, or names of the market; also as text."""
+_TIME_OF = re.compile(rb"\"(?:" + _TIMES + rb")\" ?: ?\"?([^\",]+)")
+_SYMBOL_OF = re.compile(rb"\"symbol\" ?: ?\"[^\"]*\"")
 _OF_CONNECTION = re.compile(rb"^wss?://\S* <?->? ([0-9]{9,20}(?:[.][0-9]+)?)(?::[^\r\n]*)?(?=\r?$)", re.MULTILINE)
 """Line of cryptofeed's raw files on a connection that is made, or what was sent."""
 LINE_SIZE = 1 << 24
@@ -25,10 +42,11 @@ LINE_SIZE = 1 << 24
 
 
 @contextlib.contextmanager
-def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
+def readable(path: Path, scratch: Path, unmark: bool = False, columns: Collection[str] = ()) -> Iterator[Path]:
     """Context of a file that DuckDB can open for ``path``: itself, or a temporary copy at ``scratch``.
 
-    ``unmark``: remove a byte order mark, which DuckDB takes for a part of the first JSON object.
+    ``unmark``: remove a byte order mark, which DuckDB takes for a part of the first JSON object, and what stands around
+    messages, but for fields that are among ``columns``.
     Raises :class:`TaskError` if the file is truncated.
     """
     copy = scratch.with_suffix(".unpacked")
@@ -50,8 +68,8 @@ def readable(path: Path, scratch: Path, unmark: bool = False) -> Iterator[Path]:
             found = changed(lambda plain: _transcode(found, plain, encoding))
         if unmark and head(found).startswith(_MARK):
             found = changed(lambda plain: _rewrite(found, plain, skip=len(_MARK)))
-        if unmark and has_arrivals(head(found)):
-            found = changed(lambda plain: _each_line(found, plain, with_arrival))
+        if unmark and (change := bare(head(found), columns)) is not None:
+            found = changed(lambda plain: _each_line(found, plain, change))
         yield found
     except OSError as error:
         if disk_full(error):
@@ -74,9 +92,53 @@ def _require_kind(path: Path) -> None:
         raise TaskError(f"{path} is text and no {kind} file, by its first bytes. Take {path.suffix} from its name")
 
 
-def has_arrivals(start: bytes) -> bool:
-    """True if the first line of a file is a JSON message after a time of arrival."""
-    return with_arrival(start) != start
+def bare(start: bytes, columns: Collection[str]) -> Callable[[bytes], bytes] | None:
+    """The change of lines that takes what stands around their messages, by the first lines; ``None`` if nothing does.
+
+    ``columns``: fields of lines that are read, and not taken for wrappers of messages.
+    """
+    first = next((line for line in start.splitlines() if line.strip() and not _OF_CONNECTION.match(line)), b"")
+    prefixed = _PREFIX.match(with_arrival(first)) is not None and not first.startswith(b"{")
+
+    def change(text: bytes) -> bytes:
+        text = with_arrival(text)
+        text = _PREFIX.sub(_logged, text) if prefixed else text
+        return _WRAPPED.sub(lambda match: _unwrapped(match, columns), text)
+
+    longer = re.match(_WRAPPER, with_arrival(first)) if b"\n" not in start.strip() else None
+    wrapped = longer is not None and _is_of_collector(longer, columns)
+    return change if wrapped or change(start) != start else None
+
+
+def _logged(match: re.Match[bytes]) -> bytes:
+    """The beginning of an object, with the time that its prefix says; a text without a zone is no time."""
+    time = _ZONED.search(match[1]) or _COUNT.search(match[1])
+    return b'{"received_at":"' + time[0] + b'",' if time else b"{"
+
+
+def _is_of_collector(match: re.Match[bytes], columns: Collection[str]) -> bool:
+    """False where a venue may have sent an object around a message, or where its fields are read."""
+    venue = match["name"] in (b"data", b"event") and re.search(_OF_VENUES, match["fields"])
+    return not (venue and b'"partition"' not in match["fields"]) and match["name"].decode() not in columns
+
+
+def _unwrapped(match: re.Match[bytes], columns: Collection[str]) -> bytes:
+    """The message of a wrapper, with the time and the symbol that this says."""
+    fields = match["fields"]
+    said = _TIME_OF.findall(fields)
+    if not _is_of_collector(match, columns) or not (said or match["text"]):
+        return match[0]
+    times = [time for time in said if _ZONED.fullmatch(time) or _COUNT.fullmatch(time)]
+    message = match["object"]
+    if message is None:
+        try:
+            message = json.loads(b'"' + match["text"] + b'"').strip().encode()
+        except ValueError:
+            return match[0]
+    symbol = _SYMBOL_OF.search(fields)
+    added = [b'"received_at":"' + times[-1] + b'"'] if times else []
+    added += [symbol[0]] if symbol and b'"symbol"' not in message else []
+    return b"{" + b"".join(each + b"," for each in added) + message[1:]
 
 
 def with_arrival(text: bytes) -> bytes:

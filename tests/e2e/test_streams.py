@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlgen.detect.trial import TrialSource
 from sqlgen.project.config import Source
 from sqlgen.templating.templates import Library
 from tests.support.engine import sqlgen
-from tests.support.streams import BOOKS, NOON, TRADES, UPDATES, Change, Line, Stream, Trade, text
+from tests.support.streams import BOOKS, NOON, TRADES, UPDATES, Change, Line, Stream, Trade, iso, text
 from tests.support.unknown import MODELS
 
 pytestmark = pytest.mark.slow
@@ -187,6 +188,25 @@ def test_raw_files_of_cryptofeed(tmp_path: Path) -> None:
     assert choice.adapter == "okx/trades"
     assert finding.contents[0].rows == 4
     assert finding.contents[0].unreadable == 0
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda k, message: json.dumps({"recv_ts": (NOON + k) * 1_000_000, "exchange": "gemini", "data": message}),
+        lambda k, message: json.dumps({"topic": "t", "partition": 0, "ts": NOON + k, "payload": json.dumps(message)}),
+        lambda k, message: f"[{iso(NOON + k)}] {json.dumps(message)}",
+    ],
+    ids=["object", "text", "log"],
+)
+def test_messages_in_what_collectors_write_around_them(wrapped: Callable[[int, Line], str], tmp_path: Path) -> None:
+    """Their time of arrival counts where messages have none."""
+    lines = [UPDATES["gemini/book"].write("BTCUSD", one) for one in CHANGES]
+    messages = [{name: value for name, value in line.items() if name != "received_at"} for line in lines]
+    found = found_in(tmp_path, "".join(f"{wrapped(k, each)}\n" for k, each in enumerate(messages)))
+    read = rows(tmp_path, only_entry(found, "gemini/book"))
+    assert [row["ns"] for row in read if row["message_end"]] == [(NOON + k) * 1_000_000 for k in range(len(messages))]
+    assert {(row["exchange"], row["symbol"]) for row in read} == {("gemini", "BTCUSD")}
 
 
 @pytest.mark.parametrize("venue", ["gate", "htx"])

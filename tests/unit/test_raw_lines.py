@@ -104,3 +104,38 @@ def test_a_file_that_is_cut_off_within_its_first_bytes(tmp_path: Path, name: str
 )
 def test_an_accent_belongs_to_its_letter(said: str, known: set[str], found: tuple[str, ...]) -> None:
     assert spelled([said], known) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('[2026-01-02T12:00:00.5Z] {"p": 1}', '{"received_at":"2026-01-02T12:00:00.5Z","p": 1}'),
+        ('2026-01-02 12:00:00,500 INFO ws.py:31 got: {"p": 1}', '{"p": 1}'),  # local time, of which zone nobody knows
+        ('MS|binance|{"p": 1}', '{"received_at":"MS","p": 1}'),
+        ('{"timestamp":1767355200.5,"message":{"p": 1}}', '{"received_at":"1767355200.5","p": 1}'),
+        (
+            '{"symbol": "X", "recv_ts": MS, "data": {"p": 1}}',
+            '{"received_at":"MS","symbol": "X","p": 1}',
+        ),
+        (
+            '{"topic":"a","partition":0,"ts":MS,"payload":"{\\"p\\":1}"}',
+            '{"received_at":"MS","p":1}',
+        ),
+        ('{"ts":"2026-01-02 12:00:00","msg":{"p":1}}', '{"p":1}'),
+        # Of venues themselves, and of tables.
+        ('{"topic":"SPOT@trade","ts":MS,"data":{"p":1}}', None),
+        ('{"channel":"trade","timestamp":MS,"data":{"p":1},"module":"spot"}', None),
+        ('{"stream":"btcusdt@trade","data":{"p":1}}', None),
+        ('{"code":"0","symbol":"X","data":{"p":1}}', None),
+        ('{"ts":MS,"read":{"p":1}}', None),
+        ("MS,9.5,1", None),
+    ],
+)
+def test_messages_stand_alone(line: str, message: str | None) -> None:
+    line, message = line.replace("MS", "1767355200500"), message and message.replace("MS", "1767355200500")
+    change = rawfile.bare(f"{line}\n{line}".encode(), ("read",))
+    assert (change and change(line.encode()).decode()) == message
+
+
+def test_what_is_read_of_a_wrapper_stays() -> None:
+    assert rawfile.bare(b'{"ts":1767355200500,"message":{"p":1}}\n', ("message",)) is None

@@ -64,6 +64,8 @@ _HOURS = ("hour", "hours", "hr", "hour_of_day", "hour_utc")
 _DAY = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}( 00:00:00)?|(19|20)\d{6}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?|[0-2]\d[0-5]\d[0-5]\d([.]?\d+)?")
 _COUNT = re.compile(r"\d+(\.\d*)?")
+_SINCE = re.compile(r"1\d{9}(\d{3}|\d{6}|\d{9})?")
+"""A count since 1970, of this time."""
 _UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
 _DAY_D_CLOCK = re.compile(r"\d{4}-\d{2}-\d{2}D\d{2}:\d{2}:\d{2}([.]\d+)?")
 """A time as kdb+ writes it."""
@@ -98,6 +100,8 @@ class Times:
 def times_of(sniffed: Sniffed) -> Times | None:
     """The times of a file; ``None`` if no column is one."""
     ts, received = find(sniffed.columns, _TIMES), find(sniffed.columns, _ARRIVALS)
+    if ts == "t" and "T" in sniffed.columns and not _all(sniffed, ts, _SINCE) and _all(sniffed, "T", _SINCE):
+        ts = "T"  # of Binance, where t is a trade's id
     name = ts if ts is not None else received
     unit = time_unit(sniffed, name) if name is not None else "text"
     both = received is not None and ts is not None and time_unit(sniffed, received) == unit

@@ -7,8 +7,9 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,12 @@ class Sniffed:
         """Fields of a row of a CSV file."""
         return len(self.columns) or len(self.rows[0]) if self.rows or self.columns else 0
 
+    @cached_property
+    def messages(self) -> tuple[Mapping[str, Any], ...]:
+        """Records without what their collector wrote around them."""
+        lines = _bare([json.dumps(record) for record in self.records], ()) if self.format == "ndjson" else []
+        return tuple(json.loads(line) for line in lines) or self.records
+
     def values(self, column: str) -> list[Any]:
         """The first values of a column that are not NULL; texts in a CSV file."""
         if self.records:
@@ -114,7 +121,7 @@ def _content(head: bytes, packing: str, problem: str, whole: bool) -> Sniffed:
     titles = _titles(lines)
     table = [line for line in lines[titles:] if line.strip()]
     lines = [line for line in lines if line.strip()]
-    lines = [_without_arrival(line) for line in lines]
+    lines = _bare(lines, ("message", "msg", "data", "payload", "raw", "value", "event", "body"))
     if lines and lines[0].lstrip().startswith("{"):
         return _ndjson(lines, packing, problem)
     if lines and lines[0].lstrip().startswith("["):
@@ -125,9 +132,11 @@ def _content(head: bytes, packing: str, problem: str, whole: bool) -> Sniffed:
     return _csv(table, titles, packing, problem)
 
 
-def _without_arrival(line: str) -> str:
-    """A line as it is decoded: a time of arrival before a message is one of its fields."""
-    return rawfile.with_arrival(line.encode()).decode()
+def _bare(lines: list[str], columns: Collection[str]) -> list[str]:
+    """Lines as they are decoded: a time of arrival before a message is one of its fields."""
+    start = "\n".join(lines).encode()
+    change = rawfile.bare(start, columns)
+    return lines if change is None else change(start).decode().split("\n")
 
 
 def _are_messages(lines: list[str]) -> bool:

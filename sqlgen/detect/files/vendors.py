@@ -145,7 +145,7 @@ class Vendor(BaseModel):
 
 def unread(vendors: Mapping[str, Vendor], sniffed: Sniffed, path: str) -> Vendor | None:
     """Entry of files that are known and that no adapter reads, by schema, rows or names; ``None`` of others."""
-    rows = sniffed.records or [dict(zip(sniffed.columns, row, strict=False)) for row in sniffed.rows]
+    rows = sniffed.messages or [dict(zip(sniffed.columns, row, strict=False)) for row in sniffed.rows]
     for vendor in vendors.values():
         if vendor.unread and (
             sniffed.schema in vendor.schema_

@@ -81,6 +81,10 @@ class Candidate:
             parts.append(f"all {len(self.matched)} columns that it reads are there")
         elif self.matched:
             parts.append(f"{len(self.matched)} of its columns are there, not {', '.join(self.missing[:6])}")
+        if vendor is not None and vendor.alike and not self.named:
+            parts.append(
+                f"{vendor.alike}, have the same columns, and the name of the file does not say which these are"
+            )
         if self.generic:
             parts.append("columns are guessed by their names and values: check the map")
         return parts

@@ -210,16 +210,16 @@ class Examiner:
 
     def _choice(self, one: Attempt, rivalled: bool = False) -> Choice:
         candidate, trial = one.candidate, one.trial
-        why = candidate.why(self.vendors.get(candidate.adapter))
+        vendor = self.vendors.get(candidate.adapter)
+        why = candidate.why(vendor)
         known = bool(candidate.named or candidate.messages)
-        clear = known or (len(candidate.matched) >= CLEAR and not candidate.counted)
+        clear = known or (len(candidate.matched) >= CLEAR and not candidate.counted and not (vendor and vendor.alike))
         if trial.works:
             why.append(f"its first rows are read as {trial.kind}{remarks.quality(trial)}")
         elif trial.error:
             why.append(f"but {remarks.shortened(trial.error)}")
         certain = clear and (known or not candidate.missing) and not candidate.generic and trial.nonsense <= SENSELESS
-        sure = "possible" if not trial.works else "certain" if certain and not rivalled else "likely"
-        sure = sure if one.sensible else "possible"
+        sure = "possible" if not one.sensible else "certain" if certain and not rivalled else "likely"
         return Choice(candidate.adapter, sure, tuple(why), one.proposed.entry, one.proposed.remarks)
 
     def _contents(self, group: FileGroup, proposed: ProposedSource) -> tuple[Contents | None, str]:

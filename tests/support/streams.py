@@ -377,7 +377,52 @@ def _polymarket(symbol: str, one: Change) -> Line:
     return {**head, "price_changes": changes, "event_type": "price_change"}
 
 
+def _backpack(symbol: str, one: Change) -> Line:
+    """The answer of REST has a symbol added."""
+    if one.snapshot:
+        sides = {"asks": one.side(-1), "bids": one.side(1)}
+        return {**sides, "lastUpdateId": str(one.number), "timestamp": one.ms * 1000, "symbol": symbol}
+    data = {"e": "depth", "E": one.ms * 1000 + 9, "s": symbol, "a": one.side(-1), "b": one.side(1)}
+    return {"stream": f"depth.{symbol}", "data": data | {"U": one.number, "u": one.number, "T": one.ms * 1000}}
+
+
+def _bitvavo(symbol: str, one: Change) -> Line:
+    book = {"market": symbol, "nonce": one.number, "bids": one.side(1), "asks": one.side(-1)}
+    if one.snapshot:
+        return {"received_at": str(one.ms), "action": "getBook", "response": book}
+    return {"received_at": str(one.ms), "event": "book", **book}
+
+
+def _coinex(symbol: str, one: Change) -> Line:
+    depth = {"asks": one.side(-1), "bids": one.side(1), "last": "100", "updated_at": one.ms, "checksum": 1}
+    return {"method": "depth.update", "data": {"market": symbol, "is_full": one.snapshot, "depth": depth}, "id": None}
+
+
+def _paradex(symbol: str, one: Change) -> Line:
+    """Levels that go are in a list of their own."""
+    lists: dict[str, list[Line]] = {"inserts": [], "updates": [], "deletes": []}
+    for side, price, size in one.levels:
+        name = "deletes" if size == 0 else "inserts" if one.snapshot else "updates"
+        lists[name].append({"side": _word(side, "BUY", "SELL"), "price": str(price), "size": str(size)})
+    data = {"seq_no": one.number, "market": symbol, "last_updated_at": one.ms, "update_type": "sd"[not one.snapshot]}
+    params = {"channel": f"order_book.{symbol}.deltas", "data": {**data, **lists}}
+    return {"jsonrpc": "2.0", "method": "subscription", "params": params}
+
+
+def _phemex(symbol: str, one: Change) -> Line:
+    sides = {"asks": one.side(-1), "bids": one.side(1)}
+    head = {"depth": 30, "orderbook_p": sides, "sequence": 7 * one.number, "symbol": symbol}
+    return {**head, "timestamp": one.ms * 1_000_000, "type": "snapshot" if one.snapshot else "incremental"}
+
+
 UPDATES: dict[str, Stream] = {
+    "backpack/book": Stream(_backpack, ("BTC_USDC", "SOL_USDC"), ({"id": 1, "result": None},)),
+    "bitvavo/book": Stream(_bitvavo, ("BTC-EUR", "ETH-EUR"), ({"event": "subscribed"},), dated=False),
+    "coinex/book": Stream(_coinex, ("BTCUSDT", "ETHUSDT"), ({"id": 1, "code": 0, "message": "OK"},)),
+    "paradex/book": Stream(_paradex, ("BTC-USD-PERP", "ETH-USD-PERP"), ({"jsonrpc": "2.0", "result": {}, "id": 1},)),
+    "phemex/book": Stream(
+        _phemex, ("BTCUSDT", "ETHUSDT"), ({"error": None, "id": 1, "result": {"status": "success"}},)
+    ),
     "polymarket/book": Stream(_polymarket, ("11", "12"), ({"event_type": "tick_size_change", "asset_id": "11"},)),
     "ascendex/book": Stream(_ascendex, ("BTC/USDT", "ETH/USDT"), ({"m": "ping", "hp": 3},)),
     "bit_com/book": Stream(_bit_com, noise=({"channel": "subscription", "data": {"code": 0}},)),
@@ -454,6 +499,66 @@ def _binance(name: str, symbol: str, one: Trade) -> Line:
 
 
 TRADES: dict[str, Stream] = {
+    "backpack/trades": Stream(
+        lambda s, one: {
+            "stream": f"trade.{s}",
+            "data": {"e": "trade", "E": one.ms * 1000 + 9, "s": s, "p": str(one.price), "q": str(one.amount)}
+            | {"b": "11", "a": "12", "t": one.number, "T": one.ms * 1000, "m": one.side == -1},
+        },
+        ("BTC_USDC", "SOL_USDC"),
+    ),
+    "bingx/trades": Stream(
+        lambda s, one: {
+            "code": 0,
+            "data": {"E": one.ms + 2, "T": one.ms, "e": "trade", "m": one.side == -1, "p": str(one.price)}
+            | {"q": str(one.amount), "s": s, "t": str(one.number)},
+            "dataType": f"{s}@trade",
+            "success": True,
+        },
+    ),
+    "bitvavo/trades": Stream(
+        lambda s, one: (
+            {"event": "trade", "timestamp": one.ms, "id": str(one.number), "amount": str(one.amount)}
+            | {"price": str(one.price), "side": _word(one.side), "market": s}
+        ),
+        ("BTC-EUR", "ETH-EUR"),
+    ),
+    "coinex/trades": Stream(
+        lambda s, one: {
+            "method": "deals.update",
+            "data": {
+                "market": s,
+                "deal_list": [
+                    {"deal_id": one.number, "created_at": one.ms, "side": _word(one.side), "price": str(one.price)}
+                    | {"amount": str(one.amount)}
+                ],
+            },
+            "id": None,
+        },
+        ("BTCUSDT", "ETHUSDT"),
+    ),
+    "paradex/trades": Stream(
+        lambda s, one: {
+            "jsonrpc": "2.0",
+            "method": "subscription",
+            "params": {
+                "channel": "trades.ALL",
+                "data": {"id": str(one.number), "market": s, "side": _word(one.side, "BUY", "SELL")}
+                | {"size": str(one.amount), "price": str(one.price), "created_at": one.ms, "trade_type": "FILL"},
+            },
+        },
+        ("BTC-USD-PERP", "ETH-USD-PERP"),
+    ),
+    "phemex/trades": Stream(
+        lambda s, one: {
+            "sequence": one.number,
+            "symbol": s,
+            "trades_p": [[one.ms * 1_000_000, _word(one.side, "Buy", "Sell"), str(one.price), str(one.amount)]],
+            "type": "incremental",
+        },
+        ("BTCUSDT", "ETHUSDT"),
+        ids=False,
+    ),
     "ascendex/trades": Stream(
         lambda s, one: {
             "m": "trades",
@@ -949,6 +1054,17 @@ def _delta_book(symbol: str, one: Change) -> Line:
 
 
 BOOKS: dict[str, tuple[Stream, int]] = {
+    "bingx/book": (
+        Stream(
+            lambda s, one: {
+                "code": 0,
+                "dataType": f"{s}@depth20@100ms",
+                "data": {"bids": one.side(1), "asks": one.side(-1)},
+                "ts": one.ms,
+            }
+        ),
+        3,
+    ),
     "delta/order_book": (Stream(_delta_book, ("BTCUSD", "ETHUSD")), 3),
     "binance/book_ticker": (Stream(_ticker, ("BTCUSDT", "ETHUSDT")), 1),
     "binance/partial_depth": (

@@ -128,6 +128,7 @@ def test_an_accent_belongs_to_its_letter(said: str, known: set[str], found: tupl
         ('{"stream":"btcusdt@trade","data":{"p":1}}', None),
         ('{"code":"0","symbol":"X","data":{"p":1}}', None),
         ('{"ts":MS,"read":{"p":1}}', None),
+        ('[{"ts":MS,"p":1}]', None),
         ("MS,9.5,1", None),
     ],
 )

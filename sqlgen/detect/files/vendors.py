@@ -124,6 +124,8 @@ class Vendor(BaseModel):
     """Option of the adapter -> another value that files may need."""
     contracts: str = ""
     """Regular expression over symbols, exchanges and channels whose sizes are contracts, or of the quote currency."""
+    alike: str = ""
+    """Other files of the vendor that have the same columns, which a file's name alone tells apart."""
     unread: str = ""
     """Advice on files that no adapter reads: what is missing, and what to do instead."""
 

@@ -20,7 +20,7 @@ _ARRIVAL_OF_OBJECT = re.compile(rb'^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+[{](?=[ \
 _ARRIVAL_OF_LIST = re.compile(rb"^([0-9]{9,20}(?:[.][0-9]+)?):?[ \t]+(\[[^\r\n]*\])", re.MULTILINE)
 """Time of arrival before a JSON message, as collectors write it."""
 _PREFIX = re.compile(rb"^(?!wss?://|[ \t]*\[[ \t]*[{])([^\r\n{}\",]*(?:,[^\r\n{}\",]*)?)[{](?=[ \t]*\")", re.MULTILINE)
-"""What else stands before a JSON object in logs of messages: a time as text, words, an arrow."""
+"""Text before a JSON object, as in logs of messages: a time, words, an arrow."""
 _ZONED = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.]\d+)?(?:Z|[+-]\d\d:?\d\d)")
 _COUNT = re.compile(rb"(?<![\d.-])1\d{9}(?:\d{3}|\d{6}|\d{9})?(?:[.]\d+)?(?![\d:-])")
 _TIMES = rb"timestamp|ts|time|t|[a-z_]*(?:re?c(?:ei)?v|local|arriv|collect|captur|record|receipt)[a-zA-Z_]*"

@@ -28,9 +28,10 @@ class _Late(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         with _LOADING:
-            loader = self.__dict__.pop("_loader", None)
-            if loader is not None:
-                loader.exec_module(self)
+            spec = self.__dict__.pop("_late", None)
+            if spec is not None:
+                self.__path__ = spec.submodule_search_locations  # asked for before a part of it is imported
+                spec.loader.exec_module(self)
                 self.__class__ = ModuleType  # type: ignore[assignment]
         return ModuleType.__getattribute__(self, name)
 
@@ -44,8 +45,7 @@ def _load_late(name: str) -> None:
     if spec is not None:
         late = _Late(name)
         late.__spec__, late.__file__, late.__loader__ = spec, spec.origin, spec.loader
-        late.__path__ = spec.submodule_search_locations or []
-        late.__dict__["_loader"] = spec.loader
+        late.__dict__["_late"] = spec
         sys.modules[name] = late
 
 

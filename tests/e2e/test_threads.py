@@ -84,6 +84,12 @@ def test_kernels_rows_wait_within_a_limit(scratch: Scratch, monkeypatch: pytest.
 
 
 @pytest.mark.slow
+def test_a_part_of_numpy_that_is_loaded_late_loads_the_whole() -> None:
+    code = "from sqlgen import __main__ as script; script._load_late('numpy'); from numpy.typing import NDArray"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.slow
 def test_numpy_that_is_loaded_late_is_whole_for_all_threads() -> None:
     """Many threads may be the first to use it."""
     done = subprocess.run([sys.executable, "-c", LATE], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -5,6 +5,7 @@ import gc
 import importlib.util
 import sys
 import threading
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +17,8 @@ _LOADING = threading.RLock()
 def main() -> None:
     """Run the command line; a signal ends it with a message from the first moment on."""
     with signals.ended():
-        atexit.register(_skip_last_look)
+        atexit.register(_set_aside)
+        sys.meta_path.insert(0, _BeforeDuckDB)
         _load_late("numpy")
         from sqlgen.cli.app import main as run
 
@@ -49,10 +51,19 @@ def _load_late(name: str) -> None:
         sys.modules[name] = late
 
 
-def _skip_last_look() -> None:
-    """Keep Python from looking for cycles in all that was loaded, as the process ends: a tenth of a short command.
+class _BeforeDuckDB:
+    """Sets aside what was loaded before DuckDB is; it finds no module."""
 
-    DuckDB reports to standard error what is not freed.
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, target: object = None) -> None:
+        if name == "_duckdb":
+            _set_aside()
+
+
+def _set_aside() -> None:
+    """Keep Python from looking for cycles in all that was loaded, most of all as it ends: a tenth of a short command.
+
+    What DuckDB has loaded is looked through: it reports to standard error what is not freed.
     """
     if "_duckdb" not in sys.modules:
         gc.freeze()

@@ -74,6 +74,7 @@ def test_nothing_to_do_loads_nothing_heavy(built: Scratch, command: str) -> None
     arguments[3] = "run"
     done = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=ROOT)
     assert "sqlgen.sources.decode" in done.stdout.splitlines()[-1]
+    assert "leaked" not in done.stderr  # as DuckDB says of what Python did not free at the end
 
 
 def test_a_second_run_touches_nothing(built: Scratch) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -115,6 +116,16 @@ class Decoder:
             raise TaskError(f"{path}: {first_line(error)}{_advice(error)}") from error
 
     def _objects(self, path: Path, readable: Path, target: Path) -> Decoded:
+        with ThreadPoolExecutor(
+            1
+        ) as beside:  # DuckDB leaves time for it: it reads a file of this size by one or two threads
+            lossy = beside.submit(text.of_ndjson, readable, self._read)
+            lines, bad = self._read_objects(path, readable, target)
+            rows = lines if self.csv.keep_places else lines - len(bad)
+            return Decoded(lines, bad, rows, lossy.result())
+
+    def _read_objects(self, path: Path, readable: Path, target: Path) -> tuple[int, tuple[BadLine, ...]]:
+        """Number of lines, and those that cannot be read."""
         everything = Dialect(self._all, False, self.csv)
         repaired, faults = target.with_suffix(".repaired"), None
         try:
@@ -126,7 +137,7 @@ class Decoder:
             lines = parquet_rows(self.connection, [str(target)])
             keep = self.csv.keep_places
             objects = ndjson.JsonLines(self.connection, readable, target, self.columns, self.original_names)
-            bad = [BadLine(*each) for each in objects.misread(repaired, faults, keep)]
+            bad = tuple(BadLine(*each) for each in objects.misread(repaired, faults, keep))
         finally:
             repaired.unlink(missing_ok=True)
         if lines and len(bad) == lines and bad[0].reason != ndjson.NOTHING:
@@ -136,8 +147,7 @@ class Decoder:
         except TaskError as error:
             message = f"{path}: {error}. Is it another schema version, or another adapter's?{self.advice}"
             raise TaskError(message) from None
-        lossy = text.of_ndjson(readable, self._read)
-        return Decoded(lines, tuple(bad), lines if keep else lines - len(bad), lossy)
+        return lines, bad
 
     def _table(self, path: Path, readable: Path, target: Path) -> Decoded:
         csv = self.csv.model_copy(update={"optional": (*self.csv.optional, *self.extra)})

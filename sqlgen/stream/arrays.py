@@ -20,6 +20,7 @@ TYPES: dict[str, pa.DataType] = {
     "varchar": pa.dictionary(pa.int8(), pa.string()),
 }
 """Types of the columns of kernels."""
+_DTYPES = {"bigint": np.int64, "smallint": np.int16, "boolean": np.bool_, "timestamp": np.int64}
 
 
 def kind_of(key: str | dt.date) -> pa.DataType:
@@ -27,12 +28,21 @@ def kind_of(key: str | dt.date) -> pa.DataType:
     return pa.date32() if isinstance(key, dt.date) else pa.string()
 
 
+def values(column: pa.Array, missing: float) -> Array:
+    """The values of a column, with ``missing`` for NULL. ``to_numpy`` would load pandas, where it is installed."""
+    if not column.null_count:
+        return np.from_dlpack(column)
+    whole = pa.Array.from_buffers(column.type, len(column), [None, column.buffers()[1]], offset=column.offset)
+    found = np.from_dlpack(whole).copy()
+    found[np.from_dlpack(column.is_null().cast(pa.int8())) == 1] = missing
+    return found
+
+
 def times(column: pa.Array) -> NDArray[np.int64]:
     """Nanoseconds since the epoch."""
     if column.null_count:
         raise TaskError(f"{column.null_count} row(s) have no ts: kernels need the time of every row")
-    values: NDArray[np.int64] = column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
-    return values
+    return values(column.cast(pa.timestamp("ns")).cast(pa.int64()), NO_INTEGER)
 
 
 def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
@@ -44,8 +54,7 @@ def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
         column = column.cast(pa.int32())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise TaskError(f"kernels need column '{name}' as numbers, and the template gives {kind}. Cast it to DOUBLE")
-    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return values
+    return values(column.cast(pa.float64()), np.nan)
 
 
 def integers(column: pa.Array, name: str) -> NDArray[np.int64]:
@@ -54,24 +63,34 @@ def integers(column: pa.Array, name: str) -> NDArray[np.int64]:
         raise TaskError(f"kernels need column '{name}' as integers, and the template gives {column.type}. Cast it")
     if column.type == pa.uint64():
         column = column.view(pa.int64())
-    values: NDArray[np.int64] = column.cast(pa.int64()).fill_null(NO_INTEGER).to_numpy(zero_copy_only=False)
-    return values
+    return values(column.cast(pa.int64()), NO_INTEGER)
 
 
-def arrow(values: Array, column: Column) -> pa.Array:
-    """A kernel's output as an Arrow array."""
-    if column.type == "double":  # as pa.array(values, from_pandas=True), at a quarter of its time
-        doubles = np.ascontiguousarray(values, np.float64)
-        finite = np.isfinite(doubles)
-        valid = None
-        if not finite.all():
-            if np.isinf(doubles).any():
-                raise TaskError(f"a kernel returns inf in column {column.name}; use NaN for unknown values")
-            valid = pa.py_buffer(np.packbits(finite, bitorder="little"))
-        return pa.Array.from_buffers(pa.float64(), len(doubles), [valid, pa.py_buffer(doubles)])
+def repeated(value: str | dt.date, size: int) -> pa.Array:
+    """A key as a column."""
+    if isinstance(value, dt.date):
+        days = np.full(size, value.toordinal() - dt.date(1970, 1, 1).toordinal(), np.int32)
+        return pa.Array.from_buffers(pa.date32(), size, [None, pa.py_buffer(days)])
+    text = value.encode()
+    ends = np.arange(size + 1, dtype=np.int32) * np.int32(len(text))
+    return pa.Array.from_buffers(pa.string(), size, [None, pa.py_buffer(ends), pa.py_buffer(text * size)])
+
+
+def arrow(found: Array, column: Column) -> pa.Array:
+    """A kernel's output as an Arrow array. ``pa.array`` would take longer, and load pandas, where it is installed."""
+    kind, valid = TYPES[column.type], None
     if column.type == "varchar":
-        return pa.DictionaryArray.from_arrays(
-            pa.array(values, pa.int8(), mask=values < 0), pa.array(column.values, pa.string())
-        )
-    mask = values == np.iinfo(values.dtype).min if column.nullable else None
-    return pa.array(values, TYPES[column.type], mask=mask)
+        codes = pa.array(found, pa.int8(), mask=found < 0)
+        return pa.DictionaryArray.from_arrays(codes, pa.array(column.values, pa.string()))
+    if column.type == "double":
+        found = np.ascontiguousarray(found, np.float64)
+        valid = np.isfinite(found)
+        if not valid.all() and np.isinf(found).any():
+            raise TaskError(f"a kernel returns inf in column {column.name}; use NaN for unknown values")
+    elif column.nullable:
+        valid = found != np.iinfo(found.dtype).min
+    if column.type != "double" and found.dtype != _DTYPES[column.type]:
+        return pa.array(found, kind, mask=None if valid is None else ~valid)
+    data = np.packbits(found, bitorder="little") if column.type == "boolean" else np.ascontiguousarray(found)
+    mask = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(found), [mask, pa.py_buffer(data)])

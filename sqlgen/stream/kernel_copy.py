@@ -18,13 +18,16 @@ from sqlgen.published.states import Snapshot
 from sqlgen.stream.pipe import BATCH_ROWS, Pipe
 from sqlgen.stream.signaudit import SignAudit
 from sqlgen.stream.tradefeed import NotInOrder, TradeFeed, pending_trades
-from sqlgen.stream.unitrows import UnitRows
+from sqlgen.stream.unitrows import RowStream, UnitRows, read_ahead
 from sqlgen.templating.connection import one, select_of
 from udfs import Pipeline
 
 COPY_MB = 600
 """Buffer limit of a COPY, in MB. A DuckDB thread that leaves the COPY for another statement keeps its position in
 the rows, and all rows behind it would be buffered, gigabytes of them; with this limit the other threads wait."""
+
+UPDATE_ROWS = 65_536
+"""Rows per call of a kernel that gives fewer rows than it reads: changes of levels, of which a message has many."""
 
 
 @contextlib.contextmanager
@@ -174,8 +177,10 @@ class KernelCopy:
         return Pipe(self.pipeline, state, rows.of(number), feed, dict(mine.constants))
 
     @contextlib.contextmanager
-    def _stream(self, select: str) -> Iterator[pa.RecordBatchReader]:
+    def _stream(self, select: str) -> Iterator[RowStream]:
         """The rows of a SELECT as they are asked for."""
         with open_cursor(self.connection, self.cursors) as cursor:
             self.sql.append(select)
-            yield select_of(cursor, select).to_arrow_reader(BATCH_ROWS)
+            size = UPDATE_ROWS if self.pipeline.replaces_rows else BATCH_ROWS
+            with read_ahead(select_of(cursor, select).to_arrow_reader(size)) as rows:
+                yield rows

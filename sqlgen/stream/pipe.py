@@ -1,6 +1,6 @@
 """Arrow in, kernels, Arrow out: rows stream from one statement through the kernels into the next.
 
-Only one batch of rows and the trades up to its end are in memory at a time.
+Only a few batches of rows and the trades up to their end are in memory at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlgen.errors import TaskError
 from sqlgen.project.signs import QUOTES
 from sqlgen.published.states import Snapshot
 from sqlgen.stream import late as late_rows
-from sqlgen.stream.arrays import TYPES, arrow, integers, kind_of, numbers, times
+from sqlgen.stream.arrays import TYPES, arrow, integers, kind_of, numbers, repeated, times
 from sqlgen.stream.lotaudit import LotAudit
 from sqlgen.stream.signaudit import SignAudit
 from sqlgen.stream.tradefeed import TRADE_COLUMNS, NotInOrder, TradeFeed, fields, positions
@@ -122,7 +122,7 @@ class Pipe:
         return integers(column, name) if name in self.pipeline.integers else numbers(column, name)
 
     def _repeated(self, size: int) -> list[pa.Array]:
-        return [pa.repeat(pa.scalar(value, kind_of(value)), size) for value in self.constants.values()]
+        return [repeated(value, size) for value in self.constants.values()]
 
     def _times(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
         ts = times(batch.column("ts"))

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sqlgen.published.states import Snapshot
-from sqlgen.stream.arrays import integers, numbers, times
+from sqlgen.stream.arrays import integers, numbers, times, values
 from udfs import NO_INTEGER, Array, Trades
 
 TRADE_COLUMNS = ("ts", "price", "amount", "side", "seq")
@@ -81,7 +81,7 @@ def pending_trades(snapshot: Snapshot) -> Trades:
 
 
 def _trades(batch: pa.RecordBatch) -> Trades:
-    side = batch.column("side").cast(pa.int8()).fill_null(0).to_numpy()
+    side = values(batch.column("side").cast(pa.int8()), 0)
     return Trades(
         times(batch.column("ts")),
         numbers(batch.column("price"), "price"),

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from sqlgen.errors import TaskError
+from sqlgen.stream.arrays import values
 from sqlgen.stream.tradefeed import NotInOrder
+
+_AHEAD = 2
+"""Batches that are read before they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +30,27 @@ class RowStream:
         return self.batches
 
 
+@contextlib.contextmanager
+def read_ahead(reader: pa.RecordBatchReader) -> Iterator[RowStream]:
+    """The rows of a statement, which runs in a thread of its own, a few batches ahead of who reads them."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        yield RowStream(reader.schema, _batches_ahead(reader, pool))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batches_ahead(reader: pa.RecordBatchReader, pool: ThreadPoolExecutor) -> Iterator[pa.RecordBatch]:
+    coming = deque(pool.submit(next, reader, None) for _ in range(_AHEAD))
+    while (batch := coming.popleft().result()) is not None:
+        coming.append(pool.submit(next, reader, None))
+        yield batch
+
+
 class UnitRows:
     """Rows with the number of their unit in the last column, unit after unit; without numbers, those of one unit."""
 
-    def __init__(self, reader: pa.RecordBatchReader, numbered: bool) -> None:
+    def __init__(self, reader: RowStream, numbered: bool) -> None:
         self._reader = reader
         self._schema = pa.schema(list(reader.schema)[:-1]) if numbered else reader.schema
         self._pieces = self._cut() if numbered else ((0, batch) for batch in reader)
@@ -54,7 +78,7 @@ class UnitRows:
             numbers = batch.column(batch.num_columns - 1)
             if numbers.null_count:
                 raise TaskError("a row belongs to another partition")
-            units = numbers.to_numpy()
+            units = values(numbers, -1)
             begins = [0, *(np.flatnonzero(np.diff(units)) + 1).tolist()]
             rows = pa.RecordBatch.from_arrays(batch.columns[:-1], schema=self._schema)
             for begin, end in zip(begins, [*begins[1:], len(units)], strict=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sqlgen.errors import TaskError
+from sqlgen.stream.arrays import integers, numbers, repeated
 from sqlgen.stream.pipe import NotInOrder, TradeFeed, arrow
-from udfs.kernel import Batch, Column, Trades
+from sqlgen.stream.unitrows import read_ahead
+from udfs.kernel import NO_INTEGER, Batch, Column, Trades
 
 
 def reader(*batches: list[int]) -> pa.RecordBatchReader:
@@ -115,3 +119,34 @@ def test_rows_and_trades_of_one_feed_are_in_its_order(data: st.DataObject) -> No
         found += (earlier + Batch(ts, {}, taken, seq).trades_before).tolist()
         assert found[-1] == earlier + len(taken)
     assert found == [sum(trade[:2] <= row[:2] for trade in trades) for row in rows]
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.int16(), pa.int64(), pa.uint64()], ids=str)
+def test_columns_with_and_without_null_are_arrays(kind: pa.DataType) -> None:
+    column = pa.array([9, None, 3, None, 5], kind)
+    for part in (column, column.slice(1), column.slice(2, 1), column.slice(0, 0)):
+        told = [None if np.isnan(value) else value for value in numbers(part, "x").tolist()]
+        assert told == part.to_pylist()
+        if pa.types.is_integer(kind):
+            assert integers(part, "x").tolist() == [NO_INTEGER if x is None else x for x in part.to_pylist()]
+
+
+@pytest.mark.parametrize("key", ["BTC-USDT", "\u00e9'", "", dt.date(2026, 1, 2), dt.date(1969, 12, 30)], ids=str)
+@pytest.mark.parametrize("size", [0, 3])
+def test_keys_are_repeated(key: str | dt.date, size: int) -> None:
+    assert repeated(key, size).to_pylist() == [key] * size
+
+
+def test_batches_that_are_read_ahead_come_in_order_and_errors_after_them() -> None:
+    made = [pa.record_batch({"x": pa.array([number])}) for number in range(5)]
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from made
+        raise ValueError("the sixth")
+
+    with read_ahead(pa.RecordBatchReader.from_batches(made[0].schema, batches())) as rows:
+        assert [next(rows.batches).column(0)[0].as_py() for _ in made] == [0, 1, 2, 3, 4]
+        with pytest.raises(ValueError, match="the sixth"):
+            next(rows.batches)
+    with read_ahead(pa.RecordBatchReader.from_batches(made[0].schema, iter(made))) as rows:
+        assert [batch.column(0)[0].as_py() for batch in rows] == [0, 1, 2, 3, 4]

@@ -33,8 +33,9 @@ def of_decoded(path: Path, types: Mapping[str, str], original_names: Mapping[str
         return ()
     counts, examples = dict.fromkeys(names, 0), dict.fromkeys(names, "")
     with pq.ParquetFile(path) as file:
-        for name, groups in _suspects(file.metadata, names).items():  # many at once take ten times the memory
-            for batch in file.iter_batches(_ROWS, groups, columns=[name], use_threads=False):
+        for leaf, groups in _suspects(file.metadata, names).items():  # many at once take ten times the memory
+            name = max((name for name in names if f"{leaf}.".startswith(f"{name}.")), key=len)
+            for batch in file.iter_batches(_ROWS, groups, columns=[leaf], use_threads=False):
                 for odd in _odd(batch.column(0)):
                     examples[name] = examples[name] or _example(str(odd[0]))
                     counts[name] += len(odd)
@@ -44,19 +45,21 @@ def of_decoded(path: Path, types: Mapping[str, str], original_names: Mapping[str
 
 
 def _suspects(footer: pq.FileMetaData, names: Sequence[str]) -> dict[str, list[int]]:
-    """Columns that may have such numbers, and the row groups in which they may."""
+    """Leaves of the columns that may have such numbers, and the row groups in which they may."""
     found: dict[str, list[int]] = {}
     for place in range(footer.num_row_groups):
         group = footer.row_group(place)
-        chunks = [group.column(number) for number in range(footer.num_columns)]
-        paths = [chunk.path_in_schema for chunk in chunks if not _has_finite_bounds(chunk)]
-        for name in (name for name in names if any(f"{path}.".startswith(f"{name}.") for path in paths)):
-            found.setdefault(name, []).append(place)
+        for chunk in (group.column(number) for number in range(footer.num_columns)):
+            path = chunk.path_in_schema
+            if any(f"{path}.".startswith(f"{name}.") for name in names) and not _has_finite_bounds(chunk):
+                found.setdefault(path, []).append(place)
     return found
 
 
 def _has_finite_bounds(chunk: pq.ColumnChunkMetaData) -> bool:
     """True if statistics say that all numbers are finite: DuckDB writes no bounds where one is NaN."""
+    if chunk.physical_type in ("BOOLEAN", "INT32", "INT64"):
+        return True
     bounds = chunk.statistics
     if bounds is None or chunk.physical_type not in ("DOUBLE", "FLOAT"):
         return False

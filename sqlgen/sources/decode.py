@@ -116,9 +116,7 @@ class Decoder:
             raise TaskError(f"{path}: {first_line(error)}{_advice(error)}") from error
 
     def _objects(self, path: Path, readable: Path, target: Path) -> Decoded:
-        with ThreadPoolExecutor(
-            1
-        ) as beside:  # DuckDB leaves time for it: it reads a file of this size by one or two threads
+        with ThreadPoolExecutor(1) as beside:  # DuckDB reads the file by one or two threads meanwhile
             lossy = beside.submit(text.of_ndjson, readable, self._read)
             lines, bad = self._read_objects(path, readable, target)
             rows = lines if self.csv.keep_places else lines - len(bad)

@@ -71,6 +71,12 @@ def test_names_of_markets_make_no_kinds() -> None:
     assert 'symbol: ($m.channel|split(":")|last)' in way
 
 
+def test_a_command_takes_lines_that_are_lists() -> None:
+    """The notes have them as objects, and jq as they are."""
+    _, way = described([{"data": [{"T": "t", "S": "AAPL", "p": 9.5, "s": 3, "t": "2026-01-02T15:51:00.208Z"}]}])
+    assert "jq -c '(objects // {data: .}) | .data[]?' FILE" in way
+
+
 def test_fields_that_are_markets_become_symbols() -> None:
     record = {"ch": "trades", "update": {"BTCUSDT": [{"t": T, "p": "1", "q": "2", "s": "buy"}]}}
     _, way = described([record])

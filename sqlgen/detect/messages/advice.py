@@ -33,6 +33,8 @@ _MARKET = r"[A-Z0-9]{2,}([_/-]?[A-Z0-9]{2,})+"
 """Name of a field that is a market."""
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 """Name of a field that jq takes without quotes."""
+_OF_LISTS = "(objects // {data: .})"
+"""Lines that are lists, as the notes have them."""
 _ARRIVALS = (
     "a time of arrival stands before its messages. For jq, write it into them first: sed -nE"
     """ 's/^([0-9.]+):? +[{]/{"received_at": "\\1", /p' FILE > FILE.ndjson"""
@@ -102,7 +104,8 @@ def _extracted(kinds: Sequence[Kind], several: bool) -> str:
     kind, look = kinds[0], kinds[0].look
     conditions = [one.condition for one in kinds]
     chosen = conditions[0] if len(kinds) == 1 else " or ".join(f"({condition})" for condition in conditions)
-    steps = [f"select({chosen})"] if several else []
+    steps = [_OF_LISTS] if any(_is_list(record) for one in kinds for record in one.records) else []
+    steps += [f"select({chosen})"] if several else []
     if not look.fields:
         command = " | ".join([*steps, _way(look.steps) or ".", "@csv"])
         return (
@@ -121,6 +124,11 @@ def _extracted(kinds: Sequence[Kind], several: bool) -> str:
         f"{_LOOKS[look.what]}, for {_ADAPTERS[look.what]}: jq -c {shlex.quote(' | '.join(steps))} FILE >"
         f" {look.what}.ndjson, and inspect that{_missing(kind)}"
     )
+
+
+def _is_list(record: Mapping[str, Any]) -> bool:
+    """True for a line that is a list; or for an object that looks the same."""
+    return record.keys() - {"received_at"} == {"data"} and isinstance(record["data"], list)
 
 
 def _around(kind: Kind) -> dict[str, str]:

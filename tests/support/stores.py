@@ -140,20 +140,20 @@ def _handler(endpoint: Endpoint, port: int) -> type[BaseHTTPRequestHandler]:
             if self.command == "DELETE" and request.if_match and not self._is(request):  # which moto does not look at
                 self._answer(412, {}, b"<Error><Code>PreconditionFailed</Code></Error>")
                 return
-            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            upstream.request(self.command, self.path, body, dict(self.headers.items()))
-            found = upstream.getresponse()
-            content = found.read()
-            headers = {name: value for name, value in found.getheaders() if name.lower() not in _OWN}
-            if self.command == "HEAD":
-                headers["Content-Length"] = found.getheader("Content-Length") or "0"
-            self._answer(found.status, headers, content, cut=answer.cut)
-            upstream.close()
+            # A client that was killed takes no answer: the connection is closed all the same.
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as upstream:
+                upstream.request(self.command, self.path, body, dict(self.headers.items()))
+                found = upstream.getresponse()
+                content = found.read()
+                headers = {name: value for name, value in found.getheaders() if name.lower() not in _OWN}
+                if self.command == "HEAD":
+                    headers["Content-Length"] = found.getheader("Content-Length") or "0"
+                self._answer(found.status, headers, content, cut=answer.cut)
 
         def _is(self, request: Request) -> bool:
-            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            upstream.request("HEAD", request.path, headers={"Authorization": self.headers.get("Authorization", "")})
-            return upstream.getresponse().getheader("ETag") == request.if_match
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as upstream:
+                upstream.request("HEAD", request.path, headers={"Authorization": self.headers.get("Authorization", "")})
+                return upstream.getresponse().getheader("ETag") == request.if_match
 
         def _answer(self, status: int, headers: dict[str, str], content: bytes, cut: bool = False) -> None:
             self.send_response(status)

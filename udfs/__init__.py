@@ -4,7 +4,7 @@
 """
 
 from udfs.cache import also_cache_in, cache_folder
-from udfs.faults import FaultyKernelError
+from udfs.faults import DTYPES, FaultyKernelError
 from udfs.kernel import (
     NANOSECONDS,
     NO_INTEGER,
@@ -25,6 +25,7 @@ from udfs.pipeline import Pipeline, PipelineState
 from udfs.registry import KernelError, Registry, is_own, kernels_of, registry, reload
 
 __all__ = [
+    "DTYPES",
     "NANOSECONDS",
     "NO_INTEGER",
     "OVERLAP_NS",

@@ -11,7 +11,7 @@ import numpy as np
 
 from udfs.kernel import Array, Column, Kernel, State
 
-_DTYPES = {
+DTYPES = {
     "double": "float64",
     "bigint": "int64",
     "smallint": "int16",
@@ -19,6 +19,7 @@ _DTYPES = {
     "timestamp": "int64",
     "varchar": "int8",
 }
+"""Types of the columns of kernels -> the dtypes of their arrays."""
 
 
 class FaultyKernelError(ValueError):
@@ -77,8 +78,8 @@ def check_declaration(kernel: Kernel) -> None:
     for column in outputs:
         if not isinstance(column.name, str) or not column.name.strip() or not isinstance(column.doc, str):
             raise FaultyKernelError(kernel, f"{column!r:.99} has no name, or a name or doc that is no text")
-        if column.type not in _DTYPES:
-            raise FaultyKernelError(kernel, f"column {column.name} has type {column.type}. Types: {', '.join(_DTYPES)}")
+        if column.type not in DTYPES:
+            raise FaultyKernelError(kernel, f"column {column.name} has type {column.type}. Types: {', '.join(DTYPES)}")
     if not isinstance(start, dict):
         raise FaultyKernelError(kernel, f"start gives {start!r:.99}, and not a dictionary of NumPy arrays")
     check_state(kernel, {}, start)
@@ -104,7 +105,7 @@ def _problem(column: Column, array: object, rows: int) -> str:
         return f"is a {type(array).__name__}, and not a NumPy array"
     if array.shape != (rows,):
         return f"has the shape {array.shape}, and not ({rows},): one value for each row of the batch"
-    wanted = np.dtype(_DTYPES[column.type])
+    wanted = np.dtype(DTYPES[column.type])
     if array.dtype != wanted and not np.can_cast(array.dtype, wanted, "safe"):
         return f"is {array.dtype}, and type {column.type} is {wanted}"
     if column.type == "varchar" and rows and not -1 <= array.min() <= array.max() < len(column.values):

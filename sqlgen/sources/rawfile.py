@@ -27,9 +27,10 @@ _TIMES = rb"timestamp|ts|time|t|[a-z_]*(?:re?c(?:ei)?v|local|arriv|collect|captu
 _OF_VENUES = rb"\"(?:topic|channel|stream|type)\""
 _AROUND = rb"topic|channel|stream|type|exchange|source|symbol|market|_?id|partition|offset|key|broker|tstype|headers"
 _SCALAR = rb"\"(?:" + _TIMES + b"|" + _AROUND + rb")\" ?: ?(?:\"[^\"\\\r\n]*\"|[0-9.]+|null|\[\])"
-_WRAPPER = (
-    rb"^[{] ?(?P<fields>(?:" + _SCALAR + rb" ?, ?)+)\"(?P<name>message|msg|data|payload|raw|value|event|body)\" ?: ?"
-)
+WRAPPERS = ("message", "msg", "data", "payload", "raw", "value", "event", "body")
+"""Fields in which collectors put a message."""
+_NAME = "|".join(WRAPPERS).encode()
+_WRAPPER = rb"^[{] ?(?P<fields>(?:" + _SCALAR + rb" ?, ?)+)\"(?P<name>" + _NAME + rb")\" ?: ?"
 _INNER = rb"(?:(?P<object>[{].*[}])|\"(?P<text>[{](?:[^\"\\\r\n]|\\.)*[}])\") ?[}](?=[ \t]*\r?$)"
 _WRAPPED = re.compile(_WRAPPER + _INNER, re.MULTILINE)
 """A message within an object of its collector, who adds a time of arrival, or names of the market; also as text."""

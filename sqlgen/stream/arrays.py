@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sqlgen.errors import TaskError
-from udfs import NO_INTEGER, Array, Column
+from udfs import DTYPES, NO_INTEGER, Array, Column
 
 TYPES: dict[str, pa.DataType] = {
     "double": pa.float64(),
@@ -20,7 +20,6 @@ TYPES: dict[str, pa.DataType] = {
     "varchar": pa.dictionary(pa.int8(), pa.string()),
 }
 """Types of the columns of kernels."""
-_DTYPES = {"bigint": np.int64, "smallint": np.int16, "boolean": np.bool_, "timestamp": np.int64}
 
 
 def kind_of(key: str | dt.date) -> pa.DataType:
@@ -89,7 +88,7 @@ def arrow(found: Array, column: Column) -> pa.Array:
             raise TaskError(f"a kernel returns inf in column {column.name}; use NaN for unknown values")
     elif column.nullable:
         valid = found != np.iinfo(found.dtype).min
-    if column.type != "double" and found.dtype != _DTYPES[column.type]:
+    if found.dtype != DTYPES[column.type]:
         return pa.array(found, kind, mask=None if valid is None else ~valid)
     data = np.packbits(found, bitorder="little") if column.type == "boolean" else np.ascontiguousarray(found)
     mask = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))

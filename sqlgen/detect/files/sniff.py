@@ -121,7 +121,7 @@ def _content(head: bytes, packing: str, problem: str, whole: bool) -> Sniffed:
     titles = _titles(lines)
     table = [line for line in lines[titles:] if line.strip()]
     lines = [line for line in lines if line.strip()]
-    lines = _bare(lines, ("message", "msg", "data", "payload", "raw", "value", "event", "body"))
+    lines = _bare(lines, rawfile.WRAPPERS)
     if lines and lines[0].lstrip().startswith("{"):
         return _ndjson(lines, packing, problem)
     if lines and lines[0].lstrip().startswith("["):

@@ -129,6 +129,7 @@ def test_days_that_are_asked_for(lake: Scratch) -> None:
     assert {batch.symbol for batch in one} == {ETH}
 
 
+@pytest.mark.slow
 def test_bars_that_are_missing(scratch: Scratch) -> None:
     """A window of bars never crosses a bar that is not there."""
     bars = """\

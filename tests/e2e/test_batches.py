@@ -205,6 +205,7 @@ def test_a_table_of_batches_is_known_again_without_its_journal(bars: Scratch) ->
     assert stale == {*DAYS[2:6]}  # bars read a date after their own, and two before
 
 
+@pytest.mark.slow
 def test_one_bad_file_costs_its_own_units_alone(bars: Scratch, counted: list[int]) -> None:
     bad = next((bars.lake / "raw").rglob(f"*symbol={ETH}/date={DAYS[2]}/*.parquet"))
     bad.write_bytes(bad.read_bytes()[:-9])
@@ -506,6 +507,7 @@ def test_files_of_many_symbols_are_decoded_once(
     ]
 
 
+@pytest.mark.slow
 def test_what_a_batch_replaces_is_kept_for_readers_for_a_moment(bars: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for a unit alone: a reader may have just listed the old files."""
     bars.run()

@@ -18,6 +18,7 @@ from tests.support.streams import TRADES, text
 ONE = {"price": 1.0, "amount": 2.0, "side": "buy", "timestamp": 1_767_225_600_000}
 
 
+@pytest.mark.slow
 def test_from_nothing_to_bars(tmp_path: Path) -> None:
     """The commands that init prints, one after the other; each row of the own template is one of the trades."""
     project = tmp_path / "mine"
@@ -82,6 +83,7 @@ def test_files_of_a_vendor_stay_where_they_are(tmp_path: Path) -> None:
     assert sorted(path.name for path in downloads.iterdir()) == ["a.ndjson", "what.csv"]
 
 
+@pytest.mark.slow
 def test_the_exchange_of_a_folder_above_is_kept(tmp_path: Path) -> None:
     """Hive folders name symbol and date; the exchange is that of a folder above the path that is given."""
     write_trades(tmp_path / "x", "kraken", "BTC-USD", "2026-01-01", [ONE])
@@ -120,6 +122,7 @@ def test_nothing_is_left_where_nothing_is_found(tmp_path: Path, place: str) -> N
     assert not (downloads / "project").exists()
 
 
+@pytest.mark.slow
 def test_eject(tmp_path: Path) -> None:
     """The copy counts, and makes nothing stale until it is changed."""
     sqlgen("init", tmp_path)

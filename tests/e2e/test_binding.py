@@ -223,6 +223,7 @@ def test_models_that_are_not_selected_do_not_matter(many: Scratch) -> None:
     assert outcome.out.count('Referenced column "csot" not found') == 2
 
 
+@pytest.mark.slow
 def test_what_was_bound_is_not_bound_again(many: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlgen.run import binder
 

@@ -86,6 +86,7 @@ def test_f02_real_diff_depth(case: Path, tmp_path: Path) -> None:
     assert rows_of(published(folder / "lake/book")) == level_books([messages[0], snapshot, *messages[1:]], depth=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["F02-diff-depth-read-as-books/hive"], indirect=True)
 def test_f02_changes_that_wait(case: Path) -> None:
     outcome = sqlgen("run", case / "models.yaml")

@@ -99,6 +99,7 @@ def test_a_template_with_a_syntax_error(scratch: Scratch) -> None:
     assert "costs.sql.j2:2: Expected an expression" in sqlgen("compile", scratch.file).err
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(scratch: Scratch) -> None:
     code = f"import sys; sys.argv = ['sqlgen', 'run', {str(scratch.file)!r}, '--select', 'x', '--debug'];"
     code += "from sqlgen.cli.app import main; main()"

@@ -87,6 +87,7 @@ def test_a_pipe_in_place_of_a_file_is_damage(built: Scratch, pattern: str) -> No
     assert built.plan() == {}
 
 
+@pytest.mark.slow
 def test_a_folder_in_place_of_a_cache_costs_time_alone(built: Scratch) -> None:
     built.run()
     before, paths = built.costs(), [built.lake / ".sqlgen" / name for name in ("settled.json", INDEX, "bound.json")]

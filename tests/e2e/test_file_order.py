@@ -34,6 +34,7 @@ def write(path: Path, rows: list[dict[str, object]]) -> None:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "ndjson"])
 @pytest.mark.parametrize("where", [HIVE, "exchange=x", ""])
 def test_numbers_in_names_count_as_numbers(tmp_path: Path, suffix: str, where: str) -> None:

@@ -37,6 +37,7 @@ def test_a_record_of_a_type_that_is_longer(tmp_path: Path) -> None:
     assert "fetch it again; nothing of it was published" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_flipped_bytes(tmp_path: Path, name: str) -> None:
     found = flipped(tmp_path, name, FLIPS, "")

@@ -241,6 +241,7 @@ def test_a_model_whose_upstream_is_not_selected_reads_what_is_published(built: S
     assert set(built.run("--select", "pairs")) == {"pairs BTC-USDT 2026-01-02"}
 
 
+@pytest.mark.slow
 def test_building_a_partition_alone_equals_building_all(
     built: Scratch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -338,6 +338,7 @@ def test_real_files(name: str, adapter: str, rows: int | None) -> None:
     assert rows is None or finding["contents"][0]["rows"] == rows
 
 
+@pytest.mark.slow
 def test_real_lobster_files(tmp_path: Path) -> None:
     if "lobster/orderbook" not in SHIPPED:
         pytest.skip("no adapter lobster/orderbook")

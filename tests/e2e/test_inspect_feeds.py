@@ -46,6 +46,7 @@ def inspected(lake: Path) -> Any:
     return outcome.json
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("futures", [True, False])
 @pytest.mark.parametrize("wrapped", [True, False])
 @pytest.mark.parametrize("named", [True, False])
@@ -76,6 +77,7 @@ def test_binance_depth_is_recognised_and_its_entry_runs(
     assert len(rows) == 7
 
 
+@pytest.mark.slow
 def test_changes_without_a_snapshot_are_told(tmp_path: Path) -> None:
     write(tmp_path / "lake/raw/binance/BTCUSDT_2026-01-02.ndjson", list(map(binance_line, events(True))))
     found = inspected(tmp_path / "lake")
@@ -124,6 +126,7 @@ def test_changes_of_an_unknown_exchange_are_no_books(tmp_path: Path, form: str) 
         assert [choice["adapter"] for choice in finding["choices"] if "generic" in choice["adapter"]] == adapters
 
 
+@pytest.mark.slow
 def test_the_depth_of_a_topic_is_what_is_captured(tmp_path: Path) -> None:
     """By the topics of messages; of several, the deepest is proposed."""
 
@@ -145,6 +148,7 @@ def test_the_depth_of_a_topic_is_what_is_captured(tmp_path: Path) -> None:
         assert {key: entry[key] for key in ("captured_levels", "options") if key in entry} == told
 
 
+@pytest.mark.slow
 def test_what_stands_for_a_symbol_in_a_name_may_be_none(tmp_path: Path) -> None:
     """A group of Tardis.dev holds many symbols; one folder of a symbol with rows of two is told."""
     header = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"

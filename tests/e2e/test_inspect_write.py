@@ -36,6 +36,7 @@ def test_a_file_is_made_and_added_to(tmp_path: Path) -> None:
     assert published(tmp_path / "lake/processed/okx_trades_2_features").num_rows == 2 * len(SOLD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -58,6 +59,7 @@ def test_a_file_that_nothing_can_be_added_to_stays(tmp_path: Path, content: str,
     assert file.read_text() == content
 
 
+@pytest.mark.slow
 def test_files_that_lie_in_the_lake_itself(tmp_path: Path) -> None:
     for folder in ("lake", "lake/raw"):
         (tmp_path / folder).mkdir()
@@ -68,6 +70,7 @@ def test_files_that_lie_in_the_lake_itself(tmp_path: Path) -> None:
     assert [*yaml.safe_load(file.read_text())["sources"]] == ["okx_trades"]
 
 
+@pytest.mark.slow
 def test_another_lake_and_nothing_found(tmp_path: Path) -> None:
     (tmp_path / "lake/raw/okx").mkdir(parents=True)
     (tmp_path / "lake/raw/okx/a.ndjson").write_text(text(list(record(TRADES["okx/trades"], SOLD))))

@@ -49,6 +49,7 @@ def test_a_day_continues_where_the_day_before_ended(ledger: Scratch) -> None:
     assert before(ledger, ETH) == [None, 10.0]
 
 
+@pytest.mark.slow
 def test_one_day_at_a_time_gives_the_same_files(ledger: Scratch, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = Scratch(tmp_path_factory.mktemp("days") / "project")
     other.kernel(LEDGER)
@@ -66,6 +67,7 @@ def test_a_second_run_does_nothing(ledger: Scratch) -> None:
     assert ledger.run() == {}
 
 
+@pytest.mark.slow
 def test_late_data_goes_forward_from_its_day(ledger: Scratch) -> None:
     ledger.trades(BTC, DAY2, [102.0, 150.0])
     results = ledger.run()
@@ -94,6 +96,7 @@ def test_it_stops_where_the_state_comes_out_as_it_was(ledger: Scratch) -> None:
     assert ledger.run() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["flipped", "torn", "empty", "gone", "of another day"])
 def test_a_damaged_state_is_built_again_and_never_used(ledger: Scratch, damage: str) -> None:
     path = state_file(ledger, BTC, DAY2)
@@ -120,6 +123,7 @@ def test_a_damaged_state_is_built_again_and_never_used(ledger: Scratch, damage: 
     assert ledger.run() == {}
 
 
+@pytest.mark.slow
 def test_damage_that_goes_back_several_days(ledger: Scratch) -> None:
     for date in (DAY1, DAY2):
         state_file(ledger, BTC, date).unlink()
@@ -130,6 +134,7 @@ def test_damage_that_goes_back_several_days(ledger: Scratch) -> None:
     assert before(ledger) == [None, 100.0, 101.0, 102.0, 103.0, 104.0]
 
 
+@pytest.mark.slow
 def test_planning_does_not_nest_deeper_the_further_back_it_goes(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +216,7 @@ def test_a_filter_that_is_never_true_still_moves_the_state(ledger: Scratch) -> N
     assert state_file(ledger, BTC, DAY3).read_bytes() == state
 
 
+@pytest.mark.slow
 def test_raw_days_may_be_taken_away(ledger: Scratch) -> None:
     """The state of a published day lives on without its inputs, until it is pruned."""
     for path in ledger.raw(BTC, DAY2).iterdir():
@@ -262,6 +268,7 @@ def test_a_failed_day_stops_the_days_after_it(ledger: Scratch) -> None:
     assert before(ledger) == published
 
 
+@pytest.mark.slow
 def test_an_empty_day_passes_the_state_on(ledger: Scratch) -> None:
     file = ledger.raw(BTC, DAY2) / "data.parquet"
     pq.write_table(pq.read_table(file, partitioning=None).slice(0, 0), file)
@@ -311,6 +318,7 @@ def test_a_column_that_the_template_does_not_give(ledger: Scratch) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_column_that_is_not_a_number(ledger: Scratch) -> None:
     ledger.kernel(LEDGER.replace('return ("cost",)', 'return ("cost", "trade_id")'))
     ledger.model("costs", checkpoint_enabled=False)
@@ -322,6 +330,7 @@ def test_a_column_that_both_give(ledger: Scratch) -> None:
     assert "the template and a kernel both return column trade_id" in refusal(ledger)
 
 
+@pytest.mark.slow
 def test_a_kernel_that_fails(ledger: Scratch) -> None:
     ledger.kernel(LEDGER.replace("costs = np", "raise ValueError('no such cost')\n        costs = np"))
     ledger.model("costs", checkpoint_enabled=False)

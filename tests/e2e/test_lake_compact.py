@@ -65,6 +65,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     return scratch
 
 
+@pytest.mark.slow
 def test_stats_count_files_rows_and_small_files(appended: Scratch) -> None:
     found = {one["name"]: one for one in lake(appended, "stats", "--json").json}
     assert {name: (one["files"], one["rows"], one["small_files"]) for name, one in found.items()} == {

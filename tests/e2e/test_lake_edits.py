@@ -44,6 +44,7 @@ def all_rows() -> list[Row]:
     return [(s, d, f"data-{n}", cost) for (s, d), prices in sorted(PRICES.items()) for n, cost in enumerate(prices)]
 
 
+@pytest.mark.slow
 def test_deleted_rows_are_gone_and_what_reads_them_is_built_again(built: Scratch) -> None:
     untouched = files(built, UNIT.replace(DAY1, DAY2))
     would = lake(built, "delete", "costs", "--where", "cost BETWEEN 20 AND 30 OR cost = 60", "--dry-run")

@@ -88,6 +88,7 @@ def test_inner_partitions_with_quarantine_kernel_and_edits(built: Scratch) -> No
     assert [row["before"] for row in found] == [20.0]
 
 
+@pytest.mark.slow
 def test_what_was_stale_is_built_afterwards(built: Scratch) -> None:
     built.trades(ETH, DAY1, [7.0], name="late")
     by(built, "exchange", "date")

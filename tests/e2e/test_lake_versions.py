@@ -114,6 +114,7 @@ def test_a_removed_partition_comes_back(versioned: Scratch) -> None:
     assert costs(versioned, DAY2) == [5.0]
 
 
+@pytest.mark.slow
 def test_quarantine_and_kernel_state_come_back_with_their_rows(scratch: Scratch) -> None:
     del scratch.config["models"]["pairs"]
     scratch.kernel(LEDGER)

@@ -146,6 +146,7 @@ def test_the_played_days_have_what_they_should(played: Played) -> None:
     assert len(set(times)) < len(times), "duplicates"
 
 
+@pytest.mark.slow
 def test_every_row_is_the_published_one(played: Played) -> None:
     same(played.rows[DAY1], published(played.unit(DAY1)))
 

@@ -108,6 +108,7 @@ def test_bars_are_the_published_ones(lake: tuple[Path, dict[str, list[Row]]], mo
     assert len({bar["date"] for bar in found}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", QUICK)
 def test_bars_go_on_after_a_published_day(lake: tuple[Path, dict[str, list[Row]]], model: str) -> None:
     folder, feed = lake

@@ -112,6 +112,7 @@ def test_rows_are_the_published_ones(lake: tuple[Path, dict[str, list[Row]]], mo
     assert len({row["date"] for row in found}) == 3
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_rows_or_late_do_no_harm(lake: tuple[Path, dict[str, list[Row]]]) -> None:
     folder, feed = lake
     trades, books = feed["trades"], feed["orderbook"]

@@ -90,6 +90,7 @@ def test_a_lookahead_that_goes_away_leaves_null(labels: Scratch) -> None:
     assert nexts(labels) == [101.0, None, None]
 
 
+@pytest.mark.slow
 def test_the_order_in_which_days_come_makes_no_difference(labels: Scratch) -> None:
     labels.trades(BTC, DAY3, [103.0])
     labels.run()

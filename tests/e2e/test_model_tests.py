@@ -113,6 +113,7 @@ def test_null_is_not_zero(scratch: Scratch) -> None:
     assert failures(scratch, given={"trades": trades}, expect=[{"cost": None}]) == []
 
 
+@pytest.mark.slow
 def test_tolerances(scratch: Scratch) -> None:
     wrong = [COSTS[0], {"cost": 5.01}]
     assert failures(scratch, expect=wrong, tolerance=0.01) == []
@@ -171,6 +172,7 @@ def test_a_disabled_model_can_be_tested(scratch: Scratch) -> None:
     assert failures(scratch) == []
 
 
+@pytest.mark.slow
 def test_dates_that_rows_name(scratch: Scratch) -> None:
     """A row may lie under a date that its time does not tell, or have no time that is written as one."""
     late = [TRADES[0] | {"date": "2026-01-02", "timestamp": "2026-01-01 23:59:59"}]
@@ -191,6 +193,7 @@ def test_sources_of_one_format(scratch: Scratch, form: str) -> None:
     assert failures(scratch) == []
 
 
+@pytest.mark.slow
 def test_rows_in_files(scratch: Scratch) -> None:
     folder = scratch.folder / "model_tests"
     (folder / "data").mkdir(parents=True)

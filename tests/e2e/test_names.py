@@ -120,6 +120,7 @@ def _agree(project: Scratch, monkeypatch: pytest.MonkeyPatch, expected: Rows) ->
     assert project.plan() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["parquet", "ndjson"])
 def test_names_of_files(passing: Scratch, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     for price, name in enumerate(FILES, 1):
@@ -181,6 +182,7 @@ def test_patterns_match_what_they_say(passing: Scratch, monkeypatch: pytest.Monk
 # Folders and files that can be no data
 
 
+@pytest.mark.slow
 def test_strange_things_are_told_and_passed_over(passing: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     day = passing.trades(BTC, DAY1, [1.0])
     passing.trades(ETH, DAY2, [2.0])

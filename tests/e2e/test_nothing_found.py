@@ -146,6 +146,7 @@ def test_no_model_is_left(two: Scratch, command: str) -> None:
     assert (outcome.code, "--exclude leaves no model of those selected" in outcome.err) == (2, True), outcome
 
 
+@pytest.mark.slow
 def test_commands_that_show_nothing_say_so(scratch: Scratch) -> None:
     scratch.config["sources"]["none"] = {"path": "raw/none", "adapter": "ccxt/trades"}
     scratch.save()

@@ -234,6 +234,7 @@ def test_any_store_that_fsspec_knows(
     forget()
 
 
+@pytest.mark.slow
 def test_objects_that_cannot_be_files_are_passed_over(scratch: Scratch, bucket: Bucket, tmp_path: Path) -> None:
     scratch.trades(BTC, DAY1, [1.0])
     remote(scratch, bucket)
@@ -631,6 +632,7 @@ def test_an_endpoint_that_is_down(scratch: Scratch, bucket: Bucket, monkeypatch:
         assert "hidden-password" not in done.err
 
 
+@pytest.mark.slow
 def test_without_permission_to_write_nothing_is_built(scratch: Scratch, bucket: Bucket) -> None:
     scratch.trades(BTC, DAY1, [1.0])
     remote(scratch, bucket)
@@ -926,6 +928,7 @@ def test_the_lock_of_a_run_that_was_killed_is_taken_over(bucket: Bucket, monkeyp
         pass
 
 
+@pytest.mark.slow
 def test_the_lock_is_written_by_conditional_requests(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = lock_of(bucket, Claim({"a": "a"})), lock_of(bucket, Claim({"b": "b"}))
     with bucket.endpoint.counting() as requests, first.held(0.0), second.held(0.0):

@@ -183,6 +183,7 @@ FEEDS: dict[str, tuple[str, list[Message], list[dict[str, Any]], dict[str, Any]]
 RESETS = {"spot": 1, "combined stream": 1, "futures": 1, "bybit": 1, "bybit seeded": 0, "coinbase": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEEDS)
 def test_adapters(name: str, tmp_path: Path) -> None:
     adapter, messages, lines, options = FEEDS[name]
@@ -212,6 +213,7 @@ def test_times_never_go_back(tmp_path: Path) -> None:
     assert [row["ts"] for row in rows_of(published(tmp_path / "lake/book"))] == [at(5), at(5), at(5), at(6)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(SHELL is None, reason="the duckdb shell is not installed (package duckdb-cli)")
 @pytest.mark.parametrize("name", FEEDS)
 def test_the_shell_reads_what_goes_into_the_kernel(name: str, tmp_path: Path) -> None:
@@ -348,6 +350,7 @@ def mbo_project(folder: Path) -> Path:
     return config
 
 
+@pytest.mark.slow
 def test_a_book_of_orders(tmp_path: Path) -> None:
     write_lines(tmp_path / "lake", "updates", "2026-01-01", [mbo_line(event) for event in EVENTS])
     run(mbo_project(tmp_path), "--select", "book+")

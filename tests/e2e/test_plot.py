@@ -104,6 +104,7 @@ def test_thinned_lines_lose_no_extreme(project: Scratch, monkeypatch: pytest.Mon
     assert any("600 rows are thinned to at most" in note and "no extreme is lost" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_books_by_price(tmp_path: Path) -> None:
     project = Scratch(tmp_path / "project")
     project.config["sources"] = {"books": {"path": "raw/ccxt/orderbook", "adapter": "ccxt/orderbook"}}

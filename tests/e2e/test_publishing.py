@@ -192,6 +192,7 @@ def test_no_name_comes_again(halves: Scratch) -> None:
         halves.run("--full-refresh")
 
 
+@pytest.mark.slow
 def test_the_catalog_reads_no_footers_beforehand(halves: Scratch) -> None:
     """Unless the columns of the files differ."""
     assert "union_by_name" not in halves.sqlgen("catalog", "--stdout").out.partition("VIEW costs AS")[2]

@@ -358,6 +358,7 @@ def test_the_quarantine_is_outside_of_the_globs_of_its_table(single: Scratch) ->
 # Lookback: a day alone is the day among others
 
 
+@pytest.mark.slow
 def test_rows_read_for_lookback_are_left_out_and_counted_once(single: Scratch) -> None:
     single.template("costs.sql.j2", BOTH.replace("SELECT *", "SELECT *, lag(seq) OVER (ORDER BY ts, seq) AS before"))
     single.model("costs", lookback=86_400)
@@ -539,6 +540,7 @@ def test_kernels_do_not_see_rows_that_are_left_out(single: Scratch) -> None:
     assert single.state_file("costs", UNIT.replace(DAY1, DAY2)).is_file()
 
 
+@pytest.mark.slow
 def test_trades_beside_the_rows_are_checked_too(tmp_path: Path) -> None:
     config = shipped_config(tmp_path / "lake", max_levels=2)
     checks = [{"check": "range", "columns": "price", "max": 200}, {"check": "monotonic", "on_fail": "drop"}]

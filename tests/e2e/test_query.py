@@ -153,6 +153,7 @@ def test_bars(books: duckdb.DuckDBPyConnection) -> None:
         books.sql("FROM bars('BTC-USD', 60)").fetchall()
 
 
+@pytest.mark.slow
 def test_book_at(books: duckdb.DuckDBPyConnection) -> None:
     text = "SELECT level, bid_size, bid_price, ask_price, ask_size FROM book_at('btcusdt', ?) ORDER BY level"
     expected = [(0, 1.0, 101.5, 102.5, 2.0), (1, 2.0, 100.5, 103.5, 3.0), (2, 3.0, 99.5, None, None)]

@@ -451,6 +451,7 @@ def test_kernels_are_read_from_the_projects_own_folder_alone(alone: Scratch) -> 
 # Secrets
 
 
+@pytest.mark.slow
 def test_secrets_are_written_nowhere(alone: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     """In filters, checks, options, names and descriptions; in runs that succeed, that fail, and that cannot begin."""
     monkeypatch.setenv("VENDOR_TOKEN", SECRET)

@@ -170,6 +170,7 @@ def test_a_selection_is_planned_in_full(settled: Scratch) -> None:
     assert settled.run("--prune", "--select", "costs").keys() == {"costs BTC-USDT 2026-01-01"}
 
 
+@pytest.mark.slow
 def test_units_of_several_symbols_are_planned_with_all_of_their_inputs(settled: Scratch) -> None:
     template = "SELECT date, count(*) AS number FROM ({{ inputs.costs }}) GROUP BY date ORDER BY date\n"
     settled.template("market.sql.j2", template)

@@ -117,6 +117,7 @@ OTHERS: dict[str, list[Line]] = {
 """Of other channels in the same recording."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", FEEDS)
 def test_rows_go_to_the_symbol_that_they_name(tmp_path: Path, adapter: str) -> None:
     config, sent = recording(tmp_path, adapter, OTHERS[adapter])
@@ -177,6 +178,7 @@ def test_sequence_numbers_of_a_connection_with_several_products(
         assert len(found) == len(kept) + 1
 
 
+@pytest.mark.slow
 def test_an_answer_that_names_no_symbol_belongs_to_the_only_one_of_its_file(tmp_path: Path) -> None:
     messages = feed(60_000, NOON, True)
     lines = lines_of("binance/depth_spot", "BTCUSDT", messages)
@@ -190,6 +192,7 @@ def test_an_answer_that_names_no_symbol_belongs_to_the_only_one_of_its_file(tmp_
     assert rows_of(published(tmp_path / "lake/book/exchange=x/symbol=BTCUSDT")) == level_books(messages, depth=DEPTH)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", ["binance/depth_spot", "binance/depth_futures", "bybit/orderbook"])
 def test_answers_by_rest_are_not_rows_without_a_time(tmp_path: Path, adapter: str) -> None:
     """They have the time of their collector only, and so that of the message before; nothing of them is set aside."""
@@ -209,6 +212,7 @@ def test_answers_by_rest_are_not_rows_without_a_time(tmp_path: Path, adapter: st
     assert rows_of(published(tmp_path / "lake/book/exchange=x/symbol=BTCUSDT")) == level_books(messages, depth=DEPTH)
 
 
+@pytest.mark.slow
 def test_an_answer_that_names_no_symbol_among_several(tmp_path: Path) -> None:
     config, _ = recording(tmp_path, "binance/depth_spot")
     path = tmp_path / "lake/raw/updates/rec.ndjson"

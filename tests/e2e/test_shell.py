@@ -100,6 +100,7 @@ def test_an_unknown_dot_command(piped: Callable[[str], Outcome]) -> None:
     assert "1" in outcome.out
 
 
+@pytest.mark.slow
 def test_a_command(built: Scratch) -> None:
     outcome = built.sqlgen("shell", "-c", "SELECT unnest(log_return(list(cost ORDER BY ts))) AS r FROM costs")
     assert outcome.code == 0

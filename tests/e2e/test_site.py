@@ -110,6 +110,7 @@ def test_pages_are_whole_and_every_link_leads_somewhere(site: Path) -> None:
                 assert anchor in pages[target].ids, f"{path}: {link}"
 
 
+@pytest.mark.slow
 def test_pages_tell_the_facts(site: Path) -> None:
     page = (site / "models/costs.html").read_text()
     assert "What a trade &lt;costs&gt; &amp; &#34;why&#34;" in page

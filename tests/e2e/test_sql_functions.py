@@ -112,6 +112,7 @@ def test_a_function_gives_the_column_of_the_table(db: duckdb.DuckDBPyConnection,
     same(table, column)
 
 
+@pytest.mark.slow
 def test_kyle_lambda_gives_the_column_of_the_table(db: duckdb.DuckDBPyConnection) -> None:
     query = f"""
         {TRADES},

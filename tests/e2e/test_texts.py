@@ -32,6 +32,7 @@ def _runs(project: Scratch, monkeypatch: pytest.MonkeyPatch, name: str, only_vie
         assert not any("DROP" in statement.query.split("--")[0].upper() for statement in statements[:-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", EVIL)
 def test_descriptions_and_names_of_checks(scratch: Scratch, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     scratch.trades(BTC, DAY1, [100.0, 200.0, 101.0])
@@ -56,6 +57,7 @@ def test_descriptions_and_names_of_checks(scratch: Scratch, monkeypatch: pytest.
         assert connection.execute("SELECT cost FROM costs ORDER BY 1").fetchall() == [(100.0,), (101.0,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", EVIL[:3])
 def test_what_kernels_say(scratch: Scratch, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     scratch.trades(BTC, DAY1, [100.0, 101.0])

@@ -72,6 +72,7 @@ def table(lake: Path, name: str, how: str) -> list[Row]:
     return table_rows(published(lake / f"lake/out/{name}/{how}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BARS)
 def test_volumes_follow_the_closes(lake: Path, name: str) -> None:
     plain, bulk = table(lake, name, "plain"), table(lake, name, "bulk")

@@ -169,6 +169,7 @@ def test_a_message_that_cannot_be_read_breaks_the_feed(case: str, tmp_path: Path
     assert [row["feed_reset"] for row in rows].index(True) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sequence", [False, True])
 def test_a_broken_line_of_coinbase(sequence: bool, tmp_path: Path) -> None:
     """It may have been a change, whether numbers tell that something is missing or not."""

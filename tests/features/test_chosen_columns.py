@@ -86,6 +86,7 @@ def wanted(whole: Sequence[str], *patterns: str) -> list[str]:
     return [name for name in whole if name in ALWAYS or any(fnmatch.fnmatchcase(name, each) for each in patterns)]
 
 
+@pytest.mark.slow
 def test_names_globs_and_tags(lake: Path) -> None:
     """In the order of the whole table, with keys, ts and seq; a kernel's name is a tag too."""
     whole = table(lake, "orderbook_hf").column_names
@@ -196,6 +197,7 @@ def test_what_matches_nothing(tmp_path: Path, fields: dict[str, Any], message: s
     assert message in outcome.err, outcome.err
 
 
+@pytest.mark.slow
 def test_other_models_choose_too(tmp_path: Path) -> None:
     """Tables without kernels, and bars made of what a kernel gives."""
     write_sample(tmp_path / "lake", SampleSpec(symbols=1, days=1, rows_per_day=400, seed=3))
@@ -214,6 +216,7 @@ def test_other_models_choose_too(tmp_path: Path) -> None:
         assert found.equals(whole.select(found.column_names))
 
 
+@pytest.mark.slow
 def test_each_shipped_model_chooses(tmp_path: Path) -> None:
     """Which columns a template has is known without data, whatever it asks of its scope."""
     config = shipped_config(tmp_path / "lake")

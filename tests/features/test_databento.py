@@ -138,6 +138,7 @@ def test_trades_come_from_every_schema(lake: VendorLake, schema: str, variant: s
     check_trades(lake.rows(TRADES), trades)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["pretty", "raw", "parquet of integers", "dbn 1"])
 def test_mbp1(lake: VendorLake, variant: str) -> None:
     (books, trades), rows = made(nanoseconds=1)
@@ -294,6 +295,7 @@ def test_dbn_with_times_of_sending(lake: VendorLake) -> None:
     check_books(lake.rows(NAMED), states(books, trades), 10)
 
 
+@pytest.mark.slow
 def test_dbn_without_records(lake: VendorLake) -> None:
     _, rows = made(count=5)
     content = dbn.encode(rows, "mbp-10", {38: "AAPL"})
@@ -474,6 +476,7 @@ def test_adding_a_day_builds_that_day_only(lake: VendorLake) -> None:
     assert "1 partition(s) to build, 1 up to date" in lake.run(NAMED).out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "text", "kept"), [("pretty", "2 33.5", True), ("raw", "23x", False)])
 def test_a_damaged_price_of_the_record(lake: VendorLake, form: databento.Prices, text: str, kept: bool) -> None:
     """The book stays where it is still clear in which form its prices are."""

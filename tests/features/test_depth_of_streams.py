@@ -40,6 +40,7 @@ def _sides(count: int, names: tuple[str, str]) -> dict[str, Any]:
     return {name: [[100 + step * (i + 1), 1] for i in range(count)] for name, step in zip(names, (-1, 1), strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adapter", "lines", "depth", "levels"),
     [

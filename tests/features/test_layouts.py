@@ -25,6 +25,7 @@ def _rows(model: str) -> list[dict[str, Any]]:
     return keyed((made.trades if KINDS[model] == "trades" else made.tickers)(rng, TIMES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["orderbook_hf", "trades_features", "ticker_features"])
 @pytest.mark.parametrize(
     ("layout", "suffix"), [("ymdh", "parquet"), ("date", "ndjson"), ("ymdh", "ndjson.gz")], ids=str
@@ -44,6 +45,7 @@ def test_several_files_of_a_partition_count_on(tmp_path: Path, suffix: str) -> N
     assert expected[0]["seq"] == 25
 
 
+@pytest.mark.slow
 def test_rows_stay_in_the_partition_they_are_filed_under(tmp_path: Path) -> None:
     late = [{"timestamp": MIDNIGHT + i * 1000 - 86_400_000, "bids": [(100, 1)], "asks": [(101, 1)]} for i in range(9)]
     filed = dt.date(2026, 1, 2)  # a day after their times: as far as it may be by default

@@ -118,6 +118,7 @@ def test_far_into_a_text(tmp_path: Path, suffix: str, zeros: str, time: str, los
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "value", "lost"),
     [

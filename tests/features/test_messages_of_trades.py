@@ -42,6 +42,7 @@ def together(one: Line, other: Line, path: tuple[Any, ...]) -> Line:
     return both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LISTS)
 def test_trades_of_several_symbols_in_one_message(name: str, tmp_path: Path) -> None:
     stream = TRADES[name]
@@ -89,6 +90,7 @@ def write(path: Path, *messages: list[tuple[int | None, float]]) -> None:
 FAR = NOON + 9 * DAY_MS
 
 
+@pytest.mark.slow
 def test_a_trade_far_ahead_in_a_message_is_set_aside_and_told(tmp_path: Path) -> None:
     """By itself, be it the first of its message or not, with the line that it is in."""
     folder = tmp_path / "lake/raw/t/symbol=BTCUSDT/date=2026-01-02"
@@ -105,6 +107,7 @@ def test_a_trade_far_ahead_in_a_message_is_set_aside_and_told(tmp_path: Path) ->
     ]
 
 
+@pytest.mark.slow
 def test_trades_without_a_date_in_the_path_go_to_their_own(tmp_path: Path) -> None:
     midnight = NOON + DAY_MS // 2
     write(tmp_path / "lake/raw/t/rec.ndjson", [(midnight - 1, 1.0), (midnight, 2.0)], [(FAR, 9.0), (NOON, 0.5)])
@@ -115,6 +118,7 @@ def test_trades_without_a_date_in_the_path_go_to_their_own(tmp_path: Path) -> No
     assert dated == [("2026-01-02", 0.5), ("2026-01-02", 1.0), ("2026-01-03", 2.0), ("2026-01-11", 9.0)]
 
 
+@pytest.mark.slow
 def test_a_trade_without_a_time_has_that_of_its_message(tmp_path: Path) -> None:
     """It is the first one, whose time otherwise stands for the message."""
     folder = tmp_path / "lake/raw/t/symbol=BTCUSDT/date=2026-01-02"

@@ -44,12 +44,14 @@ def test_a_silence_that_began_any_time_before(tmp_path: Path, model: str) -> Non
         assert today["has_gap"] is (first - last > 300)
 
 
+@pytest.mark.slow
 @bar_models
 def test_the_first_row_of_a_key_has_no_gap_before_it(tmp_path: Path, model: str) -> None:
     expected = check(tmp_path, model, keyed([MAKE[model](second) for second in (5, 70, 140)]), bar_durations=[60])
     assert not any(bar["has_gap"] for bar in expected)
 
 
+@pytest.mark.slow
 @bar_models
 def test_a_return_over_rows_without_a_price(tmp_path: Path, model: str) -> None:
     """Rows keep coming, so the segment goes on, but the last price lies further back than ``max_gap``."""

@@ -47,6 +47,7 @@ def test_prices_of_trades(tmp_path: Path, name: str) -> None:
     assert prices == [1.0, *[None] * 5, 2.0, None, None]
 
 
+@pytest.mark.slow
 def test_levels_of_books_and_numbers_in_messages(tmp_path: Path) -> None:
     book = {"timestamp": MIDNIGHT // 10**6, "bids": [{"price": 1.0, "size": float("nan")}], "asks": []}
     project = Project.of(tmp_path / "lists", "ccxt/orderbook")

@@ -46,6 +46,7 @@ def test_options(tmp_path: Path, options: dict[str, object]) -> None:
     check(tmp_path, "orderbook_hf", keyed(faulty_books(seed=2, rounds=3)), **options)
 
 
+@pytest.mark.slow
 def test_prices_on_the_edge_of_a_band(tmp_path: Path) -> None:
     mid, size = 1000.0, 2.0
     edges = [mid * bps / 1e4 for bps in (0.5, 5, 10, 25, 50, 100)]
@@ -54,6 +55,7 @@ def test_prices_on_the_edge_of_a_band(tmp_path: Path) -> None:
     assert [row[f"bid_vol_band_{band}bps"] for band in ("0_5", "5_10", "10_25", "25_50", "50_100")] == [size] * 5
 
 
+@pytest.mark.slow
 def test_exactly_half_of_the_depth(tmp_path: Path) -> None:
     """Sizes in eighths add up without rounding, so that reaching half exactly counts as reaching it."""
     bids, asks = [(100 - i, size) for i, size in enumerate((1.125, 2.875, 4.0))], [(101, 2.0), (102, 2.0)]

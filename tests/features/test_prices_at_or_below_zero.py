@@ -89,6 +89,7 @@ def test_trades(tmp_path: Path, negative: bool) -> None:
     assert negative or "a.csv and 1 more file(s): such prices are left out" in notes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("negative", [False, True])
 def test_updates(tmp_path: Path, negative: bool) -> None:
     source = {"adapter": "bybit/orderbook", "negative_prices": negative}

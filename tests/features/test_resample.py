@@ -91,6 +91,7 @@ def test_nothing_is_carried_over_a_gap(tmp_path: Path) -> None:
     assert got[5]["original_timestamp"] is None
 
 
+@pytest.mark.slow
 def test_an_open_point_waits_for_the_feed(tmp_path: Path) -> None:
     """The interval after the last row is not over yet; with emit_open it is there."""
     rows = keyed([trade(500), trade(1500)])

@@ -32,6 +32,7 @@ RECORDS = [
 WORDLESS = "record whose price is no number 1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adapter", "options", "kept", "left_out"),
     [
@@ -59,6 +60,7 @@ def updates(project: Project, lines: list[dict[str, Any]]) -> list[tuple[int, An
     return [(row["seq"], row["side"], row["price"], row["size"]) for row in rows_of(project.run())]
 
 
+@pytest.mark.slow
 def test_a_level_without_a_price_is_one_that_cannot_be_read(tmp_path: Path) -> None:
     project = Project.of(tmp_path, "kucoin/level2", exchange="kucoin", pattern="{symbol}_{date}.ndjson")
     levels = [["1.5", "2", "7"], [None, "3", "8"], ["0", "0", "9"]]

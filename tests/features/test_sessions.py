@@ -119,6 +119,7 @@ def test_rows_between_sessions_are_left_out_and_counted(made: tuple[Path, list[R
     assert {session for session, _ in kept} == {day for day, _, _ in NEW_YORK}
 
 
+@pytest.mark.slow
 def test_windows_and_returns_start_anew(made: tuple[Path, list[Row], list[Any]]) -> None:
     """By brute force, session by session."""
     folder, rows, _ = made
@@ -167,6 +168,7 @@ def test_event_bars_end_with_their_session(made: tuple[Path, list[Row], list[Any
         assert {session_of(row[time] // 1_000_000) for time in ("start_time", "end_time")} == {str(row["session_date"])}
 
 
+@pytest.mark.slow
 def test_extended_hours(tmp_path: Path) -> None:
     """From 4:00 to 20:00 in New York, three hours less on half a day; in winter past midnight UTC."""
     rows = trades(seed=2, days=["2024-07-03", "2024-11-29", "2024-12-02"], every=10)

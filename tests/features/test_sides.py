@@ -175,6 +175,7 @@ SAID = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", [False, True], ids=["sql", "kernels"])
 @pytest.mark.parametrize("maker", [False, True], ids=["taker", "maker"])
 @pytest.mark.parametrize("on_fail", [None, "warn", "fail"])

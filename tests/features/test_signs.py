@@ -93,6 +93,7 @@ def table(folder: Path, model: str, rule: str) -> Any:
     return published(folder / f"lake/out/{model}/{rule}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_features_and_bars_take_the_sign(made: tuple[Path, list[Row], dict[str, list[int | None]]], rule: str) -> None:
     folder, ticks, expected = made

@@ -228,6 +228,7 @@ def test_a_break_at_the_end_of_a_day_is_known_on_the_next(tmp_path: Path) -> Non
 # --- Compiled --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_shell
 def test_the_shell_reads_what_goes_into_the_kernel(tmp_path: Path) -> None:
     table = table_of(feed(16))

@@ -66,6 +66,7 @@ TARDIS: dict[str, tuple[Callable[[], Table], Callable[[], list[Row]]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "where"),
     [*((kind, where) for kind in TARDIS for where in ("hive", "rows")), ("trades", "pattern"), ("quotes", "fixed")],

@@ -41,6 +41,7 @@ def project(scratch: Scratch, **templates: str) -> Scratch:
     return scratch
 
 
+@pytest.mark.slow
 def test_the_documented_overrides_run(scratch: Scratch) -> None:
     """Those of docs/templates.md, as they stand there, against values in plain Python."""
     features, bars = DOCUMENTED

@@ -88,6 +88,7 @@ def test_infinite_doubles_are_refused(infinite: float) -> None:
         arrow(np.array([1.5, np.nan, infinite]), Column("x", "u: anything"))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_rows_and_trades_of_one_feed_are_in_its_order(data: st.DataObject) -> None:

@@ -244,6 +244,7 @@ class TestFaults:
         assert 1 <= len(twice) < 0.01 * len(rows)
         assert [row for i, row in enumerate(rows) if i not in set(twice)] == read(clean, kind).to_pylist()
 
+    @pytest.mark.slow
     def test_gaps(self, tmp_path: Path, clean: Path) -> None:
         root = self.only(tmp_path, "gaps")
         place = FaultSite(0, "binance", "XRP-USDT", date(2026, 1, 1), "trades")
@@ -259,6 +260,7 @@ class TestFaults:
             assert read(root, kind).to_pylist() == kept
         assert all(timedelta(milliseconds=end - start).total_seconds() > 300 for start, end in periods)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("layout", ["date", "ymdh"])
     @pytest.mark.parametrize("kind", KINDS)
     def test_late_file(self, tmp_path: Path, clean: Path, kind: str, layout: str) -> None:

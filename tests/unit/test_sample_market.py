@@ -65,6 +65,7 @@ def test_the_book_is_sorted_full_and_never_crossed(traded: Traded) -> None:
         assert min(levels.bid_lots.min(), levels.ask_lots.min(), levels.bid_ticks.min()) > 0
 
 
+@pytest.mark.slow
 def test_the_spread_is_mostly_one_to_three_ticks_and_varies(traded: Traded) -> None:
     spread = traded.first.levels.ask_ticks[:, 0] - traded.first.levels.bid_ticks[:, 0]
     assert (spread <= 3).mean() > 0.8
@@ -162,6 +163,7 @@ def test_the_market_goes_on_over_midnight(traded: Traded) -> None:
     assert (np.diff(traded.first.nonce) > 0).all()
 
 
+@pytest.mark.slow
 def test_two_venues_quote_nearly_the_same_price() -> None:
     here, there = simulate("ETH-USDT", 2000), simulate("ETH-USDT", 2000, exchange="okx")
     at = np.arange(HOUR, DAY_MS, HOUR)

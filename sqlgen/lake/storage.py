@@ -81,7 +81,15 @@ def walked(lake: Path, walk: Walk) -> Iterator[FileInfo]:
 
 def list_all(root: Path) -> dict[str, Stat]:
     """Every file below ``root``, hidden ones too; a link to a folder counts as a file."""
-    found: dict[str, Stat] = {}
+    return {name: Stat.of(entry.stat(follow_symlinks=False)) for name, entry in _below(root)}
+
+
+def names_below(root: Path) -> Iterator[str]:
+    """Names of what :func:`list_all` lists."""
+    return (name for name, _ in _below(root))
+
+
+def _below(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     pending = [str(root)]
     cut = len(pending[0]) + 1
     while pending:
@@ -97,8 +105,7 @@ def list_all(root: Path) -> dict[str, Stat]:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
                 else:
-                    found[entry.path[cut:]] = Stat.of(entry.stat(follow_symlinks=False))
-    return found
+                    yield entry.path[cut:], entry
 
 
 def is_hidden(path: str) -> bool:

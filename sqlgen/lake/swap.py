@@ -21,11 +21,12 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sqlgen.lake import faults, sealed, storage
 from sqlgen.lake.remote.mounts import mount_of
-from sqlgen.lake.storage import FOLDERS, is_hidden, link_or_copy, list_all, make_folders, sync, sync_tree
+from sqlgen.lake.storage import FOLDERS, is_hidden, link_or_copy, make_folders, names_below, sync, sync_tree
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -33,6 +34,8 @@ _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 _ATTEMPTS = 10
 GRACE, LEAST = 1.0, 0.1
 """Seconds between the swap of a folder and the removal of its old content: during a run, and at its end."""
+_REMOVERS = 8
+"""Threads that remove files: they wait for the disk, each for itself."""
 _RETIRED: collections.deque[tuple[float, Path]] = collections.deque()
 ASIDE, NOTE = ".aside", ".target"
 """Suffixes beside a staged folder: the old content, moved aside, and a note with its original path."""
@@ -61,7 +64,7 @@ def publish_folder(staged: Path, target: Path, flushed: bool = False) -> None:
     content with the folder that ``staged`` is in.
     """
     target = target.resolve() if target.is_symlink() else target  # the link is its user's, and stays
-    for name in filter(is_hidden, list_all(target)):
+    for name in filter(is_hidden, names_below(target)):
         (staged / name).parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(target / name, staged / name)
     if (mount := mount_of(target)) is not None:
@@ -96,7 +99,7 @@ def _into(target: Path, flushed: bool, put: Callable[[], object], point: str) ->
 
 def remove(target: Path, trash: Path, root: Path) -> None:
     """Remove a published folder in one step, and the folders above it that became empty. Hidden files stay."""
-    found = list_all(target)
+    found = [*names_below(target)]
     if (mount := mount_of(target)) is not None:
         mount.copy.remove(mount.inner(target / name) for name in found if not is_hidden(name))
     if any(map(is_hidden, found)):
@@ -119,21 +122,28 @@ def remove(target: Path, trash: Path, root: Path) -> None:
 
 def sweep(at_once: bool = False) -> None:
     """Delete folders that were swapped out, once no reader is listing them any more; ``at_once``: all of them."""
+    due: list[Path] = []
     while _RETIRED:
         with contextlib.suppress(IndexError):
             since, folder = _RETIRED.popleft()
             left = since + (LEAST if at_once else GRACE) - time.monotonic()
             if left > 0 and not at_once:
                 _RETIRED.appendleft((since, folder))
-                return
+                break
             time.sleep(max(left, 0.0))
-            faults.point("old content: to be deleted")
-            shutil.rmtree(folder, ignore_errors=True)
+            due.append(folder)
+    if due:
+        with ThreadPoolExecutor(min(_REMOVERS, len(due))) as pool:
+            collections.deque(pool.map(_delete, due), 0)
+
+
+def _delete(folder: Path) -> None:
+    faults.point("old content: to be deleted")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def retire(folder: Path) -> None:
-    """Set a folder with swapped-out content aside for a while: a reader may have just opened it."""
-    sweep()
+    """Set a folder with swapped-out content aside until a :func:`sweep`: a reader may have just opened it."""
     if folder.exists():
         aside = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
         folder.rename(aside)

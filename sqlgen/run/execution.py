@@ -27,7 +27,7 @@ from sqlgen.run.failures import explain, keep_sql
 from sqlgen.run.report import Result, pending_result
 from sqlgen.run.schedule import blocked, in_halves, skipped
 from sqlgen.sources.staged import InputStager
-from sqlgen.stream.kernel_copy import open_cursor
+from sqlgen.templating.connection import open_cursor
 
 
 @dataclass(frozen=True)

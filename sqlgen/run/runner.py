@@ -140,6 +140,7 @@ class Runner:
                 self.reports.note(report, ended)
                 ended.clear()
             self.watcher.batch_ended()
+            swap.sweep()
             with contextlib.suppress(StoreError):  # tried again after the next batch, and told at the end
                 mounts.save(self.project.lake, whole=False)
 

@@ -19,7 +19,7 @@ from sqlgen.stream.pipe import BATCH_ROWS, Pipe
 from sqlgen.stream.signaudit import SignAudit
 from sqlgen.stream.tradefeed import NotInOrder, TradeFeed, pending_trades
 from sqlgen.stream.unitrows import RowStream, UnitRows, read_ahead
-from sqlgen.templating.connection import one, select_of
+from sqlgen.templating.connection import one, open_cursor, select_of
 from udfs import Pipeline
 
 COPY_MB = 600
@@ -28,21 +28,6 @@ the rows, and all rows behind it would be buffered, gigabytes of them; with this
 
 UPDATE_ROWS = 65_536
 """Rows per call of a kernel that gives fewer rows than it reads: changes of levels, of which a message has many."""
-
-
-@contextlib.contextmanager
-def open_cursor(
-    connection: duckdb.DuckDBPyConnection, running: list[duckdb.DuckDBPyConnection]
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A cursor that is registered in ``running`` while it is open, so that an interrupt reaches it."""
-    cursor = connection.cursor()
-    running.append(cursor)
-    try:
-        cursor.execute("SET enable_progress_bar = false")  # it would print into the output of the command
-        yield cursor
-    finally:
-        running.remove(cursor)
-        cursor.close()
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,21 @@ def confined(folders: Iterable[Path], settings: dict[str, Setting] | None = None
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+@contextlib.contextmanager
+def open_cursor(
+    connection: duckdb.DuckDBPyConnection, running: list[duckdb.DuckDBPyConnection]
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor that is registered in ``running`` while it is open, so that an interrupt reaches it."""
+    cursor = connection.cursor()
+    running.append(cursor)
+    try:
+        cursor.execute("SET enable_progress_bar = false")  # it would print into the output of the command
+        yield cursor
+    finally:
+        running.remove(cursor)
+        cursor.close()
 
 
 def one(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:

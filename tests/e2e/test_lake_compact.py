@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sqlgen.operate.upkeep.compacting import joined
-from sqlgen.operate.upkeep.rewriting import Piece, Rewrite, change_tables
+from sqlgen.operate.upkeep.rewrites import Piece, Rewrite
+from sqlgen.operate.upkeep.rewriting import change_tables
 from sqlgen.run.engine import Engine
 from tests.support.engine import Outcome, sqlgen
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, LEDGER, Scratch

@@ -38,7 +38,8 @@ from sqlgen.operate.upkeep.editing import deletions
 from sqlgen.operate.upkeep.rawfiles import compact_source
 from sqlgen.operate.upkeep.repartitioning import repartition
 from sqlgen.operate.upkeep.restoring import restorations, versions
-from sqlgen.operate.upkeep.rewriting import TableChange, change_tables
+from sqlgen.operate.upkeep.rewrites import TableChange
+from sqlgen.operate.upkeep.rewriting import change_tables
 from sqlgen.operate.upkeep.vacuuming import vacuum
 from sqlgen.plan.selection import Selection
 from sqlgen.project.project import Project, load

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.operate.upkeep.held import HeldTable
-from sqlgen.operate.upkeep.rewriting import Piece, Rewrite
+from sqlgen.operate.upkeep.rewrites import Piece, Rewrite
 from sqlgen.published.footers import Stamp
 
 TARGET = 128_000_000

@@ -14,7 +14,7 @@ from sqlgen.errors import TaskError, UsageError, first_line, nearest
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import format_of
 from sqlgen.operate.upkeep.held import HeldTable
-from sqlgen.operate.upkeep.rewriting import Piece, Rewrite
+from sqlgen.operate.upkeep.rewrites import Piece, Rewrite
 from sqlgen.plan.selection import Selection
 from sqlgen.sources.schemas import columns_of
 from sqlgen.templating.connection import confined, folders_of

@@ -24,7 +24,8 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo, Stat
 from sqlgen.operate.upkeep.compacting import joined, small
 from sqlgen.operate.upkeep.held import holding, refuse_in_store, with_symbols
-from sqlgen.operate.upkeep.rewriting import Rewritten, TableChange, staging_connection
+from sqlgen.operate.upkeep.rewrites import Rewritten, TableChange
+from sqlgen.operate.upkeep.rewriting import staging_connection
 from sqlgen.plan.missing import none_selected
 from sqlgen.plan.picture import Picture
 from sqlgen.plan.plan import Build

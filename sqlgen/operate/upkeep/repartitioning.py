@@ -20,7 +20,8 @@ from sqlgen.errors import UsageError
 from sqlgen.lake import faults, storage, swap
 from sqlgen.lake.partitions import Partition
 from sqlgen.operate.upkeep.held import HeldTable, holding, refuse_in_store
-from sqlgen.operate.upkeep.rewriting import Rewritten, TableChange, staging_connection
+from sqlgen.operate.upkeep.rewrites import Rewritten, TableChange
+from sqlgen.operate.upkeep.rewriting import staging_connection
 from sqlgen.plan.plan import Build
 from sqlgen.plan.planner import make_plan
 from sqlgen.plan.selection import Selection

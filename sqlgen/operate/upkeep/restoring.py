@@ -8,7 +8,7 @@ from sqlgen.compile.scope import Scan
 from sqlgen.errors import UsageError
 from sqlgen.lake.partitions import Partition
 from sqlgen.operate.upkeep.held import HeldTable, with_symbols
-from sqlgen.operate.upkeep.rewriting import Piece, Rewrite
+from sqlgen.operate.upkeep.rewrites import Piece, Rewrite
 from sqlgen.plan.missing import none_selected
 from sqlgen.plan.selection import Selection
 from sqlgen.published.records import Published, alike

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import datetime as dt
@@ -21,78 +22,17 @@ from sqlgen.lake.lock import new_run_id
 from sqlgen.lake.partitions import Partition
 from sqlgen.lake.remote.mounts import mount_of
 from sqlgen.operate.upkeep.held import HeldTable, holding, refuse_in_store
+from sqlgen.operate.upkeep.rewrites import Rewrite, Rewritten, TableChange
 from sqlgen.published import footers
 from sqlgen.published.footers import Stamp, new_build
 from sqlgen.published.publication import Kept, Publisher
 from sqlgen.published.quarantine import Quarantine
 from sqlgen.published.records import Publication, Published, part_of
-from sqlgen.published.versions import Version, Versions
+from sqlgen.published.versions import Versions
 from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings, connect
-from sqlgen.stream.kernel_copy import open_cursor
-from sqlgen.templating.connection import folders_of
+from sqlgen.templating.connection import folders_of, open_cursor
 from sqlgen.templating.queries import query
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Rows of one new file, or of one in each inner partition."""
-
-    select: str = ""
-    contributed: tuple[tuple[str, int, int], ...] = ()
-    """Mode append: input files whose rows it holds; all of the unit's if empty."""
-    files: tuple[str, ...] = ()
-    """Files of the unit that are joined, where there is no ``select``; it has no inner partitions."""
-
-
-@dataclass(frozen=True)
-class Rewrite:
-    """New files of one published unit."""
-
-    unit: Partition
-    pieces: tuple[Piece, ...]
-    rows: int
-    """Rows that they must hold."""
-    retained: tuple[str, ...] = ()
-    """Files that stay as they are."""
-    edit: str = ""
-    """Change of the rows, in words; empty if they stay the same."""
-    restored: Version | None = None
-    """The earlier publication whose rows, quarantine and kernel state come back."""
-    matched: int = 0
-    """Rows that are changed."""
-
-
-@dataclass(frozen=True)
-class Rewritten:
-    """One unit before and after; with an error, nothing of it has changed."""
-
-    partition: str
-    rows_before: int
-    rows_after: int
-    files_before: int
-    files_after: int
-    bytes_before: int
-    bytes_after: int
-    matched: int = 0
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class TableChange:
-    """Changed units of one table."""
-
-    model: str
-    partitions: tuple[Rewritten, ...] = ()
-    error: str | None = None
-    """Reason why nothing of the table can be changed."""
-    readers: tuple[str, ...] = ()
-    """Models that read the table and are stale now."""
-
-    @property
-    def ok(self) -> bool:
-        return self.error is None and all(part.error is None for part in self.partitions)
-
 
 Find = Callable[[HeldTable], Sequence[Rewrite]]
 
@@ -167,6 +107,8 @@ class Rewriter:
     held: HeldTable
     run_id: str = field(default_factory=new_run_id)
     _cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
+    _published: collections.deque[Published] = field(default_factory=collections.deque)
+    """Publications that are not recorded yet."""
 
     @property
     def staging(self) -> Path:
@@ -185,14 +127,27 @@ class Rewriter:
         single, local = inner or threads > 1, mount_of(self.held.table.root) is None
         settings = dataclasses.replace(given, threads=1 if single else given.threads, read_ahead=not (single and local))
         opened = staging_connection(self.held.engine, self.staging, settings, reads)
-        with opened as (_, connection), ThreadPoolExecutor(threads) as pool:
+        with opened as (_, connection), contextlib.ExitStack() as ended, ThreadPoolExecutor(threads) as pool:
+            ended.callback(self._record)
             try:
-                return [*pool.map(lambda change: self._attempt(change, connection), changes)]
+                parts = pool.map(lambda change: self._attempt(change, connection), changes)
+                return [self._followed(part) for part in parts]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for cursor in [*self._cursors]:
                     cursor.interrupt()
                 raise
+
+    def _followed(self, part: Rewritten) -> Rewritten:
+        """A unit that has ended, after what waits for the disk: this thread does it, so that no worker waits."""
+        self._record()
+        swap.sweep()
+        return part
+
+    def _record(self) -> None:
+        """Record in one step the units that were published in the meantime."""
+        records = [self._published.popleft() for _ in range(len(self._published))]
+        self.held.engine.manifest.note(self.held.model.name, records)
 
     def _attempt(self, change: Rewrite, connection: duckdb.DuckDBPyConnection) -> Rewritten:
         before = _unchanged(self.held, change.unit)
@@ -220,7 +175,7 @@ class Rewriter:
         publisher = Publisher(held.model, held.table.root, held.table, held.engine.states, versions)
         kept = self._kept(change, publication)
         record = publisher.rewrite(publication, kept, folder, self.staging / f"gone-{publication.build}")
-        held.engine.manifest.note(held.model.name, [record])
+        self._published.append(record)
         return record
 
     def _publication(self, change: Rewrite) -> Publication:

@@ -26,7 +26,7 @@ from sqlgen.errors import UsageError
 if TYPE_CHECKING:
     from sqlgen.lake.partitions import Partition
     from sqlgen.operate.upkeep.held import HeldTable
-    from sqlgen.operate.upkeep.rewriting import Rewrite
+    from sqlgen.operate.upkeep.rewrites import Rewrite
     from sqlgen.operate.upkeep.stats import TableStats
     from sqlgen.project.project import Project
 

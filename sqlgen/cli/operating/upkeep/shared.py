@@ -16,7 +16,7 @@ from sqlgen.cli.arguments import DEFAULT_FILE, print_json, terminal
 from sqlgen.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from sqlgen.operate.upkeep.rewriting import TableChange
+    from sqlgen.operate.upkeep.rewrites import TableChange
     from sqlgen.project.project import Project
 
 EXIT_FAILED = 1

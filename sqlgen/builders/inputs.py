@@ -48,8 +48,7 @@ class TaskInputs:
         emit = partition_predicate(task.unit) if reads_others else None
         skipped = slices[model.trades.name].skipped if model.trades and model.trades.name in slices else ()
         emit_trades = _any([emit, *map(partition_predicate, skipped)]) if emit else None
-        one_market = "exchange" in task.unit and "symbol" in task.unit
-        return Scope(scans, task.edges, task.unit.date, one_market, emit, emit_trades)
+        return Scope(scans, task.edges, task.unit.date, task.unit.symbol, emit, emit_trades)
 
     def scan(self, entry: ModelInput, part: Slice) -> Scan | None:
         """The files of one input; ``None`` where there are none."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from sqlgen.lake.partitions import KEYS
+from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.lake.remote import mounts
 from sqlgen.templating.quoting import exact_path
 
@@ -83,8 +83,8 @@ class Scope:
     """``first``: no rows of these keys come before the scope. ``open``: none come after it, yet."""
     date: dt.date | None = None
     """Date of the unit; none where the scope is not one date."""
-    one_market: bool = False
-    """All rows are of one exchange and symbol."""
+    market: Partition = field(default_factory=Partition)
+    """Exchange and symbol of all rows; empty where these are of several."""
     emit: str | None = None
     """Predicate of the task's own rows; rows read for lookback or lookahead are not among them."""
     emit_trades: str | None = None
@@ -102,7 +102,8 @@ class ScopeInTemplate(SimpleNamespace):
 
     def __init__(self, scope: Scope) -> None:
         edges = {edge: edge in scope.edges for edge in EDGES}
-        super().__init__(**edges, date=scope.date, one_market=scope.one_market, batch=scope.batch)
+        market = {"exchange": None, "symbol": None} | dict(scope.market.values)
+        super().__init__(**edges, **market, date=scope.date, one_market=bool(scope.market.values), batch=scope.batch)
         self._read = scope.read
 
     def __getattribute__(self, name: str) -> Any:

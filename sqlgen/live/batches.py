@@ -207,8 +207,9 @@ class LiveBatches:
         scans = {name: self._scan(entry, date, " AND ".join(terms)) for name, entry in self._inputs.items()}
         emit = partition_predicate(Partition.of(**dict(self._where.values), date=date.isoformat()))
         reads_others = self._model.header.own_dates or not first
+        market = self._where.symbol
         return self._compiler.rows(
-            self._model, Scope(scans, frozenset(edges | first), date, True, emit if reads_others else None)
+            self._model, Scope(scans, frozenset(edges | first), date, market, emit if reads_others else None)
         )
 
     def _scan(self, entry: _Recent, date: dt.date, predicate: str) -> Scan | None:

@@ -12,15 +12,15 @@
 -- lookback:    86400 s
 -- lookahead:   601 s
 -- publishes:   processed/ccxt/trades/liquidity (overwrite), by exchange, symbol, date
--- fingerprint: 11c6466246027feb155a8d61
--- stages:      trades_liquidity, line 542
---              aged, line 519
---              whole, line 512
---              quoted, line 498
---              after_300s, line 489
---              after_60s, line 481
---              after_5s, line 473
---              after_1s, line 465
+-- fingerprint: c58564a931dc6678c3ee59b6
+-- stages:      trades_liquidity, line 540
+--              aged, line 517
+--              whole, line 510
+--              quoted, line 496
+--              after_300s, line 487
+--              after_60s, line 479
+--              after_5s, line 471
+--              after_1s, line 463
 --              ticks, line 450
 --              moments, line 440
 --              priced, line 428
@@ -442,22 +442,20 @@ SELECT
     exchange, symbol, place,
     date,
     trade_ns AS ns,
-    traded_price,
-    price_before,
-    ns_before
+    traded_price IS NOT NULL AS has_price,
+    nullif(sign(traded_price - price_before), 0) AS step,
+    CASE WHEN step IS NOT NULL THEN ns_before END AS step_from_ns
 FROM priced;
 
 CREATE OR REPLACE VIEW compiled_trades_liquidity.ticks AS
 SELECT
-    * EXCLUDE (date, traded_price, price_before, ns_before),
+    exchange, symbol, place,
+    ns,
     CASE
-        WHEN traded_price IS NOT NULL
+        WHEN has_price
             -- A date sees no further back than the date before.
-            AND last_value(CASE WHEN traded_price != price_before THEN ns_before END IGNORE NULLS) OVER so_far
-                >= epoch_ns(date - 1)
-        THEN last_value(
-            CASE WHEN traded_price > price_before THEN 1 WHEN traded_price < price_before THEN -1 END IGNORE NULLS
-        ) OVER so_far
+            AND last_value(step_from_ns IGNORE NULLS) OVER so_far >= epoch_ns(date - 1)
+        THEN last_value(step IGNORE NULLS) OVER so_far
     END AS tick
 FROM moments
 WINDOW so_far AS (PARTITION BY exchange, symbol ORDER BY place ROWS UNBOUNDED PRECEDING);

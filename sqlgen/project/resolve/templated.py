@@ -85,7 +85,9 @@ def _over_nothing(library: Library, model: Model) -> str:
         sessions={entry.name: entry.sessions is not None for entry in model.inputs},
         captured={entry.name: None for entry in model.inputs},
         feeds={entry.name: None for entry in model.inputs},
-        scope=SimpleNamespace(first=True, open=True, date=None, one_market=False, batch=False),
+        scope=SimpleNamespace(
+            first=True, open=True, date=None, exchange=None, symbol=None, one_market=False, batch=False
+        ),
         model=model.shown,
     )
 

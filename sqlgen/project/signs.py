@@ -43,7 +43,7 @@ SIGNS = {
 def sign_of(model: Model, entry: ModelInput) -> str:
     """SQL of the sign that a model takes for the side of an input's trades; empty if that is what they have."""
     chosen = model.options.get(SIGN, "aggressor")
-    reads = entry.name == TRADES and not model.header.signs
+    reads = entry.name == model.header.trades and not model.header.signs
     return SIGNS[chosen] if reads and chosen != "aggressor" else ""
 
 
@@ -59,7 +59,7 @@ def unsigned(models: Mapping[str, Model]) -> Iterator[tuple[KeyPath, str]]:
             yield (
                 ("models", name, "options", SIGN),
                 f"found '{model.options[SIGN]}', and {what} '{entry.ref}' has the sides as sent alone. Let input"
-                f" '{TRADES}' read a model of trades/liquidity.sql.j2, which signs trades by ticks and quotes"
+                f" '{entry.name}' read a model of trades/liquidity.sql.j2, which signs trades by ticks and quotes"
                 f"{': ' + ', '.join(signing) if signing else ''}",
             )
 

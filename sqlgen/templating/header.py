@@ -85,6 +85,8 @@ class Header(BaseModel):
     """Jinja expression over the options, in seconds."""
     lookahead: str = "0"
     """Jinja expression over the options, in seconds."""
+    trades: str = "trades"
+    """Input whose rows may be trades: option ``sign`` says whose sign is their side."""
     signs: bool = False
     """Rows of the result are trades with ``sign_tick``, ``sign_quote`` and ``sign_lee_ready``."""
     sessions: bool = False

@@ -86,6 +86,23 @@ def test_a_record_of_a_trade_that_repeats_the_book_is_no_step(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_what_trades_explain_leaves_no_cancellation(tmp_path: Path) -> None:
+    """In floating point 1.6 - 0.2 is above 1.4, and 1.3 - 0.6 above 0.7: what rounding leaves is nobody's order."""
+    sizes = [1.6, 0.2, 1.3, 0.6]
+    books = [
+        {"timestamp": MIDNIGHT + 1000 * i, "bids": [(100.0, size), (99.0, 1.0)], "asks": [(101.0, 1.0)]}
+        for i, size in enumerate(sizes)
+    ]
+    tape = [
+        {"timestamp": MIDNIGHT + 1000 * i - 500, "trade_id": "t", "price": 100.0, "amount": amount, "side": "sell"}
+        for i, amount in ((1, 1.4), (3, 0.7))
+    ]
+    write_rows(tmp_path, "trades", keyed(tape))
+    (bar,) = check(tmp_path, "event_flow_bars", keyed(books), bar_durations=[60], emit_open_bars=True)
+    assert (bar["bid_market_count_best"], bar["bid_cancel_count_best"], bar["bid_limit_count_best"]) == (2, 0, 1)
+
+
+@pytest.mark.slow
 def test_later_rows_change_no_earlier_bar(tmp_path: Path) -> None:
     books, tape = rows(6)
     until = MIDNIGHT + 30_000

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from tests.features.made import MIDNIGHT, keyed
-from tests.oracles.compare import table_rows
+from tests.oracles import event_flow
+from tests.oracles.compare import assert_same, table_rows
 from tests.support.engine import published, shipped_config, sqlgen
 from tests.support.lakes import Row, write_rows
 
@@ -20,8 +21,11 @@ READERS = {
     "trades_features": ("trades/features", {"windows": [60]}),
     "trades_bars": ("trades/bars", {"bar_durations": [60]}),
     "tick_bars": ("trades/tick_bars", {"tick_bar_size": 7}),
+    "event_flow_bars": ("orderbook/event_flow_bars", {"bar_durations": [60], "max_levels": 1, "emit_open_bars": True}),
     "orderbook_hf": ("orderbook/hf", {"max_levels": 1, "vpin_bucket_volume": "2.0", "vpin_window_buckets": 3}),
 }
+INPUTS = {"event_flow_bars": "events"}
+"""Input with trades, where it is not called so."""
 BESIDE_A_BOOK = ("aggressor", "lee_ready")
 """Rules of the dearest of them."""
 
@@ -75,12 +79,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row], dic
     config["models"] = {"signed": shipped["trades_liquidity"] | {"enabled": True, "options": {"horizons": []}}}
     for name, (_, options) in READERS.items():
         for rule in (*(BESIDE_A_BOOK if name == "orderbook_hf" else RULES), "plain"):
-            model = copy.deepcopy(shipped[name]) | {"output": {"path": f"out/{name}/{rule}"}}
+            model = copy.deepcopy(shipped[name]) | {"output": {"path": f"out/{name}/{rule}"}, "enabled": True}
             model["options"] = {**model.get("options", {}), **options}
             if name == "orderbook_hf":
                 model["features"] = ["tag:trade_flow", "tag:toxicity"]
             if rule != "plain":
-                model["inputs"]["trades"] = "signed"
+                model["inputs"][INPUTS.get(name, "trades")] = "signed"
                 model["options"]["sign"] = rule
             config["models"][f"{name}_{rule}"] = model
     (folder / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
@@ -109,6 +113,16 @@ def test_features_and_bars_take_the_sign(made: tuple[Path, list[Row], dict[str, 
     for number, bar in enumerate(table_rows(table(folder, "tick_bars", rule))):
         own = [*zip(ticks, expected[rule], strict=True)][7 * number : 7 * number + 7]
         assert bar["buy_volume"] == pytest.approx(sum(row["amount"] for row, sign in own if sign == 1))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_event_flow_takes_the_sign(made: tuple[Path, list[Row], dict[str, list[int | None]]], rule: str) -> None:
+    folder, ticks, expected = made
+    words = {1: "buy", -1: "sell", None: None}
+    signed = [row | {"side": words[sign]} for row, sign in zip(ticks, expected[rule], strict=True)]
+    bars = event_flow.features(keyed(market()[0]), keyed(signed), 1, bar_durations=[60], emit_open_bars=True)
+    assert sum(bar["bid_market_volume_best"] for bar in bars) > 0
+    assert_same(table(folder, "event_flow_bars", rule), bars)
 
 
 @pytest.mark.parametrize("rule", BESIDE_A_BOOK)
@@ -148,6 +162,17 @@ def test_trades_without_quotes(tmp_path: Path, model: str) -> None:
         f"models.{model}.options.sign: found 'lee_ready', and source 'ccxt_trades' has the sides as sent" in outcome.err
     )
     assert "trades/liquidity.sql.j2, which signs trades by ticks and quotes: trades_liquidity" in outcome.err
+
+
+def test_events_of_orders_have_no_sign(tmp_path: Path) -> None:
+    config = shipped_config(tmp_path / "lake")
+    config["models"] = {name: config["models"][name] for name in ("event_flow_bars", "trades_liquidity")}
+    flow = config["models"]["event_flow_bars"]
+    flow |= {"enabled": True, "options": {"sign": "lee_ready"}}
+    flow["inputs"]["events"] = "trades_liquidity"
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    outcome = sqlgen("compile", tmp_path / "models.yaml", "--stdout", "--select", "event_flow_bars")
+    assert (outcome.code, "Leave sign out, or say explained_by: trades" in outcome.err) == (2, True), outcome.err
 
 
 def test_a_sign_that_is_none(tmp_path: Path) -> None:

@@ -11,18 +11,18 @@
 -- lookback:    300 s
 -- lookahead:   3600 s
 -- publishes:   processed/ccxt/orderbook/event_flow_bars (overwrite), by exchange, symbol, date
--- fingerprint: f03e957c8702f049425df190
--- stages:      event_flow_bars, line 538
---              reached, line 530
---              bars, line 523
---              seen, line 489
---              cells, line 477
---              placed, line 462
---              flows, line 456
---              moved, line 436
---              traded, line 427
---              assigned, line 417
---              timeline, line 412
+-- fingerprint: 600ee195f435fe8a207ad7d7
+-- stages:      event_flow_bars, line 543
+--              reached, line 535
+--              bars, line 528
+--              seen, line 494
+--              cells, line 482
+--              placed, line 467
+--              flows, line 461
+--              moved, line 437
+--              traded, line 428
+--              assigned, line 418
+--              timeline, line 413
 --              changes, line 402
 --              present, line 397
 --              states, line 393
@@ -400,7 +400,8 @@ FROM states;
 
 -- Of each price, what it has now less what it had before.
 CREATE OR REPLACE VIEW compiled_event_flow_bars.changes AS
-SELECT exchange, symbol, place, side, price, sum(size) AS change
+SELECT exchange, symbol, place, side, price, sum(size) AS change,
+    1e-12 * sum(abs(size)) AS rounding
 FROM (
     SELECT exchange, symbol, place, side, level.price AS price, level.size AS size FROM present WHERE level.price IS NOT NULL
     UNION ALL
@@ -440,7 +441,11 @@ SELECT
     states.seq,
     states.ns,
     before.found.levels[1].price AS best,
-    least(greatest(-change, 0), coalesce(traded, 0)) AS market_size
+    -- What trades explain within rounding, they explain.
+    CASE
+        WHEN change < 0 AND -change - traded < rounding THEN -change
+        ELSE least(greatest(-change, 0), coalesce(traded, 0))
+    END AS market_size
 FROM changes
 JOIN states
     ON changes.exchange = states.exchange AND changes.symbol = states.symbol

@@ -76,7 +76,8 @@ def flows_of_levels(
                     for trade in inside
                     if trade["price"] == price and trade["amount"] is not None and trade["side"] in (None, -side)
                 )
-                market = min(max(-change, 0.0), traded)
+                explained = change < 0 and math.isclose(-change, traded, rel_tol=0, abs_tol=1e-12 * old[price])
+                market = -change if explained else min(max(-change, 0.0), traded)
                 sizes = {"limit": change, "market": market, "cancel": -change - market}
                 slack = 1e-15 * (new.get(price, 0.0) + old.get(price, 0.0) + traded)
                 flows += [

@@ -20,7 +20,9 @@ from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import ident, is_nested, json_path, literal
 
 SAMPLE = 10_000
-"""Rows, and lines, that are searched first for a column."""
+"""Lines that are searched for a column that no row has."""
+_FIRST = 1_000
+"""Rows that are searched first for a column."""
 NOTHING = "none of the columns is in it"
 _VALUE = 120
 """Characters of a value in messages."""
@@ -91,7 +93,7 @@ class JsonLines:
     def check_columns(self, optional: Iterable[str]) -> None:
         """:class:`TaskError` if no line has a column, or none has it in the adapter's type."""
         schema = sql_schema(self.types)
-        unseen = self._unseen(schema, list(self.types), SAMPLE)
+        unseen = self._unseen(schema, list(self.types), _FIRST)
         unseen = self._unseen(schema, unseen, None) if unseen else []
         missing, misread = [], []
         for name in unseen:

@@ -59,11 +59,13 @@ def _key(name: str) -> str:
 
 
 def _of_line(columns: ReadColumns, keys: Mapping[str, str], line: str) -> Iterator[Value]:
-    long = [found for found in DECIMAL.findall(line) if len(found) > DOUBLE and "." in found]
+    may_be_long = not line.isascii() or _LONG in line.translate(_OF_NUMBERS)
+    long = [found for found in DECIMAL.findall(line) if len(found) > DOUBLE and "." in found] if may_be_long else []
     for name, key in keys.items():
         kind = columns.types[name]
         if kind == "JSON":
-            long_texts = (text for text in _IN_MESSAGE.findall(line) if len(text) > DOUBLE)
+            texts = _IN_MESSAGE.findall(line) if may_be_long else []
+            long_texts = (text for text in texts if len(text) > DOUBLE)
             yield from ((name, text, columns.fault(name, text, False)) for text in long_texts)
         elif "(" in kind.removeprefix("DECIMAL(") or "[" in kind:
             yield from ((name, number, columns.fault(name, number, False)) for number in long)
@@ -83,6 +85,9 @@ def _values(line: str, key: str) -> Iterator[tuple[str, str]]:
 _VALUE = re.compile(r'\s*:\s*("?)([^",}\]]*)')
 """Rest of a key and its value in JSON, after the name."""
 _IN_MESSAGE = re.compile(r"(?:\d+[-:T ])*\d+[.,]\d+")
+_OF_NUMBERS = str.maketrans(dict.fromkeys("123456789.,-:T ", "0"))
+_LONG = "0" * (DOUBLE + 1)
+"""A text with a number of more characters than a float64 has digits, each of them made a 0: most lines have none."""
 
 
 class _Suspects:

@@ -12,11 +12,14 @@ from typing import Any
 from sqlgen.cli import signals
 
 _LOADING = threading.RLock()
+_NEW_OBJECTS = 100_000
+"""Objects that are made before Python looks for cycles among them; by itself it does so after 700."""
 
 
 def main() -> None:
     """Run the command line; a signal ends it with a message from the first moment on."""
     with signals.ended():
+        gc.set_threshold(_NEW_OBJECTS)  # nearly all that loading makes stays
         atexit.register(_set_aside)
         sys.meta_path.insert(0, _BeforeDuckDB)
         _load_late("numpy")

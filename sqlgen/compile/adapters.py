@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from sqlgen.compile.sourcespec import KEYS_IN_ROWS
+from sqlgen.compile.sourcespec import KEYS_IN_ROWS, Evaluated
 from sqlgen.errors import TemplateError
 from sqlgen.project.config import Source
 from sqlgen.project.keys import configured_keys
@@ -16,6 +16,9 @@ from sqlgen.project.model import adapter_template
 from sqlgen.templating.header import CsvFormat
 from sqlgen.templating.quoting import ident
 from sqlgen.templating.templates import Library
+
+_LINES = {"message": "JSON"}
+"""Columns of an adapter that reads whole lines."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class RawForm:
     """Empty unless models.yaml sets it."""
     hint: str
     """Options of the adapter, for messages."""
+    evaluated: Evaluated
+    """Values that its template reads of whole lines."""
 
     @property
     def known_columns(self) -> Mapping[str, str]:
@@ -79,7 +84,15 @@ def raw_form(library: Library, name: str, source: Source, context: Mapping[str, 
         times=tuple(times),
         time_unit=str(options.get("time_unit", "")),
         hint=advice(library, source),
+        evaluated=_evaluated(library, source, rendered) if found.get("columns") == _LINES else Evaluated({}, {}),
     )
+
+
+def _evaluated(library: Library, source: Source, context: Mapping[str, Any]) -> Evaluated:
+    """Values that an adapter's template reads of whole lines."""
+    library.render(adapter_template(source.adapter), **context)
+    asked: Evaluated = context["source"].asked
+    return asked
 
 
 def _keys_in_rows(found: Mapping[str, Any], source: Source, hive_keys: tuple[str, ...]) -> KeysInRows:

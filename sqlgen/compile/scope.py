@@ -48,6 +48,8 @@ class Scan:
     """First and last date of the rows, where known: those of which sessions are needed."""
     positive_lists: bool = False
     """No number in a list is at or below zero: a survey need not look."""
+    evaluated: tuple[tuple[str, str], ...] = ()
+    """Column of decoded files -> SQL over their lines that it was made by."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class StagedInput:
     hive_keys: tuple[str, ...]
     decoded: str = ""
     """Original format of decoded files; otherwise empty."""
+    evaluated: tuple[tuple[str, str], ...] = ()
+    """See :class:`Scan`."""
 
     @classmethod
     def of(cls, path: Path, keys: tuple[str, ...]) -> StagedInput:
@@ -70,7 +74,17 @@ class StagedInput:
         """A scan of these files; see :class:`Scan`."""
         files = tuple(map(exact_path, self.paths))
         alone = len(files) == 1
-        return Scan(files, self.format, self.hive_keys, single, alone, predicate, self.decoded, survey)
+        return Scan(
+            files,
+            self.format,
+            self.hive_keys,
+            single,
+            alone,
+            predicate,
+            self.decoded,
+            survey,
+            evaluated=self.evaluated,
+        )
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlgen.compile.scope import Scan
 from sqlgen.lake.partitions import ambiguous_folders
@@ -15,6 +15,17 @@ from sqlgen.templating.header import CsvFormat
 
 KEYS_IN_ROWS = ("exchange", "symbol")
 _DATE = frozenset({"year", "month", "day"})
+LINE = "line_"
+"""Start of the names of columns of values that are read of whole lines."""
+
+
+class Evaluated(NamedTuple):
+    """Values that are read of the lines of files, and evaluated as these are decoded."""
+
+    columns: dict[str, str]
+    """Column -> SQL."""
+    steps: dict[str, str]
+    """Name -> SQL of what columns are made of."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,10 @@ class SourceSpec:
     negative_prices: bool = False
     clock: str = ""
     """The time that is ts, ``exchange`` or ``received``; empty: the exchange's, and the other is not kept."""
+    evaluated: Mapping[str, str] = field(default_factory=dict)
+    """Column of decoded files -> SQL over their lines that it was made by."""
+    asked: Evaluated = field(default_factory=lambda: Evaluated({}, {}), compare=False)
+    """Values that the template has asked for by :meth:`once`."""
 
     @classmethod
     def of_scan(cls, name: str, scan: Scan, **settings: Any) -> SourceSpec:
@@ -80,6 +95,7 @@ class SourceSpec:
             twins=scan.twins,
             types=dict(scan.types),
             alike=scan.alike,
+            evaluated=dict(scan.evaluated),
             **settings,
         )
 
@@ -130,6 +146,21 @@ class SourceSpec:
         return replace(
             self, named=part, files=files, single_file=len(files) == 1, one_each=self.one_each or len(files) == 1
         )
+
+    def once(self, name: str, sql: str, where: str = "", steps: Mapping[str, str] | None = None) -> str:
+        """SQL of a value that an adapter reads of a line: a column, where the files were decoded with it.
+
+        ``where``: condition without which it is not looked at; ``steps``: name -> SQL of what it is made of.
+        """
+        column, made = f"{LINE}{name}", f"CASE WHEN {where} THEN {sql} END" if where else sql
+        self.asked.columns[column] = made
+        self.asked.steps.update(steps or {})
+        return column if self.evaluated.get(column) == made else sql
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """Columns of decoded files that the template has asked for."""
+        return [column for column, sql in self.asked.columns.items() if self.evaluated.get(column) == sql]
 
     def without_times(self) -> SourceSpec:
         """Copy for files whose times come from other files: no row is left out because of its own."""

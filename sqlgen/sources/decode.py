@@ -78,6 +78,10 @@ class Decoder:
     times: tuple[str, ...] = ()
     """Timestamp columns."""
     time_unit: str = ""
+    evaluated: Mapping[str, str] = field(default_factory=dict)
+    """Column -> SQL over whole lines, which are decoded with it."""
+    steps: Mapping[str, str] = field(default_factory=dict)
+    """Name -> SQL of what these are made of."""
 
     @cached_property
     def _read(self) -> ReadColumns:
@@ -105,7 +109,7 @@ class Decoder:
                     return self._whole(path, readable, target)
                 rawfile.require_utf8(path, rawfile.head(readable))
                 if rawfile.is_blank(readable):
-                    self._copy(readable, target, Dialect({}, False, self.csv))
+                    self._copy(readable, target, Dialect(self._all if self.evaluated else {}, False, self.csv))
                     return Decoded(0)
                 decoded = (self._objects if self.format == "ndjson" else self._table)(path, readable, target)
                 odd = finite.of_decoded(target, self.columns, self.original_names)
@@ -208,6 +212,8 @@ class Decoder:
             has_header=dialect.header,
             csv=dialect.csv,
             spaced=dialect.spaced,
+            evaluated=dict(self.evaluated),
+            steps=dict(self.steps),
             strict=strict,
             target=str(target),
         )

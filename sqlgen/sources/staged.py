@@ -15,6 +15,7 @@ import pyarrow as pa
 from sqlgen.compile.adapters import RawForm
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import SourceLayout, StagedInput
+from sqlgen.compile.sourcespec import Evaluated
 from sqlgen.errors import TaskError, first_line
 from sqlgen.lake.partitions import Partition, partition_of
 from sqlgen.lake.remote import mounts
@@ -40,6 +41,8 @@ class InputStager:
     connection: duckdb.DuckDBPyConnection
     decoded: dict[str, dict[FileInfo, Decoded]] = field(default_factory=dict)
     """Source -> outcome per decoded file: sources may read different columns of the same files."""
+    _evaluated: dict[str, Evaluated] = field(default_factory=dict)
+    """Source -> what its files were decoded with."""
     _places: dict[tuple[str, FileInfo], Path] = field(default_factory=dict)
     _one_key: set[tuple[str | FileInfo, ...]] = field(default_factory=set)
     """Groups of files whose rows are known to name one market."""
@@ -53,6 +56,7 @@ class InputStager:
         mounts.fetch(self.lake / file.path for file in files)
         if layout.format == "parquet" and not self._are_misleading(form, files):
             return StagedInput(tuple(f"{self.lake}/{file.path}" for file in files), layout.format, layout.hive_keys)
+        evaluated = self._evaluated.setdefault(form.source, form.evaluated)
         decoder = Decoder(
             self.library,
             layout.format,
@@ -64,6 +68,8 @@ class InputStager:
             form.original_names,
             form.times,
             form.time_unit,
+            evaluated.columns,
+            evaluated.steps,
         )
         known = self.decoded.setdefault(form.source, {})
         keys: tuple[str, ...] = ()
@@ -78,7 +84,7 @@ class InputStager:
                 known[file] = decoder.decode(self.lake / file.path, place)
                 self._places[form.source, file] = place
         paths = tuple(str(self._places[form.source, file]) for file in files)
-        return StagedInput(paths, "parquet", keys, layout.format)
+        return StagedInput(paths, "parquet", keys, layout.format, tuple(evaluated.columns.items()))
 
     def _are_misleading(self, form: RawForm, files: Sequence[FileInfo]) -> bool:
         """Check the columns of Parquet files; true if DuckDB would misread them."""

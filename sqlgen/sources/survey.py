@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from sqlgen.compile.sourcespec import LINE
 from sqlgen.sources.digits.columns import Lossy
 from sqlgen.templating.templates import Library
 
@@ -255,5 +256,6 @@ def describe_row(connection: duckdb.DuckDBPyConnection, path: str, place: int) -
     """A row of a Parquet file, column by column."""
     rows = connection.from_parquet(path).limit(1, place)
     found = rows.project("CAST(to_json(COLUMNS(*)) AS VARCHAR)").fetchall()
-    text = ", ".join(f"{name} is {value}" for name, value in zip(rows.columns, found[0] if found else (), strict=False))
+    values = zip(rows.columns, found[0] if found else (), strict=False)
+    text = ", ".join(f"{name} is {value}" for name, value in values if not name.startswith(LINE))
     return text[:_ROW]

@@ -50,6 +50,28 @@ def test_keys_are_taken_from_names_where_a_column_hides_them() -> None:
     assert odd.given["symbol"] == ConfiguredKey("x")
 
 
+def test_values_of_lines_are_columns_where_files_were_decoded_with_them() -> None:
+    plain = spec()
+    assert plain.once("kind", "message ->> '$.e'") == "message ->> '$.e'"
+    assert plain.once("levels", "f(message)", where="is_book(message)", steps={"x": "g(message)"}) == "f(message)"
+    assert plain.lines == []
+    made = {"line_kind": "message ->> '$.e'", "line_levels": "CASE WHEN is_book(message) THEN f(message) END"}
+    assert plain.asked == (made, {"x": "g(message)"})
+    decoded = spec(evaluated=made)
+    assert decoded.once("kind", "message ->> '$.e'") == "line_kind"
+    assert decoded.without_times().once("levels", "f(message)", where="is_book(message)") == "line_levels"
+    assert decoded.lines == ["line_kind", "line_levels"]
+
+
+def test_values_of_lines_that_were_decoded_otherwise_are_taken_from_the_line() -> None:
+    decoded = spec(
+        evaluated={"line_kind": "message ->> '$.e'", "line_levels": "CASE WHEN is_book(message) THEN f(message) END"}
+    )
+    assert decoded.once("kind", "message ->> '$.type'") == "message ->> '$.type'"
+    assert decoded.once("levels", "f(message)") == "f(message)"
+    assert decoded.lines == []
+
+
 def test_folders_that_duckdb_reads_otherwise_are_odd() -> None:
     keys = ("exchange", "symbol", "date")
     odd = "l/exchange=a/symbol=b=c/x=1/date=2026-01-01/f.parquet"

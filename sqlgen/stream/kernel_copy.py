@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from sqlgen.compile.statements import KERNEL_ROWS
 from sqlgen.errors import TaskError
+from sqlgen.lake.partitions import KEYS
 from sqlgen.published import states
 from sqlgen.published.states import Snapshot
 from sqlgen.stream.pipe import BATCH_ROWS, Pipe
@@ -108,7 +109,7 @@ class KernelCopy:
             trades = None
             if feeds.trades is not None:
                 trades = UnitRows(stack.enter_context(self._stream(feeds.trades)), numbered)
-            rows = UnitRows(stack.enter_context(self._stream(feeds.rows)), numbered)
+            rows = UnitRows(stack.enter_context(self._stream(feeds.rows, KEYS if self._replaces else ())), numbered)
             writer = stack.enter_context(open_cursor(self.connection, self.cursors))
             writer.execute(f"SET operator_memory_limit = '{COPY_MB}MB'")
             # DuckDB takes a stream for one row, and would join it row by row, in time quadratic in the rows.
@@ -162,10 +163,16 @@ class KernelCopy:
         return Pipe(self.pipeline, state, rows.of(number), feed, dict(mine.constants))
 
     @contextlib.contextmanager
-    def _stream(self, select: str) -> Iterator[RowStream]:
-        """The rows of a SELECT as they are asked for."""
+    def _stream(self, select: str, needless: Collection[str] = ()) -> Iterator[RowStream]:
+        """The rows of a SELECT as they are asked for, without columns that nothing reads."""
         with open_cursor(self.connection, self.cursors) as cursor:
             self.sql.append(select)
-            size = UPDATE_ROWS if self.pipeline.replaces_rows else BATCH_ROWS
-            with read_ahead(select_of(cursor, select).to_arrow_reader(size)) as rows:
-                yield rows
+            rows = select_of(cursor, select)
+            rows = rows.select(*(duckdb.ColumnExpression(name) for name in rows.columns if name not in needless))
+            with read_ahead(rows.to_arrow_reader(UPDATE_ROWS if self._replaces else BATCH_ROWS)) as stream:
+                yield stream
+
+    @property
+    def _replaces(self) -> bool:
+        """True if the kernels give other rows, with the keys of the unit."""
+        return self.pipeline.replaces_rows

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from sqlgen.compile.adapters import raw_form
 from sqlgen.compile.scope import Scan
 from sqlgen.compile.sourcespec import SourceSpec
+from sqlgen.lake.partitions import KEYS
+from sqlgen.project.config import Source
 from sqlgen.project.keys import ConfiguredKey
+from sqlgen.project.model import adapter_template
 from sqlgen.templating.header import CsvFormat
+from sqlgen.templating.templates import packaged
 
 FILES = ("lake/raw/s_message_1.parquet", "lake/raw/s_orderbook_1.parquet")
 
@@ -70,6 +77,24 @@ def test_values_of_lines_that_were_decoded_otherwise_are_taken_from_the_line() -
     assert decoded.once("kind", "message ->> '$.type'") == "message ->> '$.type'"
     assert decoded.once("levels", "f(message)") == "f(message)"
     assert decoded.lines == []
+
+
+@pytest.mark.parametrize("adapter", ["okx/books", "hyperliquid/book", "gemini/book"])
+def test_decoded_messages_are_not_taken_apart_again(adapter: str) -> None:
+    library, source = packaged(), Source(path="raw", adapter=adapter)
+    options = {name: option.default for name, option in library.header(adapter_template(adapter)).options.items()}
+
+    def of(scan: Scan) -> dict[str, Any]:
+        csv = library.csv(adapter_template(adapter), options)
+        return {"source": SourceSpec.of_source("s", source, scan, csv), "options": options}
+
+    def select(evaluated: tuple[tuple[str, str], ...]) -> str:
+        context = of(Scan(("x.parquet",), "parquet", KEYS, decoded="ndjson", evaluated=evaluated))
+        return library.render(adapter_template(adapter), **{**context, "options": SimpleNamespace(**options)})
+
+    found = raw_form(library, "s", source, of(Scan(("",), "ndjson", KEYS)), CsvFormat()).evaluated
+    assert "message ->" in select(())
+    assert "message ->" not in select(tuple(found.columns.items()))
 
 
 def test_folders_that_duckdb_reads_otherwise_are_odd() -> None:

@@ -63,7 +63,7 @@ class LineWatcher(Watcher):
     def __init__(self, console: Console, verbose: bool = False) -> None:
         self.console = console
         self.verbose = verbose
-        self.flushed = 0.0
+        self.flushed = self.compiled = 0.0
         self.alike: dict[tuple[str, str, str], list[Result]] = {}
         self.printed = PrintedReasons()
         self.total = self.done = 0
@@ -78,7 +78,12 @@ class LineWatcher(Watcher):
     def started(self, plan: Plan) -> None:
         self.verbose = self.verbose or len(plan.shown) <= LISTED
         self.total = len(plan.shown)
-        self._print(f"{self.total} partition(s) to build, {plan.fresh} up to date")
+        plain(self.console, f"{self.total} partition(s) to build, {plan.fresh} up to date")
+
+    def compiling(self, function: str) -> None:
+        if time.monotonic() - self.compiled >= 5:
+            self.compiled = time.monotonic()
+            plain(self.console, f"compiling kernels, once on this machine: {function}")
 
     def finished(self, result: Result) -> None:
         self.done += 1
@@ -88,9 +93,9 @@ class LineWatcher(Watcher):
         if result.ok and not self.verbose:
             self.alike.setdefault((result.model, result.status, unnamed(result.reason)), []).append(result)
             return
-        self._print(f"[{self.done}/{self.total}] {result_line(result)}")
+        plain(self.console, f"[{self.done}/{self.total}] {result_line(result)}")
         for note in result.notes:
-            self._print(f"  note: {note}")
+            plain(self.console, f"  note: {note}")
 
     def batch_ended(self) -> None:
         """Print the tasks that have ended since the last second."""
@@ -100,11 +105,8 @@ class LineWatcher(Watcher):
     def _flush(self) -> None:
         self.flushed = time.monotonic()
         for (_, status, reason), results in self.alike.items():
-            self._print(f"[{self.done}/{self.total}] {batch_line(status, reason, results)}")
+            plain(self.console, f"[{self.done}/{self.total}] {batch_line(status, reason, results)}")
         self.alike.clear()
-
-    def _print(self, text: str) -> None:
-        plain(self.console, text)
 
 
 class BarWatcher(Watcher):
@@ -146,6 +148,9 @@ class BarWatcher(Watcher):
 
     def running(self, task: Task) -> None:
         self.progress.update(self.bar, model=escape(task.model), partition=escape(task.unit.short))
+
+    def compiling(self, function: str) -> None:
+        self.progress.update(self.bar, model="compiling kernels", partition=escape(function))
 
     def finished(self, result: Result) -> None:
         self.rows += result.rows_in

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sqlgen.lake.patterns import PathPattern
 from sqlgen.lake.remote.address import Address, is_remote
-from sqlgen.project.nodes import Names, Node
+from sqlgen.project.nodes import Names, Node, cron
 from sqlgen.project.rowchecks import Check
 
 MOUNTS = ".sqlgen/mounts"
@@ -21,14 +21,6 @@ Storage = Literal["small", "balanced", "fast"]
 COMPRESSION = ("compression", "compression_level")
 """Keys of an output instead of ``storage``."""
 Compression = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "uncompressed"]
-
-
-def _cron(value: str) -> str:
-    from croniter import croniter
-
-    if not croniter.is_valid(value):
-        raise ValueError("not a cron expression; an example: '*/15 * * * *' (every 15 minutes)")
-    return value
 
 
 def _lake(value: str) -> str:
@@ -244,7 +236,7 @@ class ModelConfig(Node):
         0.0, ge=0, description="delete_after_processing: days since they were written that files stay"
     )
     tags: Names = Field((), description="For --select tag:x")
-    schedule: Annotated[str, AfterValidator(_cron)] | None = Field(None, description="Cron expression, for run --due")
+    schedule: Annotated[str, AfterValidator(cron)] | None = Field(None, description="Cron expression, for run --due")
     enabled: bool = Field(True, description="false: not run")
 
 

@@ -19,3 +19,15 @@ class Node(BaseModel):
     """Base of every YAML node: immutable, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+
+def cron(value: str) -> str:
+    """The cron expression, if its times come."""
+    from croniter import CroniterError, croniter
+
+    try:
+        _ = croniter(value).get_prev(), croniter(value).get_next()
+    except CroniterError as error:
+        why = "a time that never comes" if croniter.is_valid(value) else "not a cron expression"
+        raise ValueError(f"{why}; an example: '*/15 * * * *' (every 15 minutes)") from error
+    return value

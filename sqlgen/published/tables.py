@@ -86,11 +86,11 @@ class Table:
 
     def settings(self, unit: Partition) -> dict[str, dict[str, str]]:
         """Settings of a published unit; empty if unknown. One look for all units that have the same."""
-        record = self.records[unit]
-        key = record.options, record.kernels, record.checks, record.sql
-        if key not in self._settings:
-            footer = self.footer(unit)
-            self._settings[key] = footer.settings if footer is not None else {}
+        key = _made_with(self.records[unit])
+        if key not in self._settings:  # of any such unit: one without rows has no file
+            known = (other for other in self.present if other in self.records)
+            footers = filter(None, (self.footer(other) for other in known if _made_with(self.records[other]) == key))
+            self._settings[key] = next((footer.settings for footer in footers), {})
         return self._settings[key]
 
     def footer(self, unit: Partition) -> Publication | None:
@@ -260,6 +260,11 @@ class Table:
 def _misses(record: Published, old: Published) -> bool:
     """True if files of an earlier publication are missing that maintenance has not replaced."""
     return record.replaces != old.build and bool(old.files.keys() - record.files.keys())
+
+
+def _made_with(record: Published) -> tuple[str, ...]:
+    """Digests of the settings that a unit was made with."""
+    return record.options, record.kernels, record.checks, record.sql
 
 
 def _path(unit: Partition, name: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlgen.errors import SqlgenError, UsageError, nearest
 from sqlgen.lake.cpus import cpus
@@ -102,16 +102,35 @@ class Threads:
 
 
 @contextlib.contextmanager
-def warming(models: Iterable[Model]) -> Iterator[None]:
-    """Load the kernels of ``models`` in the background: otherwise all tasks wait for the first one's compilation."""
+def warming(models: Iterable[Model], compiling: Callable[[str], None]) -> Iterator[None]:
+    """Load the kernels of ``models`` in the background: otherwise all tasks wait for the first one's compilation.
+
+    ``compiling`` is called with each function that is compiled, not loaded from the cache.
+    """
     pipelines = {model.name: model.pipeline for model in models if model.pipeline is not None}
     pool = ThreadPoolExecutor(1)
-    try:
+    with contextlib.ExitStack() as told:
+        told.callback(pool.shutdown, cancel_futures=True)
+        if pipelines:
+            pool.submit(lambda: told.enter_context(compilations(compiling)))
         for pipeline in pipelines.values():
             pool.submit(pipeline.warm)  # a kernel that fails here fails again in a task, which reports it
         yield
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def compilations(compiling: Callable[[str], None]) -> Iterator[None]:
+    """Within it, ``compiling`` is called with each function that Numba begins to compile."""
+    from numba.core import event
+
+    class Told(event.Listener):
+        def on_start(self, event: Any) -> None:
+            compiling(event.data["dispatcher"].py_func.__name__)
+
+        def on_end(self, event: Any) -> None: ...
+
+    with event.install_listener("numba:compile", Told()):
+        yield
 
 
 def _bytes(task: Task) -> int:

@@ -80,7 +80,10 @@ class Runner:
             folders = folders_of(self.project.lake, (*files, *self.project.places))
             with (
                 connect(self.settings, folders, temp) as connection,
-                warming(self.project.models[t.model] for t in plan.tasks if self.settings.executor == "threads"),
+                warming(
+                    (self.project.models[t.model] for t in plan.tasks if self.settings.executor == "threads"),
+                    self.watcher.compiling,
+                ),
                 self._pool(space, connection) as pool,
             ):
                 self._schedule(space, connection, report, results, pool).go()

@@ -10,11 +10,14 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """Observer of a run, called from the main thread; by itself it ignores all events."""
+    """Observer of a run, called from the main thread unless said otherwise; by itself it ignores all events."""
 
     def started(self, plan: Plan) -> None: ...
 
     def running(self, task: Task) -> None: ...
+
+    def compiling(self, function: str) -> None:
+        """Numba begins to compile a function, as nothing is cached yet: called from any thread."""
 
     def finished(self, result: Result) -> None: ...
 

@@ -289,6 +289,18 @@ def test_the_plan_says_which_option_changed(scratch: Scratch) -> None:
     assert scratch.plan() == {}
 
 
+def test_the_plan_says_which_option_changed_though_the_first_partition_has_no_rows(scratch: Scratch) -> None:
+    """Bars of the day before begin with a partition without files, and so without a footer."""
+    scratch.config["models"] = {}
+    options = {"bar_durations": [60, 3600]}
+    scratch.model("bars", sql="trades/bars.sql.j2", inputs={"trades": "raw"}, options=options, output={"path": "bars"})
+    for day in (DAY1, DAY2):
+        scratch.trades(BTC, day, [1.0, 2.0])
+    scratch.run()
+    scratch.model("bars", options={"bar_durations": [60]})
+    assert {*scratch.plan().values()} == {"options changed (bar_durations: [60, 3600] -> [60])"}
+
+
 SETTINGS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"filter": "cost > (1)"}, 'SQL changed (filter: none -> "cost > (1)")'),
     ({}, {"columns": ["ts", "cost"]}, 'SQL changed (columns: none -> ["ts", "cost"])'),

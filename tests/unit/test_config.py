@@ -86,6 +86,19 @@ models:
     ]
 
 
+@pytest.mark.parametrize("never", ["0 0 30 2 *", "0 0 1 1 * 0 2020"])
+def test_a_schedule_that_never_comes(tmp_path: Path, never: str) -> None:
+    text = f"""version: 1
+lake: lake
+sources: {{a: {{path: x, adapter: ccxt/trades}}}}
+models: {{m: {{sql: trades/bars.sql.j2, inputs: {{trades: a}}, output: {{path: y}}, schedule: "{never}"}}}}
+"""
+    assert problems(tmp_path, text) == [
+        f"models.yaml:4: models.m.schedule: found '{never}': a time that never comes; an example:"
+        " '*/15 * * * *' (every 15 minutes)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

@@ -31,6 +31,9 @@ def output_problems(at: KeyPath, spec: ModelConfig) -> Iterator[KeyProblem]:
         yield (at_partition, f"found {', '.join(keys)}: {', '.join(KEYS)} come first and in this order")
     if twice := [name for n, name in enumerate(spec.columns) if name.lower() in map(str.lower, spec.columns[:n])]:
         yield ((*at, "columns"), f"duplicate column: {', '.join(twice)}")
+    for name in {"columns", "features"} & spec.model_fields_set:
+        if not getattr(spec, name):
+            yield ((*at, name), "empty, which would keep no column. Name some, or leave it out")
     if spec.columns and spec.features:
         yield ((*at, "features"), "'columns' lists the columns too, by name. Leave one of them out")
     if spec.columns and not set(spec.columns) - set(keys):

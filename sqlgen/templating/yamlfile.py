@@ -53,9 +53,9 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Document:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(
-            [Problem(str(path), "", "no such file. Name it: sqlgen COMMAND path/to/models.yaml")]
-        ) from None
+        hint = "Name it: sqlgen COMMAND path/to/models.yaml"
+        hint += f". If it is a model: --select {path.name}" if not path.suffix else ""
+        raise ConfigError([Problem(str(path), "", f"no such file. {hint}")]) from None
     except OSError as error:
         raise ConfigError([Problem(str(path), "", f"cannot be read: {error.strerror or error}")]) from None
     if len(content) > MOST_BYTES:

@@ -61,6 +61,7 @@ def test_no_such_project_file(tmp_path: Path) -> None:
     assert outcome.err == (
         f"error: {tmp_path}/models.yaml: no such file. Name it: sqlgen COMMAND path/to/models.yaml\n"
     )
+    assert sqlgen("compile", tmp_path / "trades_bars").err.endswith("If it is a model: --select trades_bars\n")
 
 
 def test_an_unknown_model(scratch: Scratch) -> None:

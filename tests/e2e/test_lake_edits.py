@@ -132,6 +132,18 @@ def test_updates_are_computed_from_the_rows_before(built: Scratch) -> None:
     assert types.field("cost").type == pa.float64()
 
 
+def test_a_dry_run_counts_the_rows_that_it_would_change(built: Scratch) -> None:
+    update = ("update", "costs", "--where", "cost >= 30", "--set", "cost=0", "--dry-run")
+    head, *lines, end, readers = lake(built, *update).out.splitlines()
+    assert head.split("\t") == [
+        *("table", "partition", "rows", "rows changed", "rows after", "files", "files after", "size", "size after")
+    ]
+    changed = [int(line.split("\t")[3]) for line in lines]
+    assert sum(changed) == sum(cost >= 30 for _, _, _, cost in all_rows()) > len(changed) == len(lines) > 1
+    assert end == "Nothing was changed (--dry-run)"
+    assert readers.startswith("costs: the next run rebuilds what reads it")
+
+
 def test_an_update_of_times_keeps_files_in_order(built: Scratch) -> None:
     lake(built, "update", "costs", "--where", "cost = 30", "--set", "ts=ts - INTERVAL 1 HOUR", "--set", "seq=0")
     ids = pq.read_table(files(built)[0], partitioning=None)["trade_id"].to_pylist()
@@ -194,7 +206,10 @@ def test_a_file_that_does_not_fit_changes_nothing(built: Scratch, tmp_path: Path
         in lake(built, "upsert", "costs", "--from", file, "--key", "trade_id", code=2).err
     )
     missing = lake(built, "upsert", "costs", "--from", tmp_path / "no.csv", "--key", "trade_id", code=2)
-    assert "no.csv: no Parquet, CSV or NDJSON file" in missing.err
+    assert f"there is no file {tmp_path / 'no.csv'}" in missing.err
+    file = write(tmp_path / "fix.parquet", [row]).rename(tmp_path / "fix.txt")
+    other = lake(built, "upsert", "costs", "--from", file, "--key", "trade_id", code=2)
+    assert "fix.txt: no Parquet, CSV or NDJSON file, by its name" in other.err
     assert {name: stat for name, stat in built.snapshot().items() if "/raw/" in name or "/out/" in name} == {
         name: stat for name, stat in before.items() if "/raw/" in name or "/out/" in name
     }

@@ -180,6 +180,8 @@ def test_live_gives_the_chosen_columns(lake: Path) -> None:
         ({"features": "tag:toxicty"}, "no column has 'tag:toxicty'. Did you mean 'tag:toxicity'? Tags are: tag:book, "),
         ({"features": "toxicity"}, "no column matches 'toxicity'. Did you mean 'tag:toxicity'?"),
         ({"features": "ofi", "columns": "ofi"}, "features: 'columns' lists the columns too"),
+        ({"features": []}, "features: empty, which would keep no column. Name some, or leave it out"),
+        ({"columns": []}, "columns: empty, which would keep no column"),
         ({"columns": ["vpinn"]}, "columns: no column 'vpinn'. Did you mean 'vpin'?"),
         (
             {"features": "ofi", "checks": [{"check": "positive", "columns": "vpin"}]},

@@ -11,7 +11,7 @@
 -- lookback:    172800 s
 -- lookahead:   3600 s
 -- publishes:   processed/ccxt/trades/liquidity_bars (overwrite), by exchange, symbol, date
--- fingerprint: 972b2a881c2e28a2ee20a7dd
+-- fingerprint: 3be42a06ea896f12d25d7efb
 -- stages:      liquidity_bars, line 638
 --              measured, line 632
 --              edges, line 619
@@ -401,23 +401,23 @@ SELECT
     sum(price * amount) AS dollar_volume,
     sum(sign * amount) AS signed_volume,
     sum(sign * sqrt(abs(price * amount))) AS signed_root,
-    sum(effective_spread_bps * amount) / nullif(sum(amount) FILTER (effective_spread_bps IS NOT NULL), 0)
+    sum(neighbours.effective_spread_bps * amount) / nullif(sum(amount) FILTER (neighbours.effective_spread_bps IS NOT NULL), 0)
         AS effective_spread_bps,
-    sum(realized_spread_1s_bps * amount) / nullif(sum(amount) FILTER (realized_spread_1s_bps IS NOT NULL), 0)
+    sum(neighbours.realized_spread_1s_bps * amount) / nullif(sum(amount) FILTER (neighbours.realized_spread_1s_bps IS NOT NULL), 0)
         AS realized_spread_1s_bps,
-    sum(price_impact_1s_bps * amount) / nullif(sum(amount) FILTER (price_impact_1s_bps IS NOT NULL), 0)
+    sum(neighbours.price_impact_1s_bps * amount) / nullif(sum(amount) FILTER (neighbours.price_impact_1s_bps IS NOT NULL), 0)
         AS price_impact_1s_bps,
-    sum(realized_spread_5s_bps * amount) / nullif(sum(amount) FILTER (realized_spread_5s_bps IS NOT NULL), 0)
+    sum(neighbours.realized_spread_5s_bps * amount) / nullif(sum(amount) FILTER (neighbours.realized_spread_5s_bps IS NOT NULL), 0)
         AS realized_spread_5s_bps,
-    sum(price_impact_5s_bps * amount) / nullif(sum(amount) FILTER (price_impact_5s_bps IS NOT NULL), 0)
+    sum(neighbours.price_impact_5s_bps * amount) / nullif(sum(amount) FILTER (neighbours.price_impact_5s_bps IS NOT NULL), 0)
         AS price_impact_5s_bps,
-    sum(realized_spread_60s_bps * amount) / nullif(sum(amount) FILTER (realized_spread_60s_bps IS NOT NULL), 0)
+    sum(neighbours.realized_spread_60s_bps * amount) / nullif(sum(amount) FILTER (neighbours.realized_spread_60s_bps IS NOT NULL), 0)
         AS realized_spread_60s_bps,
-    sum(price_impact_60s_bps * amount) / nullif(sum(amount) FILTER (price_impact_60s_bps IS NOT NULL), 0)
+    sum(neighbours.price_impact_60s_bps * amount) / nullif(sum(amount) FILTER (neighbours.price_impact_60s_bps IS NOT NULL), 0)
         AS price_impact_60s_bps,
-    sum(realized_spread_300s_bps * amount) / nullif(sum(amount) FILTER (realized_spread_300s_bps IS NOT NULL), 0)
+    sum(neighbours.realized_spread_300s_bps * amount) / nullif(sum(amount) FILTER (neighbours.realized_spread_300s_bps IS NOT NULL), 0)
         AS realized_spread_300s_bps,
-    sum(price_impact_300s_bps * amount) / nullif(sum(amount) FILTER (price_impact_300s_bps IS NOT NULL), 0)
+    sum(neighbours.price_impact_300s_bps * amount) / nullif(sum(amount) FILTER (neighbours.price_impact_300s_bps IS NOT NULL), 0)
         AS price_impact_300s_bps,
     count(step_return) AS n,
     pi() / 2 * sum(abs(step_return) * abs(return_before)) AS bipower_variation,

@@ -162,8 +162,10 @@ def upserts(held: HeldTable, file: Path, key: Sequence[str]) -> list[Rewrite]:
 def _new_rows(editing: Editing, file: Path) -> str:
     """The SELECT of a file's rows, in the columns and types of the table."""
     kind = format_of(file.name)
-    if kind not in ("parquet", "csv", "ndjson") or not file.is_file():
-        raise UsageError(f"{file}: no Parquet, CSV or NDJSON file")
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}")
+    if kind not in ("parquet", "csv", "ndjson"):
+        raise UsageError(f"{file}: no Parquet, CSV or NDJSON file, by its name")
     there = columns_of(editing.connection, query("rows_in_file", file=file, format=kind, types={}))
     problems = [
         *_named("has no column", editing.columns, there),

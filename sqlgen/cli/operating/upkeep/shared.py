@@ -74,11 +74,13 @@ def _print(found: Sequence[TableChange], dry_run: bool, nothing: str) -> None:
     from sqlgen.explore.pages.numbers import count, size
 
     done = [(one.model, part) for one in found for part in one.partitions if part.error is None]
+    edited = any(part.matched for _, part in done)
     rows = [
         (
             model,
             part.partition or "(whole table)",
             count(part.rows_before),
+            *([count(part.matched)] if edited else []),
             count(part.rows_after),
             count(part.files_before),
             count(part.files_after),
@@ -89,7 +91,8 @@ def _print(found: Sequence[TableChange], dry_run: bool, nothing: str) -> None:
     ]
     console = terminal()
     if rows:
-        numbers = (">rows", ">rows after", ">files", ">files after", ">size", ">size after")
+        changed = (">rows changed",) if edited else ()
+        numbers = (">rows", *changed, ">rows after", ">files", ">files after", ">size", ">size after")
         print_rows(console, ("table", "partition", *numbers), rows)
     if dry_run and rows:
         typer.echo("Nothing was changed (--dry-run)")

@@ -80,10 +80,10 @@ class LineWatcher(Watcher):
         self.total = len(plan.shown)
         plain(self.console, f"{self.total} partition(s) to build, {plan.fresh} up to date")
 
-    def compiling(self, function: str) -> None:
+    def compiling(self, module: str) -> None:
         if time.monotonic() - self.compiled >= 5:
             self.compiled = time.monotonic()
-            plain(self.console, f"compiling kernels, once on this machine: {function}")
+            plain(self.console, f"compiling kernels, once on this machine: {module}")
 
     def finished(self, result: Result) -> None:
         self.done += 1
@@ -149,8 +149,8 @@ class BarWatcher(Watcher):
     def running(self, task: Task) -> None:
         self.progress.update(self.bar, model=escape(task.model), partition=escape(task.unit.short))
 
-    def compiling(self, function: str) -> None:
-        self.progress.update(self.bar, model="compiling kernels", partition=escape(function))
+    def compiling(self, module: str) -> None:
+        self.progress.update(self.bar, model="compiling kernels", partition=escape(module))
 
     def finished(self, result: Result) -> None:
         self.rows += result.rows_in

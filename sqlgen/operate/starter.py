@@ -64,8 +64,10 @@ def write_for(folder: Path, data: Path) -> tuple[Path, Examination]:
             raise UsageError(f"{data}: no file is recognised: `sqlgen inspect {data}` says why. Nothing was written")
         storage.replace_text(file, _HEAD.format(path=" ".join(str(data).split()), lake=LAKE))
         add_to(file, found)
-    except (SqlgenError, OSError):
+    except (SqlgenError, OSError) as error:
         _undo(link, folder, known)
+        if link is not None and isinstance(error, UsageError):
+            raise UsageError(str(error).replace(str(link), str(data))) from None
         raise
     return file, found
 

@@ -105,7 +105,7 @@ class Threads:
 def warming(models: Iterable[Model], compiling: Callable[[str], None]) -> Iterator[None]:
     """Load the kernels of ``models`` in the background: otherwise all tasks wait for the first one's compilation.
 
-    ``compiling`` is called with each function that is compiled, not loaded from the cache.
+    ``compiling`` is called with the module of each function that is compiled, not loaded from the cache.
     """
     pipelines = {model.name: model.pipeline for model in models if model.pipeline is not None}
     pool = ThreadPoolExecutor(1)
@@ -120,12 +120,14 @@ def warming(models: Iterable[Model], compiling: Callable[[str], None]) -> Iterat
 
 @contextlib.contextmanager
 def compilations(compiling: Callable[[str], None]) -> Iterator[None]:
-    """Within it, ``compiling`` is called with each function that Numba begins to compile."""
+    """Within it, ``compiling`` is called with the module of each function that Numba begins to compile."""
     from numba.core import event
 
     class Told(event.Listener):
         def on_start(self, event: Any) -> None:
-            compiling(event.data["dispatcher"].py_func.__name__)
+            package, _, module = event.data["dispatcher"].py_func.__module__.rpartition(".")
+            if package.partition(".")[0] != "numba":  # of its own functions, a kernel's call is told
+                compiling(module)
 
         def on_end(self, event: Any) -> None: ...
 

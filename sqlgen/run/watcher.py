@@ -16,8 +16,8 @@ class Watcher:
 
     def running(self, task: Task) -> None: ...
 
-    def compiling(self, function: str) -> None:
-        """Numba begins to compile a function, as nothing is cached yet: called from any thread."""
+    def compiling(self, module: str) -> None:
+        """Numba begins to compile a function of a module, as nothing is cached yet: called from any thread."""
 
     def finished(self, result: Result) -> None: ...
 

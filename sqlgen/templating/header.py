@@ -128,6 +128,7 @@ def not_found(name: str, folders: Iterable[Path], known: Sequence[str]) -> str:
     same = [f"'{other}'" for other in known if other.endswith(f"/{name}")]
     near = nearest(name.removesuffix(TEMPLATE_SUFFIX), stems).replace("'?", f"{TEMPLATE_SUFFIX}'?")
     hint = f" Did you mean {' or '.join(same)}?" if same else near
+    kind = [other for other in known if other.startswith("sources/") == name.startswith("sources/")]
     return (
-        f"template '{name}' not found in {', '.join(map(str, folders))}.{hint} Templates there are: {', '.join(known)}"
+        f"template '{name}' not found in {', '.join(map(str, folders))}.{hint} Templates there are: {', '.join(kind)}"
     )

@@ -114,7 +114,8 @@ def test_nothing_is_left_where_nothing_is_found(tmp_path: Path, place: str) -> N
     (downloads / "what.csv").write_text("nothing\nat all\n")
     outcome = sqlgen("init", tmp_path / "project", "--from", downloads / place)
     assert outcome.code == 2
-    assert {"nowhere": "no such file", ".": "no file is recognised", "empty": "no files"}[place] in outcome.err
+    said = {"nowhere": "no such file", ".": "no file is recognised", "empty": "no files"}[place]
+    assert f"{downloads / place}: {said}" in outcome.err
     assert not (tmp_path / "project").exists()
     outcome = sqlgen("init", downloads / "project", "--from", downloads)
     assert outcome.code == 2

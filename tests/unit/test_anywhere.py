@@ -117,7 +117,7 @@ def test_a_project_with_a_package_of_kernels_and_no_home(scratch: Scratch, tmp_p
         [sys.executable, "-m", "sqlgen", "run"], cwd=scratch.folder, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "compiling kernels, once on this machine: shifted\n" in done.stdout
+    assert "compiling kernels, once on this machine: helpers\n" in done.stdout
     assert scratch.table("costs")["before"].to_pylist()[1:] == [100.0, 101.0]
     assert list((scratch.lake / ".sqlgen/cache").rglob("*.nbi"))
 

@@ -115,6 +115,8 @@ models: {{m: {{sql: trades/bars.sql.j2, inputs: {{trades: a}}, output: {{path: y
             "template 'trades/bars.sql.j2' needs input 'trades'. Add trades: SOURCE_OR_MODEL",
         ),
         ("trades: raw", "trade: raw", "has no such input. Did you mean 'trades'? It has: trades"),
+        ("sql: trades/bars", "sql: trades/bar", "Templates there are: bars/longer.sql.j2, orderbook/bars.sql.j2, "),
+        ("ccxt/trades", "ccxt/trads", "Templates there are: sources/"),
         ("ccxt/trades", "ccxt/trads", "sources.raw.adapter: template 'sources/ccxt/trads.sql.j2' not found"),
         ("path: out}", "path: raw/x}", "models.yaml:9: models.bars.output.path: 'raw/x' overlaps 'raw' of sources.raw"),
         ("lake: lake", "lake: ftp://bucket", "no address of an object store that is known. Known: s3://"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import stat
 import time
@@ -124,6 +125,19 @@ def read(path: Path) -> Footer:
     return Footer(
         metadata.num_rows, schema, Stat.of(found), text.decode(errors="replace") if text is not None else None
     )
+
+
+def may_be_ours(path: Path) -> bool:
+    """False if the footer of a Parquet file holds no record of sqlgen: a tenth of the time of reading it."""
+    mounts.fetch_ends([path])
+    try:
+        with path.open("rb") as file:
+            file.seek(-8, os.SEEK_END)
+            size = int.from_bytes(file.read(4), "little")
+            file.seek(-8 - size, os.SEEK_END)
+            return FOOTER_KEY.encode() in file.read(size)
+    except OSError:  # no whole footer
+        return True
 
 
 def of_alike(paths: Sequence[Path], connection: duckdb.DuckDBPyConnection) -> dict[Path, Footer]:

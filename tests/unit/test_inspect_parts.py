@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sqlgen.compile.statements import FOOTER_KEY
 from sqlgen.detect.columns.columnmap import guess_columns
 from sqlgen.detect.files.filegroups import spread
 from sqlgen.detect.files.pathnames import common_start, derive
@@ -18,6 +19,7 @@ from sqlgen.detect.files.sniff import Sniffed, sniff
 from sqlgen.detect.files.vendors import Vendor, load, suffix_of, tail, unread
 from sqlgen.errors import TemplateError
 from sqlgen.lake.patterns import PathPattern
+from sqlgen.published import footers
 from sqlgen.templating.templates import Library
 from tests.support.vendors.files import save
 
@@ -272,3 +274,15 @@ def test_a_projects_own_table_adds_to_the_packaged_one(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_text("mine: {what: mine}\n")
     assert load(Library(tmp_path)) == load(Library()) | {"mine": Vendor(what="mine")}
+
+
+def test_only_footers_that_may_hold_a_record_are_read(tmp_path: Path) -> None:
+    file, table = tmp_path / "data.parquet", pa.table({"price": [1.0]})
+    pq.write_table(table, file)
+    assert not footers.may_be_ours(file)
+    pq.write_table(table.replace_schema_metadata({FOOTER_KEY: "{}"}), file)
+    assert footers.may_be_ours(file)
+    whole = file.read_bytes()
+    for part in (b"", b"PAR1", whole[-8:], whole[len(whole) // 2 :]):
+        file.write_bytes(part)
+        assert footers.may_be_ours(file)  # the reader says what is wrong

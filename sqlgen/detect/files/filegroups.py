@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlgen.detect.files.pathnames import folder_of, shape
 from sqlgen.detect.files.sniff import Sniffed, sniff
-from sqlgen.detect.files.vendors import Vendor, suffix_of
+from sqlgen.detect.files.vendors import KnownNames, Vendor, suffix_of
 from sqlgen.errors import UsageError
 from sqlgen.lake.remote.mounts import mount_of
 from sqlgen.lake.walk import can_be_read, shown
@@ -93,8 +93,9 @@ def _is_published(folder: str, names: Sequence[str]) -> bool:
     name = next((name for name in names if name.endswith(".parquet")), None)
     if name is None:
         return False
+    path = Path(folder, name)
     try:
-        return footers.read(Path(folder, name)).text is not None
+        return footers.may_be_ours(path) and footers.read(path).text is not None
     except (footers.ForeignFileError, OSError):
         return False
 
@@ -107,10 +108,9 @@ def grouped(files: Mapping[str, int], root: Path, vendors: Mapping[str, Vendor])
     """Files by kind: by vendors' names, then the form of their names, then the content of the first ones."""
     by_form: dict[tuple[str, str], list[str]] = {}
     above = str(root if root.is_dir() else root.parent)
+    known = KnownNames((adapter, name) for adapter, vendor in vendors.items() for name in vendor.names)
     for path in sorted(files):
-        adapter = next(
-            (_named(name, vendor, found) for name, vendor in vendors.items() if (found := vendor.fitting(path))), ""
-        )
+        adapter = next((_named(name, vendors[name], found) for name, found in known.fitting(path)), "")
         below = path[len(above) + 1 :]
         key = (adapter, suffix_of(path) if adapter else shape(_hive_part(path) or below))
         by_form.setdefault(key, []).append(path)

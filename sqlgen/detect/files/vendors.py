@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -137,12 +137,28 @@ class Vendor(BaseModel):
 
     def fitting(self, path: str) -> str | None:
         """The first of :attr:`names` that matches the end of a path."""
-        whole = bare(path) if self.names else ""
-        for name in self.names:
-            ends = tail(whole, name.count("/") + 1)
-            if ends and path_pattern(name).match(ends) is not None:
-                return name
-        return None
+        return next((name for _, name in _known_names(self.names).fitting(path)), None)
+
+
+class KnownNames:
+    """Names of files, each of an adapter, by which many paths are looked up."""
+
+    def __init__(self, named: Iterable[tuple[str, str]]) -> None:
+        self._patterns = [(adapter, name, name.count("/") + 1, path_pattern(name)) for adapter, name in named]
+        self._depths = {depth for _, _, depth, _ in self._patterns}
+
+    def fitting(self, path: str) -> Iterator[tuple[str, str]]:
+        """Adapters with their names that match the end of a path, in their order."""
+        whole = bare(path) if self._patterns else ""
+        ends = {depth: tail(whole, depth) for depth in self._depths}
+        for adapter, name, depth, pattern in self._patterns:
+            if ends[depth] and pattern.match(ends[depth]) is not None:
+                yield adapter, name
+
+
+@functools.cache
+def _known_names(names: tuple[str, ...]) -> KnownNames:
+    return KnownNames(("", name) for name in names)
 
 
 def unread(vendors: Mapping[str, Vendor], sniffed: Sniffed, path: str) -> Vendor | None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sqlgen.lake import swap
 from tests.e2e.test_lake_compact import copied, lake
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, Scratch
 
@@ -62,6 +63,20 @@ def test_rows_order_and_records_stay(raw: Scratch) -> None:
     raw.run("--full-refresh")
     assert raw.table("costs").to_pylist() == built
     assert compact(raw) == "No partition has small files to join\n"
+
+
+def test_files_that_were_joined_go_while_others_are_joined(raw: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swap, "GRACE", 0.0)
+    left: list[int] = []
+    publish = swap.publish_folder
+
+    def noting(staged: Path, target: Path) -> None:
+        left.append(len(list((raw.lake / ".sqlgen").rglob("part_*.parquet"))))
+        publish(staged, target)
+
+    monkeypatch.setattr(swap, "publish_folder", noting)
+    compact(raw)
+    assert left == [1, 1]  # the file that is about to be published
 
 
 def test_a_new_file_is_joined_with_what_was_joined_before(raw: Scratch) -> None:

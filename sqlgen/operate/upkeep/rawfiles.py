@@ -68,7 +68,10 @@ def compact_source(
             return TableChange(name, tuple(_before(change) for change in changes))
         known = {task.id for task in make_plan(picture, Selection(readers)).tasks}
         with staging_connection(engine) as (staging, connection):
-            done = [_attempt(change, staging / str(n), connection, settle) for n, change in enumerate(changes)]
+            done = []
+            for number, change in enumerate(changes):
+                done.append(_attempt(change, staging / str(number), connection, settle))
+                swap.sweep()
         replaced = {old: new for change in changes for old, new in change.joined.items()}
         stale = _adopt(engine, picture, Selection(readers), replaced, known)
     return TableChange(name, tuple(done), readers=tuple(stale))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlgen.plan.plan import Task
     from sqlgen.project.model import Model
+    from udfs import Pipeline
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,17 @@ def warming(models: Iterable[Model], compiling: Callable[[str], None]) -> Iterat
     """
     pipelines = {model.name: model.pipeline for model in models if model.pipeline is not None}
     pool = ThreadPoolExecutor(1)
-    with contextlib.ExitStack() as told:
-        told.callback(pool.shutdown, cancel_futures=True)
-        if pipelines:
-            pool.submit(lambda: told.enter_context(compilations(compiling)))
+    try:
         for pipeline in pipelines.values():
-            pool.submit(pipeline.warm)  # a kernel that fails here fails again in a task, which reports it
+            pool.submit(_warm, pipeline, compiling)  # a kernel that fails here fails again in a task, which reports it
         yield
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _warm(pipeline: Pipeline, compiling: Callable[[str], None]) -> None:
+    with compilations(compiling):
+        pipeline.warm()
 
 
 @contextlib.contextmanager

@@ -109,7 +109,8 @@ class KernelCopy:
             trades = None
             if feeds.trades is not None:
                 trades = UnitRows(stack.enter_context(self._stream(feeds.trades)), numbered)
-            rows = UnitRows(stack.enter_context(self._stream(feeds.rows, KEYS if self._replaces else ())), numbered)
+            needless = KEYS if self.pipeline.replaces_rows else ()  # other rows have the keys of their unit
+            rows = UnitRows(stack.enter_context(self._stream(feeds.rows, needless)), numbered)
             writer = stack.enter_context(open_cursor(self.connection, self.cursors))
             writer.execute(f"SET operator_memory_limit = '{COPY_MB}MB'")
             # DuckDB takes a stream for one row, and would join it row by row, in time quadratic in the rows.
@@ -168,11 +169,8 @@ class KernelCopy:
         with open_cursor(self.connection, self.cursors) as cursor:
             self.sql.append(select)
             rows = select_of(cursor, select)
-            rows = rows.select(*(duckdb.ColumnExpression(name) for name in rows.columns if name not in needless))
-            with read_ahead(rows.to_arrow_reader(UPDATE_ROWS if self._replaces else BATCH_ROWS)) as stream:
+            if needless:
+                rows = rows.select(*(duckdb.ColumnExpression(name) for name in rows.columns if name not in needless))
+            size = UPDATE_ROWS if self.pipeline.replaces_rows else BATCH_ROWS
+            with read_ahead(rows.to_arrow_reader(size)) as stream:
                 yield stream
-
-    @property
-    def _replaces(self) -> bool:
-        """True if the kernels give other rows, with the keys of the unit."""
-        return self.pipeline.replaces_rows

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sqlgen.cli.arguments import DEFAULT_FILE, Json
-from sqlgen.errors import ConfigError, UsageError
+from sqlgen.errors import ConfigError
 from sqlgen.lake.remote.address import is_remote
 
 EXIT_UNKNOWN = 1
@@ -60,12 +60,9 @@ def _located(path: str, lake: Path | None, file: Path, asked: bool) -> tuple[Pat
     from sqlgen.lake.remote.mount import located
     from sqlgen.templating.secrets import show_as
 
-    try:
-        mount, below = located(path, given)
-    except ValueError as error:
-        raise UsageError(f"PATH: {error}") from None
+    mount, below = located(path, given)
     show_as(str(mount.root), mount.address.url())
-    return mount.root / below, mount.root
+    return mount.root / below, mount.root if mount.address.url() == given else None
 
 
 def _lake_of(file: Path, asked: bool) -> str:

@@ -28,6 +28,7 @@ from sqlgen.detect.signaudit import with_sign_audit
 from sqlgen.detect.trial import TrialSource, adapters, default_options
 from sqlgen.errors import SqlgenError, UsageError, first_line
 from sqlgen.lake.patterns import path_pattern
+from sqlgen.lake.remote.mounts import mount_of
 from sqlgen.lake.storage import format_of
 from sqlgen.project.config import Source
 from sqlgen.project.model import adapter_template
@@ -269,7 +270,7 @@ def examine(request: Request) -> Examination:
         raise UsageError(f"{request.path}: no files (hidden ones are skipped){skipped}")
     vendors = vendor_table.load(request.library)
     groups = grouped(files, path, vendors)
-    known = request.lake is not None and _below(path, request.lake)
+    known = request.lake is not None and path.is_relative_to(request.lake.absolute())
     notes = (
         []
         if known or request.lake is None
@@ -286,15 +287,11 @@ def examine(request: Request) -> Examination:
     return Examination(str(path), str(lake), known, findings, tuple(notes))
 
 
-def _below(path: Path, lake: Path) -> bool:
-    folder = lake.absolute()
-    return path == folder or folder in path.parents
-
-
 def _lake_over(path: Path, groups: Sequence[FileGroup], vendors: Mapping[str, Vendor]) -> Path:
-    """A lake in which every group is in a folder: the examined path, or one above it."""
+    """A lake in which every group is in a folder: the examined path, or one above it, in the same object store."""
     folders = []
     for group in groups:
         vendor = next((vendor for vendor in vendors.values() if vendor.fitting(group.example)), None)
         folders.append(folder_of(path_layout(group.paths, vendor, context_of(group, groups, None)).base))
-    return Path(os.path.commonpath([*folders, str(path)]))
+    found, mount = Path(os.path.commonpath([*folders, str(path)])), mount_of(path)
+    return found if mount is None or found.is_relative_to(mount.root) else mount.root

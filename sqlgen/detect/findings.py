@@ -23,10 +23,13 @@ class Choice:
     remarks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Key of the source -> remark on its value."""
 
-    def lines(self, name: str) -> list[str]:
-        """The entry below ``sources:``, with remarks as comments."""
+    def lines(self, name: str, more: Mapping[str, Any] | None = None) -> list[str]:
+        """The entry below ``sources:``, with more keys, and remarks as comments."""
         remarks = {key: f" # {remark}" for key, remark in self.remarks.items()}
-        entry = [f"    {key}: {_scalar(value)}{remarks.get(key, '')}" for key, value in self.source.items()]
+        entry = [
+            f"    {key}: {_scalar(value)}{remarks.get(key, '')}"
+            for key, value in {**self.source, **(more or {})}.items()
+        ]
         return [f"  {name}:", *entry]
 
 

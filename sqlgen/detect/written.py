@@ -37,16 +37,19 @@ _FEW_MINUTES = 300
 def add_to(path: Path, found: Examination) -> list[str]:
     """Add all entries to a project file, which is made if it is not there; return the names of the sources.
 
+    Sources in another object store than the lake of the file get a lake of their own.
+
     Raises:
-        UsageError: nothing was recognised, or the file has another lake.
+        UsageError: nothing was recognised, or the file has another lake, on a disk.
     """
     if not found.sources:
         raise UsageError(f"nothing was recognised: {path} is left as it is")
     there = _sections(yamlfile.load(path) if path.exists() else Document(path, {}))
     text = path.read_text(encoding="utf-8") if path.exists() else f"version: 1\nlake: {_lake(path, found)}\n"
-    lake = hidden(found.lake)
+    lake = str(hidden(found.lake))
     given = str(there.get("lake", "lake")) if path.exists() else lake
-    if given != lake and (path.absolute().parent / given).resolve() != Path(found.lake).resolve():
+    apart = given != lake and (path.absolute().parent / given).resolve() != Path(found.lake).resolve()
+    if apart and not is_remote(lake):
         raise UsageError(f"{path} has the lake {given}, and the entries are for {lake}. Give --lake, or move the files")
     taken = {*there["sources"], *there["models"]}
     sources, models, names = [], [], []
@@ -54,7 +57,7 @@ def add_to(path: Path, found: Examination) -> list[str]:
         name = free(choice.adapter.replace("/", "_"), dict.fromkeys(taken))
         taken.add(name)
         names.append(name)
-        sources += choice.lines(name)
+        sources += choice.lines(name, {"lake": lake} if apart else {})
         models += _models(name, kind, brief, taken)
     text = hidden(_below(_below(text, "sources", sources), "models", models))
     _verify(path, text, there, names)

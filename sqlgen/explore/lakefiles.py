@@ -35,13 +35,18 @@ def open_lakes(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
 class _Opened(io.RawIOBase):
     """A file whose end is fetched for its footer, and all of it once more is read. DuckDB does not close it.
 
-    Its threads share it: each has a place of its own, which it seeks and reads at.
+    Threads share it, in two ways: each seeks the place that it reads next, whatever others do meanwhile (Parquet); or
+    they read on one after the other, each from where the one before has ended (packed text).
     """
 
     def __init__(self, path: Path) -> None:
         self._path, self._first = path, -1
         self.size = path.stat().st_size
-        self._place = threading.local()
+        self._at = 0
+        """End of what was read, or the place that was sought, last."""
+        self._turn = 0
+        """Number of reads by threads that had sought no place: what others had sought before is over by then."""
+        self._sought = threading.local()
         self._handles: list[int] = []
         self._lock = threading.Lock()
 
@@ -63,16 +68,24 @@ class _Opened(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         at = self.tell()
+        self._turn += not self._has_sought
+        self._sought.turn = -1
         content = os.pread(self._handle(at), self.size - at if size < 0 else size, at)
-        self._place.at = at + len(content)
+        self._at = at + len(content)
         return content
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._place.at = offset + (0, self.tell(), self.size)[whence]
-        return self.tell()
+        self._at = self._sought.at = offset + (0, self.tell(), self.size)[whence]
+        self._sought.turn = self._turn
+        return int(self._sought.at)
 
     def tell(self) -> int:
-        return int(getattr(self._place, "at", 0))
+        return int(self._sought.at) if self._has_sought else self._at
+
+    @property
+    def _has_sought(self) -> bool:
+        """True if this thread has sought the place of its next read."""
+        return getattr(self._sought, "turn", -1) == self._turn
 
     def close(self) -> None:
         while self._handles:

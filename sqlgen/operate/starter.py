@@ -13,9 +13,11 @@ from sqlgen.detect.findings import Examination
 from sqlgen.detect.written import add_to
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.lake import storage
+from sqlgen.lake.remote.address import is_remote
 from sqlgen.project.project import Project
 from sqlgen.templating.header import TEMPLATE_SUFFIX
 from sqlgen.templating.sandbox.environment import ENGINE
+from sqlgen.templating.secrets import show_as
 from sqlgen.templating.templates import library_of, packaged
 
 LAKE = "lake"
@@ -47,22 +49,24 @@ def write_shipped(folder: Path) -> list[Path]:
     return _write(folder, {sqlgen.DEFAULT_FILE: shipped_models().read_text("utf-8")})
 
 
-def write_for(folder: Path, data: Path) -> tuple[Path, Examination]:
-    """Write a project with the sources that are found below a path, and models on them.
+def write_for(folder: Path, given: str) -> tuple[Path, Examination]:
+    """Write a project with the sources that are found below a path or an address, and models on them.
 
-    The files stay where they are: the lake of the project has a link to them. Nothing is left where nothing is found.
+    The files stay where they are: the lake of the project has a link to them, or the sources name the object store.
+    Nothing is left where nothing is found.
     """
     file = _new(folder)
+    data, lake = (_of_store(given), None) if is_remote(given) else (Path(given), folder / LAKE)
     if not data.exists():
-        raise UsageError(f"{data}: no such file or folder. Nothing was written")
+        raise UsageError(f"{given}: no such file or folder. Nothing was written")
     known = {path for path in (folder, folder / LAKE) if path.exists()}
-    link = _linked(folder, data)
+    link = _linked(folder, data) if lake is not None else None
     try:
         library = library_of(folder / "transforms_sql")
-        found = examine(Request(link or data, library, folder / LAKE))
+        found = examine(Request(link or data, library, lake))
         if not found.sources:
-            raise UsageError(f"{data}: no file is recognised: `sqlgen inspect {data}` says why. Nothing was written")
-        storage.replace_text(file, _HEAD.format(path=" ".join(str(data).split()), lake=LAKE))
+            raise UsageError(f"{given}: no file is recognised: `sqlgen inspect {given}` says why. Nothing was written")
+        storage.replace_text(file, _HEAD.format(path=" ".join(given.split()), lake=LAKE))
         add_to(file, found)
     except (SqlgenError, OSError) as error:
         _undo(link, folder, known)
@@ -70,6 +74,15 @@ def write_for(folder: Path, data: Path) -> tuple[Path, Examination]:
             raise UsageError(str(error).replace(str(link), str(data))) from None
         raise
     return file, found
+
+
+def _of_store(address: str) -> Path:
+    """The local path that stands for what an address names."""
+    from sqlgen.lake.remote.mount import located  # loads fsspec
+
+    mount, below = located(address, "")
+    show_as(str(mount.root), mount.address.url())
+    return mount.root / below
 
 
 def eject(project: Project, name: str) -> Path:

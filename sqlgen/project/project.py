@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +41,7 @@ class Project:
     def lake(self) -> Path:
         """Root of the data; of a lake in an object store, the working copy, which shows what is there now."""
         own = [source.folder for source in self.sources.values() if source.lake is None]
-        lake = self._root(self.config.lake, [*own, *self._tables], self.config.state)
+        lake = self._root(self.config.lake, own, self.config.state, [*self._tables, STATE])
         for root in dict.fromkeys(source.lake for source in self.sources.values() if source.lake is not None):
             inside = [source for source in self.sources.values() if source.lake == root]
             place = lake.joinpath(*Path(inside[0].path).parts[: len(Path(MOUNTS).parts) + 1])
@@ -49,13 +49,13 @@ class Project:
             show_as(str(place), root)
         return lake
 
-    def _root(self, text: str, folders: list[str], state: str) -> Path:
+    def _root(self, text: str, folders: list[str], state: str, tables: Sequence[str] = ()) -> Path:
         """The local folder that is a root of files, or stands for one in an object store."""
         if not is_remote(text):
             return self.folder / text
         from sqlgen.lake.remote.mount import mounted  # loads fsspec
 
-        mount = mounted(text, folders, state)
+        mount = mounted(text, folders, state, tables)
         show_as(str(mount.root), text)
         return mount.root
 

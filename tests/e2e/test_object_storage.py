@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import gzip
 import io
 import itertools
 import json
@@ -110,6 +111,26 @@ def test_text_and_packed_files_are_read(scratch: Scratch, bucket: Bucket, form: 
     run(scratch)
     (key,) = bucket.keys("out/costs")
     assert pq.read_table(io.BytesIO(bucket.read(key)))["cost"].to_pylist() == [100.0, 101.0]
+
+
+@pytest.mark.parametrize("packing", ["gz", *slow("")])
+def test_views_read_text(scratch: Scratch, bucket: Bucket, packing: str) -> None:
+    """Threads of DuckDB read packed text one after the other, each from where another has ended."""
+    many, suffix = 20_000, f".{packing}" if packing else ""
+    pattern = "{symbol}-trades-{date}.csv" + suffix
+    scratch.config["sources"]["raw"] = {
+        "path": "raw/binance", "adapter": "binance/trades", "exchange": "binance", "pattern": pattern
+    }  # fmt: skip
+    scratch.save()
+    for number, day in enumerate((DAY1, DAY2, DAY3)):
+        time_ms = 1767268800000 + 86_400_000 * number
+        rows = "".join(f"{n},{100 + n}.0,1.0,{100 + n}.0,{time_ms + n},True\n" for n in range(many)).encode()
+        content = gzip.compress(rows) if packing else rows
+        bucket.put(f"raw/binance/BTCUSDT-trades-{day}.csv{suffix}", content)
+    remote(scratch, bucket)
+    done = told("query", "SELECT count(*), count(DISTINCT (date, trade_id)) FROM raw", scratch.file, "--format", "csv")
+    assert done.out.splitlines()[1:] == [f"{3 * many},{3 * many}"]
+    assert not done.err
 
 
 @pytest.mark.slow
@@ -624,6 +645,8 @@ def test_an_endpoint_that_is_down(scratch: Scratch, bucket: Bucket, monkeypatch:
     for url, said in (
         ("http://127.0.0.1:9", "the endpoint 127.0.0.1:9 does not answer after 6 attempts"),
         ("http://someone:hidden-password@127.0.0.1:9", "the endpoint 127.0.0.1:9 is no address that can be used"),
+        ("http://127.0.0.1:99999/hidden-password", "the endpoint 127.0.0.1 is no address that can be used"),
+        ("someone:hidden-password@host", "the endpoint is no address that can be used. Correct AWS_ENDPOINT_URL"),
     ):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         done = sqlgen("run", scratch.file)
@@ -849,8 +872,27 @@ def test_credentials_are_written_nowhere(
     bucket.download("", tmp_path / "down")
 
 
-def test_an_address_with_credentials_is_not_repeated(scratch: Scratch) -> None:
-    for address in ("s3://AKIAKEY:hidden@bucket/x", "s3://bucket/x?hidden=1", "ftp://bucket/hidden"):
+def test_an_address_with_credentials_is_not_repeated(scratch: Scratch, tmp_path: Path) -> None:
+    for address in (
+        "s3://AKIAKEY:hidden@bucket/x",
+        "s3://bucket/x?a=hidden",
+        "ftp://bucket/hidden",
+        "s3:/bucket/hidden",
+    ):
+        commands = (("inspect", address), ("sample", address), ("init", tmp_path / "new", "--from", address))
+        for done in (told(*command, code=2) for command in commands):
+            assert "hidden" not in done.out + done.err
+            assert done.err.startswith("error: ")
+            assert len(done.err.splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+    for address in ("s3://", "s3:///"):
+        assert "names no bucket" in told("inspect", address, code=2).err
+    for address in (
+        "s3://AKIAKEY:hidden@bucket/x",
+        "s3://bucket/x?hidden=1",
+        "ftp://bucket/hidden",
+        "s3:/bucket/hidden",
+    ):
         scratch.config["lake"] = address
         scratch.save()
         done = sqlgen("run", scratch.file)
@@ -900,16 +942,19 @@ def test_the_lock_of_a_run_that_was_killed_is_taken_over(bucket: Bucket, monkeyp
     process = subprocess.Popen(["true"])
     process.wait()
     mine = lock_of(bucket)._entry()
-    for left in (mine | {"pid": process.pid}, mine | {"machine": "another", "until": 1.0}, {}):
+    theirs = mine | {"machine": "another"}
+    times = (1.0, time.time() + 1e6, math.inf, math.nan, "soon", [], None)  # of clocks that are wrong, and of none
+    for left in (mine | {"pid": process.pid}, *(theirs | {"until": until} for until in times), {}):
         bucket.put(".sqlgen/lock", json.dumps({"one": left}).encode())
         other = lock_of(bucket)
         with other.held(0.0):
             assert {*entries(bucket)} == {other.run_id}
             assert other.took_over
         assert entries(bucket) == {}
-    bucket.put(".sqlgen/lock", b"torn")
-    with lock_of(bucket).held(0.0):
-        pass
+    for content in (b"torn", b"[" * 200_000):
+        bucket.put(".sqlgen/lock", content)
+        with lock_of(bucket).held(0.0):
+            pass
     # A lease that is not over is not taken, nor one that is over by this clock alone: its run renews it.
     bucket.put(".sqlgen/lock", json.dumps({"one": mine | {"machine": "another"}}).encode())
     with pytest.raises(LockedError), lock_of(bucket).held(0.0):
@@ -926,6 +971,22 @@ def test_the_lock_of_a_run_that_was_killed_is_taken_over(bucket: Bucket, monkeyp
     monkeypatch.setattr(S3Store, "read", read)
     with pytest.raises(LockedError), lock_of(bucket).held(0.0):
         pass
+
+
+def test_uploads_of_others_go_on(scratch: Scratch, bucket: Bucket) -> None:
+    """The run after a killed one gives up what that was uploading, and nothing that a collector uploads."""
+    scratch.trades(BTC, DAY1, [1.0])
+    remote(scratch, bucket)
+    run(scratch)
+    killed_one = lock_of(bucket)._entry() | {"pid": 2**22 + 1}
+    for path in ("raw/symbol=X/data.parquet", "out/costs/x.parquet", ".sqlgen/kernels/x", "outer.csv"):
+        bucket.client.create_multipart_upload(Bucket=bucket.name, Key=f"deep/lake/{path}")
+    bucket.put(".sqlgen/lock", json.dumps({"one": killed_one}).encode())
+    run(scratch)
+    left = bucket.client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]
+    assert {each["Key"] for each in left} == {"deep/lake/raw/symbol=X/data.parquet", "deep/lake/outer.csv"}
+    for each in left:
+        bucket.client.abort_multipart_upload(Bucket=bucket.name, Key=each["Key"], UploadId=each["UploadId"])
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from sqlgen.explore import lakefiles
 from sqlgen.lake.remote import workcopy
@@ -90,12 +91,43 @@ def test_sample_writes_and_inspect_reads_addresses(bucket: Bucket, tmp_path: Pat
     assert len(bucket.keys("raw")) == 3
     assert f"{bucket.url}/raw already holds files" in told("sample", bucket.url, *shape, code=2).err
     told("inspect", f"{bucket.url}/raw/ccxt/trades", "--write", tmp_path / "models.yaml")
-    assert "adapter: ccxt/trades" in (tmp_path / "models.yaml").read_text()
-    assert "no files" in told("inspect", f"{bucket.url}/nothing", code=2).err
+    assert f"""
+lake: {bucket.url}/raw/ccxt
+
+sources:
+  ccxt_trades:
+    path: trades
+    adapter: ccxt/trades
+""" in (tmp_path / "models.yaml").read_text()
+    assert "no such file or folder" in told("inspect", f"{bucket.url}/nothing", code=2).err
     path = next(iter(bucket.keys("raw/ccxt/trades")))
     assert "ccxt/trades" in told("inspect", f"{bucket.url}/{path}", "--json").out
     told("sample", bucket.url, *shape, "--overwrite", "--seed", "1")
     assert len(bucket.keys("raw")) == 3
+
+
+@pytest.mark.slow
+def test_a_project_for_what_lies_in_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    """The sources name the bucket, from whichever folder of them; tables are built on the disk."""
+    told("sample", bucket.url, "--symbols", "1", "--days", "1", "--rows-per-day", "50")
+    before = bucket.keys()
+    folder = next(iter(bucket.keys("raw/ccxt/trades"))).rpartition("/symbol=")[0]
+    for number, below in enumerate(("raw/ccxt/trades", folder)):
+        project = tmp_path / f"project {number}"
+        assert "ccxt/trades (certain)" in told("init", project, "--from", f"{bucket.url}/{below}").out
+        source = yaml.safe_load((project / "models.yaml").read_text())["sources"]["ccxt_trades"]
+        assert source == {"path": "trades", "adapter": "ccxt/trades", "lake": f"{bucket.url}/raw/ccxt"}
+    told("run", project / "models.yaml", "--select", "ccxt_trades_bars")
+    assert [*(project / "lake").rglob("exchange=binance/symbol=BTC-USDT/date=2026-01-01/*.parquet")]
+    # Another folder of the bucket is added as a source with a root of its own, too.
+    told("inspect", f"{bucket.url}/raw/ccxt/ticker", "--write", project / "models.yaml")
+    assert yaml.safe_load((project / "models.yaml").read_text())["sources"]["ccxt_ticker"]["lake"] == source["lake"]
+    assert (
+        f"{bucket.url}/nothing: no such file or folder"
+        in told("init", tmp_path / "new", "--from", f"{bucket.url}/nothing", code=2).err
+    )
+    assert not (tmp_path / "new").exists()
+    assert bucket.keys() == before
 
 
 @pytest.mark.slow

@@ -19,7 +19,9 @@ EXIT_UNKNOWN = 1
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the project.")] = Path(),
-    data: Annotated[Path | None, typer.Option("--from", metavar="PATH", help="Files to write a project for.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--from", metavar="PATH", help="Files to write a project for, or an address of them.")
+    ] = None,
     shipped: Annotated[bool, typer.Option("--all", help="All shipped models, for ccxt data.")] = False,
 ) -> None:
     """Begin a project: a small one to look at, or sources and models for files that are there.

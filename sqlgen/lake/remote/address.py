@@ -10,12 +10,13 @@ SCHEMES = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure"
 """Schemes that are known -> the extra of sqlgen that reads them."""
 MAX_PREFIXES = 8
 """Most folders that are listed one by one; more are listed by the folder that holds them."""
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9]+:/")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,221}")
 
 
 def is_remote(text: str) -> bool:
-    """True for an address, false for a path."""
-    return "://" in text
+    """True for an address, one with too few slashes as well, false for a path."""
+    return "://" in text or _ADDRESS.match(text) is not None
 
 
 @dataclass(frozen=True)

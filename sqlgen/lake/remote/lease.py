@@ -99,9 +99,9 @@ class Lease:
             time.sleep(LOOK)
 
     def _removes_overdue(self) -> bool:
-        """Remove entries whose time is over by this machine's clock, and that nobody renews meanwhile."""
+        """Remove entries whose time is over by this machine's clock, or is none, and that nobody renews meanwhile."""
         before, _ = self._read()
-        overdue = {run: told for run, told in before.items() if float(told.get("until") or 0) < time.time()}
+        overdue = {run: told for run, told in before.items() if not _is_in_time(told)}
         if not overdue:
             return False
         time.sleep(1.5 * RENEWED)
@@ -131,7 +131,7 @@ class Lease:
             return {}, None
         try:
             entries = json.loads(found[0])
-        except ValueError:
+        except (ValueError, RecursionError):
             entries = {}
         whole = isinstance(entries, dict) and all(isinstance(told, dict) for told in entries.values())
         return (entries if whole else {}), found[1]
@@ -163,6 +163,12 @@ class Lease:
     def _renewal(self, entries: Entries) -> Entries | None:
         self._lost = self._is_lost(entries)
         return None if self._lost else entries | {self.run_id: self._entry()}
+
+
+def _is_in_time(told: dict[str, Any]) -> bool:
+    """True if the time of an entry is not over, and is one that a lease can have: clocks differ, but not by much."""
+    until = told.get("until")
+    return isinstance(until, int | float) and 0.0 <= until - time.time() <= 2 * LEASE
 
 
 def _is_dead(told: dict[str, Any]) -> bool:

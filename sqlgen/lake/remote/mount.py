@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sqlgen.errors import SqlgenError
+from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.lake.lock import Claim
 from sqlgen.lake.remote.address import Address, is_remote
 from sqlgen.lake.remote.lease import Lease
@@ -28,9 +28,11 @@ _SHOWN = 20
 class Mount:
     """One lake: its working copy, its records, its lock."""
 
-    def __init__(self, address: Address, folders: Sequence[str], state: str) -> None:
+    def __init__(self, address: Address, folders: Sequence[str], state: str, tables: Sequence[str] = ()) -> None:
         self.address = address
-        self.folders = (*folders, state, STATE)
+        self.written = (*tables, state)
+        """Folders in which runs write; those of sources are others', and so are uploads that go on there."""
+        self.folders = (*folders, *self.written)
         bound = int(float(os.environ.get(CACHE_GB) or CACHE_BYTES / 1e9) * 1e9)
         self.copy = WorkingCopy(_store(address), _cache(), bound)
         self.records = Records(self.copy, state)
@@ -66,7 +68,7 @@ class Mount:
             if lease.waited or lease.took_over or not self.records.is_current():
                 self.refresh()
             if lease.took_over and lease.alone:
-                self.copy.store.clear_uploads()
+                self.copy.store.clear_uploads(self.written)
             self.copy.lease = lease
             try:
                 yield lease
@@ -78,29 +80,29 @@ class Mount:
                 self.copy.lease = None
 
 
-def mounted(text: str, folders: Sequence[str], state: str) -> Mount:
-    """The lake of an address, listed as it is now."""
-    address = Address.of(text)
-    key = (address.url(), *sorted(folders), state)
-    mount = MOUNTS.get(key) or Mount(address, folders, state)
+def mounted(text: str, folders: Sequence[str], state: str, tables: Sequence[str] = ()) -> Mount:
+    """The lake of an address, listed as it is now; folders that others fill, and those of tables."""
+    try:
+        address = Address.of(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    key = (address.url(), *sorted(folders), "", *sorted(tables), state)
+    mount = MOUNTS.get(key) or Mount(address, folders, state, tables)
     mount.refresh()
     MOUNTS[key] = mount
     return mount
 
 
 def located(text: str, lake: str) -> tuple[Mount, str]:
-    """The lake that an address is in, ``lake`` if that holds it, and the path below; raises ``ValueError``."""
-    if is_remote(lake) and f"{text}/".startswith(f"{lake}/"):
-        below = text[len(lake) :].strip("/")
-        return mounted(lake, [below.rpartition("/")[0] if format_of(below) else below], STATE), below
+    """The lake that an address is in, ``lake`` if that holds it and its bucket otherwise, and the path below."""
+    if "?" in text:
+        raise UsageError("an address has no query. Of a name with a ? in it, give the folder that it is in")
+    inside = is_remote(lake) and f"{text}/".startswith(f"{lake}/")
     scheme, _, rest = text.partition("://")
-    parts = [part for part in rest.split("/") if part]
-    # A lake lies above hive folders, and is no file.
-    below_it = (number for number, part in enumerate(parts) if "=" in part or (number and format_of(part)))
-    ends = next(below_it, len(parts))
-    below = "/".join(parts[ends:])
+    bucket, _, path = "/".join(filter(None, rest.split("/"))).partition("/")
+    root, below = (lake, text[len(lake) :].strip("/")) if inside else (f"{scheme}://{bucket}", path)
     folder = below.rpartition("/")[0] if format_of(below) else below
-    return mounted(f"{scheme}://{'/'.join(parts[:ends])}", [folder], STATE), below
+    return mounted(root, [folder], STATE if inside else "/".join(filter(None, (folder, STATE)))), below
 
 
 @contextlib.contextmanager

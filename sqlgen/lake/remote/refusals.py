@@ -72,6 +72,7 @@ class Refusal:
     def __init__(self, error: BaseException, *codes: str) -> None:
         self.codes = {*codes, *(code for each in _chain(error) for code in _codes(each))}
         self.statuses = {status for each in _chain(error) if (status := _status(each))}
+        self.invalid = any(str(each).startswith("Invalid endpoint") for each in _chain(error))
         self.region = next((region for each in _chain(error) if (region := _region(each))), "")
 
     @property
@@ -85,7 +86,8 @@ class Refusal:
     @property
     def no_endpoint(self) -> bool:
         """True where the endpoint is no address."""
-        return "InvalidURL" in self.codes or {"HTTPClientError", "ValueError"} <= self.codes
+        codes = self.codes & {"InvalidURL", "EndpointProviderError"}
+        return bool(codes) or self.invalid or {"HTTPClientError", "ValueError"} <= self.codes
 
     @property
     def condition_failed(self) -> bool:
@@ -120,6 +122,7 @@ class Refusal:
                 self.no_endpoint,
                 f"the endpoint{_endpoint()} is no address that can be used. Correct AWS_ENDPOINT_URL",
             ),
+            ("InvalidRegionError" in self.codes, "AWS_REGION is no name of a region. Correct it"),
             (self.codes & _EXPIRED, "the credentials have expired. Renew them, and run again"),
             (
                 self.codes & _WRONG,

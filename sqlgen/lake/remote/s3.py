@@ -145,13 +145,14 @@ class S3Store(Store):
         except Exception:  # the parts are invisible, and the error that led here is the one to tell
             return
 
-    def clear_uploads(self) -> int:
-        """Give up uploads that killed runs have left below the lake; returns their number."""
+    def clear_uploads(self, folders: Iterable[str]) -> int:
+        """Give up uploads that killed runs have left in some folders; returns their number."""
         answer = self.attempt(
             "list", "", lambda: self._call("list_multipart_uploads", Prefix=f"{self.address.key('')}/".lstrip("/"))
         )
         cut = len(self.address.prefix) + 1 if self.address.prefix else 0
-        left = answer.get("Uploads", ())
+        inside = tuple(f"{self.address.key(folder)}/" for folder in folders)
+        left = [upload for upload in answer.get("Uploads", ()) if upload["Key"].startswith(inside)]
         for upload in left:
             self._abort(upload["Key"][cut:], upload["UploadId"])
         return len(left)

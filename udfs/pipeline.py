@@ -190,7 +190,7 @@ def _plain(array: Array) -> Array:
 
     Arrow's arrays may be read-only.
     """
-    return array if array.flags.carray else np.require(array, requirements=("C", "W"))
+    return array if array.flags.carray else array.copy()
 
 
 def _defaults(kind: type[Kernel]) -> dict[str, Any]:

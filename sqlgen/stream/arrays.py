@@ -20,6 +20,7 @@ TYPES: dict[str, pa.DataType] = {
     "varchar": pa.dictionary(pa.int8(), pa.string()),
 }
 """Types of the columns of kernels."""
+_DOUBLE = TYPES["double"]
 
 
 def kind_of(key: str | dt.date) -> pa.DataType:
@@ -32,9 +33,14 @@ def values(column: pa.Array, missing: float) -> Array:
     if not column.null_count:
         return np.from_dlpack(column)
     whole = pa.Array.from_buffers(column.type, len(column), [None, column.buffers()[1]], offset=column.offset)
-    found = np.from_dlpack(whole).copy()
-    found[np.from_dlpack(column.is_null().cast(pa.int8())) == 1] = missing
-    return found
+    return np.where(_known(column), np.from_dlpack(whole), missing)
+
+
+def _known(column: pa.Array) -> NDArray[np.uint8]:
+    """1 where a column with NULLs has a value: its bitmap, which takes a tenth of the time of ``is_null``."""
+    start, end = column.offset, column.offset + len(column)
+    bits = np.frombuffer(column.buffers()[0], np.uint8)[start // 8 : -(-end // 8)]
+    return np.unpackbits(bits, bitorder="little")[start % 8 :][: len(column)]
 
 
 def times(column: pa.Array) -> NDArray[np.int64]:
@@ -47,13 +53,15 @@ def times(column: pa.Array) -> NDArray[np.int64]:
 def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
     """float64 with NaN for NULL; dates as days since 1970."""
     kind = column.type
+    if kind == _DOUBLE:
+        return values(column, np.nan)  # a cast to its own type takes longer than all else
     if pa.types.is_boolean(kind):
         column = column.cast(pa.int8())
     elif pa.types.is_date32(kind):
         column = column.cast(pa.int32())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise TaskError(f"kernels need column '{name}' as numbers, and the template gives {kind}. Cast it to DOUBLE")
-    return values(column.cast(pa.float64()), np.nan)
+    return values(column.cast(_DOUBLE), np.nan)
 
 
 def integers(column: pa.Array, name: str) -> NDArray[np.int64]:
@@ -84,12 +92,14 @@ def arrow(found: Array, column: Column) -> pa.Array:
     if column.type == "double":
         found = np.ascontiguousarray(found, np.float64)
         valid = np.isfinite(found)
-        if not valid.all() and np.isinf(found).any():
-            raise TaskError(f"a kernel returns inf in column {column.name}; use NaN for unknown values")
     elif column.nullable:
         valid = found != np.iinfo(found.dtype).min
+    if valid is not None and valid.all():
+        valid = None
+    if valid is not None and column.type == "double" and np.isinf(found).any():
+        raise TaskError(f"a kernel returns inf in column {column.name}; use NaN for unknown values")
     if found.dtype != DTYPES[column.type]:
         return pa.array(found, kind, mask=None if valid is None else ~valid)
     data = np.packbits(found, bitorder="little") if column.type == "boolean" else np.ascontiguousarray(found)
-    mask = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    mask = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
     return pa.Array.from_buffers(kind, len(found), [mask, pa.py_buffer(data)])

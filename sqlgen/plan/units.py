@@ -35,9 +35,7 @@ class Units:
 
     def build(self, unit: Partition, slices: tuple[Slice, ...], edges: frozenset[Edge], because: str = "") -> Build:
         """Task of a unit; its reason is empty if the unit is up to date and ``because`` is empty."""
-        pipeline = self.model.pipeline
-        chained = pipeline is not None and not pipeline.looks_ahead and unit.date is not None
-        previous = self.published.previous(self.model, unit) if chained else None
+        previous = self.published.previous(self.model, unit) if self.model.follows(unit) else None
         provenance = self._provenance(unit, slices, edges, previous)
         reason = self._reason(unit, provenance, slices) or because
         old = self._record(unit)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from sqlgen.lake.partitions import KEYS
+from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.config import Input, ModelConfig, Output, Sessions, Source
 from sqlgen.project.rowchecks import Check
 from sqlgen.project.signs import TRADES
@@ -105,6 +105,10 @@ class Model:
             return tuple(key for key in dict.fromkeys(self.output.key) if key not in self.unit_keys)
         through_kernels = self.pipeline is not None and self.header.kernels_over is None
         return self.output.order_by or (("ts", "seq") if through_kernels else tuple(self.header.order_by))
+
+    def follows(self, unit: Partition) -> bool:
+        """True if the kernels of a unit begin with their state after the one before it."""
+        return self.pipeline is not None and not self.pipeline.looks_ahead and unit.date is not None
 
     @property
     def batched(self) -> bool:

@@ -1,8 +1,9 @@
-"""SQL expressions of models.yaml: one expression over the columns of a row, which reads nothing else."""
+"""SQL of others, looked through before DuckDB sees it: expressions of models.yaml, and what templates read."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -17,6 +18,25 @@ _DENIED = re.compile(
     r"|in_search_path|add_parquet_key|checkpoint|force_checkpoint|json_serialize_plan|setval|setseed|sleep_ms|inet_\w+"
 )
 """Functions that read files, settings or the catalog, or have effects. DuckDB knows some as table functions only."""
+_READS = re.compile(r"read_(?!duckdb)\w+|parquet_\w+|sniff_csv|glob")
+"""Table functions of paths."""
+_MAKES = re.compile(
+    r"unnest|range|generate_series|repeat(_row)?|histogram(_values)?|json_(each|tree)|\w+_names|test_\w+"
+)
+"""Table functions of what they are given, or of nothing."""
+_SUSPECT = (
+    *("execute", "query", "_scan", "duckdb_", "pragma_", "checkpoint", "external_", "enable_", "logs"),
+    *("../", "..\\", "..'", '.."', "..$", '"./', '/."', "u&"),
+)
+"""Parts of texts, in lower case, that may name a file in another way than by a literal, or with ``..``."""
+_READER = re.compile(r"(?:read_|parquet_|sniff_csv|glob)\w*")
+_GIVEN = re.compile(r"\s*\(\s*(--[^\n]*\s*)?('[^']*'|\[\s*'[^']*'(,?\s*'[^']*')*\s*\])\s*[,)]")
+"""Literals that a table function is given, as the macros of adapters do it."""
+_LITERALS = frozenset({"CONSTANT", "list_value", "ARRAY_CONSTRUCTOR"})
+_SETTINGS = frozenset({"COMPARISON", "COLUMN_REF", "CAST", "TYPE", "struct_pack", "row"})
+"""Parts of a path that is written out, and of other arguments of a table function."""
+_FIRST = re.compile(r"(?<=['\"])(\.\.?/)+")
+"""Beginning of a path as lakes have it (``../lake``): no link comes before it."""
 _TABLES = ("EMPTY", "SUBQUERY", "JOIN", "EXPRESSION_LIST", "TABLE_FUNCTION")
 _TABLE_FUNCTIONS = ("unnest", "range", "generate_series")
 _ONE = "Write one expression over the columns of a row, like price > 0 AND amount > 0"
@@ -29,6 +49,79 @@ def fault(expression: str) -> str:
         return _fault(_parsed(f"SELECT\n{expression}\n"))
     except RecursionError:
         return f"it is nested too deeply. {_ONE}"
+
+
+def reach(select: str) -> str:
+    """Problem with what a SELECT reads: a path that is computed, or with ``..``; empty if there is none.
+
+    DuckDB leaves out ``..`` before it asks whether a path is allowed, and opens it with them: behind a link they lead
+    out of the lake.
+    """
+    if not _is_suspect(select.lower()):
+        return ""
+    try:
+        found = _parsed(select)
+        if found.get("error"):
+            why = f"Parser Error: {found['error_message']}"
+            return f"it cannot be looked through ({why}), and must be one SELECT. It was not run"
+        return next(_reached(found["statements"]), "")
+    except RecursionError:
+        return "it is nested too deeply"
+
+
+def _is_suspect(text: str) -> bool:
+    """True if a SELECT must be parsed to know what it reads; most need not, which costs less."""
+    text = _FIRST.sub("", text) if "../" in text else text
+    found = any(part in text for part in _SUSPECT)
+    return found or any(not _GIVEN.match(text, call.end()) for call in _READER.finditer(text))
+
+
+def _reached(node: Any) -> Iterator[str]:
+    """Problems with the tables and files of a parsed SELECT."""
+    if isinstance(node, dict):
+        if node.get("type") == "TABLE_FUNCTION" and isinstance(node.get("function"), dict):
+            yield from _called(node["function"])
+        elif node.get("type") == "BASE_TABLE":
+            names = [str(node.get(f"{part}_name") or "") for part in ("catalog", "schema", "table")]
+            yield from _above(".".join(filter(None, names)))
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _reached(value)
+
+
+def _called(function: dict[str, Any]) -> Iterator[str]:
+    """Problems with a table function and what it is given."""
+    name = str(function.get("function_name")).lower()
+    given = function.get("arguments") or function.get("children") or []
+    if not _READS.fullmatch(name) and not _MAKES.fullmatch(name):
+        yield f"{name}() is no table function of a template. Leave it out"
+    for argument in given if _READS.fullmatch(name) else ():
+        compares = argument.get("expression", argument).get("class") == "COMPARISON"  # name = value
+        named = compares or bool(argument.get("name"))
+        if not _is_written_out(argument, _LITERALS | _SETTINGS if named else _LITERALS):
+            yield f"{name}() is given a path that is computed. Write it out, or let Jinja do so"
+        yield from (problem for text in _texts(argument) for problem in _above(text))
+
+
+def _is_written_out(node: Any, known: frozenset[str]) -> bool:
+    """True for a literal, and what is made of literals."""
+    if isinstance(node, dict):
+        what = node.get("class", "CONSTANT")
+        what = node.get("function_name") if what == "FUNCTION" else node.get("type") if what == "OPERATOR" else what
+        return what in known and all(_is_written_out(value, known) for value in node.values())
+    return not isinstance(node, list) or all(_is_written_out(value, known) for value in node)
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _texts(value)
+
+
+def _above(path: str) -> Iterator[str]:
+    folders = itertools.dropwhile(("", ".", "..").__contains__, re.split(r"[/\\]", path))
+    if ".." in folders:
+        yield f"the path {path!r} has .. in it, which may lead out of the lake. Write it without"
 
 
 def _fault(found: dict[str, Any]) -> str:
@@ -87,7 +180,7 @@ def _parsed(select: str) -> dict[str, Any]:
     import duckdb
 
     try:
-        row = _parser().execute("SELECT json_serialize_sql(?)", [select]).fetchone()
+        row = _parser().cursor().execute("SELECT json_serialize_sql(?)", [select]).fetchone()  # threads parse, too
     except duckdb.Error as error:
         return {"error": True, "error_message": str(error).splitlines()[0]}
     found: dict[str, Any] = json.loads(row[0]) if row is not None else {}

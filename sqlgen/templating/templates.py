@@ -23,17 +23,9 @@ from jinja2.bccache import Bucket
 from pydantic import ValidationError
 
 from sqlgen.errors import ConfigError, TemplateError
-from sqlgen.templating import inheriting, quoting, secrets, yamlfile
+from sqlgen.templating import expressions, inheriting, quoting, secrets, yamlfile
 from sqlgen.templating.autoindent import AutoIndent
-from sqlgen.templating.header import (
-    CSV_OPTIONS,
-    TEMPLATE_SUFFIX,
-    CsvFormat,
-    Header,
-    LineFormat,
-    invalid,
-    not_found,
-)
+from sqlgen.templating.header import CSV_OPTIONS, TEMPLATE_SUFFIX, CsvFormat, Header, LineFormat, invalid, not_found
 from sqlgen.templating.sandbox import environment as sandbox
 from udfs import OVERLAP_NS, cache_folder
 
@@ -218,9 +210,12 @@ class Library:
         return _expression(expression)(options=SimpleNamespace(**options))
 
     def render(self, name: str, /, **context: Any) -> str:
-        """Render a template; every failure names the template and the line."""
+        """Render a template; every failure names the template, and the line if there is one."""
         with self._failures(name, context):
-            return self.environment.get_template(name).render(**context).strip()
+            text = self.environment.get_template(name).render(**context).strip()
+        if len(self.folders) > 1 and not name.startswith(sandbox.ENGINE) and (problem := expressions.reach(text)):
+            raise TemplateError(f"{self.source_text(name)[1]}: {problem}")
+        return text
 
     def variables(self, name: str, /, *needed: str, **context: Any) -> Mapping[str, Any]:
         """Variables that a template sets outside its macros; :class:`TemplateError` if it lacks one of ``needed``."""

@@ -81,6 +81,8 @@ def lake(folder: Path) -> Scratch:
     output = {"path": "out/merged", "mode": "merge", "key": ["trade_id"], "order_by": ["ts"]}
     scratch.model("merged", sql="costs.sql.j2", inputs=inputs, output=output)
     scratch.template("rare.sql.j2", RARE)
+    output = {"path": "out/whole", "partition_by": ["exchange", "symbol"]}
+    scratch.model("whole", sql="costs.sql.j2", inputs=inputs, udfs="ledger", output=output)
     scratch.model("rare", sql="rare.sql.j2", inputs={"trades": "raw"}, udfs="ledger", output={"path": "out/rare"})
     for symbol in (BTC, ETH, "O%27X%2FY"):
         for day in (DAY1, DAY2):
@@ -126,7 +128,7 @@ def test_ray_gives_what_threads_give(cluster: None, tmp_path: Path) -> None:
     """Fresh, with empty files, incremental, with a worker that dies once, pruned, and a partition that fails."""
     remote, local = lake(tmp_path / "remote"), lake(tmp_path / "local")
     found = both(remote, local)
-    assert len(found) == 3 * 2 * 5 + 2
+    assert len(found) == 3 * 2 * 5 + 2 + 3
     assert found[f"rare {BTC} {DAY2}"]["rows_out"] == 0
     for scratch in (remote, local):
         scratch.trades(BTC, DAY3, [7.0, 70.0])

@@ -96,8 +96,8 @@ def packed(plan: Plan, facts: Facts, tasks: Sequence[Build]) -> Parcel:
     picture, name = plan.picture, tasks[0].model
     model = picture.project.models[name]
     own = {task.unit for task in tasks}
-    if model.pipeline is not None:
-        own |= {unit for task in tasks if (unit := facts.previous(model, task.unit)) is not None}
+    following = [task.unit for task in tasks if model.follows(task.unit)]
+    own |= {before for unit in following if (before := facts.previous(model, unit)) is not None}
     records = {name: _chosen(facts.records.get(name, {}), own)}
     source_files: dict[str, SourceFiles] = {}
     for entry in model.inputs:

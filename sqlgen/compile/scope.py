@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.lake.remote import mounts
+from sqlgen.lake.storage import UNOPENED
 from sqlgen.templating.quoting import exact_path
 
 Edge = Literal["first", "open"]
@@ -133,6 +134,7 @@ class SourceLayout:
     format: str = "parquet"
     hive_keys: tuple[str, ...] = KEYS
     zipped: bool = False
+    """Some file is packed as DuckDB does not unpack it."""
     ambiguous: bool = False
     """DuckDB would misread the keys in the folders of some file."""
     twins: frozenset[str] = frozenset()
@@ -147,4 +149,4 @@ class SourceLayout:
         """Kind of files that DuckDB alone cannot read; otherwise empty."""
         if self.shuffled:
             return "columns that differ in case only, in different orders"
-        return "zip archives" if self.zipped else "DBN files" if self.format == "dbn" else ""
+        return f"files packed as {', '.join(UNOPENED)}" if self.zipped else "DBN files" if self.format == "dbn" else ""

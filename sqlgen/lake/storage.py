@@ -23,13 +23,13 @@ from sqlgen.lake.walk import Walk
 STAGING = ".sqlgen/staging"
 """Below the lake, so that it is on the lake's file system and outside every table's glob."""
 _TEXT = {".ndjson": "ndjson", ".jsonl": "ndjson", ".data": "ndjson", ".csv": "csv"}
+UNOPENED = (".zip", ".bz2", ".xz")
+"""Packings that DuckDB does not open."""
 SUFFIXES = {
     ".parquet": "parquet",
     ".dbn": "dbn",
     ".dbn.zst": "dbn",
-    **{
-        suffix + packed: kind for suffix, kind in _TEXT.items() for packed in ("", ".gz", ".zst", ".zip", ".bz2", ".xz")
-    },
+    **{suffix + packed: kind for suffix, kind in _TEXT.items() for packed in ("", ".gz", ".zst", *UNOPENED)},
     ".zip": "csv",
 }
 

@@ -283,7 +283,7 @@ def _layout(where: str, source: Source, files: Sequence[FileInfo]) -> SourceLayo
             " (set 'path' or 'format' in models.yaml)"
         )
     ambiguous = any(ambiguous_folders(below(source, file.path), next(iter(found))[1]) for file in files)
-    zipped = any(file.path.endswith(".zip") for file in files)
+    zipped = any(file.path.endswith(storage.UNOPENED) for file in files)
     return SourceLayout(*next(iter(found)), zipped, ambiguous) if found else SourceLayout()
 
 

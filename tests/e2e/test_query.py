@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import io
 import json
+import lzma
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -98,6 +101,24 @@ def test_tables_that_are_not_there_yet(scratch: Scratch) -> None:
         assert "model costs: nothing published yet. Build it: sqlgen run --select +costs" in err, text
     columns = query(scratch, "SELECT column_name FROM (DESCRIBE pairs)", "--format", "csv")[1].split()
     assert columns == ["column_name", "exchange", "symbol", "date", "ts", "seq", "trade_id", "cost", "pair"]
+
+
+@pytest.mark.parametrize(("pack", "suffix"), [(bz2.compress, "bz2"), (lzma.compress, "xz")])
+def test_sources_that_duckdb_does_not_unpack_say_so(
+    scratch: Scratch, pack: Callable[[bytes], bytes], suffix: str
+) -> None:
+    """A run does, and says nothing of it; neither do views of other tables."""
+    pattern = "{symbol}/{date}.csv." + suffix
+    scratch.config["sources"]["raw"] |= {"adapter": "binance/trades", "exchange": "binance", "pattern": pattern}
+    scratch.save()
+    file = scratch.lake / f"raw/ccxt/trades/BTCUSDT/{DAY1}.csv.{suffix}"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(pack(b"1,100.0,1.0,100.0,1767268800000,True\n"))
+    scratch.run()
+    assert query(scratch, "SELECT count(*) AS n FROM costs", "--format", "csv") == (0, "n\n1\n", "")
+    assert "source raw: DuckDB alone cannot read its files packed as .zip, .bz2, .xz" in "".join(
+        query(scratch, "FROM raw")[1:]
+    )
 
 
 def test_a_symbol_in_another_spelling(scratch: Scratch) -> None:

@@ -53,6 +53,12 @@ def ns(text: str) -> int:
     return int(dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC).timestamp()) * 10**9
 
 
+def test_columns_without_any_value_are_named(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path / "project")
+    write_trades(scratch.lake, "binance", BTC, DAY1, [{**trade, "amount": None} for trade in made(5, 20)])
+    assert "Nothing is drawn of amount: NULL in all of these rows." in picture(scratch, symbol=BTC).notes
+
+
 def test_all_rows_are_drawn_and_lines_break_at_gaps(project: Scratch) -> None:
     found = picture(project, symbol="btc/usdt", start=ns("2026-01-01"), end=ns("2026-01-03"))
     line = found.lines["price"]

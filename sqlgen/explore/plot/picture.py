@@ -106,6 +106,9 @@ def _notes(found: PlotPicture, bars: bool) -> Iterator[str]:
         yield f"{rows.count:,} rows are thinned to at most {drawn:,} points a line: {kept}."
     else:
         yield f"All {rows.count:,} rows are drawn."
+    with_values = {name for name, *_ in found.shown()}
+    if empty := [name for name in found.lines if name not in with_values]:
+        yield f"Nothing is drawn of {', '.join(empty)}: NULL in all of these rows."
     if found.candles is not None and not bars:
         yield f"Candles of {found.candles.seconds:g} seconds of {price_columns(rows.numeric)[0]}."
 

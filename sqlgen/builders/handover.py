@@ -48,7 +48,8 @@ class Keeper(Publisher):
             self.states.write(self.model.name, record.partition, record.build, unit.state)
         kept = self.handover.folder / record.build
         kept.mkdir(parents=True)
-        folder.rename(kept / "unit")
+        if folder.is_dir():  # a unit of a batch has none if it has no rows
+            folder.rename(kept / "unit")
         if quarantine.files:
             quarantine.folder.rename(kept / "quarantine")
         if not flushed:

@@ -84,6 +84,7 @@ def lake(folder: Path) -> Scratch:
     output = {"path": "out/whole", "partition_by": ["exchange", "symbol"]}
     scratch.model("whole", sql="costs.sql.j2", inputs=inputs, udfs="ledger", output=output)
     scratch.model("rare", sql="rare.sql.j2", inputs={"trades": "raw"}, udfs="ledger", output={"path": "out/rare"})
+    scratch.model("scarce", sql="rare.sql.j2", inputs={"trades": "raw"}, output={"path": "out/scarce"})
     for symbol in (BTC, ETH, "O%27X%2FY"):
         for day in (DAY1, DAY2):
             scratch.trades(symbol, day, [1.0, 2.5, 60.0] if (symbol, day) != (BTC, DAY2) else [1.0, 2.5])
@@ -128,7 +129,7 @@ def test_ray_gives_what_threads_give(cluster: None, tmp_path: Path) -> None:
     """Fresh, with empty files, incremental, with a worker that dies once, pruned, and a partition that fails."""
     remote, local = lake(tmp_path / "remote"), lake(tmp_path / "local")
     found = both(remote, local)
-    assert len(found) == 3 * 2 * 5 + 2 + 3
+    assert len(found) == 3 * 2 * 6 + 2 + 3
     assert found[f"rare {BTC} {DAY2}"]["rows_out"] == 0
     for scratch in (remote, local):
         scratch.trades(BTC, DAY3, [7.0, 70.0])

@@ -203,6 +203,7 @@ class Compiler:
             inputs=inputs,
             options=model.options,
             sessions={entry.name: entry.sessions is not None for entry in model.inputs},
+            other_times={entry.name: entry.other_time for entry in model.inputs},
             captured={entry.name: captured_levels(self.project, model, entry) for entry in model.inputs},
             feeds={entry.name: feed_of(self.project, entry) for entry in model.inputs},
             scope=ScopeInTemplate(scope),

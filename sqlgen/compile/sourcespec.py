@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlgen.compile.scope import Scan
 from sqlgen.lake.partitions import ambiguous_folders
-from sqlgen.project.config import Source
+from sqlgen.project.config import OTHER_TIMES, Source
 from sqlgen.project.keys import ConfiguredKey, configured_keys
 from sqlgen.templating.header import CsvFormat
 
@@ -131,7 +131,7 @@ class SourceSpec:
     @property
     def other_time(self) -> str:
         """Column of the time that is not ts; empty if it is not kept."""
-        return {"received": "exchange_ts", "exchange": "received_ts"}.get(self.clock, "")
+        return OTHER_TIMES.get(self.clock, "")
 
     def only(self, part: str) -> SourceSpec:
         """The files whose names contain ``part``."""

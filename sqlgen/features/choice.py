@@ -12,7 +12,7 @@ from sqlgen.lake.partitions import KEYS
 from sqlgen.templating.quoting import bare
 from udfs import Pipeline
 
-PLACE = (*KEYS, "ts", "seq", "session_date")
+PLACE = (*KEYS, "ts", "received_ts", "exchange_ts", "seq", "session_date")
 """Columns that every choice keeps."""
 Tags = Mapping[str, Sequence[str]]
 """Tag -> names and globs of its columns."""

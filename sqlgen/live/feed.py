@@ -167,7 +167,8 @@ def opened(
 def raw_rows(compiler: Compiler, model: Model, entry: ModelInput, connection: duckdb.DuckDBPyConnection) -> RawRows:
     """Conversion of the raw rows of an input."""
     types = compiler.raw_form(model, entry, SourceLayout("table")).known_columns
-    return RawRows.of(f"model '{model.name}', input '{entry.name}'", types, connection)
+    clock = (entry.source.clock if entry.source is not None else "") or ""
+    return RawRows.of(f"model '{model.name}', input '{entry.name}'", types, connection, clock)
 
 
 def blank_rows(schema: pa.Schema, count: int = 2) -> list[pa.RecordBatch]:

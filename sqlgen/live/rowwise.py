@@ -21,6 +21,8 @@ from sqlgen.templating.queries import query
 
 CLOCK = ("timestamp", "collected_at")
 """Raw columns with the time of a row, in ms: the first that is not NULL."""
+_OF_CLOCK = {"exchange": CLOCK[:1], "received": CLOCK[1:]}
+"""``clock`` of a source -> those of them that count."""
 
 _MILLISECOND = 1_000_000
 """In ns."""
@@ -44,22 +46,25 @@ class RawRows:
     types: dict[str, str]
     """Column -> SQL type, without keys."""
     schema: pa.Schema
+    clock: tuple[str, ...] = CLOCK
+    """Columns with the time of a row."""
 
     @classmethod
-    def of(cls, what: str, types: Mapping[str, str], connection: duckdb.DuckDBPyConnection) -> RawRows:
-        """The columns that an adapter reads."""
+    def of(cls, what: str, types: Mapping[str, str], connection: duckdb.DuckDBPyConnection, clock: str = "") -> RawRows:
+        """The columns that an adapter reads; ``clock``: of the source."""
         if not set(CLOCK) <= types.keys():
             raise SqlgenError(
                 f"{what}: its adapter reads {', '.join(types)}. To run live it must read {' and '.join(CLOCK)}, in ms"
             )
         empty = connection.sql(query("no_rows", types=_KEYS | dict(types)))
-        return cls(what, dict(types), empty.to_arrow_table().schema)
+        return cls(what, dict(types), empty.to_arrow_table().schema, _OF_CLOCK.get(clock, CLOCK))
 
     def time(self, row: Mapping[str, Any]) -> int:
         """The time of a row in ns since the epoch."""
-        value = next((row[name] for name in CLOCK if row.get(name) is not None), None)
+        value = next((row[name] for name in self.clock if row.get(name) is not None), None)
         if value is None:
-            raise RowError(f"{self.what}: the row has no time: {' and '.join(CLOCK)} are missing. Give one, in ms")
+            names = f"{' and '.join(self.clock)} {'are' if len(self.clock) > 1 else 'is'}"
+            raise RowError(f"{self.what}: the row has no time: {names} missing. Give one, in ms")
         try:
             time = operator.index(value) * _MILLISECOND
         except TypeError:

@@ -27,6 +27,7 @@ from sqlgen.project.modelchecks import (
     unit_problems,
     unreadable_lake,
 )
+from sqlgen.project.resolve.carried import carried_by, other_time
 from sqlgen.project.resolve.sessions import of_year, session_problems, sessions_of
 from sqlgen.project.resolve.templated import HeaderError, batched, narrowed, seconds
 from sqlgen.project.rowchecks import Check, duplicate_titles, unknown_columns
@@ -98,14 +99,12 @@ class Checker:
         if header is None or len(self.problems) > before:
             return None
         options, fingerprinted, adapter_options = self._options(at, spec, header, inputs, kernels)
-        sessions = {"sessions": True} if header.sessions and inputs[0].sessions is not None else {}
-        pipeline = self._pipeline(at, spec, options | sessions) if len(self.problems) == before else None
+        known = options | carried_by(header, inputs)
+        pipeline = self._pipeline(at, spec, known) if len(self.problems) == before else None
         if len(self.problems) > before:
             return None
         try:
-            lookback, lookahead = (
-                seconds(self.library, spec, key, options | sessions) for key in ("lookback", "lookahead")
-            )
+            lookback, lookahead = (seconds(self.library, spec, key, known) for key in ("lookback", "lookahead"))
             batches = batched(self.library, spec, options)
         except HeaderError as error:
             self.add((*at, error.key), str(error))
@@ -205,18 +204,17 @@ class Checker:
                 )
             elif entry.date_start and entry.date_end and entry.date_end < entry.date_start:
                 self.add(keys, f"date_end {entry.date_end} is before date_start {entry.date_start}")
-            source, sessions = self.config.sources.get(entry.ref), self._sessions(entry.ref)
-            resolved.append(ModelInput(name, entry, source, sessions))
+            resolved.append(ModelInput(name, entry, self.config.sources.get(entry.ref), *self._carried(entry.ref)))
         if spec.inputs and next(iter(spec.inputs.values())).optional:
             first = next(iter(spec.inputs))
             self.add((*at, "inputs", first), "the first input sets the partitions and cannot be optional")
         return tuple(resolved)
 
-    def _sessions(self, ref: str) -> Sessions | None:
+    def _carried(self, ref: str) -> tuple[Sessions | None, str]:
         try:
-            return sessions_of(self.config, self.library, ref)
+            return sessions_of(self.config, self.library, ref), other_time(self.config, self.library, ref)
         except TemplateError:
-            return None  # reported with the model
+            return None, ""  # reported with the model
 
     def _references(self, at: KeyPath, spec: ModelConfig) -> None:
         for name in spec.depends_on:

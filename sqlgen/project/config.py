@@ -15,6 +15,8 @@ from sqlgen.project.rowchecks import Check
 
 MOUNTS = ".sqlgen/mounts"
 """Folder of the lake under which other roots are found."""
+OTHER_TIMES = {"received": "exchange_ts", "exchange": "received_ts"}
+"""``clock`` of a source -> column of the time that is not ts."""
 LONGEST_LOOKBACK = 10 * 366 * 86_400
 """In seconds."""
 Storage = Literal["small", "balanced", "fast"]
@@ -170,7 +172,7 @@ class Source(Node):
     @property
     def other_time(self) -> str:
         """Column of the time that is not ts; empty if it is not kept."""
-        return {"received": "exchange_ts", "exchange": "received_ts"}.get(self.clock or "", "")
+        return OTHER_TIMES.get(self.clock or "", "")
 
     @property
     def folder(self) -> str:

@@ -26,6 +26,8 @@ class ModelInput:
     source: Source | None
     sessions: Sessions | None = None
     """Sessions of its rows, which have ``session_date`` then."""
+    other_time: str = ""
+    """Column of the time that is not ts; empty if its rows have none."""
 
     @property
     def ref(self) -> str:

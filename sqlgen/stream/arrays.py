@@ -65,7 +65,9 @@ def numbers(column: pa.Array, name: str) -> NDArray[np.float64]:
 
 
 def integers(column: pa.Array, name: str) -> NDArray[np.int64]:
-    """int64 with ``NO_INTEGER`` for NULL; unsigned columns are reinterpreted bit by bit."""
+    """int64 with ``NO_INTEGER`` for NULL; times as ns since the epoch, unsigned columns reinterpreted bit by bit."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ns")).cast(pa.int64())
     if not pa.types.is_integer(column.type):
         raise TaskError(f"kernels need column '{name}' as integers, and the template gives {column.type}. Cast it")
     if column.type == pa.uint64():

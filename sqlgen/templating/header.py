@@ -91,6 +91,8 @@ class Header(BaseModel):
     """Rows of the result are trades with ``sign_tick``, ``sign_quote`` and ``sign_lee_ready``."""
     sessions: bool = False
     """Rows of the result have ``session_date`` where those of the first input have it."""
+    other_time: bool = False
+    """Rows of the result have the time that is not ts (``clock``) where those of the first input have it."""
     own_dates: bool = False
     """Rows of the result have the date of their time, whatever the partition of the input rows."""
     batches: str | bool = False

@@ -64,6 +64,13 @@ def rows(folder: Path, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     return table.drop_columns(["ts"]).to_pylist()
 
 
+def times(folder: Path, entry: Mapping[str, Any], other: str) -> list[tuple[int, int]]:
+    """Both times of the rows of a source, in ns."""
+    with duckdb.connect() as connection:
+        select = TrialSource(LIBRARY, folder / "lake", Source.model_validate(entry), connection).select()
+        return connection.sql(f"SELECT epoch_ns(ts), epoch_ns({other}) FROM ({select}) ORDER BY symbol, seq").fetchall()
+
+
 def only_entry(found: Examination, adapter: str) -> Mapping[str, Any]:
     [finding] = found.findings
     [choice] = finding.choices
@@ -122,6 +129,42 @@ def test_trades(adapter: str, tmp_path: Path) -> None:
         ]
         assert mine == expected
     assert len(read) == 2 * len(SOLD)
+
+
+STREAMS: dict[str, tuple[Stream, list[Any]]] = {
+    **{
+        name: (stream, [c for c in CHANGES if c.snapshot or len(c.levels) <= stream.most])
+        for name, stream in UPDATES.items()
+    },
+    **{name: (stream, SOLD) for name, stream in TRADES.items()},
+    **{name: (stream, [Change(NOON + 10 * k, k, BASE) for k in range(4)]) for name, (stream, _) in BOOKS.items()},
+}
+LATE = {"cryptofeed": 1000, "tardis": 40}
+"""Recorders whose messages have their time of arrival themselves, so many ms after that of the exchange."""
+
+
+@pytest.mark.parametrize("adapter", STREAMS)
+def test_both_times(adapter: str, tmp_path: Path) -> None:
+    """That of the message, NULL where it has none, and that of its arrival, whichever counts."""
+    stream, items = STREAMS[adapter]
+    lines = list(record(stream, items))
+    arrivals = [NOON * 1_000_000 + 7_000_000 * k + 500 for k in range(len(lines))]
+    recording(tmp_path).parent.mkdir(parents=True)
+    recording(tmp_path).write_text(
+        "".join(f"{ns} {json.dumps(line)}\n" for ns, line in zip(arrivals, lines, strict=True))
+    )
+    name, *_ = adapter.split()
+    source = {"path": "raw/feed", "adapter": name, "exchange": "x", "pattern": "*", "options": stream.options}
+    plain = [row["ns"] for row in rows(tmp_path, source)]
+    kept = times(tmp_path, source | {"clock": "exchange"}, "received_ts")
+    turned = times(tmp_path, source | {"clock": "received"}, "exchange_ts")
+    assert [sent for sent, _ in kept] == plain
+    assert [other for _, other in kept] == [arrived for arrived, _ in turned]
+    if late := LATE.get(name.split("/")[0]):
+        assert [other - sent for sent, other in kept] == [late * 1_000_000] * len(plain)
+    else:
+        assert {arrived for arrived, _ in turned} <= {*arrivals}
+    assert [sent for _, sent in turned] == (plain if stream.dated else [None] * len(plain))
 
 
 @pytest.mark.parametrize("adapter", BOOKS)

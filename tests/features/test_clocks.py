@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,14 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from sqlgen.compile.compiler import Compiler
+from sqlgen.project.project import load
+from tests.oracles.books import Message, level_books
 from tests.support.adapters import HIVE, MIDNIGHT, Project, rows_of
+from tests.support.compare import same_tables
+from tests.support.engine import published, sqlgen
+from tests.support.feeds import binance_line, bybit_line, coinbase_line, write_project
+from tests.support.updates import latencies
 
 MS, US = 10**6, 10**3
 SENT = [MIDNIGHT + second * 10**9 for second in (10, 11, 13, 20)]
@@ -140,6 +149,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
             }
         },
     ),
+    "generic/ticker": (
+        "csv",
+        csv("t,seen,bid,ask", lambda s, a: f"{s // MS},{a // MS},1,2"),
+        {"options": {"columns": {"ts": "t", "received": "seen"}}},
+    ),
     "binance/trade_stream": (
         "ndjson",
         ndjson(
@@ -198,6 +212,7 @@ def plain(table: pa.Table) -> pa.Table:
         ("ccxt/trades", "trades/features.sql.j2", "trades"),
         ("tardis/book_snapshot_5", "orderbook/hf.sql.j2", "orderbook"),
         ("ccxt/ticker", "ticker/features.sql.j2", "ticker"),
+        ("ccxt/trades", "trades/liquidity.sql.j2", "trades"),
     ],
 )
 def test_latency_is_a_feature(tmp_path: Path, adapter: str, sql: str, input_name: str) -> None:
@@ -205,7 +220,9 @@ def test_latency_is_a_feature(tmp_path: Path, adapter: str, sql: str, input_name
         project = project_of(tmp_path, adapter, clock=clock)
         path = tmp_path / "models.yaml"
         config = yaml.safe_load(path.read_text())
-        config["models"]["rows"] |= {"sql": sql, "inputs": {input_name: "raw"}}
+        config["sources"]["none"] = {"path": "none", "adapter": "ccxt/orderbook"}
+        beside = {"book": {"ref": "none", "optional": True}} if "liquidity" in sql else {}
+        config["models"]["rows"] |= {"sql": sql, "inputs": {input_name: "raw"} | beside}
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         rows = rows_of(plain(project.run()))
         assert [row["latency_ms"] for row in rows] == [late / MS for late in LATE]
@@ -213,20 +230,107 @@ def test_latency_is_a_feature(tmp_path: Path, adapter: str, sql: str, input_name
         assert [row[name] for row in rows] == (ARRIVED if clock == "exchange" else SENT)
 
 
-def test_updates_count_by_their_arrival(tmp_path: Path) -> None:
-    """A book that is rebuilt has one time: the one that the source chooses."""
-    header = "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount"
-    lines = [
-        f"binance,BTCUSDT,{s // US},{a // US},{'true' if not n else 'false'},bid,{100 + n},1"
-        for n, (s, a) in enumerate(sorted(TIMES, key=lambda pair: pair[1]))
-    ]
-    for clock, times in ((None, sorted(SENT)), ("received", sorted(ARRIVED))):
-        project = Project.of(tmp_path, "tardis/incremental_l2", **({"clock": clock} if clock else {}))
-        (project.raw / HIVE).mkdir(parents=True, exist_ok=True)
-        (project.raw / HIVE / "data.csv").write_text("\n".join([header, *lines]) + "\n")
-        rows = rows_of(project.run())
-        running = [max(times[: place + 1]) for place in range(len(times))]
-        assert [row["ts"] for row in rows] == running
+DAYS = ("2026-01-02", "2026-01-03")
+FEEDS = {
+    "bybit/orderbook": ("BTCUSDT", "ETHUSDT"),
+    "binance/depth_futures": ("BTCUSDT",),
+    "coinbase/level2": ("BTC-USD",),
+}
+OTHERS = [("exchange", "received_ts"), ("received", "exchange_ts")]
+
+
+def written(adapter: str, clock: str, day: int) -> tuple[list[str], dict[str, list[Message]]]:
+    """Lines of a day, of one file, and the messages of each symbol by the clock.
+
+    Times of the exchange go back now and then. The time that does not count is missing in some lines.
+    """
+    rng, lines, found = random.Random(day), list[str](), dict[str, list[Message]]()
+    start = MIDNIGHT + day * 86_400 * 10**9
+    latest = dict.fromkeys(FEEDS[adapter], start)
+    for number in range(60):
+        for symbol in FEEDS[adapter]:
+            sent = start + 10**9 + number * 300 * MS - rng.choice((0, 0, 900)) * MS
+            arrived = sent + rng.randrange(2000 * MS)
+            outside = adapter.startswith("binance") and day == number == 0
+            told = Message(
+                sent,
+                tuple((side, 100.0 - side * rng.randint(1, 9), float(rng.randint(0, 5))) for side in (1, -1, 1)),
+                snapshot=day == number == 0,
+                first=None if outside else 60 * day + number + 2,
+                last=60 * day + number + 2,
+                prev=60 * day + number + 1 if adapter.startswith("binance") and not outside else None,
+            )
+            has_other = bool(rng.randrange(6)) or outside
+            line = written_line(adapter, symbol, told)
+            if clock == "received" and not has_other:
+                line = timeless(line)
+            lines.append(f"{arrived} {json.dumps(line)}" if clock == "received" or has_other else json.dumps(line))
+            own, other = (arrived, sent) if clock == "received" else (sent, arrived)
+            latest[symbol] = max(latest[symbol], latest[symbol] if outside else own)
+            message = dataclasses.replace(told, ts=latest[symbol], other=other if has_other else None)
+            found.setdefault(symbol, []).append(message)
+    return lines, found
+
+
+def written_line(adapter: str, symbol: str, message: Message) -> dict[str, Any]:
+    if adapter.startswith("coinbase"):
+        return coinbase_line(message, 1)
+    line = bybit_line(message) if adapter.startswith("bybit") else binance_line(message)
+    return json.loads(json.dumps(line).replace("BTCUSDT", symbol))  # type: ignore[no-any-return]
+
+
+def timeless(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name not in ("ts", "cts", "E", "timestamp")}
+
+
+def of_books(folder: Path, symbol: str) -> list[dict[str, Any]]:
+    rows = [row for row in rows_of(plain(published(folder / "lake/book"))) if row["symbol"] == symbol]
+    return [{name: row[name] for name in row if name not in ("exchange", "symbol", "date", "seq")} for row in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interval", [0, 1])
+@pytest.mark.parametrize(("clock", "other"), OTHERS)
+@pytest.mark.parametrize("adapter", FEEDS)
+def test_a_rebuilt_book_has_both_times(tmp_path: Path, adapter: str, clock: str, other: str, interval: int) -> None:
+    """Of the message after which it was so; day by day as all at once, the book of a day going on in the next."""
+    path = write_project(tmp_path, adapter, {"max_levels": 3, "emit_interval": float(interval)})
+    config = yaml.safe_load(path.read_text())
+    config["sources"]["updates"]["clock"] = clock
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    made = [written(adapter, clock, day) for day in range(2)]
+    for date, (lines, _) in zip(DAYS, made, strict=True):
+        place = tmp_path / f"lake/raw/updates/exchange=x/date={date}"
+        place.mkdir(parents=True)
+        (place / "data.ndjson").write_text("\n".join(lines) + "\n")
+        assert sqlgen("run", path).code == 0
+    features = rows_of(plain(published(tmp_path / "lake/hf")))
+    for symbol in FEEDS[adapter]:
+        messages = [message for _, found in made for message in found[symbol]]
+        told = level_books(messages, depth=3, interval=interval * 10**9, other_time=other)
+        assert of_books(tmp_path, symbol) == told
+        assert len(told) > 20
+        mine = [row for row in features if row["symbol"] == symbol]
+        assert [row[other] for row in mine] == [row[other] for row in told]
+        assert [row["latency_ms"] for row in mine] == latencies(told, other)
+    assert {row[other] is None for row in features} == {True, False}
+    before = published(tmp_path / "lake/hf")
+    assert sqlgen("run", path, "--full-refresh").code == 0
+    same_tables(published(tmp_path / "lake/hf"), before)
+
+
+@pytest.mark.parametrize("columns", [None, ["ts", "bid_price_00", "bid_size_00", "ask_price_00", "ask_size_00"]])
+def test_a_book_without_a_second_time(tmp_path: Path, columns: list[str] | None) -> None:
+    """As its source has no clock, or its columns leave the time out."""
+    path = write_project(tmp_path, "bybit/orderbook", {})
+    config = yaml.safe_load(path.read_text())
+    if columns:
+        config["sources"]["updates"]["clock"] = "exchange"
+        config["models"]["book"]["columns"] = columns
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    compiler = Compiler(load(path))
+    assert columns or "received_ts" not in compiler.compile("book").sql
+    assert "latency_ms" not in compiler.compile("hf").sql
 
 
 def test_rows_that_did_not_arrive_are_set_aside(tmp_path: Path) -> None:

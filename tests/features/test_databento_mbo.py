@@ -19,7 +19,7 @@ import yaml
 from tests.oracles.books import Event, order_books
 from tests.support.compare import same_tables
 from tests.support.engine import published, sqlgen
-from tests.support.updates import DEPTH, book_rows, project, run
+from tests.support.updates import DEPTH, book_rows, latencies, project, run
 from tests.support.vendors import databento
 from tests.support.vendors.databento import BAD_TS_RECV, LAST, MAYBE_BAD_BOOK, SNAPSHOT, Order
 from tests.support.vendors.files import save
@@ -68,17 +68,21 @@ def priced(rng: random.Random, ts: int, action: str, number: int, flags: int, se
     return dataclasses.replace(row, side=side, price=price, size=rng.randint(1, 300), order_id=number)
 
 
-def events(rows: Sequence[Order | None]) -> list[Event]:
-    """What the records say; None: one that cannot be read."""
+def events(rows: Sequence[Order | None], clock: str = "") -> list[Event]:
+    """What the records say; None: one that cannot be read. The orders of a snapshot are older than it."""
     latest, found = MIDNIGHT, []
     for row in rows:
         if row is None:
             found.append(Event(latest, "N", flags=MAYBE_BAD_BOOK))
             continue
-        latest = max(latest, row.ts_recv if row.flags & SNAPSHOT else row.ts_event)
+        sent = None if row.flags & SNAPSHOT else row.ts_event
+        own, other = (row.ts_recv, sent) if clock == "received" else (sent or row.ts_recv, row.ts_recv)
+        latest = max(latest, own)
         price = None if row.price is None else float(row.price)
         side = {"B": 1, "A": -1, "N": None}[row.side]
-        found.append(Event(latest, row.action, side, row.order_id, price, float(row.size), row.flags))
+        found.append(
+            Event(latest, row.action, side, row.order_id, price, float(row.size), row.flags, other if clock else None)
+        )
     return found
 
 
@@ -158,6 +162,19 @@ def test_a_line_of_which_the_key_is_not_known_breaks_no_book(tmp_path: Path) -> 
     outcome = run(mbo(tmp_path, {"adapter": "databento/mbo", "pattern": "*", "exchange": "nasdaq"}), "--select", "book")
     assert book_rows(tmp_path) == order_books(events(rows), depth=DEPTH)
     assert "readable of updates: 1 quarantined" in outcome.out
+
+
+@pytest.mark.parametrize("variant", ["raw", "parquet"])
+@pytest.mark.parametrize(("clock", "other"), [("exchange", "received_ts"), ("received", "exchange_ts")])
+def test_both_times_of_the_last_record(clock: str, other: str, variant: str, tmp_path: Path) -> None:
+    rows = orders(12, 300)
+    write(tmp_path, rows, variant)
+    run(mbo(tmp_path, NAMED | {"clock": clock}, emit_interval=1.0 if variant == "raw" else 0))
+    told = order_books(events(rows, clock), depth=DEPTH, interval=S if variant == "raw" else 0, other_time=other)
+    assert book_rows(tmp_path) == told
+    assert len(told) > 10
+    assert [row[other] is None for row in told[:2]] == [clock == "received", False]
+    assert published(tmp_path / "lake/hf")["latency_ms"].to_pylist() == latencies(told, other)
 
 
 # --- What cannot be read ---------------------------------------------------------------------------------------------

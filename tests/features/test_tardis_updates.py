@@ -18,7 +18,7 @@ from tests.kernels.feeds import updates
 from tests.oracles.books import Message, level_books
 from tests.support.compare import same_tables
 from tests.support.engine import published, sqlgen
-from tests.support.updates import DEPTH, book_rows, project, run, tardis_messages
+from tests.support.updates import DEPTH, book_rows, latencies, project, run, tardis_messages
 from tests.support.vendors import tardis
 from tests.support.vendors.files import save, truncated
 from tests.support.vendors.lake import SHELL, market, needs_shell
@@ -77,6 +77,23 @@ def test_the_book_after_every_message(seed: int, tmp_path: Path) -> None:
     hf = published(tmp_path / "lake/hf")
     assert hf.num_rows == len(rows)
     assert hf["feed_reset"].to_pylist() == [row["feed_reset"] for row in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interval", [0, 1])
+@pytest.mark.parametrize(("clock", "other"), [("exchange", "received_ts"), ("received", "exchange_ts")])
+def test_both_times_of_the_last_row(clock: str, other: str, interval: int, tmp_path: Path) -> None:
+    """Of the exchange's some are missing, and rows of one message differ in it."""
+    table = table_of(feed(11, count=200))
+    if clock == "received":
+        for number in range(5, len(table.rows), 7):
+            table = with_cell(table, number, "timestamp", "")
+    write(tmp_path, table)
+    run(project(tmp_path, SOURCE | {"clock": clock}, emit_interval=float(interval)))
+    told = level_books(tardis_messages(table.rows, clock), depth=DEPTH, interval=interval * S, other_time=other)
+    assert book_rows(tmp_path) == told
+    assert interval or any(row[other] is None for row in told) == (clock == "received")
+    assert published(tmp_path / "lake/hf")["latency_ms"].to_pylist() == latencies(told, other)
 
 
 def test_what_is_before_the_first_snapshot_belongs_to_no_book(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.oracles.compare import same
 from tests.oracles.near import Near, slack_of
-from udfs.kernel import Batch, Column, Trades
+from udfs.kernel import NO_INTEGER, Batch, Column, Trades
 from udfs.pipeline import Pipeline, PipelineState
 
 Row = dict[str, Any]
@@ -103,7 +103,8 @@ def to_python(array: np.ndarray[Any, Any], column: Column) -> list[Any]:
     values = array.tolist()
     if column.type == "varchar":
         return [None if value == -1 else dict(enumerate(column.values))[value] for value in values]
-    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+    missing = NO_INTEGER if column.type == "timestamp" and column.nullable else None
+    return [None if value == missing or (isinstance(value, float) and math.isnan(value)) else value for value in values]
 
 
 def differs(got: object, want: object) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,11 +15,12 @@ from tests.oracles.books import Event, Message
 from udfs.kernel import NO_INTEGER, Batch
 from udfs.pipeline import Pipeline, PipelineState
 
+Told = TypeVar("Told", Message, Event)
 NAN = float("nan")
 IDS = ("first_id", "last_id", "prev_id")
 
 
-def updates(messages: Iterable[Message]) -> list[Row]:
+def updates(messages: Iterable[Message], other_time: str = "") -> list[Row]:
     """The rows of messages, as an adapter gives them."""
     rows = []
     for message in messages:
@@ -33,13 +35,14 @@ def updates(messages: Iterable[Message]) -> list[Row]:
                     "is_snapshot": message.snapshot,
                     "feed_break": message.feed_break,
                     "message_end": number == len(levels) - 1,
+                    **({other_time: message.other} if other_time else {}),
                     **dict(zip(IDS, (message.first, message.last, message.prev), strict=True)),
                 }
             )
     return rows
 
 
-def records(events: Iterable[Event], publisher: int = 1) -> list[Row]:
+def records(events: Iterable[Event], publisher: int = 1, other_time: str = "") -> list[Row]:
     """The rows of order events."""
     return [
         {
@@ -51,6 +54,7 @@ def records(events: Iterable[Event], publisher: int = 1) -> list[Row]:
             "price": event.price,
             "size": event.size,
             "flags": event.flags,
+            **({other_time: event.other} if other_time else {}),
         }
         for event in events
     ]
@@ -85,6 +89,11 @@ class Builder:
         columns = {c.name: to_python(a, c) for c, a in zip(self.pipeline.outputs, arrays, strict=True)}
         columns.pop("seq", None)  # of the feed, which these rows have not
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def with_others(items: Iterable[Told]) -> list[Told]:
+    """Messages or records with other times, which one in four has not."""
+    return [dataclasses.replace(one, other=None if k % 4 == 3 else 10**18 + k) for k, one in enumerate(items)]
 
 
 def books(name: str, rows: Sequence[Row], cuts: Iterable[int] = (), **options: Any) -> tuple[list[Row], PipelineState]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.kernels import feeds
 from tests.kernels.driving import Row
-from tests.kernels.feeds import Builder, books, records, same_state, updates
+from tests.kernels.feeds import Builder, books, records, same_state, updates, with_others
 from tests.oracles.books import LAST, Event, Message, level_books
 from tests.support.modes import examples
 from udfs.kernel import NANOSECONDS as S
@@ -32,7 +32,8 @@ def best(rows: list[Row]) -> list[tuple[Any, ...]]:
 
 
 def run(messages: list[Message], **options: Any) -> list[Row]:
-    return books("book", updates(messages), **({"max_levels": DEPTH} | options))[0]
+    rows = updates(messages, options.get("other_time", ""))
+    return books("book", rows, **({"max_levels": DEPTH} | options))[0]
 
 
 def flags(rows: list[Row]) -> list[tuple[int, bool, int]]:
@@ -384,7 +385,7 @@ def feeds_of_any_kind(draw: st.DrawFn) -> list[Message]:
             message |= {"first": first, "last": last} | ({"prev": before} if kind == "futures" else {})
             at, before = max(at, last), max(before, last)
         messages.append(Message(ts, levels, **message))
-    return messages
+    return with_others(messages)
 
 
 OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -392,6 +393,8 @@ OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"emit_interval": 1.0, "max_crossed": 1.0}, {"interval": S, "max_crossed": S}),
     ({"crossed_books": "emit", "emit_interval": 0.5}, {"hold": False, "interval": S // 2}),
     ({"max_crossed": 0.0}, {"max_crossed": 0}),
+    ({"other_time": "received_ts"}, {"other_time": "received_ts"}),
+    ({"other_time": "received_ts", "emit_interval": 1.0}, {"other_time": "received_ts", "interval": S}),
 ]
 
 
@@ -410,7 +413,7 @@ def test_random_feeds_are_as_dictionaries_say(
 @examples(100)
 @given(messages=feeds_of_any_kind(), data=st.data())
 def test_batches_make_no_difference(options: dict[str, Any], messages: list[Message], data: st.DataObject) -> None:
-    rows = updates(messages)
+    rows = updates(messages, options.get("other_time", ""))
     cuts = data.draw(st.lists(st.integers(0, len(rows)), max_size=6))
     whole, state = books("book", rows, max_levels=DEPTH, **options)
     parts, same = books("book", rows, cuts, max_levels=DEPTH, **options)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kernels.driving import Row
-from tests.kernels.feeds import Builder, books, records, same_state
+from tests.kernels.feeds import Builder, books, records, same_state, with_others
 from tests.oracles.books import BAD, LAST, SNAPSHOT, TOP_OF_BOOK, Event, order_books
 from tests.support.modes import examples
 from udfs.kernel import NANOSECONDS as S
@@ -22,7 +22,8 @@ DEPTH = 3
 
 
 def run(events: list[Event], **options: Any) -> list[Row]:
-    return books("book_mbo", records(events), **({"max_levels": DEPTH} | options))[0]
+    rows = records(events, other_time=options.get("other_time", ""))
+    return books("book_mbo", rows, **({"max_levels": DEPTH} | options))[0]
 
 
 def tops(rows: list[Row]) -> list[tuple[Any, ...]]:
@@ -184,13 +185,15 @@ def feeds_of_orders(draw: st.DrawFn) -> list[Event]:
         price = draw(st.sampled_from([*PRICES, None]))
         size = draw(st.sampled_from([1.0, 2.0, 3.0, 0.0, None]))
         events.append(Event(ts, action, side, draw(st.integers(0, 8)), price, size, flags))
-    return events
+    return with_others(events)
 
 
 OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {}),
     ({"emit_interval": 1.0, "crossed_books": "emit"}, {"interval": S, "hold": False}),
     ({"max_crossed": 1.0}, {"max_crossed": S}),
+    ({"other_time": "received_ts"}, {"other_time": "received_ts"}),
+    ({"other_time": "received_ts", "emit_interval": 1.0}, {"other_time": "received_ts", "interval": S}),
 ]
 
 
@@ -205,13 +208,14 @@ def test_random_feeds_are_as_dictionaries_say(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("options", [options for options, _ in OPTIONS])
 @examples(100)
 @given(events=feeds_of_orders(), data=st.data())
-def test_batches_make_no_difference(events: list[Event], data: st.DataObject) -> None:
-    rows = records(events)
+def test_batches_make_no_difference(options: dict[str, Any], events: list[Event], data: st.DataObject) -> None:
+    rows = records(events, other_time=options.get("other_time", ""))
     cuts = data.draw(st.lists(st.integers(0, len(rows)), max_size=6))
-    whole, state = books("book_mbo", rows, max_levels=DEPTH)
-    parts, same = books("book_mbo", rows, cuts, max_levels=DEPTH)
+    whole, state = books("book_mbo", rows, max_levels=DEPTH, **options)
+    parts, same = books("book_mbo", rows, cuts, max_levels=DEPTH, **options)
     assert parts == whole
     assert same_state(same, state)
 

@@ -26,6 +26,8 @@ class Message:
     first: int | None = None
     last: int | None = None
     prev: int | None = None
+    other: int | None = None
+    """Its other time."""
 
     @property
     def outside(self) -> bool:
@@ -78,12 +80,14 @@ class Output:
     """ns."""
     hold: bool = True
     max_crossed: int = 10 * 10**9
+    other_time: str = ""
+    """Column of the other time of the message after which the book was so; empty: there is none."""
     rows: list[Row] = field(default_factory=list)
     reset: bool = False
     held: int = 0
     since: int | None = None
 
-    def row(self, ts: int, book: Book) -> bool:
+    def row(self, ts: int, book: Book, other: int | None = None) -> bool:
         """The book after a message; whether it has been crossed for too long."""
         if self.hold and crossed(book):
             self.since = ts if self.since is None else self.since
@@ -91,7 +95,8 @@ class Output:
             return ts - self.since > self.max_crossed
         self.since = None
         bids, asks = sides(book)
-        row: Row = {"ts": ts, "bid_levels": min(len(bids), self.depth), "ask_levels": min(len(asks), self.depth)}
+        row: Row = {"ts": ts} | ({self.other_time: other} if self.other_time else {})
+        row |= {"bid_levels": min(len(bids), self.depth), "ask_levels": min(len(asks), self.depth)}
         for i in range(self.depth):
             row[f"bid_price_{i:02}"], row[f"bid_size_{i:02}"] = bids[i] if i < len(bids) else (None, None)
             row[f"ask_price_{i:02}"], row[f"ask_size_{i:02}"] = asks[i] if i < len(asks) else (None, None)
@@ -236,7 +241,7 @@ def level_books(messages: list[Message], **output: Any) -> list[Row]:
     for message in messages:
         if feed.take(message):
             assert feed.book is not None
-            if feed.output.row(message.ts, feed.book):
+            if feed.output.row(message.ts, feed.book, message.other):
                 feed.lose()
     return feed.output.finished()
 
@@ -252,6 +257,8 @@ class Event:
     price: float | None = None
     size: float | None = None
     flags: int = 0
+    other: int | None = None
+    """Its other time."""
 
 
 LAST, TOP_OF_BOOK, SNAPSHOT, BAD = 128, 64, 32, 4
@@ -318,7 +325,7 @@ def order_books(events: list[Event], **output: Any) -> list[Row]:
     for event in events:
         changed = feed.take(event) or changed
         if event.flags & LAST:
-            if changed and feed.orders is not None and feed.output.row(event.ts, feed.book()):
+            if changed and feed.orders is not None and feed.output.row(event.ts, feed.book(), event.other):
                 feed.lose()
             changed = False
     return feed.output.finished()

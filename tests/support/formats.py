@@ -51,8 +51,12 @@ def _known_by(vendor: vendors.Vendor) -> str:
 
 
 def _clock(text: str) -> str:
+    if "canonical_bars" in text:
+        return "exchange; arrival where a row has none" if "received" in text else "exchange"
+    if "arrival_in(" in text:
+        return "exchange; arrival by `clock`"
     if "line_time" in text or "macros/binance.sql.j2" in text or "macros/messages.sql.j2" in text:
-        return "exchange; arrival where a message has no time"
+        return "exchange; arrival by `clock`, or where a message has none"
     if "local_timestamp" in text or "macros/tardis.sql.j2" in text:
         return "exchange; arrival by `clock`"
     if re.search(r"coalesce\(timestamp, collected_at\)|received|receipt|ts_recv", text):

@@ -39,8 +39,16 @@ def rows_of(table: pa.Table) -> list[dict[str, Any]]:
     """Rows of a book, as the oracle gives them; times in ns."""
     position = table.schema.get_field_index("ts")
     exact = table.set_column(position, "ts", table["ts"].cast(pa.int64()))
+    for other in {"received_ts", "exchange_ts"} & {*exact.schema.names}:
+        exact = exact.set_column(exact.schema.get_field_index(other), other, exact[other].cast(pa.int64()))
     names = [name for name in exact.schema.names if name not in ("exchange", "symbol", "date", "seq")]
     return exact.select(names).to_pylist()
+
+
+def latencies(rows: Iterable[Mapping[str, Any]], other: str) -> list[float | None]:
+    """Milliseconds from the exchange to the arrival, of rows whose time that is not ts is in the column ``other``."""
+    sign = 1 if other == "received_ts" else -1
+    return [None if row[other] is None else sign * (row[other] - row["ts"]) / 10**6 for row in rows]
 
 
 def book_rows(folder: Path) -> list[dict[str, Any]]:
@@ -48,7 +56,7 @@ def book_rows(folder: Path) -> list[dict[str, Any]]:
     return rows_of(published(folder / "lake/book"))
 
 
-def tardis_messages(lines: Iterable[Cells | str]) -> list[Message]:
+def tardis_messages(lines: Iterable[Cells | str], clock: str = "exchange") -> list[Message]:
     """Messages of one file of incremental_book_L2, from its lines; a line that cannot be read is a text.
 
     Such a line may belong to the message before it or after it: they are one with it.
@@ -65,21 +73,24 @@ def tardis_messages(lines: Iterable[Cells | str]) -> list[Message]:
         else:
             groups.append([(row, turns)])
         before = row
-    return _messages(groups)
+    return _messages(groups, clock)
 
 
-def _messages(groups: Iterable[list[tuple[Cells | None, bool]]]) -> list[Message]:
+def _messages(groups: Iterable[list[tuple[Cells | None, bool]]], clock: str) -> list[Message]:
+    own, beside = (2, 3) if clock == "exchange" else (3, 2)
     messages: list[Message] = []
     latest = books = 0
     for group in groups:
-        latest = max([latest, *(int(row[2]) * 1000 for row, _ in group if row is not None)])
+        latest = max([latest, *(int(row[own]) * 1000 for row, _ in group if row is not None)])
         books += sum(turns for _, turns in group)
         lost = any(row is None for row, _ in group)
         if not (books or lost or messages):
             continue  # left over from before the first book
         levels = tuple(_level(row) for row, _ in group)
         begins = group[0][1]
-        messages.append(Message(latest, levels, snapshot=begins, feed_break=begins and books > 1))
+        last = group[-1][0]
+        other = int(last[beside]) * 1000 if last is not None and last[beside] else None
+        messages.append(Message(latest, levels, snapshot=begins, feed_break=begins and books > 1, other=other))
     return messages
 
 

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from udfs.jit import jit
-from udfs.kernel import Array, Batch, Column, Kernel, NDArray, State
+from udfs.kernel import Array, Batch, NDArray, State
 from udfs.orderbook import levels as books
 from udfs.orderbook import rows, sync
+from udfs.orderbook.bookkernel import BookKernel
 from udfs.orderbook.levels import BookSides, set_size
 from udfs.orderbook.rows import RowWriter, emit, flush_interval
 from udfs.orderbook.sync import FeedSync, Ids
@@ -68,32 +69,23 @@ def rebuild(updates: Updates, feed: FeedSync, levels: BookSides, writer: RowWrit
         sync.take(feed, levels, writer, ids, side, price, size, updates.ends[i])
         if updates.ends[i]:
             flush_interval(updates.ts[i], writer)
+            writer.now[0].seq = i
             if sync.end(feed, levels, updates.last[i]) and emit(levels, updates.ts[i], writer):
                 sync.desync(feed, levels, writer)
         i += 1
 
 
-class L2Book(Kernel):
+class L2Book(BookKernel):
     """Books from level updates."""
 
     name = "book"
     version = 5
     doc = "Order books from level updates (L2)"
-    replaces_rows = True
-    takes_infinities = True  # no size or price, where NaN is a change that cannot be read
-    options = rows.OPTIONS
-
-    def inputs(self) -> Sequence[str]:
-        return ("side", "price", "size", "is_snapshot", "feed_break", "message_end", *_IDS)
-
-    def integers(self) -> Sequence[str]:
-        return _IDS
-
-    def outputs(self) -> Sequence[Column]:
-        return rows.columns(self.params["max_levels"])
+    reads = ("side", "price", "size", "is_snapshot", "feed_break", "message_end", *_IDS)
+    ids = _IDS
 
     def start(self) -> State:
-        return books.empty_levels() | sync.start() | rows.start(self.params["max_levels"])
+        return books.empty_levels() | sync.start() | super().start()
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         flags = (batch[name] == 1.0 for name in ("is_snapshot", "feed_break", "message_end"))
@@ -103,8 +95,8 @@ class L2Book(Kernel):
         levels = books.with_room(state, len(feed.standby) + len(state["log"]))
         writer = rows.writer_of(state, self.params, int(updates.ends.sum()))
         rebuild(updates, feed, levels, writer)
-        state |= books.without_room(levels) | sync.without_room(feed) | rows.state_of(writer)
-        return rows.arrays(writer.rows, int(writer.emitted[0]))
+        state |= books.without_room(levels) | sync.without_room(feed)
+        return self.emitted(state, writer, batch)
 
     def notes(self, state: State) -> Sequence[str]:
         feed = state["at"][0]
@@ -115,4 +107,4 @@ class L2Book(Kernel):
         # A message whose last row is missing does not go on in the next partition.
         at[0].mode = sync.BETWEEN
         at[0].waited = at[0].lost = 0
-        return rows.take_pending(state, self.params["max_levels"])
+        return self.take_pending(state)

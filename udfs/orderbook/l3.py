@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from udfs.jit import jit
-from udfs.kernel import NO_INTEGER, Array, Batch, Column, Kernel, NDArray, Record, State, record
+from udfs.kernel import NO_INTEGER, Array, Batch, NDArray, Record, State, record
 from udfs.orderbook import levels as books
 from udfs.orderbook import orders as tables
 from udfs.orderbook import rows
+from udfs.orderbook.bookkernel import BookKernel
 from udfs.orderbook.levels import BookSides, change_size, is_price, set_size, side_row
 from udfs.orderbook.orders import Orders
 from udfs.orderbook.rows import RowWriter, break_off, emit, flush_interval
@@ -34,7 +35,6 @@ class Events(NamedTuple):
     price: NDArray[np.float64]
     size: NDArray[np.float64]
     flags: NDArray[np.int64]
-    seq: NDArray[np.int64]
 
 
 @jit
@@ -152,43 +152,30 @@ def rebuild(events: Events, begin: int, state: Array, orders: Orders, levels: Bo
         _apply(events, i, at, orders, levels, writer)
         if events.flags[i] & _LAST:
             flush_interval(events.ts[i], writer)
-            now.seq = events.seq[i]
+            now.seq = i
             if at.touched and at.synced and emit(levels, events.ts[i], writer):
                 _desync(at, orders, levels, writer)
             at.touched = False
     return len(events.ts)
 
 
-class BookMbo(Kernel):
+class BookMbo(BookKernel):
     """Books from single orders."""
 
     name = "book_mbo"
     version = 4
     doc = "Order books from single orders (L3, market by order)"
-    replaces_rows = True
-    takes_infinities = True  # no size or price, where NaN is a change that cannot be read
     keeps_seq = True
-    options = rows.OPTIONS
-
-    def inputs(self) -> Sequence[str]:
-        return ("publisher_id", "action", "side", "order_id", "price", "size", "flags")
-
-    def integers(self) -> Sequence[str]:
-        return ("publisher_id", "action", "order_id", "flags")
-
-    def outputs(self) -> Sequence[Column]:
-        return rows.columns(self.params["max_levels"], with_seq=True)
+    reads = ("publisher_id", "action", "side", "order_id", "price", "size", "flags")
+    ids = ("publisher_id", "action", "order_id", "flags")
 
     def start(self) -> State:
         own = {"at": record(waited=0, lost=0, synced=False, touched=False), "publisher": np.empty(0, np.int64)}
-        orders = tables.as_state(tables.empty(tables.FEWEST))
-        return own | books.empty_levels() | orders | rows.start(self.params["max_levels"])
+        return own | books.empty_levels() | tables.as_state(tables.empty(tables.FEWEST)) | super().start()
 
     def run(self, state: State, batch: Batch) -> Sequence[Array]:
         self._check(state, batch)
-        names = ("action", "side", "order_id", "price", "size", "flags")
-        seq = batch.seq if batch.seq is not None else np.zeros(len(batch), np.int64)
-        events = Events(*(batch.ts, *(batch[name] for name in names), seq))
+        events = Events(batch.ts, *(batch[name] for name in ("action", "side", "order_id", "price", "size", "flags")))
         levels, at, orders = books.with_room(state, len(batch)), state["at"].copy(), tables.of(state)
         writer = rows.writer_of(state, self.params, int(((events.flags & _LAST) != 0).sum()))
         done = 0
@@ -198,8 +185,8 @@ class BookMbo(Kernel):
                 tables.move(orders, larger)
                 orders = larger
             done = rebuild(events, done, at, orders, levels, writer)
-        state |= books.without_room(levels) | tables.as_state(orders) | rows.state_of(writer) | {"at": at}
-        return rows.arrays(writer.rows, int(writer.emitted[0]), with_seq=True)
+        state |= books.without_room(levels) | tables.as_state(orders) | {"at": at}
+        return self.emitted(state, writer, batch)
 
     def notes(self, state: State) -> Sequence[str]:
         at = state["at"][0]
@@ -210,7 +197,7 @@ class BookMbo(Kernel):
         at[0].waited = at[0].lost = 0
         # Only here: the table's size must not depend on how the records are split into batches.
         state |= tables.as_state(tables.fitted(tables.of(state)))
-        return rows.take_pending(state, self.params["max_levels"], with_seq=True)
+        return self.take_pending(state)
 
     def _check(self, state: State, batch: Batch) -> None:
         """Refuse input that would give a wrong book: orders of several venues, and sizes whose sums are not exact."""

@@ -35,6 +35,8 @@ OPTIONS = {
     "max_crossed": MAX_CROSSED,
 }
 
+EARLIER = -1
+"""Index of an input row of a batch before."""
 _DAY = 86_400 * NANOSECONDS
 _PADDING = 24
 
@@ -57,7 +59,8 @@ class Rows(NamedTuple):
     """Price and size of bids and asks by level, in column order; NaN without a level."""
     facts: Array
     """Time; numbers of levels; whether it is the first row after a break (``reset``); messages ``held`` back before
-    it; ``seq``, the place in the feed."""
+    it; ``seq``: in a batch, index of the input row that ended the message, or ``EARLIER``; in a state, place in the
+    feed."""
 
 
 class RowWriter(NamedTuple):
@@ -66,7 +69,7 @@ class RowWriter(NamedTuple):
     rules: EmitRules
     now: Array
     """``reset``: the feed broke since the last row; messages ``held`` back since then; the book ``is_crossed``, and
-    since when (ns); a row is ``pending``; ``seq`` of the message at hand."""
+    since when (ns); a row is ``pending``; ``seq``: index in the batch of the row that ends the message at hand."""
     pending: Rows
     rows: Rows
     emitted: Ints
@@ -165,6 +168,7 @@ def writer_of(state: State, params: Mapping[str, Any], count: int) -> RowWriter:
     # Columns a power of two apart would fall on the same lines of the cache.
     rows = Rows(np.zeros((4 * params["max_levels"], count + _PADDING)), _facts(count))
     pending = Rows(state["pending_levels"].copy(), state["pending_facts"].copy())
+    pending.facts["seq"] = EARLIER
     rules = EmitRules(interval, params["crossed_books"] == "hold", crossed)
     return RowWriter(rules, state["output"].copy(), pending, rows, np.zeros(1, np.int64))
 
@@ -172,11 +176,12 @@ def writer_of(state: State, params: Mapping[str, Any], count: int) -> RowWriter:
 def state_of(writer: RowWriter) -> State:
     """State of the writer."""
     levels, facts = writer.pending
+    writer.now[0].seq = 0
     return {"output": writer.now, "pending_levels": levels, "pending_facts": facts}
 
 
-def columns(depth: int, with_seq: bool = False) -> Sequence[Column]:
-    """Output columns, in the order of :func:`arrays`; with ``with_seq`` the place in the feed too."""
+def columns(depth: int) -> Sequence[Column]:
+    """Output columns, in the order of :func:`arrays`."""
     levels = (
         Column(f"{side}_{field}_{i:02}", f"{unit}: {field} of {side} level {i}")
         for i in range(depth)
@@ -190,11 +195,10 @@ def columns(depth: int, with_seq: bool = False) -> Sequence[Column]:
         *levels,
         Column("feed_reset", "1: the feed broke between the row before and this one", "boolean"),
         Column("held_messages", "1: messages held back since the row before, the book being crossed", "bigint"),
-        *((Column("seq", "1: place in the feed of the last record of the message", "bigint"),) if with_seq else ()),
     )
 
 
-def arrays(rows: Rows, count: int, with_seq: bool = False) -> Sequence[Array]:
+def arrays(rows: Rows, count: int) -> Sequence[Array]:
     """Columns of the first ``count`` rows."""
     facts = rows.facts[:count]
     return (
@@ -204,8 +208,13 @@ def arrays(rows: Rows, count: int, with_seq: bool = False) -> Sequence[Array]:
         *(level[:count].copy() for level in rows.levels),
         facts["reset"].copy(),
         facts["held"].copy(),
-        *((facts["seq"].copy(),) if with_seq else ()),
     )
+
+
+def carried(column: Ints, facts: Array, before: Ints) -> Ints:
+    """Values of a batch's column where the messages of rows end; ``before``: of the row that was pending before it."""
+    found: Ints = np.append(column, before)[facts["seq"]]  # of which EARLIER is the last one
+    return found
 
 
 def waiting_notes(waiting: int, lost: int, what: str, wanted: str, found: bool = False) -> Sequence[str]:
@@ -228,13 +237,3 @@ def waiting_notes(waiting: int, lost: int, what: str, wanted: str, found: bool =
 
 def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' if number != 1 else ''}"
-
-
-def take_pending(state: State, depth: int, with_seq: bool = False) -> Sequence[Array]:
-    """Pending row, which is taken out of ``state``: its interval ends with the partition."""
-    pending = Rows(state["pending_levels"], state["pending_facts"])
-    now = state["output"].copy()
-    emitted = arrays(pending, int(now[0].pending), with_seq)
-    now[0].pending, now[0].seq = False, 0
-    state |= start(depth) | {"output": now}
-    return emitted

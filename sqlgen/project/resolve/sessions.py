@@ -9,6 +9,7 @@ from sqlgen.calendars.sessions import CalendarError, seconds_per_year
 from sqlgen.project.config import Config, Sessions
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.modelchecks import KeyProblem
+from sqlgen.project.resolve.carried import carrying
 from sqlgen.templating.templates import Library
 from sqlgen.templating.yamlfile import KeyPath
 
@@ -16,16 +17,10 @@ SECONDS_PER_YEAR = "seconds_per_year"
 """Option of templates that annualise."""
 
 
-def sessions_of(config: Config, library: Library, ref: str, *readers: str) -> Sessions | None:
+def sessions_of(config: Config, library: Library, ref: str) -> Sessions | None:
     """Sessions of the rows of a source, or of a model that keeps ``session_date``."""
-    if ref in config.sources or ref not in config.models or ref in readers:
-        return config.sources[ref].sessions if ref in config.sources else None
-    spec = config.models[ref]
-    kept = not spec.columns or "session_date" in spec.columns
-    first = next(iter(spec.inputs.values()))
-    return (
-        sessions_of(config, library, first.ref, ref, *readers) if kept and library.header(spec.sql).sessions else None
-    )
+    source = carrying(config, library, ref, "sessions", ("session_date",))
+    return source.sessions if source is not None else None
 
 
 def of_year(inputs: Sequence[ModelInput], known: Collection[str]) -> dict[str, float]:

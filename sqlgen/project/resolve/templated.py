@@ -11,7 +11,7 @@ from sqlgen.features.choice import AllColumns
 from sqlgen.features.selectlist import output_columns
 from sqlgen.lake.partitions import KEYS
 from sqlgen.project.config import LONGEST_LOOKBACK, ModelConfig
-from sqlgen.project.model import Model, ModelInput
+from sqlgen.project.model import Model
 from sqlgen.project.signs import QUOTES, TRADES
 from sqlgen.templating.templates import Library
 
@@ -80,9 +80,10 @@ def _over_nothing(library: Library, model: Model) -> str:
     """The SELECT of a model's template over inputs of which it is known only what time they keep beside ts."""
     return library.render(
         model.config.sql,
-        inputs={entry.name: _other_time(entry) for entry in model.inputs},
+        inputs={entry.name: entry.other_time for entry in model.inputs},
         options=SimpleNamespace(**model.options),
         sessions={entry.name: entry.sessions is not None for entry in model.inputs},
+        other_times={entry.name: entry.other_time for entry in model.inputs},
         captured={entry.name: None for entry in model.inputs},
         feeds={entry.name: None for entry in model.inputs},
         scope=SimpleNamespace(
@@ -90,7 +91,3 @@ def _over_nothing(library: Library, model: Model) -> str:
         ),
         model=model.shown,
     )
-
-
-def _other_time(entry: ModelInput) -> str:
-    return entry.source.other_time if entry.source is not None else ""

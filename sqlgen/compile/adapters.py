@@ -90,7 +90,7 @@ def raw_form(library: Library, name: str, source: Source, context: Mapping[str, 
 
 def _evaluated(library: Library, source: Source, context: Mapping[str, Any]) -> Evaluated:
     """Values that an adapter's template reads of whole lines."""
-    library.render(adapter_template(source.adapter), **context)
+    library.text(adapter_template(source.adapter), **context)
     asked: Evaluated = context["source"].asked
     return asked
 
@@ -127,7 +127,7 @@ def check_turns(library: Library, name: str, source: Source, context: Mapping[st
     ways = [dataclasses.replace(context["source"], side_is=side) for side in ("taker", "maker")]
     options = SimpleNamespace(**context["options"])
     template = adapter_template(source.adapter)
-    texts = {library.render(template, **{**context, "options": options, "source": way}) for way in ways}
+    texts = {library.text(template, **{**context, "options": options, "source": way}) for way in ways}
     if len(texts) == 1:
         raise TemplateError(
             f"source '{name}': its adapter {source.adapter} gives no trades whose side could be turned."

@@ -29,7 +29,7 @@ _SUSPECT = (
     *("../", "..\\", "..'", '.."', "..$", '"./', '/."', "u&"),
 )
 """Parts of texts, in lower case, that may name a file in another way than by a literal, or with ``..``."""
-_READER = re.compile(r"(?:read_|parquet_|sniff_csv|glob)\w*")
+_READER = re.compile(r"\b(?:read_|parquet_|sniff_csv|glob)\w*")
 _GIVEN = re.compile(r"\s*\(\s*(--[^\n]*\s*)?('[^']*'|\[\s*'[^']*'(,?\s*'[^']*')*\s*\])\s*[,)]")
 """Literals that a table function is given, as the macros of adapters do it."""
 _LITERALS = frozenset({"CONSTANT", "list_value", "ARRAY_CONSTRUCTOR"})

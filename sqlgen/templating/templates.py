@@ -209,10 +209,14 @@ class Library:
         sandbox.begin()
         return _expression(expression)(options=SimpleNamespace(**options))
 
-    def render(self, name: str, /, **context: Any) -> str:
-        """Render a template; every failure names the template, and the line if there is one."""
+    def text(self, name: str, /, **context: Any) -> str:
+        """Text of a template, which is not to be run; every failure names the template, and the line."""
         with self._failures(name, context):
-            text = self.environment.get_template(name).render(**context).strip()
+            return self.environment.get_template(name).render(**context).strip()
+
+    def render(self, name: str, /, **context: Any) -> str:
+        """SQL of a template; every failure names the template, and the line if there is one."""
+        text = self.text(name, **context)
         if len(self.folders) > 1 and not name.startswith(sandbox.ENGINE) and (problem := expressions.reach(text)):
             raise TemplateError(f"{self.source_text(name)[1]}: {problem}")
         return text

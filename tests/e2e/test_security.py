@@ -232,6 +232,12 @@ def test_paths_with_dots_lead_nowhere(alone: Scratch, what: str) -> None:
     assert "own.sql.j2: " in alone.sqlgen("plan").err
 
 
+def test_names_of_columns_are_no_calls() -> None:
+    """Only text that may read files is parsed, which takes long."""
+    assert expressions.reach("this is no SQL: spread_bps (of a mid price)") == ""
+    assert "cannot be looked through" in expressions.reach("this is no SQL: read_csv (of a mid price)")
+
+
 def test_files_of_the_lake_are_read_by_their_names(alone: Scratch) -> None:
     """What templates of others may call."""
     (alone.lake / "ref.csv").write_text("factor\n2.0\n")

@@ -78,7 +78,7 @@ def narrowed(library: Library, model: Model) -> Model:
 
 def _over_nothing(library: Library, model: Model) -> str:
     """The SELECT of a model's template over inputs of which it is known only what time they keep beside ts."""
-    return library.render(
+    return library.text(
         model.config.sql,
         inputs={entry.name: entry.other_time for entry in model.inputs},
         options=SimpleNamespace(**model.options),

@@ -57,12 +57,9 @@ def _located(path: str, lake: Path | None, file: Path, asked: bool) -> tuple[Pat
     if not is_remote(path):
         folder = file.absolute().parent / given if given and not is_remote(given) else None
         return Path(path), lake or (folder if folder and (asked or folder.is_dir()) else None)
-    from sqlgen.lake.remote.mount import located
-    from sqlgen.templating.secrets import show_as
+    from sqlgen.detect.files.filegroups import of_store
 
-    mount, below = located(path, given)
-    show_as(str(mount.root), mount.address.url())
-    return mount.root / below, mount.root if mount.address.url() == given else None
+    return of_store(path, given)
 
 
 def _lake_of(file: Path, asked: bool) -> str:

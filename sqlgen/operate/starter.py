@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sqlgen
 from sqlgen.detect.examine import Request, examine
+from sqlgen.detect.files.filegroups import of_store
 from sqlgen.detect.files.layout import exchange_above
 from sqlgen.detect.findings import Examination
 from sqlgen.detect.written import add_to
@@ -17,7 +18,6 @@ from sqlgen.lake.remote.address import is_remote
 from sqlgen.project.project import Project
 from sqlgen.templating.header import TEMPLATE_SUFFIX
 from sqlgen.templating.sandbox.environment import ENGINE
-from sqlgen.templating.secrets import show_as
 from sqlgen.templating.templates import library_of, packaged
 
 LAKE = "lake"
@@ -56,7 +56,7 @@ def write_for(folder: Path, given: str) -> tuple[Path, Examination]:
     Nothing is left where nothing is found.
     """
     file = _new(folder)
-    data, lake = (_of_store(given), None) if is_remote(given) else (Path(given), folder / LAKE)
+    data, lake = of_store(given, "") if is_remote(given) else (Path(given), folder / LAKE)
     if not data.exists():
         raise UsageError(f"{given}: no such file or folder. Nothing was written")
     known = {path for path in (folder, folder / LAKE) if path.exists()}
@@ -74,15 +74,6 @@ def write_for(folder: Path, given: str) -> tuple[Path, Examination]:
             raise UsageError(str(error).replace(str(link), str(data))) from None
         raise
     return file, found
-
-
-def _of_store(address: str) -> Path:
-    """The local path that stands for what an address names."""
-    from sqlgen.lake.remote.mount import located  # loads fsspec
-
-    mount, below = located(address, "")
-    show_as(str(mount.root), mount.address.url())
-    return mount.root / below
 
 
 def eject(project: Project, name: str) -> Path:

@@ -16,6 +16,7 @@ from sqlgen.lake.remote.mounts import mount_of
 from sqlgen.lake.walk import can_be_read, shown
 from sqlgen.published import footers
 from sqlgen.published.tables import LEGACY
+from sqlgen.templating.secrets import show_as
 
 LOOKED_AT = 8
 """Files of a group whose content is read, if they are alike."""
@@ -184,3 +185,12 @@ def spread(items: Sequence[str], count: int) -> list[str]:
         return list(items[:count])
     step = (len(items) - 1) / (count - 1)
     return [items[round(place * step)] for place in range(count)]
+
+
+def of_store(address: str, lake: str) -> tuple[Path, Path | None]:
+    """Local paths that stand for what an address names, and for ``lake`` if that holds it."""
+    from sqlgen.lake.remote.mount import located  # loads fsspec
+
+    mount, below = located(address, lake)
+    show_as(str(mount.root), mount.address.url())
+    return mount.root / below, mount.root if mount.address.url() == lake else None

@@ -45,7 +45,7 @@ class PlotPicture:
     def shown(self) -> Iterator[tuple[str, Described | None, float, float]]:
         """Columns that are drawn, with their descriptions, least and greatest values."""
         for name, line in self.lines.items():
-            if not np.isnan(line.values).all():
+            if not line.is_empty:
                 yield name, self.described.get(name), float(np.nanmin(line.values)), float(np.nanmax(line.values))
 
 
@@ -106,8 +106,7 @@ def _notes(found: PlotPicture, bars: bool) -> Iterator[str]:
         yield f"{rows.count:,} rows are thinned to at most {drawn:,} points a line: {kept}."
     else:
         yield f"All {rows.count:,} rows are drawn."
-    with_values = {name for name, *_ in found.shown()}
-    if empty := [name for name in found.lines if name not in with_values]:
+    if empty := [name for name, line in found.lines.items() if line.is_empty]:
         yield f"Nothing is drawn of {', '.join(empty)}: NULL in all of these rows."
     if found.candles is not None and not bars:
         yield f"Candles of {found.candles.seconds:g} seconds of {price_columns(rows.numeric)[0]}."

@@ -42,6 +42,11 @@ class PlotLine:
     times: Floats
     values: Floats
 
+    @property
+    def is_empty(self) -> bool:
+        """True without any value."""
+        return bool(np.isnan(self.values).all())
+
 
 @dataclass(frozen=True)
 class Candles:

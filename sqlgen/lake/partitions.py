@@ -187,12 +187,14 @@ def _symbol_below(folder: str) -> Partition:
 def by_symbol(items: Iterable[T], path: Callable[[T], str]) -> dict[Partition, list[T]]:
     """Items by exchange and symbol in the folders of their paths."""
     folders: dict[str, list[T]] = {}
+    last, inside = "", list[T]()
     for item in items:
-        folder = _symbol_folder(path(item))
-        if folder in folders:
-            folders[folder].append(item)
-        else:
-            folders[folder] = [item]
+        text = path(item)
+        length = len(last)  # most files lie beside the one before
+        if not last or not text.startswith(last) or text.find("symbol=", length) + text.find("exchange=", length) > -2:
+            last = _symbol_folder(text)
+            inside = folders.setdefault(last, [])
+        inside.append(item)
     found: dict[Partition, list[T]] = {}
     for folder, inside in folders.items():
         found.setdefault(_symbol_below(folder), []).extend(inside)

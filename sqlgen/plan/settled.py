@@ -2,6 +2,7 @@
 
 The signature of a symbol covers all that planning reads of it for one model: names, sizes and times of its source
 files and published files, and its lines in the journals. It is recorded when a run finds nothing to do for the symbol.
+Journals of the same sizes and times as then are not read.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlgen import __version__
 from sqlgen.compile.compiledmodel import digest
@@ -18,12 +20,13 @@ from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.lake import sealed, storage
 from sqlgen.lake.partitions import Partition
+from sqlgen.lake.storage import FileInfo, Stat
 from sqlgen.plan.picture import LeftOut
 from sqlgen.plan.plan import Plan
 from sqlgen.plan.selection import Selection
 from sqlgen.project.model import Model
 from sqlgen.project.project import Project
-from sqlgen.published.tablefiles import Unread
+from sqlgen.published.tablefiles import OfSymbol, Unread
 from sqlgen.sources.sourcefiles import Listing
 
 SHARED = Partition()
@@ -31,6 +34,14 @@ SHARED = Partition()
 
 BySymbol = Mapping[Partition, str]
 """Symbol -> digest of what there is of it."""
+
+
+class Journals(NamedTuple):
+    """The journals of one model."""
+
+    files: Mapping[str, Stat]
+    digests: BySymbol
+    """Symbol -> digest of its lines."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,8 @@ class Settled:
     _keys: dict[str, str] = field(default_factory=dict)
     """Model -> digest of its configuration and SQL at that time."""
     _entries: dict[str, dict[Partition, UpToDate]] = field(default_factory=dict)
-    _digests: dict[tuple[str, bool], BySymbol] = field(default_factory=dict)
+    _read: dict[str, Journals] = field(default_factory=dict)
+    """Model -> its journals at that time."""
 
     def load(self) -> None:
         """Read the record; a missing or damaged one is empty."""
@@ -71,13 +83,14 @@ class Settled:
                 }
                 for name, found in data["symbols"].items()
             }
-            self.layouts, self._keys, self._entries = layouts, dict(data["keys"]), entries
+            read = {name: _as_read(*found) for name, found in data["journals"].items()}
+            self.layouts, self._keys, self._entries, self._read = layouts, dict(data["keys"]), entries, read
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return
 
     def left_out(self, models: Sequence[str], compiler: Compiler) -> frozenset[Partition]:
         """Symbols that are up to date for all of these models; none if it takes the others' files to know."""
-        mine = {name: self._symbols(name) for name in models}
+        mine = {name: self.symbols([name]) for name in models}
         entries = {name: self._entries.get(name, {}) for name in mine}
         if any(entries[name].keys() - symbols for name, symbols in mine.items()):
             return frozenset()
@@ -105,7 +118,7 @@ class Settled:
 
     def note(self, plan: Plan, left_out: Container[Partition]) -> None:
         """Record the symbols for which a plan has found nothing to do and nothing to report."""
-        before = (dict(self.layouts), dict(self._keys), {name: dict(found) for name, found in self._entries.items()})
+        before = (dict(self.layouts), dict(self._keys), dict(self._entries), dict(self._read))
         gone: dict[tuple[str, Partition], list[str]] = {}
         for name, units in plan.gone.items():
             for unit in units:
@@ -121,11 +134,12 @@ class Settled:
                     plan.up_to_date[name, symbol],
                     tuple(gone.get((name, symbol), ())),
                 )
-                for symbol in self._symbols(name)
+                for symbol in self.symbols([name])
                 if symbol in left_out or (name, symbol) not in plan.unsettled
             }
         self.layouts |= {name: found.layout for name, found in plan.picture.source_files.items()}
-        if before != (self.layouts, self._keys, self._entries):
+        self._read |= self._journals
+        if before != (self.layouts, self._keys, self._entries, self._read):
             self._save()
 
     def _save(self) -> None:
@@ -137,6 +151,11 @@ class Settled:
                 name: {symbol.path: [e.signature, e.fresh, e.gone] for symbol, e in self._entries[name].items()}
                 for name in names
             },
+            "journals": {
+                name: [read.files, {symbol.path: found for symbol, found in read.digests.items()}]
+                for name, read in self._read.items()
+                if name in self.project.models
+            },
         }
         storage.replace_cache(self.path, sealed.dumps(data), flush=False)
 
@@ -144,8 +163,9 @@ class Settled:
         """True for a model whose units are each of one symbol."""
         return {"exchange", "symbol"} <= {*self.project.models[name].unit_keys}
 
-    def _symbols(self, name: str) -> set[Partition]:
-        return {symbol for parts in self._parts(name) for symbol in parts}
+    def symbols(self, models: Iterable[str]) -> set[Partition]:
+        """Symbols of which there is anything that these models publish or read."""
+        return {symbol for name in models for parts in self._parts(name) for symbol in parts}
 
     def _signature(self, name: str, symbol: Partition) -> str:
         return digest([(parts.get(symbol), parts.get(SHARED)) for parts in self._parts(name)])
@@ -153,17 +173,34 @@ class Settled:
     def _parts(self, name: str) -> list[BySymbol]:
         """Digests of a model's table and of its inputs."""
         inputs = self.project.models[name].inputs
-        return [self._by_symbol(name, False), *(self._by_symbol(each.ref, each.source is not None) for each in inputs)]
+        tables = [name, *(each.ref for each in inputs if each.source is None)]
+        sources = [self._sources[each.ref] for each in inputs if each.source is not None]
+        return [*(self._tables[ref] for ref in tables), *(self._journals[ref].digests for ref in tables), *sources]
 
-    def _by_symbol(self, ref: str, is_source: bool) -> BySymbol:
-        if (ref, is_source) not in self._digests:
-            if is_source:
-                listed = self.listings[ref].by_symbol.items()
-                digests = {symbol: _digest([*map(tuple, files)]) for symbol, files in listed}
-            else:
-                digests = {symbol: _digest(found.facts) for symbol, found in self.tables[ref].by_symbol.items()}
-            self._digests[ref, is_source] = digests
-        return self._digests[ref, is_source]
+    @cached_property
+    def _sources(self) -> Mapping[str, BySymbol]:
+        return {
+            name: {symbol: _digest(_lines(files)) for symbol, files in listing.by_symbol.items()}
+            for name, listing in self.listings.items()
+        }
+
+    @cached_property
+    def _tables(self) -> Mapping[str, BySymbol]:
+        return {
+            name: {symbol: _digest(_published(found)) for symbol, found in there.by_symbol.items()}
+            for name, there in self.tables.items()
+        }
+
+    @cached_property
+    def _journals(self) -> Mapping[str, Journals]:
+        """Model -> its journals: those that were read already are not read again."""
+        return {name: self._journals_of(name, there) for name, there in self.tables.items()}
+
+    def _journals_of(self, name: str, there: Unread) -> Journals:
+        if name in self._read and self._read[name].files == there.journals:
+            return self._read[name]
+        digests = {symbol: _digest(line.text for line in lines) for symbol, lines in there.journal.items()}
+        return Journals(there.journals, digests)
 
     def _key(self, name: str, compiler: Compiler) -> str:
         """Digest of all but the lake that the plan of a model depends on."""
@@ -203,8 +240,24 @@ def nothing_to_report(plan: Plan) -> bool:
     return not (faults or plan.refused or plan.missing)
 
 
-def _digest(facts: Sequence[object]) -> str:
-    return hashlib.blake2b(repr(facts).encode(errors="surrogatepass"), digest_size=12).hexdigest()
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.blake2b("\n".join(texts).encode(errors="surrogatepass"), digest_size=12).hexdigest()
+
+
+def _lines(files: Iterable[FileInfo]) -> list[str]:
+    """A text about each file; no path holds a NUL."""
+    return [f"{path}\0{size} {mtime_ns}" for path, size, mtime_ns in files]
+
+
+def _published(found: OfSymbol) -> list[str]:
+    """Texts about the files of a symbol in a table, in an order that does not depend on that of the folders."""
+    files, beside = ([f"{path}\0{stat.size} {stat.mtime_ns}" for path, stat in sorted(files)] for files in found)
+    return [*files, "", *beside]
+
+
+def _as_read(files: Mapping[str, Sequence[int]], digests: Mapping[str, str]) -> Journals:
+    found = {Partition.from_path(path): text for path, text in digests.items()}
+    return Journals({name: Stat(*stat) for name, stat in files.items()}, found)
 
 
 def _layout(facts: dict[str, Any]) -> SourceLayout:

@@ -8,7 +8,7 @@ lag behind after a crash.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,8 +55,8 @@ class Manifest:
         """Journal -> number of damaged lines."""
         self._read: dict[Path, tuple[Stat, list[Line]]] = {}
         """Journal -> its size and time, and its lines (the last one is empty, or incomplete)."""
-        self._parsed: dict[str, tuple[list[Stat], dict[Partition, Published]]] = {}
-        """Model -> sizes and times of its journals, and its records, once all of them were read."""
+        self._parsed: dict[str, tuple[dict[str, Stat], dict[Partition, Published]]] = {}
+        """Model -> its journals, and its records, once all of them were read."""
 
     @property
     def problems(self) -> list[str]:
@@ -77,6 +77,10 @@ class Manifest:
         found = [path for path in sorted(self.folder.glob(f"{model}.*ndjson")) if path != own and self._concerns(path)]
         return [*found, *([own] if own.exists() else [])]
 
+    def versions(self, model: str) -> dict[str, Stat]:
+        """Names of a model's journals, with their sizes and times."""
+        return {path.name: Stat.of(path.stat()) for path in self.journals(model)}
+
     def lines(self, model: str) -> list[Line]:
         """Lines of a model's journals, without incomplete last lines (a crash while writing)."""
         lines = [line for path in self.journals(model) for line in self._lines(path)[:-1]]
@@ -84,19 +88,18 @@ class Manifest:
             return lines
         return [line for line in lines if self.shard.holds(symbol_of(line.folder))]
 
-    def load(self, model: str, wanted: Container[str] | None = None) -> dict[Partition, Published]:
+    def load(self, model: str, wanted: Set[str] | None = None) -> dict[Partition, Published]:
         """Records of a model; of the units alone whose paths are ``wanted``, if that is given."""
         if wanted is not None:
             return self._load(model, wanted)
-        paths = self.journals(model)
-        stats = [Stat.of(path.stat()) for path in paths]
-        if model not in self._parsed or self._parsed[model][0] != stats:
-            self._parsed[model] = stats, self._load(model)
+        versions = self.versions(model)
+        if model not in self._parsed or self._parsed[model][0] != versions:
+            self._parsed[model] = versions, self._load(model)
         return dict(self._parsed[model][1])
 
-    def _load(self, model: str, wanted: Container[str] | None = None) -> dict[Partition, Published]:
+    def _load(self, model: str, wanted: Set[str] | None = None) -> dict[Partition, Published]:
         shard, entries = self.shard, dict[str, JournalEntry]()
-        for path in self.journals(model):
+        for path in self.journals(model) if wanted is None or wanted else ():
             lines = [line for line in self._lines(path)[:-1] if wanted is None or line.unit in wanted]
             mine = (line for line in lines if shard is None or shard.holds(symbol_of(line.folder)))
             for unit, entry in self._entries(path, mine).items():
@@ -151,6 +154,10 @@ class Manifest:
     def knows(self, model: str) -> bool:
         """True if there is a journal of the model."""
         return bool(self.journals(model))
+
+    def has_read(self, model: str) -> bool:
+        """True if the journals of the model were read here."""
+        return any(path in self._read for path in self.journals(model))
 
     def compact(self, model: str) -> None:
         """Rewrite the journals in which most lines are superseded, or whose last line is incomplete.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter, itemgetter
@@ -24,51 +24,48 @@ from sqlgen.published.tables import Table
 
 
 class OfSymbol(NamedTuple):
-    """Files of one symbol in a model's table, and its lines in the journal."""
+    """Files of one symbol in a model's table."""
 
     files: Sequence[tuple[str, Stat]]
     quarantine: Sequence[tuple[str, Stat]]
-    journal: Sequence[Line]
-
-    @property
-    def facts(self) -> list[object]:
-        """All of it as plain data, in an order that does not depend on that of the folders."""
-        found = [(path, *stat) for files in (self.files, self.quarantine) for path, stat in sorted(files)]
-        return [*found, *(line.text for line in self.journal)]
 
 
 @dataclass(frozen=True)
 class Unread:
-    """Files of one model's table, and the journal of its records, before they are read and compared."""
+    """Files of one model's table, and the journals of its records, before they are read and compared."""
 
+    name: str
     files: Mapping[str, Stat]
     quarantine: Mapping[str, Stat]
-    journal: Sequence[Line]
+    manifest: Manifest
+    journals: Mapping[str, Stat]
+    """The files of the journals."""
     elsewhere: frozenset[Partition] = frozenset()
     """Symbols of other shards, whose files are left out."""
 
     @cached_property
     def by_symbol(self) -> Mapping[Partition, OfSymbol]:
-        """Files and lines by exchange and symbol; under the empty partition if they are of no one symbol."""
+        """Files by exchange and symbol; under the empty partition if they are of no one symbol."""
         files, quarantine = (by_symbol(found.items(), itemgetter(0)) for found in (self.files, self.quarantine))
-        journal = by_symbol(self.journal, attrgetter("folder"))
-        return {
-            symbol: OfSymbol(files.get(symbol, ()), quarantine.get(symbol, ()), journal.get(symbol, ()))
-            for symbol in files | quarantine | journal
-        }
+        return {symbol: OfSymbol(files.get(symbol, ()), quarantine.get(symbol, ())) for symbol in files | quarantine}
+
+    @cached_property
+    def journal(self) -> Mapping[Partition, Sequence[Line]]:
+        """Lines of the journals by exchange and symbol. To read them takes as long as to list as many files."""
+        return by_symbol(self.manifest.lines(self.name), attrgetter("folder"))
 
 
 def unread(project: Project, manifest: Manifest, name: str) -> Unread:
-    """Files and journal of a model's table."""
+    """Files and journals of a model's table."""
     model, shard = project.models[name], manifest.shard
     files, quarantine = (storage.list_all(project.lake / path) for path in (model.output.path, model.quarantine))
     if shard is None:
-        return Unread(files, quarantine, manifest.lines(name))
+        return Unread(name, files, quarantine, manifest, manifest.versions(name))
     elsewhere = {symbol for path in files if not shard.holds(symbol := symbol_of(path))}
     files, quarantine = (
         {path: stat for path, stat in found.items() if shard.holds(symbol_of(path))} for found in (files, quarantine)
     )
-    return Unread(files, quarantine, manifest.lines(name), frozenset(elsewhere))
+    return Unread(name, files, quarantine, manifest, manifest.versions(name), frozenset(elsewhere))
 
 
 def _others(project: Project, name: str, owner: str) -> Callable[[Stamp], str]:
@@ -103,9 +100,9 @@ def read_table(
     states: StateStore,
     name: str,
     there: Unread,
-    left_out: Container[Partition] = (),
+    changed: Set[Partition] | None = None,
 ) -> Table:
-    """A model's table in the lake, without the units of some symbols."""
+    """A model's table in the lake; its units of some symbols alone if those that have ``changed`` are given."""
     model = project.models[name]
     owner = os.path.relpath(project.state, project.lake)
 
@@ -115,12 +112,12 @@ def read_table(
         return ""
 
     files, quarantine, units, settled = there.files, there.quarantine, None, False
-    if left_out:
-        mine = [inside for symbol, inside in there.by_symbol.items() if symbol not in left_out]
+    if changed is not None:
+        mine = [inside for symbol, inside in there.by_symbol.items() if symbol in changed]
         files = dict(pair for inside in mine for pair in inside.files)
         quarantine = dict(pair for inside in mine for pair in inside.quarantine)
-        units = {line.unit for inside in mine for line in inside.journal}
-        settled = any(inside.journal for symbol, inside in there.by_symbol.items() if symbol in left_out)
+        units = {line.unit for symbol in changed for line in there.journal.get(symbol, ())}
+        settled = bool(there.by_symbol.keys() - changed or there.journal.keys() - changed)
     reader = Reader(name, owner, _others(project, name, owner))
     table = Table(project.lake / model.output.path, project.lake / model.quarantine, reader, manifest.load(name, units))
     table.left_out = settled or bool(there.elsewhere)

@@ -123,7 +123,7 @@ class Engine:
 
     def plan(self, selection: Selection) -> Plan:
         """The plan of a run. Reads the lake, writes nothing."""
-        plan = self._prepare(selection)
+        plan = self._prepare(selection, self._manifest(selection))
         self._bind(plan.picture.compiler, plan.picture.source_files, _built(plan), record=False)
         return plan
 
@@ -135,9 +135,9 @@ class Engine:
         with claimed(self.project.lake / ".sqlgen", self._claim(selection), wait, self._tidy) as held:
             if mounts.mount_of(self.project.state) is None and trusted(self.project.path):  # what it holds is code
                 also_cache_in(self.project.state / "cache")
-            plan = self._prepare(selection, record=True)
             manifest = self._manifest(selection)
-            for name in selection.models:
+            plan = self._prepare(selection, manifest, record=True)
+            for name in filter(manifest.has_read, selection.models):  # others stay as they are
                 manifest.compact(name)
             selection = dataclasses.replace(selection, symbols=plan.selection.symbols)
             picture = plan.picture
@@ -247,11 +247,10 @@ class Engine:
                 list_source_files(self.project, name, self.index)
             self.project.lake.mkdir(parents=True, exist_ok=True)
 
-    def _prepare(self, selection: Selection, record: bool = False) -> Plan:
+    def _prepare(self, selection: Selection, manifest: Manifest, record: bool = False) -> Plan:
         """The plan, with its notes. If ``record``, it is recorded which symbols are up to date."""
         from sqlgen.plan.missing import shard_notes
 
-        manifest = self._manifest(selection)
         plan = self._reading(selection, manifest).plan(record)
         plan.notes += [*manifest.problems, *self.index.problems, *self.reports.problems, *shard_notes(plan)]
         plan.notes += mounts.notes(self.project.roots)

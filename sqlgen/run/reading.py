@@ -71,8 +71,9 @@ class LakeReading:
             layouts = {name: found.layout for name, found in source_files.items()}
             compiler = self._compiler(layouts, [name for name, found in source_files.items() if found.partitions])
         left_out = self.left_out
+        changed = self.settled.symbols(self.selection.models) - left_out if left_out else None
         tables = {
-            name: read_table(self.project, self.manifest, self.states, name, there, left_out)
+            name: read_table(self.project, self.manifest, self.states, name, there, changed)
             for name, there in self.tables.items()
         }
         records = {name: self.manifest.load(name) if self.project.deleting else {} for name in self.project.models}

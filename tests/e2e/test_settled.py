@@ -159,6 +159,32 @@ def test_only_symbols_with_changes_are_planned(settled: Scratch) -> None:
     assert symbols() == {BTC, ETH, "XRP-USDT"}
 
 
+def test_journals_are_read_once_they_change(settled: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlgen.plan.selection import Selection
+    from sqlgen.published.manifest import Manifest
+    from sqlgen.run.engine import Engine
+
+    def read() -> list[str]:
+        names = list[str]()
+        text = Manifest._text
+        with monkeypatch.context() as patch:
+            patch.setattr(Manifest, "_text", lambda journals, path: names.append(path.stem) or text(journals, path))
+            Engine.open(settled.file).run(Selection(("costs", "pairs")))
+        return names
+
+    assert read() == []
+    journal = settled.lake / ".sqlgen/manifest/costs.ndjson"
+    with journal.open("a") as file:
+        file.write('{"unit":"exchange=binance/sym')  # a crash while writing
+    assert read() == ["costs"]
+    assert journal.read_text().endswith("}\n")
+    assert read() == ["costs"]
+    assert read() == []
+    for path in settled.raw(ETH, DAY1).iterdir():
+        os.utime(path)
+    assert sorted(read()) == ["costs", "pairs"]
+
+
 def test_a_selection_is_planned_in_full(settled: Scratch) -> None:
     assert settled.plan("--full-refresh").keys() >= {"costs BTC-USDT 2026-01-01", "pairs XRP-USDT 2026-01-02"}
     shutil.rmtree(settled.raw(BTC, DAY1))

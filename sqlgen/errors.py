@@ -6,7 +6,8 @@ import difflib
 import errno
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class SqlgenError(Exception):
@@ -29,8 +30,7 @@ class LockedError(SqlgenError):
     """Another run holds the lake, or a table that is to be built."""
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One mistake in a configuration file."""
 
     where: str

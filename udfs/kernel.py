@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from udfs.options import Option
 
@@ -68,8 +68,7 @@ NO_INTEGER = -(2**63)
 """NULL in a column of integers, see :meth:`Kernel.integers`."""
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Struct, frozen=True):
     """One output column of a kernel."""
 
     name: str
@@ -85,8 +84,7 @@ class Column:
     """For other kernels only; not part of the table."""
 
 
-@dataclass(frozen=True)
-class Trades:
+class Trades(Struct, frozen=True):
     """Trades of one symbol in time order, which no kernel has seen before."""
 
     ts: NDArray[np.int64]
@@ -104,8 +102,7 @@ class Trades:
         return len(self.ts)
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(Struct, frozen=True, dict=True):
     """Rows of one symbol in order, and the trades up to the last of them."""
 
     ts: NDArray[np.int64]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from udfs.faults import FaultyKernelError, check, check_declaration, check_state, faults
 from udfs.kernel import Array, Batch, Column, Kernel, State, Trades, layout_of
@@ -18,8 +18,7 @@ PipelineState = dict[str, State]
 """Kernel name -> its state."""
 
 
-@dataclass(frozen=True)
-class Pipeline:
+class Pipeline(Struct, frozen=True, dict=True):
     """Kernels in the order in which they run."""
 
     kernels: tuple[Kernel, ...]

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from sqlgen import connect
 from sqlgen.arrays.scale import Day, Floats, Scale
@@ -29,8 +30,7 @@ _STARTED = "epoch_ns({}) - CAST(round(r.segment_age_s * 1e9) AS BIGINT)"
 """Start of the segment of a row, by its time."""
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """The columns that tell the time of a table's rows and where a segment begins."""
 
     key: tuple[str, ...]
@@ -62,8 +62,7 @@ class Shape:
         )
 
 
-@dataclass(frozen=True)
-class DayRows:
+class DayRows(Struct, frozen=True):
     """Rows of one day of one symbol, in order."""
 
     at: Times

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass
-class Scale:
+class Scale(Struct):
     """Running count, mean and sum of squared deviations by column, each of shape (columns,).
 
     Days are merged as by Chan, Golub and LeVeque (1983), so that no digits cancel.
@@ -47,12 +46,11 @@ class Scale:
         return scaled
 
 
-@dataclass(frozen=True)
-class Day:
+class Day(Struct, frozen=True):
     """One day of a symbol."""
 
     exchange: str
     symbol: str
     date: dt.date
-    scale: Scale = field(repr=False)
+    scale: Scale
     """Statistics of all earlier days of this symbol."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from sqlgen import DEFAULT_FILE
 from sqlgen.arrays.rows import DayReader, DayRows
@@ -25,8 +25,7 @@ MISSING = "a missing value in a column"
 UNLABELLED = "no label"
 
 
-@dataclass(frozen=True)
-class WindowBatch:
+class WindowBatch(Struct, frozen=True):
     """Some windows of one day of one symbol."""
 
     exchange: str
@@ -39,8 +38,7 @@ class WindowBatch:
     """Time of each window's last row, UTC, ns, shape (windows,); of bars, their end."""
 
 
-@dataclass
-class WindowBatches:
+class WindowBatches(Struct):
     """Windows of a table, in batches; see :func:`windows`. Each iteration reads the table anew."""
 
     table: DayReader
@@ -131,8 +129,7 @@ class WindowBatches:
             self.left_out[reason] = self.left_out.get(reason, 0) + count
 
 
-@dataclass(frozen=True)
-class Tail:
+class Tail(Struct, frozen=True):
     """The last rows of the day before, with which windows over midnight begin."""
 
     values: Floats

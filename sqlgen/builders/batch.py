@@ -10,10 +10,10 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct, structs
 
 from sqlgen.builders.batchsources import BatchSources, NotAsOneError, UnitChecks, together
 from sqlgen.builders.inputs import rows_of_first_input
@@ -44,8 +44,7 @@ Outcome = BuildResult | Exception | None
 """Outcome of one unit of a batch; ``None`` where it is yet to be built."""
 
 
-@dataclass(frozen=True)
-class BatchBuild:
+class BatchBuild(Struct, frozen=True):
     """The running build of several units of one model. With kernels, those of one timeline follow each other."""
 
     sources: BatchSources
@@ -74,7 +73,7 @@ class BatchBuild:
             if self._unit(task).stopped or (self.model.pipeline is not None and task.previous in left):
                 left.add(task.unit)
         rest = [task for task in tasks if task.unit not in left]
-        built = dataclasses.replace(self, tasks=rest)._build() if rest else {}
+        built = structs.replace(self, tasks=rest)._build() if rest else {}
         return [built.get(task.unit) for task in self.tasks]
 
     def _build(self) -> Mapping[Partition | None, Outcome]:
@@ -103,7 +102,7 @@ class BatchBuild:
                     storage.sync_all(space.project.state)
             published = self._publish_all(
                 [
-                    dataclasses.replace(unit, rows_in=rows, notes=(*unit.notes, *notes))
+                    structs.replace(unit, rows_in=rows, notes=(*unit.notes, *notes))
                     for unit, rows, notes in zip(staged, rows_in, grown, strict=True)
                 ],
                 told,
@@ -135,7 +134,7 @@ class BatchBuild:
             file.parent.mkdir(parents=True, exist_ok=True)
             emit = partition_predicate(units[number]) if model.reads_others else None
             return compiler.copy_rows(
-                model, only(rows, emit), dataclasses.replace(into, path=str(file), unit=units[number])
+                model, only(rows, emit), structs.replace(into, path=str(file), unit=units[number])
             )
 
         if model.pipeline is None:
@@ -170,7 +169,7 @@ class BatchBuild:
             resolved = task if end is None or task.previous not in units else self.resolve(task, digests)
             publication = unit.publication
             if end is not None:
-                publication = dataclasses.replace(publication, **vars(resolved.provenance))
+                publication = structs.replace(publication, **structs.asdict(resolved.provenance))
                 digests[task.id] = states.digest(end.state)
                 stamp = self._stamp(task, publication)
                 record = stamp, stamp.to_json()
@@ -260,8 +259,7 @@ class BatchBuild:
             return error
 
 
-@dataclass(frozen=True)
-class _Staged:
+class _Staged(Struct, frozen=True):
     """One unit whose files are written."""
 
     task: Build

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct, field, structs
 
 from sqlgen.builders.inputs import TaskInputs, published_scan
 from sqlgen.builders.kinds import files_to_append, of_file, repeated
@@ -33,8 +32,7 @@ class NotAsOneError(Exception):
     """Units that cannot be built by one statement."""
 
 
-@dataclass
-class UnitChecks:
+class UnitChecks(Struct):
     """Checks of one unit, with their findings."""
 
     publication: Publication
@@ -45,8 +43,7 @@ class UnitChecks:
     """True if a finding stops the unit."""
 
 
-@dataclass
-class BatchSources:
+class BatchSources(Struct, dict=True):
     """Source files of the units of one batch, and the findings in them."""
 
     workspace: Workspace
@@ -191,7 +188,7 @@ def together(tasks: Sequence[Build]) -> Build:
     for task in tasks:
         for part in task.slices:
             slices[part.name].append(part)
-    return dataclasses.replace(tasks[0], unit=Partition(), slices=tuple(map(_union, slices.values())))
+    return structs.replace(tasks[0], unit=Partition(), slices=tuple(map(_union, slices.values())))
 
 
 def _union(parts: Sequence[Slice]) -> Slice:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from sqlgen.lake.storage import Stat, sync_tree
 from sqlgen.published.publication import Publisher, StagedUnit, staged_record
@@ -11,8 +12,7 @@ from sqlgen.published.quarantine import Quarantine
 from sqlgen.published.records import Published
 
 
-@dataclass(frozen=True)
-class Handed:
+class Handed(Struct, frozen=True):
     """A unit to be published."""
 
     unit: StagedUnit
@@ -25,16 +25,14 @@ class Handed:
     flushed: bool
 
 
-@dataclass
-class Handover:
+class Handover(Struct):
     """Units that are kept for the process that publishes."""
 
     folder: Path
     units: list[Handed] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Keeper(Publisher):
+class Keeper(Publisher, frozen=True):
     """Keeps the units of one model instead of publishing them."""
 
     handover: Handover = field(default_factory=lambda: Handover(Path()))

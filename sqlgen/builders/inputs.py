@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
@@ -21,8 +22,7 @@ from sqlgen.sources.staged import InputStager
 from sqlgen.templating.quoting import exact_path
 
 
-@dataclass(frozen=True)
-class TaskInputs:
+class TaskInputs(Struct, frozen=True):
     """Finds the inputs of one task."""
 
     workspace: Workspace

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct, structs
 
 from sqlgen.builders.inputs import TaskInputs, published_scan, rows_of_first_input
 from sqlgen.builders.ownfiles import own_files
@@ -24,8 +24,7 @@ from sqlgen.published.records import Publication, Published
 from sqlgen.sources.staged import InputStager
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True):
     """The running build of one unit."""
 
     workspace: Workspace
@@ -55,7 +54,7 @@ class Job:
     def target(self, stem: str, columns: Mapping[str, str]) -> Target:
         """Staged target of a COPY whose files' names begin with ``stem``."""
         types = self._inner_types(columns)
-        record = dataclasses.replace(self.publication, types=types)
+        record = structs.replace(self.publication, types=types)
         stamp = Stamp(self.task.model, self.workspace.owner(self.task.model), stem, record)
         path = self.folder if self.model.inner_keys else self.folder / f"{stem}.parquet"
         return Target(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pyarrow.parquet
+from msgspec import structs
 
 from sqlgen.builders.job import Job
 from sqlgen.builders.rowchecks import RowChecks
@@ -47,7 +47,7 @@ def rows(job: Job) -> StagedUnit:
     if scope is None:
         kept, publication = job.old, job.publication
         if kept is not None:
-            publication = dataclasses.replace(publication, build=kept.build, types=kept.types)
+            publication = structs.replace(publication, build=kept.build, types=kept.types)
         return StagedUnit(publication, kept)
     stem = job.publication.build
     job.check_sources(stem, scope)
@@ -57,7 +57,7 @@ def rows(job: Job) -> StagedUnit:
     job.checks.settle(into, stem, published)
     if not job.model.inner_keys and not Path(into.path).exists():
         raise TaskError(f"the staged file {into.path} has vanished. Does another program clean up there?")
-    return StagedUnit(dataclasses.replace(job.publication, types=dict(into.types)))
+    return StagedUnit(structs.replace(job.publication, types=dict(into.types)))
 
 
 def through_kernels(job: Job) -> StagedUnit:
@@ -84,7 +84,7 @@ def through_kernels(job: Job) -> StagedUnit:
     end = KernelCopy(pipeline, statements, passes, checks.connection, job.workspace.cursors, checks.sql).run()[0]
     job.notes.extend(notes_of(job.model, end))
     checks.settle(staged[-1], stem)
-    publication = dataclasses.replace(job.publication, types=dict(staged[-1].types))
+    publication = structs.replace(job.publication, types=dict(staged[-1].types))
     return StagedUnit(publication, state=end.state)
 
 
@@ -108,11 +108,11 @@ def append(job: Job) -> StagedUnit:
         if job.model.inner_keys:
             _link(job)
         checks.quarantine.keep(old.quarantine)
-        publication = dataclasses.replace(publication, types=old.types)
+        publication = structs.replace(publication, types=old.types)
     part = job.task.slices[0]
     for number, file in enumerate(files_to_append(job.workspace, job.task, old)):
         mine = record_of_file(publication, part.name, file)
-        alone = dataclasses.replace(job, task=of_file(job.task, file), publication=mine)
+        alone = structs.replace(job, task=of_file(job.task, file), publication=mine)
         scope = alone.inputs.scope()
         assert scope is not None
         stem = stem_of_file(job.workspace, publication, file, number)
@@ -120,7 +120,7 @@ def append(job: Job) -> StagedUnit:
         alone.check_sources(stem, scope)
         checks.execute(job.workspace.picture.compiler.copy(job.model, scope, checks.first(into)))
         checks.settle(into, stem)
-        publication = dataclasses.replace(publication, types=dict(into.types))
+        publication = structs.replace(publication, types=dict(into.types))
     _note_repeated(job)
     return StagedUnit(publication, old)
 
@@ -133,13 +133,13 @@ def files_to_append(workspace: Workspace, task: Build, old: Published | None) ->
 
 def of_file(task: Build, file: FileInfo) -> Build:
     """A task with one of its input files alone."""
-    return dataclasses.replace(task, slices=(dataclasses.replace(task.slices[0], files=(file,)),))
+    return structs.replace(task, slices=(structs.replace(task.slices[0], files=(file,)),))
 
 
 def record_of_file(publication: Publication, name: str, file: FileInfo) -> Publication:
     """Record of the rows of one file of an input."""
     contributed = ((file.path, file.size, file.mtime_ns),)
-    return dataclasses.replace(publication, contributed=contributed, sources={name: [list(file)]})
+    return structs.replace(publication, contributed=contributed, sources={name: [list(file)]})
 
 
 def stem_of_file(workspace: Workspace, publication: Publication, file: FileInfo, number: int = 0) -> str:

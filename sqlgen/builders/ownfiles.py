@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct
 
 from sqlgen.compile.checksql import FileRange
 from sqlgen.lake.partitions import Partition
@@ -18,8 +18,7 @@ from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.sources.survey import FileSpan
 
 
-@dataclass(frozen=True)
-class OwnFiles:
+class OwnFiles(Struct, frozen=True):
     """The files of one source in a task's own partitions."""
 
     source_files: SourceFiles

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct, field, structs
 
 from sqlgen.compile import checksql, signsql
 from sqlgen.compile.checksql import CheckedRows, FileRange
@@ -31,8 +30,7 @@ Keys = tuple[str, ...]
 """Values of the keys of a unit; none where rows are of one unit."""
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """Outcome of some checks for one unit."""
 
     total: int = 0
@@ -45,8 +43,7 @@ Findings = Sequence[tuple[CheckedRows, Mapping[Keys, Judged]]]
 """Rows with some checks, and the outcome for each unit."""
 
 
-@dataclass
-class RowChecks:
+class RowChecks(Struct):
     """Runs the checks of one task."""
 
     compiler: Compiler
@@ -76,7 +73,7 @@ class RowChecks:
             return into
         folder = self.aside / self.unit.path
         folder.mkdir(parents=True, exist_ok=True)
-        return dataclasses.replace(into, path=str(folder if self.model.inner_keys else folder / Path(into.path).name))
+        return structs.replace(into, path=str(folder if self.model.inner_keys else folder / Path(into.path).name))
 
     def settle(self, into: Target, stem: str, old: Scan | None = None, findings: Findings | None = None) -> None:
         """Check the rows written to :meth:`first`, and stage those that pass; for mode merge, merged with ``old``.
@@ -117,7 +114,7 @@ class RowChecks:
         library = self.compiler.project.library
         found = [checked] if checked.checks else []
         found += [
-            dataclasses.replace(checked, rows=signsql.judged(library, rows, check), checks=(check,))
+            structs.replace(checked, rows=signsql.judged(library, rows, check), checks=(check,))
             for check in sign_audits(self.model.config.checks)
         ]
         return [(each, self.judge(each, by)) for each in found]
@@ -126,7 +123,7 @@ class RowChecks:
         """Apply the checks of the model to rows of the unit's result; true if some are removed."""
         found: list[CheckCount] = []
         for checked, judged in findings:
-            mine = dataclasses.replace(checked, rows=self._table(scan))
+            mine = structs.replace(checked, rows=self._table(scan))
             found += self.apply(checked, judged, list, stem, lambda mine=mine: mine)  # type: ignore[misc]
         return any(count.rows and count.removes for count in found)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
+from msgspec import Struct
 
 from sqlgen.builders.ownfiles import OwnFiles, file_ranges
 from sqlgen.builders.rowchecks import Judged, Keys, RowChecks
@@ -53,8 +53,7 @@ _BAD_LINES = "bad_lines"
 Spans = Sequence[FileSpan]
 
 
-@dataclass(frozen=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """Findings in the files of one source, of one unit or of several."""
 
     form: RawForm
@@ -67,8 +66,7 @@ class Findings:
     judged: Mapping[Keys, Judged]
 
 
-@dataclass(frozen=True)
-class UnitSource:
+class UnitSource(Struct, frozen=True):
     """One source of one unit."""
 
     checks: RowChecks

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
+from msgspec import Struct, structs
 
 from sqlgen.builders.job import Job
 from sqlgen.builders.kinds import builder_of
@@ -27,8 +27,7 @@ from sqlgen.published.records import Publication, Published
 from sqlgen.sources.staged import InputStager
 
 
-@dataclass(frozen=True)
-class BuildResult:
+class BuildResult(Struct, frozen=True):
     """The outcome of a task."""
 
     status: Literal["published", "unchanged", "empty", "removed"]
@@ -115,7 +114,7 @@ def _job(
 def publication_of(workspace: Workspace, task: Build, old: Published | None) -> Publication:
     """A new publication of the task's unit; in mode merge, of ``old`` and new rows."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    made: dict[str, Any] = vars(task.provenance)
+    made: dict[str, Any] = structs.asdict(task.provenance)
     if old is not None and task.provenance.mode == "merge":
         made = made | {"sources": _merged_sources(workspace, task)}
     if old is not None and task.provenance.mode == "append":

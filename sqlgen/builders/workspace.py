@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct, field
 
 from sqlgen.builders.handover import Handover, Keeper
 from sqlgen.lake import storage
@@ -23,8 +23,7 @@ from sqlgen.published.records import Publication, Published
 from sqlgen.published.versions import Versions
 
 
-@dataclass
-class Workspace:
+class Workspace(Struct, dict=True):
     """Paths and published state of one run."""
 
     picture: Picture

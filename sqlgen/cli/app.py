@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import structs
 
 from sqlgen import __version__
 from sqlgen.cli import signals
@@ -208,9 +209,7 @@ def sample(
         show_as(str(place), folder)
         summary = write_sample(place, spec, overwrite=overwrite)
     if json:
-        import dataclasses
-
-        print_json(dataclasses.asdict(summary))
+        print_json(structs.asdict(summary))
     else:
         from sqlgen.explore.pages.numbers import count, size
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import Struct, structs
 
 import sqlgen
 from sqlgen.errors import UsageError
@@ -112,7 +113,11 @@ def print_json(data: Any) -> None:
     """Print one JSON document."""
     import json as jsonlib
 
-    typer.echo(jsonlib.dumps(data, indent=1, default=str))
+    typer.echo(jsonlib.dumps(data, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return structs.asdict(value) if isinstance(value, Struct) else str(value)
 
 
 def refuse_others(path: Path, what: str, *heads: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import structs
 
 from sqlgen.cli.arguments import DEFAULT_FILE, Json, open_engine, print_json, terminal
 
@@ -56,7 +57,6 @@ def columns(
 
 
 def _as_dict(project: Project, tables: list[TableColumns], papers: dict[str, str]) -> dict[str, Any]:
-    import dataclasses
 
     from sqlgen.explore.columns import cited
 
@@ -64,7 +64,7 @@ def _as_dict(project: Project, tables: list[TableColumns], papers: dict[str, str
         table.model: {
             "description": project.models[table.model].description,
             "template": project.models[table.model].config.sql,
-            "columns": [dataclasses.asdict(column) for column in table.columns],
+            "columns": [structs.asdict(column) for column in table.columns],
         }
         for table in tables
     }

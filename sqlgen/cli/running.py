@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import structs
 
 from sqlgen.cli import signals
 from sqlgen.cli.arguments import (
@@ -135,9 +136,8 @@ def plan(
 
 
 def _with(selection: Selection, **changes: Any) -> Selection:
-    import dataclasses
 
-    return dataclasses.replace(selection, **changes)
+    return structs.replace(selection, **changes)
 
 
 def _show_plan(engine: Engine, selection: Selection, json: bool, verbose: bool) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+
+from msgspec import Struct, structs
 
 from sqlgen.compile.sourcespec import KEYS_IN_ROWS, Evaluated
 from sqlgen.errors import TemplateError
@@ -21,8 +21,7 @@ _LINES = {"message": "JSON"}
 """Columns of an adapter that reads whole lines."""
 
 
-@dataclass(frozen=True)
-class KeysInRows:
+class KeysInRows(Struct, frozen=True):
     """Keys named by the rows, of which a partition must hold one value: symbol, exchange, topic."""
 
     columns: Mapping[str, str]
@@ -35,8 +34,7 @@ class KeysInRows:
     """Keys that an expression of the adapter gives."""
 
 
-@dataclass(frozen=True)
-class RawForm:
+class RawForm(Struct, frozen=True):
     """Format and columns of a source's files, as its adapter reads them."""
 
     source: str
@@ -124,7 +122,7 @@ def _columns(found: Mapping[str, Any], source: Source, hive_keys: tuple[str, ...
 
 def check_turns(library: Library, name: str, source: Source, context: Mapping[str, Any]) -> None:
     """:class:`TemplateError` where ``side_is`` makes no difference to an adapter."""
-    ways = [dataclasses.replace(context["source"], side_is=side) for side in ("taker", "maker")]
+    ways = [structs.replace(context["source"], side_is=side) for side in ("taker", "maker")]
     options = SimpleNamespace(**context["options"])
     template = adapter_template(source.adapter)
     texts = {library.text(template, **{**context, "options": options, "source": way}) for way in ways}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.lake.partitions import KEYS
 from sqlgen.project.rowchecks import Check, nesting, removing
@@ -18,8 +19,7 @@ CANONICAL = (*KEYS, "ts", "seq")
 """Columns that every row of a source has."""
 
 
-@dataclass(frozen=True)
-class FileRange:
+class FileRange(Struct, frozen=True):
     """Rows of a partition that come from one file: those from ``seq`` ``first`` on."""
 
     exchange: str
@@ -35,8 +35,7 @@ class FileRange:
         return all(row[key] == getattr(self, key) for key in KEYS) and int(row["seq"]) >= self.first
 
 
-@dataclass(frozen=True)
-class CheckedRows:
+class CheckedRows(Struct, frozen=True):
     """Rows and their checks."""
 
     of: str

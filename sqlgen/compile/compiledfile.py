@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.compile.statements import KERNEL_ROWS, copy, ordered
 from sqlgen.features.stages import Stage, stages
@@ -40,8 +41,7 @@ SET search_path = '"' || current_database() || '"."' || current_schema() || '",'
 """
 
 
-@dataclass(frozen=True)
-class ModelSql:
+class ModelSql(Struct, frozen=True):
     """SQL of a model over the whole lake, as its compiled file shows it."""
 
     rows: tuple[Stage, ...]

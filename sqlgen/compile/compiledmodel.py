@@ -6,8 +6,9 @@ import functools
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sqlgen.compile.scope import Edge
 from sqlgen.compile.settings import settings_of
@@ -37,8 +38,7 @@ def descriptions(select: str, pipeline: Pipeline | None) -> dict[str, str]:
     return _OF_KEYS | {column.name: column.doc for column in added} | commented
 
 
-@dataclass(frozen=True)
-class CompiledModel:
+class CompiledModel(Struct, frozen=True, dict=True):
     """SQL of a model over the whole lake, and its fingerprints."""
 
     model: Model

@@ -6,12 +6,13 @@ run by people) and one unit (an explicit file list; what a task runs).
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+
+from msgspec import Struct, field, structs
 
 from sqlgen.compile.adapters import RawForm
 from sqlgen.compile.checksql import CheckedRows, passing
@@ -38,8 +39,7 @@ SIGNED_TEMPLATE = "publish/signed.sql.j2"
 PUBLISHED_TEMPLATE = "sources/published.sql.j2"
 
 
-@dataclass
-class Compiler:
+class Compiler(Struct, dict=True):
     """Compiles the models of one project."""
 
     project: Project
@@ -49,11 +49,11 @@ class Compiler:
     """Sources without files."""
     types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Model -> SQL types of its partition columns other than exchange, symbol and date, where they are known."""
-    _compiled: dict[str, CompiledModel] = field(default_factory=dict, init=False)
-    _adapted: AdaptedInputs = field(init=False)
+    _compiled: dict[str, CompiledModel] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._adapted = AdaptedInputs(self.project.library)
+    @functools.cached_property
+    def _adapted(self) -> AdaptedInputs:
+        return AdaptedInputs(self.project.library)
 
     def compile(self, name: str) -> CompiledModel:
         """The whole-lake SQL of a model and its fingerprint."""
@@ -67,7 +67,7 @@ class Compiler:
         # The fingerprint does not depend on the lake's path or the names of its folders. The types of partition columns
         # are known only once there are files.
         plain = {
-            name: dataclasses.replace(layout, ambiguous=False, twins=frozenset(), shuffled=False, dates=None)
+            name: structs.replace(layout, ambiguous=False, twins=frozenset(), shuffled=False, dates=None)
             for name, layout in self.layouts.items()
         }
         scope = Compiler(self.project, plain, self.empty).whole_lake(model)
@@ -220,7 +220,7 @@ class Compiler:
     def checked_input(self, model: Model, entry: ModelInput, scan: Scan) -> CheckedRows:
         """Canonical rows of a source with its checks, which see whole partitions even if the model reads less."""
         assert entry.source is not None
-        rows = self.input_select(model, entry, dataclasses.replace(scan, predicate=None))
+        rows = self.input_select(model, entry, replace(scan, predicate=None))
         return CheckedRows(entry.ref, rows, of_rows(entry.source.checks), predicate=scan.predicate)
 
     def input_rows(self, model: Model, entry: ModelInput, scan: Scan) -> str:
@@ -243,7 +243,7 @@ class Compiler:
 
     def published_select(self, name: str, scan: Scan) -> str:
         """The SELECT over published files of a model."""
-        scan = dataclasses.replace(scan, hive_keys=self.project.models[name].output.partition_by)
+        scan = replace(scan, hive_keys=self.project.models[name].output.partition_by)
         return self._render(PUBLISHED_TEMPLATE, source=SourceSpec.of_scan(name, scan), options={})
 
     def _render(self, template: str, options: Mapping[str, Any], **context: Any) -> str:

@@ -6,9 +6,10 @@ import dataclasses
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+
+from msgspec import Struct, field
 
 from sqlgen.calendars.sessions import Interval, intervals
 from sqlgen.compile.adapters import RawForm, check_turns, raw_form
@@ -30,13 +31,12 @@ MOST_KEPT = 64
 """Canonical rows that are kept: those of a model's statements over the whole lake, not those of its units."""
 
 
-@dataclass
-class AdaptedInputs:
+class AdaptedInputs(Struct):
     """Sources through their adapters. The statements of a model name the same rows several times: they are kept."""
 
     library: Library
-    _forms: dict[tuple[object, ...], RawForm] = field(default_factory=dict, init=False)
-    _selects: dict[tuple[str, str, Scan], str] = field(default_factory=dict, init=False)
+    _forms: dict[tuple[object, ...], RawForm] = field(default_factory=dict)
+    _selects: dict[tuple[str, str, Scan], str] = field(default_factory=dict)
 
     def select(self, model: Model, entry: ModelInput, scan: Scan) -> str:
         """The SELECT of the canonical rows of an input, whatever the predicate of the scan."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import UNOPENED
@@ -53,8 +55,7 @@ class Scan:
     """Column of decoded files -> SQL over their lines that it was made by."""
 
 
-@dataclass(frozen=True)
-class StagedInput:
+class StagedInput(Struct, frozen=True):
     """Files of one source, ready to be scanned."""
 
     paths: tuple[str, ...]
@@ -127,8 +128,7 @@ class ScopeInTemplate(SimpleNamespace):
         return super().__getattribute__(name)
 
 
-@dataclass(frozen=True)
-class SourceLayout:
+class SourceLayout(Struct, frozen=True):
     """Layout of a source's files in the lake."""
 
     format: str = "parquet"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from sqlgen.compile.scope import Scan
 from sqlgen.lake.partitions import ambiguous_folders
 from sqlgen.project.config import OTHER_TIMES, Source
@@ -192,8 +194,7 @@ class SourceSpec:
         )
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """Columns that an adapter reads from the files of a source."""
 
     source: SourceSpec

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.project.config import Compression, Storage
@@ -21,8 +22,7 @@ Parts = tuple[str | None, str | None, str]
 """SQL of a model: rows that go into its kernels, trades beside them, and the SELECT of its table."""
 
 
-@dataclass(frozen=True)
-class Preset:
+class Preset(Struct, frozen=True):
     """Options of the files of one kind of ``storage``."""
 
     compression: Compression = "zstd"
@@ -60,8 +60,7 @@ def stored_as(model: Model) -> list[str]:
     return [*copy_options(model), *single, *([f"order_by {', '.join(order(model))}"] if order(model) else [])]
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """Target of the COPY of one unit, and the record for its files."""
 
     path: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from msgspec import Struct, field, structs
 
 from sqlgen.detect.columns import columnmap, headerless, nested
 from sqlgen.detect.columns.lookalikes import calls_rows_changes, says
@@ -28,8 +28,7 @@ ENOUGH = 0.6
 """Share of an adapter's columns that objects must have; missing ones are NULL."""
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """An adapter that may be the right one."""
 
     adapter: str
@@ -127,7 +126,7 @@ def variants(library: Library, candidate: Candidate) -> Iterator[Candidate]:
     """The candidate with other choices of its adapter's options, one at a time."""
     for name, choice in _choices(library, candidate.adapter):
         if name not in candidate.options:
-            yield dataclasses.replace(candidate, options={**candidate.options, name: choice})
+            yield structs.replace(candidate, options={**candidate.options, name: choice})
 
 
 def _choices(library: Library, adapter: str) -> Iterator[tuple[str, Any]]:

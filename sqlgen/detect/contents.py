@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
+from msgspec import Struct, field
 
 from sqlgen.detect.files.excerpts import excerpt
 from sqlgen.detect.files.sniff import sniff
@@ -44,8 +44,7 @@ _VALUE = {
 }
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """Result of a trial read of a few rows."""
 
     kind: str = ""
@@ -75,8 +74,7 @@ class Trial:
         return max(1 - self.share, *self.odd.values(), 0.0)
 
 
-@dataclass(frozen=True)
-class Sampler:
+class Sampler(Struct, frozen=True):
     """Makes small lakes of a source's files, and reads them."""
 
     library: Library

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct, structs
 
 from sqlgen.detect import remarks
 from sqlgen.detect.candidates import Candidate, candidates, fingerprinted_options, variants
@@ -47,8 +46,7 @@ SENSIBLE, SENSELESS = 0.05, 0.5
 """Shares of odd rows up to which no other adapter is tried, and above which a guessed map of columns is refused."""
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """Path to examine, and settings."""
 
     path: Path
@@ -58,8 +56,7 @@ class Request:
     """Read all files in full, not a sample."""
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """An adapter, the source with which it would read a group, and the trial read of a few rows."""
 
     candidate: Candidate
@@ -77,8 +74,7 @@ class Attempt:
         return self.trial.works and self.trial.nonsense <= SENSIBLE
 
 
-@dataclass(frozen=True)
-class Examiner:
+class Examiner(Struct, frozen=True):
     """Examines the groups of files under one path."""
 
     library: Library
@@ -135,15 +131,15 @@ class Examiner:
         where = path_layout(group.paths, vendor if candidate.named else None, self._context(group))
         if in_rows:
             keys = tuple(key for key in where.keys if key != in_rows)
-            where = dataclasses.replace(where, pattern=where.pattern.replace(f"{{{in_rows}}}", "*"), keys=keys)
+            where = structs.replace(where, pattern=where.pattern.replace(f"{{{in_rows}}}", "*"), keys=keys)
         depths = vendor.depths(group.example, group.sample.messages) if vendor is not None else []
         if len(depths) > 1 or (depths and self._captured(candidate.adapter) == "all"):  # one of the feeds
-            candidate = dataclasses.replace(candidate, options={**candidate.options, "depth": depths[-1]})
+            candidate = structs.replace(candidate, options={**candidate.options, "depth": depths[-1]})
         row_keys = [key for key in self._row_keys(candidate) if not (nameless and key == "symbol")]
         found = propose_source(where, candidate, vendor, group.sample, row_keys)
         if len(depths) != 1 or "depth" in candidate.options or depths[0] == self._captured(candidate.adapter):
             return found
-        return dataclasses.replace(found, entry={**found.entry, "captured_levels": depths[0]})
+        return structs.replace(found, entry={**found.entry, "captured_levels": depths[0]})
 
     def _captured(self, adapter: str) -> object:
         """Levels that an adapter's feed sends at most, as its template declares."""
@@ -180,7 +176,7 @@ class Examiner:
         for key, wrong in (("symbol", longer), ("date", trial.early)):
             if wrong and f"{{{key}}}" in proposed.layout.pattern:  # this part of the path is not what rows say
                 proposed = self._proposed(group, candidate, in_rows=key)
-                trial = dataclasses.replace(self._trial(group, proposed), early=trial.early)
+                trial = structs.replace(self._trial(group, proposed), early=trial.early)
         if trial.nameless:
             proposed = self._proposed(group, candidate, nameless=True)
             trial = self._trial(group, proposed)
@@ -203,7 +199,7 @@ class Examiner:
             if name in adapters(self.library):
                 found = self.vendors.get(name)
                 options = fingerprinted_options(self.library, name, found, group.example)
-                other = dataclasses.replace(one.candidate, adapter=name, options=options, beside=one.candidate.adapter)
+                other = structs.replace(one.candidate, adapter=name, options=options, beside=one.candidate.adapter)
                 proposed = propose_source(one.proposed.layout, other, found, group.sample, self._row_keys(other))
                 trial = self._trial(group, proposed)
                 if trial.works:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from msgspec import Struct, field, structs
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """An adapter, how sure it is, and why."""
 
     adapter: str
@@ -20,7 +18,7 @@ class Choice:
     why: tuple[str, ...]
     source: Mapping[str, Any]
     """Entry for ``sources:`` in models.yaml."""
-    remarks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
     """Key of the source -> remark on its value."""
 
     def lines(self, name: str, more: Mapping[str, Any] | None = None) -> list[str]:
@@ -33,8 +31,7 @@ class Choice:
         return [f"  {name}:", *entry]
 
 
-@dataclass(frozen=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """A time without rows."""
 
     exchange: str
@@ -44,8 +41,7 @@ class Gap:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """Statistics of canonical rows, as sqlgen would read them."""
 
     kind: str
@@ -74,8 +70,7 @@ class Contents:
     """File of its quotes or trades, until they are compared with others."""
 
 
-@dataclass(frozen=True)
-class FileCoverage:
+class FileCoverage(Struct, frozen=True):
     """Coverage of all files of a group, by their names."""
 
     folder: str
@@ -97,8 +92,7 @@ class FileCoverage:
     """Number of files that do not match the proposed pattern."""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Files of one kind."""
 
     layout: FileCoverage
@@ -115,8 +109,7 @@ class Finding:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Examination:
+class Examination(Struct, frozen=True):
     """All findings under a path."""
 
     path: str
@@ -149,7 +142,7 @@ class Examination:
         return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"sources": self.sources, "yaml": self.yaml()}
+        return structs.asdict(self) | {"sources": self.sources, "yaml": self.yaml()}
 
 
 def free(name: str, taken: Mapping[str, Any]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct, field
 
 from sqlgen.detect.candidates import GENERIC, Candidate
 from sqlgen.detect.files.layout import UNKNOWN, PathLayout, exchange_above
@@ -19,8 +20,7 @@ _OF_COINBASE = ("trade_id", "side", "size", "price", "time")
 """Columns of trades of Coinbase's REST API."""
 
 
-@dataclass(frozen=True)
-class ProposedSource:
+class ProposedSource(Struct, frozen=True, dict=True):
     """A proposed source, with remarks."""
 
     layout: PathLayout

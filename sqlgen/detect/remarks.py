@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import structs
 
 from sqlgen.detect.candidates import GENERIC, Candidate, are_forced, candidates
 from sqlgen.detect.columns import columnmap, headerless
@@ -101,7 +102,7 @@ def problems(library: Library, vendors: Mapping[str, Vendor], group: FileGroup) 
 def _in_array(library: Library, vendors: Mapping[str, Vendor], group: FileGroup) -> Iterator[str]:
     """Remark on what the objects of a JSON array seem to be; they are read one a line."""
     columns = tuple(dict.fromkeys(key for each in group.sample.records for key in each))
-    lines = dataclasses.replace(group.sample, format="ndjson", columns=columns, problem="")
+    lines = structs.replace(group.sample, format="ndjson", columns=columns, problem="")
     known = unread(vendors, lines, group.example)
     fitting = [one for one in candidates(library, vendors, lines, group.example) if one.readable]
     if known is not None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Sequence
 
 import duckdb
+from msgspec import structs
 
 from sqlgen.detect.findings import Contents, Finding
 from sqlgen.project import signs
@@ -35,7 +35,7 @@ def _with_sign_audit(
         contents.append(_with_sides(part, judged, against))
         if signs.is_reversed(judged, against):
             notes.append(f"{signs.finding(judged, against)}. {signs.advice('auto')}")
-    return dataclasses.replace(finding, contents=tuple(contents), notes=(*finding.notes, *notes))
+    return structs.replace(finding, contents=tuple(contents), notes=(*finding.notes, *notes))
 
 
 def _query(library: Library, trades: str, quotes: str) -> str:
@@ -44,4 +44,4 @@ def _query(library: Library, trades: str, quotes: str) -> str:
 
 def _with_sides(part: Contents, judged: int, against: int) -> Contents:
     counts_of_sides = {"sides_judged": judged, "sides_against": against} if judged else {}
-    return dataclasses.replace(part, table="", summary={**part.summary, **counts_of_sides})
+    return structs.replace(part, table="", summary={**part.summary, **counts_of_sides})

@@ -6,9 +6,10 @@ import contextlib
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from sqlgen.compile.compiler import Compiler
 from sqlgen.errors import ConfigError, SqlgenError, UsageError, nearest
@@ -41,8 +42,7 @@ _FEWEST = 3
 """Minimum number of columns that are shown as a range."""
 
 
-@dataclass(frozen=True)
-class Described:
+class Described(Struct, frozen=True):
     """One column of a table."""
 
     name: str
@@ -65,8 +65,7 @@ class Described:
         return cls(name, kind, found["unit"] or "", meaning, papers, bool(found["label"]))
 
 
-@dataclass(frozen=True)
-class ColumnGroup:
+class ColumnGroup(Struct, frozen=True):
     """Columns of one table that differ only in the numbers of their names and meanings."""
 
     columns: tuple[Described, ...]
@@ -84,8 +83,7 @@ class ColumnGroup:
         return names
 
 
-@dataclass(frozen=True)
-class TableColumns:
+class TableColumns(Struct, frozen=True):
     """Columns of the table of a model; none if they are unknown before it is built."""
 
     model: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import duckdb
+from msgspec import Struct, field
 
 from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import ident
@@ -19,8 +19,7 @@ _AFTER_TABLE_WORD = re.compile(r"\b(?:FROM|JOIN|DESCRIBE|SUMMARIZE|TABLE)\s+\S*$
 _NO_ALIAS = {"where", "join", "group", "order", "limit", "on", "using", "left", "inner", "asof", "cross", "qualify"}
 
 
-@dataclass
-class Completer:
+class Completer(Struct):
     """Completes words of statements over a connection."""
 
     connection: duckdb.DuckDBPyConnection

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct
 
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan
@@ -19,8 +19,7 @@ from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import exact_path
 
 
-@dataclass(frozen=True)
-class Registered:
+class Registered(Struct, frozen=True):
     """One published table, as it is registered."""
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+from msgspec import Struct, structs
 
 from sqlgen import connect
 from sqlgen.errors import UsageError, nearest
@@ -30,8 +30,7 @@ class FeedDay(NamedTuple):
     date: dt.date
 
 
-@dataclass(frozen=True)
-class FeedTimes:
+class FeedTimes(Struct, frozen=True):
     """SQL of the two times of a view's rows, in ns since 1970."""
 
     sent: str
@@ -91,7 +90,7 @@ class FeedViews:
             return found
         there = {Partition.of(**{**day._asdict(), "date": str(day.date)}): day for day in self._days(Selection(()))}
         symbols = spelled(asked.symbols, {day.symbol for day in there.values()})
-        asked = dataclasses.replace(asked, symbols=symbols)
+        asked = structs.replace(asked, symbols=symbols)
         if problems := [*none_selected(there, asked)] or ([] if there else ["there are no rows"]):
             raise UsageError(f"nothing to export of {' and '.join(self.views)}: {'. '.join(problems)}")
         return [day for unit, day in there.items() if asked.covers(unit)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.errors import nearest
 from sqlgen.lake.partitions import KEYS
@@ -24,8 +25,7 @@ class ChoiceError(ValueError):
     """A pattern matches no column."""
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """Columns of a model's table, and what computes them."""
 
     columns: tuple[str, ...] = ()
@@ -36,8 +36,7 @@ class Chosen:
     """Kernels that the columns need."""
 
 
-@dataclass(frozen=True)
-class AllColumns:
+class AllColumns(Struct, frozen=True):
     """All columns that a model can give."""
 
     of_template: tuple[str, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.templating.quoting import masked, outdent
 
@@ -12,8 +13,7 @@ _TABLE = re.compile(r"\s*(?P<name>\w+)\s+AS\s+(?P<kept>MATERIALIZED\s+)?(?P<open
 _NEXT = re.compile(r"\s*,")
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """One CTE of a WITH."""
 
     name: str

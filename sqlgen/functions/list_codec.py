@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from sqlgen.errors import UsageError
@@ -19,8 +19,7 @@ LEVELS = "STRUCT(price DOUBLE, size DOUBLE)[]"
 """One side of a book, best level first."""
 
 
-@dataclass(frozen=True)
-class BookSideList:
+class BookSideList(Struct, frozen=True):
     """One side of several books."""
 
     starts: NDArray[np.int64]

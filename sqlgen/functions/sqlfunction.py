@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -13,6 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
+from msgspec import Struct, field
 
 from sqlgen.errors import UsageError, without_traceback
 from sqlgen.functions.list_codec import LEVELS, ListArgument, encode
@@ -32,8 +32,7 @@ _ANY_NUMBER = ("x", "sides", "log_returns", "ofis")
 _RAISED = re.compile(r"\A.*executing the UDF: (?:UsageError: )?", re.DOTALL)
 
 
-@dataclass(frozen=True, eq=False)
-class Function:
+class Function(Struct, frozen=True, eq=False, dict=True):
     """One SQL function."""
 
     name: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from sqlgen.lake import sealed, storage
 
@@ -14,8 +15,7 @@ FileKey = tuple[str, int, int]
 """Path, size and mtime_ns of a file as it was read."""
 
 
-@dataclass
-class Deletions:
+class Deletions(Struct, dict=True):
     """Journal of deleted files; read when a path comes again."""
 
     path: Path | None = None

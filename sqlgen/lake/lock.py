@@ -17,10 +17,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct, field
 
 from sqlgen.errors import LockedError, UsageError
 from sqlgen.lake import sealed
@@ -38,8 +39,7 @@ _BEGIN = 60.0
 """Seconds that another run may take to begin, which clears what killed runs have left."""
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """Tables that one run builds."""
 
     tables: Mapping[str, str] = field(default_factory=dict)
@@ -53,8 +53,7 @@ class Claim:
         return "" if apart else next((model for folder, model in self.tables.items() if folder in tables), "")
 
 
-@dataclass(frozen=True)
-class Held(Generic[Tidied]):
+class Held(Struct, Generic[Tidied], frozen=True):
     """Lock of a run that has begun."""
 
     run_id: str

@@ -7,10 +7,11 @@ import datetime as dt
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TypeVar
 from urllib.parse import quote, unquote
+
+from msgspec import Struct
 
 from sqlgen.errors import UsageError
 
@@ -26,8 +27,7 @@ HIVE_KEYS = (*KEYS, "year", "month", "day", "hour")
 """Keys recognised in a path."""
 
 
-@dataclass(frozen=True, order=True)
-class Partition:
+class Partition(Struct, frozen=True, order=True, dict=True):
     """Values of some of :data:`KEYS`, as text; dates are ISO."""
 
     values: tuple[tuple[str, str], ...] = ()
@@ -91,8 +91,7 @@ class Partition:
         return "/".join(f"{key}={value}" for key, value in self.values) or "(whole table)"
 
 
-@dataclass(frozen=True)
-class Shard:
+class Shard(Struct, frozen=True):
     """One of several parts of all symbols, by a hash of exchange and symbol that never changes."""
 
     index: int

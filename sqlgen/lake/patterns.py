@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from sqlgen.errors import nearest
 
@@ -17,8 +18,7 @@ _FIELDS = dict.fromkeys(("exchange", "symbol"), r"[^/]+?") | {
 _TOKENS = re.compile(r"(\{\w*\}|\*\*/|\*)")
 
 
-@dataclass(frozen=True)
-class PathPattern:
+class PathPattern(Struct, frozen=True, dict=True):
     """A pattern such as ``{exchange}/{date}/{symbol}_*.csv.gz`` over paths below a source's folder.
 
     ``*`` stands for any characters but ``/``, ``**/`` for any folders.

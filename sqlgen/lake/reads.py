@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from sqlgen.errors import TaskError
 from sqlgen.lake.remote import mounts
@@ -41,8 +42,7 @@ class Identity(NamedTuple):
 Identities = Mapping[FileInfo, Identity | None]
 
 
-@dataclass
-class Reads:
+class Reads(Struct):
     """Source files that the tasks of one run have read."""
 
     lake: Path

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct, field
 
-@dataclass
-class Walk:
+
+class Walk(Struct):
     """One walk over a folder, and the paths that it skipped."""
 
     root: str

@@ -9,11 +9,11 @@ from __future__ import annotations
 import operator
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from msgspec import Struct
 
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.stream.arrays import times
@@ -37,8 +37,7 @@ class RowError(SqlgenError):
     """A row does not have the form of the source's rows. The state has not changed; go on with the next row."""
 
 
-@dataclass(frozen=True)
-class RawRows:
+class RawRows(Struct, frozen=True):
     """Conversion of raw rows, in the form of a source's files, from Python to Arrow."""
 
     what: str

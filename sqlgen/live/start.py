@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
+from msgspec import Struct, structs
 
 from sqlgen.compile.scope import Scan
 from sqlgen.errors import SqlgenError
@@ -32,8 +31,7 @@ _POSITION = "place in the feed"
 """Name of the feed position in a saved state, beside the states of kernels."""
 
 
-@dataclass(frozen=True)
-class FeedPosition:
+class FeedPosition(Struct, frozen=True):
     """Position of a feed: its last row, and the number of the next."""
 
     last: int | None = None
@@ -49,8 +47,7 @@ class FeedPosition:
         return date, self.seq if date == self.date else 0
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(Struct, frozen=True):
     """Start of a feed: kernel states and position."""
 
     state: Snapshot
@@ -65,7 +62,7 @@ def save(path: Path, model: Model, where: Partition, start: Start) -> None:
     whose = np.frombuffer(where.path.encode(), np.uint8)
     kernels = start.state.kernels | {_POSITION: {"numbers": numbers, "whose": whose}}
     content = states.encode(
-        dataclasses.replace(start.state, kernels=kernels), (model.pipeline or NO_KERNELS).state_identity
+        structs.replace(start.state, kernels=kernels), (model.pipeline or NO_KERNELS).state_identity
     )
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_bytes(content)
@@ -144,4 +141,4 @@ def _saved(path: Path, model: Model, where: Partition) -> Start:
         raise SqlgenError(f"{path} was saved for {whose}, not for {where}")
     known, last, date, seq = position["numbers"].tolist()
     day = dt.date.fromordinal(date) if date else None
-    return Start(dataclasses.replace(snapshot, kernels=kernels), FeedPosition(last if known else None, day, seq))
+    return Start(structs.replace(snapshot, kernels=kernels), FeedPosition(last if known else None, day, seq))

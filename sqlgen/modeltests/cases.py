@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import fnmatch
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from msgspec import Struct, structs
 
 from sqlgen.errors import ConfigError, Problem, UsageError, nearest
 from sqlgen.lake.partitions import KEYS
@@ -27,8 +26,7 @@ _SLIP = 0.75
 """Similarity from which a column that an adapter does not read counts as misspelt."""
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Struct, frozen=True):
     """A valid test of the project."""
 
     entry: Entry
@@ -68,8 +66,7 @@ def choose(entries: Iterable[Entry], models: Iterable[str] | None, pattern: str 
     return chosen
 
 
-@dataclass
-class CaseLoader:
+class CaseLoader(Struct):
     """Makes cases of the entries of test files."""
 
     project: Project
@@ -127,7 +124,7 @@ class CaseLoader:
             checker.source(source, spec)
         model = checker.model(name, changed)
         problems += [
-            dataclasses.replace(problem, path=entry.name + problem.path.removeprefix(f"models.{name}"))
+            structs.replace(problem, path=entry.name + problem.path.removeprefix(f"models.{name}"))
             for problem in checker.problems
         ]
         return model

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
+from msgspec import Struct
 
 from sqlgen.modeltests.values import Row, epoch_ns, plain, python_rows
 
@@ -19,16 +19,14 @@ _GAP = 0.6
 are one wrong row, not a missing and an extra one."""
 
 
-@dataclass(frozen=True)
-class Tolerance:
+class Tolerance(Struct, frozen=True):
     """Tolerance of numbers."""
 
     relative: float = 1e-9
     absolute: float = 0.0
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One cell that is not as expected, or one row: then ``column`` is empty."""
 
     row: int

@@ -5,14 +5,13 @@ It uses the rows of the model tests, and generated ones.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import structs
 
 from sqlgen.modeltests.outcome import Outcome
 from sqlgen.project.model import Model
@@ -22,8 +21,7 @@ _ROWS, _TRADES = 160, 120
 _STEPS = np.array([0, 1, NANOSECONDS // 10, NANOSECONDS, 60 * NANOSECONDS, 400 * NANOSECONDS])
 
 
-@dataclass(frozen=True)
-class SplitPipeline(Pipeline):
+class SplitPipeline(Pipeline, frozen=True):
     """Kernels whose results are compared with those of the same rows in smaller batches."""
 
     def run(self, state: PipelineState, batch: Batch) -> dict[str, Array]:
@@ -71,7 +69,7 @@ def with_split_kernels(model: Model) -> Model:
     """The model with comparing kernels, if any of them is the project's own."""
     if model.pipeline is None or not _own(model.pipeline):
         return model
-    return dataclasses.replace(model, pipeline=SplitPipeline(model.pipeline.kernels))
+    return structs.replace(model, pipeline=SplitPipeline(model.pipeline.kernels))
 
 
 def on_generated_rows(models: Iterable[Model]) -> list[Outcome]:
@@ -95,9 +93,9 @@ def _tried(model: Model, pipeline: Pipeline) -> Outcome:
         try:
             SplitPipeline(pipeline.kernels).run(pipeline.start(), rows)
         except FaultyKernelError as error:
-            outcome = dataclasses.replace(outcome, error=f"{error} (generated rows)")
+            outcome = structs.replace(outcome, error=f"{error} (generated rows)")
             break
-    return dataclasses.replace(outcome, note=_note(refused), seconds=round(time.monotonic() - begun, 4))
+    return structs.replace(outcome, note=_note(refused), seconds=round(time.monotonic() - begun, 4))
 
 
 def _note(refused: dict[str, str]) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import duckdb
+from msgspec import Struct
 
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.lake.partitions import KEYS, NULL_FOLDER, Partition
@@ -38,8 +38,7 @@ class RowsError(SqlgenError):
     """Name of the input, once it is known."""
 
 
-@dataclass(frozen=True)
-class LakeWriter:
+class LakeWriter(Struct, frozen=True):
     """Writes the inputs of one test into the lake of ``project``."""
 
     project: Project

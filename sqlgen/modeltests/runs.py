@@ -6,15 +6,14 @@ Each test has its own lake in a temporary folder, on which the engine runs the m
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from msgspec import Struct, structs
 
 from sqlgen.compile.scope import Scan
 from sqlgen.errors import SqlgenError
@@ -61,8 +60,7 @@ def run_tests(project: Project, entries: Iterable[Entry]) -> list[Outcome]:
                 raise
 
 
-@dataclass
-class _TestRunner:
+class _TestRunner(Struct):
     """Runs tests in temporary lakes."""
 
     project: Project
@@ -81,8 +79,8 @@ class _TestRunner:
             table, error = self._build(case, lake)
             outcome = _judged(case, table, error.replace(f"{lake}/", ""), outcome)
         except RowsError as error:
-            outcome = dataclasses.replace(outcome, problems=(entry.problem(("given", error.input), str(error)),))
-        return dataclasses.replace(outcome, seconds=round(time.monotonic() - begun, 4))
+            outcome = structs.replace(outcome, problems=(entry.problem(("given", error.input), str(error)),))
+        return structs.replace(outcome, seconds=round(time.monotonic() - begun, 4))
 
     def _build(self, case: Case, lake: Path) -> tuple[pa.Table | None, str]:
         """The model's table (``None`` if it has no rows), or its error."""
@@ -94,7 +92,7 @@ class _TestRunner:
         others = {name: source.model_copy(update={"lake": None}) for name, source in config.sources.items()}
         config = config.model_copy(update={"sources": {**others, **sources}})
         models = {**self.project.models, model.name: with_split_kernels(model)}
-        project = dataclasses.replace(self.project, config=config, models=models)
+        project = structs.replace(self.project, config=config, models=models)
         with self.connection.cursor() as cursor:
             writer = LakeWriter(project, model, cursor)
             for name, rows in case.given.items():
@@ -129,7 +127,7 @@ def _in_folders(case: Case) -> Model:
     given = {name for name, spec in case.entry.spec.given.items() if spec.raw is None}
     plain = {"pattern": "", "format": "auto"}
     inputs = (
-        dataclasses.replace(
+        structs.replace(
             model_input,
             source=model_input.source.model_copy(
                 update={"lake": None, **(plain if model_input.name in given else {})},  # a test has one lake
@@ -139,7 +137,7 @@ def _in_folders(case: Case) -> Model:
         else model_input
         for model_input in case.model.inputs
     )
-    return dataclasses.replace(case.model, inputs=tuple(inputs))
+    return structs.replace(case.model, inputs=tuple(inputs))
 
 
 def _published(engine: Engine, model: Model, connection: duckdb.DuckDBPyConnection) -> pa.Table | None:
@@ -161,17 +159,17 @@ def _judged(case: Case, table: pa.Table | None, error: str, outcome: Outcome) ->
         rows = table.num_rows if table is not None else 0
         found = f"the error is:\n{error}" if error else f"the model returned {rows} rows"
         met = spec.expect_error in error
-        return outcome if met else dataclasses.replace(outcome, error=f"expected '{spec.expect_error}'; {found}")
+        return outcome if met else structs.replace(outcome, error=f"expected '{spec.expect_error}'; {found}")
     if error:
-        return dataclasses.replace(outcome, error=error)
+        return structs.replace(outcome, error=error)
     if table is None:
         missing = [Difference(number, "", row, None) for number, row in enumerate(case.expected, 1)]
-        return dataclasses.replace(outcome, differences=tuple(missing))
+        return structs.replace(outcome, differences=tuple(missing))
     problems = tuple(expected_problems(case, table))
     if problems:
-        return dataclasses.replace(outcome, problems=problems)
+        return structs.replace(outcome, problems=problems)
     tolerance = Tolerance(spec.tolerance, spec.absolute_tolerance)
-    return dataclasses.replace(outcome, differences=tuple(compare(case.expected, table, tolerance)))
+    return structs.replace(outcome, differences=tuple(compare(case.expected, table, tolerance)))
 
 
 def _without_sql(message: str) -> str:

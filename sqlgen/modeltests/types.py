@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct, field
 
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan, Scope, SourceLayout
@@ -27,8 +27,7 @@ ROWS_FORMAT = "ndjson"
 """Layout of the files to which inline rows of a source are written."""
 
 
-@dataclass
-class TypeBook:
+class TypeBook(Struct):
     """Columns of inputs, cached."""
 
     project: Project

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sqlgen.errors import SqlgenError
 from sqlgen.run.binder import Binder, BindError
@@ -13,8 +14,7 @@ from sqlgen.run.binding import unoptimized
 from sqlgen.run.engine import Engine
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """Outcome of a check."""
 
     bound: tuple[str, ...]

@@ -6,10 +6,10 @@ import datetime as dt
 import itertools
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+from msgspec import Struct
 
 from sqlgen.errors import UsageError, first_line, nearest
 from sqlgen.explore.catalog import confined_to, rows_of
@@ -26,8 +26,7 @@ FEWEST_DAYS = 3
 """Days that are needed for a usual number."""
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Part of the data whose coverage is wanted."""
 
     symbols: tuple[str, ...] = ()
@@ -38,8 +37,7 @@ class Wanted:
     """Seconds without a row that count as a gap."""
 
 
-@dataclass(frozen=True)
-class DayCoverage:
+class DayCoverage(Struct, frozen=True):
     """Rows of one symbol on one day (UTC)."""
 
     day: dt.date
@@ -57,8 +55,7 @@ class DayCoverage:
         return self.share is not None and not FEW <= self.share <= MANY
 
 
-@dataclass(frozen=True)
-class SymbolCoverage:
+class SymbolCoverage(Struct, frozen=True):
     """Coverage of one symbol."""
 
     exchange: str

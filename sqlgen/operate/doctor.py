@@ -7,12 +7,12 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Struct
 
 from sqlgen.errors import SqlgenError, UsageError, first_line
 from sqlgen.lake import sealed, storage
@@ -35,8 +35,7 @@ _CACHES = ("index.json", "bound.json", "settled.json")
 _SETTLED = re.compile(r"settled(\.\d+-of-\d+)?\.json")
 
 
-@dataclass
-class Ailment:
+class Ailment(Struct):
     """One thing that is not as it should be."""
 
     kind: str

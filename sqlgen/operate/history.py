@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from sqlgen.run.report import DONE, ReportStore
 
 
-@dataclass(frozen=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """Results of one model's tasks, or of all tasks."""
 
     tasks: int
@@ -26,8 +26,7 @@ class Totals:
     """Time of the tasks, which run beside each other."""
 
 
-@dataclass(frozen=True)
-class RunSummary:
+class RunSummary(Struct, frozen=True):
     """One run."""
 
     run_id: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import warnings
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from duckdb import DuckDBPyConnection
+from msgspec import structs
 
 from sqlgen.errors import UsageError
 from sqlgen.explore import session
@@ -121,7 +121,7 @@ def _selection(engine: Engine, chosen: ChosenOptions) -> Selection:
     flags: dict[str, Any] = {name: chosen.get(name, False) for name in names}
     found = Selection(models, _names(chosen.get("exchange", ())), _names(chosen.get("symbol", ())), start, end)
     shard = Shard.parse(text) if (text := chosen.get("shard")) is not None else None
-    return in_shard(dataclasses.replace(found, **flags), engine.project, shard)
+    return in_shard(structs.replace(found, **flags), engine.project, shard)
 
 
 def _names(value: Names) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ import datetime as dt
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.lake.remote import mounts
@@ -23,8 +24,7 @@ _RUNS = 200
 """Number of runs, the newest ones, in which failures are looked for."""
 
 
-@dataclass(frozen=True)
-class LastFailure:
+class LastFailure(Struct, frozen=True):
     """The newest failure of a model."""
 
     at: str
@@ -33,8 +33,7 @@ class LastFailure:
     error: str
 
 
-@dataclass(frozen=True)
-class ModelStatus:
+class ModelStatus(Struct, frozen=True):
     """State of one model."""
 
     model: str
@@ -60,8 +59,7 @@ class ModelStatus:
     last_failure: LastFailure | None
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(Struct, frozen=True):
     """State of a project."""
 
     at: dt.datetime

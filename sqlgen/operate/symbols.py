@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.lake.partitions import Partition, Shard
 from sqlgen.lake.storage import FileInfo
@@ -11,8 +12,7 @@ from sqlgen.run.engine import Engine
 from sqlgen.sources.sourcefiles import list_source_files
 
 
-@dataclass(frozen=True)
-class SymbolFiles:
+class SymbolFiles(Struct, frozen=True):
     """Files of one symbol of a source."""
 
     source: str

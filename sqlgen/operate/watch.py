@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.lake import storage
@@ -43,8 +44,7 @@ class SystemClock:
         time.sleep(seconds)
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(Struct, frozen=True):
     """One line of the log."""
 
     at: dt.datetime
@@ -54,8 +54,7 @@ class Event:
     details: dict[str, object] = field(default_factory=dict)
 
 
-@dataclass
-class Watch:
+class Watch(Struct, dict=True):
     """Runs of a project's models as they become due."""
 
     open_engine: Callable[[], Engine]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.picture import Picture
@@ -13,8 +14,7 @@ from sqlgen.project.model import Model
 from sqlgen.published.records import Published
 
 
-@dataclass(frozen=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """One unit that a full refresh would take rows from."""
 
     unit: Partition

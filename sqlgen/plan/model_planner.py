@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field, structs
 
 from sqlgen.compile.scope import Edge
 from sqlgen.lake.partitions import Partition
@@ -18,8 +18,7 @@ from sqlgen.project.model import Model, ModelInput
 from sqlgen.published.timeline import Timelines
 
 
-@dataclass
-class ModelPlanner:
+class ModelPlanner(Struct, dict=True):
     """Plans the units of one model."""
 
     picture: Picture
@@ -207,4 +206,4 @@ class ModelPlanner:
             return found
         source_files = self.picture.source_files[entry.ref].partitions
         files = dict.fromkeys(file for part in found.partitions for file in source_files[part])
-        return dataclasses.replace(found, files=tuple(files))
+        return structs.replace(found, files=tuple(files))

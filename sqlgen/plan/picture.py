@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.compiler import Compiler
@@ -22,8 +23,7 @@ Index = Mapping[Partition, list[Partition]]
 """Unit of a model -> partitions of an input with the same keys."""
 
 
-@dataclass(frozen=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """Published units of one model that a picture leaves out: all of their symbols are up to date."""
 
     fresh: int = 0
@@ -32,8 +32,7 @@ class LeftOut:
     """Units whose inputs are gone."""
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """Project and lake at one moment."""
 
     project: Project

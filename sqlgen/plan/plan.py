@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import ClassVar, Literal
+
+from msgspec import Struct, field
 
 from sqlgen.compile.scope import EDGES, Edge
 from sqlgen.lake.partitions import Partition
@@ -20,8 +21,7 @@ WHOLE_MODEL = Partition((("*", "*"),))
 """Placeholder for all tasks of a model, for tasks that wait for a model as a whole."""
 
 
-@dataclass(frozen=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """Partitions and files of one input that a task reads."""
 
     name: str
@@ -42,33 +42,35 @@ class Slice:
         return (*self.before, *self.skipped, *self.current, *self.after)
 
 
-@dataclass(frozen=True)
-class Task:
+class Upstream(Struct, frozen=True, kw_only=True):
+    """Inputs of a task."""
+
+    slices: tuple[Slice, ...] = ()
+    """Slices of the inputs that it reads."""
+    needs: tuple[TaskId, ...] = ()
+    """Tasks of this plan that must be done before."""
+
+
+class Task(Upstream, frozen=True):
     """One unit to build or to remove."""
 
     action: ClassVar[Literal["build", "remove"]]
     model: str
     unit: Partition
     reason: str
-    slices: tuple[Slice, ...] = field(default=(), kw_only=True)
-    """Slices of the inputs that it reads."""
-    needs: tuple[TaskId, ...] = field(default=(), kw_only=True)
-    """Tasks of this plan that must be done before."""
 
     @property
     def id(self) -> TaskId:
         return self.model, self.unit
 
 
-@dataclass(frozen=True)
-class Removal(Task):
+class Removal(Task, frozen=True):
     """A published unit to remove."""
 
     action = "remove"
 
 
-@dataclass(frozen=True)
-class Build(Task):
+class Build(Task, frozen=True):
     """One unit to build."""
 
     action = "build"
@@ -82,8 +84,7 @@ class Build(Task):
     """True if the input has no partition of this date; rows of it may lie in those of neighbouring dates."""
 
 
-@dataclass
-class Plan:
+class Plan(Struct):
     """Tasks in dependency order, with notes and errors about what is not done."""
 
     picture: Picture

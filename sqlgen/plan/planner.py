@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec import structs
 
 from sqlgen.lake.partitions import KEYS
 from sqlgen.plan import losses
@@ -83,4 +83,4 @@ def _with_needs(task: Task, planned: set[TaskId], project: Project) -> Task:
             needs.append((task.model, task.previous))
     needs = [need for need in needs if need in planned]
     needs += [(name, WHOLE_MODEL) for name in project.models[task.model].config.depends_on]
-    return dataclasses.replace(task, needs=tuple(dict.fromkeys(needs)))
+    return structs.replace(task, needs=tuple(dict.fromkeys(needs)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.picture import Index, Picture, chosen, indexed
@@ -33,8 +34,7 @@ class PublishedUnits(Protocol):
         """Digest of the kernel state that a unit left; empty if it cannot be used."""
 
 
-@dataclass
-class Facts:
+class Facts(Struct):
     """Published units, kept up to date by a run."""
 
     records: dict[str, dict[Partition, Published]]
@@ -69,8 +69,7 @@ class Facts:
             self.records[model][unit] = record
 
 
-@dataclass(frozen=True)
-class Ahead:
+class Ahead(Struct, frozen=True):
     """Published units, and the kernel states of units that are about to be published."""
 
     facts: Facts
@@ -91,8 +90,7 @@ class Ahead:
         return self.states.get((model, unit)) or self.facts.state(model, unit)
 
 
-@dataclass
-class Forecast:
+class Forecast(Struct):
     """Published units as they will be once all tasks planned so far are done."""
 
     picture: Picture

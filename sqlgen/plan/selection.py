@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field, structs
 
 from sqlgen.errors import UsageError
 from sqlgen.lake.partitions import Partition, Shard
 from sqlgen.project.project import Project
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Models, partitions and options of a run."""
 
     models: tuple[str, ...]
@@ -66,8 +65,7 @@ class Selection:
         return not any(run.covers(unit) for run in self.recent.get(model, ()))
 
 
-@dataclass(frozen=True)
-class Coverage:
+class Coverage(Struct, frozen=True):
     """Units of one model that an earlier run covered."""
 
     scope: Selection | None
@@ -102,7 +100,7 @@ def in_shard(selection: Selection, project: Project, shard: Shard | None) -> Sel
             f"{', '.join(waiting)}: no shard builds this, because its partitions are not each of one exchange and"
             " symbol, or it is built after all of another model. Run it without --shard once all shards are done"
         )
-    return dataclasses.replace(selection, models=models, shard=shard, waiting=waiting)
+    return structs.replace(selection, models=models, shard=shard, waiting=waiting)
 
 
 def spelled(symbols: Iterable[str], known: Collection[str]) -> tuple[str, ...]:

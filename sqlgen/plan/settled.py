@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field, structs
 
 from sqlgen import __version__
 from sqlgen.compile.compiledmodel import digest
@@ -44,8 +45,7 @@ class Journals(NamedTuple):
     """Symbol -> digest of its lines."""
 
 
-@dataclass(frozen=True)
-class UpToDate:
+class UpToDate(Struct, frozen=True):
     """Units of one model and symbol that were up to date, and what they were compared with."""
 
     signature: str
@@ -55,8 +55,7 @@ class UpToDate:
     """Paths of published units whose inputs are gone."""
 
 
-@dataclass
-class Settled:
+class Settled(Struct, dict=True):
     """Record of the symbols that were up to date when they were last planned."""
 
     project: Project
@@ -145,7 +144,7 @@ class Settled:
     def _save(self) -> None:
         names = [name for name in self._entries if name in self.project.models]
         data = {
-            "layouts": {name: vars(layout) | {"twins": []} for name, layout in self.layouts.items()},
+            "layouts": {name: structs.asdict(layout) | {"twins": []} for name, layout in self.layouts.items()},
             "keys": {name: self._keys[name] for name in names},
             "symbols": {
                 name: {symbol.path: [e.signature, e.fresh, e.gone] for symbol, e in self._entries[name].items()}

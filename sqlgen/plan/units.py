@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.scope import Edge
@@ -19,8 +20,7 @@ from sqlgen.project.model import Model, ModelInput
 from sqlgen.published.records import Provenance, Published
 
 
-@dataclass
-class Units:
+class Units(Struct):
     """Units of one model, compared with the published ones."""
 
     picture: Picture

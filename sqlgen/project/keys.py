@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.lake.partitions import hive_pairs
 from sqlgen.lake.patterns import path_pattern
@@ -14,8 +15,7 @@ TIMES = ("ts", "bar_end", "bar_start")
 """Columns of the time of a row; the first that a table has counts."""
 
 
-@dataclass(frozen=True)
-class ConfiguredKey:
+class ConfiguredKey(Struct, frozen=True):
     """A key that models.yaml gives: a fixed value, or a group of a pattern over the file's path."""
 
     value: str | None = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import graphlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+
+from msgspec import Struct
 
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.config import Input, ModelConfig, Output, Sessions, Source
@@ -17,8 +18,7 @@ from sqlgen.templating.header import TEMPLATE_SUFFIX, Header
 from udfs import Pipeline
 
 
-@dataclass(frozen=True)
-class ModelInput:
+class ModelInput(Struct, frozen=True):
     """One input of a model, resolved: a source or another model."""
 
     name: str
@@ -34,8 +34,7 @@ class ModelInput:
         return self.spec.ref
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(Struct, frozen=True):
     """A model as the compiler and the planner see it."""
 
     name: str

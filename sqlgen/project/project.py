@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 from sqlgen.errors import ConfigError, Problem, UsageError
 from sqlgen.lake.remote.address import is_remote
@@ -22,8 +23,7 @@ from sqlgen.templating.templates import Library, library_of
 from sqlgen.templating.yamlfile import Document
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Struct, frozen=True, dict=True):
     """Project of a validated models.yaml."""
 
     path: Path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from msgspec import Struct, structs
 from pydantic import Field, model_validator
 
 from sqlgen.errors import TaskError, nearest
@@ -27,8 +27,7 @@ REMOVING: tuple[OnFail, ...] = ("drop", "quarantine")
 _NANOSECONDS = 1_000_000_000
 
 
-@dataclass(frozen=True)
-class _CheckKeys:
+class _CheckKeys(Struct, frozen=True):
     """Keys of one kind of check, in addition to ``check``, ``on_fail`` and ``name``."""
 
     needs: tuple[str, ...] = ("columns",)
@@ -157,8 +156,7 @@ class Check(Node):
         return tuple(dict.fromkeys((*self.tested, *self.order)))
 
 
-@dataclass(frozen=True)
-class CheckCount:
+class CheckCount(Struct, frozen=True):
     """Count of the rows of a task that fail one check."""
 
     of: str
@@ -174,7 +172,7 @@ class CheckCount:
 
     def __add__(self, other: CheckCount) -> CheckCount:
         """Sum of two counts of the same check."""
-        return replace(
+        return structs.replace(
             self, rows=self.rows + other.rows, total=self.total + other.total, first=self.first or other.first
         )
 

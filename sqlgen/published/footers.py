@@ -12,9 +12,10 @@ import secrets
 import stat
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, structs
 
 from sqlgen.compile.statements import FOOTER_KEY
 from sqlgen.lake.remote import mounts
@@ -44,8 +45,7 @@ class DamagedFileError(ForeignFileError):
     """A file that is incomplete, or not Parquet."""
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """Record that one COPY writes into the footers of its files."""
 
     model: str
@@ -62,7 +62,7 @@ class Stamp:
             "model": self.model,
             "owner": self.owner,
             "stem": self.stem,
-            "record": vars(self.record),
+            "record": structs.asdict(self.record),
         }
         return json.dumps(content, separators=(",", ":"))  # ASCII: no line break and no special character
 
@@ -72,7 +72,7 @@ class Stamp:
         try:
             content = json.loads(text)
             record = content["record"]
-            if content["format"] != FORMAT or record.keys() - Publication.__dataclass_fields__.keys():
+            if content["format"] != FORMAT or record.keys() - set(Publication.__struct_fields__):
                 raise LaterFileError
             return cls(content["model"], content["owner"], content["stem"], Publication.of(record))
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -87,8 +87,7 @@ class Stamp:
         return below and numbered and name == f"{self.stem}{number}.parquet"
 
 
-@dataclass(frozen=True)
-class Footer:
+class Footer(Struct, frozen=True):
     """The footer of one Parquet file."""
 
     rows: int

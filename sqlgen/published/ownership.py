@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, structs
 
 from sqlgen.errors import TaskError
 from sqlgen.published import footers
@@ -16,8 +17,7 @@ Stamped = dict[str, tuple[Stamp, Footer]]
 """Files of one unit, by their paths below it."""
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(Struct, frozen=True):
     """Reads the footers of one model's files."""
 
     model: str
@@ -47,7 +47,7 @@ def assembled(inside: Stamped) -> Published | None:
         return None
     found = [footer for _, footer in inside.values()]
     schemas = {footer.schema for footer in found}
-    facts: dict[str, Any] = vars(newest) | {
+    facts: dict[str, Any] = structs.asdict(newest) | {
         "contributed": tuple(dict.fromkeys(file for record in records for file in record.contributed))
     }
     return Published(

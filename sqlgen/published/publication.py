@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct, structs
 
 from sqlgen.lake import faults, swap
 from sqlgen.lake.partitions import Partition
@@ -21,8 +21,7 @@ from sqlgen.published.tables import Table
 from sqlgen.published.versions import Versions
 
 
-@dataclass(frozen=True)
-class StagedUnit:
+class StagedUnit(Struct, frozen=True):
     """One staged unit."""
 
     publication: Publication
@@ -34,8 +33,7 @@ class StagedUnit:
     """Footers of its files, where they are known."""
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """Quarantine and kernel state of a unit whose rows are written anew."""
 
     record: Published
@@ -46,8 +44,7 @@ class Kept:
     """The quarantine, where that of ``record`` is not published now."""
 
 
-@dataclass(frozen=True)
-class Publisher:
+class Publisher(Struct, frozen=True):
     """Publishes the units of one model."""
 
     model: Model
@@ -95,7 +92,7 @@ class Publisher:
         where = publication.partition
         found = _footers(folder)
         quarantine = kept.record.quarantine
-        record = dataclasses.replace(record_of(StagedUnit(publication), found, quarantine), state=kept.record.state)
+        record = structs.replace(record_of(StagedUnit(publication), found, quarantine), state=kept.record.state)
         self.table.verify(where)
         if kept.state is not None:
             self.states.write(self.model.name, where, record.build, kept.state)
@@ -143,7 +140,7 @@ class Publisher:
         """Note a unit that is published; its record, with the files as they are."""
         target = self.root / unit.path
         if mount_of(target) is not None:  # the times of its files follow from the objects
-            record = dataclasses.replace(record, files={name: Stat.of((target / name).stat()) for name in record.files})
+            record = structs.replace(record, files={name: Stat.of((target / name).stat()) for name in record.files})
         self._forget(unit, record)
         return record
 
@@ -185,7 +182,7 @@ def record_of(unit: StagedUnit, found: Mapping[str, Footer], quarantine: dict[st
         rows += unit.retained.rows
         schemas |= {unit.retained.schema} if retained else set()
     return Published(
-        **vars(unit.publication),
+        **structs.asdict(unit.publication),
         rows=rows,
         bytes=sum(stat.size for stat in files.values()),
         files=files,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct, field, structs
 
 from sqlgen.compile import checksql
 from sqlgen.compile.statements import FOOTER_KEY
@@ -19,8 +18,7 @@ from sqlgen.published.footers import Stamp
 from sqlgen.templating.templates import Library
 
 
-@dataclass
-class Quarantine:
+class Quarantine(Struct):
     """The quarantined rows of one unit, staged."""
 
     library: Library
@@ -43,7 +41,7 @@ class Quarantine:
         path = self.folder / f"{stem}-{len(self.files)}.parquet"
         keys = [key for key, _ in self.stamp.record.partition.values]
         rows = checksql.quarantine(self.library, select, keys)
-        stamp = dataclasses.replace(self.stamp, stem=path.stem).to_json()
+        stamp = structs.replace(self.stamp, stem=path.stem).to_json()
         context = {"rows": rows, "target": str(path), "footer": FOOTER_KEY, "stamp": stamp}
         sql.append(self.library.render("publish/quarantine_copy.sql.j2", **context))
         count = int(connection.execute(sql[-1]).fetchall()[0][0])

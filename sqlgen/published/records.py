@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Self, TypeVar
+
+from msgspec import Struct, field, structs
 
 from sqlgen.lake import sealed
 from sqlgen.lake.partitions import Partition
@@ -18,8 +18,7 @@ IN_FOOTERS = ("sources", "settings")
 """Members that the journal leaves out."""
 
 
-@dataclass(frozen=True)
-class Provenance:
+class Provenance(Struct, frozen=True):
     """Inputs, SQL, options and kernels that a unit is made from; a unit whose provenance has changed is stale."""
 
     unit: str
@@ -56,8 +55,7 @@ class Provenance:
 Part = TypeVar("Part", bound=Provenance)
 
 
-@dataclass(frozen=True)
-class Publication(Provenance):
+class Publication(Provenance, frozen=True):
     """One build of a unit, as in the footers of its files."""
 
     build: str = ""
@@ -81,8 +79,7 @@ class Publication(Provenance):
         return cls(**data | tuples | {"contributed": contributed})
 
 
-@dataclass(frozen=True)
-class Published(Publication):
+class Published(Publication, frozen=True):
     """One published unit, with its files in the lake."""
 
     rows: int = 0
@@ -97,7 +94,7 @@ class Published(Publication):
     """Kernels: digest of the state after the last row."""
 
     def to_json(self) -> str:
-        return sealed.dumps({name: value for name, value in vars(self).items() if name not in IN_FOOTERS})
+        return sealed.dumps({name: value for name, value in structs.asdict(self).items() if name not in IN_FOOTERS})
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Self:
@@ -115,7 +112,7 @@ def _is_type(kind: str) -> bool:
 
 def part_of(kind: type[Part], record: Part) -> Part:
     """The fields of a record that make up its provenance, or its publication."""
-    return kind(**{each.name: getattr(record, each.name) for each in dataclasses.fields(kind)})
+    return kind(**{each: getattr(record, each) for each in kind.__struct_fields__})
 
 
 def types_of(records: Iterable[Published]) -> dict[str, str]:

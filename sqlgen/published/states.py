@@ -12,10 +12,10 @@ import json
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct, field
 
 from sqlgen.lake import faults, sealed, storage
 from sqlgen.lake.partitions import Partition
@@ -33,8 +33,7 @@ class StateError(Exception):
     """A state file that is damaged, or written by other kernels."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Kernel state at the end of a partition, from which the next one starts."""
 
     kernels: dict[str, dict[str, Array]]
@@ -94,8 +93,7 @@ def decode(content: bytes, identity: object) -> Snapshot:
     return Snapshot(kernels, trades, index.get("last"))
 
 
-@dataclass(frozen=True)
-class StateStore:
+class StateStore(Struct, frozen=True):
     """The states of all models."""
 
     folder: Path

@@ -6,11 +6,12 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import Partition, by_symbol, symbol_of
@@ -30,8 +31,7 @@ class OfSymbol(NamedTuple):
     quarantine: Sequence[tuple[str, Stat]]
 
 
-@dataclass(frozen=True)
-class Unread:
+class Unread(Struct, frozen=True, dict=True):
     """Files of one model's table, and the journals of its records, before they are read and compared."""
 
     name: str

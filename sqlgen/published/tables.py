@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field, structs
 
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import Partition
@@ -28,8 +28,7 @@ LEGACY = "_sqlgen.json"
 _SHOWN = 3
 
 
-@dataclass
-class Table:
+class Table(Struct):
     """One model's table: its published units, and foreign files in its folder."""
 
     root: Path
@@ -190,7 +189,7 @@ class Table:
         if old is not None and old.build == record.build:
             if old.files.keys() - record.files.keys():
                 return
-            record = dataclasses.replace(old, files=record.files)
+            record = structs.replace(old, files=record.files)
         elif old is not None and record.mode == "append" and _misses(record, old):
             return
         self.records[unit] = record
@@ -209,7 +208,7 @@ class Table:
                 continue
             builds = self._builds(unit.path, there, record.quarantine)
             if unit in self.adopted and builds and not record.quarantine and self._belong(unit, builds):
-                self.records[unit] = dataclasses.replace(record, quarantine=there)
+                self.records[unit] = structs.replace(record, quarantine=there)
             else:
                 self.present.discard(unit)
         for folder, inside in folders.items():
@@ -244,7 +243,7 @@ class Table:
                 if record.kernels and not record.state and unit in self.adopted:
                     started = following.before if following is not None and following.build > record.build else ""
                     state = state_of(unit, record.build) or started or f"lost {record.build}"
-                    self.records[unit] = dataclasses.replace(record, state=state)
+                    self.records[unit] = structs.replace(record, state=state)
                 following = record
 
     def _forget_old_layouts(self) -> None:

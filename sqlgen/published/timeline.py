@@ -5,14 +5,14 @@ from __future__ import annotations
 import bisect
 import collections
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.compile.scope import EDGES, Edge
 from sqlgen.lake.partitions import Partition
 
 
-@dataclass(frozen=True)
-class Timelines:
+class Timelines(Struct, frozen=True):
     """Units by exchange and symbol, each list in time order."""
 
     lists: dict[Partition, list[Partition]]

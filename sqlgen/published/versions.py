@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from sqlgen.lake import faults, sealed, storage
 from sqlgen.lake.partitions import Partition
@@ -21,8 +22,7 @@ _SUFFIX, _DRAFT = ".version", ".draft"
 _DATA, _QUARANTINE, _STATE, _RECORD = "data", "quarantine", "kernel.state", "record.json"
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(Struct, frozen=True):
     """One earlier publication of a unit."""
 
     folder: Path
@@ -58,8 +58,7 @@ class Version:
         shutil.rmtree(left)
 
 
-@dataclass(frozen=True)
-class Versions:
+class Versions(Struct, frozen=True):
     """Earlier publications of the units of one table."""
 
     root: Path

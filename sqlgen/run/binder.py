@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Struct, field, structs
 
 from sqlgen.compile import checksql
 from sqlgen.compile.checksql import CheckedRows
@@ -54,8 +53,7 @@ class _UnboundError(Exception):
     """A source or model with unknown columns."""
 
 
-@dataclass
-class Binder:
+class Binder(Struct):
     """Binds the SQL of models, each after its inputs."""
 
     project: Project
@@ -281,11 +279,11 @@ class Binder:
         missing = [f": {problem}" for problem in unknown_columns(check, columns)]
         if missing:
             return missing
-        alone = dataclasses.replace(checked, checks=(check,), predicate="false", names=(*columns,))
+        alone = structs.replace(checked, checks=(check,), predicate="false", names=(*columns,))
         counts = functools.partial(checksql.counts, self.project.library)
         try:
             select_of(self.connection, counts(alone))
-            self._convert(lambda row: counts(dataclasses.replace(alone, rows=row, predicate=None)), checked.rows)
+            self._convert(lambda row: counts(structs.replace(alone, rows=row, predicate=None)), checked.rows)
         except (*TYPOS, duckdb.ConversionException) as error:
             return [f" cannot be run: {said(error)}."]
         return []

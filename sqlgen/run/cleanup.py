@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field, structs
 
 from sqlgen.lake import faults, storage, swap
 from sqlgen.lake.lock import RUN_ID
@@ -26,8 +26,7 @@ Lister = Callable[[str], SourceFiles]
 """Source name -> its files now."""
 
 
-@dataclass(frozen=True)
-class Leftovers:
+class Leftovers(Struct, frozen=True):
     """Leftovers of killed runs, which are cleared."""
 
     any: bool = False
@@ -47,8 +46,7 @@ def clear_staging(lake: Path, going: Container[str] = ()) -> Leftovers:
     return Leftovers(bool(left), restored)
 
 
-@dataclass
-class Cleaned:
+class Cleaned(Struct):
     """Result of deleting source files after processing."""
 
     deleted: list[str] = field(default_factory=list)
@@ -71,7 +69,7 @@ def delete_processed(
     except SourceFilesError as error:
         result.notes.append(f"nothing is deleted after processing, while a source cannot be listed: {error}")
         return result
-    picture = dataclasses.replace(picture, source_files=source_files)
+    picture = structs.replace(picture, source_files=source_files)
     try:
         files = _unchanged(_processed(picture, facts, result.notes), reads, result.notes)
         picture.deletions.add(files)

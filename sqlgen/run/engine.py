@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime as dt
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field, structs
 
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import SourceLayout
@@ -51,8 +51,7 @@ HEADERS = 100
 """Number of files per source whose columns `compile` reads."""
 
 
-@dataclass
-class Engine:
+class Engine(Struct, dict=True):
     """Plans and runs one project."""
 
     project: Project
@@ -92,14 +91,14 @@ class Engine:
 
     def _told_apart(self, source_files: SourceFiles) -> SourceLayout:
         """Layout of source files, with the names of columns that differ in case only, by its first files."""
-        layout = dataclasses.replace(source_files.layout, dates=span(source_files.partitions))
+        layout = structs.replace(source_files.layout, dates=span(source_files.partitions))
         files = dict.fromkeys(file for found in source_files.partitions.values() for file in found)
         paths = [self.project.lake / file.path for file in itertools.islice(files, HEADERS)]
         (mounts.fetch_ends if layout.format == "parquet" else mounts.fetch)(paths)
         from sqlgen.sources import dialect  # loaded where files are read
 
         twins, shuffled = dialect.twins(dialect.header_of(path, layout.format) for path in paths)
-        return dataclasses.replace(layout, twins=twins, shuffled=shuffled)
+        return structs.replace(layout, twins=twins, shuffled=shuffled)
 
     def _types(self) -> dict[str, dict[str, str]]:
         """Model -> SQL types of its inner keys, as published."""
@@ -139,7 +138,7 @@ class Engine:
             plan = self._prepare(selection, manifest, record=True)
             for name in filter(manifest.has_read, selection.models):  # others stay as they are
                 manifest.compact(name)
-            selection = dataclasses.replace(selection, symbols=plan.selection.symbols)
+            selection = structs.replace(selection, symbols=plan.selection.symbols)
             picture = plan.picture
             left = held.tidied
             plan.notes[:0] = [f"{path}: a killed run had moved it aside; it is back" for path in left.restored]
@@ -228,7 +227,7 @@ class Engine:
             raise UsageError("no selected model has a schedule. Give it one in models.yaml, or run without --due")
         recent = {name: self._recent(name, schedule, now) for name, schedule in schedules.items() if schedule}
         due = tuple(name for name, runs in recent.items() if not covered(runs, selection.shard))
-        return dataclasses.replace(selection, models=due, recent=recent)
+        return structs.replace(selection, models=due, recent=recent)
 
     def is_due(self, name: str, now: dt.datetime) -> bool:
         """True if no run has covered a model since its schedule last came up."""

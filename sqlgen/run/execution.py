@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import duckdb
+from msgspec import Struct, structs
 
 from sqlgen.builders.batch import BatchBuild, Outcome
 from sqlgen.builders.batchsources import BatchSources
@@ -30,8 +29,7 @@ from sqlgen.sources.staged import InputStager
 from sqlgen.templating.connection import open_cursor
 
 
-@dataclass(frozen=True)
-class Execution:
+class Execution(Struct, frozen=True):
     """Executes the tasks of one plan."""
 
     plan: Plan
@@ -148,7 +146,7 @@ class Execution:
         notes: Sequence[str] = (),
     ) -> Result:
         """Result of a task that has ended."""
-        result = dataclasses.replace(pending_result(task), seconds=seconds, notes=tuple(notes))
+        result = structs.replace(pending_result(task), seconds=seconds, notes=tuple(notes))
         if isinstance(outcome, Exception):
             template = self.project.models[task.model].config.sql
             failure = explain(outcome, task, template, sql[-1] if sql else None, self.project.lake)
@@ -156,10 +154,10 @@ class Execution:
             if sql and isinstance(outcome, duckdb.Error):
                 message += f"\n  SQL: {keep_sql(self.project.state / 'failed' / self.space.run_id, task, sql[-1])}"
             counts = outcome.counts if isinstance(outcome, CheckFailed) else ()
-            return dataclasses.replace(result, status="failed", error=message, checks=counts)
+            return structs.replace(result, status="failed", error=message, checks=counts)
         written = outcome.record if outcome.status != "unchanged" else None
         rows, size = (written.rows, written.bytes) if written is not None else (0, 0)
-        return dataclasses.replace(
+        return structs.replace(
             result,
             status=outcome.status,
             rows_in=outcome.rows_in,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet
+from msgspec import Struct
 
 from sqlgen.errors import DAMAGED, SqlgenError, disk_full, system_hint
 from sqlgen.lake import storage
@@ -25,8 +25,7 @@ _RAISED = "Invalid Input Error: "
 """Prefix that DuckDB gives to an error raised by a statement itself."""
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Reason of a task's failure in one sentence, and details for finding its cause."""
 
     headline: str

@@ -7,9 +7,10 @@ import importlib.util
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from sqlgen.errors import SqlgenError, UsageError, nearest
 from sqlgen.lake.cpus import cpus
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from udfs import Pipeline
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Resource settings of a run."""
 
     threads: int = field(default_factory=cpus)
@@ -81,8 +81,7 @@ def duckdb_threads(threads: int, sizes: Sequence[int]) -> int:
     return threads - width + 1
 
 
-@dataclass
-class Threads:
+class Threads(Struct, dict=True):
     """Number of threads of a run's DuckDB instance."""
 
     settings: Settings

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field, structs
 
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import SourceLayout
@@ -25,8 +25,7 @@ from sqlgen.sources.rowkeys import RowKeys
 from sqlgen.sources.sourcefiles import Listing, SourceFiles, SourceFilesError, assigned, list_folder
 
 
-@dataclass
-class LakeReading:
+class LakeReading(Struct, dict=True):
     """One reading of the lake for the models of a selection."""
 
     project: Project
@@ -47,7 +46,7 @@ class LakeReading:
     def __post_init__(self) -> None:
         for name in self.project.sources_of(self.selection.models):
             try:
-                self.listings[name] = dataclasses.replace(list_folder(self.project, name), shard=self.selection.shard)
+                self.listings[name] = structs.replace(list_folder(self.project, name), shard=self.selection.shard)
             except SourceFilesError as error:
                 self.errors[name] = str(error)
         self._refuse()
@@ -93,15 +92,13 @@ class LakeReading:
         """
         picture = self.picture()
         blocked, source_files, selection = self.blocked(), picture.source_files, self.selection
-        selection = dataclasses.replace(
-            selection, models=tuple(name for name in selection.models if name not in blocked)
-        )
+        selection = structs.replace(selection, models=tuple(name for name in selection.models if name not in blocked))
         if any(found.unreadable for found in source_files.values()):  # an unreadable source is not gone
-            selection = dataclasses.replace(selection, prune=False)
+            selection = structs.replace(selection, prune=False)
         if selection.symbols:
             units = itertools.chain(*(found.partitions for found in source_files.values()), *picture.records.values())
             known = {unit["symbol"] for unit in itertools.chain(units, picture.elsewhere) if "symbol" in unit}
-            selection = dataclasses.replace(selection, symbols=spelled(selection.symbols, known))
+            selection = structs.replace(selection, symbols=spelled(selection.symbols, known))
         plan = make_plan(picture, selection)
         if record:
             self._note(plan)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, field, structs
 
 from sqlgen.errors import UsageError
 from sqlgen.lake import sealed, storage
@@ -25,8 +25,7 @@ Status = Literal["published", "unchanged", "empty", "removed", "failed", "skippe
 DONE = frozenset({"published", "unchanged", "empty", "removed"})
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Struct, frozen=True):
     """The outcome of one task."""
 
     model: str
@@ -49,7 +48,7 @@ class Result:
         return self.status in DONE
 
     def to_dict(self) -> dict[str, Any]:
-        return vars(self) | {"checks": [vars(count) for count in self.checks]}
+        return structs.asdict(self) | {"checks": [structs.asdict(count) for count in self.checks]}
 
     def is_shown(self, beside: Collection[tuple[str, str]]) -> bool:
         """False for a task of ``beside`` that looked for rows outside of their partition and found none."""
@@ -57,8 +56,7 @@ class Result:
         return not (found_none and (self.model, self.partition) in beside)
 
 
-@dataclass
-class Report:
+class Report(Struct):
     """One run: its frozen list of tasks and their results."""
 
     run_id: str
@@ -106,7 +104,7 @@ class Report:
         return not self.errors and all(result.ok for result in self.tasks)
 
     def to_dict(self) -> dict[str, Any]:
-        data = hidden(vars(self) | {"tasks": [result.to_dict() for result in self.tasks]})
+        data = hidden(structs.asdict(self) | {"tasks": [result.to_dict() for result in self.tasks]})
         totals = {
             name: sum(getattr(result, name) for result in self.tasks) for name in ("rows_in", "rows_out", "bytes")
         }
@@ -193,7 +191,7 @@ class ReportStore:
             for task in last["tasks"]
             if task["status"] not in DONE
         )
-        return dataclasses.replace(
+        return structs.replace(
             selection,
             only=only,
             full_refresh=last["full_refresh"],

@@ -7,11 +7,11 @@ import datetime as dt
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+from msgspec import Struct, field
 
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError, UsageError
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from sqlgen.run.remote.pool import Pool
 
 
-@dataclass
-class Runner:
+class Runner(Struct, dict=True):
     """One run over a plan."""
 
     plan: Plan

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import graphlib
 import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, TypeVar
+
+from msgspec import Struct, field, structs
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.plan import WHOLE_MODEL, Task, TaskId
@@ -24,8 +24,7 @@ _PATIENCE = 0.2
 """Seconds after which a signal, or a task that goes on to its next statement, is looked for."""
 
 
-@dataclass
-class Schedule:
+class Schedule(Struct, dict=True):
     """Executes the tasks of a plan, each after its upstream tasks."""
 
     threads: int
@@ -185,7 +184,7 @@ def blocked(task: Task, results: Mapping[TaskId, Result]) -> str | None:
 
 def skipped(task: Task, reason: str) -> Result:
     """Result of a task that is not started."""
-    return dataclasses.replace(pending_result(task), status="skipped", error=reason)
+    return structs.replace(pending_result(task), status="skipped", error=reason)
 
 
 def in_halves(batch: Sequence[Some], execute: Callable[[Sequence[Some]], Sequence[Result]]) -> list[Result]:

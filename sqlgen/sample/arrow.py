@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from sqlgen.sample.instruments import Floats, Instrument, Ints
@@ -49,8 +49,7 @@ SCHEMAS: dict[str, Any] = {
 """Columns of each kind, without the partition columns, which are in the path."""
 
 
-@dataclass(frozen=True)
-class VenueDay:
+class VenueDay(Struct, frozen=True):
     """A simulated day of a venue with all that is needed to write it."""
 
     date: date

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
+from msgspec import Struct, structs
 
 from sqlgen.sample.instruments import Ints, generator
 from sqlgen.sample.latent import DAY_MS
@@ -15,8 +15,7 @@ from sqlgen.sample.rows import Bools, FeedRows
 _GAP_MS = (330_000, 1_200_000)
 
 
-@dataclass(frozen=True)
-class FaultSite:
+class FaultSite(Struct, frozen=True):
     """Venue, symbol and day of a fault; with the fault's name it seeds the random stream."""
 
     seed: int
@@ -53,7 +52,7 @@ def _missing_levels(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     fewer = rng.integers(1, np.maximum(feed.bid_levels, 2), (2, len(feed)))
     bids = np.where(chosen & (sides != 1), fewer[0], feed.bid_levels)
     asks = np.where(chosen & (sides != 0), fewer[1], feed.ask_levels)
-    return replace(feed, bid_levels=bids, ask_levels=asks)
+    return structs.replace(feed, bid_levels=bids, ask_levels=asks)
 
 
 def _one_sided(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
@@ -61,20 +60,20 @@ def _one_sided(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     empty = np.where(rng.uniform(0.0, 1.0, len(feed)) < 0.25, -1, 0)
     bids = np.where(chosen & bid, empty, feed.bid_levels)
     asks = np.where(chosen & ~bid, empty, feed.ask_levels)
-    return replace(feed, bid_levels=bids, ask_levels=asks)
+    return structs.replace(feed, bid_levels=bids, ask_levels=asks)
 
 
 def _crossed(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
     chosen, ticks = _some(feed, rng, 0.002), rng.integers(0, 4, len(feed))
-    return replace(feed, cross=np.where(chosen, ticks, feed.cross))
+    return structs.replace(feed, cross=np.where(chosen, ticks, feed.cross))
 
 
 def _null_timestamp(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
-    return replace(feed, no_time=_some(feed, rng, 0.003))
+    return structs.replace(feed, no_time=_some(feed, rng, 0.003))
 
 
 def _unknown_side(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
-    return replace(feed, no_side=_some(feed, rng, 0.005))
+    return structs.replace(feed, no_side=_some(feed, rng, 0.005))
 
 
 def gap_periods(rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -112,7 +111,7 @@ def _late_file(feed: FeedRows, rng: np.random.Generator) -> FeedRows:
         late &= hour == hour[start]
         last_of_hour = np.append(hour[1:] != hour[:-1], True)
         late &= ~last_of_hour
-    return replace(feed, late=late)
+    return structs.replace(feed, late=late)
 
 
 _BOOK = ("orderbook",)

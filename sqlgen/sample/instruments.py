@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
@@ -18,8 +18,7 @@ def generator(seed: int, *names: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest))
 
 
-@dataclass(frozen=True)
-class Instrument:
+class Instrument(Struct, frozen=True):
     """One symbol. The tick is ``tick_units * 10**-price_decimals`` quote, the lot ``10**-size_decimals`` base."""
 
     symbol: str
@@ -84,4 +83,4 @@ def instrument(symbol: str) -> Instrument:
             return known
     rng = generator(0, "instrument", symbol)
     like = BUILT_IN[int(rng.integers(len(BUILT_IN)))]
-    return replace(like, symbol=symbol, price=like.price * float(rng.uniform(0.6, 1.6)))
+    return structs.replace(like, symbol=symbol, price=like.price * float(rng.uniform(0.6, 1.6)))

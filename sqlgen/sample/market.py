@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+from msgspec import Struct
 
 from sqlgen.sample.flow import open_market, run_day
 from sqlgen.sample.instruments import Instrument, Ints, generator
@@ -19,8 +19,7 @@ _MARKETS_PER_ROW = 0.45
 _TAIL_BPS = 10.0
 
 
-@dataclass(frozen=True)
-class MarketDay:
+class MarketDay(Struct, frozen=True):
     """Everything that happened on a venue in a day. Times are milliseconds since midnight."""
 
     ms: Ints

@@ -6,9 +6,8 @@ ticks and lots until a chunk of rows becomes Arrow, so that a day costs its inte
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from sqlgen.sample.instruments import Ints
@@ -16,8 +15,7 @@ from sqlgen.sample.instruments import Ints
 Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class FeedRows:
+class FeedRows(Struct, frozen=True):
     """Rows of one kind on one day, in the order in which they are written. All arrays have the same length."""
 
     source: Ints
@@ -43,7 +41,7 @@ class FeedRows:
 
     def take(self, rows: Ints | Bools) -> FeedRows:
         """Some of the rows, in the order given."""
-        return replace(self, **{name: column[rows] for name, column in vars(self).items()})
+        return structs.replace(self, **{name: column[rows] for name, column in structs.asdict(self).items()})
 
 
 def new_feed(rng: np.random.Generator, ms: Ints, levels: int = 0) -> FeedRows:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from sqlgen.errors import UsageError, nearest
 
@@ -31,8 +32,7 @@ _LAYOUTS = ("date", "ymdh")
 _FORMATS = ("parquet", "ndjson")
 
 
-@dataclass(frozen=True)
-class SampleSpec:
+class SampleSpec(Struct, frozen=True):
     """Specification of a sample lake. Invalid values raise :class:`~sqlgen.errors.UsageError`."""
 
     symbols: tuple[str, ...] | int = ("BTC-USDT", "ETH-USDT")
@@ -86,8 +86,7 @@ class SampleSpec:
         return frozenset(self.faults)
 
 
-@dataclass(frozen=True)
-class SampleSummary:
+class SampleSummary(Struct, frozen=True):
     """Summary of the written files."""
 
     files: int

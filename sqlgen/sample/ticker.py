@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from sqlgen.sample.instruments import Ints
 from sqlgen.sample.market import MarketDay
@@ -13,8 +12,7 @@ from sqlgen.sample.state import Fills
 _ROWS_PER_TICKER = 4
 
 
-@dataclass(frozen=True)
-class TickerDay:
+class TickerDay(Struct, frozen=True):
     """Ticker rows of a day in ticks and lots; ``quote`` is in ticks times lots.
 
     The window is ``(t - 24 h, t]``. Where ``count`` is 0 it holds no trade and the trade columns mean nothing.

@@ -5,14 +5,13 @@ Unreadable lines do not stop the others: they are set aside, with the reason.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct, field, structs
 
 from sqlgen.errors import TaskError, disk_full, first_line
 from sqlgen.sources import dbn, ndjson, rawfile, schemas, unpacked
@@ -32,8 +31,7 @@ _ERRORS = 3
 _MIXED_LINE_ENDS = "invalid state"
 
 
-@dataclass(frozen=True)
-class BadLine:
+class BadLine(Struct, frozen=True):
     """An unreadable line."""
 
     line: int
@@ -43,8 +41,7 @@ class BadLine:
     """Its beginning."""
 
 
-@dataclass(frozen=True)
-class Decoded:
+class Decoded(Struct, frozen=True):
     """Outcome of decoding a source file."""
 
     lines: int
@@ -59,8 +56,7 @@ class Decoded:
     """Columns with numbers that are NaN or infinite."""
 
 
-@dataclass(frozen=True)
-class Decoder:
+class Decoder(Struct, frozen=True, dict=True):
     """Decodes the files of one source."""
 
     library: Library
@@ -113,7 +109,7 @@ class Decoder:
                     return Decoded(0)
                 decoded = (self._objects if self.format == "ndjson" else self._table)(path, readable, target)
                 odd = finite.of_decoded(target, self.columns, self.original_names)
-                return dataclasses.replace(decoded, not_finite=odd)
+                return structs.replace(decoded, not_finite=odd)
         except duckdb.Error as error:
             if disk_full(error):
                 raise
@@ -158,14 +154,14 @@ class Decoder:
         first, more = rawfile.first_line(readable, csv.title_lines), rawfile.next_lines(readable, csv.title_lines)
         dialect = dialect_of(str(path), first, real, csv, more)
         found = {sql_names.get(name, name): kind for name, kind in dialect.found.items()}
-        dialect = dataclasses.replace(dialect, found=found)
+        dialect = structs.replace(dialect, found=found)
         plain = target.with_suffix(".plain")
         try:
             decoded = self._read_table(path, self._scan(readable, plain, target, dialect), target, dialect)
         finally:
             plain.unlink(missing_ok=True)
         lossy = text.of_csv(readable, self._read, list(dialect.found), dialect.lines_before, dialect.csv.delimiter)
-        return dataclasses.replace(decoded, lossy=lossy)
+        return structs.replace(decoded, lossy=lossy)
 
     def _read_table(self, path: Path, scanned: Path, target: Path, dialect: Dialect) -> Decoded:
         """Outcome of a scan, with the lines that it rejected."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from msgspec import Struct
 
 from sqlgen.errors import TaskError
 from sqlgen.sources import rawfile
@@ -31,8 +31,7 @@ _TEXT = 500
 _ABSENT = object()
 
 
-@dataclass(frozen=True)
-class JsonLines:
+class JsonLines(Struct, frozen=True):
     """JSON objects of a file, and the Parquet file that DuckDB decoded them into."""
 
     connection: duckdb.DuckDBPyConnection

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
+from msgspec import Struct
 
 from sqlgen.compile.adapters import KeysInRows, RawForm
 from sqlgen.errors import TaskError
@@ -18,8 +18,7 @@ MARKETS_TEMPLATE = "publish/markets.sql.j2"
 _SHOWN = 8
 
 
-@dataclass(frozen=True)
-class MarketValue:
+class MarketValue(Struct, frozen=True):
     """One of several values that rows name where there must be one."""
 
     text: str

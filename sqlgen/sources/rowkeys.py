@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from sqlgen.compile.adapters import advice
 from sqlgen.compile.compiledmodel import digest
@@ -22,8 +23,7 @@ from sqlgen.sources.sourcefiles import FilePartitions, SourceFilesError
 _FILL_IN = "Fill it in (answers by REST take a field 'symbol')"
 
 
-@dataclass
-class RowKeys:
+class RowKeys(Struct, dict=True):
     """Partitions of files by the keys in their rows: an indexer for :func:`.list_source_files`."""
 
     project: Project

@@ -11,7 +11,6 @@ import functools
 import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Struct
 
 from sqlgen.errors import DAMAGED, TaskError, first_line
 from sqlgen.lake.remote import mounts
@@ -43,8 +43,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, 
     return dict(zip(rows.columns, map(str, rows.types), strict=True))
 
 
-@dataclass(frozen=True, eq=False)
-class ParquetColumns:
+class ParquetColumns(Struct, frozen=True, eq=False):
     """Columns of Parquet files that have the same ones."""
 
     stored: pq.ParquetSchema
@@ -67,8 +66,7 @@ class ParquetColumns:
 _KNOWN: collections.deque[ParquetColumns] = collections.deque(maxlen=8)
 
 
-@dataclass(frozen=True)
-class ParquetFooter:
+class ParquetFooter(Struct, frozen=True):
     """Columns and rows of a Parquet file."""
 
     columns: ParquetColumns
@@ -191,8 +189,7 @@ def copy_columns(path: Path, target: Path, names: Mapping[str, str], types: Mapp
         return int(file.metadata.num_rows)
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """A column, or a field within one."""
 
     steps: tuple[str, ...]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct, field, structs
 
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.errors import SqlgenError
@@ -41,8 +41,7 @@ class SourceFilesError(SqlgenError):
     """The files of a source do not fit together or cannot be read."""
 
 
-@dataclass(frozen=True)
-class SourceFiles:
+class SourceFiles(Struct, frozen=True, dict=True):
     """Files of one source by partition, in natural order, hours first: the order of their rows."""
 
     layout: SourceLayout
@@ -91,8 +90,7 @@ class SourceFiles:
         return found
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(Struct, frozen=True, dict=True):
     """Files in the folder of one source, before they are assigned to partitions."""
 
     source: Source
@@ -197,7 +195,7 @@ def assigned(
     wrong = _without_wrong_keys(keys, lake)
     files = sorted(keys)
     layout = _layout(listing.where, source, files) if files or layout is None else layout
-    layout = dataclasses.replace(layout, ambiguous=layout.ambiguous or bool(wrong))
+    layout = structs.replace(layout, ambiguous=layout.ambiguous or bool(wrong))
     partitions: dict[Partition, list[FileInfo]] = {}
     unassigned, outside, without_rows = [], [], []
     for file in files:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from msgspec import Struct, field
 
 from sqlgen.compile.adapters import RawForm
 from sqlgen.compile.compiler import Compiler
@@ -31,8 +31,7 @@ from sqlgen.templating.queries import query
 from sqlgen.templating.templates import Library
 
 
-@dataclass
-class InputStager:
+class InputStager(Struct):
     """Stages source files; decodes other formats than Parquet into a temporary folder of the task."""
 
     library: Library

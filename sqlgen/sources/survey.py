@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import duckdb
+from msgspec import Struct
 
 from sqlgen.compile.sourcespec import LINE
 from sqlgen.sources.digits.columns import Lossy
@@ -84,8 +84,7 @@ def lost_rows(spans: Sequence[FileSpan], tolerance: float | None) -> Iterator[Lo
         yield LostRows(NEAR, sum(each.far for each in spans), reason, *min(far))
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """All rows of some files of a source, with or without valid times."""
 
     library: Library

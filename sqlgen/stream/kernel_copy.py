@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from msgspec import Struct, field, structs
 
 from sqlgen.compile.statements import KERNEL_ROWS
 from sqlgen.errors import TaskError
@@ -31,16 +30,14 @@ UPDATE_ROWS = 65_536
 """Rows per call of a kernel that gives fewer rows than it reads: changes of levels, of which a message has many."""
 
 
-@dataclass(frozen=True)
-class Feeds:
+class Feeds(Struct, frozen=True):
     """The rows that go through the kernels, and the trades that the kernels see beside them."""
 
     rows: str
     trades: str | None
 
 
-@dataclass(frozen=True)
-class Statements:
+class Statements(Struct, frozen=True):
     """The SQL of some units of a model with kernels."""
 
     feeds: Feeds
@@ -56,8 +53,7 @@ class Statements:
     """Each unit has a statement of its own."""
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(Struct, frozen=True):
     """One unit that goes through the kernels."""
 
     constants: Mapping[str, Any]
@@ -66,8 +62,7 @@ class Pass:
     """State before its first row; ``None``: the state after the unit before it."""
 
 
-@dataclass(frozen=True)
-class End:
+class End(Struct, frozen=True):
     """Outcome of a pass."""
 
     state: bytes
@@ -76,8 +71,7 @@ class End:
     audit: SignAudit
 
 
-@dataclass
-class KernelCopy:
+class KernelCopy(Struct):
     """Runs the statements of consecutive units."""
 
     pipeline: Pipeline
@@ -160,7 +154,7 @@ class KernelCopy:
         # Kernels may write into the arrays of their state, and a second attempt needs them as they were.
         kernels = {name: {key: array.copy() for key, array in state.items()} for name, state in start.kernels.items()}
         feed = TradeFeed(trades.of(number), pending_trades(start)) if trades is not None else None
-        state = dataclasses.replace(start, kernels=kernels)
+        state = structs.replace(start, kernels=kernels)
         return Pipe(self.pipeline, state, rows.of(number), feed, dict(mine.constants))
 
     @contextlib.contextmanager

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from sqlgen.stream.tradefeed import NO_TRADES
@@ -18,7 +17,7 @@ def late_until(last: int | None, first: int) -> int | None:
 
 def run(pipeline: Pipeline, rows: Batch, has_trades: bool) -> list[dict[str, Array]]:
     """Columns of late rows, row by row and without trades: those of that time may have been consumed already."""
-    alone = dataclasses.replace(rows, trades=NO_TRADES if has_trades else None)
+    alone = structs.replace(rows, trades=NO_TRADES if has_trades else None)
     return [pipeline.run(pipeline.start(), cut(alone, i, i + 1)) for i in range(len(rows))]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from udfs import Batch, Kernel, State
 
@@ -14,8 +14,7 @@ _CHANGE = 1e-3
 """Change of a volume by rounding, as a share of it, from which on it is told."""
 
 
-@dataclass
-class _Rounded:
+class _Rounded(Struct):
     trades: int = 0
     of: int = 0
     smallest: float = math.inf
@@ -33,8 +32,7 @@ class _Rounded:
         return f"Set lot_size to the step in which this market counts, {step:g} or less"
 
 
-@dataclass
-class LotAudit:
+class LotAudit(Struct):
     """Counts the volumes that rounding to lots changes."""
 
     _found: dict[str, _Rounded] = field(default_factory=dict)

@@ -6,13 +6,12 @@ Only a few batches of rows and the trades up to their end are in memory at a tim
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct, field, structs
 from numpy.typing import NDArray
 
 from sqlgen.errors import TaskError
@@ -30,8 +29,7 @@ BATCH_ROWS = 8_192
 """Rows per call of the kernels; the result does not depend on it."""
 
 
-@dataclass
-class Pipe:
+class Pipe(Struct, dict=True):
     """One pass of one symbol's rows through a pipeline of kernels."""
 
     pipeline: Pipeline
@@ -113,7 +111,7 @@ class Pipe:
             if {*QUOTES} <= {*batch.schema.names}:
                 quotes = {name: numbers(batch.column(name), name)[late:] for name in QUOTES}
                 self.audit.add(rows.ts, quotes, trades)
-        rows = dataclasses.replace(rows, trades=trades)
+        rows = structs.replace(rows, trades=trades)
         found = self.pipeline.run(self.state.kernels, rows)
         self._lots.add(self.pipeline.kernels, self.state.kernels, rows)
         return found

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from sqlgen.project.signs import QUOTE_SECONDS, QUOTES, advice, finding, is_reversed
 from udfs import NANOSECONDS, Trades
 
 
-@dataclass
-class SignAudit:
+class SignAudit(Struct):
     """Counts trades against the last valid quote strictly before each."""
 
     judged: int = 0

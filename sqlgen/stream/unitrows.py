@@ -6,10 +6,10 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 
 from sqlgen.errors import TaskError
 from sqlgen.stream.arrays import values
@@ -19,8 +19,7 @@ _AHEAD = 2
 """Batches that are read before they are asked for."""
 
 
-@dataclass(frozen=True)
-class RowStream:
+class RowStream(Struct, frozen=True):
     """Rows of one unit, which can be read once."""
 
     schema: pa.Schema

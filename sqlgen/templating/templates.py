@@ -12,7 +12,6 @@ import hashlib
 import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from types import CodeType, SimpleNamespace
@@ -20,6 +19,7 @@ from typing import Any
 
 import jinja2
 from jinja2.bccache import Bucket
+from msgspec import Struct, field
 from pydantic import ValidationError
 
 from sqlgen.errors import ConfigError, TemplateError
@@ -86,14 +86,13 @@ def _parsed_header(path: str, text: str) -> Header:
     return Header.model_validate(document.data or {})
 
 
-@dataclass(frozen=True)
-class Library:
+class Library(Struct, frozen=True, dict=True):
     """The templates of a project: the user's own folder first, the packaged one after it."""
 
     folder: Path | None = None
-    kept: dict[object, Any] = field(default_factory=dict, repr=False)
+    kept: dict[object, Any] = field(default_factory=dict)
     """Results of others that depend on the templates alone."""
-    _headers: dict[str, Header] = field(default_factory=dict, repr=False)
+    _headers: dict[str, Header] = field(default_factory=dict)
 
     @property
     def folders(self) -> list[Path]:
@@ -293,6 +292,6 @@ def _known(context: Mapping[str, Any]) -> str:
     """Names that a template can use, for messages about undefined ones."""
     parts = []
     for name, value in sorted(context.items()):
-        members = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
+        members = value if isinstance(value, Mapping) else getattr(value, "__struct_fields__", ())
         parts.append(f"{name} ({', '.join(sorted(members))})" if members else name)
     return f". Known here: {', '.join(parts)}" if parts else ""

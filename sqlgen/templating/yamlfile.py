@@ -6,11 +6,11 @@ import contextlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from msgspec import Struct, field
 from yaml.reader import ReaderError
 
 from sqlgen.errors import ConfigError, Problem
@@ -29,8 +29,7 @@ _DEEP = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-@dataclass
-class Document:
+class Document(Struct):
     """A YAML file as plain data, with the line of each key."""
 
     path: Path
@@ -101,8 +100,7 @@ def _composed(text: str, loader: yaml.SafeLoader) -> yaml.Node | None:
     return loader.get_single_node()
 
 
-@dataclass
-class _Reader:
+class _Reader(Struct):
     document: Document
     loader: yaml.SafeLoader
     environ: Mapping[str, str] | None

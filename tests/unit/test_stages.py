@@ -63,9 +63,9 @@ def test_what_stays_one_statement(select: str) -> None:
 
 
 def test_views_of_the_stages_give_the_same_rows() -> None:
-    expected = duckdb.sql(PLAIN).fetchall()
     found, last = stages(PLAIN)
     with duckdb.connect() as connection:
+        expected = connection.sql(PLAIN).fetchall()
         for stage in found:
             connection.execute(f"CREATE VIEW {stage.name} AS\n{stage.sql}\n;")
         assert connection.execute(last).fetchall() == expected == [(10, ") , (", 1)]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from udfs.kernel import NANOSECONDS, Array, Batch, Floats, Ints, NDArray, State, record
 from udfs.windows.frames import Items, rows_as_items
 
 
-@dataclass(frozen=True)
-class Windows:
+class Windows(Struct, frozen=True, dict=True):
     """Rolling windows over a series, and their part of a kernel's state."""
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typer
+from msgspec import structs
 
 from sqlgen.cli.arguments import DEFAULT_FILE, Exclude, Json, ProjectFile, Select, models_of, open_engine, print_json
 
@@ -19,15 +20,13 @@ def check(
 
     Exit code 0: no fault. 2: faults.
     """
-    import dataclasses
-
     from sqlgen.operate.checking import check as check_models
 
     engine = open_engine(file)
     project = engine.project
     found = check_models(engine, models_of(project, select, exclude) if select or exclude else project.order)
     if json:
-        print_json({**dataclasses.asdict(found), "ok": found.ok})
+        print_json({**structs.asdict(found), "ok": found.ok})
     else:
         for problem in found.problems:
             typer.echo(f"error: {problem}", err=True)

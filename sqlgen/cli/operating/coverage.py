@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import structs
 
 from sqlgen.cli.arguments import DEFAULT_FILE, End, Json, Start, Symbols, open_engine, print_json, terminal
 from sqlgen.errors import UsageError
@@ -86,7 +86,7 @@ def _coverage(engine: Engine, name: str, wanted: Wanted, html: Path | None) -> d
 def _as_dict(name: str, one: SymbolCoverage) -> dict[str, Any]:
     return {
         "name": name,
-        **dataclasses.asdict(one),
+        **structs.asdict(one),
         "percent": one.percent,
         "unusual_days": [day.day for day in one.unusual_days],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from msgspec import structs
 
 from sqlgen.cli.arguments import DEFAULT_FILE, Json, ProjectFile, open_engine, print_json
 
@@ -32,7 +33,7 @@ def doctor(
         repair(engine, found)
     left = [ailment for ailment in found if not (ailment.fixed or ailment.harmless)]
     if json:
-        rows = [{key: value for key, value in vars(ailment).items() if key != "repair"} for ailment in found]
+        rows = [{key: value for key, value in structs.asdict(ailment).items() if key != "repair"} for ailment in found]
         print_json({"ailments": rows, "ok": not left})
     else:
         for ailment in found:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sqlgen.detect.columns.amounts import are_signed, base_amount
 from sqlgen.detect.columns.lookalikes import calls_rows_changes, other_rows, says, trades_beside_quotes
@@ -34,8 +35,7 @@ _COUNT = re.compile(r"\d+(\.\d*)?")
 _MARKET = re.compile(r"[A-Z0-9]{2,}([./:_-]?[A-Z0-9]+)*")
 
 
-@dataclass(frozen=True)
-class ColumnMap:
+class ColumnMap(Struct, frozen=True):
     """Options of a generic adapter."""
 
     options: Mapping[str, Any]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable
 from itertools import pairwise
+
+from msgspec import structs
 
 from sqlgen.detect.files.sniff import Sniffed
 
@@ -63,7 +64,7 @@ def named(sniffed: Sniffed) -> Sniffed:
     for name, place in bars.items():
         take(name, [place])
     if bars:
-        return dataclasses.replace(sniffed, columns=tuple(names))
+        return structs.replace(sniffed, columns=tuple(names))
     take("trade_id", [place for place in numbers if len(numbers) > 2 and _rising(columns[place])])
     numbers = [place for place in numbers if place in free]
     if len(numbers) > 3 and _are_near(columns, numbers[:3]) and _are_quotes(columns[numbers[1]], columns[numbers[2]]):
@@ -76,7 +77,7 @@ def named(sniffed: Sniffed) -> Sniffed:
         price, amount = _price_and_amount(columns, numbers)
         take("price", [price])
         take("amount", [_in_base(columns, numbers, price) or amount])
-    return dataclasses.replace(sniffed, columns=tuple(names))
+    return structs.replace(sniffed, columns=tuple(names))
 
 
 def _price_and_amount(columns: list[tuple[str, ...]], numbers: list[int]) -> tuple[int, int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from msgspec import structs
 
 from sqlgen.detect.columns.names import SIDES
 from sqlgen.detect.files.sniff import Sniffed
@@ -22,7 +23,7 @@ def flattened(sniffed: Sniffed) -> tuple[Sniffed, Mapping[str, str]]:
             if paths.setdefault(name, ".".join(path)) == ".".join(path):
                 flat[name] = value
         records.append(flat)
-    return dataclasses.replace(sniffed, columns=tuple(paths), records=tuple(records)), paths
+    return structs.replace(sniffed, columns=tuple(paths), records=tuple(records)), paths
 
 
 def located(columns: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:

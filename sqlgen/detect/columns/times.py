@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sqlgen.detect.files.sniff import Sniffed
 
@@ -75,8 +76,7 @@ _DAY_LAST = re.compile(
 """A time whose year comes after day and month, in either order."""
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(Struct, frozen=True):
     """Columns of the time, and how it is written."""
 
     columns: Mapping[str, Any]

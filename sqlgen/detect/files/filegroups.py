@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from sqlgen.detect.files.pathnames import folder_of, shape
 from sqlgen.detect.files.sniff import Sniffed, sniff
@@ -26,8 +27,7 @@ NO_DATA = (".CHECKSUM", ".md", ".yaml", ".yml", ".py", ".sql", ".pdf", ".html")
 _ALIKE = 0.5
 
 
-@dataclass(frozen=True)
-class FileGroup:
+class FileGroup(Struct, frozen=True):
     """Files that seem to be of one kind."""
 
     paths: tuple[str, ...]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct, structs
 
 from sqlgen.detect.files.pathnames import ALIASES, common_start, derive, folder_of, is_exchange
 from sqlgen.detect.files.vendors import Vendor, suffix_of
@@ -18,8 +18,7 @@ UNKNOWN = "unknown"
 """Placeholder of a key that neither paths nor rows have."""
 
 
-@dataclass(frozen=True)
-class PathLayout:
+class PathLayout(Struct, frozen=True):
     """Folder and pattern that find the files of a group, and the keys in their paths."""
 
     base: str
@@ -36,8 +35,7 @@ class PathLayout:
     """The names do not tell what the files are."""
 
 
-@dataclass(frozen=True)
-class GroupContext:
+class GroupContext(Struct, frozen=True):
     """The lake and the other files around a group."""
 
     lake: Path | None
@@ -64,7 +62,7 @@ def path_layout(paths: Sequence[str], vendor: Vendor | None, context: GroupConte
     """The layout with which a source finds ``paths`` (absolute, sorted) and no others."""
     named = _named(paths, vendor, context) if vendor is not None and vendor.names else None
     found = named or _hive(paths, context) or _derived(paths, context)
-    return dataclasses.replace(
+    return structs.replace(
         found, lake=context.parent(found.base), usable=context.usable(found.base), format_needed=context.misnamed
     )
 

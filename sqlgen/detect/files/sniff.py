@@ -8,13 +8,13 @@ import re
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Struct, field
 
 from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import format_of
@@ -37,8 +37,7 @@ _DBN_SCHEMAS |= {9: "definition", 10: "statistics", 11: "status", 12: "imbalance
 """Number in the header -> schema."""
 
 
-@dataclass(frozen=True)
-class Sniffed:
+class Sniffed(Struct, frozen=True, dict=True):
     """Content of a file, by its first bytes."""
 
     format: str = ""

@@ -6,8 +6,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sqlgen.detect.messages.looks import Look, look_of
 
@@ -29,8 +30,7 @@ _READ = {
 """Generic adapter -> looks of messages that its map of columns may read."""
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """Messages that say the same of themselves."""
 
     says: Mapping[str, str]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from sqlgen.detect.columns.lookalikes import CHANGES
 from sqlgen.detect.columns.names import FORCED, KEYS, LISTS, PRICES_OF_BARS, QUOTE, RATES, TRADE
@@ -38,8 +39,7 @@ _IDS = ("first_update_id", "final_update_id", "prevSeqId", "prevSeqNum", "prev_c
 """Fields of changes of a book alone, apart from the words for them."""
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(Struct, frozen=True):
     """Likeness of a message to something that is known."""
 
     what: str

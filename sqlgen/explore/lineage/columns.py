@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
+
+from msgspec import Struct, field
 
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan, Scope
@@ -26,8 +27,7 @@ _TAPE = ("price", "amount", "side")
 """Columns of the trades that kernels read beside the rows."""
 
 
-@dataclass(frozen=True)
-class ColumnNode:
+class ColumnNode(Struct, frozen=True):
     """One column, and those that it is made of."""
 
     kind: Kind
@@ -54,8 +54,7 @@ class ColumnNode:
                 yield node
 
 
-@dataclass(frozen=True)
-class ModelSelects:
+class ModelSelects(Struct, frozen=True):
     """Lineage of the SQL of one model, over its inputs by their names."""
 
     table: SelectLineage
@@ -65,16 +64,15 @@ class ModelSelects:
     """The input itself, if kernels read its rows as they are."""
 
 
-@dataclass
-class ProjectLineage:
+class ProjectLineage(Struct, dict=True):
     """Lineage of all columns of one project."""
 
     engine: Engine
     tables: Mapping[str, TableColumns]
     """Model -> its columns, of every model."""
-    _nodes: dict[tuple[str, str], ColumnNode] = field(default_factory=dict, init=False)
-    _models: dict[str, ModelSelects] = field(default_factory=dict, init=False)
-    _sources: dict[str, SelectLineage] = field(default_factory=dict, init=False)
+    _nodes: dict[tuple[str, str], ColumnNode] = field(default_factory=dict)
+    _models: dict[str, ModelSelects] = field(default_factory=dict)
+    _sources: dict[str, SelectLineage] = field(default_factory=dict)
 
     @classmethod
     def of(cls, engine: Engine) -> ProjectLineage:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import duckdb
+from msgspec import Struct
 
 from sqlgen import __version__
 from sqlgen.errors import SqlgenError, first_line
@@ -71,8 +71,7 @@ def _configured(client_of: Any) -> bool:
     return bool(silent.config.transport or os.environ.get("OPENLINEAGE_URL") or disabled)
 
 
-@dataclass
-class RunEvents:
+class RunEvents(Struct, dict=True):
     """Events of one run."""
 
     engine: Engine

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from sqlgen.errors import UsageError, first_line
 from sqlgen.explore import extras
@@ -22,8 +23,7 @@ _LONGEST = 400
 """Characters of an expression that are shown."""
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Columns that a column of a SELECT is made of."""
 
     columns: frozenset[TableColumn] = frozenset()
@@ -64,13 +64,12 @@ def qualified(sql: str, tables: Mapping[str, Sequence[str]], whose: str) -> exp.
     return found
 
 
-@dataclass
-class SelectLineage:
+class SelectLineage(Struct, dict=True):
     """Lineage of the columns of one SELECT."""
 
     query: exp.Query
     """Result of :func:`qualified`."""
-    _known: dict[tuple[int, str], Origin] = field(default_factory=dict, init=False)
+    _known: dict[tuple[int, str], Origin] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._root: Scope = extras.load("sqlglot.optimizer.scope", "lineage", "lineage").build_scope(self.query)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sqlgen.explore.lineage.columns import ColumnNode
 from sqlgen.project.project import Project
@@ -15,8 +16,7 @@ _ALIKE = 3
 """Columns that differ in numbers only, from which on they are one line."""
 
 
-@dataclass(frozen=True)
-class Branch:
+class Branch(Struct, frozen=True):
     """A line of a tree, and those below it."""
 
     text: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import duckdb
+from msgspec import Struct
 
 from sqlgen.errors import UsageError, nearest
 from sqlgen.explore.filed import Dates, Markets, filed_between, filed_markets, spelled_as_filed
@@ -26,8 +26,7 @@ class NothingToPlotError(UsageError):
     """There are no rows of what was asked for."""
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """Part of the rows that is asked for."""
 
     symbol: str | None = None
@@ -38,8 +37,7 @@ class Asked:
     """ns since 1970, inclusive."""
 
 
-@dataclass(frozen=True)
-class MarketFinder:
+class MarketFinder(Struct, frozen=True):
     """Markets of a source or model."""
 
     engine: Engine

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 OHLC = ("open", "high", "low", "close")
 PRICES = ("mid_price", "price", "last")
 """Columns of which candles are made, where there are no bars."""
 
 
-@dataclass(frozen=True)
-class Panel:
+class Panel(Struct, frozen=True):
     """One panel below the others, over the same time."""
 
     title: str

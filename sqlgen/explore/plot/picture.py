@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from sqlgen.errors import SqlgenError, UsageError, first_line, nearest
 from sqlgen.explore.columns import Described
@@ -19,8 +19,7 @@ _CANDLES = 240
 """Candles of prices that are no bars."""
 
 
-@dataclass
-class PlotPicture:
+class PlotPicture(Struct):
     """Panels of one symbol."""
 
     rows: PlottedRows

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from sqlgen.errors import UsageError
@@ -35,8 +35,7 @@ _DAY = 86_400 * _NS
 Floats = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True)
-class PlotLine:
+class PlotLine(Struct, frozen=True):
     """Values of one column: times in ms since 1970; NaN where a line breaks."""
 
     times: Floats
@@ -48,8 +47,7 @@ class PlotLine:
         return bool(np.isnan(self.values).all())
 
 
-@dataclass(frozen=True)
-class Candles:
+class Candles(Struct, frozen=True):
     """Open, high, low and close in equal parts of the range."""
 
     seconds: float
@@ -60,8 +58,7 @@ class Candles:
     close: Floats
 
 
-@dataclass(frozen=True)
-class Book:
+class Book(Struct, frozen=True):
     """Sizes by time and price."""
 
     times: Floats
@@ -73,8 +70,7 @@ class Book:
     """Prices are distances from the mid price, in bps: the price moves further than the book reaches."""
 
 
-@dataclass
-class PlottedRows:
+class PlottedRows(Struct):
     """Rows of one symbol of a source or model, in a range of time."""
 
     connection: duckdb.DuckDBPyConnection

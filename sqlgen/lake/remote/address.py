@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 SCHEMES = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "memory": ""}
 """Schemes that are known -> the extra of sqlgen that reads them."""
@@ -19,8 +20,7 @@ def is_remote(text: str) -> bool:
     return "://" in text or _ADDRESS.match(text) is not None
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Struct, frozen=True):
     """The root of a lake in an object store."""
 
     scheme: str

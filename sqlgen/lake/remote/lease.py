@@ -14,9 +14,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from sqlgen.errors import SqlgenError
 from sqlgen.lake.lock import Claim, conflict, held_by_another, new_run_id
@@ -36,8 +37,7 @@ Entries = dict[str, dict[str, Any]]
 """Run id -> what its entry tells."""
 
 
-@dataclass
-class Lease:
+class Lease(Struct):
     """The entry of one run."""
 
     store: Store

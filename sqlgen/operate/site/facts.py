@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from markupsafe import Markup
+from msgspec import Struct, field
 
 from sqlgen.errors import SqlgenError, first_line
 from sqlgen.explore.columns import Described
@@ -35,8 +35,7 @@ class Made(NamedTuple):
     by: str
 
 
-@dataclass(frozen=True)
-class ModelPage:
+class ModelPage(Struct, frozen=True):
     """One model, as its page shows it."""
 
     name: str
@@ -82,8 +81,7 @@ class ModelPage:
         return found
 
 
-@dataclass(frozen=True)
-class SourcePage:
+class SourcePage(Struct, frozen=True):
     """One source, as its page shows it."""
 
     name: str

@@ -6,7 +6,8 @@ import functools
 import graphlib
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.project.project import Project
 
@@ -19,8 +20,7 @@ _ROUNDS = 6
 """Rounds in which nodes move to the middle of what they are made from."""
 
 
-@dataclass(frozen=True)
-class DrawnNode:
+class DrawnNode(Struct, frozen=True):
     """A source or model, with its place."""
 
     name: str
@@ -36,8 +36,7 @@ class DrawnNode:
         return f"{'sources' if self.kind == 'source' else 'models'}/{self.name}.html"
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """Nodes and the curves between them."""
 
     nodes: tuple[DrawnNode, ...]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sqlgen.operate.datacoverage import FEW, FEWEST_DAYS, MANY, SymbolCoverage
 from sqlgen.published.tables import Table
 
 
-@dataclass(frozen=True)
-class HeatCell:
+class HeatCell(Struct, frozen=True):
     """Rows of one symbol on one day."""
 
     day: dt.date
@@ -29,8 +29,7 @@ class HeatCell:
         return f"{self.day}: {f'{self.rows:,} rows' if self.rows else 'no rows'}{hours}"
 
 
-@dataclass(frozen=True)
-class HeatRow:
+class HeatRow(Struct, frozen=True):
     """Days of one symbol."""
 
     label: str
@@ -42,8 +41,7 @@ class HeatRow:
         return sum(cell.kind != "none" for cell in self.cells)
 
 
-@dataclass(frozen=True)
-class HeatMap:
+class HeatMap(Struct, frozen=True):
     """Days of all symbols, each with the same first and last day."""
 
     rows: tuple[HeatRow, ...] = ()

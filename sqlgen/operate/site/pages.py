@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from sqlgen import __version__
 from sqlgen.compile.compiledmodel import descriptions
@@ -37,8 +37,7 @@ _LISTED = 10
 ASSETS = ("base.css", "site.css", "theme.js", "site.js")
 
 
-@dataclass
-class DocsSite:
+class DocsSite(Struct, dict=True):
     """The pages of one project."""
 
     engine: Engine

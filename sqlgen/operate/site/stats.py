@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
+from msgspec import Struct, field
 
 from sqlgen.compile.scope import Scan
 from sqlgen.errors import first_line
@@ -23,8 +23,7 @@ ROWS = 200_000
 BINS = 24
 
 
-@dataclass(frozen=True)
-class ColumnStats:
+class ColumnStats(Struct, frozen=True):
     """Statistics of one column."""
 
     nulls: float
@@ -42,8 +41,7 @@ class ColumnStats:
     """Number of different values, of texts and times."""
 
 
-@dataclass(frozen=True)
-class PageStats:
+class PageStats(Struct, frozen=True):
     """Statistics of a table."""
 
     rows: int = 0

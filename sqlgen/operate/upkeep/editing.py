@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct
 
 from sqlgen.compile.unitsql import partition_predicate
 from sqlgen.errors import TaskError, UsageError, first_line, nearest
@@ -25,8 +25,7 @@ _LONGEST = 200
 """Letters of an edit in the record of a unit."""
 
 
-@dataclass(frozen=True)
-class Editing:
+class Editing(Struct, frozen=True, dict=True):
     """Published units that may be edited."""
 
     held: HeldTable

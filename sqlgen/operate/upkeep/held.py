@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, structs
 
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import Scan
@@ -27,8 +27,7 @@ from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import exact_path
 
 
-@dataclass(frozen=True)
-class HeldTable:
+class HeldTable(Struct, frozen=True, dict=True):
     """One model's table, at one moment."""
 
     engine: Engine
@@ -101,7 +100,7 @@ class HeldTable:
 
 def with_symbols(wanted: Selection, known: Collection[str]) -> Selection:
     """A selection with its symbols as they are spelled in the lake."""
-    return dataclasses.replace(wanted, symbols=spelled(wanted.symbols, known))
+    return structs.replace(wanted, symbols=spelled(wanted.symbols, known))
 
 
 def read_held(engine: Engine, name: str) -> HeldTable:

@@ -6,17 +6,16 @@ is checked; units that were up to date stay so, as their records take the new fi
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Struct, field, structs
 
 from sqlgen.errors import TaskError, UsageError, first_line, nearest
 from sqlgen.lake import faults, storage, swap
@@ -40,8 +39,7 @@ from sqlgen.templating.queries import query
 _COMPACTED = re.compile(r"\.compacted_[0-9a-f]+$")
 
 
-@dataclass
-class FolderChange:
+class FolderChange(Struct):
     """Files of one folder that are joined."""
 
     folder: Path
@@ -161,11 +159,9 @@ def _attempt(change: FolderChange, staged: Path, connection: duckdb.DuckDBPyConn
         rows = _join(change, staged, connection, settle)
     except (TaskError, duckdb.Error, OSError) as error:
         change.joined.clear()
-        return dataclasses.replace(
-            before, files_after=before.files_before, error=f"{change.folder}: {first_line(error)}"
-        )
+        return structs.replace(before, files_after=before.files_before, error=f"{change.folder}: {first_line(error)}")
     size = sum(stat.size for name, stat in storage.list_all(change.folder).items() if not storage.is_hidden(name))
-    return dataclasses.replace(before, rows_before=rows, rows_after=rows, bytes_after=size)
+    return structs.replace(before, rows_before=rows, rows_after=rows, bytes_after=size)
 
 
 def _join(change: FolderChange, staged: Path, connection: duckdb.DuckDBPyConnection, settle: float) -> int:
@@ -228,20 +224,20 @@ def _adopt(
 ) -> list[str]:
     """Let units that were up to date stay so; models with units that are stale now."""
     sources = {
-        name: dataclasses.replace(
+        name: structs.replace(
             found, partitions={p: _replaced(files, replaced) for p, files in found.partitions.items()}
         )
         for name, found in picture.source_files.items()
     }
     known, stale = {*known}, dict[str, None]()
-    for task in make_plan(dataclasses.replace(picture, source_files=sources), selection).tasks:
+    for task in make_plan(structs.replace(picture, source_files=sources), selection).tasks:
         record = picture.records[task.model].get(task.unit)
         if not isinstance(task, Build) or record is None or task.id in known:
             continue
         entries = {entry.name for entry in engine.project.models[task.model].inputs if entry.source is not None}
         inputs = {key: text for key, text in task.provenance.inputs.items() if key.partition(" ")[0] in entries}
         if inputs.keys() <= record.inputs.keys():
-            engine.manifest.note(task.model, [dataclasses.replace(record, inputs=record.inputs | inputs)])
+            engine.manifest.note(task.model, [structs.replace(record, inputs=record.inputs | inputs)])
         else:
             stale[task.model] = None
     return [*stale]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct, structs
 
 from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.compiler import Compiler
@@ -35,8 +34,7 @@ from sqlgen.sources.schemas import columns_of
 from sqlgen.templating.queries import query
 
 
-@dataclass(frozen=True)
-class NewUnit:
+class NewUnit(Struct, frozen=True):
     """One unit in the new partitions, and the old ones whose rows it has."""
 
     unit: Partition
@@ -47,8 +45,7 @@ class NewUnit:
     provenance: Provenance
 
 
-@dataclass(frozen=True)
-class Repartition:
+class Repartition(Struct, frozen=True, dict=True):
     """Change of the partitions of one table."""
 
     held: HeldTable
@@ -100,7 +97,7 @@ class Repartition:
         """Provenance of a unit under other inner keys."""
         footer = self.held.table.footer(unit)
         known = {name: getattr(footer, name) for name in IN_FOOTERS} if footer is not None else {}
-        return dataclasses.replace(part_of(Provenance, record), keys=self.keys, **known)
+        return structs.replace(part_of(Provenance, record), keys=self.keys, **known)
 
     def _regrouped(self, connection: duckdb.DuckDBPyConnection) -> Iterator[NewUnit]:
         stale = {task.unit for task in make_plan(self.held.engine.picture([self.name]), Selection((self.name,))).tasks}
@@ -134,7 +131,7 @@ class Repartition:
         records = [self.records[each] for each in old]
         version = digest([record.version for record in records])
         first = part_of(Provenance, records[0])
-        return dataclasses.replace(first, unit=unit.path, keys=self.keys, inputs={}, edges=(), version=version)
+        return structs.replace(first, unit=unit.path, keys=self.keys, inputs={}, edges=(), version=version)
 
     def write(self, new: NewUnit, root: Path, connection: duckdb.DuckDBPyConnection) -> Published:
         """Write one new unit below ``root``."""
@@ -144,7 +141,7 @@ class Repartition:
         columns = columns_of(connection, rows) if model.inner_keys else {}
         types = {key: "VARCHAR" if columns[key].startswith("ENUM") else columns[key] for key in model.inner_keys}
         publication = Publication(
-            **vars(new.provenance),
+            **structs.asdict(new.provenance),
             build=new_build(),
             types=types,
             published_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -164,12 +161,12 @@ class Repartition:
         found = {str(path.relative_to(folder)): footers.read(path) for path in sorted(folder.rglob("*.parquet"))}
         alone = olds[0] if self.same_units else None
         record = record_of(StagedUnit(publication), found, alone.quarantine if alone is not None else {})
-        return dataclasses.replace(record, state=alone.state if alone is not None else "")
+        return structs.replace(record, state=alone.state if alone is not None else "")
 
     def without_rows(self) -> list[Published]:
         """Records of units without files, which may have quarantined rows."""
         records = self.held.table.records.values() if self.same_units else ()
-        return [dataclasses.replace(record, keys=self.keys) for record in records if not record.files]
+        return [structs.replace(record, keys=self.keys) for record in records if not record.files]
 
     def publish(self, built: Sequence[Published], staging: Path) -> None:
         """Swap the table in, and record it."""
@@ -208,7 +205,7 @@ def repartition(engine: Engine, name: str, dry_run: bool, wait: float) -> TableC
         held.units(Selection(()))
         change = Repartition(held, engine)
         change.check()
-        with staging_connection(engine, settings=dataclasses.replace(engine.settings, threads=1)) as (
+        with staging_connection(engine, settings=structs.replace(engine.settings, threads=1)) as (
             staging,
             connection,
         ):
@@ -219,7 +216,7 @@ def repartition(engine: Engine, name: str, dry_run: bool, wait: float) -> TableC
                 built += change.without_rows()
                 change.publish(built, staging)
                 told = [
-                    dataclasses.replace(part, files_after=len(record.files), bytes_after=record.bytes)
+                    structs.replace(part, files_after=len(record.files), bytes_after=record.bytes)
                     for part, record in zip(told, built, strict=False)
                 ]
     return TableChange(name, tuple(told))
@@ -231,8 +228,8 @@ def _by(engine: Engine, name: str, keys: tuple[str, ...]) -> Engine:
     model = project.models[name]
     output = model.output.model_copy(update={"partition_by": keys})
     config = model.config.model_copy(update={"output": output})
-    models = {**project.models, name: dataclasses.replace(model, config=config)}
-    return Engine(dataclasses.replace(project, models=models), engine.settings)
+    models = {**project.models, name: structs.replace(model, config=config)}
+    return Engine(structs.replace(project, models=models), engine.settings)
 
 
 def _told(change: Repartition, new: NewUnit) -> Rewritten:

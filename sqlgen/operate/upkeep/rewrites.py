@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.published.versions import Version
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Rows of one new file, or of one in each inner partition."""
 
     select: str = ""
@@ -19,8 +18,7 @@ class Piece:
     """Files of the unit that are joined, where there is no ``select``; it has no inner partitions."""
 
 
-@dataclass(frozen=True)
-class Rewrite:
+class Rewrite(Struct, frozen=True):
     """New files of one published unit."""
 
     unit: Partition
@@ -37,8 +35,7 @@ class Rewrite:
     """Rows that are changed."""
 
 
-@dataclass(frozen=True)
-class Rewritten:
+class Rewritten(Struct, frozen=True):
     """One unit before and after; with an error, nothing of it has changed."""
 
     partition: str
@@ -52,8 +49,7 @@ class Rewritten:
     error: str | None = None
 
 
-@dataclass(frozen=True)
-class TableChange:
+class TableChange(Struct, frozen=True):
     """Changed units of one table."""
 
     model: str

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import datetime as dt
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct, field, structs
 
 from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.statements import Target
@@ -97,11 +96,10 @@ def _forecast(held: HeldTable, change: Rewrite) -> Rewritten:
     """A unit as it would be; its bytes are not known."""
     before = _unchanged(held, change.unit)
     files = before.files_after if held.model.inner_keys else len(change.pieces) + len(change.retained)
-    return dataclasses.replace(before, rows_after=change.rows, files_after=files, matched=change.matched)
+    return structs.replace(before, rows_after=change.rows, files_after=files, matched=change.matched)
 
 
-@dataclass
-class Rewriter:
+class Rewriter(Struct):
     """Writes units of one table anew."""
 
     held: HeldTable
@@ -125,7 +123,7 @@ class Rewriter:
         inner, threads = bool(self.held.model.inner_keys), min(given.threads, len(changes))
         # One thread a unit; DuckDB's own only where a unit is alone, as several write inner partitions out of order.
         single, local = inner or threads > 1, mount_of(self.held.table.root) is None
-        settings = dataclasses.replace(given, threads=1 if single else given.threads, read_ahead=not (single and local))
+        settings = structs.replace(given, threads=1 if single else given.threads, read_ahead=not (single and local))
         opened = staging_connection(self.held.engine, self.staging, settings, reads)
         with opened as (_, connection), contextlib.ExitStack() as ended, ThreadPoolExecutor(threads) as pool:
             ended.callback(self._record)
@@ -155,8 +153,8 @@ class Rewriter:
             with open_cursor(connection, self._cursors) as cursor:
                 new = self._rewrite(change, cursor)
         except (TaskError, duckdb.Error, OSError) as error:
-            return dataclasses.replace(before, error=f"{change.unit}: {first_line(error)}")
-        return dataclasses.replace(
+            return structs.replace(before, error=f"{change.unit}: {first_line(error)}")
+        return structs.replace(
             before, rows_after=new.rows, files_after=len(new.files), bytes_after=new.bytes, matched=change.matched
         )
 
@@ -187,7 +185,7 @@ class Rewriter:
         same = change.restored is not None or not change.edit
         footer = self._footer(change)
         contributed = (*base.contributed, *(old.contributed if old is not None else ()))
-        return dataclasses.replace(
+        return structs.replace(
             part_of(Publication, base),
             build=new_build(),
             run_id=self.run_id,
@@ -235,7 +233,7 @@ class Rewriter:
             record = publication
             if piece.contributed:
                 sources = {model.primary.name: [[*file] for file in piece.contributed]}
-                record = dataclasses.replace(publication, contributed=piece.contributed, sources=sources)
+                record = structs.replace(publication, contributed=piece.contributed, sources=sources)
             stamp = Stamp(model.name, held.table.reader.owner, stem, record).to_json()
             name = stem if in_store else f"{stem}_{number}"
             path = folder if model.inner_keys else folder / f"{name}.parquet"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+from msgspec import Struct
 
 from sqlgen.errors import UsageError, first_line
 from sqlgen.lake.remote import mounts
@@ -16,8 +16,7 @@ from sqlgen.sources.sourcefiles import list_source_files
 from sqlgen.templating.queries import query
 
 
-@dataclass(frozen=True)
-class PartitionStats:
+class PartitionStats(Struct, frozen=True):
     """Files of one partition."""
 
     partition: str
@@ -30,8 +29,7 @@ class PartitionStats:
     edited: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class TableStats:
+class TableStats(Struct, frozen=True):
     """Files of one table or source."""
 
     name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from sqlgen.lake.partitions import Partition
 from sqlgen.operate.upkeep.held import holding
@@ -15,8 +16,7 @@ from sqlgen.published.versions import Versions
 from sqlgen.run.engine import Engine
 
 
-@dataclass(frozen=True)
-class Garbage:
+class Garbage(Struct, frozen=True):
     """Something that is removed."""
 
     model: str
@@ -26,7 +26,7 @@ class Garbage:
     partition: str
     bytes: int
     """Bytes that this frees: files that a table still has take none."""
-    remove: Callable[[], object] = field(repr=False)
+    remove: Callable[[], object]
 
 
 def vacuum(engine: Engine, models: Sequence[str], keep: int | None, dry_run: bool, wait: float) -> list[Garbage]:

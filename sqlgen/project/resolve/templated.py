@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
+
+from msgspec import structs
 
 from sqlgen.features.choice import AllColumns
 from sqlgen.features.selectlist import output_columns
@@ -57,7 +58,7 @@ def narrowed(library: Library, model: Model) -> Model:
     """
     spec, header, pipeline = model.config, model.header, model.pipeline
     if not (spec.features or (spec.columns and pipeline is not None)):
-        return dataclasses.replace(model, chosen=spec.columns)
+        return structs.replace(model, chosen=spec.columns)
     over = header.kernels_over is not None
     alone = pipeline is not None and pipeline.replaces_rows and not over
     of_template = KEYS if alone else output_columns(_over_nothing(library, model))
@@ -73,7 +74,7 @@ def narrowed(library: Library, model: Model) -> Model:
         and not (pipeline is not None and pipeline.reads_trades)
     ):
         inputs = tuple(entry for entry in inputs if entry is not model.trades)
-    return dataclasses.replace(model, chosen=chosen, fed=found.fed, pipeline=pipeline, inputs=inputs)
+    return structs.replace(model, chosen=chosen, fed=found.fed, pipeline=pipeline, inputs=inputs)
 
 
 def _over_nothing(library: Library, model: Model) -> str:

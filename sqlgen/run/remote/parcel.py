@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct, structs
 
 from sqlgen import __version__
 from sqlgen.builders.handover import Handed
@@ -29,8 +29,7 @@ from sqlgen.sources.sourcefiles import SourceFiles
 _VARIABLE = re.compile(r"\$\{(\w+)")
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(Struct, frozen=True):
     """The project of a run, as workers open it."""
 
     path: Path
@@ -64,8 +63,7 @@ class Site:
         )
 
 
-@dataclass(frozen=True)
-class Parcel:
+class Parcel(Struct, frozen=True):
     """Tasks of one model, and the part of the lake that they read."""
 
     tasks: tuple[Build, ...]
@@ -81,8 +79,7 @@ class Parcel:
     unusable: frozenset[TaskId]
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """Results of a parcel."""
 
     results: tuple[Result, ...]
@@ -110,7 +107,7 @@ def packed(plan: Plan, facts: Facts, tasks: Sequence[Build]) -> Parcel:
     return Parcel(
         tuple(tasks),
         picture.compiler.compile(name).fingerprint,
-        dataclasses.replace(plan.selection, only=None, recent={}),
+        structs.replace(plan.selection, only=None, recent={}),
         source_files,
         records,
         _table(picture.tables[name], own),
@@ -139,9 +136,9 @@ def _nobody(stamp: Stamp) -> str:
 
 def _table(table: Table, units: set[Partition]) -> Table:
     """A table of some units. Files of others are looked for where it is published."""
-    return dataclasses.replace(
+    return structs.replace(
         table,
-        reader=dataclasses.replace(table.reader, others=_nobody),
+        reader=structs.replace(table.reader, others=_nobody),
         records=_chosen(table.records, units),
         present=table.present & units,
         whole=table.whole & units,

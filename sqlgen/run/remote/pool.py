@@ -10,8 +10,9 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from sqlgen.builders.handover import Handed
 from sqlgen.builders.unit import quarantine_of
@@ -31,8 +32,7 @@ RETRIES = 2
 """Further attempts of a batch whose worker has died; then it is split, until the partition at fault is alone."""
 
 
-@dataclass
-class Pool:
+class Pool(Struct):
     """Workers that build batches."""
 
     execution: Execution

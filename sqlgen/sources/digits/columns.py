@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, structs
 
 from sqlgen.sources.digits.scan import DOUBLE, NANOSECONDS, SHORTEST_COUNT, SHORTEST_TIME
 
@@ -27,8 +29,7 @@ Value = tuple[str, str, str]
 """Column, text, and the reason why it loses digits; empty if it does not."""
 
 
-@dataclass(frozen=True)
-class Lossy:
+class Lossy(Struct, frozen=True):
     """Values of one column of a file that lose digits."""
 
     column: str
@@ -102,8 +103,8 @@ class ReadColumns:
         for name, text, why in (value for value in values if value[2]):
             known = counts.get(name)
             first = known or Lossy(self.original_names.get(name, name), 0, text[:80], why)
-            counts[name] = replace(first, count=first.count + 1)
-        return tuple(replace(each, more=bool(more)) for each in counts.values())
+            counts[name] = structs.replace(first, count=first.count + 1)
+        return tuple(structs.replace(each, more=bool(more)) for each in counts.values())
 
 
 def _of_message(text: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Struct
 
 _IN_MESSAGE = r'(?i)[:,\[]\s*"?[+-]?(nan|inf(inity)?|[0-9.]+e[+]?[0-9]*[3-9][0-9]{2})"?\s*[,}\]]'
 """Such a number in a message; 1e300 and more count as one."""
@@ -17,8 +17,7 @@ _ROWS = 1 << 14
 """Rows of a column that are looked at together."""
 
 
-@dataclass(frozen=True)
-class NotFinite:
+class NotFinite(Struct, frozen=True):
     """Numbers of one column that are not finite, or messages with such numbers."""
 
     column: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ def _of_cells(columns: ReadColumns, places: Mapping[str, int], row: Sequence[str
 
 def of_ndjson(path: Path, columns: ReadColumns) -> tuple[Lossy, ...]:
     """Lossy columns of an NDJSON file, values at any depth."""
-    columns = replace(columns, types=columns.fields)
+    columns = dataclasses.replace(columns, types=columns.fields)
     keys = {name: _key(columns.original_names.get(name, name)) for name in columns.types}
     suspects = _Suspects(
         path, ROWS, Limits(columns.shortest, columns.kept_decimals(True), columns.kept_decimals(False))

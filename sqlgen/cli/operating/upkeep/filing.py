@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import structs
 
 from sqlgen.cli.arguments import End, Exchanges, Json, Start, Symbols, open_engine, partitions_of, print_json, terminal
 from sqlgen.cli.operating.upkeep.shared import (
@@ -49,7 +49,7 @@ def stats(
     if json:
         totals = ("files", "bytes", "small_files")
         print_json(
-            [dataclasses.asdict(one) | {"rows": one.rows} | {what: one.total(what) for what in totals} for one in found]
+            [structs.asdict(one) | {"rows": one.rows} | {what: one.total(what) for what in totals} for one in found]
         )
     elif partitions:
         _print_partitions(found)

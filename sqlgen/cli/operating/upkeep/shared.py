@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import structs
 
 from sqlgen.cli import signals
 from sqlgen.cli.arguments import DEFAULT_FILE, print_json, terminal
@@ -60,7 +60,7 @@ def interruptible() -> Iterator[None]:
 def show(found: Sequence[TableChange], dry_run: bool, json: bool, nothing: str) -> None:
     """Print what was changed; exit code 1 if something failed."""
     if json:
-        tables = [{**dataclasses.asdict(one), "ok": one.ok} for one in found]
+        tables = [{**structs.asdict(one), "ok": one.ok} for one in found]
         print_json({"dry_run": dry_run, "ok": all(one.ok for one in found), "tables": tables})
     else:
         _print(found, dry_run, nothing)

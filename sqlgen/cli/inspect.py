@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sqlgen.cli.arguments import DEFAULT_FILE, Json
+from sqlgen.cli.arguments import DEFAULT_FILE, Json, print_json
 from sqlgen.errors import ConfigError
 from sqlgen.lake.remote.address import is_remote
 
@@ -34,9 +34,7 @@ def inspect(
     place, lake = _located(path, lake, file, project is not None)
     found = examine(Request(place, library, lake, full))
     if json:
-        import json as jsonlib
-
-        typer.echo(jsonlib.dumps(found.to_dict(), indent=1, default=str))
+        print_json(found.to_dict())
     else:
         from rich.console import Console
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from sqlgen.compile.sourcespec import KEYS_IN_ROWS, Evaluated
 from sqlgen.errors import TemplateError
@@ -122,7 +123,7 @@ def _columns(found: Mapping[str, Any], source: Source, hive_keys: tuple[str, ...
 
 def check_turns(library: Library, name: str, source: Source, context: Mapping[str, Any]) -> None:
     """:class:`TemplateError` where ``side_is`` makes no difference to an adapter."""
-    ways = [structs.replace(context["source"], side_is=side) for side in ("taker", "maker")]
+    ways = [dataclasses.replace(context["source"], side_is=side) for side in ("taker", "maker")]
     options = SimpleNamespace(**context["options"])
     template = adapter_template(source.adapter)
     texts = {library.text(template, **{**context, "options": options, "source": way}) for way in ways}

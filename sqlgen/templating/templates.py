@@ -292,6 +292,6 @@ def _known(context: Mapping[str, Any]) -> str:
     """Names that a template can use, for messages about undefined ones."""
     parts = []
     for name, value in sorted(context.items()):
-        members = value if isinstance(value, Mapping) else getattr(value, "__struct_fields__", ())
+        members = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
         parts.append(f"{name} ({', '.join(sorted(members))})" if members else name)
     return f". Known here: {', '.join(parts)}" if parts else ""

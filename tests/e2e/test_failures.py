@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import socket
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from sqlgen.builders.job import Job
 from sqlgen.lake.lock import run_lock
@@ -198,7 +198,7 @@ def test_a_full_disk(built: Scratch) -> None:
     built.trades(BTC, DAY1, [200.0])
     with pytest.MonkeyPatch.context() as patch:
         real = Job.target
-        patch.setattr(Job, "target", lambda *given: dataclasses.replace(real(*given), path="/dev/full"))
+        patch.setattr(Job, "target", lambda *given: structs.replace(real(*given), path="/dev/full"))
         fails(built, "The disk is full: free space and run again")
 
 

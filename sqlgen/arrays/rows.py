@@ -28,6 +28,7 @@ _TOLERANCE = 1_000
 
 _STARTED = "epoch_ns({}) - CAST(round(r.segment_age_s * 1e9) AS BIGINT)"
 """Start of the segment of a row, by its time."""
+_NO_BREAK, _ONE_SESSION = "false", "0"
 
 
 class Shape(Struct, frozen=True):
@@ -37,9 +38,9 @@ class Shape(Struct, frozen=True):
     at: str
     since: str
     order: str
-    breaks: str = "false"
+    breaks: str = _NO_BREAK
     """True for a row within which the feed broke."""
-    session: str = "0"
+    session: str = _ONE_SESSION
     """Number of the session that a row lies in."""
 
     @classmethod
@@ -50,8 +51,8 @@ class Shape(Struct, frozen=True):
             since = "epoch_ns(bar_start)"
             if "segment_age_s" in columns:
                 since = f"greatest({since}, {_STARTED.format('r.bar_end')})"
-            breaks = "coalesce(r.has_gap, false)" if "has_gap" in columns else cls.breaks
-            session = "session_date - DATE '1970-01-01'" if "session_date" in columns else cls.session
+            breaks = "coalesce(r.has_gap, false)" if "has_gap" in columns else _NO_BREAK
+            session = "session_date - DATE '1970-01-01'" if "session_date" in columns else _ONE_SESSION
             order = ", ".join(("bar_start", *more[-1:]))
             return cls((*KEYS, *more, "bar_start"), "epoch_ns(r.bar_end)", since, order, breaks, session)
         if {"ts", "seq", "segment_age_s"} <= columns.keys():

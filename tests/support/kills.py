@@ -30,6 +30,7 @@ from unittest import mock
 
 import pyarrow.parquet as pq
 import yaml
+from msgspec import structs
 
 from sqlgen.errors import UsageError
 from sqlgen.lake import faults, swap
@@ -220,7 +221,7 @@ class Case:
 
     @property
     def selection(self) -> Selection:
-        return dataclasses.replace(self.step.selection, models=self.models)
+        return structs.replace(self.step.selection, models=self.models)
 
     def __str__(self) -> str:
         return f"{self.step.name}, {' and '.join(self.models)}"
@@ -358,7 +359,7 @@ class Harness:
             ok, errors = self._do(case, self._engine(case))
         found = {"ok": ok, "text": errors, "left": [], "passed": dict(faults.passed), "bound": [*binding._BOUND]}
         if verify:
-            again = self._engine(case).plan(dataclasses.replace(case.selection, full_refresh=False))
+            again = self._engine(case).plan(structs.replace(case.selection, full_refresh=False))
             refused = [text for text in again.refused if "would discard edits" not in text]  # as it is meant
             stale = [f"{task.model} {task.unit}: {task.reason}" for task in again.tasks]
             found["left"] = refused if case.step.leaves_stale else stale + refused

@@ -8,73 +8,29 @@ place for each default.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from types import CodeType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import jinja2
-from jinja2.bccache import Bucket
 from msgspec import Struct, field
 from pydantic import ValidationError
 
 from sqlgen.errors import ConfigError, TemplateError
-from sqlgen.templating import expressions, inheriting, quoting, secrets, yamlfile
+from sqlgen.templating import bytecode, expressions, inheriting, quoting, secrets, yamlfile
 from sqlgen.templating.autoindent import AutoIndent
 from sqlgen.templating.header import CSV_OPTIONS, TEMPLATE_SUFFIX, CsvFormat, Header, LineFormat, invalid, not_found
 from sqlgen.templating.sandbox import environment as sandbox
-from udfs import OVERLAP_NS, cache_folder
+from udfs import OVERLAP_NS
 
 PACKAGED = Path(__file__).resolve().parents[2] / "transforms_sql"
 
 _FAILURES = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError)
 _HEADER = re.compile(r"\A\{#-?(.*?)-?#\}\s*", re.DOTALL)
-
-
-class _Bytecode(jinja2.BytecodeCache):
-    """Cache of compiled templates by path and text, in this process and on disk, as Numba's of kernels."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, tuple[str, CodeType | None]] = {}
-
-    @cached_property
-    def _stored(self) -> jinja2.FileSystemBytecodeCache | None:
-        """Cache on disk, in a folder named after the code that compiles; ``None`` if there can be none."""
-        version = hashlib.blake2b(jinja2.__version__.encode(), digest_size=8)
-        for path in sorted(Path(__file__).parent.rglob("*.py")):
-            version.update(path.read_bytes())
-        base = cache_folder()
-        if base is None:
-            return None
-        folder = base / f"templates-{version.hexdigest()}"
-        try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-        except OSError:
-            return None
-        return jinja2.FileSystemBytecodeCache(str(folder))
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        checksum, code = self._codes.get(bucket.key, ("", None))
-        if checksum == bucket.checksum:
-            bucket.code = code
-        elif self._stored is not None:
-            with contextlib.suppress(Exception):  # whatever a damaged file raises, the template is compiled anew
-                self._stored.load_bytecode(bucket)
-                self._codes[bucket.key] = bucket.checksum, bucket.code
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        assert bucket.code is not None
-        self._codes[bucket.key] = bucket.checksum, bucket.code
-        if self._stored is not None:
-            with contextlib.suppress(OSError):
-                self._stored.dump_bytecode(bucket)
-
-
-_BYTECODE = _Bytecode()
 
 
 @cache
@@ -108,7 +64,7 @@ class Library(Struct, frozen=True, dict=True):
             trim_blocks=True,
             lstrip_blocks=True,
             autoescape=False,
-            bytecode_cache=_BYTECODE,
+            bytecode_cache=bytecode.CACHE,
             extensions=[AutoIndent],
         )
         filters = ("ident", "literal", "quoted", "exact_path", "comment", "filled", "json_path", "apart")
@@ -206,7 +162,7 @@ class Library(Struct, frozen=True, dict=True):
 
     def _value(self, expression: str, options: Mapping[str, Any]) -> Any:
         sandbox.begin()
-        return _expression(expression)(options=SimpleNamespace(**options))
+        return bytecode.expression(packaged().environment, expression)(options=SimpleNamespace(**options))
 
     def text(self, name: str, /, **context: Any) -> str:
         """Text of a template, which is not to be run; every failure names the template, and the line."""
@@ -248,12 +204,6 @@ def packaged() -> Library:
 def library_of(own: Path) -> Library:
     """The templates of a project whose own ones are in a folder, if there is one."""
     return Library(own.resolve()) if own.is_dir() else packaged()
-
-
-@cache
-def _expression(text: str) -> Callable[..., Any]:
-    """Compiled expression of a header."""
-    return packaged().environment.compile_expression(text, undefined_to_none=False)
 
 
 def _failure(error: BaseException, path: str, context: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from sqlgen.templating import templates
+from sqlgen.templating import bytecode, templates
 
 TEXT = "SELECT {{ 1 + 2 }} AS three"
 
@@ -23,7 +23,7 @@ def rendered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[s
 
     with monkeypatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.setattr(templates, "_BYTECODE", templates._Bytecode())
+        patch.setattr(bytecode, "CACHE", bytecode.Bytecode())
         patch.setattr(jinja2.Environment, "compile", counted)
         return templates.Library(folder).render("mine.sql.j2"), compiled
 
@@ -50,3 +50,16 @@ def test_no_folder_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "mine.sql.j2").write_text(TEXT)
     (tmp_path / "cache").write_text("no folder")
     assert rendered(tmp_path, monkeypatch)[0] == "SELECT 3 AS three"
+
+
+def test_expressions_of_headers_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment, compiled, real = templates.packaged().environment, list[str](), bytecode._compiled
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(bytecode, "_compiled", lambda found, text: compiled.append(text) or real(found, text))
+    for _ in range(2):
+        monkeypatch.setattr(bytecode, "CACHE", bytecode.Bytecode())
+        bytecode.expression.cache_clear()
+        assert bytecode.expression(environment, "one | abs + 1")(one=-2) == 3
+    assert compiled == ["one | abs + 1"]
+    with pytest.raises(jinja2.TemplateSyntaxError, match="chunk after expression"):
+        bytecode.expression(environment, "1 2")

@@ -31,8 +31,8 @@ from sqlgen.lake.remote.mounts import mount_of
 from sqlgen.plan.plan import Build, TaskId
 from sqlgen.project.model import Model
 from sqlgen.published import states
-from sqlgen.published.batchfooters import overwrite, placeholder
-from sqlgen.published.footers import Footer, Stamp, of_alike
+from sqlgen.published.batchfooters import BatchFooters, placeholder
+from sqlgen.published.footers import Footer, Stamp
 from sqlgen.published.publication import Publisher, StagedUnit
 from sqlgen.published.records import Publication
 from sqlgen.sources.schemas import columns_of
@@ -164,6 +164,7 @@ class BatchBuild(Struct, frozen=True):
     ) -> list[_Staged]:
         """The files of each unit with its record in their footers, and its kernel state beside the others."""
         found, digests, units = list[_Staged](), dict[TaskId, str](), {task.unit for task in self.tasks}
+        footers = BatchFooters(blank)
         for number, (task, end, record) in enumerate(zip(self.tasks, ends, records, strict=True)):
             place, unit = folder / f"{UNIT}={number}", self._unit(task)
             resolved = task if end is None or task.previous not in units else self.resolve(task, digests)
@@ -173,11 +174,12 @@ class BatchBuild(Struct, frozen=True):
                 digests[task.id] = states.digest(end.state)
                 stamp = self._stamp(task, publication)
                 record = stamp, stamp.to_json()
-            file = _stamp_file(place, *record, blank) if resolved.reason else None
+            footer = _stamp_file(place, *record, footers) if resolved.reason else None
+            file = place / f"{record[0].stem}.parquet" if footer is not None else None
             if resolved.reason and end is not None:
                 self.workspace.picture.states.write(task.model, task.unit, publication.build, end.state, flush=False)
             notes = notes_of(self.model, end) if end is not None else []
-            found.append(_Staged(resolved, publication, place, file, end, tuple(notes)))
+            found.append(_Staged(resolved, publication, place, file, footer, end, tuple(notes)))
         return found
 
     def _check_rows(self, staged: Sequence[_Staged]) -> set[Partition]:
@@ -211,7 +213,7 @@ class BatchBuild(Struct, frozen=True):
     ) -> Mapping[Partition | None, Outcome]:
         """Publish each unit, unless that whose kernel state it starts from could not be."""
         outcomes: dict[Partition | None, Outcome] = {}
-        publisher, footers = self.workspace.publisher(self.model.name), self._footers(staged)
+        publisher = self.workspace.publisher(self.model.name)
         for unit in staged:
             task = unit.task
             follows = unit.end is not None and task.previous in outcomes
@@ -220,13 +222,8 @@ class BatchBuild(Struct, frozen=True):
             elif not task.reason:
                 outcomes[task.unit] = BuildResult("unchanged", self.workspace.record(task.model, task.unit))
             else:
-                outcomes[task.unit] = self._publish(unit, publisher, footers)
+                outcomes[task.unit] = self._publish(unit, publisher)
         return outcomes
-
-    def _footers(self, staged: Sequence[_Staged]) -> Mapping[Path, Footer] | None:
-        """Footers of the staged files, if no check may have changed them."""
-        files = [unit.file for unit in staged if unit.file is not None]
-        return None if self.model.config.checks else of_alike(files, self.sources.connection)
 
     def _execute(self, sql: str) -> None:
         self.sources.sql.append(sql)
@@ -241,15 +238,14 @@ class BatchBuild(Struct, frozen=True):
             publication = record_of_file(publication, task.slices[0].name, file)
         return Stamp(name, self.workspace.owner(name), stem, publication)
 
-    def _publish(self, unit: _Staged, publisher: Publisher, footers: Mapping[Path, Footer] | None) -> Outcome:
+    def _publish(self, unit: _Staged, publisher: Publisher) -> Outcome:
         space, task, checks = self.workspace, unit.task, self.sources.units[unit.task.unit].checks
         try:
             trash = space.aside(task, "gone")
-            count_nulls(checks, [unit.file] if unit.file is not None and unit.file.exists() else [])
+            if self.model.header.nulls:
+                count_nulls(checks, [unit.file] if unit.file is not None and unit.file.exists() else [])
             state = unit.end.state if unit.end is not None else None
-            known = None
-            if footers is not None:
-                known = {unit.file.name: footers[unit.file]} if unit.file is not None else {}
+            known = None if self.model.config.checks else unit.footers  # which may have changed the files
             retained = self._unit(task).old if self.model.output.mode == "append" else None
             staged = StagedUnit(unit.publication, retained, state, known)
             record = publisher.publish(staged, unit.folder, checks.quarantine, trash, flushed=True)
@@ -267,18 +263,26 @@ class _Staged(Struct, frozen=True):
     folder: Path
     file: Path | None
     """None without rows, and if nothing is to be published."""
+    footer: Footer | None
     end: End | None
     notes: tuple[str, ...]
     rows_in: int = 0
 
+    @property
+    def footers(self) -> Mapping[str, Footer]:
+        """Footers of its files, as they were written."""
+        return {self.file.name: self.footer} if self.file is not None and self.footer is not None else {}
 
-def _stamp_file(folder: Path, stamp: Stamp, text: str, blank: str) -> Path | None:
+
+def _stamp_file(folder: Path, stamp: Stamp, text: str, footers: BatchFooters) -> Footer | None:
     """Write the record of a unit into the footer of its file, and give it a unique name; ``None`` without a file."""
+    place = str(folder)  # a Path would cost more than the calls
     try:
-        names = os.listdir(folder)
+        names = os.listdir(place)
     except FileNotFoundError:
         return None
     if len(names) > 1:  # each sorted by itself
         raise NotAsOneError
-    overwrite(folder / names[0], blank, text)
-    return (folder / names[0]).rename(folder / f"{stamp.stem}.parquet")
+    footer = footers.overwrite(f"{place}/{names[0]}", text)
+    os.rename(f"{place}/{names[0]}", f"{place}/{stamp.stem}.parquet")  # noqa: PTH104
+    return footer

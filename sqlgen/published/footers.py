@@ -11,9 +11,8 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -21,10 +20,6 @@ from sqlgen.compile.statements import FOOTER_KEY
 from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import Stat
 from sqlgen.published.records import Publication
-from sqlgen.templating.queries import query
-
-if TYPE_CHECKING:
-    import duckdb
 
 FORMAT = 1
 LATER = "a later version of sqlgen wrote it"
@@ -137,16 +132,6 @@ def may_be_ours(path: Path) -> bool:
             return FOOTER_KEY.encode() in file.read(size)
     except OSError:  # no whole footer
         return True
-
-
-def of_alike(paths: Sequence[Path], connection: duckdb.DuckDBPyConnection) -> dict[Path, Footer]:
-    """Footers of files that one COPY has written, without their records."""
-    if not paths:
-        return {}
-    schema = read(paths[0]).schema
-    rows = connection.execute(query("file_rows", files=[*map(str, paths)])).fetchall()
-    counts = {name: int(count) for name, count in rows}
-    return {path: Footer(counts[str(path)], schema, Stat.of(path.stat()), None) for path in paths}
 
 
 def new_build() -> str:

@@ -251,10 +251,28 @@ def test_a_placeholder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     duckdb.sql(f"COPY (SELECT 1 AS a) TO '{path}' (FORMAT parquet, KV_METADATA {{sqlgen: 'aXbX'}})")
     for blank in ("c", "X"):  # not there; twice
         with pytest.raises(ValueError, match="does not hold the placeholder once"):
-            batchfooters.overwrite(path, blank, "")
-    batchfooters.overwrite(path, "aXbX", "{}")
+            batchfooters.BatchFooters(blank).overwrite(str(path), "")
+    batchfooters.BatchFooters("aXbX").overwrite(str(path), "{}")
     assert pq.read_metadata(path).metadata[b"sqlgen"] == b"{}  "
     assert pq.read_table(path).to_pylist() == [{"a": 1}]
+
+
+def test_footers_of_a_batch_are_those_that_pyarrow_reads(tmp_path: Path) -> None:
+    """Of columns of all kinds, of more and fewer rows, and longer than what is read at once."""
+    blank = batchfooters.placeholder(["x" * 50_000])
+    nested = "[{b: i, c: [i::VARCHAR]}] AS a, i::DECIMAL(20, 3) AS d, TIME '01:02:03' AS t"
+    for kind, columns in enumerate(("i AS a", nested)):
+        written = batchfooters.BatchFooters(blank)
+        for rows in (1, 7, 70_000):
+            path = tmp_path / f"{kind}-{rows}.parquet"
+            duckdb.sql(
+                f"COPY (SELECT {columns}, TIMESTAMP_NS '2026-01-01' AS ts, MAP {{i: true}} AS m, uuid() AS u FROM"
+                f" range({rows}) AS r(i)) TO '{path}' (FORMAT parquet, KV_METADATA {{sqlgen: '{blank}'}})"
+            )
+            footer = written.overwrite(str(path), "{}")
+            known = footers.read(path)
+            assert (footer.rows, footer.schema, footer.stat) == (known.rows, known.schema, known.stat)
+            assert footer.rows == rows
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def groups(tasks: Iterable[Task], picture: Picture, apart: Container[str]) -> It
 def _is_chained(task: Build, picture: Picture) -> bool:
     """True for a small unit of a model with kernels that is stale whatever the kernel state before it."""
     model = picture.project.models[task.model]
-    small = _is_small(task, picture) and not _shared(task, picture)
+    small = is_small(task, picture) and not _shared(task, picture)
     return model.batched and model.pipeline is not None and small and task.reason != STATE_MAY_CHANGE
 
 
@@ -89,7 +89,7 @@ def _may_join(task: Build, picture: Picture) -> bool:
     model = picture.project.models[task.model]
     if model.output.mode != "overwrite" and not task.slices[0].current:
         return False
-    return model.batched and _is_small(task, picture) and (model.output.mode != "append" or _appends_one(task, picture))
+    return model.batched and is_small(task, picture) and (model.output.mode != "append" or _appends_one(task, picture))
 
 
 def _appends_one(task: Build, picture: Picture) -> bool:
@@ -113,7 +113,8 @@ def _most(task: Task, picture: Picture) -> float:
     return min(MAX_BYTES, MAX_WRITTEN / max(columns, 1))
 
 
-def _is_small(task: Build, picture: Picture) -> bool:
+def is_small(task: Build, picture: Picture) -> bool:
+    """True for a task that gains from others beside it in a batch."""
     return _bytes(task, picture) <= LARGE
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError, UsageError
@@ -20,7 +20,7 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.lake.remote import mounts
 from sqlgen.lake.remote.refusals import StoreError
-from sqlgen.plan.batches import Group, batches, groups
+from sqlgen.plan.batches import Group, batches, groups, is_small
 from sqlgen.plan.plan import Build, Plan, Task, TaskId
 from sqlgen.plan.publishedunits import Facts
 from sqlgen.published.manifest import Manifest
@@ -78,7 +78,7 @@ class Runner(Struct, dict=True):
             files = (file.path for task in plan.tasks for part in task.slices for file in part.files)
             folders = folders_of(self.project.lake, (*files, *self.project.places))
             with (
-                connect(self.settings, folders, temp) as connection,
+                connect(self._settings(), folders, temp) as connection,
                 warming(
                     (self.project.models[t.model] for t in plan.tasks if self.settings.executor == "threads"),
                     self.watcher.compiling,
@@ -101,6 +101,12 @@ class Runner(Struct, dict=True):
         report.ended_at = _now()
         self.reports.finish(report)
         return report
+
+    def _settings(self) -> Settings:
+        """Settings of the DuckDB instance. Threads that read ahead wait for small files more than these take."""
+        builds = (task for task in self.plan.tasks if isinstance(task, Build))
+        large = not all(is_small(task, self.picture) for task in builds)
+        return structs.replace(self.settings, read_ahead=self.settings.read_ahead and large)
 
     def _schedule(
         self,

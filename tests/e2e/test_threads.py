@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import duckdb
 import pytest
 
+from sqlgen.plan import batches
 from sqlgen.run.machine import duckdb_threads
 from sqlgen.stream import kernel_copy
 from tests.support.engine import ROOT
@@ -60,6 +61,19 @@ def test_equal_partitions_take_a_thread_each(scratch: Scratch) -> None:
     assert scratch.costs() == [(BTC, DAY1, 1), (ETH, DAY1, 1)]
     scratch.run("--threads", "2", "--full-refresh", "--symbol", BTC)
     assert scratch.costs() == [(BTC, DAY1, 2), (ETH, DAY1, 1)]
+
+
+def test_small_tasks_read_without_threads_that_read_ahead(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    del scratch.config["models"]["pairs"]
+    scratch.save()
+    scratch.template("costs.sql.j2", COSTS.replace("price * amount", "current_setting('async_threads')"))
+    scratch.trades(BTC, DAY1, [1.0])
+    scratch.run("--memory-limit", "500MB")  # with a DuckDB instance of its own
+    assert scratch.costs() == [(BTC, DAY1, 0)]
+    monkeypatch.setattr(batches, "LARGE", 0)
+    scratch.run("--memory-limit", "500MB", "--full-refresh")
+    ((_, _, threads),) = scratch.costs()
+    assert threads > 0
 
 
 def test_kernels_rows_wait_within_a_limit(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,14 +57,14 @@ def publish_file(staged: Path, target: Path, flushed: bool = False) -> None:
         sync(target.parent)
 
 
-def publish_folder(staged: Path, target: Path, flushed: bool = False) -> None:
+def publish_folder(staged: Path, target: Path, flushed: bool = False, hidden: Iterable[str] | None = None) -> None:
     """Make ``staged`` the content of ``target`` in one step; the old content is removed later, hidden files stay.
 
     ``flushed``: the staged files are on disk, and the caller flushes the folders that change, and retires the old
-    content with the folder that ``staged`` is in.
+    content with the folder that ``staged`` is in. ``hidden``: the hidden files, where the caller has looked for them.
     """
     target = target.resolve() if target.is_symlink() else target  # the link is its user's, and stays
-    for name in filter(is_hidden, names_below(target)):
+    for name in filter(is_hidden, names_below(target)) if hidden is None else hidden:
         (staged / name).parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(target / name, staged / name)
     if (mount := mount_of(target)) is not None:
@@ -72,12 +72,7 @@ def publish_folder(staged: Path, target: Path, flushed: bool = False) -> None:
     elif not flushed:
         sync_tree(staged)
     with FOLDERS:
-        _into(
-            target,
-            flushed,
-            lambda: _exchange(staged, target) if target.exists() else staged.rename(target),
-            "folder: staged",
-        )
+        _into(target, flushed, lambda: _exchange(staged, target), "folder: staged")
         faults.point("folder: published")
     if not flushed:
         sync(target.parent)
@@ -88,13 +83,13 @@ def _into(target: Path, flushed: bool, put: Callable[[], object], point: str) ->
     """Put something into its place, whose folder a run of another shard may remove while it is empty."""
     for attempt in range(_ATTEMPTS):
         try:
-            make_folders(target.parent, flushed)
             faults.point(point)
             put()
             return
         except FileNotFoundError:
-            if target.parent.is_dir() or attempt == _ATTEMPTS - 1:
+            if attempt and (target.parent.is_dir() or attempt == _ATTEMPTS - 1):
                 raise
+            make_folders(target.parent, flushed)
 
 
 def remove(target: Path, trash: Path, root: Path) -> None:
@@ -166,13 +161,17 @@ def recover(staging: Path, lake: Path) -> list[Path]:
 
 
 def _exchange(left: Path, right: Path) -> None:
+    """Swap two folders; the left one only moves where there is no right one."""
     if _renameat2 is not None:
         result = _renameat2(_AT_FDCWD, os.fsencode(left), _AT_FDCWD, os.fsencode(right), _RENAME_EXCHANGE)
         if result == 0:
             return
         code = ctypes.get_errno()
-        if code not in _NO_EXCHANGE:
+        if code not in _NO_EXCHANGE and (code != errno.ENOENT or right.exists()):
             raise OSError(code, os.strerror(code), str(right))
+    if not right.exists():
+        left.rename(right)
+        return
     # No exchange here (not Linux, or a file system without it).
     aside, note = left.with_name(left.name + ASIDE), left.with_name(left.name + NOTE)
     storage.replace_text(note, os.path.relpath(right, left.parent))

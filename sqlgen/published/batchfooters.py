@@ -78,7 +78,7 @@ def _footer(file: FileIO) -> tuple[bytes, int]:
 
 
 def _columns(footer: bytes) -> bytes:
-    """What a footer begins with: its version, and the columns."""
+    """Beginning of a footer: its version, and the columns."""
     at = 0
     for _ in range(2):
         at = _after(footer, at + 1, footer[at] & 15)

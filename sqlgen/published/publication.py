@@ -65,8 +65,7 @@ class Publisher(Struct, frozen=True):
         """
         found = _staged(folder, unit.footers)
         where = unit.publication.partition
-        if self.table is not None:
-            self.table.verify(where)
+        hidden = self.table.verify(where) if self.table is not None else None
         if unit.state is not None and not flushed:
             self.states.write(self.model.name, where, unit.publication.build, unit.state)
         faults.point("unit: verified, its kernel state written")
@@ -78,11 +77,11 @@ class Publisher(Struct, frozen=True):
         target = self.root / where.path
         if not record.files:
             swap.remove(target, trash, self.root)
-        elif self._adds(where, record.files, found):  # possibly none
+        elif self._adds(where, record.files, found, flushed):  # possibly none
             for name in found:
                 swap.publish_file(folder / name, target / name, flushed)
         else:
-            swap.publish_folder(folder, target, flushed)
+            swap.publish_folder(folder, target, flushed, hidden)
         faults.point("unit: published")
         return self._published(where, record)
 
@@ -131,15 +130,17 @@ class Publisher(Struct, frozen=True):
         swap.remove(self.root / unit.path, trash, self.root)
         self._forget(unit)
 
-    def _adds(self, unit: Partition, files: Iterable[str], staged: Iterable[str]) -> bool:
-        """True if files are only added, each complete by itself."""
+    def _adds(self, unit: Partition, files: Iterable[str], staged: Iterable[str], flushed: bool) -> bool:
+        """True if files are only added to others, each complete by itself."""
         there = set(self.table.files.get(unit, {})) if self.table is not None else set()
+        if flushed and not there and {*files} == {*staged} and mount_of(self.root) is None:
+            return False  # the staged folder is moved as a whole
         return not there - {*files} and not (self.model.inner_keys and {*staged})
 
     def _published(self, unit: Partition, record: Published) -> Published:
         """Note a unit that is published; its record, with the files as they are."""
-        target = self.root / unit.path
-        if mount_of(target) is not None:  # the times of its files follow from the objects
+        if mount_of(self.root) is not None:  # the times of its files follow from the objects
+            target = self.root / unit.path
             record = structs.replace(record, files={name: Stat.of((target / name).stat()) for name in record.files})
         self._forget(unit, record)
         return record

@@ -109,12 +109,18 @@ class Table(Struct):
         self.present.add(unit)
         self.whole.add(unit)
 
-    def verify(self, unit: Partition) -> None:
-        """Check again before a unit is replaced; :class:`TaskError` if foreign files are in the way."""
+    def verify(self, unit: Partition) -> list[str]:
+        """Check again before a unit is replaced; :class:`TaskError` if foreign files are in the way.
+
+        Returns the hidden files in its folder, which stay.
+        """
         record = self.records.get(unit)
-        foreign = self._foreign(self.root, unit.path, self.files.get(unit, {}))
-        foreign += self._foreign(self.beside, unit.path, record.quarantine if record is not None else {})
+        there = storage.list_all(self.root / unit.path)
+        foreign = self._foreign(self.root, unit.path, there, self.files.get(unit, {}))
+        quarantine = record.quarantine if record is not None else {}
+        foreign += self._foreign(self.beside, unit.path, storage.list_all(self.beside / unit.path), quarantine)
         refuse(self.reader.model, foreign)
+        return [*filter(is_hidden, there)]
 
     def verify_whole(self) -> None:
         """Check again before the whole table is replaced, as :meth:`verify` does."""
@@ -122,13 +128,14 @@ class Table(Struct):
         beside = {
             _path(unit, name): s for unit, record in self.records.items() for name, s in record.quarantine.items()
         }
-        foreign = self._foreign(self.root, "", known) + self._foreign(self.beside, "", beside)
+        foreign = self._foreign(self.root, "", storage.list_all(self.root), known)
+        foreign += self._foreign(self.beside, "", storage.list_all(self.beside), beside)
         refuse(self.reader.model, foreign)
 
-    def _foreign(self, root: Path, below: str, known: Mapping[str, Stat]) -> list[str]:
-        """Foreign files below a folder, with the reasons."""
+    def _foreign(self, root: Path, below: str, there: Mapping[str, Stat], known: Mapping[str, Stat]) -> list[str]:
+        """Foreign files among those below a folder, with the reasons."""
         found = []
-        for name, stat in storage.list_all(root / below).items():
+        for name, stat in there.items():
             if known.get(name) == stat or is_hidden(name):
                 continue
             path = f"{below}/{name}" if below else name

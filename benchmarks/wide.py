@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from benchmarks.measure import ROOT, Line, median, python
 from sqlgen.lake import storage
 from sqlgen.lake.storage import FileInfo, Stat
@@ -56,7 +58,7 @@ def write() -> None:
         "schema": "0" * 16,
     }
     records = (
-        Published(**vars(task.provenance), **facts, rows=100, bytes=SIZE)
+        Published(**asdict(task.provenance), **facts, rows=100, bytes=SIZE)
         for task in plan.tasks
         if isinstance(task, Build)
     )

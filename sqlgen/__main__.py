@@ -2,15 +2,16 @@
 
 import atexit
 import gc
-import importlib.util
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
 from sqlgen.cli import signals
 
+_LATE = ("numpy", "pyarrow", "pyarrow.parquet")
 _LOADING = threading.RLock()
 _NEW_OBJECTS = 100_000
 """Objects that are made before Python looks for cycles among them; by itself it does so after 700."""
@@ -22,7 +23,8 @@ def main() -> None:
         gc.set_threshold(_NEW_OBJECTS)  # nearly all that loading makes stays
         atexit.register(_set_aside)
         sys.meta_path.insert(0, _BeforeDuckDB)
-        _load_late("numpy")
+        for name in _LATE:
+            _load_late(name)
         from sqlgen.cli.app import main as run
 
         run()
@@ -46,12 +48,21 @@ def _load_late(name: str) -> None:
 
     Python's own ``LazyLoader`` loads it when it is imported for the second time.
     """
-    spec = importlib.util.find_spec(name) if name not in sys.modules else None
+    package, _, part = name.rpartition(".")
+    spec = PathFinder.find_spec(name, _places(package)) if name not in sys.modules else None
     if spec is not None:
         late = _Late(name)
         late.__spec__, late.__file__, late.__loader__ = spec, spec.origin, spec.loader
         late.__dict__["_late"] = spec
         sys.modules[name] = late
+        if package:
+            sys.modules[package].__dict__[part] = late
+
+
+def _places(package: str) -> Sequence[str] | None:
+    """Folders of a package's parts, which is not loaded for that; those of ``sys.path`` without a package."""
+    spec = sys.modules[package].__spec__ if package else None
+    return spec.submodule_search_locations if spec is not None else None
 
 
 class _BeforeDuckDB:

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 from msgspec import Struct, structs
@@ -18,7 +19,7 @@ from msgspec import Struct, structs
 from sqlgen.builders.batchsources import BatchSources, NotAsOneError, UnitChecks, together
 from sqlgen.builders.inputs import rows_of_first_input
 from sqlgen.builders.kinds import constants, notes_of, record_of_file, state_before, stem_of_file
-from sqlgen.builders.nulls import count_nulls
+from sqlgen.builders.nulls import Nulls, note_nulls, nulls_of
 from sqlgen.builders.unit import BuildResult
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
@@ -36,9 +37,11 @@ from sqlgen.published.footers import Footer, Stamp
 from sqlgen.published.publication import Publisher, StagedUnit
 from sqlgen.published.records import Publication
 from sqlgen.sources.schemas import columns_of
-from sqlgen.stream.kernel_copy import End, Feeds, KernelCopy, Pass, Statements
 from sqlgen.templating.connection import one
 from sqlgen.templating.quoting import exact_path
+
+if TYPE_CHECKING:
+    from sqlgen.stream.kernel_copy import End
 
 Outcome = BuildResult | Exception | None
 """Outcome of one unit of a batch; ``None`` where it is yet to be built."""
@@ -140,6 +143,8 @@ class BatchBuild(Struct, frozen=True):
         if model.pipeline is None:
             self._execute(copy(self.sources.connection, 0))
             return [None for _ in self.tasks]
+        from sqlgen.stream.kernel_copy import Feeds, KernelCopy, Pass, Statements  # it loads NumPy and pyarrow
+
         places = [self._places(entry.name) for entry in (model.primary, model.trades) if entry is not None]
         as_it_is, by_time = (Feeds(*each) for each in compiler.numbered_feeds(model, scope, places[0], places[-1]))
         statements = Statements(as_it_is, by_time, copy, numbered=True, apart=model.built_apart)
@@ -214,6 +219,8 @@ class BatchBuild(Struct, frozen=True):
         """Publish each unit, unless that whose kernel state it starts from could not be."""
         outcomes: dict[Partition | None, Outcome] = {}
         publisher = self.workspace.publisher(self.model.name)
+        files = (unit.file for unit in staged if unit.file is not None and unit.file.exists())
+        nulls = nulls_of(self.model, self.sources.connection, files)
         for unit in staged:
             task = unit.task
             follows = unit.end is not None and task.previous in outcomes
@@ -222,7 +229,7 @@ class BatchBuild(Struct, frozen=True):
             elif not task.reason:
                 outcomes[task.unit] = BuildResult("unchanged", self.workspace.record(task.model, task.unit))
             else:
-                outcomes[task.unit] = self._publish(unit, publisher)
+                outcomes[task.unit] = self._publish(unit, publisher, nulls.get(str(unit.file), ()))
         return outcomes
 
     def _execute(self, sql: str) -> None:
@@ -238,12 +245,11 @@ class BatchBuild(Struct, frozen=True):
             publication = record_of_file(publication, task.slices[0].name, file)
         return Stamp(name, self.workspace.owner(name), stem, publication)
 
-    def _publish(self, unit: _Staged, publisher: Publisher) -> Outcome:
+    def _publish(self, unit: _Staged, publisher: Publisher, nulls: Nulls) -> Outcome:
         space, task, checks = self.workspace, unit.task, self.sources.units[unit.task.unit].checks
         try:
             trash = space.aside(task, "gone")
-            if self.model.header.nulls:
-                count_nulls(checks, [unit.file] if unit.file is not None and unit.file.exists() else [])
+            note_nulls(checks, [nulls])
             state = unit.end.state if unit.end is not None else None
             known = None if self.model.config.checks else unit.footers  # which may have changed the files
             retained = self._unit(task).old if self.model.output.mode == "append" else None

@@ -114,7 +114,9 @@ def rows_of_first_input(workspace: Workspace, tasks: Sequence[Build], stager: In
         decoded = stager.decoded.get(name, {})
         return [sum(decoded[file].lines for file in found if file in decoded) for found in files]
     lake = picture.project.lake
-    return [sum(rows_of(f"{lake}/{file.path}") for file in found) for found in files]
+    paths = {file: f"{lake}/{file.path}" for found in files for file in found}
+    rows = rows_of(stager.connection, paths.values())
+    return [sum(rows.get(paths[file], 0) for file in found) for found in files]
 
 
 def _one_each(source_files: SourceFiles, part: Slice) -> bool:

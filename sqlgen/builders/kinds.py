@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow.parquet
@@ -29,7 +29,9 @@ from sqlgen.published.publication import StagedUnit
 from sqlgen.published.records import Publication, Published
 from sqlgen.published.states import Snapshot, StateError
 from sqlgen.sources.schemas import columns_of
-from sqlgen.stream.kernel_copy import End, Feeds, KernelCopy, Pass, Statements
+
+if TYPE_CHECKING:
+    from sqlgen.stream.kernel_copy import End
 
 Builder = Callable[[Job], StagedUnit]
 
@@ -62,6 +64,8 @@ def rows(job: Job) -> StagedUnit:
 
 def through_kernels(job: Job) -> StagedUnit:
     """Rows that pass through kernels, starting from the state of the unit before; and the state after them."""
+    from sqlgen.stream.kernel_copy import Feeds, KernelCopy, Pass, Statements  # it loads NumPy and pyarrow
+
     pipeline, scope = job.model.pipeline, job.inputs.scope()
     assert pipeline is not None
     if scope is None:

@@ -154,7 +154,8 @@ class UnitSource(Struct, frozen=True):
             if file in self.decoded:
                 lossy = self.decoded[file].lossy
             elif findings.columns is not None:
-                lossy = parquet.of_parquet(f"{self.checks.compiler.project.lake}/{file.path}", findings.columns)
+                path = f"{self.checks.compiler.project.lake}/{file.path}"
+                lossy = parquet.of_parquet(self.checks.connection, path, findings.columns)
             for each in lossy:
                 found.setdefault(each.column, digits_note(each, file.path, findings.form.format == "parquet"))
         odd = [(file.path, each) for file in files if file in self.decoded for each in self.decoded[file].not_finite]
@@ -260,7 +261,7 @@ def check_source(
     if not decoded and form.format == "parquet":
         lists = [form.original_names.get(name, name) for name, kind in (form.columns or {}).items() if kind[-1] == "]"]
         paths = (f"{compiler.project.lake}/{file.path}" for file in files)
-        scan = dataclasses.replace(scan, positive_lists=positive_lists(paths, lists))
+        scan = dataclasses.replace(scan, positive_lists=positive_lists(checks.connection, paths, lists))
     survey = survey_of(compiler, model, entry, scan, files, decoded)
     checks.execute(survey.statement)
     spans: dict[str, list[FileSpan]] = collections.defaultdict(list)

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from sqlgen.builders.job import Job
 from sqlgen.builders.kinds import builder_of
-from sqlgen.builders.nulls import count_nulls
+from sqlgen.builders.nulls import note_nulls, nulls_of
 from sqlgen.builders.rowchecks import RowChecks
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError
@@ -62,7 +62,8 @@ def build(
         staged = builder_of(job.model)(job)
         notes.extend(nameless(job.folder))
         kept = {job.folder / name for name in job.old.files} if job.old is not None else set()  # linked beside new ones
-        count_nulls(job.checks, (file for file in job.folder.rglob("*.parquet") if file not in kept))
+        new = (file for file in job.folder.rglob("*.parquet") if file not in kept)
+        note_nulls(job.checks, nulls_of(job.model, connection, new).values())
         rows_in = job.rows_in()
         # In mode append, inputs are read once only.
         notes.extend(workspace.reads.verify(job.looks, may_grow=task.provenance.mode != "append"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from sqlgen.lake.storage import Stat
-from sqlgen.published.footers import Footer, read
+from sqlgen.published.footers import Footer, of_own
 
 _TAIL = 8
 """Bytes after a footer: its length (4) and the magic number."""
@@ -58,7 +58,7 @@ class BatchFooters(Struct):
 
     def _rows(self, path: str, footer: bytes) -> int:
         if not self._columns or not footer.startswith(self._columns):
-            known = read(Path(path))
+            known = of_own(Path(path))
             self._columns, self._schema = _columns(footer), known.schema
             if _rows(footer, self._columns) != known.rows:
                 raise ValueError(f"{path}: the footer does not tell its rows after its columns")

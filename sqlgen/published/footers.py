@@ -12,13 +12,14 @@ import secrets
 import stat
 import time
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from msgspec import Struct, structs
 
 from sqlgen.compile.statements import FOOTER_KEY
 from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import Stat
+from sqlgen.published import thrift
 from sqlgen.published.records import Publication
 
 FORMAT = 1
@@ -106,19 +107,34 @@ def read(path: Path) -> Footer:
     import pyarrow.parquet as pq
 
     mounts.fetch_ends([path])
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):  # opening a pipe would block
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
         raise ForeignFileError("it is no regular file")
     try:
-        metadata: Any = pq.read_metadata(path)
+        pq.read_metadata(path)
     except pa.ArrowInvalid:
         raise DamagedFileError("it is damaged, or no Parquet file") from None
-    text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
-    columns = str(metadata.schema).partition("\n")[2]  # the first line is a memory address
-    schema = hashlib.blake2b(columns.encode(), digest_size=8).hexdigest()
-    return Footer(
-        metadata.num_rows, schema, Stat.of(found), text.decode(errors="replace") if text is not None else None
-    )
+    return of_own(path)
+
+
+def of_own(path: Path) -> Footer:
+    """Footer of a file that is as sqlgen has written it: :func:`read` looks for damage, which takes pyarrow."""
+    mounts.fetch_ends([path])
+    with path.open("rb") as file:
+        found, content = os.fstat(file.fileno()), _content(file)
+    try:
+        columns, rows = thrift.columns_and_rows(content)
+        text = thrift.text_of(content, FOOTER_KEY)
+    except (IndexError, ValueError):
+        raise DamagedFileError("it is damaged, or no Parquet file") from None
+    schema = hashlib.blake2b(columns, digest_size=8).hexdigest()
+    return Footer(rows, schema, Stat.of(found), text.decode(errors="replace") if text is not None else None)
+
+
+def _content(file: BinaryIO) -> bytes:
+    file.seek(-8, os.SEEK_END)
+    size = int.from_bytes(file.read(4), "little")
+    file.seek(-8 - size, os.SEEK_END)
+    return file.read(size)
 
 
 def may_be_ours(path: Path) -> bool:
@@ -126,10 +142,7 @@ def may_be_ours(path: Path) -> bool:
     mounts.fetch_ends([path])
     try:
         with path.open("rb") as file:
-            file.seek(-8, os.SEEK_END)
-            size = int.from_bytes(file.read(4), "little")
-            file.seek(-8 - size, os.SEEK_END)
-            return FOOTER_KEY.encode() in file.read(size)
+            return FOOTER_KEY.encode() in _content(file)
     except OSError:  # no whole footer
         return True
 

@@ -25,10 +25,13 @@ class Reader(Struct, frozen=True):
     others: Callable[[Stamp], str]
     """The model that has published a file, if it is another one and still there; empty otherwise."""
 
-    def read(self, root: Path, path: str) -> tuple[Stamp, Footer]:
-        """The footer of a file below ``root``; :class:`ForeignFileError` where it is not the model's."""
+    def read(self, root: Path, path: str, recorded: bool = False) -> tuple[Stamp, Footer]:
+        """The footer of a file below ``root``; :class:`ForeignFileError` where it is not the model's.
+
+        ``recorded``: it is as its record says, and not looked at for damage.
+        """
         try:
-            footer = footers.read(root / path)
+            footer = (footers.of_own if recorded else footers.read)(root / path)
         except OSError as error:
             raise ForeignFileError(f"it cannot be read ({error.strerror or error})") from None
         stamp = footer.stamp

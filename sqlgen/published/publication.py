@@ -170,7 +170,7 @@ def _staged(folder: Path, known: Mapping[str, Footer] | None) -> dict[str, Foote
 
 
 def _footers(folder: Path) -> dict[str, Footer]:
-    return {str(path.relative_to(folder)): footers.read(path) for path in sorted(folder.rglob("*.parquet"))}
+    return {str(path.relative_to(folder)): footers.of_own(path) for path in sorted(folder.rglob("*.parquet"))}
 
 
 def record_of(unit: StagedUnit, found: Mapping[str, Footer], quarantine: dict[str, Stat]) -> Published:

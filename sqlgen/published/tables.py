@@ -96,7 +96,7 @@ class Table(Struct):
         """Record in the footer of a file of a unit."""
         for name in self.records[unit].files:
             with contextlib.suppress(ForeignFileError):
-                return self.reader.read(self.root, _path(unit, name))[0].record
+                return self.reader.read(self.root, _path(unit, name), recorded=True)[0].record
         return None
 
     def replaced(self, unit: Partition, record: Published | None) -> None:

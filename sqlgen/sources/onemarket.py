@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
-import pyarrow as pa
 from msgspec import Struct
 
 from sqlgen.compile.adapters import KeysInRows, RawForm
 from sqlgen.errors import TaskError
-from sqlgen.sources.schemas import parquet_footer
+from sqlgen.sources.schemas import parquet_columns
 from sqlgen.templating.quoting import ident
 from sqlgen.templating.templates import Library
 
@@ -40,28 +39,24 @@ def check_one_market(
         form: the source, and where its rows name their market.
         places: Parquet file that is read -> its source file.
     """
-    for values, files in _constants(form.keys_in_rows, list(places)):
+    for values, files in _constants(connection, form.keys_in_rows, list(places)):
         statement = library.render(MARKETS_TEMPLATE, values=values, apart=list(form.keys_in_rows.apart), files=files)
         for what, found, where in connection.execute(statement).fetchall():
             named = [MarketValue(each["value"], each["rows"], places[each["file"]], each["row"]) for each in found]
             raise TaskError(_message(form, what, named, [places[file] for file in where]))
 
 
-def _constants(keys: KeysInRows, paths: Sequence[str]) -> Iterable[tuple[dict[str, str], Sequence[str]]]:
+def _constants(
+    connection: duckdb.DuckDBPyConnection, keys: KeysInRows, paths: Sequence[str]
+) -> Iterable[tuple[dict[str, str], Sequence[str]]]:
     """Values that must be the same in all rows of a market (name -> SQL), and the files that have them."""
     if keys.values and paths:
         yield dict(keys.values), paths
-    for what, column in keys.columns.items():
-        having = [path for path in paths if column in _columns(path)]
+    there = parquet_columns(connection, paths) if keys.columns else {}
+    for what, name in keys.columns.items():
+        having = [path for path, columns in there.items() if any(column.name == name for column in columns)]
         if having:
-            yield {what: ident(column)}, having
-
-
-def _columns(path: str) -> Sequence[str]:
-    try:
-        return list(parquet_footer(path).columns.schema.names)
-    except (OSError, pa.ArrowException):
-        return []  # reported when it is read
+            yield {what: ident(name)}, having
 
 
 def _message(form: RawForm, what: str, found: Sequence[MarketValue], files: Sequence[str]) -> str:

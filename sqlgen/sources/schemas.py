@@ -6,24 +6,26 @@ DuckDB fills columns that some files lack, and fields that objects in lists lack
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
-import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
-from msgspec import Struct
 
 from sqlgen.errors import DAMAGED, TaskError, first_line
 from sqlgen.lake.remote import mounts
 from sqlgen.templating.connection import select_of
 from sqlgen.templating.queries import query
+
+if TYPE_CHECKING:
+    from _duckdb._sqltypes import DuckDBPyType as Type
+
+_LISTS = {"list", "array"}
+_REMEMBERED = 4_096
+"""Files whose columns are remembered."""
 
 
 def sql_schema(types: Mapping[str, str]) -> pa.Schema:
@@ -43,245 +45,189 @@ def columns_of(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, 
     return dict(zip(rows.columns, map(str, rows.types), strict=True))
 
 
-class ParquetColumns(Struct, frozen=True, eq=False):
-    """Columns of Parquet files that have the same ones."""
+class Column(NamedTuple):
+    """A column of a Parquet file."""
 
-    stored: pq.ParquetSchema
-    schema: pa.Schema
-    physical: tuple[tuple[str, str], ...]
-    """Path and physical type of each column, those inside of others too."""
-
-    @classmethod
-    def of(cls, stored: pq.ParquetSchema) -> ParquetColumns:
-        """Columns of a footer; files that have the same ones give the same object."""
-        for known in tuple(_KNOWN):
-            if known.stored.equals(stored):
-                return known
-        columns = [stored.column(place) for place in range(len(stored.names))]
-        found = cls(stored, stored.to_arrow_schema(), tuple((each.path, each.physical_type) for each in columns))
-        _KNOWN.append(found)
-        return found
+    name: str
+    kind: str
+    """Its SQL type."""
+    physical: str | None
+    """Its type in the file; ``None`` of one with others inside."""
 
 
-_KNOWN: collections.deque[ParquetColumns] = collections.deque(maxlen=8)
+Columns = tuple[Column, ...]
+_KNOWN: dict[tuple[object, ...], Columns] = {}
 
 
-class ParquetFooter(Struct, frozen=True):
-    """Columns and rows of a Parquet file."""
+def parquet_columns(connection: duckdb.DuckDBPyConnection, paths: Iterable[Path | str]) -> dict[str, Columns]:
+    """Columns of Parquet files, by their footers, each of which is read once. :class:`TaskError` if one is damaged.
 
-    columns: ParquetColumns
-    largest: Mapping[str, float]
-    """Largest value of columns of floating point numbers, by the statistics."""
-    smallest: Mapping[str, float]
-    """Smallest value of these, and of numbers in lists: minus infinity if a row group does not tell."""
-    rows: int
-
-
-def parquet_footer(path: Path | str) -> ParquetFooter:
-    """Footer of a Parquet file; each is read once. Raises ``OSError`` or ``pa.ArrowException``."""
-    mounts.fetch_ends([path])
-    found = os.stat(path)  # noqa: PTH116 - a Path would cost more than the call
-    return _parquet_footer(os.fspath(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    Files that cannot be opened are left out: DuckDB reports them.
+    """
+    wanted = [*map(str, paths)]
+    mounts.fetch_ends(wanted)
+    identities = {path: identity for path in wanted if (identity := _identity(path)) is not None}
+    found = {path: columns for path, identity in identities.items() if (columns := _KNOWN.get(identity)) is not None}
+    new = _read(connection, [path for path in identities if path not in found])
+    if len(_KNOWN) > _REMEMBERED:
+        _KNOWN.clear()
+    _KNOWN.update((identities[path], columns) for path, columns in new.items())
+    return {path: columns for path in identities if (columns := found.get(path, new.get(path))) is not None}
 
 
-@functools.lru_cache(2048)
-def _parquet_footer(path: str, *identity: int) -> ParquetFooter:
-    footer = pq.read_metadata(path, filesystem=_files())
-    columns = ParquetColumns.of(footer.schema)
-    places = [
-        place for place, (path, kind) in enumerate(columns.physical) if kind in ("FLOAT", "DOUBLE") or "." in path
-    ]
-    return ParquetFooter(columns, *_extremes(footer, places), footer.num_rows)
-
-
-def rows_of(path: Path | str) -> int:
-    """Rows of a Parquet file, by its footer; 0 if it is gone."""
+def _identity(path: str) -> tuple[object, ...] | None:
     try:
-        return parquet_footer(path).rows
-    except (OSError, pa.ArrowException):
-        return 0
+        found = os.stat(path)  # noqa: PTH116 - a Path would cost more than the call
+    except OSError:
+        return None
+    return path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-@functools.cache
-def _files() -> Any:
-    from pyarrow.fs import LocalFileSystem
-
-    return LocalFileSystem()
-
-
-def _extremes(footer: pq.FileMetaData, columns: Sequence[int]) -> tuple[dict[str, float], dict[str, float]]:
-    """Largest values of columns of floating point numbers, and smallest ones of numbers."""
-    largest, smallest = dict[str, float](), dict[str, float]()
-    for group in range(footer.num_row_groups):
-        row_group = footer.row_group(group)
-        for place in columns:
-            column = row_group.column(place)
-            statistics, name = column.statistics, column.path_in_schema
-            known = (
-                statistics is not None and statistics.has_min_max and isinstance(statistics.max, float | int | Decimal)
-            )
-            smallest[name] = min(statistics.min if known else -math.inf, smallest.get(name, math.inf))
-            if known and isinstance(statistics.max, float):
-                largest[name] = max(statistics.max, largest.get(name, statistics.max))
-    return largest, smallest
+def _read(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[str, Columns]:
+    if not paths:
+        return {}
+    try:
+        nodes = connection.execute(query("parquet_columns", files=paths)).fetchall()
+    except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+        raise
+    except duckdb.Error as error:
+        if len(paths) > 1:  # which of them is it?
+            return {path: columns for path in paths for columns in _read(connection, [path]).values()}
+        if isinstance(error, duckdb.IOException):
+            return {}
+        raise TaskError(f"{paths[0]}: {first_line(error)}. {DAMAGED}") from None
+    by_file: dict[str, list[tuple[str, str, str | None, int | None]]] = collections.defaultdict(list)
+    for path, *node in nodes:
+        by_file[path].append((*node,))
+    return {path: tuple(_outer(inside)) for path, inside in by_file.items()}
 
 
-def positive_lists(paths: Iterable[Path | str], names: Collection[str]) -> bool:
+def _outer(nodes: Sequence[tuple[str, str, str | None, int | None]]) -> Iterator[Column]:
+    """Columns among those within others, which follow the one that they are in."""
+    inside = 0
+    for name, kind, physical, children in nodes[1:]:
+        if not inside:
+            yield Column(name, kind, physical)
+        inside = max(inside - 1, 0) + (children or 0)
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> dict[str, int]:
+    """Rows of Parquet files, by their footers."""
+    files = [*paths]
+    mounts.fetch_ends(files)
+    return dict(connection.execute(query("file_rows", files=files)).fetchall()) if files else {}
+
+
+def positive_lists(connection: duckdb.DuckDBPyConnection, paths: Iterable[Path | str], names: Collection[str]) -> bool:
     """True if all numbers in some columns of lists are above zero, by the footers of Parquet files."""
-    for path in paths if names else ():
-        try:
-            footer = parquet_footer(path)
-        except (OSError, pa.ArrowException):
-            return False
-        for name in names:
-            within = [leaf for leaf, _ in footer.columns.physical if leaf.startswith(f"{name}.")]
-            if not within or any(not footer.smallest.get(leaf, 0.0) > 0 for leaf in within):
-                return False
-    return bool(names)
+    files = [*map(str, paths)] if names else []
+    if not files:
+        return bool(names)
+    mounts.fetch_ends(files)
+    try:
+        return bool(connection.execute(query("positive_lists", files=files, names=[*names])).fetchall()[0][0])
+    except (duckdb.IOException, duckdb.InvalidInputException):
+        return False
 
 
 def check_parquet(
-    paths: Iterable[Path | str], expected: pa.Schema, advice: str = "", optional: Collection[str] = ()
+    connection: duckdb.DuckDBPyConnection,
+    paths: Iterable[Path | str],
+    expected: Mapping[str, str],
+    advice: str = "",
+    optional: Collection[str] = (),
 ) -> bool:
     """True if a file lacks an optional column; :class:`TaskError` if it lacks another, or has one in another type.
 
-    Files that cannot be opened are skipped: DuckDB reports them. It would read no row of some with a damaged footer.
+    ``expected``: column -> SQL type. Files that cannot be opened are skipped: DuckDB reports them.
     """
     lacking = False
-    alike: set[ParquetColumns] = set()
-    for path in paths:
-        try:
-            columns = parquet_footer(path).columns
-        except OSError:
-            continue
-        except pa.ArrowException as error:
-            raise TaskError(f"{path}: {first_line(error)}. {DAMAGED}") from None
+    alike: set[Columns] = set()
+    for path, columns in parquet_columns(connection, paths).items():
         if columns in alike:
             continue
-        schema = columns.schema
         alike.add(columns)
-        absent = {name for name in optional if name in expected.names and _place(name, schema) is None}
+        absent = {name for name in optional if name in expected and place_of(connection, name, columns) is None}
         lacking = lacking or bool(absent)
-        problems = [problem for field in expected if field.name not in absent for problem in _problems(field, schema)]
+        wanted = {name: kind for name, kind in expected.items() if name not in absent}
+        problems = [each for name, kind in wanted.items() for each in _problems(connection, name, kind, columns)]
         if problems:
             raise TaskError(f"{path}: {'; '.join(problems)}. Is it the right adapter for this file?{advice}")
     return lacking
 
 
-def copy_columns(path: Path, target: Path, names: Mapping[str, str], types: Mapping[str, str]) -> int:
-    """Write a Parquet file with some columns of ``path`` renamed (new -> old); return its number of rows.
-
-    A column that is not there is NULL, of its SQL type in ``types``.
-    """
-    with pq.ParquetFile(path) as file:
-        found = {new: _place(old, file.schema_arrow) for new, old in names.items()}
-        absent = sql_schema({new: types[new] for new, place in found.items() if place is None})
-        fields = {new: place.field if place is not None else absent.field(new) for new, place in found.items()}
-        schema = pa.schema([field.with_name(new) for new, field in fields.items()])
-        read = list(dict.fromkeys(place.path for place in found.values() if place is not None))
-        with pq.ParquetWriter(target, schema, compression="none") as writer:
-            for batch in file.iter_batches(columns=read):
-                columns = [
-                    place.of(batch) if place is not None else pa.nulls(batch.num_rows, fields[new].type)
-                    for new, place in found.items()
-                ]
-                writer.write_batch(pa.record_batch(columns, schema=schema))
-        return int(file.metadata.num_rows)
-
-
-class _Place(Struct, frozen=True):
-    """A column, or a field within one."""
+class Place(NamedTuple):
+    """Where a column is: its name, or that of the one it is in and those of fields."""
 
     steps: tuple[str, ...]
-    field: pa.Field
-
-    @property
-    def path(self) -> str:
-        return ".".join(self.steps)
-
-    def of(self, batch: pa.RecordBatch) -> pa.Array:
-        column = batch.column(self.steps[0])
-        if not self.steps[1:]:
-            return column
-        import pyarrow.compute as pc  # planning loads this module, and decodes nothing
-
-        return pc.struct_field(column, [*self.steps[1:]])
+    kind: str
+    """Its SQL type."""
 
 
-def _place(name: str, schema: pa.Schema) -> _Place | None:
+def place_of(connection: duckdb.DuckDBPyConnection, name: str, columns: Columns) -> Place | None:
     """A column by its name, whatever its case, or else a field by its path: ``book.bids``."""
-    top = name if name in schema.names else _alike(name, schema.names)
+    kinds = {column.name: column.kind for column in columns}
+    top = name if name in kinds else next((other for other in kinds if other.lower() == name.lower()), None)
     if top is not None:
-        return _Place((top,), schema.field(top))
+        return Place((top,), kinds[top])
     first, *rest = name.split(".")
-    if not rest or first not in schema.names:
+    if not rest or first not in kinds:
         return None
-    field = schema.field(first)
+    kind = connection.type(kinds[first])
     for step in rest:
-        if not pa.types.is_struct(field.type) or field.type.get_field_index(step) < 0:
+        fields = _fields(kind)
+        if step not in fields:
             return None
-        field = field.type.field(step)
-    return _Place((first, *rest), field)
+        kind = fields[step]
+    return Place((first, *rest), str(kind))
 
 
-def _alike(name: str, names: Iterable[str]) -> str | None:
-    return next((other for other in names if other.lower() == name.lower()), None)
+def _item(kind: Type) -> Any:
+    return kind.children[0][1]
 
 
-def misleading(paths: Iterable[Path | str], names: Iterable[str]) -> bool:
+def _fields(kind: Type) -> dict[str, Any]:
+    return dict(kind.children) if kind.id == "struct" else {}
+
+
+def misleading(connection: duckdb.DuckDBPyConnection, paths: Iterable[Path | str], names: Iterable[str]) -> bool:
     """True if DuckDB would misread a column.
 
     It confuses columns that differ in case only, and truncates INT96 times to microseconds.
     """
     wanted = {name.lower() for name in names}
-    alike: set[ParquetColumns] = set()
-    for path in paths:
-        with contextlib.suppress(OSError, pa.ArrowException):
-            alike.add(parquet_footer(path).columns)
-    for columns in alike:
-        read = [(name.lower(), kind) for name, kind in columns.physical if name.lower() in wanted]
-        if len(read) > len({name for name, _ in read}) or any(kind == "INT96" for _, kind in read):
+    for columns in {*parquet_columns(connection, paths).values()}:
+        read = [column for column in columns if column.name.lower() in wanted]
+        alone = {column.name.lower() for column in read}
+        if len(read) > len(alone) or any(column.physical == "INT96" for column in read):
             return True
     return False
 
 
-def _problems(field: pa.Field, schema: pa.Schema) -> Iterator[str]:
-    alike = [name for name in schema.names if name.lower() == field.name.lower()]
-    if not alike and (place := _place(field.name, schema)) is not None:
-        if not _fits(field.type, place.field.type):
-            yield f"column '{field.name}' is {place.field.type}, and {field.type} is read from it"
-        return
-    if not alike:
-        yield f"it has no column '{field.name}', but {', '.join(schema.names)}"
-        return
-    if field.name not in alike and len(alike) > 1:
-        yield f"it has no column '{field.name}', but {', '.join(alike)}: write the one that is meant"
-        return
-    found = schema.field(field.name if field.name in alike else alike[0]).type
-    if not _fits(field.type, found):
-        yield f"column '{field.name}' is {found}, and {field.type} is read from it"
+def _problems(connection: duckdb.DuckDBPyConnection, name: str, kind: str, columns: Columns) -> Iterator[str]:
+    alike = [column.name for column in columns if column.name.lower() == name.lower()]
+    place = place_of(connection, name, columns)
+    if place is None:
+        yield f"it has no column '{name}', but {', '.join(column.name for column in columns)}"
+    elif name not in alike and len(alike) > 1:
+        yield f"it has no column '{name}', but {', '.join(alike)}: write the one that is meant"
+    elif place.kind != kind and not _fits(connection.type(kind), connection.type(place.kind)):
+        yield f"column '{name}' is {place.kind}, and {kind} is read from it"
 
 
-def _fits(wanted: pa.DataType, found: pa.DataType) -> bool:
-    if pa.types.is_dictionary(found):
-        found = found.value_type
-    if pa.types.is_null(found) or pa.types.is_null(wanted):
+def _fits(wanted: Type, found: Type) -> bool:
+    kinds = {wanted.id, found.id}
+    if "null" in kinds:
         return True
-    if _is_list(wanted) or _is_list(found):
-        return _is_list(wanted) and _is_list(found) and _fits(wanted.value_type, found.value_type)
-    if pa.types.is_struct(wanted) or pa.types.is_struct(found):
-        if not (pa.types.is_struct(wanted) and pa.types.is_struct(found)):
-            return False
-        fields = {field.name.lower(): field.type for field in found}
-        return all(field.name.lower() in fields and _fits(field.type, fields[field.name.lower()]) for field in wanted)
-    if pa.types.is_string(wanted):
-        return True
-    return bool(pa.types.is_temporal(wanted) == pa.types.is_temporal(found) or _is_text(found))
+    if kinds & _LISTS:
+        return kinds <= _LISTS and _fits(_item(wanted), _item(found))
+    if "struct" in kinds:
+        fields = {name.lower(): kind for name, kind in _fields(found).items()}
+        return kinds == {"struct"} and all(
+            name.lower() in fields and _fits(kind, fields[name.lower()]) for name, kind in _fields(wanted).items()
+        )
+    return wanted.id == "varchar" or found.id == "varchar" or _is_time(wanted) == _is_time(found)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _is_time(kind: Type) -> bool:
+    return kind.id in ("date", "interval") or kind.id.startswith("time")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 from msgspec import Struct, field
 
 from sqlgen.compile.adapters import RawForm
@@ -24,7 +23,7 @@ from sqlgen.project.keys import path_keys
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.sources.decode import Decoded, Decoder, parquet_rows
 from sqlgen.sources.onemarket import check_one_market
-from sqlgen.sources.schemas import check_parquet, misleading, sql_schema
+from sqlgen.sources.schemas import check_parquet, misleading
 from sqlgen.sources.survey import first_row
 from sqlgen.templating.connection import confined, folders_of, one
 from sqlgen.templating.queries import query
@@ -91,12 +90,10 @@ class InputStager(Struct):
             return False
         new = [file for file in files if (form.source, file) not in self._checked]
         paths = [f"{self.lake}/{file.path}" for file in new]
-        expected = [
-            field.with_name(form.original_names.get(field.name, field.name)) for field in sql_schema(form.columns)
-        ]
-        lacking = check_parquet(paths, pa.schema(expected), form.hint, form.csv.optional)
+        expected = {form.original_names.get(name, name): kind for name, kind in form.columns.items()}
+        lacking = check_parquet(self.connection, paths, expected, form.hint, form.csv.optional)
         self._checked.update((form.source, file) for file in new)
-        if lacking or form.original_names or misleading(paths, form.columns):
+        if lacking or form.original_names or misleading(self.connection, paths, form.columns):
             self._misleading.add(form.source)
         return form.source in self._misleading
 

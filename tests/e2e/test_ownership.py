@@ -194,8 +194,8 @@ def test_hidden_files_stay(single: Scratch) -> None:
 def test_a_file_that_comes_while_a_run_works(single: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = single.lake / "out/costs" / UNIT / "precious.parquet"
     single.trades(BTC, DAY1, [2.0])
-    read = footers.read
-    monkeypatch.setattr(footers, "read", lambda path: (copy("SELECT 1 AS x", theirs), read(path))[1])
+    read = footers.of_own
+    monkeypatch.setattr(footers, "of_own", lambda path: (copy("SELECT 1 AS x", theirs), read(path))[1])
     results = single.run(code=1)
     monkeypatch.undo()
     error = results[f"costs {BTC} {DAY1}"]["error"]

@@ -7,13 +7,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sqlgen.sources.schemas import positive_lists
+from sqlgen.sources import schemas
 
 LEVELS = pa.list_(pa.struct({"price": pa.float64(), "size": pa.float64()}))
+
+
+def positive_lists(paths: list[Path], names: list[str]) -> bool:
+    with duckdb.connect() as connection:
+        return schemas.positive_lists(connection, paths, names)
 
 
 def written(path: Path, bids: list[Any], kind: pa.DataType = LEVELS, **options: Any) -> Path:

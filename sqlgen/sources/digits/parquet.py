@@ -2,82 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import duckdb
 
 from sqlgen.sources.digits.columns import WHOLE, Lossy, ReadColumns, Suspects
-from sqlgen.sources.schemas import ParquetColumns, parquet_footer
+from sqlgen.sources.schemas import Columns, parquet_columns
+from sqlgen.templating.queries import query
 
 ROWS = 2_000
 """Rows of a file that are inspected."""
+_FLOATS = ("FLOAT", "DOUBLE")
 _EXACT = 2**53
 """Smallest integer above which a float64 skips integers."""
 
 
-def of_parquet(path: Path | str, columns: ReadColumns) -> tuple[Lossy, ...]:
+def of_parquet(connection: duckdb.DuckDBPyConnection, path: Path | str, columns: ReadColumns) -> tuple[Lossy, ...]:
     """Lossy columns of a Parquet file; none if it cannot be opened, which is reported when it is read."""
-    try:
-        footer = parquet_footer(path)
-        faults = _suspects(columns, footer.columns)
-        first = _first_rows(path, [own for _, own in faults])
-    except (OSError, pa.ArrowException):
+    there = parquet_columns(connection, [path]).get(str(path), ())
+    faults = _suspects(columns, there)
+    if not faults:
         return ()
-    if first is None:
-        return ()
-    values = ((name, value, fault) for (name, own), fault in faults.items() for value in first.column(own).to_pylist())
+    places = {column.name: place for place, column in enumerate(there, 1)}
+    context = {"file": path, "places": [places[own] for _, own in faults], "rows": ROWS}
+    rows = connection.execute(query("first_values", **context)).fetchall()
+    values = (
+        (name, value, fault)
+        for ((name, _), fault), column in zip(faults.items(), zip(*rows, strict=True), strict=bool(rows))
+        for value in column
+    )
     found = columns.found((name, str(value), fault(value)) for name, value, fault in values if value is not None)
     told = {each.column for each in found}
-    later = ((name, own) for name, own in faults if own in footer.largest and own not in told)
-    return (*found, *(each for name, own in later for each in _further_on(columns, name, own, footer.largest[own])))
+    floats = {column.name for column in there if column.kind in _FLOATS}
+    later = {own: name for name, own in faults if own in floats - told and columns.types[name] != "DOUBLE"}
+    if not rows or not later:
+        return found
+    largest = connection.execute(query("largest_values", file=path, names=[*later])).fetchall()
+    return (*found, *(each for own, value in largest for each in _further_on(columns, later[own], own, value)))
 
 
-def _suspects(columns: ReadColumns, there: ParquetColumns) -> Suspects:
+def _suspects(columns: ReadColumns, there: Columns) -> Suspects:
     """Columns of Parquet files whose values may lose digits."""
     if there not in columns.suspects:
         names = {name: columns.original_names.get(name, name) for name in columns.types}
+        kinds = {column.name: column.kind for column in there}
         columns.suspects[there] = {
             (name, own): fault
             for name, own in names.items()
-            if own in there.schema.names
-            and (fault := _fault_of(columns, name, there.schema.field(own).type)) is not None
+            if own in kinds and (fault := _fault_of(columns, name, kinds[own])) is not None
         }
     return columns.suspects[there]
 
 
-def _first_rows(path: Path | str, names: Sequence[str]) -> pa.RecordBatch | None:
-    """Some columns of the first rows; ``None`` if there are none."""
-    if not names:
-        return None
-    with pq.ParquetFile(path) as file:
-        return next(file.iter_batches(ROWS, columns=list(names)), None)
-
-
 def _further_on(columns: ReadColumns, name: str, own: str, largest: float) -> Iterator[Lossy]:
     """Whole numbers of more digits than a float64 holds, after the first rows."""
-    if columns.types[name] != "DOUBLE" and abs(largest) >= _EXACT and (why := _of_float(columns, name, largest)):
+    if abs(largest) >= _EXACT and (why := _of_float(columns, name, largest)):
         yield Lossy(own, 0, str(largest), why)
 
 
-def _fault_of(columns: ReadColumns, name: str, kind: pa.DataType) -> Callable[[Any], str] | None:
-    """Check of values of an Arrow type; ``None`` if no digits can be lost."""
-    if pa.types.is_float32(kind) and name in columns.times:
+def _fault_of(columns: ReadColumns, name: str, kind: str) -> Callable[[Any], str] | None:
+    """Check of values of a SQL type; ``None`` if no digits can be lost."""
+    if kind == "FLOAT" and name in columns.times:
         return lambda value: "a 32-bit floating point number does not hold a time"
-    if pa.types.is_floating(kind) and columns.types[name] == "DOUBLE":
+    if kind in _FLOATS:
+        return None if columns.types[name] == "DOUBLE" else lambda value: _of_float(columns, name, value)
+    if columns.types[name] == "VARCHAR" and name not in columns.times:
         return None
-    if not pa.types.is_floating(kind) and columns.types[name] == "VARCHAR" and name not in columns.times:
-        return None
-    if pa.types.is_floating(kind):
-        return lambda value: _of_float(columns, name, value)
-    if pa.types.is_decimal(kind):
+    if kind.startswith("DECIMAL"):
         return lambda value: columns.fault(name, format(Decimal(value), "f"), False)
-    if pa.types.is_integer(kind) and columns.types[name] != "DOUBLE":
-        return None
-    if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if kind in ("VARCHAR", "JSON") or (kind in WHOLE and columns.types[name] == "DOUBLE"):
         return lambda value: columns.fault(name, str(value), False)
     return None
 

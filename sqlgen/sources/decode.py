@@ -14,7 +14,7 @@ import duckdb
 from msgspec import Struct, field, structs
 
 from sqlgen.errors import TaskError, disk_full, first_line
-from sqlgen.sources import dbn, ndjson, parquetcopy, rawfile, unpacked
+from sqlgen.sources import dbn, ndjson, rawfile, schemas, unpacked
 from sqlgen.sources.dialect import Dialect, dialect_of
 from sqlgen.sources.digits import finite, parquet, text
 from sqlgen.sources.digits.columns import Lossy, ReadColumns
@@ -95,7 +95,7 @@ class Decoder(Struct, frozen=True, dict=True):
             return Decoded(rows, (), rows)
         if self.format == "parquet":
             names = {name: self.original_names.get(name, name) for name in self.columns}
-            rows = parquetcopy.copy_columns(self.connection, path, target, names, self.columns)
+            rows = schemas.copy_columns(self.connection, path, target, names, self.columns)
             return Decoded(rows, (), rows, parquet.of_parquet(self.connection, path, self._read))
         try:
             columns = () if {*self.columns.values()} == {"JSON"} else {name.split(".")[0] for name in self.columns}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sqlgen.errors import DAMAGED, TaskError, first_line
 from sqlgen.lake.remote import mounts
@@ -45,34 +46,49 @@ def columns_of(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, 
     return dict(zip(rows.columns, map(str, rows.types), strict=True))
 
 
-class Column(NamedTuple):
+class FileColumn(NamedTuple):
     """A column of a Parquet file."""
 
     name: str
     kind: str
     """Its SQL type."""
     physical: str | None
-    """Its type in the file; ``None`` of one with others inside."""
+    """Its type in the file, DECIMAL of one that DuckDB has no type for; ``None`` of one with others inside."""
 
 
-Columns = tuple[Column, ...]
-_KNOWN: dict[tuple[object, ...], Columns] = {}
+Columns = tuple[FileColumn, ...]
+
+
+class ParquetFooter(NamedTuple):
+    """Columns and rows of a Parquet file."""
+
+    columns: Columns
+    rows: int
+
+
+_Node = tuple[str, str, str | None, int | None, int]
+_KNOWN: dict[tuple[object, ...], ParquetFooter] = {}
 
 
 def parquet_columns(connection: duckdb.DuckDBPyConnection, paths: Iterable[Path | str]) -> dict[str, Columns]:
-    """Columns of Parquet files, by their footers, each of which is read once. :class:`TaskError` if one is damaged.
+    """Columns of Parquet files, as :func:`parquet_footers` finds them."""
+    return {path: footer.columns for path, footer in parquet_footers(connection, paths).items()}
+
+
+def parquet_footers(connection: duckdb.DuckDBPyConnection, paths: Iterable[Path | str]) -> dict[str, ParquetFooter]:
+    """Footers of Parquet files, each of which is read once. :class:`TaskError` if one is damaged.
 
     Files that cannot be opened are left out: DuckDB reports them.
     """
     wanted = [*map(str, paths)]
     mounts.fetch_ends(wanted)
     identities = {path: identity for path in wanted if (identity := _identity(path)) is not None}
-    found = {path: columns for path, identity in identities.items() if (columns := _KNOWN.get(identity)) is not None}
+    found = {path: footer for path, identity in identities.items() if (footer := _KNOWN.get(identity)) is not None}
     new = _read(connection, [path for path in identities if path not in found])
     if len(_KNOWN) > _REMEMBERED:
         _KNOWN.clear()
-    _KNOWN.update((identities[path], columns) for path, columns in new.items())
-    return {path: columns for path in identities if (columns := found.get(path, new.get(path))) is not None}
+    _KNOWN.update((identities[path], footer) for path, footer in new.items())
+    return {path: footer for path in identities if (footer := found.get(path, new.get(path))) is not None}
 
 
 def _identity(path: str) -> tuple[object, ...] | None:
@@ -83,7 +99,7 @@ def _identity(path: str) -> tuple[object, ...] | None:
     return path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-def _read(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[str, Columns]:
+def _read(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[str, ParquetFooter]:
     if not paths:
         return {}
     try:
@@ -92,30 +108,39 @@ def _read(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[s
         raise
     except duckdb.Error as error:
         if len(paths) > 1:  # which of them is it?
-            return {path: columns for path in paths for columns in _read(connection, [path]).values()}
+            return {path: footer for path in paths for footer in _read(connection, [path]).values()}
         if isinstance(error, duckdb.IOException):
             return {}
         raise TaskError(f"{paths[0]}: {first_line(error)}. {DAMAGED}") from None
-    by_file: dict[str, list[tuple[str, str, str | None, int | None]]] = collections.defaultdict(list)
+    by_file: dict[str, list[_Node]] = collections.defaultdict(list)
     for path, *node in nodes:
         by_file[path].append((*node,))
-    return {path: tuple(_outer(inside)) for path, inside in by_file.items()}
+    found = {path: ParquetFooter(tuple(_outer(inside)), inside[0][-1]) for path, inside in by_file.items()}
+    for path in (path for path, footer in found.items() if not footer.rows):
+        _refuse_cut(path)
+    return found
 
 
-def _outer(nodes: Sequence[tuple[str, str, str | None, int | None]]) -> Iterator[Column]:
+def _refuse_cut(path: str) -> None:
+    """:class:`TaskError` where a footer ends before it tells the rows: DuckDB takes it for one of no rows."""
+    try:
+        pq.read_metadata(path)
+    except pa.ArrowInvalid as error:
+        raise TaskError(f"{path}: {first_line(error)}. {DAMAGED}") from None
+
+
+def _outer(nodes: Sequence[_Node]) -> Iterator[FileColumn]:
     """Columns among those within others, which follow the one that they are in."""
     inside = 0
-    for name, kind, physical, children in nodes[1:]:
+    for name, kind, physical, children, _ in nodes[1:]:
         if not inside:
-            yield Column(name, kind, physical)
+            yield FileColumn(name, kind, physical)
         inside = max(inside - 1, 0) + (children or 0)
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> dict[str, int]:
     """Rows of Parquet files, by their footers."""
-    files = [*paths]
-    mounts.fetch_ends(files)
-    return dict(connection.execute(query("file_rows", files=files)).fetchall()) if files else {}
+    return {path: footer.rows for path, footer in parquet_footers(connection, paths).items()}
 
 
 def positive_lists(connection: duckdb.DuckDBPyConnection, paths: Iterable[Path | str], names: Collection[str]) -> bool:
@@ -157,7 +182,7 @@ def check_parquet(
 
 
 class Place(NamedTuple):
-    """Where a column is: its name, or that of the one it is in and those of fields."""
+    """Place of a column: its name, or that of the one it is in and those of fields."""
 
     steps: tuple[str, ...]
     kind: str
@@ -182,6 +207,49 @@ def place_of(connection: duckdb.DuckDBPyConnection, name: str, columns: Columns)
     return Place((first, *rest), str(kind))
 
 
+def copy_columns(
+    connection: duckdb.DuckDBPyConnection, path: Path, target: Path, names: Mapping[str, str], types: Mapping[str, str]
+) -> int:
+    """Write a Parquet file with some columns of ``path`` renamed (new -> old); return its number of rows.
+
+    A column that is not there is NULL, of its SQL type in ``types``.
+    """
+    with pq.ParquetFile(path) as file:
+        there = parquet_columns(connection, [path])[str(path)]
+        found = {new: place_of(connection, old, there) for new, old in names.items()}
+        absent = sql_schema({new: types[new] for new, place in found.items() if place is None})
+        fields = {
+            new: _field(file.schema_arrow, place) if place is not None else absent.field(new)
+            for new, place in found.items()
+        }
+        schema = pa.schema([field.with_name(new) for new, field in fields.items()])
+        read = list(dict.fromkeys(".".join(place.steps) for place in found.values() if place is not None))
+        with pq.ParquetWriter(target, schema, compression="none") as writer:
+            for batch in file.iter_batches(columns=read):
+                columns = [
+                    _column(batch, place) if place is not None else pa.nulls(batch.num_rows, fields[new].type)
+                    for new, place in found.items()
+                ]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
+        return int(file.metadata.num_rows)
+
+
+def _field(schema: pa.Schema, place: Place) -> pa.Field:
+    field = schema.field(place.steps[0])
+    for step in place.steps[1:]:
+        field = field.type.field(step)
+    return field
+
+
+def _column(batch: pa.RecordBatch, place: Place) -> pa.Array:
+    column = batch.column(place.steps[0])
+    if not place.steps[1:]:
+        return column
+    import pyarrow.compute as pc  # planning loads this module, and decodes nothing
+
+    return pc.struct_field(column, [*place.steps[1:]])
+
+
 def _item(kind: Type) -> Any:
     return kind.children[0][1]
 
@@ -191,10 +259,7 @@ def _fields(kind: Type) -> dict[str, Any]:
 
 
 def misleading(connection: duckdb.DuckDBPyConnection, paths: Iterable[Path | str], names: Iterable[str]) -> bool:
-    """True if DuckDB would misread a column.
-
-    It confuses columns that differ in case only, and truncates INT96 times to microseconds.
-    """
+    """True if DuckDB would misread a column: two that differ in case only, or INT96 times below a microsecond."""
     wanted = {name.lower() for name in names}
     for columns in {*parquet_columns(connection, paths).values()}:
         read = [column for column in columns if column.name.lower() in wanted]

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from sqlgen.lake.lock import run_lock
+from sqlgen.published import footers
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, LEDGER, Scratch
 
 
@@ -50,12 +51,21 @@ def test_a_healthy_project(built: Scratch) -> None:
     assert built.snapshot().keys() == before.keys()
 
 
+def _without_rows(content: bytes) -> bytes:
+    """The footer ends before it tells the rows: to DuckDB, a file without any."""
+    length = int.from_bytes(content[-8:-4], "little")
+    footer = content[-8 - length : -8]
+    at = len(footers.columns_in(footer))
+    return content[: -8 - length] + footer[:at] + bytes(length - at) + content[-8:]
+
+
 DAMAGED: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "cut off": lambda content: content[: len(content) // 2],
     "without its last byte": lambda content: content[:-1],
     "another magic number": lambda content: content[:-4] + b"PAR2",
     "a footer of noise": lambda content: content[:-400] + bytes(392) + content[-8:],
+    "a footer without rows": lambda content: _without_rows(content),
     "text": lambda content: b"price,amount\n1,2\n",
 }
 
@@ -69,7 +79,7 @@ def test_a_published_file_without_its_record(built: Scratch) -> None:
     assert (outcome.code, path.name in outcome.out) == (1, True)
 
 
-@pytest.mark.parametrize("damage", [name for name in DAMAGED if name != "a footer of noise"])
+@pytest.mark.parametrize("damage", [name for name in DAMAGED if "footer" not in name])
 def test_published_files_that_are_damaged(built: Scratch, damage: str) -> None:
     """Named by the doctor, rebuilt by the next run; readers get the rows again."""
     rows = built.costs()
@@ -84,7 +94,17 @@ def test_published_files_that_are_damaged(built: Scratch, damage: str) -> None:
     assert doctor(built, code=0) == []
 
 
-@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_raw_file_with_noise_where_nobody_looks(built: Scratch) -> None:
+    """Its rows are all there: the run reads them, and the doctor names the file."""
+    rows = built.costs()
+    path = built.raw(BTC, DAY1) / "data.parquet"
+    path.write_bytes(DAMAGED["a footer of noise"](path.read_bytes()))
+    assert [found["where"] for found in doctor(built, code=1)] == [str(path)]
+    built.run()
+    assert built.costs() == rows
+
+
+@pytest.mark.parametrize("damage", [name for name in DAMAGED if name != "a footer of noise"])
 def test_raw_files_that_are_damaged(built: Scratch, damage: str) -> None:
     """Named by the doctor and by the run, which leaves what was published."""
     rows = built.costs()

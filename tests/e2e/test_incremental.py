@@ -47,7 +47,7 @@ try:
     main()
 except SystemExit as done:
     assert not done.code, done.code
-heavy = ("numba", "pandas", "numpy._core", "duckdb", "pyarrow", "sqlgen.sources.decode")
+heavy = ("numba", "pandas", "numpy._core", "duckdb", "pyarrow.lib", "sqlgen.sources.decode")
 print(*(name for name in heavy if name in sys.modules))
 """
 
@@ -57,7 +57,7 @@ print(*(name for name in heavy if name in sys.modules))
 def test_what_binds_new_models_loads_nothing_that_decodes_files(scratch: Scratch, command: str) -> None:
     """Their columns come from empty tables."""
     scratch.trades(BTC, DAY1, [1.0])
-    loaded = LOADED.replace('"numpy._core", "duckdb", "pyarrow"', '"pyarrow.compute"')
+    loaded = LOADED.replace('"numpy._core", "duckdb", "pyarrow.lib"', '"pyarrow.compute"')
     arguments = [sys.executable, "-c", loaded, command, str(scratch.file)]
     done = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1].strip() == "", done.stdout + done.stderr

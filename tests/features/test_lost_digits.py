@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,26 @@ def test_ids_and_sizes_in_parquet(tmp_path: Path) -> None:
         "source 'raw': 1 value(s) of column amount",
         "source 'raw': 1 value(s) of column id",
     ]
+
+
+def test_decimals_of_more_than_38_digits(tmp_path: Path) -> None:
+    """DuckDB has no type for them."""
+    project = Project.of(tmp_path, "generic/trades")
+    (project.raw / HIVE).mkdir(parents=True)
+    wide = pa.decimal256(50, 20)
+    table = pa.table(
+        {
+            "ts": pa.array([SECOND * 1000]),
+            "price": pa.array([Decimal("0.1")], wide),
+            "amount": pa.array([Decimal("1.234567890123456789")], wide),
+        }
+    )
+    pq.write_table(table, project.raw / HIVE / "t.parquet")
+    outcome = project.sqlgen("run", "--json")
+    assert outcome.code == 0, outcome.out
+    (note,) = outcome.json["tasks"][0]["notes"]
+    assert "1 value(s) of column amount lose digits" in note
+    assert "of more than 38 digits is read as a float64" in note
 
 
 def test_int96(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class ReadColumns:
             why = _NINE
             return why if name in self.times and re.search(r"[.,]\d{9}\d*[1-9]", text) else ""
         if kind == "DOUBLE" or "DOUBLE" in kind:
-            return _SEVENTEEN if any(_significant(found) > DOUBLE for found in DECIMAL.findall(text)) else ""
+            return _SEVENTEEN if any(significant(found) > DOUBLE for found in DECIMAL.findall(text)) else ""
         return _of_message(text) if kind == "JSON" else ""
 
     def kept_decimals(self, is_float: bool) -> int:
@@ -114,8 +114,9 @@ def _of_message(text: str) -> str:
     if _COUNT.fullmatch(text):
         whole, _, fraction = text.partition(".")
         return _NANOSECONDS if len(fraction.rstrip("0")) > NANOSECONDS + 10 - len(whole) else ""
-    return _SEVENTEEN if any("." in each and _significant(each) > DOUBLE for each in DECIMAL.findall(text)) else ""
+    return _SEVENTEEN if any("." in each and significant(each) > DOUBLE for each in DECIMAL.findall(text)) else ""
 
 
-def _significant(number: str) -> int:
+def significant(number: str) -> int:
+    """Digits of a number without an exponent, zeros at both ends apart."""
     return len(number.replace(".", "").lstrip("0").rstrip("0"))

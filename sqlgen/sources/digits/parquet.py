@@ -9,13 +9,16 @@ from typing import Any
 
 import duckdb
 
-from sqlgen.sources.digits.columns import WHOLE, Lossy, ReadColumns, Suspects
-from sqlgen.sources.schemas import Columns, parquet_columns
+from sqlgen.sources.digits.columns import WHOLE, Lossy, ReadColumns, Suspects, significant
+from sqlgen.sources.schemas import Columns, FileColumn, parquet_columns
 from sqlgen.templating.queries import query
 
 ROWS = 2_000
 """Rows of a file that are inspected."""
 _FLOATS = ("FLOAT", "DOUBLE")
+_WIDE = "a decimal of more than 38 digits is read as a float64"
+_SURE = 15
+"""Most significant digits that a float64 always gives back as they were."""
 _EXACT = 2**53
 """Smallest integer above which a float64 skips integers."""
 
@@ -48,11 +51,11 @@ def _suspects(columns: ReadColumns, there: Columns) -> Suspects:
     """Columns of Parquet files whose values may lose digits."""
     if there not in columns.suspects:
         names = {name: columns.original_names.get(name, name) for name in columns.types}
-        kinds = {column.name: column.kind for column in there}
+        known = {column.name: column for column in there}
         columns.suspects[there] = {
             (name, own): fault
             for name, own in names.items()
-            if own in kinds and (fault := _fault_of(columns, name, kinds[own])) is not None
+            if own in known and (fault := _fault_of(columns, name, known[own])) is not None
         }
     return columns.suspects[there]
 
@@ -63,8 +66,11 @@ def _further_on(columns: ReadColumns, name: str, own: str, largest: float) -> It
         yield Lossy(own, 0, str(largest), why)
 
 
-def _fault_of(columns: ReadColumns, name: str, kind: str) -> Callable[[Any], str] | None:
-    """Check of values of a SQL type; ``None`` if no digits can be lost."""
+def _fault_of(columns: ReadColumns, name: str, there: FileColumn) -> Callable[[Any], str] | None:
+    """Check of values of a column of a file; ``None`` if no digits can be lost."""
+    kind = there.kind
+    if there.physical == "DECIMAL":
+        return lambda value: _WIDE if significant(format(Decimal(str(value)), "f")) > _SURE else ""
     if kind == "FLOAT" and name in columns.times:
         return lambda value: "a 32-bit floating point number does not hold a time"
     if kind in _FLOATS:

@@ -1,4 +1,4 @@
-"""``thrift``: what footers say by their bytes is what pyarrow reads in them."""
+"""Footers by their bytes: as pyarrow reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sqlgen.compile.statements import FOOTER_KEY
-from sqlgen.published import footers, thrift
+from sqlgen.published import footers
 from sqlgen.published.footers import DamagedFileError
 
 TABLES = {
@@ -58,7 +58,7 @@ def test_files_of_duckdb(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\0" * 40, b"\x1c" * 40, b"\x25\x02" + b"\xff" * 40])
 def test_no_footer(tmp_path: Path, content: bytes) -> None:
     with pytest.raises((IndexError, ValueError)):
-        thrift.columns_and_rows(content)
+        footers.rows_after(content, footers.columns_in(content))
     (tmp_path / "x.parquet").write_bytes(content + len(content).to_bytes(4, "little") + b"PAR1")
     with pytest.raises(DamagedFileError):
         footers.of_own(tmp_path / "x.parquet")

@@ -170,7 +170,7 @@ def test_the_command_of_a_failure(project: Scratch, monkeypatch: pytest.MonkeyPa
     failed, message, report = (project.folder / "told").read_text().strip().split("|")
     assert failed == "2"  # costs, and pairs that waits for it
     assert message.startswith("costs: exchange=binance/symbol=BTC-USDT/date=2026-01-02: ")
-    assert "this is not a parquet file" in message
+    assert "No magic bytes found at end of file" in message
     assert json.loads((project.lake / ".sqlgen/runs" / report).read_text())["ok"] is False
     assert (project.folder / "said").read_text().startswith(message)
     project.config["runs"] = {"on_failure": "echo not now >&2; exit 3"}

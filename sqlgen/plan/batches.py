@@ -21,8 +21,6 @@ OF_MODEL = 0.25
 """Share of the bytes of a model's table that its readers read, as a rule: some of its columns."""
 LARGE = 4_000_000
 """Bytes above which batching a unit gains nothing."""
-FEW, LITTLE = 16, 500_000
-"""Units, and bytes in all, that one statement builds in the time that it takes to prepare one for each thread."""
 
 
 Group = Sequence[Task]
@@ -141,10 +139,8 @@ def _bytes(task: Task, picture: Picture) -> float:
 def _cut(found: Sequence[Group], picture: Picture, threads: int) -> Iterator[Group]:
     """Batches of groups that are sorted by the files that they share."""
     total = [task for group in found for task in group]
-    whole = sum(_bytes(task, picture) for task in total)
-    width = 1 if len(total) <= FEW and whole <= LITTLE else threads
-    units = min(MAX_UNITS, -(-len(total) // width))
-    size = min(_most(total[0], picture), whole / width)
+    units = min(MAX_UNITS, -(-len(total) // threads))
+    size = min(_most(total[0], picture), sum(_bytes(task, picture) for task in total) / threads)
     batch, read = list[Task](), 0.0
     for block in _blocks(found, picture, units):
         more = sum(_bytes(task, picture) for task in block)

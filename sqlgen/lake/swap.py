@@ -20,7 +20,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,14 +57,14 @@ def publish_file(staged: Path, target: Path, flushed: bool = False) -> None:
         sync(target.parent)
 
 
-def publish_folder(staged: Path, target: Path, flushed: bool = False, hidden: Iterable[str] | None = None) -> None:
+def publish_folder(staged: Path, target: Path, flushed: bool = False) -> None:
     """Make ``staged`` the content of ``target`` in one step; the old content is removed later, hidden files stay.
 
     ``flushed``: the staged files are on disk, and the caller flushes the folders that change, and retires the old
-    content with the folder that ``staged`` is in. ``hidden``: the hidden files, where the caller has looked for them.
+    content with the folder that ``staged`` is in.
     """
     target = target.resolve() if target.is_symlink() else target  # the link is its user's, and stays
-    for name in filter(is_hidden, names_below(target)) if hidden is None else hidden:
+    for name in filter(is_hidden, names_below(target)):  # as late as can be: a collector may write one meanwhile
         (staged / name).parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(target / name, staged / name)
     if (mount := mount_of(target)) is not None:

@@ -65,7 +65,8 @@ class Publisher(Struct, frozen=True):
         """
         found = _staged(folder, unit.footers)
         where = unit.publication.partition
-        hidden = self.table.verify(where) if self.table is not None else None
+        if self.table is not None:
+            self.table.verify(where)
         if unit.state is not None and not flushed:
             self.states.write(self.model.name, where, unit.publication.build, unit.state)
         faults.point("unit: verified, its kernel state written")
@@ -81,7 +82,7 @@ class Publisher(Struct, frozen=True):
             for name in found:
                 swap.publish_file(folder / name, target / name, flushed)
         else:
-            swap.publish_folder(folder, target, flushed, hidden)
+            swap.publish_folder(folder, target, flushed)
         faults.point("unit: published")
         return self._published(where, record)
 

@@ -109,18 +109,14 @@ class Table(Struct):
         self.present.add(unit)
         self.whole.add(unit)
 
-    def verify(self, unit: Partition) -> list[str]:
-        """Check again before a unit is replaced; :class:`TaskError` if foreign files are in the way.
-
-        Returns the hidden files in its folder, which stay.
-        """
+    def verify(self, unit: Partition) -> None:
+        """Check again before a unit is replaced; :class:`TaskError` if foreign files are in the way."""
         record = self.records.get(unit)
         there = storage.list_all(self.root / unit.path)
         foreign = self._foreign(self.root, unit.path, there, self.files.get(unit, {}))
         quarantine = record.quarantine if record is not None else {}
         foreign += self._foreign(self.beside, unit.path, storage.list_all(self.beside / unit.path), quarantine)
         refuse(self.reader.model, foreign)
-        return [*filter(is_hidden, there)]
 
     def verify_whole(self) -> None:
         """Check again before the whole table is replaced, as :meth:`verify` does."""

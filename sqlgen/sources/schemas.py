@@ -66,7 +66,7 @@ class ParquetFooter(NamedTuple):
     rows: int
 
 
-_Node = tuple[str, str, str | None, int | None, int]
+_Node = tuple[str, str, str | None, int | None, int, bool]
 _KNOWN: dict[tuple[object, ...], ParquetFooter] = {}
 
 
@@ -115,24 +115,20 @@ def _read(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[s
     by_file: dict[str, list[_Node]] = collections.defaultdict(list)
     for path, *node in nodes:
         by_file[path].append((*node,))
-    found = {path: ParquetFooter(tuple(_outer(inside)), inside[0][-1]) for path, inside in by_file.items()}
-    for path in (path for path, footer in found.items() if not footer.rows):
-        _refuse_cut(path)
-    return found
+    return {path: _footer(path, inside) for path, inside in by_file.items()}
 
 
-def _refuse_cut(path: str) -> None:
-    """:class:`TaskError` where a footer ends before it tells the rows: DuckDB takes it for one of no rows."""
-    try:
-        pq.read_metadata(path)
-    except pa.ArrowInvalid as error:
-        raise TaskError(f"{path}: {first_line(error)}. {DAMAGED}") from None
+def _footer(path: str, nodes: Sequence[_Node]) -> ParquetFooter:
+    *_, rows, has_row_groups = nodes[0]
+    if rows and not has_row_groups:  # DuckDB would read none, and say nothing
+        raise TaskError(f"{path}: its footer tells {rows} row(s), and not where they are. {DAMAGED}")
+    return ParquetFooter(tuple(_outer(nodes)), rows)
 
 
 def _outer(nodes: Sequence[_Node]) -> Iterator[FileColumn]:
     """Columns among those within others, which follow the one that they are in."""
     inside = 0
-    for name, kind, physical, children, _ in nodes[1:]:
+    for name, kind, physical, children, *_ in nodes[1:]:
         if not inside:
             yield FileColumn(name, kind, physical)
         inside = max(inside - 1, 0) + (children or 0)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -51,11 +52,11 @@ def test_a_healthy_project(built: Scratch) -> None:
     assert built.snapshot().keys() == before.keys()
 
 
-def _without_rows(content: bytes) -> bytes:
-    """The footer ends before it tells the rows: to DuckDB, a file without any."""
+def _cut(content: bytes, after: int) -> bytes:
+    """The footer ends some bytes after its columns, where the number of rows follows."""
     length = int.from_bytes(content[-8:-4], "little")
     footer = content[-8 - length : -8]
-    at = len(footers.columns_in(footer))
+    at = len(footers.columns_in(footer)) + after
     return content[: -8 - length] + footer[:at] + bytes(length - at) + content[-8:]
 
 
@@ -65,7 +66,7 @@ DAMAGED: dict[str, Callable[[bytes], bytes]] = {
     "without its last byte": lambda content: content[:-1],
     "another magic number": lambda content: content[:-4] + b"PAR2",
     "a footer of noise": lambda content: content[:-400] + bytes(392) + content[-8:],
-    "a footer without rows": lambda content: _without_rows(content),
+    "a footer without rows": lambda content: _cut(content, after=0),
     "text": lambda content: b"price,amount\n1,2\n",
 }
 
@@ -115,6 +116,20 @@ def test_raw_files_that_are_damaged(built: Scratch, damage: str) -> None:
     outcome = built.sqlgen("run")
     assert outcome.code == 1
     assert "data.parquet" in outcome.out
+    assert "The file is damaged" in outcome.out
+    assert built.costs() == rows
+
+
+def test_a_raw_file_whose_footer_does_not_tell_where_the_rows_are(built: Scratch) -> None:
+    rows = built.costs()
+    path = built.raw(BTC, DAY1) / "data.parquet"
+    path.write_bytes(_cut(path.read_bytes(), after=3))  # the number of rows, and the head of an empty list
+    assert duckdb.sql(f"FROM read_parquet('{path}')").fetchall() == []
+    assert "and its footer says" in doctor(built, "--full", code=1)[0]["text"]
+    outcome = built.sqlgen("run")
+    assert outcome.code == 1
+    assert f"{path}: its footer tells" in outcome.out
+    assert "The file is damaged" in outcome.out
     assert built.costs() == rows
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from msgspec import structs
 
 from sqlgen import __version__
 from sqlgen.cli import signals
@@ -209,7 +208,7 @@ def sample(
         show_as(str(place), folder)
         summary = write_sample(place, spec, overwrite=overwrite)
     if json:
-        print_json(structs.asdict(summary))
+        print_json(summary)
     else:
         from sqlgen.explore.pages.numbers import count, size
 

@@ -110,7 +110,7 @@ def terminal() -> Console:
 
 
 def print_json(data: Any) -> None:
-    """Print one JSON document."""
+    """Print one JSON document; Structs are objects of their fields."""
     import json as jsonlib
 
     typer.echo(jsonlib.dumps(data, indent=1, default=_plain))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from msgspec import structs
 
 from sqlgen.cli.arguments import DEFAULT_FILE, Json, open_engine, print_json, terminal
 
@@ -64,7 +63,7 @@ def _as_dict(project: Project, tables: list[TableColumns], papers: dict[str, str
         table.model: {
             "description": project.models[table.model].description,
             "template": project.models[table.model].config.sql,
-            "columns": [structs.asdict(column) for column in table.columns],
+            "columns": table.columns,
         }
         for table in tables
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from msgspec import structs
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -45,7 +44,7 @@ def as_dict(project: Project, names: Iterable[str]) -> dict[str, Any]:
 
 def symbols_as_dict(found: Iterable[SymbolFiles] | None) -> dict[str, Any]:
     """Symbols as plain data, if they were asked for."""
-    return {} if found is None else {"symbols": [structs.asdict(symbol) for symbol in found]}
+    return {} if found is None else {"symbols": [*found]}
 
 
 def print_symbols(console: Console, found: Iterable[SymbolFiles]) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import TypeVar
@@ -185,15 +186,9 @@ def _symbol_below(folder: str) -> Partition:
 
 def by_symbol(items: Iterable[T], path: Callable[[T], str]) -> dict[Partition, list[T]]:
     """Items by exchange and symbol in the folders of their paths."""
-    folders: dict[str, list[T]] = {}
-    last, inside = "", list[T]()
+    folders = defaultdict[str, list[T]](list)
     for item in items:
-        text = path(item)
-        length = len(last)  # most files lie beside the one before
-        if not last or not text.startswith(last) or text.find("symbol=", length) + text.find("exchange=", length) > -2:
-            last = _symbol_folder(text)
-            inside = folders.setdefault(last, [])
-        inside.append(item)
+        folders[_symbol_folder(path(item))].append(item)
     found: dict[Partition, list[T]] = {}
     for folder, inside in folders.items():
         found.setdefault(_symbol_below(folder), []).extend(inside)

@@ -6,7 +6,6 @@ import datetime as dt
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from msgspec import structs
 
 from sqlgen.cli.arguments import (
     DEFAULT_FILE,
@@ -46,7 +45,7 @@ def history(
     models = models_of(project, select, exclude) if select or exclude else project.order
     runs = runs_of(engine.reports, models, last, failed)
     if json:
-        print_json([structs.asdict(run) for run in runs])
+        print_json(runs)
         return
     _print_history(runs, by_model, "No run of these failed" if failed else "No runs with tasks yet")
     for problem in engine.reports.problems:
@@ -106,7 +105,7 @@ def status(
     if prometheus:
         typer.echo(state.prometheus(found, next(engine.reports.newest(), None)), nl=False)
     elif json:
-        print_json(structs.asdict(found))
+        print_json(found)
     else:
         _print_status(found)
     if found.problems or any(model.failing for model in found.models):

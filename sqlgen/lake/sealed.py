@@ -16,11 +16,12 @@ AT_ONCE: int = getattr(os, "O_NONBLOCK", 0)
 """Flag to open a file without waiting for the other end of a pipe that lies in its place."""
 
 
-def read_bytes(path: Path) -> bytes:
-    """Content of a regular file; ``OSError`` if it is anything else, such as a pipe, which may have no end."""
+def read_bytes(path: Path, begin: int = 0) -> bytes:
+    """Content of a regular file, from ``begin`` on; ``OSError`` for anything else: a pipe may have no end."""
     with open(path, "rb", opener=_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "no regular file", str(path))
+        file.seek(begin)
         return file.read()
 
 

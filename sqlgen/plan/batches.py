@@ -137,14 +137,17 @@ def _bytes(task: Task, picture: Picture) -> float:
 
 
 def _cut(found: Sequence[Group], picture: Picture, threads: int) -> Iterator[Group]:
-    """Batches of groups that are sorted by the files that they share."""
+    """Batches of groups that are sorted by the files that they share: one a thread, more if these would be too large.
+
+    A block belongs to the batch in which its middle lies, so that no batch is left over for what is a little larger.
+    """
     total = [task for group in found for task in group]
     units = min(MAX_UNITS, -(-len(total) // threads))
-    size = min(_most(total[0], picture), sum(_bytes(task, picture) for task in total) / threads)
+    most, share = _most(total[0], picture), sum(_bytes(task, picture) for task in total) / threads
     batch, read = list[Task](), 0.0
     for block in _blocks(found, picture, units):
         more = sum(_bytes(task, picture) for task in block)
-        if batch and (len(batch) + len(block) > units or read + more > size * 1.001):
+        if batch and (len(batch) + len(block) > units or read + more > most or read + more / 2 > share):
             yield batch
             batch, read = [], 0.0
         batch += block

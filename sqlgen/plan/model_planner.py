@@ -72,7 +72,8 @@ class ModelPlanner(Struct, dict=True):
         keys = self.model.output.partition_by  # units under another partition_by go when the table is rebuilt
         known = [unit for unit, record in sorted(records.items()) if record.keys == keys]
         gone = [unit for unit in known if unit not in units and self.selection.covers(unit)]
-        self.plan.gone[self.model.name] = gone
+        for unit in gone:
+            self.plan.gone.setdefault((self.model.name, unit.symbol), []).append(unit)
         gone = sorted([*gone, *left_out.gone])
         if gone and self._source_is_away():
             self.plan.unsettled |= {(self.model.name, unit.symbol) for unit in gone}

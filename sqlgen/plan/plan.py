@@ -98,10 +98,10 @@ class Plan(Struct):
     """Model and symbol -> number of units that are up to date."""
     left_out: int = 0
     """Further units that are up to date, of symbols that the picture leaves out."""
-    gone: dict[str, list[Partition]] = field(default_factory=dict)
-    """Model -> published units whose inputs are gone."""
+    gone: dict[TaskId, list[Partition]] = field(default_factory=dict)
+    """Model and symbol -> published units whose inputs are gone."""
     unsettled: set[TaskId] = field(default_factory=set)
-    """Models and symbols with something to do, or to report."""
+    """Models and symbols with something to report at each plan, or something to do that the plan leaves aside."""
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """Reasons why models cannot be planned."""

@@ -32,7 +32,6 @@ def make_plan(picture: Picture, selection: Selection) -> Plan:
             forecast.predict(task)
             plan.tasks.append(_with_needs(task, planned, picture.project))
             planned.add(task.id)
-            plan.unsettled.add((name, task.unit.symbol))
     plan.timelines, plan.unusable = forecast.timelines, forecast.unusable
     plan.missing[:0] = missing(picture, forecast, selection)
     plan.notes[:0] = partly_missing(picture, forecast, selection)

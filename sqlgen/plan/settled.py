@@ -1,8 +1,8 @@
 """Symbols that are up to date as a whole: planning leaves them out until anything that it reads of them changes.
 
 The signature of a symbol covers all that planning reads of it for one model: names, sizes and times of its source
-files and published files, and its lines in the journals. It is recorded when a run finds nothing to do for the symbol.
-Journals of the same sizes and times as then are not read.
+files and published files, and its lines in the journals. It is recorded when a run finds nothing to do for the symbol,
+or has built all that it found. Journals of the same sizes and times as then are not read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +21,11 @@ from sqlgen.compile.compiledmodel import digest
 from sqlgen.compile.compiler import Compiler
 from sqlgen.compile.scope import SourceLayout
 from sqlgen.lake import sealed, storage
-from sqlgen.lake.partitions import Partition
+from sqlgen.lake.partitions import Partition, by_symbol
 from sqlgen.lake.storage import FileInfo, Stat
 from sqlgen.plan.picture import LeftOut
-from sqlgen.plan.plan import Plan
-from sqlgen.plan.selection import Selection
-from sqlgen.project.model import Model
+from sqlgen.plan.plan import Build, Plan, TaskId
+from sqlgen.plan.publishedunits import Facts
 from sqlgen.project.project import Project
 from sqlgen.published.tablefiles import OfSymbol, Unread
 from sqlgen.sources.sourcefiles import Listing
@@ -118,28 +118,70 @@ class Settled(Struct, dict=True):
     def note(self, plan: Plan, left_out: Container[Partition]) -> None:
         """Record the symbols for which a plan has found nothing to do and nothing to report."""
         before = (dict(self.layouts), dict(self._keys), dict(self._entries), dict(self._read))
-        gone: dict[tuple[str, Partition], list[str]] = {}
-        for name, units in plan.gone.items():
-            for unit in units:
-                gone.setdefault((name, unit.symbol), []).append(unit.path)
+        unsettled = plan.unsettled | {(task.model, task.unit.symbol) for task in plan.tasks}
         for name in plan.selection.models:
             old = self._entries.get(name, {})
             self._keys[name] = self._key(name, plan.picture.compiler)
             self._entries[name] = {
-                symbol: old[symbol]
-                if symbol in left_out
-                else UpToDate(
-                    self._signature(name, symbol),
-                    plan.up_to_date[name, symbol],
-                    tuple(gone.get((name, symbol), ())),
-                )
+                symbol: old[symbol] if symbol in left_out else self._up_to_date(plan, name, symbol)
                 for symbol in self.symbols([name])
-                if symbol in left_out or (name, symbol) not in plan.unsettled
+                if symbol in left_out or (name, symbol) not in unsettled
             }
         self.layouts |= {name: found.layout for name, found in plan.picture.source_files.items()}
         self._read |= self._journals
+        _ = [there.journal for there in self.tables.values() if plan.tasks]  # read before the run adds to it
         if before != (self.layouts, self._keys, self._entries, self._read):
             self._save()
+
+    def note_built(self, plan: Plan, facts: Facts, done: Container[TaskId]) -> None:
+        """Record the symbols that a run has brought up to date, after :meth:`note`; ``done``: tasks that ended well.
+
+        Their signatures are those of what was planned and published, not of what lies there by now: whatever else has
+        come meanwhile makes another signature for the next reading.
+        """
+        failed = {task.unit.symbol for task in plan.tasks if task.id not in done or not facts.record(*task.id)}
+        built: dict[TaskId, list[Build]] = {}
+        for task in plan.tasks:
+            if isinstance(task, Build):
+                built.setdefault((task.model, task.unit.symbol), []).append(task)
+        followed = {name for name in self.tables if self._follow(name, built, facts)}
+        symbols = {symbol for _, symbol in built} - failed
+        for name in plan.selection.models:
+            there = self.symbols([name])
+            for symbol in symbols & there if self._is_followed(name, followed) else ():
+                if (name, symbol) not in plan.unsettled:
+                    records = ((task, facts.record(*task.id)) for task in built.get((name, symbol), ()))
+                    fresh = sum(bool(task.slices[0].current or (record and record.rows)) for task, record in records)
+                    self._entries[name][symbol] = self._up_to_date(plan, name, symbol, fresh)
+        self._read |= {name: self._journals[name] for name in followed}
+        self._save()
+
+    def _up_to_date(self, plan: Plan, name: str, symbol: Partition, built: int = 0) -> UpToDate:
+        gone = tuple(unit.path for unit in plan.gone.get((name, symbol), ()))
+        return UpToDate(self._signature(name, symbol), plan.up_to_date[name, symbol] + built, gone)
+
+    def _is_followed(self, name: str, followed: Container[str]) -> bool:
+        """True for a model of symbols that is built when stale, and of whose tables all changes are known."""
+        config = self.project.models[name].config
+        known = all(each in followed and self._within_symbols(each) for each in self._tables_of(name))
+        return known and config.checkpoint_enabled and config.output.mode == "overwrite"
+
+    def _follow(self, name: str, built: Mapping[TaskId, Sequence[Build]], facts: Facts) -> bool:
+        """Bring the digests of a table up to date with a run; False if its journals have changed in another way."""
+        there = self.tables[name]
+        if (appended := there.appended()) is None:
+            return False
+        files, lines = appended
+        digests = dict(self._journals[name].digests)
+        for symbol, added in by_symbol(lines, attrgetter("folder")).items():
+            digests[symbol] = _digest(line.text for line in (*there.journal.get(symbol, ()), *added))
+        self._journals[name] = Journals(files, digests)
+        for (model, symbol), tasks in built.items():
+            records = {task.unit: record for task in tasks if (record := facts.record(*task.id))}
+            if model == name:
+                found = there.replaced(symbol, records)
+                self._tables[name] |= {symbol: _digest(_published(found))} if any(found) else {}
+        return True
 
     def _save(self) -> None:
         names = [name for name in self._entries if name in self.project.models]
@@ -171,10 +213,13 @@ class Settled(Struct, dict=True):
 
     def _parts(self, name: str) -> list[BySymbol]:
         """Digests of a model's table and of its inputs."""
-        inputs = self.project.models[name].inputs
-        tables = [name, *(each.ref for each in inputs if each.source is None)]
+        inputs, tables = self.project.models[name].inputs, self._tables_of(name)
         sources = [self._sources[each.ref] for each in inputs if each.source is not None]
         return [*(self._tables[ref] for ref in tables), *(self._journals[ref].digests for ref in tables), *sources]
+
+    def _tables_of(self, name: str) -> list[str]:
+        """A model's own table, and those that it reads."""
+        return [name, *(each.ref for each in self.project.models[name].inputs if each.source is None)]
 
     @cached_property
     def _sources(self) -> Mapping[str, BySymbol]:
@@ -184,14 +229,14 @@ class Settled(Struct, dict=True):
         }
 
     @cached_property
-    def _tables(self) -> Mapping[str, BySymbol]:
+    def _tables(self) -> Mapping[str, dict[Partition, str]]:
         return {
             name: {symbol: _digest(_published(found)) for symbol, found in there.by_symbol.items()}
             for name, there in self.tables.items()
         }
 
     @cached_property
-    def _journals(self) -> Mapping[str, Journals]:
+    def _journals(self) -> dict[str, Journals]:
         """Model -> its journals: those that were read already are not read again."""
         return {name: self._journals_of(name, there) for name, there in self.tables.items()}
 
@@ -211,32 +256,6 @@ class Settled(Struct, dict=True):
         prints = [compiled.fingerprint, compiled.options_fingerprint, compiled.kernels_fingerprint]
         prints += [compiled.checks_fingerprint, *sorted(compiled.edges)]
         return digest(__version__, prints, model.config, model.reach, model.days_before, inputs, before, layouts)
-
-
-def is_plain(project: Project, selection: Selection) -> bool:
-    """True if a plan covers all units of its models, and reads and reports nothing beyond their inputs."""
-    part = (
-        selection.full_refresh
-        or selection.prune
-        or selection.discard_edits
-        or selection.recent
-        or not selection.is_whole_shard
-    )
-    return not (part or any(_reads_more(project, project.models[name]) for name in selection.models))
-
-
-def _reads_more(project: Project, model: Model) -> bool:
-    """True for inputs that are chosen by symbol or date, or whose files are deleted after processing."""
-    specs = [entry.spec for entry in model.inputs]
-    chosen = any(spec.exchange or spec.symbol or spec.date_start or spec.date_end for spec in specs)
-    return chosen or any(spec.ref in project.deleting for spec in specs)
-
-
-def nothing_to_report(plan: Plan) -> bool:
-    """True if a plan has no faults of the lake as a whole."""
-    files = plan.picture.source_files.values()
-    faults = any(found.unassigned or found.left_out or found.unreadable or found.wrong for found in files)
-    return not (faults or plan.refused or plan.missing)
 
 
 def _digest(texts: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ lag behind after a crash.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +57,8 @@ class Manifest:
         """Journal -> its size and time, and its lines (the last one is empty, or incomplete)."""
         self._parsed: dict[str, tuple[dict[str, Stat], dict[Partition, Published]]] = {}
         """Model -> its journals, and its records, once all of them were read."""
+        self._rewritten: set[str] = set()
+        """Models whose journals were rewritten here."""
 
     @property
     def problems(self) -> list[str]:
@@ -151,6 +153,22 @@ class Manifest:
         if lines:
             storage.append_lines(self._own(model), lines)
 
+    def appended(self, model: str, since: Mapping[str, Stat]) -> tuple[dict[str, Stat], list[Line]] | None:
+        """The journals now, and the lines that the own one has got since they were of these sizes and times.
+
+        ``None`` if they have changed in another way.
+        """
+        own, now = self._own(model), self.versions(model)
+        if now == since:
+            return now, []
+        begin = since[own.name].size if own.name in since else 0
+        if model in self._rewritten or {**now, own.name: None} != {**since, own.name: None} or own.name not in now:
+            return None
+        text = sealed.read_bytes(own, begin)
+        if begin + len(text) != now[own.name].size or not text.endswith(b"\n"):
+            return None
+        return now, [Line(_unit(line), line) for line in text.decode(errors="replace").split("\n")[:-1]]
+
     def knows(self, model: str) -> bool:
         """True if there is a journal of the model."""
         return bool(self.journals(model))
@@ -174,6 +192,7 @@ class Manifest:
             texts = [record.to_json() for record in self.load(model).values()]
         else:  # lines about removed units count, too: another journal may have a record
             texts = [entry.text for entry in self._entries(paths[0], read[0][:-1]).values()]
+        self._rewritten.add(model)
         storage.replace_text(self._own(model), "".join(text + "\n" for text in texts))
         for path in paths:
             if path != self._own(model):

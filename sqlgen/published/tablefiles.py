@@ -15,11 +15,12 @@ from msgspec import Struct
 
 from sqlgen.lake import storage
 from sqlgen.lake.partitions import Partition, by_symbol, symbol_of
-from sqlgen.lake.storage import Stat
+from sqlgen.lake.storage import Stat, is_hidden
 from sqlgen.project.project import Project
 from sqlgen.published.footers import Stamp
 from sqlgen.published.manifest import Line, Manifest
 from sqlgen.published.ownership import Reader
+from sqlgen.published.records import Published
 from sqlgen.published.states import StateError, StateStore
 from sqlgen.published.tables import Table
 
@@ -53,6 +54,25 @@ class Unread(Struct, frozen=True, dict=True):
     def journal(self) -> Mapping[Partition, Sequence[Line]]:
         """Lines of the journals by exchange and symbol. To read them takes as long as to list as many files."""
         return by_symbol(self.manifest.lines(self.name), attrgetter("folder"))
+
+    def appended(self) -> tuple[Mapping[str, Stat], Sequence[Line]] | None:
+        """The journals now, and their lines since; ``None`` if they have changed in another way."""
+        return self.manifest.appended(self.name, self.journals)
+
+    def replaced(self, symbol: Partition, units: Mapping[Partition, Published]) -> OfSymbol:
+        """Files of a symbol once these units of it were published."""
+        names, before = {unit.path for unit in units}, self.by_symbol.get(symbol, OfSymbol((), ()))
+        depth = len(next(iter(units)).values)
+
+        def stays(path: str) -> bool:
+            parts = path.split("/", depth)
+            return "/".join(parts[:depth]) not in names or is_hidden(parts[-1])
+
+        files, quarantine = ([pair for pair in found if stays(pair[0])] for found in before)
+        for unit, record in units.items():
+            files += ((f"{unit.path}/{name}", stat) for name, stat in record.files.items())
+            quarantine += ((f"{unit.path}/{name}", stat) for name, stat in record.quarantine.items())
+        return OfSymbol(files, quarantine)
 
 
 def unread(project: Project, manifest: Manifest, name: str) -> Unread:

@@ -122,7 +122,7 @@ class Engine(Struct, dict=True):
 
     def plan(self, selection: Selection) -> Plan:
         """The plan of a run. Reads the lake, writes nothing."""
-        plan = self._prepare(selection, self._manifest(selection))
+        plan = self._prepare(self._reading(selection, self._manifest(selection)))
         self._bind(plan.picture.compiler, plan.picture.source_files, _built(plan), record=False)
         return plan
 
@@ -135,7 +135,8 @@ class Engine(Struct, dict=True):
             if mounts.mount_of(self.project.state) is None and trusted(self.project.path):  # what it holds is code
                 also_cache_in(self.project.state / "cache")
             manifest = self._manifest(selection)
-            plan = self._prepare(selection, manifest, record=True)
+            reading = self._reading(selection, manifest)
+            plan = self._prepare(reading, record=True)
             for name in filter(manifest.has_read, selection.models):  # others stay as they are
                 manifest.compact(name)
             selection = structs.replace(selection, symbols=plan.selection.symbols)
@@ -153,7 +154,8 @@ class Engine(Struct, dict=True):
                 from sqlgen.run.watcher import Watcher
 
                 watcher = watcher or Watcher()
-                Runner(plan, facts, manifest, self.reports, self.settings, watcher, reads).run(report)
+                runner = Runner(plan, facts, manifest, self.reports, self.settings, watcher, reads)
+                runner.run(report, lambda done: reading.note_built(plan, facts, done))
             elif always_report:
                 report.ended_at = report.started_at
                 self.reports.finish(report)
@@ -246,12 +248,12 @@ class Engine(Struct, dict=True):
                 list_source_files(self.project, name, self.index)
             self.project.lake.mkdir(parents=True, exist_ok=True)
 
-    def _prepare(self, selection: Selection, manifest: Manifest, record: bool = False) -> Plan:
+    def _prepare(self, reading: LakeReading, record: bool = False) -> Plan:
         """The plan, with its notes. If ``record``, it is recorded which symbols are up to date."""
         from sqlgen.plan.missing import shard_notes
 
-        plan = self._reading(selection, manifest).plan(record)
-        plan.notes += [*manifest.problems, *self.index.problems, *self.reports.problems, *shard_notes(plan)]
+        plan = reading.plan(record)
+        plan.notes += [*reading.manifest.problems, *self.index.problems, *self.reports.problems, *shard_notes(plan)]
         plan.notes += mounts.notes(self.project.roots)
         return plan
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from msgspec import Struct, field, structs
 
@@ -13,10 +14,12 @@ from sqlgen.lake.deletions import Deletions
 from sqlgen.lake.partitions import Partition
 from sqlgen.plan.missing import faults, notes, passed_over
 from sqlgen.plan.picture import Picture
-from sqlgen.plan.plan import Plan
+from sqlgen.plan.plan import Plan, TaskId
 from sqlgen.plan.planner import make_plan
+from sqlgen.plan.publishedunits import Facts
 from sqlgen.plan.selection import Selection, spelled
-from sqlgen.plan.settled import Settled, is_plain, nothing_to_report
+from sqlgen.plan.settled import Settled
+from sqlgen.project.model import Model
 from sqlgen.project.project import Project
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.states import StateStore
@@ -42,6 +45,8 @@ class LakeReading(Struct, dict=True):
     left_out: frozenset[Partition] = frozenset()
     """Symbols that are up to date, and are not read further."""
     _last: Compiler | None = None
+    _noted: bool = False
+    """True if what the last plan has found up to date was recorded."""
 
     def __post_init__(self) -> None:
         for name in self.project.sources_of(self.selection.models):
@@ -59,7 +64,7 @@ class LakeReading(Struct, dict=True):
 
     def picture(self) -> Picture:
         """The picture to plan from. Raises :class:`SourceFilesError` if that leaves nothing to run."""
-        compiler = self._leave_out() if not self.errors and is_plain(self.project, self.selection) else None
+        compiler = self._leave_out() if not self.errors and _is_plain(self.project, self.selection) else None
         source_files = self._source_files()
         if self.left_out and (self.errors or compiler is None or self._is_other(source_files)):
             self.left_out = frozenset()
@@ -116,8 +121,15 @@ class LakeReading(Struct, dict=True):
     def _note(self, plan: Plan) -> None:
         """Record the symbols that the plan has found up to date."""
         damaged = self.errors or self.manifest.problems or self.index.problems
-        if not damaged and is_plain(self.project, plan.selection) and nothing_to_report(plan):
+        if not damaged and _is_plain(self.project, plan.selection) and _nothing_to_report(plan):
             self.settled.note(plan, self.left_out)
+            self._noted = True
+
+    def note_built(self, plan: Plan, facts: Facts, done: Container[TaskId]) -> None:
+        """Record the symbols that a run of the last plan has brought up to date; ``done``: tasks that ended well."""
+        if self._noted:
+            with contextlib.suppress(OSError):  # costs the next plan time
+                self.settled.note_built(plan, facts, done)
 
     def _leave_out(self) -> Compiler | None:
         """Find the symbols to leave out; the compiler by which that was decided, or ``None``."""
@@ -162,3 +174,29 @@ class LakeReading(Struct, dict=True):
             if refs & blocked:
                 blocked.add(name)
         return blocked - set(self.errors)
+
+
+def _is_plain(project: Project, selection: Selection) -> bool:
+    """True if a plan covers all units of its models, and reads and reports nothing beyond their inputs."""
+    part = (
+        selection.full_refresh
+        or selection.prune
+        or selection.discard_edits
+        or selection.recent
+        or not selection.is_whole_shard
+    )
+    return not (part or any(_reads_more(project, project.models[name]) for name in selection.models))
+
+
+def _reads_more(project: Project, model: Model) -> bool:
+    """True for inputs that are chosen by symbol or date, or whose files are deleted after processing."""
+    specs = [entry.spec for entry in model.inputs]
+    chosen = any(spec.exchange or spec.symbol or spec.date_start or spec.date_end for spec in specs)
+    return chosen or any(spec.ref in project.deleting for spec in specs)
+
+
+def _nothing_to_report(plan: Plan) -> bool:
+    """True if a plan has no faults of the lake as a whole."""
+    files = plan.picture.source_files.values()
+    faults = any(found.unassigned or found.left_out or found.unreadable or found.wrong for found in files)
+    return not (faults or plan.refused or plan.missing)

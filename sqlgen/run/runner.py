@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,8 +60,11 @@ class Runner(Struct, dict=True):
             with contextlib.suppress(duckdb.Error):  # closed in the meantime
                 cursor.interrupt()
 
-    def run(self, report: Report) -> Report:
-        """Execute every task; failures are in the report and stop only what depends on them."""
+    def run(self, report: Report, note: Callable[[Container[TaskId]], None]) -> Report:
+        """Execute every task; failures are in the report and stop only what depends on them.
+
+        ``note`` is called with the tasks that ended well.
+        """
         begun, plan = time.monotonic(), self.plan
         full_refresh = plan.selection.full_refresh
         space = Workspace(self.picture, self.facts, report.run_id, self.reads, full_refresh, self._cursors)
@@ -90,6 +93,7 @@ class Runner(Struct, dict=True):
                 mine = [results[task.id] for task in plan.tasks if task.model == name]
                 if problem := self._swap_table(name, records, space, mine):
                     report.errors = (*report.errors, problem)
+            note({task for task, result in results.items() if result.ok})
         finally:
             done = (results.get(task.id, pending_result(task)) for task in plan.tasks)
             beside = plan.beside

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, Scratch
+from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
 
 XRP = "XRP/USD-T"
 SYMBOLS, DAYS = (BTC, ETH, XRP), (DAY1, DAY2, DAY3)
@@ -109,25 +110,46 @@ CHANGES: list[Change] = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["overwrite", "append"])
-@pytest.mark.parametrize("seed", range(2))
-def test_a_plan_is_the_same_without_the_record(scratch: Scratch, mode: str, seed: int) -> None:
-    chance = random.Random(f"{mode} {seed}")
-    scratch.model("costs", output={"mode": mode})
+def _change_and_run(scratch: Scratch, chance: random.Random, changes: list[Change], steps: int = 12) -> None:
+    """Change the lake and run, and compare the plan with the record with that without it each time."""
     for day in DAYS[:2]:
         for symbol in SYMBOLS:
             scratch.trades(symbol.replace("/", "%2F"), day, [1.0, 2.0])
     used = 0
-    for _ in range(12):
-        for _ in range(2):
-            scratch.sqlgen("run", "--json")
+    for _ in range(steps):
+        for _ in range(chance.randrange(1, 3)):
+            scratch.sqlgen("run", "--json", *chance.choice([(), (), (), ("--select", "costs")]))
         used += record(scratch).exists()
-        for change in chance.sample(CHANGES, chance.randrange(0, 3)):
+        for change in chance.sample(changes, chance.randrange(0, 3)):
             change(scratch, chance)
         found, without = both_plans(scratch)
         assert found == without
     assert used
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["overwrite", "append"])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_plan_is_the_same_without_the_record(scratch: Scratch, mode: str, seed: int) -> None:
+    scratch.model("costs", output={"mode": mode})
+    _change_and_run(scratch, random.Random(f"{mode} {seed}"), CHANGES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_a_plan_of_models_that_build_on_each_other_is_the_same_without_the_record(scratch: Scratch, seed: int) -> None:
+    """Kernels, whose days depend on those before; rows that a check puts aside; units without rows; hidden files."""
+    scratch.kernel(LEDGER)
+    scratch.model("costs", checks=[{"check": "range", "columns": ["cost"], "max": 90, "on_fail": "quarantine"}])
+    scratch.model("sums", sql="costs.sql.j2", inputs={"trades": "raw"}, udfs=["ledger"], output={"path": "out/sums"})
+    scratch.template("some.sql.j2", "SELECT * FROM ({{ inputs.costs }}) WHERE cost > 50\n")
+    scratch.model("some", sql="some.sql.j2", inputs={"costs": "costs"}, output={"path": "out/some"})
+
+    def hide(scratch: Scratch, chance: random.Random) -> None:
+        if path := _any(scratch.lake / "out", "*.parquet", chance):
+            path.with_name("_note").write_text(f"{chance.random()}")
+
+    _change_and_run(scratch, random.Random(f"models {seed}"), [*CHANGES, hide])
 
 
 @pytest.fixture
@@ -157,6 +179,66 @@ def test_only_symbols_with_changes_are_planned(settled: Scratch) -> None:
     assert symbols() == {ETH}
     settled.template("costs.sql.j2", COSTS.replace("price * amount AS", "price * amount * 2 AS"))
     assert symbols() == {BTC, ETH, "XRP-USDT"}
+
+
+def test_what_a_run_has_built_is_up_to_date_for_the_next_plan(settled: Scratch) -> None:
+    from sqlgen.plan.selection import Selection
+    from sqlgen.run.engine import Engine
+
+    def planned() -> tuple[int, int, dict[str, int]]:
+        """Units that are up to date, those of them in symbols that are left out, and builds by symbol."""
+        plan = Engine.open(settled.file).plan(Selection(("costs", "pairs")))
+        return plan.fresh, plan.left_out, Counter(task.unit["symbol"] for task in plan.tasks)
+
+    assert planned() == (12, 12, {})
+    settled.trades(ETH, DAY3, [1.0, 2.0])
+    settled.trades("NEW-USDT", DAY1, [1.0, 2.0])
+    assert planned() == (12, 8, {ETH: 2, "NEW-USDT": 2})
+    assert len(settled.run()) == 4
+    assert planned() == (16, 16, {})
+    settled.trades(ETH, DAY1, [3.0])
+    settled.sqlgen("run", "--select", "costs")
+    assert planned() == (14, 10, {ETH: 2})  # its day, and the one that looks back on it
+    assert len(settled.run()) == 2
+    assert planned() == (16, 16, {})
+
+
+def test_a_model_that_is_built_at_each_run_is_never_up_to_date(settled: Scratch) -> None:
+    settled.model("pairs", checkpoint_enabled=False)
+    settled.trades(ETH, DAY1, [1.0, 2.0, 3.0])
+    for _ in range(3):
+        assert {name.split()[0] for name in settled.run()} >= {"pairs"}
+        found, without = both_plans(settled)
+        assert found == without
+        assert len(found["tasks"]) == 6
+
+
+def test_a_symbol_of_which_a_partition_has_failed_is_planned_again(settled: Scratch) -> None:
+    settled.trades(ETH, DAY1, [1.0, 2.0, 3.0])
+    damaged = settled.trades(ETH, DAY3, [1.0]) / "data.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    settled.trades(BTC, DAY3, [1.0])
+    assert settled.sqlgen("run").code == 1
+    assert set(settled.plan()) == {"costs ETH-USDT 2026-01-03", "pairs ETH-USDT 2026-01-03"}
+
+
+def test_a_foreign_file_that_comes_while_a_run_builds_is_seen(
+    settled: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlgen.plan.selection import Selection
+    from sqlgen.run.engine import Engine
+    from sqlgen.run.reading import LakeReading
+
+    note = LakeReading.note_built
+
+    def come(*arguments: Any) -> None:
+        shutil.copy(settled.raw(ETH, DAY1) / "data.parquet", settled.lake / f"out/costs/exchange=binance/symbol={ETH}")
+        note(*arguments)
+
+    monkeypatch.setattr(LakeReading, "note_built", come)
+    settled.trades(ETH, DAY1, [1.0, 2.0, 3.0])
+    assert Engine.open(settled.file).run(Selection(("costs", "pairs"))).ok
+    assert "files that it did not publish" in settled.sqlgen("plan").out
 
 
 def test_journals_are_read_once_they_change(settled: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from sqlgen.published.manifest import Manifest
 from sqlgen.published.states import StateStore
 from sqlgen.published.tablefiles import read_table, unread
 from sqlgen.run.cleanup import Cleaned, Leftovers, clear_staging, delete_processed
-from sqlgen.run.machine import Settings
+from sqlgen.run.machine import Settings, opening
 from sqlgen.run.report import Report, ReportStore
 from sqlgen.sources.rowkeys import RowKeys
 from sqlgen.sources.sourcefiles import FilePartitions, SourceFiles, list_source_files
@@ -150,11 +150,12 @@ class Engine(Struct, dict=True):
             report = Report.start(plan, selection, held.run_id)
             facts, reads = Facts.of(plan), Reads(self.project.lake)
             if plan.tasks:
+                instance = opening(self._settings(plan))
                 from sqlgen.run.runner import Runner  # loads Numba and all that reads files
                 from sqlgen.run.watcher import Watcher
 
                 watcher = watcher or Watcher()
-                runner = Runner(plan, facts, manifest, self.reports, self.settings, watcher, reads)
+                runner = Runner(plan, facts, manifest, self.reports, self.settings, watcher, reads, instance)
                 runner.run(report, lambda done: reading.note_built(plan, facts, done))
             elif always_report:
                 report.ended_at = report.started_at
@@ -162,6 +163,14 @@ class Engine(Struct, dict=True):
             self._delete_processed(plan, facts, reads, report)
             self._save(report)
             return report
+
+    def _settings(self, plan: Plan) -> Settings:
+        """Settings of the DuckDB instance. Threads that read ahead wait for small files more than these take."""
+        from sqlgen.plan.batches import is_small
+        from sqlgen.plan.plan import Build
+
+        large = any(isinstance(task, Build) and not is_small(task, plan.picture) for task in plan.tasks)
+        return structs.replace(self.settings, read_ahead=self.settings.read_ahead and large)
 
     @contextlib.contextmanager
     def held(self, wait: float) -> Iterator[Leftovers]:

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from sqlgen.errors import SqlgenError, UsageError, nearest
 from sqlgen.lake.cpus import cpus
-from sqlgen.templating.connection import Setting, confined
+from sqlgen.templating.connection import Setting, confine, unconfined
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,23 +49,41 @@ class Settings(Struct, frozen=True):
             raise UsageError("--executor ray needs Ray: pip install 'sqlgen[ray]'. Nothing was run")
 
 
-def connect(settings: Settings, folders: Sequence[Path], temp: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB instance for one run, confined to ``folders``; :class:`SqlgenError` if a setting is not valid."""
+Instance = Callable[[Sequence[Path], "Path | None"], "duckdb.DuckDBPyConnection"]
+"""Folders, and one for spilled rows -> a DuckDB instance that is confined to them."""
+
+
+def opening(settings: Settings) -> Instance:
+    """A DuckDB instance for one run, which is opened in the background until it is called for.
+
+    The call raises :class:`SqlgenError` if a setting is not valid.
+    """
     import duckdb
 
-    if settings.instance is not None:
-        return settings.instance.cursor()
+    given = settings.instance
+    if given is not None:
+        return lambda folders, temp: given.cursor()
     config: dict[str, Setting] = {"threads": settings.threads}
     if settings.memory_limit is not None:
         config["memory_limit"] = settings.memory_limit
     if not settings.read_ahead:
         config["async_threads"] = 0
-    if temp is not None:
-        config["temp_directory"] = str(temp)
-    try:
-        return confined(folders, config)
-    except duckdb.Error as error:
-        raise SqlgenError(f"DuckDB does not take these settings: {error}") from error
+    pool = ThreadPoolExecutor(1)
+    opened = pool.submit(unconfined, config)
+    pool.shutdown(wait=False)
+
+    def confined(folders: Sequence[Path], temp: Path | None) -> duckdb.DuckDBPyConnection:
+        try:
+            return confine(opened.result(), folders, temp)
+        except duckdb.Error as error:
+            raise SqlgenError(f"DuckDB does not take these settings: {error}") from error
+
+    return confined
+
+
+def connect(settings: Settings, folders: Sequence[Path], temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB instance that is confined to ``folders``; :class:`SqlgenError` if a setting is not valid."""
+    return opening(settings)(folders, temp)
 
 
 def duckdb_threads(threads: int, sizes: Sequence[int]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 
 from sqlgen.builders.workspace import Workspace
 from sqlgen.errors import TaskError, UsageError
@@ -20,13 +20,13 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.lake.reads import Reads
 from sqlgen.lake.remote import mounts
 from sqlgen.lake.remote.refusals import StoreError
-from sqlgen.plan.batches import Group, batches, groups, is_small
+from sqlgen.plan.batches import Group, batches, groups
 from sqlgen.plan.plan import Build, Plan, Task, TaskId
 from sqlgen.plan.publishedunits import Facts
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.records import Published
 from sqlgen.run.execution import Execution
-from sqlgen.run.machine import Settings, Threads, connect, warming
+from sqlgen.run.machine import Instance, Settings, Threads, warming
 from sqlgen.run.report import Report, ReportStore, Result, pending_result
 from sqlgen.run.schedule import Schedule
 from sqlgen.run.watcher import Watcher
@@ -46,6 +46,7 @@ class Runner(Struct, dict=True):
     settings: Settings
     watcher: Watcher
     reads: Reads
+    instance: Instance
     _cursors: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -81,7 +82,7 @@ class Runner(Struct, dict=True):
             files = (file.path for task in plan.tasks for part in task.slices for file in part.files)
             folders = folders_of(self.project.lake, (*files, *self.project.places))
             with (
-                connect(self._settings(), folders, temp) as connection,
+                self.instance(folders, temp) as connection,
                 warming(
                     (self.project.models[t.model] for t in plan.tasks if self.settings.executor == "threads"),
                     self.watcher.compiling,
@@ -105,12 +106,6 @@ class Runner(Struct, dict=True):
         report.ended_at = _now()
         self.reports.finish(report)
         return report
-
-    def _settings(self) -> Settings:
-        """Settings of the DuckDB instance. Threads that read ahead wait for small files more than these take."""
-        builds = (task for task in self.plan.tasks if isinstance(task, Build))
-        large = not all(is_small(task, self.picture) for task in builds)
-        return structs.replace(self.settings, read_ahead=self.settings.read_ahead and large)
 
     def _schedule(
         self,

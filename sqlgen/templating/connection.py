@@ -33,9 +33,22 @@ _SETTABLE = (
 
 def confined(folders: Iterable[Path], settings: dict[str, Setting] | None = None) -> duckdb.DuckDBPyConnection:
     """A new instance whose SQL reads and writes below these folders alone, and cannot change that."""
+    return confine(unconfined(settings or {}), folders)
+
+
+def unconfined(settings: dict[str, Setting]) -> duckdb.DuckDBPyConnection:
+    """A new instance that is to be given to :func:`confine` before any SQL."""
     import duckdb
 
-    connection = duckdb.connect(config={**_LOCKED, **(settings or {})})
+    return duckdb.connect(config={**_LOCKED, **settings})
+
+
+def confine(
+    connection: duckdb.DuckDBPyConnection, folders: Iterable[Path], temp: Path | None = None
+) -> duckdb.DuckDBPyConnection:
+    """The instance, whose SQL reads and writes below these folders alone from now on; spilled rows go to ``temp``."""
+    if temp is not None:
+        connection.execute(f"SET temp_directory = {literal(str(temp))}")
     paths = {spelling for folder in folders for path in (folder, folder.resolve()) for spelling in _spellings(path)}
     connection.execute(f"SET allowed_directories = {literal(sorted(paths))}")
     connection.execute(f"SET allowed_configs = {literal(_SETTABLE)}")

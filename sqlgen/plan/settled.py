@@ -8,7 +8,7 @@ or has built all that it found. Journals of the same sizes and times as then are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -178,9 +178,8 @@ class Settled(Struct, dict=True):
         self._journals[name] = Journals(files, digests)
         for (model, symbol), tasks in built.items():
             records = {task.unit: record for task in tasks if (record := facts.record(*task.id))}
-            if model == name:
-                found = there.replaced(symbol, records)
-                self._tables[name] |= {symbol: _digest(_published(found))} if any(found) else {}
+            if model == name and records and any(found := there.replaced(symbol, records)):
+                self._tables[name][symbol] = _digest(_published(found))
         return True
 
     def _save(self) -> None:
@@ -207,6 +206,14 @@ class Settled(Struct, dict=True):
     def symbols(self, models: Iterable[str]) -> set[Partition]:
         """Symbols of which there is anything that these models publish or read."""
         return {symbol for name in models for parts in self._parts(name) for symbol in parts}
+
+    def has_read(self, name: str) -> bool:
+        """True if the journals of a model are as they were when the record was written: without a fault."""
+        return name in self._read and self._read[name].files == self.tables[name].journals
+
+    def has_others(self, name: str, symbols: Set[Partition]) -> bool:
+        """True if a model has published units of other symbols than these."""
+        return bool((self._tables[name].keys() | self._journals[name].digests.keys()) - symbols)
 
     def _signature(self, name: str, symbol: Partition) -> str:
         return digest([(parts.get(symbol), parts.get(SHARED)) for parts in self._parts(name)])
@@ -241,7 +248,7 @@ class Settled(Struct, dict=True):
         return {name: self._journals_of(name, there) for name, there in self.tables.items()}
 
     def _journals_of(self, name: str, there: Unread) -> Journals:
-        if name in self._read and self._read[name].files == there.journals:
+        if self.has_read(name):
             return self._read[name]
         digests = {symbol: _digest(line.text for line in lines) for symbol, lines in there.journal.items()}
         return Journals(there.journals, digests)

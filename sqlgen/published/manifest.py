@@ -113,18 +113,9 @@ class Manifest:
     def _lines(self, path: Path) -> list[Line]:
         stat = Stat.of(path.stat())
         if path not in self._read or self._read[path][0] != stat:
-            text = self._text(path)
+            text = _bytes(path).decode(errors="replace")
             self._read[path] = stat, [Line(_unit(line), line) for line in text.split("\n")]
         return self._read[path][1]
-
-    def _text(self, path: Path) -> str:
-        try:
-            return sealed.read_text(path, errors="replace")
-        except OSError as error:
-            raise UsageError(
-                f"{path} cannot be read: {error.strerror}. Fix that, or move it away: records are then read from the"
-                " files of the table. Nothing was run"
-            ) from error
 
     def _entries(self, path: Path, lines: Iterable[Line]) -> dict[str, JournalEntry]:
         """Last lines about each unit. A record moves to the end when it is removed and written again."""
@@ -185,7 +176,7 @@ class Manifest:
         paths = self.journals(model) if self.shard is None else [path for path in [self._own(model)] if path.exists()]
         read = [self._lines(path) for path in paths]
         known = {line.unit for lines in read for line in lines}
-        many = sum(len(lines) - 1 for lines in read) > 2 * len(known) + 100
+        many = _is_long(sum(len(lines) - 1 for lines in read), len(known))
         if not (many or any(path in self.damaged for path in paths) or any(lines[-1].text for lines in read)):
             return
         if self.shard is None:
@@ -207,6 +198,56 @@ class Manifest:
         found = _SHARD.search(path.name)
         other = Shard(int(found[1]), int(found[2])) if found else None
         return other is None or self.shard is None or self.shard.overlaps(other)
+
+
+class PartOfManifest(Manifest):
+    """The journals of one model as far as they are about a few symbols, which are looked for by their names.
+
+    To tell all lines apart takes five times as long. It is for journals that are known to be sound, as they are when it
+    is made, and is only read.
+    """
+
+    def __init__(self, whole: Manifest, model: str, symbols: Set[Partition]) -> None:
+        super().__init__(whole.folder, whole.shard)
+        self._rewritten = whole._rewritten
+        self._symbols = symbols
+        self._bytes = {path: _bytes(path) for path in self.journals(model)}
+
+    def is_long(self, units: int) -> bool:
+        """True if the journals may have become so long, for so many units, that they are to be compacted."""
+        return _is_long(sum(data.count(b"\n") for data in self._bytes.values()), units)
+
+    def _lines(self, path: Path) -> list[Line]:
+        if path not in self._read:
+            self._read[path] = Stat.of(path.stat()), [*self._found(self._bytes.pop(path)), Line("", "")]
+        return self._read[path][1]
+
+    def _found(self, data: bytes) -> list[Line]:
+        places = set[tuple[int, int]]()
+        for symbol in self._symbols:
+            name, end = symbol.path.rpartition("/")[2].encode(), 0
+            while (at := data.find(name, end)) >= 0 and (end := data.find(b"\n", at)) >= 0:
+                places.add((data.rfind(b"\n", 0, at) + 1, end))
+        texts = (data[begin:end].decode(errors="replace") for begin, end in sorted(places))
+        return [line for line in (Line(_unit(text), text) for text in texts) if symbol_of(line.folder) in self._symbols]
+
+    def compact(self, model: str) -> None:
+        raise NotImplementedError("a part of the journals cannot replace them")
+
+
+def _is_long(lines: int, units: int) -> bool:
+    """True for journals in which most lines are superseded."""
+    return lines > 2 * units + 100
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return sealed.read_bytes(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}. Fix that, or move it away: records are then read from the"
+            " files of the table. Nothing was run"
+        ) from error
 
 
 def _unit(line: str) -> str:

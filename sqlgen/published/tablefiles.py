@@ -18,7 +18,7 @@ from sqlgen.lake.partitions import Partition, by_symbol, symbol_of
 from sqlgen.lake.storage import Stat, is_hidden
 from sqlgen.project.project import Project
 from sqlgen.published.footers import Stamp
-from sqlgen.published.manifest import Line, Manifest
+from sqlgen.published.manifest import Line, Manifest, PartOfManifest
 from sqlgen.published.ownership import Reader
 from sqlgen.published.records import Published
 from sqlgen.published.states import StateError, StateStore
@@ -32,7 +32,7 @@ class OfSymbol(NamedTuple):
     quarantine: Sequence[tuple[str, Stat]]
 
 
-class Unread(Struct, frozen=True, dict=True):
+class Unread(Struct, dict=True):
     """Files of one model's table, and the journals of its records, before they are read and compared."""
 
     name: str
@@ -54,6 +54,12 @@ class Unread(Struct, frozen=True, dict=True):
     def journal(self) -> Mapping[Partition, Sequence[Line]]:
         """Lines of the journals by exchange and symbol. To read them takes as long as to list as many files."""
         return by_symbol(self.manifest.lines(self.name), attrgetter("folder"))
+
+    def narrow(self, symbols: Set[Partition]) -> None:
+        """Read of the journals what they say of these symbols alone, unless they are so long as to be compacted."""
+        part = PartOfManifest(self.manifest, self.name, symbols)
+        if not part.is_long(len(self.files)):
+            self.manifest = part
 
     def appended(self) -> tuple[Mapping[str, Stat], Sequence[Line]] | None:
         """The journals now, and their lines since; ``None`` if they have changed in another way."""
@@ -116,14 +122,16 @@ def _others(project: Project, name: str, owner: str) -> Callable[[Stamp], str]:
 
 def read_table(
     project: Project,
-    manifest: Manifest,
     states: StateStore,
-    name: str,
     there: Unread,
     changed: Set[Partition] | None = None,
+    left_out: bool = False,
 ) -> Table:
-    """A model's table in the lake; its units of some symbols alone if those that have ``changed`` are given."""
-    model = project.models[name]
+    """A model's table in the lake; its units of some symbols alone if those that have ``changed`` are given.
+
+    ``left_out``: it has units of others.
+    """
+    name, model = there.name, project.models[there.name]
     owner = os.path.relpath(project.state, project.lake)
 
     def state_of(unit: Partition, build: str) -> str:
@@ -131,16 +139,16 @@ def read_table(
             return states.digest(name, unit, build)
         return ""
 
-    files, quarantine, units, settled = there.files, there.quarantine, None, False
+    files, quarantine, units = there.files, there.quarantine, None
     if changed is not None:
         mine = [inside for symbol, inside in there.by_symbol.items() if symbol in changed]
         files = dict(pair for inside in mine for pair in inside.files)
         quarantine = dict(pair for inside in mine for pair in inside.quarantine)
         units = {line.unit for symbol in changed for line in there.journal.get(symbol, ())}
-        settled = bool(there.by_symbol.keys() - changed or there.journal.keys() - changed)
     reader = Reader(name, owner, _others(project, name, owner))
-    table = Table(project.lake / model.output.path, project.lake / model.quarantine, reader, manifest.load(name, units))
-    table.left_out = settled or bool(there.elsewhere)
+    records = there.manifest.load(name, units)
+    table = Table(project.lake / model.output.path, project.lake / model.quarantine, reader, records)
+    table.left_out = left_out or bool(there.elsewhere)
     table.compare(files, quarantine)
     table.restore_states(state_of)
     return table

@@ -279,7 +279,7 @@ class Engine(Struct, dict=True):
     def table(self, name: str) -> Table:
         """Published files of a model."""
         there = unread(self.project, self.manifest, name)
-        return read_table(self.project, self.manifest, self.states, name, there)
+        return read_table(self.project, self.states, there)
 
 
 def _built(plan: Plan) -> list[str]:

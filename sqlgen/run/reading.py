@@ -24,8 +24,12 @@ from sqlgen.project.project import Project
 from sqlgen.published.manifest import Manifest
 from sqlgen.published.states import StateStore
 from sqlgen.published.tablefiles import Unread, read_table, unread
+from sqlgen.published.tables import Table
 from sqlgen.sources.rowkeys import RowKeys
 from sqlgen.sources.sourcefiles import Listing, SourceFiles, SourceFilesError, assigned, list_folder
+
+FEW = 16
+"""Symbols whose lines are looked for in the journals, instead of telling all lines apart."""
 
 
 class LakeReading(Struct, dict=True):
@@ -75,11 +79,7 @@ class LakeReading(Struct, dict=True):
             layouts = {name: found.layout for name, found in source_files.items()}
             compiler = self._compiler(layouts, [name for name, found in source_files.items() if found.partitions])
         left_out = self.left_out
-        changed = self.settled.symbols(self.selection.models) - left_out if left_out else None
-        tables = {
-            name: read_table(self.project, self.manifest, self.states, name, there, changed)
-            for name, there in self.tables.items()
-        }
+        tables = self._tables()
         records = {name: self.manifest.load(name) if self.project.deleting else {} for name in self.project.models}
         records |= {name: table.records for name, table in tables.items()}
         deletions = Deletions(self.project.state / "deleted.ndjson")
@@ -144,6 +144,19 @@ class LakeReading(Struct, dict=True):
     def _is_other(self, source_files: Mapping[str, SourceFiles]) -> bool:
         """True if the files that are read are laid out otherwise than those that are left out."""
         return any(found.layout != self.settled.layouts[name] for name, found in source_files.items())
+
+    def _tables(self) -> dict[str, Table]:
+        """Published tables, without the symbols that are left out."""
+        if not self.left_out:
+            return {name: read_table(self.project, self.states, there) for name, there in self.tables.items()}
+        changed = self.settled.symbols(self.selection.models) - self.left_out
+        for name, there in self.tables.items():
+            if 0 < len(changed) <= FEW and self.settled.has_read(name):
+                there.narrow(changed)
+        return {
+            name: read_table(self.project, self.states, there, changed, self.settled.has_others(name, changed))
+            for name, there in self.tables.items()
+        }
 
     def _source_files(self) -> dict[str, SourceFiles]:
         found: dict[str, SourceFiles] = {}

@@ -146,9 +146,8 @@ def test_readers_for_longer(names: list[str]) -> None:
 BESIDE_RUNS = """
 import json, sys
 from pathlib import Path
-from sqlgen.run import runner
 from tests.support import engine, guarantees
-runner.connect = engine._open
+engine.own_instances()
 print(json.dumps(vars(guarantees.reading(3.0, 4, Path(sys.argv[1]), ("duckdb view",))) | {"why": []}))
 """
 

@@ -19,7 +19,7 @@ import pytest
 import sqlgen as sqlgen_package
 from sqlgen.errors import ConfigError, TemplateError
 from sqlgen.plan.selection import Selection
-from sqlgen.run import runner
+from sqlgen.run import engine
 from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings
 from sqlgen.templating import expressions
@@ -38,7 +38,7 @@ SECRET = "hush-4f'7d1e\\x"
 @pytest.fixture
 def alone(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> Scratch:
     """One model, run by a DuckDB instance of its own, as outside of tests."""
-    monkeypatch.setattr(runner, "connect", support._open)
+    monkeypatch.setattr(engine, "opening", support.opening)
     del scratch.config["models"]["pairs"]
     scratch.trades(BTC, DAY1, [1.0, 2.0])
     scratch.save()

@@ -243,14 +243,14 @@ def test_a_foreign_file_that_comes_while_a_run_builds_is_seen(
 
 def test_journals_are_read_once_they_change(settled: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlgen.plan.selection import Selection
-    from sqlgen.published.manifest import Manifest
+    from sqlgen.published import manifest
     from sqlgen.run.engine import Engine
 
     def read() -> list[str]:
         names = list[str]()
-        text = Manifest._text
+        content = manifest._bytes
         with monkeypatch.context() as patch:
-            patch.setattr(Manifest, "_text", lambda journals, path: names.append(path.stem) or text(journals, path))
+            patch.setattr(manifest, "_bytes", lambda path: names.append(path.stem) or content(path))
             Engine.open(settled.file).run(Selection(("costs", "pairs")))
         return names
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.support.scratch import BTC, DAY1, Scratch
@@ -93,18 +94,24 @@ def test_the_state_is_no_source_and_no_table(single: Scratch, state: str) -> Non
 
 
 def test_temporary_files_lie_in_the_folder_of_the_run(single: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlgen.run import runner
+    from sqlgen.run import engine
+    from sqlgen.run.machine import Instance, Settings
 
     seen: list[Path] = []
-    real = runner.connect
+    real = engine.opening
 
-    def connect(settings: runner.Settings, folders: Sequence[Path], temp: Path | None = None) -> object:
-        assert temp is not None
-        assert temp.is_dir()
-        seen.append(temp)
-        return real(settings, folders, temp)
+    def opening(settings: Settings) -> Instance:
+        instance = real(settings)
 
-    monkeypatch.setattr(runner, "connect", connect)
+        def opened(folders: Sequence[Path], temp: Path | None) -> duckdb.DuckDBPyConnection:
+            assert temp is not None
+            assert temp.is_dir()
+            seen.append(temp)
+            return instance(folders, temp)
+
+        return opened
+
+    monkeypatch.setattr(engine, "opening", opening)
     single.run()
     [temp] = seen
     assert temp.parent.parent == single.lake / ".sqlgen/staging"

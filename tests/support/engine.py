@@ -9,7 +9,6 @@ import io
 import json
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ import typer.main
 import yaml
 
 from sqlgen.cli import app as cli
-from sqlgen.run import runner
+from sqlgen.run import engine
+from sqlgen.run.machine import Instance, Settings
 
 HIVE = ("exchange", "symbol", "date")
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,20 +41,25 @@ def _instance() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"enable_external_file_cache": False, "temp_directory": ""})
 
 
-def _connect(settings: runner.Settings, folders: Sequence[Path], temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+def _opening(settings: Settings) -> Instance:
     """A cursor of the instance above for a run that asks for nothing but threads; otherwise an instance of its own."""
     alone = threading.current_thread() is threading.main_thread()
     if settings.instance is not None or settings.memory_limit is not None or not alone:
-        return _open(settings, folders, temp)
+        return opening(settings)
     connection = _instance().cursor()
     try:
         connection.execute(f"SET threads = {settings.threads}")
     except duckdb.Error:
-        return _open(settings, folders, temp)
-    return connection
+        return opening(settings)
+    return lambda folders, temp: connection
 
 
-_open, runner.connect = runner.connect, _connect
+opening, engine.opening = engine.opening, _opening
+
+
+def own_instances() -> None:
+    """Open an instance for each run of this process from now on, as outside of tests."""
+    engine.opening = opening
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlgen.plan.selection import Selection
-from sqlgen.run import runner
 from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings
 from tests.support import engine as support
@@ -139,7 +138,7 @@ def table(killed: kills.Tally, soaked: incremental.Soaked, read: Read, flipped: 
 def main() -> None:
     given = [int(text) for text in sys.argv[1:]]
     count, runs, seconds, seed = (*given, *(10_000, 500, 60, int(time.time()))[len(given) :])
-    runner.connect = support._open
+    support.own_instances()
     # First those that fork: this process has no DuckDB yet.
     killed = kills.spread(count, seed, 4, len(os.sched_getaffinity(0)) if count > 1_000 else 1)
     with tempfile.TemporaryDirectory(prefix="sqlgen-readers-") as folder:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlgen.plan.selection import Selection
-from sqlgen.run import runner
 from sqlgen.run.engine import Engine
 from sqlgen.run.machine import Settings
 from tests.support import engine as support
@@ -119,7 +118,7 @@ def _fresh(folder: Path) -> None:
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    runner.connect = support._open
+    support.own_instances()
     with tempfile.TemporaryDirectory(prefix="sqlgen-soak-") as folder:
         result = soak(count, int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time()), Path(folder))
     print(result.table())

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from sqlgen.lake import faults
 from sqlgen.lake.remote import mounts
-from sqlgen.run import runner
 from tests.support import engine
 from tests.support.engine import Outcome, published, sqlgen
 from tests.support.scratch import BTC, DAY1, DAY2, ETH, LEDGER, Scratch
@@ -92,7 +91,7 @@ def started(*command: object, fault: str = "", forgets: bool = True) -> int:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
         fsspec.asyn.reset_lock()
         mounts.MOUNTS.clear()
-        runner.connect = engine._open  # threads of the parent's instance are not here
+        engine.own_instances()  # threads of the parent's instance are not here
         faults.arm(fault)
         code = sqlgen(*command).code
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 from msgspec import Struct
@@ -13,9 +14,12 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo
 from sqlgen.plan.plan import Slice
 from sqlgen.project.model import Model, ModelInput
-from sqlgen.sources.decode import Decoded, parquet_rows
+from sqlgen.sources.schemas import parquet_rows
 from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.sources.survey import FileSpan
+
+if TYPE_CHECKING:
+    from sqlgen.sources.decode import Decoded
 
 
 class OwnFiles(Struct, frozen=True):

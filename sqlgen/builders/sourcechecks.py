@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from msgspec import Struct
@@ -22,7 +23,6 @@ from sqlgen.lake.partitions import Partition
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.rowchecks import CheckCount, CheckFailed, of_rows, sign_audits
-from sqlgen.sources.decode import Decoded
 from sqlgen.sources.digits import finite, parquet
 from sqlgen.sources.digits.columns import Lossy, ReadColumns
 from sqlgen.sources.schemas import positive_lists
@@ -42,6 +42,9 @@ from sqlgen.sources.survey import (
     repeated_note,
     side_note,
 )
+
+if TYPE_CHECKING:
+    from sqlgen.sources.decode import Decoded
 
 READABLE = "readable"
 """Title of the check for unreadable lines, in reports and in the quarantine."""

@@ -5,7 +5,7 @@ Unreadable lines do not stop the others: they are set aside, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from sqlgen.sources import dbn, ndjson, rawfile, schemas, unpacked
 from sqlgen.sources.dialect import Dialect, dialect_of
 from sqlgen.sources.digits import finite, parquet, text
 from sqlgen.sources.digits.columns import Lossy, ReadColumns
+from sqlgen.sources.schemas import parquet_rows
 from sqlgen.templating.header import CsvFormat
 from sqlgen.templating.queries import query
 from sqlgen.templating.templates import Library
@@ -247,11 +248,6 @@ class Decoder(Struct, frozen=True, dict=True):
             f"{path}: none of its {number} lines can be read as {self.format} with columns {', '.join(self.columns)}."
             f" Line {first.line}: {first.reason}. Is it the right adapter for this file?{self.advice}"
         )
-
-
-def parquet_rows(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> int:
-    """Rows of Parquet files, by their footers."""
-    return int(connection.execute(query("row_count", files=list(paths))).fetchall()[0][0] or 0) if paths else 0
 
 
 def _advice(error: duckdb.Error) -> str:

@@ -91,6 +91,11 @@ def parquet_footers(connection: duckdb.DuckDBPyConnection, paths: Iterable[Path 
     return {path: footer for path in identities if (footer := found.get(path, new.get(path))) is not None}
 
 
+def parquet_rows(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> int:
+    """Rows of Parquet files, by their footers."""
+    return int(connection.execute(query("row_count", files=list(paths))).fetchall()[0][0] or 0) if paths else 0
+
+
 def _identity(path: str) -> tuple[object, ...] | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - a Path would cost more than the call

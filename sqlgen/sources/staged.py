@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from msgspec import Struct, field
@@ -21,13 +21,15 @@ from sqlgen.lake.remote import mounts
 from sqlgen.lake.storage import FileInfo
 from sqlgen.project.keys import path_keys
 from sqlgen.project.model import Model, ModelInput
-from sqlgen.sources.decode import Decoded, Decoder, parquet_rows
 from sqlgen.sources.onemarket import check_one_market
-from sqlgen.sources.schemas import check_parquet, misleading
+from sqlgen.sources.schemas import check_parquet, misleading, parquet_rows
 from sqlgen.sources.survey import first_row
 from sqlgen.templating.connection import confined, folders_of, one
 from sqlgen.templating.queries import query
 from sqlgen.templating.templates import Library
+
+if TYPE_CHECKING:
+    from sqlgen.sources.decode import Decoded
 
 
 class InputStager(Struct):
@@ -54,6 +56,8 @@ class InputStager(Struct):
         mounts.fetch(self.lake / file.path for file in files)
         if layout.format == "parquet" and not self._are_misleading(form, files):
             return StagedInput(tuple(f"{self.lake}/{file.path}" for file in files), layout.format, layout.hive_keys)
+        from sqlgen.sources.decode import Decoder  # loads what reads the formats of vendors
+
         evaluated = self._evaluated.setdefault(form.source, form.evaluated)
         decoder = Decoder(
             self.library,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import math
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 from sqlgen.lake.storage import FileInfo
@@ -21,6 +22,8 @@ OF_MODEL = 0.25
 """Share of the bytes of a model's table that its readers read, as a rule: some of its columns."""
 LARGE = 4_000_000
 """Bytes above which batching a unit gains nothing."""
+FEW_UNITS, FEW_BYTES = 4, 500_000
+"""Units and bytes that one thread builds by one statement in the time that two threads take by one each."""
 
 
 Group = Sequence[Task]
@@ -142,8 +145,10 @@ def _cut(found: Sequence[Group], picture: Picture, threads: int) -> Iterator[Gro
     A block belongs to the batch in which its middle lies, so that no batch is left over for what is a little larger.
     """
     total = [task for group in found for task in group]
+    bytes_read = sum(_bytes(task, picture) for task in total)
+    threads = min(threads, max(-(-len(total) // FEW_UNITS), math.ceil(bytes_read / FEW_BYTES)))
     units = min(MAX_UNITS, -(-len(total) // threads))
-    most, share = _most(total[0], picture), sum(_bytes(task, picture) for task in total) / threads
+    most, share = _most(total[0], picture), bytes_read / threads
     batch, read = list[Task](), 0.0
     for block in _blocks(found, picture, units):
         more = sum(_bytes(task, picture) for task in block)

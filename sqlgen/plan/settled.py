@@ -27,6 +27,7 @@ from sqlgen.plan.picture import LeftOut
 from sqlgen.plan.plan import Build, Plan, TaskId
 from sqlgen.plan.publishedunits import Facts
 from sqlgen.project.project import Project
+from sqlgen.published.manifest import Line
 from sqlgen.published.tablefiles import OfSymbol, Unread
 from sqlgen.sources.sourcefiles import Listing
 
@@ -69,6 +70,8 @@ class Settled(Struct, dict=True):
     _entries: dict[str, dict[Partition, UpToDate]] = field(default_factory=dict)
     _read: dict[str, Journals] = field(default_factory=dict)
     """Model -> its journals at that time."""
+    _before: dict[str, Mapping[Partition, Sequence[Line]]] = field(default_factory=dict)
+    """Model -> lines of its journals before a run that adds to them."""
 
     def load(self) -> None:
         """Read the record; a missing or damaged one is empty."""
@@ -129,7 +132,7 @@ class Settled(Struct, dict=True):
             }
         self.layouts |= {name: found.layout for name, found in plan.picture.source_files.items()}
         self._read |= self._journals
-        _ = [there.journal for there in self.tables.values() if plan.tasks]  # read before the run adds to it
+        self._before = {name: there.journal for name, there in self.tables.items()} if plan.tasks else {}
         if before != (self.layouts, self._keys, self._entries, self._read):
             self._save()
 
@@ -174,7 +177,7 @@ class Settled(Struct, dict=True):
         files, lines = appended
         digests = dict(self._journals[name].digests)
         for symbol, added in by_symbol(lines, attrgetter("folder")).items():
-            digests[symbol] = _digest(line.text for line in (*there.journal.get(symbol, ()), *added))
+            digests[symbol] = _digest(line.text for line in (*self._before[name].get(symbol, ()), *added))
         self._journals[name] = Journals(files, digests)
         for (model, symbol), tasks in built.items():
             records = {task.unit: record for task in tasks if (record := facts.record(*task.id))}

@@ -22,6 +22,9 @@ from sqlgen.published.records import Published
 _SHARD = re.compile(r"\.([0-9]+)-of-([0-9]+)\.ndjson\Z")
 _UNIT = re.compile(r'\{"(?:unit|removed)":"([^"\\]*)"')
 
+SPARE = 100
+"""Superseded lines that no journal is rewritten for."""
+
 
 class Line(NamedTuple):
     """One line of a journal."""
@@ -237,7 +240,7 @@ class PartOfManifest(Manifest):
 
 def _is_long(lines: int, units: int) -> bool:
     """True for journals in which most lines are superseded."""
-    return lines > 2 * units + 100
+    return lines > 2 * units + SPARE
 
 
 def _bytes(path: Path) -> bytes:

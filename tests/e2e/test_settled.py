@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -239,6 +240,27 @@ def test_a_foreign_file_that_comes_while_a_run_builds_is_seen(
     settled.trades(ETH, DAY1, [1.0, 2.0, 3.0])
     assert Engine.open(settled.file).run(Selection(("costs", "pairs"))).ok
     assert "files that it did not publish" in settled.sqlgen("plan").out
+
+
+@pytest.mark.slow
+def test_journals_of_a_symbol_that_changes_over_and_over_stay_short(
+    settled: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run looks for its lines alone, and yet finds when most lines are superseded."""
+    from sqlgen.plan.selection import Selection
+    from sqlgen.published import manifest
+    from sqlgen.run.engine import Engine
+
+    monkeypatch.setattr(manifest, "SPARE", 10)
+    journal, lengths = settled.lake / ".sqlgen/manifest/costs.ndjson", list[int]()
+    for price in range(30):
+        settled.trades(ETH, DAY1, [float(price)])
+        assert Engine.open(settled.file).run(Selection(("costs",))).ok
+        lengths.append(len(journal.read_text().splitlines()))
+    assert max(lengths) <= 2 * 6 + 10 + 3
+    assert sum(later < earlier for earlier, later in itertools.pairwise(lengths)) == 1
+    found, without = both_plans(settled)
+    assert found == without
 
 
 def test_journals_are_read_once_they_change(settled: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,7 @@ class ModelPlanner(Struct, dict=True):
             before = task.previous
             slices = self._slices(before) if before in edges and self._may_build(before) else None
             if slices is None:
+                self.plan.unsettled.add((self.model.name, task.unit.symbol))
                 self.plan.notes.append(
                     f"{self.model.name}: {task.unit} starts without the kernel state of {before.date}: {problem}"
                 )

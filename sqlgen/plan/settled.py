@@ -122,6 +122,7 @@ class Settled(Struct, dict=True):
         """Record the symbols for which a plan has found nothing to do and nothing to report."""
         before = (dict(self.layouts), dict(self._keys), dict(self._entries), dict(self._read))
         unsettled = plan.unsettled | {(task.model, task.unit.symbol) for task in plan.tasks}
+        unsettled |= {(name, SHARED) for name, _ in unsettled}  # whose files may hold all that there is of a symbol
         for name in plan.selection.models:
             old = self._entries.get(name, {})
             self._keys[name] = self._key(name, plan.picture.compiler)
@@ -149,9 +150,11 @@ class Settled(Struct, dict=True):
                 built.setdefault((task.model, task.unit.symbol), []).append(task)
         followed = {name for name in self.tables if self._follow(name, built, facts)}
         symbols = {symbol for _, symbol in built} - failed
+        in_part = {*plan.selection.models} if failed else {name for name, _ in plan.unsettled}
         for name in plan.selection.models:
             there = self.symbols([name])
-            for symbol in symbols & there if self._is_followed(name, followed) else ():
+            mine = symbols if name in in_part else symbols | {SHARED}
+            for symbol in mine & there if self._is_followed(name, followed) else ():
                 if (name, symbol) not in plan.unsettled:
                     records = ((task, facts.record(*task.id)) for task in built.get((name, symbol), ()))
                     fresh = sum(bool(task.slices[0].current or (record and record.rows)) for task, record in records)

@@ -216,13 +216,16 @@ class PartOfManifest(Manifest):
         self._symbols = symbols
         self._bytes = {path: _bytes(path) for path in self.journals(model)}
 
-    def is_long(self, units: int) -> bool:
-        """True if the journals may have become so long, for so many units, that they are to be compacted."""
-        return _is_long(sum(data.count(b"\n") for data in self._bytes.values()), units)
+    def may_compact(self, units: int) -> bool:
+        """True if the journals may be too long for so many units, or if one ends in a part of a line."""
+        found = self._bytes.values()
+        incomplete = not all(data.endswith(b"\n") for data in found)
+        return incomplete or _is_long(sum(data.count(b"\n") for data in found), units)
 
     def _lines(self, path: Path) -> list[Line]:
         if path not in self._read:
-            self._read[path] = Stat.of(path.stat()), [*self._found(self._bytes.pop(path)), Line("", "")]
+            data = self._bytes.pop(path, b"")  # another run has begun what was not there
+            self._read[path] = Stat.of(path.stat()), [*self._found(data), Line("", "")]
         return self._read[path][1]
 
     def _found(self, data: bytes) -> list[Line]:

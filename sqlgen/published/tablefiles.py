@@ -56,9 +56,9 @@ class Unread(Struct, dict=True):
         return by_symbol(self.manifest.lines(self.name), attrgetter("folder"))
 
     def narrow(self, symbols: Set[Partition]) -> None:
-        """Read of the journals what they say of these symbols alone, unless they are so long as to be compacted."""
+        """Read of the journals what they say of these symbols alone, unless they are to be compacted."""
         part = PartOfManifest(self.manifest, self.name, symbols)
-        if not part.is_long(len(self.files)):
+        if not part.may_compact(len(self.files)):
             self.manifest = part
 
     def appended(self) -> tuple[Mapping[str, Stat], Sequence[Line]] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
+import json
 import os
 import random
 import shutil
@@ -11,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
@@ -223,6 +227,45 @@ def test_a_symbol_of_which_a_partition_has_failed_is_planned_again(settled: Scra
     assert set(settled.plan()) == {"costs ETH-USDT 2026-01-03", "pairs ETH-USDT 2026-01-03"}
 
 
+def test_a_symbol_that_rows_alone_name_is_planned_until_it_is_built(scratch: Scratch) -> None:
+    """One file has the rows of several symbols, so that nothing else tells of one whose partition has failed."""
+    scratch.model("costs", checks=[{"check": "range", "columns": ["cost"], "max": 50, "on_fail": "fail"}])
+
+    def write(*rows: tuple[str, float]) -> None:
+        noon = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+        fixed = {"exchange": "binance", "date": noon.date(), "timestamp": int(noon.timestamp() * 1000), "side": "buy"}
+        times = {"collected_at": fixed["timestamp"], "trade_id": "1", "amount": 1.0}
+        found = [fixed | times | {"symbol": symbol, "price": price, "cost": price} for symbol, price in rows]
+        folder = scratch.lake / "raw/ccxt/trades"
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(found), folder / "all.parquet")
+
+    write((BTC, 99.0))
+    for _ in range(3):
+        assert scratch.run(code=1)[f"costs {BTC} {DAY1}"]["status"] == "failed"
+    write((BTC, 1.0), (ETH, 99.0))
+    for _ in range(3):
+        assert scratch.run(code=1)[f"costs {ETH} {DAY1}"]["status"] == "failed"
+    write((BTC, 1.0), (ETH, 1.0))
+    assert f"costs {ETH} {DAY1}" in scratch.run()
+    found, without = both_plans(scratch)
+    assert found == without
+    assert found["tasks"] == []
+
+
+def test_a_unit_that_starts_without_the_state_before_it_is_told_at_each_run(settled: Scratch) -> None:
+    settled.kernel(LEDGER)
+    settled.model("costs", udfs=["ledger"])
+    settled.run()
+    settled.state_file("costs", f"exchange=binance/symbol={BTC}/date={DAY2}").write_bytes(b"damaged")
+    shutil.rmtree(settled.raw(BTC, DAY2))
+    settled.trades(BTC, DAY3, [3.0])
+    for _ in range(3):
+        assert f"date={DAY3} starts without the kernel state of {DAY2}" in settled.sqlgen("run").out
+        found, without = both_plans(settled)
+        assert found == without
+
+
 def test_a_foreign_file_that_comes_while_a_run_builds_is_seen(
     settled: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +302,19 @@ def test_journals_of_a_symbol_that_changes_over_and_over_stay_short(
         lengths.append(len(journal.read_text().splitlines()))
     assert max(lengths) <= 2 * 6 + 10 + 3
     assert sum(later < earlier for earlier, later in itertools.pairwise(lengths)) == 1
+    found, without = both_plans(settled)
+    assert found == without
+
+
+def test_a_line_that_a_killed_run_has_left_incomplete_takes_no_other_with_it(settled: Scratch) -> None:
+    """A run of another model has seen the journal so; the next one that adds to it reads few symbols of it."""
+    journal = settled.lake / ".sqlgen/manifest/costs.ndjson"
+    with journal.open("a") as file:
+        file.write('{"unit":"exchange=binance/sym')
+    assert settled.run("--select", "pairs") == {}
+    settled.trades(ETH, DAY3, [1.0])
+    settled.run("--select", "costs")
+    assert {json.loads(line)["unit"][-10:] for line in journal.read_text().splitlines()} == {*DAYS}
     found, without = both_plans(settled)
     assert found == without
 

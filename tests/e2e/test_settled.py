@@ -51,6 +51,19 @@ def _write(scratch: Scratch, chance: random.Random, name: str = "data") -> None:
     scratch.trades(symbol, chance.choice(DAYS), prices, name=name)
 
 
+def _write_rows(scratch: Scratch, name: str, rows: list[tuple[str, str, float]]) -> None:
+    """Write one file of trades at noon, each with symbol, date and price: its path names none of them."""
+    found = []
+    for symbol, date, price in rows:
+        noon = dt.datetime.fromisoformat(f"{date}T12:00:00+00:00")
+        where = {"exchange": "binance", "symbol": symbol, "date": noon.date()}
+        times = {"timestamp": int(noon.timestamp() * 1000), "collected_at": int(noon.timestamp() * 1000)}
+        found.append(where | times | {"trade_id": "1", "side": "buy", "price": price, "amount": 1.0, "cost": price})
+    folder = scratch.lake / "raw/ccxt/trades"
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(found), folder / f"{name}.parquet")
+
+
 def _touch(scratch: Scratch, chance: random.Random, folder: str) -> None:
     if path := _any(scratch.lake / folder, "*.parquet", chance):
         stat = path.stat()
@@ -157,6 +170,21 @@ def test_a_plan_of_models_that_build_on_each_other_is_the_same_without_the_recor
     _change_and_run(scratch, random.Random(f"models {seed}"), [*CHANGES, hide])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_a_plan_of_symbols_that_rows_alone_name_is_the_same_without_the_record(scratch: Scratch, seed: int) -> None:
+    """Partitions that fail, and runs of some models and shards."""
+    scratch.model("costs", checks=[{"check": "range", "columns": ["cost"], "max": 70, "on_fail": "fail"}])
+    chance = random.Random(f"rows {seed}")
+    for _ in range(8):
+        rows = [(chance.choice(SYMBOLS), chance.choice(DAYS), float(chance.randrange(1, 99))) for _ in range(3)]
+        _write_rows(scratch, chance.choice("ab"), rows)
+        for _ in range(chance.randrange(1, 4)):
+            scratch.sqlgen("run", *chance.choice([(), (), ("--select", "costs"), ("--shard", "1/2")]))
+        found, without = both_plans(scratch)
+        assert found == without
+
+
 @pytest.fixture
 def settled(scratch: Scratch) -> Scratch:
     """Two days of three symbols, built and known to be up to date."""
@@ -232,13 +260,7 @@ def test_a_symbol_that_rows_alone_name_is_planned_until_it_is_built(scratch: Scr
     scratch.model("costs", checks=[{"check": "range", "columns": ["cost"], "max": 50, "on_fail": "fail"}])
 
     def write(*rows: tuple[str, float]) -> None:
-        noon = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
-        fixed = {"exchange": "binance", "date": noon.date(), "timestamp": int(noon.timestamp() * 1000), "side": "buy"}
-        times = {"collected_at": fixed["timestamp"], "trade_id": "1", "amount": 1.0}
-        found = [fixed | times | {"symbol": symbol, "price": price, "cost": price} for symbol, price in rows]
-        folder = scratch.lake / "raw/ccxt/trades"
-        folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(found), folder / "all.parquet")
+        _write_rows(scratch, "all", [(symbol, DAY1, price) for symbol, price in rows])
 
     write((BTC, 99.0))
     for _ in range(3):

@@ -268,10 +268,10 @@ def test_a_day_at_a_time_is_all_days_at_once(interval: float, tmp_path: Path, mo
         write_lines(tmp_path / "a/lake", "updates", date, [bybit_line(message) for message in messages])
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     run(config)
-    assert sizes == [2, 2]
+    assert sizes == [2, 2, 3]
     for date in days:
         run(tmp_path / "b/models.yaml", "--start", date, "--end", date)
-    assert sizes == [2, 2]
+    assert sizes == [2, 2, 3]
     for model in ("book", "hf"):
         same_tables(published(tmp_path / "a/lake" / model), published(tmp_path / "b/lake" / model))
     table = published(tmp_path / "a/lake/book")

@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sqlgen.lake.partitions import Partition
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch
 
 XRP = "XRP/USD-T"
@@ -339,6 +340,29 @@ def test_a_line_that_a_killed_run_has_left_incomplete_takes_no_other_with_it(set
     assert {json.loads(line)["unit"][-10:] for line in journal.read_text().splitlines()} == {*DAYS}
     found, without = both_plans(settled)
     assert found == without
+
+
+def test_a_run_goes_on_while_another_one_begins_a_journal_of_a_table_that_it_reads(
+    settled: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlgen.published.tablefiles import Unread
+
+    narrow, done = Unread.narrow, list[int]()
+
+    def come(there: Unread, symbols: Set[Partition]) -> None:
+        narrow(there, symbols)
+        if there.name == "costs" and not done:
+            settled.trades(BTC, DAY3, [3.0])
+            done.extend(settled.sqlgen("run", "--select", "costs", "--shard", f"{each}/2").code for each in (1, 2))
+
+    settled.trades(ETH, DAY1, [1.0])
+    settled.run("--select", "costs")
+    monkeypatch.setattr(Unread, "narrow", come)
+    assert len(settled.run("--select", "pairs")) == 2
+    assert done == [0, 0]
+    found, without = both_plans(settled)
+    assert found == without
+    assert len(found["tasks"]) == 1
 
 
 def test_journals_are_read_once_they_change(settled: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:

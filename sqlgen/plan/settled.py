@@ -182,9 +182,9 @@ class Settled(Struct, dict=True):
         for symbol, added in by_symbol(lines, attrgetter("folder")).items():
             digests[symbol] = _digest(line.text for line in (*self._before[name].get(symbol, ()), *added))
         self._journals[name] = Journals(files, digests)
-        for (model, symbol), tasks in built.items():
+        for symbol, tasks in ((symbol, tasks) for (model, symbol), tasks in built.items() if model == name):
             records = {task.unit: record for task in tasks if (record := facts.record(*task.id))}
-            if model == name and records and any(found := there.replaced(symbol, records)):
+            if records and any(found := there.replaced(symbol, records)):
                 self._tables[name][symbol] = _digest(_published(found))
         return True
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -53,7 +53,12 @@ DtypeLayout = str | list[Any]
 
 def layout_of(array: Array) -> DtypeLayout:
     """DtypeLayout of an array of a state."""
-    return array.dtype.descr if array.dtype.names else array.dtype.str
+    return _layout_of(array.dtype)
+
+
+@cache
+def _layout_of(dtype: np.dtype[Any]) -> DtypeLayout:
+    return dtype.descr if dtype.names else dtype.str
 
 
 def dtype_of(layout: DtypeLayout) -> np.dtype[Any]:

@@ -24,7 +24,7 @@ from sqlgen.builders.unit import BuildResult
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
 from sqlgen.compile.statements import Target
-from sqlgen.compile.unitsql import UNIT, only, partition_predicate
+from sqlgen.compile.unitsql import UNIT, of_number, only, partition_predicate
 from sqlgen.errors import TaskError
 from sqlgen.lake import faults, storage, swap
 from sqlgen.lake.partitions import KEYS, Partition
@@ -136,9 +136,9 @@ class BatchBuild(Struct, frozen=True):
             file = target / f"{UNIT}={number}" / "data.parquet"
             file.parent.mkdir(parents=True, exist_ok=True)
             emit = partition_predicate(units[number]) if model.reads_others else None
-            return compiler.copy_rows(
-                model, only(rows, emit), structs.replace(into, path=str(file), unit=units[number])
-            )
+            unit = Partition() if model.keys_by_number else units[number]
+            select = of_number(model, only(rows, emit))
+            return compiler.copy_rows(model, select, structs.replace(into, path=str(file), unit=unit))
 
         if model.pipeline is None:
             self._execute(copy(self.sources.connection, 0))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+import duckdb
 from msgspec import Struct
 
+from sqlgen.builders.ownfiles import own_files
 from sqlgen.builders.workspace import Workspace
 from sqlgen.compile.scope import Scan, Scope
-from sqlgen.compile.unitsql import input_predicate, near, partition_predicate, partitions_predicate, recent
+from sqlgen.compile.unitsql import Extent, input_predicate, near, partition_predicate, partitions_predicate, recent
 from sqlgen.errors import TaskError
 from sqlgen.lake.partitions import span
 from sqlgen.lake.remote import mounts
@@ -19,6 +21,7 @@ from sqlgen.published.records import Published, alike, types_of
 from sqlgen.sources.schemas import rows_of
 from sqlgen.sources.sourcefiles import SourceFiles
 from sqlgen.sources.staged import InputStager
+from sqlgen.templating.queries import query
 from sqlgen.templating.quoting import exact_path
 
 
@@ -34,8 +37,10 @@ class TaskInputs(Struct, frozen=True):
         """Scope of the task's statement; ``None`` if its primary input has no rows."""
         model, task = self.model, self.task
         slices = {part.name: part for part in task.slices}
+        extent = self._extent()
         scans = {
-            entry.name: self.scan(entry, slices[entry.name]) if entry.name in slices else None for entry in model.inputs
+            entry.name: self.scan(entry, slices[entry.name], extent) if entry.name in slices else None
+            for entry in model.inputs
         }
         if scans[model.primary.name] is None:
             return None
@@ -48,13 +53,48 @@ class TaskInputs(Struct, frozen=True):
         emit = partition_predicate(task.unit) if reads_others else None
         skipped = slices[model.trades.name].skipped if model.trades and model.trades.name in slices else ()
         emit_trades = _any([emit, *map(partition_predicate, skipped)]) if emit else None
-        return Scope(scans, task.edges, task.unit.date, task.unit.symbol, emit, emit_trades)
+        return Scope(
+            scans,
+            task.edges,
+            task.unit.date,
+            task.unit.symbol,
+            emit,
+            emit_trades,
+            extent.first if extent is not None else None,
+        )
 
-    def scan(self, entry: ModelInput, part: Slice) -> Scan | None:
-        """The files of one input; ``None`` where there are none."""
+    def _extent(self) -> Extent | None:
+        """Extent of the unit's rows, where it reads rows before or after them."""
+        model, task, entry = self.model, self.task, self.model.primary
+        beside = any(part.before or part.after for part in task.slices)
+        if task.unit.date is None or model.header.own_dates or not beside:
+            return None
+        own = next((part for part in self._own_parts() if part.name == entry.name), None)
+        scan = self.scan(entry, own) if own is not None else None
+        if scan is None:
+            return None
+        rows = self.workspace.picture.compiler.input_select(model, entry, scan)
+        try:
+            found = self.stager.connection.execute(query("extent", rows=rows, time=model.header.time)).fetchall()[0]
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error:
+            return None  # the checks of these rows, which follow, say what is wrong
+        return Extent(*found) if None not in found else None
+
+    def _own_parts(self) -> Iterator[Slice]:
+        """What the task reads of its own partitions."""
+        source_files = self.workspace.picture.source_files
+        yield from (part for _, part, _ in own_files(self.model, self.task.slices, source_files))
+        for part in self.task.slices:
+            if part.ref not in source_files:
+                yield Slice(part.name, part.ref, part.current)
+
+    def scan(self, entry: ModelInput, part: Slice, extent: Extent | None = None) -> Scan | None:
+        """The files of one input; ``None`` where there are none. ``extent``: times of the unit's rows, if known."""
         if entry.source is None:
             published = self._published(entry.ref, part)
-            chosen = self._predicate(entry, part, keyed=True)
+            chosen = self._predicate(entry, part, True, extent)
             return dataclasses.replace(published, predicate=chosen) if published.files else None
         source_files = self.workspace.picture.source_files[entry.ref]
         layout = source_files.layout
@@ -64,7 +104,7 @@ class TaskInputs(Struct, frozen=True):
         if not staged.paths:
             return None
         single = source_files.keyed and len(part.partitions) == 1
-        scan = staged.scan(single, self._predicate(entry, part, source_files.keyed))
+        scan = staged.scan(single, self._predicate(entry, part, source_files.keyed, extent))
         dates = span(part.partitions) if entry.source.sessions is not None else None
         one_each = source_files.keyed and _one_each(source_files, part)
         return dataclasses.replace(scan, one_each=one_each, dates=dates)
@@ -75,7 +115,7 @@ class TaskInputs(Struct, frozen=True):
         found = [records[where] for where in part.partitions if where in records]
         return published_scan(self.workspace, model, found) or Scan(())
 
-    def _predicate(self, entry: ModelInput, part: Slice, keyed: bool) -> str | None:
+    def _predicate(self, entry: ModelInput, part: Slice, keyed: bool, extent: Extent | None) -> str | None:
         model, date = self.model, self.task.unit.date
         terms = []
         if not keyed:
@@ -85,9 +125,9 @@ class TaskInputs(Struct, frozen=True):
         # At the end of the timeline all rows of a partition are read: they show how far the data goes.
         edges = self.task.provenance.edges
         if part.before and date is not None and not (model.header.own_dates and "first" in edges):
-            terms.append(_any([recent(model, date), *map(partition_predicate, part.skipped)]))
+            terms.append(_any([recent(model, date, extent), *map(partition_predicate, part.skipped)]))
         if part.after and date is not None and "open" not in edges:
-            terms.append(near(model, date))
+            terms.append(near(model, date, extent))
         return " AND ".join(terms) or None
 
 

@@ -190,7 +190,7 @@ class Compiler(Struct, dict=True):
         dropped = KEYS if shares_feed(self.project, model) else (*KEYS, "seq")
         for by_time in (False, True):
             beside = numbered(model, library, trades, trades_of, dropped, by_time) if trades is not None else None
-            yield numbered(model, library, rows, rows_of, (), by_time), beside
+            yield numbered(model, library, rows, rows_of, KEYS if model.keys_by_number else (), by_time), beside
 
     def template(self, model: Model, scope: Scope, given: Mapping[str, str]) -> str:
         inputs = {

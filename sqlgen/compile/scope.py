@@ -105,6 +105,8 @@ class Scope:
     """Predicate of the task's own rows; rows read for lookback or lookahead are not among them."""
     emit_trades: str | None = None
     """Predicate of the trades that the kernels read."""
+    begins: int | None = None
+    """Time in ns of the unit's first row, where it reads rows beside its own."""
     batch: bool = False
     """The units are several, and their rows are sorted as they are written."""
     read: set[str] = field(default_factory=set, compare=False)
@@ -119,7 +121,8 @@ class ScopeInTemplate(SimpleNamespace):
     def __init__(self, scope: Scope) -> None:
         edges = {edge: edge in scope.edges for edge in EDGES}
         market = {"exchange": None, "symbol": None} | dict(scope.market.values)
-        super().__init__(**edges, **market, date=scope.date, one_market=bool(scope.market.values), batch=scope.batch)
+        known = {"date": scope.date, "begins": scope.begins, "batch": scope.batch}
+        super().__init__(**edges, **market, **known, one_market=bool(scope.market.values))
         self._read = scope.read
 
     def __getattribute__(self, name: str) -> Any:

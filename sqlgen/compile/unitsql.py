@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from sqlgen.compile.scope import Scan
-from sqlgen.compile.statements import indent, order
+from sqlgen.compile.statements import KERNEL_ROWS, indent, order
 from sqlgen.features.stages import stages
 from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.model import Model, ModelInput
@@ -40,13 +41,14 @@ def merged(library: Library, model: Model, select: str, old: Scan | None = None)
 
 
 def of_unit(library: Library, model: Model, select: str, unit: Partition) -> str:
-    """Rows of a unit's files: sorted, without the columns in its path."""
-    if not model.unit_keys and not order(model):
+    """Rows of a unit's files: sorted, without its keys, which its path names."""
+    keys = [key for key, _ in unit.values]
+    if not keys and not order(model):
         return select
     return library.render(
         UNIT_TEMPLATE,
         rows=select,
-        keys=list(model.unit_keys),
+        keys=keys,
         predicate=partition_predicate(unit),
         order_by=list(order(model)),
     )
@@ -81,6 +83,13 @@ def numbered(
         dropped=list(dropped),
         sorted=in_order,
     )
+
+
+def of_number(model: Model, select: str) -> str:
+    """Rows that a unit's kernels give in a batch: ``select``, or all without the keys where these were left out."""
+    if not model.keys_by_number:
+        return select
+    return of_columns(everything(KERNEL_ROWS), tuple(name for name in model.columns if name not in KEYS))
 
 
 def everything(table: str) -> str:
@@ -140,20 +149,39 @@ def partition_predicate(partition: Partition) -> str:
     return " AND ".join(terms) or "TRUE"
 
 
-def recent(model: Model, date: dt.date) -> str:
-    """The rows of a date and of its lookback."""
-    return f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(date, -model.lookback)}"
+class Extent(NamedTuple):
+    """Times in ns from the first to the last of a date's rows, which its midnights need not be."""
+
+    first: int
+    last: int
 
 
-def near(model: Model, date: dt.date) -> str:
-    """The rows up to a date, and of its lookahead."""
-    end = _moment(date + dt.timedelta(days=1), model.lookahead)
-    return f"(date <= {literal(date)} OR {ident(model.header.time)} < {end})"
+def recent(model: Model, date: dt.date, extent: Extent | None = None) -> str:
+    """The rows of a date and of its lookback, from the first row on where that is before the date."""
+    start = _midnight(date) if extent is None else min(_midnight(date), _time(extent.first))
+    return f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(start, -model.lookback)}"
 
 
-def _moment(date: dt.date, seconds: float) -> str:
-    """The time ``seconds`` after midnight, as SQL."""
-    time = dt.datetime.combine(date, dt.time()) + dt.timedelta(seconds=seconds)
+def near(model: Model, date: dt.date, extent: Extent | None = None) -> str:
+    """The rows up to a date, and of its lookahead, up to the last row where that is after the date."""
+    end = _midnight(date + dt.timedelta(days=1))
+    if extent is not None:
+        end = max(end, _time(extent.last) + dt.timedelta(microseconds=1))
+    return f"(date <= {literal(date)} OR {ident(model.header.time)} < {_moment(end, model.lookahead)})"
+
+
+def _midnight(date: dt.date) -> dt.datetime:
+    return dt.datetime.combine(date, dt.time())
+
+
+def _time(ns: int) -> dt.datetime:
+    """The time of a row, to the microsecond before it."""
+    return dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=ns // 1000)
+
+
+def _moment(start: dt.datetime, seconds: float) -> str:
+    """The time ``seconds`` after another one, as SQL."""
+    time = start + dt.timedelta(seconds=seconds)
     return f"CAST({literal(time.isoformat(sep=' '))} AS TIMESTAMP_NS)"
 
 

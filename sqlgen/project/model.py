@@ -34,6 +34,10 @@ class ModelInput(Struct, frozen=True):
         return self.spec.ref
 
 
+_BESIDE = 2
+"""Version of how the rows beside a date are found: 2 counts from its first and last row, not from midnight alone."""
+
+
 class Model(Struct, frozen=True):
     """A model as the compiler and the planner see it."""
 
@@ -129,6 +133,13 @@ class Model(Struct, frozen=True):
         return self.pipeline is not None and (over is None or not beside)
 
     @property
+    def keys_by_number(self) -> bool:
+        """True if nothing in a batch reads the keys of a row but what finds the number of its unit."""
+        kernels = self.pipeline
+        alone = kernels is not None and self.header.kernels_over is None and not kernels.replaces_rows
+        return alone and not self.reads_others and self.config.filter is None
+
+    @property
     def reads_others(self) -> bool:
         """True if a unit reads rows of units beside it."""
         return bool(self.header.own_dates or self.days_before or self.days_after)
@@ -145,8 +156,10 @@ class Model(Struct, frozen=True):
 
     @property
     def reach(self) -> tuple[float, ...]:
-        """Lookback and, if any, lookahead and later dates: part of the fingerprint."""
-        return (self.lookback, self.lookahead, self.days_after) if self.days_after else (self.lookback,)
+        """Lookback and, if any, lookahead and later dates, with a version of their meaning: part of the fingerprint."""
+        beside = (self.lookback, self.lookahead, self.days_after) if self.days_after else (self.lookback,)
+        by_midnight = self.header.own_dates or not (self.lookback or self.days_after)
+        return beside if by_midnight else (*beside, _BESIDE)
 
     @property
     def _filed_beside(self) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import graphlib
 import itertools
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,10 @@ from sqlgen.run.report import Result, pending_result
 Some = TypeVar("Some", bound=Task)
 _PATIENCE = 0.2
 """Seconds after which a signal, or a task that goes on to its next statement, is looked for."""
+
+_SWITCH = 0.0005
+"""Seconds after which a thread leaves the interpreter to one that waits for it. By default it is ten times as long,
+in which the rows of another task wait for their kernels."""
 
 
 class Schedule(Struct, dict=True):
@@ -55,7 +60,7 @@ class Schedule(Struct, dict=True):
         """Execute all tasks. An exception in this thread first stops the running ones."""
         sorter = graphlib.TopologicalSorter(self._graph())
         sorter.prepare()
-        with ThreadPoolExecutor(self.threads) as pool:
+        with _switching_often(), ThreadPoolExecutor(self.threads) as pool:
             try:
                 with held_signals() as deliver:
                     while sorter.is_active():
@@ -135,6 +140,17 @@ class Schedule(Struct, dict=True):
         for barrier in {need for needs in graph.values() for need in needs if need[1] == WHOLE_MODEL}:
             graph[barrier] = {key for key in self._groups if key[0] == barrier[0]}
         return graph
+
+
+@contextlib.contextmanager
+def _switching_often() -> Iterator[None]:
+    """Let threads take turns in the interpreter more often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextlib.contextmanager

@@ -96,9 +96,9 @@ def arrow(found: Array, column: Column) -> pa.Array:
         valid = np.isfinite(found)
     elif column.nullable:
         valid = found != np.iinfo(found.dtype).min
-    if valid is not None and valid.all():
+    if valid is not None and np.count_nonzero(valid) == len(valid):
         valid = None
-    if valid is not None and column.type == "double" and np.isinf(found).any():
+    if valid is not None and column.type == "double" and np.count_nonzero(np.isinf(found)):
         raise TaskError(f"a kernel returns inf in column {column.name}; use NaN for unknown values")
     if found.dtype != DTYPES[column.type]:
         return pa.array(found, kind, mask=None if valid is None else ~valid)

@@ -83,7 +83,7 @@ def test_an_undefined_variable_in_a_template(scratch: Scratch) -> None:
     assert "transforms_sql/costs.sql.j2:1: 'types.SimpleNamespace object' has no attribute 'depth'" in outcome.err
     known = (
         "inputs (trades), model (description, kernels, name, partition_by), options, other_times (trades),"
-        " scope (batch, date, exchange, first, one_market, open, symbol)"
+        " scope (batch, begins, date, exchange, first, one_market, open, symbol)"
     )
     assert f"Known here: captured (trades), feeds (trades), {known}, sessions (trades)" in outcome.err
 

@@ -13,7 +13,7 @@
 -- lookback:    310 s
 -- lookahead:   311 s
 -- publishes:   processed/ccxt/orderbook/ofi_bars (overwrite), by exchange, symbol, date
--- fingerprint: 6dc49435d0747af50094869d
+-- fingerprint: d03c82bbed0da2817ea5b5c7
 -- stages:      kernel_input, line 178
 --              cleaned, line 153
 --              checked, line 104

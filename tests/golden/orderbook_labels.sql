@@ -14,7 +14,7 @@
 -- lookback:    15000 s
 -- lookahead:   15301 s
 -- publishes:   processed/ccxt/orderbook/labels (overwrite), by exchange, symbol, date
--- fingerprint: 943f606194952a4a5a5cca04
+-- fingerprint: ba0e917a340b6df5fefb5ebb
 -- stages:      kernel_input, line 455
 --              returns, line 432
 --              means, line 411

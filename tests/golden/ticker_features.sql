@@ -6,7 +6,7 @@
 --              max_gap = 300
 -- lookback:    1200 s
 -- publishes:   processed/ccxt/ticker/features (overwrite), by exchange, symbol, date
--- fingerprint: 68da81364c9e5f14a6de0975
+-- fingerprint: 2c5d4b8957cb2eec98b62c70
 -- stages:      ticker_features, line 172
 --              frames, line 155
 --              aged, line 148

@@ -14,7 +14,7 @@
 --              trades_features: range(buy_trade_ratio_60s): fail
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 2329684aa86b278631699434
+-- fingerprint: 3e741c7dd83aaf1f4173c6f3
 -- stages:      published, line 260
 --              passing_1, line 253
 --              all_rows, line 249

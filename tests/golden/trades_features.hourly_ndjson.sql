@@ -6,7 +6,7 @@
 --              max_gap = None
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: f5ee144aa8bf049068e0c120
+-- fingerprint: 561bf89df3a41b544325e780
 -- stages:      trades_features, line 180
 --              frames, line 163
 --              returns, line 137

@@ -6,7 +6,7 @@
 --              max_gap = None
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 4d9b8af0cbf4c22d3ed07ad9
+-- fingerprint: 1482e096b9958181ffdcdff0
 -- stages:      trades_features, line 172
 --              frames, line 155
 --              returns, line 129

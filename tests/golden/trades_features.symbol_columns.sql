@@ -7,7 +7,7 @@
 --              symbol_columns = True
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 81bced666b72aad49e8863e1
+-- fingerprint: f1d49795e031571a8b839476
 -- stages:      trades_features, line 173
 --              frames, line 156
 --              returns, line 130

@@ -12,7 +12,7 @@
 -- lookback:    86400 s
 -- lookahead:   601 s
 -- publishes:   processed/ccxt/trades/liquidity (overwrite), by exchange, symbol, date
--- fingerprint: c58564a931dc6678c3ee59b6
+-- fingerprint: 299589e087de7f69025cafcd
 -- stages:      trades_liquidity, line 540
 --              aged, line 517
 --              whole, line 510

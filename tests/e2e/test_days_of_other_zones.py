@@ -1,0 +1,91 @@
+"""Days of other time zones: files whose date begins hours before or after midnight UTC."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.compare import same_tables
+from tests.support.engine import published, sqlgen
+from tests.support.lakes import read_rows, write_rows
+
+Row = dict[str, Any]
+FIRST, DAYS = dt.date(2026, 1, 1), 3
+MODELS: dict[str, dict[str, Any]] = {
+    "features": {"sql": "trades/features.sql.j2", "inputs": {"trades": "trades"}},
+    "with_gaps": {"sql": "trades/features.sql.j2", "inputs": {"trades": "trades"}, "options": {"max_gap": 200}},
+    "quotes": {"sql": "ticker/features.sql.j2", "inputs": {"ticker": "ticker"}},
+    "labels": {"sql": "orderbook/labels.sql.j2", "inputs": {"orderbook": "orderbook"}},
+    "liquidity": {"sql": "trades/liquidity.sql.j2", "inputs": {"trades": "trades", "book": "orderbook"}},
+}
+
+
+def rows(kind: str, hours: float, step_ms: int) -> Iterator[Row]:
+    """A row of one market about every ``step_ms``; dates begin ``hours`` before midnight UTC."""
+    rng = random.Random(kind)
+    begin = int(dt.datetime.combine(FIRST, dt.time(), dt.UTC).timestamp() * 1000) - int(3_600_000 * hours)
+    mid = 100.0
+    for number in range(DAYS * 86_400_000 // step_ms):
+        into = number * step_ms + rng.randrange(step_ms)
+        mid += rng.choice((-0.1, 0.0, 0.1))
+        row: Row = {"exchange": "binance", "symbol": "BTC-USDT", "date": FIRST + dt.timedelta(into // 86_400_000)}
+        row["timestamp"] = begin + into
+        bid, ask = round(mid - 0.05, 2), round(mid + 0.05, 2)
+        if kind == "trades":
+            side = rng.choice(("buy", "sell"))
+            price, amount = ask if side == "buy" else bid, rng.randrange(1, 90) / 7
+            row |= {"trade_id": f"t{number}", "side": side, "price": price, "amount": amount}
+        elif kind == "ticker":
+            row |= {"bid": bid, "ask": ask, "bid_volume": rng.randrange(1, 9) / 7, "ask_volume": 1.0, "last": mid}
+        else:
+            row |= {"bids": [(bid, rng.randrange(1, 90) / 7)], "asks": [(ask, rng.randrange(1, 90) / 7)]}
+        yield row
+
+
+def project(folder: Path, hours: float) -> Path:
+    """A lake of one market, and the models over it."""
+    for kind, step_ms in (("trades", 40_000), ("ticker", 60_000), ("orderbook", 60_000)):
+        write_rows(folder / "lake", kind, rows(kind, hours, step_ms))
+    sources = {
+        kind: {"path": f"raw/ccxt/{kind}", "adapter": f"ccxt/{kind}"} for kind in ("trades", "ticker", "orderbook")
+    }
+    models = {name: model | {"output": {"path": f"out/{name}"}} for name, model in MODELS.items()}
+    config = folder / "models.yaml"
+    config.write_text(yaml.safe_dump({"version": 1, "lake": "lake", "sources": sources, "models": models}))
+    return config
+
+
+@pytest.mark.parametrize("hours", [8.0, 2.0, -5.0])
+def test_a_date_alone_is_what_it_is_beside_the_others(tmp_path: Path, hours: float) -> None:
+    together, alone = (project(tmp_path / name, hours) for name in ("together", "alone"))
+    assert sqlgen("run", together).code == 0
+    for day in range(DAYS):  # the next date is there already: whatever a date looks ahead to
+        date = FIRST + dt.timedelta(day)
+        outcome = sqlgen("run", alone, "--start", date, "--end", date)
+        assert outcome.code == 0, outcome.out + outcome.err
+    assert len(read_rows(alone.parent / "lake", "trades")) == published(alone.parent / "lake/out/features").num_rows
+    for name in MODELS:
+        same_tables(*(published(config.parent / "lake/out" / name) for config in (together, alone)))
+
+
+def test_windows_at_the_start_of_a_date_reach_into_the_date_before(tmp_path: Path) -> None:
+    config = project(tmp_path, 8.0)
+    date = FIRST + dt.timedelta(1)
+    assert sqlgen("run", config, "--select", "features", "--start", date, "--end", date).code == 0
+    raw = read_rows(tmp_path / "lake", "trades")
+    found = published(tmp_path / "lake/out/features").to_pylist()
+    own = [row for row in raw if row["date"] == date]
+    assert len(found) == len(own) == 2160
+    assert own[0]["timestamp"] < 1000 * dt.datetime.combine(date, dt.time(), dt.UTC).timestamp() - 7 * 3_600_000
+    for row, trade in list(zip(found, own, strict=True))[:40]:
+        end = trade["timestamp"]
+        window = [each["amount"] for each in raw if end - 900_000 < each["timestamp"] <= end]
+        assert math.isclose(row["volume_900s"], math.fsum(window), rel_tol=1e-12)
+        assert row["trade_count_900s"] == len(window) > 15

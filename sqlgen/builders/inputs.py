@@ -83,7 +83,7 @@ class TaskInputs(Struct, frozen=True):
         return Extent(*found) if None not in found else None
 
     def _own_parts(self) -> Iterator[Slice]:
-        """What the task reads of its own partitions."""
+        """Slices of the task that hold its own partitions alone."""
         source_files = self.workspace.picture.source_files
         yield from (part for _, part, _ in own_files(self.model, self.task.slices, source_files))
         for part in self.task.slices:

@@ -31,15 +31,20 @@ def main() -> None:
 
 
 class _Late(ModuleType):
-    """Package that is loaded once something of it is used, by one thread: others wait."""
+    """Package that is loaded once something of it is used, by one thread: others wait.
+
+    They wait before they import a part of it, too: they would hold a part that the thread that loads it needs.
+    """
 
     def __getattr__(self, name: str) -> Any:
         with _LOADING:
             spec = self.__dict__.pop("_late", None)
             if spec is not None:
-                self.__path__ = spec.submodule_search_locations  # asked for before a part of it is imported
                 spec.loader.exec_module(self)
+                self.__path__ = spec.submodule_search_locations
                 self.__class__ = ModuleType  # type: ignore[assignment]
+            elif name == "__path__" and isinstance(self, _Late):  # asked for by its own parts, while it is loaded
+                return self.__spec__.submodule_search_locations if self.__spec__ is not None else None
         return ModuleType.__getattribute__(self, name)
 
 

@@ -16,6 +16,31 @@ from sqlgen.stream import kernel_copy
 from tests.support.engine import ROOT
 from tests.support.scratch import BTC, COSTS, DAY1, ETH, LEDGER, Scratch
 
+PART = """
+import threading, time
+from importlib.machinery import SourceFileLoader
+from sqlgen import __main__ as script
+script._load_late("numpy")
+import numpy
+begun, load = threading.Event(), SourceFileLoader.exec_module
+def slowly(loader, module):
+    if module is numpy:
+        begun.set()
+        time.sleep(0.5)
+    load(loader, module)
+SourceFileLoader.exec_module = slowly
+def part():
+    begun.wait()
+    from numpy.typing import NDArray
+    print("part of the whole" if "ndarray" in numpy.__dict__ else "part")
+waiting = threading.Thread(target=part)
+waiting.start()
+numpy.ndarray
+print("whole", flush=True)
+waiting.join()
+"""
+"""Program in which a thread imports a part of NumPy while another one loads NumPy."""
+
 LATE = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +126,15 @@ def test_kernels_rows_wait_within_a_limit(scratch: Scratch, monkeypatch: pytest.
 def test_a_part_of_numpy_that_is_loaded_late_loads_the_whole() -> None:
     code = "from sqlgen import __main__ as script; script._load_late('numpy'); from numpy.typing import NDArray"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.slow
+def test_no_thread_imports_a_part_of_numpy_while_another_one_loads_it() -> None:
+    """It would hold a lock that the other one waits for, and wait for it."""
+    done = subprocess.run(
+        [sys.executable, "-c", PART], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert sorted(done.stdout.splitlines()) == ["part of the whole", "whole"], done.stderr
 
 
 @pytest.mark.slow

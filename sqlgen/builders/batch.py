@@ -129,15 +129,15 @@ class BatchBuild(Struct, frozen=True):
         rows = compiler.rows(model, dataclasses.replace(scope, batch=not model.built_apart))
 
         def copy(connection: duckdb.DuckDBPyConnection, number: int) -> str:
-            columns = columns_of(connection, rows) if model.output.float == "single" else {}
+            emit = partition_predicate(units[number]) if model.built_apart and model.reads_others else None
+            select = of_number(model, only(rows, emit))
+            columns = columns_of(connection, select) if model.output.float == "single" else {}
             into = Target(str(target), Partition(), "", blank, singles=compiler.singles(model, columns))
             if not model.built_apart:
                 return compiler.copy_batch(model, rows, units, into, self.sources.old_files(self.tasks))
             file = target / f"{UNIT}={number}" / "data.parquet"
             file.parent.mkdir(parents=True, exist_ok=True)
-            emit = partition_predicate(units[number]) if model.reads_others else None
             unit = Partition() if model.keys_by_number else units[number]
-            select = of_number(model, only(rows, emit))
             return compiler.copy_rows(model, select, structs.replace(into, path=str(file), unit=unit))
 
         if model.pipeline is None:

@@ -76,9 +76,7 @@ class TaskInputs(Struct, frozen=True):
         rows = self.workspace.picture.compiler.input_select(model, entry, scan)
         try:
             found = self.stager.connection.execute(query("extent", rows=rows, time=model.header.time)).fetchall()[0]
-        except duckdb.InterruptException:
-            raise
-        except duckdb.Error:
+        except (duckdb.DataError, duckdb.ProgrammingError):
             return None  # the checks of these rows, which follow, say what is wrong
         return Extent(*found) if None not in found else None
 

@@ -137,7 +137,12 @@ class Model(Struct, frozen=True):
         """True if nothing in a batch reads the keys of a row but what finds the number of its unit."""
         kernels = self.pipeline
         alone = kernels is not None and self.header.kernels_over is None and not kernels.replaces_rows
-        return alone and not self.reads_others and self.config.filter is None
+        return (
+            alone
+            and not self.reads_others
+            and self.config.filter is None
+            and not {*KEYS} & {*map(str.lower, self.output.order_by)}
+        )
 
     @property
     def reads_others(self) -> bool:

@@ -298,9 +298,21 @@ def states(scratch: Scratch) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"columns": ["ts", "seq", "cost", "before"], "output": {"float": "single"}},
+        {"output": {"order_by": ["Symbol", "seq", "ts"]}},
+        {"filter": "date < DATE '2027-01-01'"},
+    ],
+    ids=["all", "some columns in single precision", "sorted by a key", "filtered by a key"],
+)
 def test_units_through_kernels_are_what_they_are_alone(
-    chained: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+    chained: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int], more: dict[str, Any]
 ) -> None:
+    """Keys of the rows, which a batch leaves out where nothing reads them, are there for what reads them."""
+    chained.model("bars", **more)
     chained.run("--threads", "1")
     together, left = published(chained), states(chained)
     assert (len(together), len(left), counted) == (48, 16, [16])

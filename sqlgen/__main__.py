@@ -43,7 +43,7 @@ class _Late(ModuleType):
                 spec.loader.exec_module(self)
                 self.__path__ = spec.submodule_search_locations
                 self.__class__ = ModuleType  # type: ignore[assignment]
-            elif name == "__path__" and isinstance(self, _Late):  # asked for by its own parts, while it is loaded
+            elif name == "__path__":  # asked for by its own parts, while it is loaded
                 return self.__spec__.submodule_search_locations if self.__spec__ is not None else None
         return ModuleType.__getattribute__(self, name)
 

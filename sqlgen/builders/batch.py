@@ -134,7 +134,7 @@ class BatchBuild(Struct, frozen=True):
             columns = columns_of(connection, select) if model.output.float == "single" else {}
             into = Target(str(target), Partition(), "", blank, singles=compiler.singles(model, columns))
             if not model.built_apart:
-                return compiler.copy_batch(model, rows, units, into, self.sources.old_files(self.tasks))
+                return compiler.copy_batch(model, select, units, into, self.sources.old_files(self.tasks))
             file = target / f"{UNIT}={number}" / "data.parquet"
             file.parent.mkdir(parents=True, exist_ok=True)
             unit = Partition() if model.keys_by_number else units[number]

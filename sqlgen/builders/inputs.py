@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import duckdb
 from msgspec import Struct
@@ -53,43 +53,36 @@ class TaskInputs(Struct, frozen=True):
         emit = partition_predicate(task.unit) if reads_others else None
         skipped = slices[model.trades.name].skipped if model.trades and model.trades.name in slices else ()
         emit_trades = _any([emit, *map(partition_predicate, skipped)]) if emit else None
-        return Scope(
-            scans,
-            task.edges,
-            task.unit.date,
-            task.unit.symbol,
-            emit,
-            emit_trades,
-            extent.first if extent is not None else None,
-        )
+        begins = extent.begin if extent is not None else None
+        return Scope(scans, task.edges, task.unit.date, task.unit.symbol, emit, emit_trades, begins)
 
     def _extent(self) -> Extent | None:
-        """Extent of the unit's rows, where it reads rows before or after them."""
-        model, task, entry = self.model, self.task, self.model.primary
-        beside = any(part.before or part.after for part in task.slices)
-        if task.unit.date is None or model.header.own_dates or not beside:
-            return None
-        own = next((part for part in self._own_parts() if part.name == entry.name), None)
-        scan = self.scan(entry, own) if own is not None else None
+        """Extent of the unit's date, where it reads rows before or after it."""
+        model, unit, entry = self.model, self.task.unit, self.model.primary
+        beside = any(part.before or part.after for part in self.task.slices)
+        scan = self._own_rows() if unit.date is not None and beside and not model.header.own_dates else None
         if scan is None:
             return None
         rows = self.workspace.picture.compiler.input_select(model, entry, scan)
+        sql = query("extent", rows=rows, time=model.header.time, date=unit.date)
         try:
-            found = self.stager.connection.execute(query("extent", rows=rows, time=model.header.time)).fetchall()[0]
+            return Extent(*self.stager.connection.execute(sql).fetchall()[0])
         except (duckdb.DataError, duckdb.ProgrammingError):
             return None  # the checks of these rows, which follow, say what is wrong
-        return Extent(*found) if None not in found else None
 
-    def _own_parts(self) -> Iterator[Slice]:
-        """Slices of the task that hold its own partitions alone."""
-        source_files = self.workspace.picture.source_files
-        yield from (part for _, part, _ in own_files(self.model, self.task.slices, source_files))
-        for part in self.task.slices:
-            if part.ref not in source_files:
-                yield Slice(part.name, part.ref, part.current)
+    def _own_rows(self) -> Scan | None:
+        """The files of the primary input in the task's own partitions."""
+        slices, primary = self.task.slices, self.model.primary
+        if primary.source is not None:
+            own = own_files(self.model, slices, self.workspace.picture.source_files)
+            parts = (part for entry, part, _ in own if entry is primary)
+        else:
+            parts = (Slice(part.name, part.ref, part.current) for part in slices if part.name == primary.name)
+        part = next(parts, None)
+        return self.scan(primary, part) if part is not None else None
 
     def scan(self, entry: ModelInput, part: Slice, extent: Extent | None = None) -> Scan | None:
-        """The files of one input; ``None`` where there are none. ``extent``: times of the unit's rows, if known."""
+        """The files of one input; ``None`` where there are none. ``extent``: that of the unit's date."""
         if entry.source is None:
             published = self._published(entry.ref, part)
             chosen = self._predicate(entry, part, True, extent)

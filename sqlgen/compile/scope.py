@@ -106,7 +106,7 @@ class Scope:
     emit_trades: str | None = None
     """Predicate of the trades that the kernels read."""
     begins: int | None = None
-    """Time in ns of the unit's first row, where it reads rows beside its own."""
+    """Time in ns of the date's midnight, or of its first row before that, where the unit reads rows beside its own."""
     batch: bool = False
     """The units are several, and their rows are sorted as they are written."""
     read: set[str] = field(default_factory=set, compare=False)

@@ -150,23 +150,21 @@ def partition_predicate(partition: Partition) -> str:
 
 
 class Extent(NamedTuple):
-    """Times in ns from the first to the last of a date's rows, which its midnights need not be."""
+    """Times in ns at which a date begins and ends: its midnights, unless rows of it lie beyond."""
 
-    first: int
-    last: int
+    begin: int
+    end: int
 
 
 def recent(model: Model, date: dt.date, extent: Extent | None = None) -> str:
-    """The rows of a date and of its lookback, from the first row on where that is before the date."""
-    start = _midnight(date) if extent is None else min(_midnight(date), _time(extent.first))
-    return f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(start, -model.lookback)}"
+    """The rows of a date and of its lookback; ``extent``: ``None`` where no row lies beyond its midnights."""
+    begin = _midnight(date) if extent is None else _time(extent.begin)
+    return f"date >= {literal(date)} OR {ident(model.header.time)} >= {_moment(begin, -model.lookback)}"
 
 
 def near(model: Model, date: dt.date, extent: Extent | None = None) -> str:
-    """The rows up to a date, and of its lookahead, up to the last row where that is after the date."""
-    end = _midnight(date + dt.timedelta(days=1))
-    if extent is not None:
-        end = max(end, _time(extent.last) + dt.timedelta(microseconds=1))
+    """The rows up to a date, and of its lookahead; see :func:`recent`."""
+    end = _midnight(date + dt.timedelta(days=1)) if extent is None else _time(extent.end)
     return f"(date <= {literal(date)} OR {ident(model.header.time)} < {_moment(end, model.lookahead)})"
 
 

@@ -7,6 +7,7 @@ published, and its units are built in smaller batches, in the end one by one, wh
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -42,6 +43,7 @@ from sqlgen.templating.quoting import exact_path
 
 if TYPE_CHECKING:
     from sqlgen.stream.kernel_copy import End
+    from sqlgen.stream.unitrows import Sight
 
 Outcome = BuildResult | Exception | None
 """Outcome of one unit of a batch; ``None`` where it is yet to be built."""
@@ -146,13 +148,29 @@ class BatchBuild(Struct, frozen=True):
         from sqlgen.stream.kernel_copy import Feeds, KernelCopy, Pass, Statements  # it loads NumPy and pyarrow
 
         places = [self._places(entry.name) for entry in (model.primary, model.trades) if entry is not None]
+        sights = self._sights() if model.looks_ahead else []
+        if sights:
+            places = [{task.unit.symbol: sight.market for task, sight in zip(self.tasks, sights, strict=True)}]
         as_it_is, by_time = (Feeds(*each) for each in compiler.numbered_feeds(model, scope, places[0], places[-1]))
-        statements = Statements(as_it_is, by_time, copy, numbered=True, apart=model.built_apart)
+        statements = Statements(as_it_is, by_time, copy, numbered=True, apart=model.built_apart, sights=sights)
         starts = [None if task.previous in units else state_before(self.workspace, task) for task in self.tasks]
         passes = [Pass(constants(task.unit), start) for task, start in zip(self.tasks, starts, strict=True)]
         return KernelCopy(
             model.pipeline, statements, passes, self.sources.connection, self.workspace.cursors, self.sources.sql
         ).run()
+
+    def _sights(self) -> list[Sight]:
+        """The rows that each unit sees, as if it were built alone. The number of a market is that of its first unit."""
+        from sqlgen.stream.unitrows import Sight
+
+        model, first, found = self.model, dict[Partition, int](), list[Sight]()
+        for number, task in enumerate(self.tasks):
+            assert task.unit.date is not None
+            market = first.setdefault(task.unit.symbol, number)
+            ahead = math.inf if "open" in task.provenance.edges else model.lookahead
+            days = model.days_before, model.days_after
+            found.append(Sight(market, task.unit.date, days, model.lookback, ahead))
+        return found
 
     def _places(self, name: str) -> dict[Partition, int]:
         """Partition of the rows of an input -> number of the unit whose kernels they go through."""

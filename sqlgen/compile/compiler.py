@@ -156,7 +156,7 @@ class Compiler(Struct, dict=True):
         """The SELECT of a model over a scope, before its own checks."""
         over = model.header.kernels_over
         if model.pipeline is not None and over is None:
-            emit = scope.emit if model.pipeline.looks_ahead else None
+            emit = scope.emit if model.looks_ahead else None
             return narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, emit)
         given = {over: f"SELECT *\nFROM {KERNEL_ROWS}"} if over is not None else {}
         return narrowed(self.template(model, scope, given), model, scope.emit)
@@ -168,8 +168,8 @@ class Compiler(Struct, dict=True):
             scan = scope.inputs[over.name]
             assert scan is not None
             return only(self.input_rows(model, over, scan), scope.emit)
-        ahead = model.pipeline is not None and model.pipeline.looks_ahead  # what comes after the kernels is cut then
-        return only(of_columns(self.template(model, scope, {}), model.fed), None if ahead else scope.emit)
+        emit = None if model.looks_ahead else scope.emit  # what comes after the kernels is cut then
+        return only(of_columns(self.template(model, scope, {}), model.fed), emit)
 
     def trades(self, model: Model, scope: Scope) -> str | None:
         """The SELECT of the trades that the kernels of a model read beside the rows; ``None`` without trades."""

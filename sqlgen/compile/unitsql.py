@@ -73,13 +73,14 @@ def single(library: Library, select: str, singles: Sequence[str]) -> str:
 def numbered(
     model: Model, library: Library, select: str, units: Mapping[Partition, int], dropped: Sequence[str], in_order: bool
 ) -> str:
-    """Rows of partitions with the number of the unit that reads them, without the columns ``dropped``."""
+    """Rows of partitions or markets with the number of the unit that reads them, without the columns ``dropped``."""
+    keys = [key for key, _ in next(iter(units)).values]
     return library.render(
         NUMBERED_TEMPLATE,
         reads_others=model.reads_others,
         rows=select,
-        keys=list(KEYS),
-        partitions=[([where.typed(key) for key in KEYS], number) for where, number in units.items()],
+        keys=keys,
+        partitions=[([where.typed(key) for key in keys], number) for where, number in units.items()],
         dropped=list(dropped),
         sorted=in_order,
     )

@@ -113,7 +113,7 @@ class Model(Struct, frozen=True):
 
     def follows(self, unit: Partition) -> bool:
         """True if the kernels of a unit begin with their state after the one before it."""
-        return self.pipeline is not None and not self.pipeline.looks_ahead and unit.date is not None
+        return self.pipeline is not None and not self.looks_ahead and unit.date is not None
 
     @property
     def batched(self) -> bool:
@@ -122,8 +122,13 @@ class Model(Struct, frozen=True):
         whole = self.unit_keys == KEYS == self.output.partition_by
         ordered = self.file_order and set(self.file_order) <= set(self.columns or self.file_order)
         # A kernel that looks ahead sees rows of the units beside its own, by which others are built.
-        ahead = self.pipeline is not None and self.pipeline.looks_ahead
-        return bool(self.batches and plain and whole and (ordered or self.built_apart) and not ahead)
+        shares = self.looks_ahead and (not self.built_apart or self.trades is not None)
+        return bool(self.batches and plain and whole and (ordered or self.built_apart) and not shares)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """True if a kernel gets the rows of a unit all at once, with those of its lookback and lookahead."""
+        return self.pipeline is not None and self.pipeline.looks_ahead
 
     @property
     def built_apart(self) -> bool:
@@ -140,6 +145,7 @@ class Model(Struct, frozen=True):
         return (
             alone
             and not self.reads_others
+            and not self.looks_ahead
             and self.config.filter is None
             and not {*KEYS} & {*map(str.lower, self.output.order_by)}
         )

@@ -18,7 +18,7 @@ from sqlgen.published.states import Snapshot
 from sqlgen.stream.pipe import BATCH_ROWS, Pipe
 from sqlgen.stream.signaudit import SignAudit
 from sqlgen.stream.tradefeed import NotInOrder, TradeFeed, pending_trades
-from sqlgen.stream.unitrows import RowStream, UnitRows, read_ahead
+from sqlgen.stream.unitrows import MarketRows, RowStream, Sight, UnitRows, read_ahead
 from sqlgen.templating.connection import one, open_cursor, select_of
 from udfs import Pipeline
 
@@ -51,6 +51,8 @@ class Statements(Struct, frozen=True):
     """The last column of both feeds is the number of the unit."""
     apart: bool = True
     """Each unit has a statement of its own."""
+    sights: Sequence[Sight] = ()
+    """Rows that each unit sees, where they are numbered by market."""
 
 
 class Pass(Struct, frozen=True):
@@ -104,7 +106,8 @@ class KernelCopy(Struct):
             if feeds.trades is not None:
                 trades = UnitRows(stack.enter_context(self._stream(feeds.trades)), numbered)
             needless = KEYS if self.pipeline.replaces_rows else ()  # other rows have the keys of their unit
-            rows = UnitRows(stack.enter_context(self._stream(feeds.rows, needless)), numbered)
+            own = UnitRows(stack.enter_context(self._stream(feeds.rows, needless)), numbered)
+            rows = MarketRows(own, self.statements.sights) if self.statements.sights else own
             writer = stack.enter_context(open_cursor(self.connection, self.cursors))
             writer.execute(f"SET operator_memory_limit = '{COPY_MB}MB'")
             # DuckDB takes a stream for one row, and would join it row by row, in time quadratic in the rows.
@@ -114,7 +117,11 @@ class KernelCopy(Struct):
             return self._ends
 
     def _copy(
-        self, writer: duckdb.DuckDBPyConnection, numbers: Sequence[int], rows: UnitRows, trades: UnitRows | None
+        self,
+        writer: duckdb.DuckDBPyConnection,
+        numbers: Sequence[int],
+        rows: UnitRows | MarketRows,
+        trades: UnitRows | None,
     ) -> None:
         """Write some units by one statement."""
         first = self._pipe(numbers[0], rows, trades)
@@ -132,7 +139,7 @@ class KernelCopy(Struct):
         writer.unregister(KERNEL_ROWS)
 
     def _guarded(
-        self, numbers: Sequence[int], first: Pipe, rows: UnitRows, trades: UnitRows | None
+        self, numbers: Sequence[int], first: Pipe, rows: UnitRows | MarketRows, trades: UnitRows | None
     ) -> Iterator[pa.RecordBatch]:
         try:
             for number in numbers:
@@ -145,7 +152,7 @@ class KernelCopy(Struct):
             self._error = error
             raise
 
-    def _pipe(self, number: int, rows: UnitRows, trades: UnitRows | None) -> Pipe:
+    def _pipe(self, number: int, rows: UnitRows | MarketRows, trades: UnitRows | None) -> Pipe:
         mine = self.passes[number]
         start = mine.start
         if start is None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from sqlgen.errors import TaskError
-from sqlgen.stream.arrays import values
+from sqlgen.stream.arrays import numbers, times, values
 from sqlgen.stream.tradefeed import NotInOrder
 
 _AHEAD = 2
@@ -82,3 +84,61 @@ class UnitRows:
             rows = pa.RecordBatch.from_arrays(batch.columns[:-1], schema=self._schema)
             for begin, end in zip(begins, [*begins[1:], len(units)], strict=True):
                 yield int(units[begin]), rows.slice(begin, end - begin)
+
+
+class Sight(Struct, frozen=True):
+    """The rows that a unit sees: those of its date, and near ones of the dates beside it."""
+
+    market: int
+    """Number of its market's rows."""
+    date: dt.date
+    days: tuple[int, int]
+    """Number of dates before and after its own whose rows may be near."""
+    lookback: float
+    """Seconds before its first row, or midnight."""
+    lookahead: float
+    """Seconds after its last row, or midnight; infinite at the end of the timeline."""
+
+    def sees(self, dates: NDArray[np.float64], ts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """True for the rows that it sees, of rows with a date (days since 1970) and a time (ns)."""
+        day = (self.date - dt.date(1970, 1, 1)).days
+        own = ts[dates == day]
+        begin, end = (86_400_000_000_000 * each for each in (day, day + 1))
+        if len(own):
+            begin, end = min(begin, int(own.min())), max(end, int(own.max()) + 1_000)
+        since = begin // 1_000 * 1_000 - self.lookback * 1e9
+        until = end // 1_000 * 1_000 + self.lookahead * 1e9
+        before, after = self.days
+        return (
+            (dates >= day - before)
+            & (dates <= day + after)
+            & ((dates >= day) | (ts >= since))
+            & ((dates <= day) | (ts < until))
+        )
+
+
+class MarketRows:
+    """Rows of markets, market after market, of which units see some that others see too."""
+
+    def __init__(self, rows: UnitRows, sights: Sequence[Sight]) -> None:
+        self._rows, self._sights = rows, sights
+        self._market = -1
+        self._table = pa.table({})
+
+    def of(self, unit: int) -> RowStream:
+        """The rows that a unit sees."""
+        sight = self._sights[unit]
+        if sight.market != self._market:
+            rows = self._rows.of(sight.market)
+            self._market = sight.market
+            self._table = pa.Table.from_batches(rows, rows.schema).combine_chunks()
+            self._dates = numbers(_whole(self._table, "date"), "date")
+            self._ts = times(_whole(self._table, "ts"))
+        seen = sight.sees(self._dates, self._ts)
+        turns = np.flatnonzero(np.diff(seen, prepend=False, append=False)).tolist()
+        slices = (self._table.slice(begin, end - begin) for begin, end in zip(turns[::2], turns[1::2], strict=True))
+        return RowStream(self._table.schema, (batch for rows in slices for batch in rows.to_batches()))
+
+
+def _whole(table: pa.Table, name: str) -> pa.Array:
+    return table.column(name).combine_chunks()

@@ -22,12 +22,65 @@ from sqlgen.published import batchfooters, footers
 from sqlgen.published.states import StateStore
 from sqlgen.run.engine import Engine
 from sqlgen.sources.decode import Decoded, Decoder
+from tests.support.compare import same_tables
 from tests.support.engine import ROOT
+from tests.support.lakes import write_orderbook
 from tests.support.scratch import BTC, COSTS, ETH, LEDGER, Scratch
 
 DAYS = [f"2026-01-{day:02}" for day in range(1, 8)]
 BARS = "trades/bars.sql.j2"
 FEATURES = "trades/features.sql.j2"
+NEAR = """\
+{#-
+description: Trades, for a kernel that sees those beside a date
+inputs: [trades]
+lookback: "43150"
+lookahead: "43230"
+batches: true
+order_by: [ts, seq]
+-#}
+SELECT
+    exchange,
+    symbol,
+    date,
+    ts,
+    seq,
+    price -- q: price
+FROM (
+    {{ inputs.trades }}
+)
+ORDER BY exchange, symbol, ts, date, seq
+"""
+SEEN = '''\
+"""The rows that are seen beside each."""
+
+import numpy as np
+
+from udfs.kernel import Column, Kernel
+
+
+class Seen(Kernel):
+    name = "seen"
+    version = 1
+    doc = "The rows that are seen"
+    looks_ahead = True
+
+    def inputs(self):
+        return ("price",)
+
+    def outputs(self):
+        kinds = {"sum_seen": "double", "from_ts": "timestamp", "to_ts": "timestamp"}
+        return tuple(Column(name, f"label: 1: {name}", kind) for name, kind in kinds.items())
+
+    def start(self):
+        return {}
+
+    def run(self, state, batch):
+        last = np.arange(len(batch)) == len(batch) - 1
+        assert np.all(batch.ts[:-1] <= batch.ts[1:]) and not np.all(batch["price"] == 0)
+        weights = np.where(last, 1e6, 1.0)  # of one row apart from the others, so that their order counts
+        return [np.full(len(batch), found) for found in (weights @ batch["price"], batch.ts[0], batch.ts[-1])]
+'''
 
 
 @pytest.fixture
@@ -182,6 +235,64 @@ def test_grid_points_in_batches_are_what_they_are_alone(
     monkeypatch.setattr(batches, "MAX_UNITS", 1)
     bars.run("--full-refresh", "--threads", "1")
     assert (published(bars), counted) == (together, [18, 6])
+
+
+@pytest.mark.slow
+def test_kernels_that_look_ahead_see_in_batches_what_they_see_alone(
+    bars: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    """Of noon before only the later trades, of noon after the first; also where a date has rows of the next one."""
+    bars.config["models"] = {}
+    bars.template("near.sql.j2", NEAR)
+    bars.kernel(SEEN)
+    bars.model("bars", sql="near.sql.j2", inputs={"trades": "raw"}, udfs=["seen"], output={"path": "out/bars"})
+    late = bars.trades(ETH, DAYS[4], [3.0, 4.0], name="later") / "later.parquet"
+    late.rename(bars.raw(ETH, DAYS[3]) / "z.parquet")
+    shutil.rmtree(bars.raw(BTC, DAYS[5]))
+    bars.run("--threads", "1")
+    together = published(bars)
+    assert (len(together), sum(counted)) == (47, 15)
+    found = {(row["symbol"], str(row["date"])): row for row in bars.table("bars").to_pylist()}
+    here, before = found[BTC, DAYS[1]], found[ETH, DAYS[4]]
+    assert [str(here[name]) for name in ("from_ts", "to_ts")] == ["2026-01-01 12:01:00", "2026-01-03 12:00:00"]
+    # 100 / 3 + 100 of the day before, three of its own, and one of the day after, the last
+    assert here["sum_seen"] == pytest.approx(100 / 3 * 3 + 101 + 100 + 1 / 3 + 100 + 102e6)
+    assert str(before["from_ts"]) == "2026-01-04 12:01:00"
+    assert bars.plan() == {}
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    tried = sum(counted)
+    bars.run("--full-refresh", "--threads", "1")
+    assert (published(bars), sum(counted)) == (together, tried)
+
+
+@pytest.mark.slow
+def test_bars_of_liquidity_in_batches_see_no_further_back_than_alone(
+    bars: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    """Twenty bars of a tape with three trades a day reach back a week, and a date sees two days."""
+    bars.config["models"] = {}
+    bars.config["sources"]["book"] = {"path": "raw/ccxt/orderbook", "adapter": "ccxt/orderbook"}
+    trades = {"sql": "trades/liquidity.sql.j2", "inputs": {"trades": "raw", "book": "book"}}
+    both = {"liquidity": "trades", "book": "book"}
+    bars.model("trades", **trades, output={"path": "out/trades"})
+    bars.model("bars", sql="trades/liquidity_bars.sql.j2", inputs=both, output={"path": "out/bars"})
+    for symbol in (BTC, ETH):
+        for number, date in enumerate(DAYS):
+            noon = 1_767_268_800_000 + number * 86_400_000
+            quotes = [
+                {"timestamp": noon + 25_000 * i, "bids": [(9.0 + i, 1.0)], "asks": [(99.0, 2.0)]} for i in range(9)
+            ]
+            write_orderbook(bars.lake, "binance", symbol, date, quotes)
+    bars.run("--threads", "1", "--select", "trades")
+    counted.clear()
+    bars.run("--threads", "1")
+    together = bars.table("bars")
+    assert (together.num_rows, len(counted) < 4, sum(counted)) == (76, True, 18)
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    tried = sum(counted)
+    bars.run("--full-refresh", "--threads", "1", "--select", "bars")
+    assert sum(counted) == tried
+    same_tables(together, bars.table("bars"))
 
 
 def test_each_file_tells_its_own_unit(bars: Scratch) -> None:

@@ -11,37 +11,39 @@
 -- lookback:    172800 s
 -- lookahead:   3600 s
 -- publishes:   processed/ccxt/trades/liquidity_bars (overwrite), by exchange, symbol, date
--- fingerprint: 3be42a06ea896f12d25d7efb
--- stages:      liquidity_bars, line 638
---              measured, line 632
---              edges, line 619
---              products, line 610
---              shares, line 597
---              moves, line 584
---              logs, line 570
---              windows, line 555
---              members, line 538
---              numbered, line 526
---              bars, line 520
---              seen, line 515
---              spreads, line 508
---              quoted, line 501
---              shown, line 493
---              held, line 483
---              quotes, line 476
---              located, line 467
---              ends, line 452
---              states, line 435
---              traded, line 391
---              neighbours, line 382
---              changes, line 375
---              binned, line 368
---              steps, line 356
---              segments, line 350
---              gaps, line 341
---              valid, line 336
---              book, line 68
---              liquidity, line 55
+-- fingerprint: adf887a9a0b61548cc8d874e
+-- stages:      liquidity_bars, line 655
+--              measured, line 649
+--              edges, line 636
+--              products, line 627
+--              shares, line 614
+--              moves, line 601
+--              logs, line 587
+--              windows, line 572
+--              members, line 553
+--              reaches, line 547
+--              shared, line 541
+--              numbered, line 528
+--              bars, line 522
+--              seen, line 517
+--              spreads, line 510
+--              quoted, line 503
+--              shown, line 495
+--              held, line 485
+--              quotes, line 478
+--              located, line 469
+--              ends, line 454
+--              states, line 437
+--              traded, line 393
+--              neighbours, line 384
+--              changes, line 377
+--              binned, line 370
+--              steps, line 358
+--              segments, line 352
+--              gaps, line 343
+--              valid, line 338
+--              book, line 70
+--              liquidity, line 57
 --
 -- `run` executes these stages partition by partition, as one statement with a WITH, and publishes each atomically.
 -- This file computes the same table in one go: run it from the folder of models.yaml, in a DuckDB shell. It
@@ -527,6 +529,7 @@ CREATE OR REPLACE VIEW compiled_liquidity_bars.numbered AS
 SELECT
     *,
     row_number() OVER in_order AS bar_number,
+    lag(start_ns) OVER in_order AS start_before,
     lag(open) OVER in_order AS open_before,
     lag(high) OVER in_order AS high_before,
     lag(low) OVER in_order AS low_before,
@@ -535,11 +538,23 @@ FROM bars
 WINDOW in_order AS (PARTITION BY exchange, symbol, bar_seconds ORDER BY start_ns);
 
 -- Each bar once for every window that it is in, which is named by the number of its last bar.
+CREATE OR REPLACE VIEW compiled_liquidity_bars.shared AS
+SELECT
+    *,
+    unnest(range(bar_number, bar_number + 20)) AS window_bar
+FROM numbered;
+
+CREATE OR REPLACE VIEW compiled_liquidity_bars.reaches AS
+SELECT
+    exchange, symbol, bar_seconds, bar_number AS window_bar,
+    epoch_ns(date - 2) AS since_ns -- a date sees no further back, however few bars a tape has
+FROM numbered;
+
 CREATE OR REPLACE VIEW compiled_liquidity_bars.members AS
 SELECT
     *,
-    unnest(range(bar_number, bar_number + 20)) AS window_bar,
-    bar_number > window_bar - 20 + 1 AND bar_number > 1 AS is_step, -- the bar before is in the window too
+    start_before >= since_ns AS has_before,
+    has_before AND bar_number > window_bar - 20 + 1 AS is_step, -- the bar before is in the window too
     CASE
         WHEN is_step AND low > 0 AND low_before > 0
         THEN 2 * tanh((1 + sqrt(2)) / 2 * (
@@ -548,9 +563,11 @@ SELECT
         ))
     END AS pair_spread,
     CASE WHEN close > 0 AND open > 0 THEN ln(close / open) END AS log_return,
-    close - close_before AS close_change,
+    CASE WHEN has_before THEN close - close_before END AS close_change,
     CASE WHEN open > 0 THEN abs(close - open) / open END / dollar_volume AS illiquidity
-FROM numbered;
+FROM shared
+JOIN reaches USING (exchange, symbol, bar_seconds, window_bar)
+WHERE start_ns >= since_ns;
 
 CREATE OR REPLACE VIEW compiled_liquidity_bars.windows AS
 SELECT

@@ -14,7 +14,7 @@
 -- lookback:    15000 s
 -- lookahead:   15301 s
 -- publishes:   processed/ccxt/orderbook/labels (overwrite), by exchange, symbol, date
--- fingerprint: ba0e917a340b6df5fefb5ebb
+-- fingerprint: 938323d9d2891696bb3116b5
 -- stages:      kernel_input, line 455
 --              returns, line 432
 --              means, line 411
@@ -411,12 +411,12 @@ FROM steps;
 CREATE OR REPLACE VIEW compiled_orderbook_labels.means AS
 SELECT
     exchange, symbol, place,
-    CASE WHEN count(*) OVER last_10 = 10 THEN avg(mid_price) OVER last_10 END AS mean_last_10,
-    CASE WHEN count(*) OVER next_10 = 10 THEN avg(mid_price) OVER next_10 END AS mean_next_10,
-    CASE WHEN count(*) OVER last_20 = 20 THEN avg(mid_price) OVER last_20 END AS mean_last_20,
-    CASE WHEN count(*) OVER next_20 = 20 THEN avg(mid_price) OVER next_20 END AS mean_next_20,
-    CASE WHEN count(*) OVER last_50 = 50 THEN avg(mid_price) OVER last_50 END AS mean_last_50,
-    CASE WHEN count(*) OVER next_50 = 50 THEN avg(mid_price) OVER next_50 END AS mean_next_50,
+    CASE WHEN count(*) OVER last_10 = 10 THEN favg(mid_price) OVER last_10 END AS mean_last_10,
+    CASE WHEN count(*) OVER next_10 = 10 THEN favg(mid_price) OVER next_10 END AS mean_next_10,
+    CASE WHEN count(*) OVER last_20 = 20 THEN favg(mid_price) OVER last_20 END AS mean_last_20,
+    CASE WHEN count(*) OVER next_20 = 20 THEN favg(mid_price) OVER next_20 END AS mean_next_20,
+    CASE WHEN count(*) OVER last_50 = 50 THEN favg(mid_price) OVER last_50 END AS mean_last_50,
+    CASE WHEN count(*) OVER next_50 = 50 THEN favg(mid_price) OVER next_50 END AS mean_next_50,
     sqrt(sum(log_return * log_return) OVER (
         PARTITION BY exchange, symbol, segment ORDER BY step ROWS BETWEEN rows_of_sigma PRECEDING AND CURRENT ROW
     )) AS sigma

@@ -16,8 +16,8 @@ def values(table: pa.Table, name: str) -> list[Any]:
     return column.to_pylist()
 
 
-def same_tables(left: pa.Table, right: pa.Table) -> None:
-    """Equal; floats to 1e-12 relative, for sums that were added up in another order."""
+def same_tables(left: pa.Table, right: pa.Table, abs_tol: float = 1e-18) -> None:
+    """Equal; floats to 1e-12 relative or to ``abs_tol``, for sums that were added up in another order."""
     assert left.schema.names == right.schema.names
     assert left.num_rows == right.num_rows
     assert right.num_rows > 0
@@ -27,4 +27,4 @@ def same_tables(left: pa.Table, right: pa.Table) -> None:
             continue
         assert left.schema.field(name).type == pa.float64(), name
         for row, (x, y) in enumerate(zip(one, two, strict=True)):
-            assert x == y or math.isclose(x, y, rel_tol=1e-12, abs_tol=1e-18), (name, row, x, y)
+            assert x == y or math.isclose(x, y, rel_tol=1e-12, abs_tol=abs_tol), (name, row, x, y)

@@ -76,10 +76,10 @@ class UnitRows:
         for batch in self._reader:
             if batch.num_rows == 0:
                 continue
-            numbers = batch.column(batch.num_columns - 1)
-            if numbers.null_count:
+            last = batch.column(batch.num_columns - 1)
+            if last.null_count:
                 raise TaskError("a row belongs to another partition")
-            units = values(numbers, -1)
+            units = values(last, -1)
             begins = [0, *(np.flatnonzero(np.diff(units)) + 1).tolist()]
             rows = pa.RecordBatch.from_arrays(batch.columns[:-1], schema=self._schema)
             for begin, end in zip(begins, [*begins[1:], len(units)], strict=True):
@@ -122,23 +122,17 @@ class MarketRows:
 
     def __init__(self, rows: UnitRows, sights: Sequence[Sight]) -> None:
         self._rows, self._sights = rows, sights
-        self._market = -1
-        self._table = pa.table({})
+        self._market: int | None = None
 
     def of(self, unit: int) -> RowStream:
-        """The rows that a unit sees."""
+        """The rows that a unit sees; those of its market are in memory."""
         sight = self._sights[unit]
         if sight.market != self._market:
             rows = self._rows.of(sight.market)
-            self._market = sight.market
-            self._table = pa.Table.from_batches(rows, rows.schema).combine_chunks()
-            self._dates = numbers(_whole(self._table, "date"), "date")
-            self._ts = times(_whole(self._table, "ts"))
+            self._market, self._table = sight.market, pa.Table.from_batches(rows, rows.schema)
+            dates, ts = (self._table.column(name).combine_chunks() for name in ("date", "ts"))
+            self._dates, self._ts = numbers(dates, "date"), times(ts)
         seen = sight.sees(self._dates, self._ts)
         turns = np.flatnonzero(np.diff(seen, prepend=False, append=False)).tolist()
         slices = (self._table.slice(begin, end - begin) for begin, end in zip(turns[::2], turns[1::2], strict=True))
         return RowStream(self._table.schema, (batch for rows in slices for batch in rows.to_batches()))
-
-
-def _whole(table: pa.Table, name: str) -> pa.Array:
-    return table.column(name).combine_chunks()

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.support.compare import same_tables
-from tests.support.engine import published, sqlgen
+from tests.support.engine import published, published_file, sqlgen
 from tests.support.lakes import read_rows, write_rows
 
 Row = dict[str, Any]
@@ -103,3 +103,74 @@ def test_windows_at_the_start_of_a_date_reach_into_the_date_before(tmp_path: Pat
         window = [each["amount"] for each in raw if end - 900_000 < each["timestamp"] <= end]
         assert math.isclose(row["volume_900s"], math.fsum(window), rel_tol=1e-12)
         assert row["trade_count_900s"] == len(window) > 15
+
+
+def at(date: int, time: str, **row: Any) -> Row:
+    """A row at a UTC time that is filed under a date of January 2026."""
+    moment = int(dt.datetime.fromisoformat(f"2026-01-{time}+00:00").timestamp() * 1000)
+    return {"exchange": "binance", "symbol": "BTC-USDT", "date": dt.date(2026, 1, date), "timestamp": moment, **row}
+
+
+def both(folder: Path, kind: str, made: list[Row], model: dict[str, Any], **source: Any) -> list[Path]:
+    """The files of a model's dates over these rows, built at once, and date by date."""
+    found = []
+    for name in ("together", "alone"):
+        write_rows(folder / name / "lake", kind, made)
+        (folder / name / "lake/raw/ccxt/orderbook").mkdir(parents=True, exist_ok=True)
+        sources = {
+            each: {"path": f"raw/ccxt/{each}", "adapter": f"ccxt/{each}"} | (source if each == kind else {})
+            for each in ("trades", "orderbook")
+        }
+        config = folder / name / "models.yaml"
+        models = {"table": model | {"output": {"path": "out"}}}
+        text = yaml.safe_dump({"version": 1, "lake": "lake", "sources": sources, "models": models}, sort_keys=False)
+        config.write_text(text)
+        dates = sorted({row["date"] for row in made})
+        for chosen in [()] if name == "together" else [("--start", date, "--end", date) for date in dates]:
+            outcome = sqlgen("run", config, *chosen)
+            assert outcome.code == 0, outcome.out + outcome.err
+        found.append(folder / name / "lake/out")
+    return found
+
+
+def trades_at(*rows: tuple[int, str, float]) -> list[Row]:
+    return [at(date, time, price=price, amount=1.0, side="buy") for date, time, price in rows]
+
+
+def test_the_return_to_a_trade_of_two_dates_before_is_not_known(tmp_path: Path) -> None:
+    made = trades_at((5, "05T14:00:00", 100.0), (5, "06T03:00:00", 101.0), (7, "07T06:00:00", 102.0))
+    model = {"sql": "trades/features.sql.j2", "inputs": {"trades": "trades"}}
+    tables = [published(folder) for folder in both(tmp_path, "trades", made, model)]
+    same_tables(*tables)
+    assert tables[0]["log_return"].to_pylist()[-1] is None
+
+
+def test_a_sign_of_two_dates_before_is_not_known(tmp_path: Path) -> None:
+    made = trades_at(
+        (5, "06T01:00:00", 100.0), (5, "06T03:00:00", 101.0), (6, "06T20:00:00", 101.0), (7, "07T06:00:00", 101.0)
+    )
+    inputs = {"trades": "trades", "book": {"ref": "orderbook", "optional": True}}
+    model = {"sql": "trades/liquidity.sql.j2", "inputs": inputs, "options": {"horizons": []}}
+    tables = [published(folder) for folder in both(tmp_path, "trades", made, model)]
+    same_tables(*tables)
+    assert tables[0]["sign_tick"].to_pylist() == [None, 1, 1, None]
+
+
+def test_a_window_of_a_day_of_a_row_that_is_filed_under_the_next_date(tmp_path: Path) -> None:
+    made = trades_at((5, "05T23:59:59.950", 100.0), (6, "06T12:00:00", 101.0), (7, "06T23:59:59.900", 102.0))
+    model = {"sql": "trades/features.sql.j2", "inputs": {"trades": "trades"}, "options": {"windows": [86400]}}
+    tables = [published(folder) for folder in both(tmp_path, "trades", made, model)]
+    assert tables[0]["trade_count_86400s"].to_pylist() == tables[1]["trade_count_86400s"].to_pylist() == [1, 2, 3]
+
+
+def test_rows_of_two_sessions_are_in_order(tmp_path: Path) -> None:
+    times = [
+        (day, f"{day - before:02}T{time}")
+        for day in (6, 7)
+        for before, time in ((1, "14:10"), (1, "23:20"), (0, "10:00"))
+    ]
+    made = [at(date, time, bids=[(99.0, 1.0)], asks=[(101.0, 1.0)]) for date, time in times]
+    model = {"sql": "orderbook/hf.sql.j2", "inputs": {"orderbook": "orderbook"}}
+    for folder in both(tmp_path, "orderbook", made, model, sessions="CMES"):
+        for file in folder.rglob("*.parquet"):
+            assert published_file(file)["seq"].to_pylist() == [0, 1, 2]

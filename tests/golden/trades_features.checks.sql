@@ -14,7 +14,7 @@
 --              trades_features: range(buy_trade_ratio_60s): fail
 --              trades_features: positive(vwap_60s, volume_60s): quarantine
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 3e741c7dd83aaf1f4173c6f3
+-- fingerprint: 16ebfe0390c5e1ed16e2f64a
 -- stages:      published, line 260
 --              passing_1, line 253
 --              all_rows, line 249
@@ -180,7 +180,7 @@ SELECT
     CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
     CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
     CASE
-        WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order
+        WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN least(ns, epoch_ns(date)) END IGNORE NULLS) OVER in_order
             AND traded_price > 0
             AND lag(traded_price IGNORE NULLS) OVER in_order > 0
         THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)

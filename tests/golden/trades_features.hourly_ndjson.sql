@@ -6,7 +6,7 @@
 --              max_gap = None
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 561bf89df3a41b544325e780
+-- fingerprint: 986a50e92cfc446659ae1dd4
 -- stages:      trades_features, line 180
 --              frames, line 163
 --              returns, line 137
@@ -143,7 +143,7 @@ SELECT
     CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
     CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
     CASE
-        WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order
+        WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN least(ns, epoch_ns(date)) END IGNORE NULLS) OVER in_order
             AND traded_price > 0
             AND lag(traded_price IGNORE NULLS) OVER in_order > 0
         THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)

@@ -6,7 +6,7 @@
 --              max_gap = None
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 1482e096b9958181ffdcdff0
+-- fingerprint: c3fa3819032aec4a49188332
 -- stages:      trades_features, line 172
 --              frames, line 155
 --              returns, line 129
@@ -135,7 +135,7 @@ SELECT
     CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
     CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
     CASE
-        WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order
+        WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN least(ns, epoch_ns(date)) END IGNORE NULLS) OVER in_order
             AND traded_price > 0
             AND lag(traded_price IGNORE NULLS) OVER in_order > 0
         THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)

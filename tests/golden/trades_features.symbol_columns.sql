@@ -7,7 +7,7 @@
 --              symbol_columns = True
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: f1d49795e031571a8b839476
+-- fingerprint: 766f65c41b708693110d5cb3
 -- stages:      trades_features, line 173
 --              frames, line 156
 --              returns, line 130
@@ -136,7 +136,7 @@ SELECT
     CASE WHEN dollar_volume IS NOT NULL THEN amount END AS volume,
     CASE WHEN dollar_volume IS NOT NULL THEN side END AS valid_side,
     CASE
-        WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN ns END IGNORE NULLS) OVER in_order
+        WHEN epoch_ns(date - 1) <= lag(CASE WHEN traded_price IS NOT NULL THEN least(ns, epoch_ns(date)) END IGNORE NULLS) OVER in_order
             AND traded_price > 0
             AND lag(traded_price IGNORE NULLS) OVER in_order > 0
         THEN ln(traded_price / lag(traded_price IGNORE NULLS) OVER in_order)

@@ -12,7 +12,7 @@
 -- lookback:    86400 s
 -- lookahead:   601 s
 -- publishes:   processed/ccxt/trades/liquidity (overwrite), by exchange, symbol, date
--- fingerprint: 299589e087de7f69025cafcd
+-- fingerprint: 0cb1cc1348887c631bc5846d
 -- stages:      trades_liquidity, line 540
 --              aged, line 517
 --              whole, line 510
@@ -431,7 +431,7 @@ SELECT
     epoch_ns(ts) AS trade_ns,
     CASE WHEN amount IS NOT NULL THEN price END AS traded_price,
     lag(traded_price IGNORE NULLS) OVER in_order AS price_before,
-    lag(CASE WHEN traded_price IS NOT NULL THEN trade_ns END IGNORE NULLS) OVER in_order AS ns_before,
+    lag(CASE WHEN traded_price IS NOT NULL THEN least(trade_ns, epoch_ns(date)) END IGNORE NULLS) OVER in_order AS ns_before,
     row_number() OVER in_order AS place
 FROM trades
 WINDOW in_order AS (PARTITION BY exchange, symbol ORDER BY ts, date, seq);
@@ -453,7 +453,7 @@ SELECT
     ns,
     CASE
         WHEN has_price
-            -- A date sees no further back than the date before.
+            -- A date sees no further back than the date before, by their times and by their dates.
             AND last_value(step_from_ns IGNORE NULLS) OVER so_far >= epoch_ns(date - 1)
         THEN last_value(step IGNORE NULLS) OVER so_far
     END AS tick

@@ -63,6 +63,13 @@ def intervals(name: str, first: dt.date, last: dt.date, before: float, after: fl
 
 
 @functools.cache
+def zone(name: str) -> str:
+    """Time zone of a calendar's exchange: America/New_York."""
+    found: str = _calendar(name, AVERAGED[1], AVERAGED[1]).tz.key
+    return found
+
+
+@functools.cache
 def seconds_per_year(name: str, before: float, after: float) -> float:
     """Mean number of sessions in a year, over the years ``AVERAGED``, times the seconds of most of them.
 
@@ -93,18 +100,23 @@ def _parts(
 @functools.cache
 def _schedule(name: str, first: int, last: int) -> list[tuple[Any, ...]]:
     """Session, open, break and close of every session of some years."""
+    rows = _calendar(name, first, last).schedule
+    return [
+        (session.date(), *(None if time is None or time != time else _utc(time) for time in times))
+        for session, *times in rows[["open", "break_start", "break_end", "close"]].itertuples()
+    ]
+
+
+def _calendar(name: str, first: int, last: int) -> Any:
+    """The package's calendar of some years."""
     package = _package()
     # What pandas will change is the package's affair, not the user's.
     with _CALLS, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            rows = package.get_calendar(name, start=f"{first}-01-01", end=f"{last}-12-31").schedule
+            return package.get_calendar(name, start=f"{first}-01-01", end=f"{last}-12-31")
         except (ValueError, package.errors.CalendarError) as error:
             raise CalendarError(f"calendar '{name}' does not know the years {first} to {last}: {error}") from None
-    return [
-        (session.date(), *(None if time is None or time != time else _utc(time) for time in times))
-        for session, *times in rows[["open", "break_start", "break_end", "close"]].itertuples()
-    ]
 
 
 def _utc(time: Any) -> dt.datetime:

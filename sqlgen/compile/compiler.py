@@ -27,6 +27,7 @@ from sqlgen.lake.partitions import KEYS, Partition
 from sqlgen.project.feeds import captured_levels, feed_of, shares_feed
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.project import Project
+from sqlgen.project.resolve.sessions import zones_of
 from sqlgen.project.rowchecks import DEFAULT_ON_FAIL, identity, of_rows, removing
 from sqlgen.project.signs import sign_of
 from sqlgen.templating.header import CsvFormat
@@ -202,7 +203,7 @@ class Compiler(Struct, dict=True):
             model.config.sql,
             inputs=inputs,
             options=model.options,
-            sessions={entry.name: entry.sessions is not None for entry in model.inputs},
+            sessions=zones_of(model.inputs),
             other_times={entry.name: entry.other_time for entry in model.inputs},
             captured={entry.name: captured_levels(self.project, model, entry) for entry in model.inputs},
             feeds={entry.name: feed_of(self.project, entry) for entry in model.inputs},

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
@@ -104,6 +105,22 @@ def table(folder: Path, model: str) -> list[Row]:
 def within(rows: list[Row], **hours: int) -> list[tuple[str, Row]]:
     """Rows with the session that they lie in."""
     return [(session, row) for row in rows if (session := session_of(row["timestamp"], **hours)) is not None]
+
+
+@pytest.mark.slow
+def test_the_calendar_of_the_exchange_stands_beside_that_of_utc(made: tuple[Path, list[Row], list[Any]]) -> None:
+    """Also where summer time begins or ends."""
+    found = table(made[0], "trades_features")
+    assert len(found) == len(within(made[1]))
+    hours = set()
+    for row in found:
+        utc = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=row["ts"] // 1000)
+        for suffix, time in (("", utc), ("_local", utc.astimezone(ZoneInfo("America/New_York")))):
+            expected = (time.hour, time.minute, time.weekday(), time.weekday() >= 5)
+            names = ("hour_of_day", "minute_of_hour", "day_of_week", "is_weekend")
+            assert tuple(row[f"{name}{suffix}"] for name in names) == expected, (suffix, time)
+        hours.add((utc.hour - row["hour_of_day_local"], row["minute_of_hour"] - row["minute_of_hour_local"]))
+    assert hours == {(4, 0), (5, 0)}
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from tests.support.lakes import read_rows, write_rows
 
 Row = dict[str, Any]
 TODAY = dt.date(2026, 1, 2)
-BEFORE, AFTER = dt.date(2022, 5, 31), dt.date(2022, 6, 1)
+BEFORE, AFTER = dt.date(2022, 4, 30), dt.date(2022, 5, 1)
 
 QUERY = """
 {% from 'macros/symbols.sql.j2' import symbol_columns %}

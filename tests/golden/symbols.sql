@@ -5,7 +5,7 @@
 -- options:     none
 -- lookback:    0 s
 -- publishes:   processed/ccxt/symbols (overwrite), by nothing
--- fingerprint: 7d781051ed103e34897fe649
+-- fingerprint: 0df7b8796f0bb0172fd80ee9
 -- stages:      symbols, line 102
 --              pairs, line 91
 --              input, line 22
@@ -107,7 +107,7 @@ SELECT
     quote, -- name: what it is paid with, in upper case; NULL where the symbol does not say
     CASE
         WHEN regexp_full_match(quote, 'USD|USDC|USDT|BUSD|DAI|TUSD|GUSD|USDP|PYUSD|FRAX|LUSD|FDUSD') THEN 'USD'
-        WHEN quote = 'UST' AND last_date < DATE '2022-06-01' THEN 'USD'
+        WHEN quote = 'UST' AND last_date < DATE '2022-05-01' THEN 'USD'
         ELSE quote
     END AS quote_class, -- name: USD for dollars and stablecoins of it, else the quote
     base || '-' || quote_class AS symbol_norm, -- name: base and class of the quote: to join by, no key

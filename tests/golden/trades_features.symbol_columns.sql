@@ -7,7 +7,7 @@
 --              symbol_columns = True
 -- lookback:    86400 s
 -- publishes:   processed/ccxt/trades/features (overwrite), by exchange, symbol, date
--- fingerprint: 766f65c41b708693110d5cb3
+-- fingerprint: 1e7a2106fa357701e4933c8c
 -- stages:      trades_features, line 173
 --              frames, line 156
 --              returns, line 130
@@ -183,7 +183,7 @@ SELECT
         AS quote, -- name: what it is paid with, in upper case; NULL where the symbol does not say
     CASE
         WHEN regexp_full_match(quote, 'USD|USDC|USDT|BUSD|DAI|TUSD|GUSD|USDP|PYUSD|FRAX|LUSD|FDUSD') THEN 'USD'
-        WHEN quote = 'UST' AND date < DATE '2022-06-01' THEN 'USD'
+        WHEN quote = 'UST' AND date < DATE '2022-05-01' THEN 'USD'
         ELSE quote
     END AS quote_class, -- name: USD for dollars and stablecoins of it, else the quote
     base || '-' || quote_class AS symbol_norm, -- name: base and class of the quote: to join by, no key

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tests.oracles.rows import Row
 
 DOLLARS = {"USD", "USDC", "USDT", "BUSD", "DAI", "TUSD", "GUSD", "USDP", "PYUSD", "FRAX", "LUSD", "FDUSD"}
-UST_BROKE = dt.date(2022, 6, 1)
+UST_BROKE = dt.date(2022, 5, 1)
 
 
 def pair(symbol: str) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
 
-from sqlgen.calendars.sessions import CalendarError, seconds_per_year
+from sqlgen.calendars.sessions import CalendarError, seconds_per_year, zone
 from sqlgen.project.config import Config, Sessions
 from sqlgen.project.model import Model, ModelInput
 from sqlgen.project.modelchecks import KeyProblem
@@ -21,6 +21,18 @@ def sessions_of(config: Config, library: Library, ref: str) -> Sessions | None:
     """Sessions of the rows of a source, or of a model that keeps ``session_date``."""
     source = carrying(config, library, ref, "sessions", ("session_date",))
     return source.sessions if source is not None else None
+
+
+def zones_of(inputs: Sequence[ModelInput]) -> dict[str, str | None]:
+    """Input -> time zone of the exchange whose sessions its rows lie in; ``None`` without sessions."""
+    zones: dict[str, str | None] = {}
+    for entry in inputs:
+        zones[entry.name] = None
+        if entry.sessions is not None:
+            zones[entry.name] = "UTC"
+            with contextlib.suppress(CalendarError):  # reported with the source
+                zones[entry.name] = zone(entry.sessions.calendar)
+    return zones
 
 
 def of_year(inputs: Sequence[ModelInput], known: Collection[str]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from sqlgen.features.selectlist import output_columns
 from sqlgen.lake.partitions import KEYS
 from sqlgen.project.config import LONGEST_LOOKBACK, ModelConfig
 from sqlgen.project.model import Model
+from sqlgen.project.resolve.sessions import zones_of
 from sqlgen.project.signs import QUOTES, TRADES
 from sqlgen.templating.templates import Library
 
@@ -83,7 +84,7 @@ def _over_nothing(library: Library, model: Model) -> str:
         model.config.sql,
         inputs={entry.name: entry.other_time for entry in model.inputs},
         options=SimpleNamespace(**model.options),
-        sessions={entry.name: entry.sessions is not None for entry in model.inputs},
+        sessions=zones_of(model.inputs),
         other_times={entry.name: entry.other_time for entry in model.inputs},
         captured={entry.name: None for entry in model.inputs},
         feeds={entry.name: None for entry in model.inputs},

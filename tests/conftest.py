@@ -6,6 +6,8 @@ import contextlib
 import gc
 import os
 import secrets as secrets_module
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,27 @@ from sqlgen.lake.remote import store
 from sqlgen.templating import secrets
 from tests.support.checkout import contents
 from tests.support.engine import ROOT
+from tests.support.modes import RANDOM
 from tests.support.scratch import Scratch
 from tests.support.stores import Bucket, Endpoint, environment, forget, planted_below, serving
 
-RANDOM = "SQLGEN_TEST_RANDOM"
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+"""Bytes that are to be free there: most tests take a few MB, and that of the wheel as much as a new environment."""
+
+
+def in_memory() -> None:
+    """Tests' files are in memory where there is room: to delete them from a disk takes ten times as long.
+
+    Tests, and commands that they start, find the place as they find any other: ``TMPDIR``, if set, is left as it is.
+    """
+    usable = os.access(MEMORY, os.W_OK) and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    if "TMPDIR" not in os.environ and usable and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 def pytest_configure() -> None:
+    in_memory()
     # Time is measured in benchmarks, not in tests, which share their machine. The same commit tries the same examples
     # everywhere, so that a failure is of the change it shows at; ``make soak`` looks for new ones.
     hypothesis.settings.register_profile("sqlgen", deadline=None, max_examples=20, derandomize=RANDOM not in os.environ)

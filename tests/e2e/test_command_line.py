@@ -22,6 +22,7 @@ from tests.support.scratch import BTC, DAY1, ETH, Scratch
 
 COMMANDS = {command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback}
 LAKE = {command.callback.__name__ for command in lake.registered_commands if command.callback}
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 
 
 def test_every_command_is_documented() -> None:
@@ -208,13 +209,11 @@ def test_a_progress_bar_on_a_terminal(scratch: Scratch) -> None:
 @pytest.mark.slow
 def test_the_wheel_runs_from_another_folder(tmp_path: Path) -> None:
     """Built, installed into a fresh environment with what it declares, and run elsewhere."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path / "dist", ROOT], check=True, timeout=600)
+    subprocess.run([*PIP, "wheel", "--no-deps", "--wheel-dir", tmp_path / "dist", ROOT], check=True, timeout=600)
     (wheel,) = (tmp_path / "dist").glob("sqlgen-*.whl")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True, timeout=120)
     fresh = tmp_path / "venv/bin/python"
-    install = ["--python", fresh, "install", "--no-compile", "--constraint", constraints(tmp_path), wheel]
-    subprocess.run([*pip, *install], check=True, timeout=900)
+    install(fresh, "--constraint", constraints(tmp_path), wheel)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(ROOT / "models.yaml", elsewhere)
@@ -239,6 +238,15 @@ def test_the_wheel_runs_from_another_folder(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     assert "orderbook_bars" in done.stdout
     assert next((elsewhere / "lake/processed/ccxt/orderbook/bars").rglob("*.parquet"))
+
+
+def install(python: Path, *arguments: str | Path) -> None:
+    """By uv, in a tenth of the time of pip, which installs where uv is not or does not find the registry."""
+    if uv := shutil.which("uv", path=str(Path(sys.executable).parent)):
+        command = [uv, "pip", "install", "--quiet", "--python", python, *arguments]
+        if subprocess.run(command, check=False, capture_output=True, timeout=900).returncode == 0:
+            return
+    subprocess.run([*PIP, "--python", python, "install", "--no-compile", *arguments], check=True, timeout=900)
 
 
 def constraints(folder: Path) -> Path:

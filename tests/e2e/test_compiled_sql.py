@@ -24,7 +24,7 @@ WITH_KERNELS = ("orderbook_hf", "volume_bars", "tick_bars", "dollar_bars", "imba
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder over a faulty lake, built, with its compiled files."""
-    return built(tmp_path_factory.mktemp("compiled"), "--rows-per-day", 1500, "--days", 3)
+    return built(tmp_path_factory.mktemp("compiled"), "--rows-per-day", 500, "--days", 3)
 
 
 def built(folder: Path, *options: object, models: tuple[str, ...] = ()) -> Path:
@@ -45,7 +45,8 @@ def test_the_shell_gives_the_published_table(lake: Path, model: str) -> None:
 @pytest.mark.skipif(SHELL is None, reason="the duckdb shell is not installed (package duckdb-cli)")
 def test_the_shell_gives_the_published_table_of_hourly_lines(tmp_path: Path) -> None:
     """Of hourly folders of NDJSON instead of daily ones of Parquet."""
-    built(tmp_path, "--rows-per-day", 600, "--days", 2, "--layout", "ymdh", "--format", "ndjson", models=MODELS)
+    some = ("--rows-per-day", 300, "--days", 2, "--symbols", 1)
+    built(tmp_path, *some, "--layout", "ymdh", "--format", "ndjson", models=MODELS)
     for model in MODELS:
         assert_same_in_shell(tmp_path, model)
 

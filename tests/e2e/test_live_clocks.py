@@ -87,7 +87,7 @@ def test_a_book_that_is_rebuilt(clock: str, interval: float, tmp_path: Path) -> 
     live = open_bars(path, "book", exchange="x", symbol="A")
     for number, row in enumerate(rows(clock)):
         found += live.update(row)
-        if number % 23 == 7:
+        if number % 53 == 7:
             live.save(saved)
             live.close()
             live = open_bars(path, "book", exchange="x", symbol="A", state=saved)

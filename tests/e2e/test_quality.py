@@ -105,9 +105,16 @@ SAID: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("of", ["raw", "costs"])
-@pytest.mark.parametrize("on_fail", ["drop", "quarantine", "warn", "fail"])
-@pytest.mark.parametrize("kind", SAID)
+FATES = ["drop", "quarantine", "warn", "fail"]
+EACH = [
+    (kind, on_fail, ("raw", "costs")[(i // 2 + j) % 2])
+    for i, kind in enumerate(SAID)
+    for j, on_fail in enumerate(FATES)
+]
+"""Each check with each fate, and each of both of a source and of a model."""
+
+
+@pytest.mark.parametrize(("kind", "on_fail", "of"), EACH)
 def test_each_check_and_what_becomes_of_its_rows(single: Scratch, kind: str, on_fail: str, of: str) -> None:
     trades(single, [{}])
     single.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -55,20 +56,19 @@ def found_in(folder: Path, content: str, name: str = "recording.ndjson") -> Exam
     return examine(Request(folder / "lake/raw", LIBRARY, folder / "lake"))
 
 
-def rows(folder: Path, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Canonical rows of a source, in the order of its file."""
-    with duckdb.connect() as connection:
+@functools.cache
+def instance() -> duckdb.DuckDBPyConnection:
+    """One DuckDB instance for all tests, which keeps nothing of the files that they write anew."""
+    return duckdb.connect(config={"enable_external_file_cache": False})
+
+
+def rows(folder: Path, entry: Mapping[str, Any], other: str = "") -> list[dict[str, Any]]:
+    """Canonical rows of a source, in the order of its file; times in ns, as ``ns`` and the ``other``."""
+    with instance().cursor() as connection:
         source = TrialSource(LIBRARY, folder / "lake", Source.model_validate(entry), connection)
-        select = source.select()
-        table = connection.sql(f"SELECT *, epoch_ns(ts) AS ns FROM ({select}) ORDER BY symbol, seq").to_arrow_table()
-    return table.drop_columns(["ts"]).to_pylist()
-
-
-def times(folder: Path, entry: Mapping[str, Any], other: str) -> list[tuple[int, int]]:
-    """Both times of the rows of a source, in ns."""
-    with duckdb.connect() as connection:
-        select = TrialSource(LIBRARY, folder / "lake", Source.model_validate(entry), connection).select()
-        return connection.sql(f"SELECT epoch_ns(ts), epoch_ns({other}) FROM ({select}) ORDER BY symbol, seq").fetchall()
+        both = f"* REPLACE (epoch_ns({other}) AS {other})" if other else "*"
+        select = f"SELECT {both}, epoch_ns(ts) AS ns FROM ({source.select()}) ORDER BY symbol, seq"
+        return connection.sql(select).to_arrow_table().drop_columns(["ts"]).to_pylist()
 
 
 def only_entry(found: Examination, adapter: str) -> Mapping[str, Any]:
@@ -80,7 +80,6 @@ def only_entry(found: Examination, adapter: str) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("adapter", UPDATES)
 def test_level_updates(adapter: str, tmp_path: Path) -> None:
-    """The same of a collector that writes a time of arrival before each message."""
     stream = UPDATES[adapter]
     changes = [one for one in CHANGES if one.snapshot or len(one.levels) <= stream.most]
     found = found_in(tmp_path, text(list(record(stream, changes))))
@@ -103,10 +102,7 @@ def test_level_updates(adapter: str, tmp_path: Path) -> None:
     if adapter in IN_FEED:  # else it counts as asked for beside the feed, and gives no row
         assert all(row["first_id"] == row["last_id"] for row in read if row["is_snapshot"])
         assert all(row["prev_id"] == row["last_id"] - 1 for row in read if not row["is_snapshot"])
-    if stream.dated:
-        recording(tmp_path).write_text(text(list(record(stream, changes)), arrivals=True))
-        unnumbered = [[{**row, "seq": None} for row in found] for found in (rows(tmp_path, entry), read)]
-        assert unnumbered[0] == unnumbered[1]
+    assert_both_times(tmp_path, adapter, stream, list(record(stream, changes)), entry, read)
 
 
 @pytest.mark.parametrize("adapter", TRADES)
@@ -129,42 +125,46 @@ def test_trades(adapter: str, tmp_path: Path) -> None:
         ]
         assert mine == expected
     assert len(read) == 2 * len(SOLD)
+    assert_both_times(tmp_path, adapter, stream, list(record(stream, SOLD)), entry, read)
 
 
-STREAMS: dict[str, tuple[Stream, list[Any]]] = {
-    **{
-        name: (stream, [c for c in CHANGES if c.snapshot or len(c.levels) <= stream.most])
-        for name, stream in UPDATES.items()
-    },
-    **{name: (stream, SOLD) for name, stream in TRADES.items()},
-    **{name: (stream, [Change(NOON + 10 * k, k, BASE) for k in range(4)]) for name, (stream, _) in BOOKS.items()},
-}
 LATE = {"cryptofeed": 1000, "tardis": 40}
 """Recorders whose messages have their time of arrival themselves, so many ms after that of the exchange."""
 
 
-@pytest.mark.parametrize("adapter", STREAMS)
-def test_both_times(adapter: str, tmp_path: Path) -> None:
-    """That of the message, NULL where it has none, and that of its arrival, whichever counts."""
-    stream, items = STREAMS[adapter]
-    lines = list(record(stream, items))
+def assert_both_times(
+    folder: Path,
+    adapter: str,
+    stream: Stream,
+    lines: list[Line],
+    entry: Mapping[str, Any],
+    read: list[dict[str, Any]],
+) -> None:
+    """The same rows of a collector that writes a time of arrival before each message, whichever time counts.
+
+    That of the message, NULL where it has none, and that of its arrival.
+    """
     arrivals = [NOON * 1_000_000 + 7_000_000 * k + 500 for k in range(len(lines))]
-    recording(tmp_path).parent.mkdir(parents=True)
-    recording(tmp_path).write_text(
+    recording(folder).write_text(
         "".join(f"{ns} {json.dumps(line)}\n" for ns, line in zip(arrivals, lines, strict=True))
     )
-    name, *_ = adapter.split()
-    source = {"path": "raw/feed", "adapter": name, "exchange": "x", "pattern": "*", "options": stream.options}
-    plain = [row["ns"] for row in rows(tmp_path, source)]
-    kept = times(tmp_path, source | {"clock": "exchange"}, "received_ts")
-    turned = times(tmp_path, source | {"clock": "received"}, "exchange_ts")
-    assert [sent for sent, _ in kept] == plain
-    assert [other for _, other in kept] == [arrived for arrived, _ in turned]
-    if late := LATE.get(name.split("/")[0]):
-        assert [other - sent for sent, other in kept] == [late * 1_000_000] * len(plain)
+    plain = read if stream.dated else rows(folder, entry)
+    kept = rows(folder, {**entry, "clock": "exchange"}, "received_ts")
+    turned = rows(folder, {**entry, "clock": "received"}, "exchange_ts")
+    assert [timeless(row) for row in kept] == [timeless(row) for row in turned] == [timeless(row) for row in plain]
+    assert [row["ns"] for row in kept] == [row["ns"] for row in plain]
+    assert [row["received_ts"] for row in kept] == [row["ns"] for row in turned]
+    if late := LATE.get(adapter.split("/")[0]):
+        assert [row["received_ts"] - row["ns"] for row in kept] == [late * 1_000_000] * len(plain)
     else:
-        assert {arrived for arrived, _ in turned} <= {*arrivals}
-    assert [sent for _, sent in turned] == (plain if stream.dated else [None] * len(plain))
+        assert {row["ns"] for row in turned} <= {*arrivals}
+    sent = [row["ns"] if stream.dated else None for row in plain]
+    assert [row["exchange_ts"] for row in turned] == sent
+
+
+def timeless(row: dict[str, Any]) -> dict[str, Any]:
+    """Without what differs by clock, and the number of the row, which lines before it count in."""
+    return {name: value for name, value in row.items() if name not in ("ns", "seq", "received_ts", "exchange_ts")}
 
 
 @pytest.mark.parametrize("adapter", BOOKS)
@@ -173,7 +173,8 @@ def test_books(adapter: str, tmp_path: Path) -> None:
     books = [Change(NOON + 10 * k, k, tuple((s, p, z + k) for s, p, z in BASE)) for k in range(4)]
     found = found_in(tmp_path, text(list(record(stream, books))))
     assert_counted(found, stream, len(books))
-    read = rows(tmp_path, only_entry(found, adapter))
+    entry = only_entry(found, adapter)
+    read = rows(tmp_path, entry)
     assert len(read) == 2 * len(books)
     for symbol in stream.symbols:
         for one, row in zip(books, (row for row in read if row["symbol"] == symbol), strict=True):
@@ -183,6 +184,7 @@ def test_books(adapter: str, tmp_path: Path) -> None:
                 got = [(row[f"{name}_price_{i:02}"], row[f"{name}_size_{i:02}"]) for i in range(depth)]
                 assert got == levels
                 assert row[f"{name}_levels"] == depth
+    assert_both_times(tmp_path, adapter, stream, list(record(stream, books)), entry, read)
 
 
 def test_messages_of_several_outcomes_of_polymarket(tmp_path: Path) -> None:

@@ -26,9 +26,17 @@ def _rows(model: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["orderbook_hf", "trades_features", "ticker_features"])
 @pytest.mark.parametrize(
-    ("layout", "suffix"), [("ymdh", "parquet"), ("date", "ndjson"), ("ymdh", "ndjson.gz")], ids=str
+    ("model", "layout", "suffix"),
+    [
+        ("orderbook_hf", "ymdh", "parquet"),
+        ("orderbook_hf", "date", "ndjson"),
+        ("orderbook_hf", "ymdh", "ndjson.gz"),
+        ("trades_features", "ymdh", "parquet"),
+        ("trades_features", "ymdh", "ndjson.gz"),
+        ("ticker_features", "ymdh", "ndjson.gz"),
+    ],
+    ids=str,
 )
 def test_layouts(tmp_path: Path, model: str, layout: str, suffix: str) -> None:
     write_rows(tmp_path, KINDS[model], _rows(model), layout=layout, suffix=suffix)

@@ -26,6 +26,7 @@ from tests.oracles.compare import assert_same, table_rows
 from tests.oracles.rows import number_rows
 from tests.support.engine import Outcome, published, sqlgen
 from tests.support.lakes import read_rows, write_rows
+from tests.support.modes import tried
 
 Row = dict[str, Any]
 DAY_MS = 86_400_000
@@ -170,7 +171,7 @@ def test_what_is_stale_when_a_later_date_comes(tmp_path: Path) -> None:
     assert reasons["05"] == "new"
 
 
-few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=tried(8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from tests.oracles.compare import assert_same, table_rows
 from tests.support.compare import same_tables
 from tests.support.engine import published, sqlgen
 from tests.support.lakes import write_rows
+from tests.support.modes import tried
 
 Row = dict[str, Any]
 DAY_MS = 86_400_000
@@ -151,7 +152,6 @@ GRIDS: list[dict[str, Any]] = [
     {"frequency": 61.5, "columns": [], "count": ["price"], "max_gap": 20},
     {"frequency": 12 * 3600, "emit_open": True},
 ]
-grids = pytest.mark.parametrize("options", GRIDS, ids=lambda options: f"{options['frequency']}s")
 
 
 def faulty_days() -> list[Row]:
@@ -167,13 +167,19 @@ def faulty_days() -> list[Row]:
     return rows
 
 
+@pytest.fixture(scope="module", params=GRIDS, ids=lambda options: f"{options['frequency']}s")
+def once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A grid over all days, which one run has built as the oracle says, and its options."""
+    folder = tmp_path_factory.mktemp("once")
+    check(folder, faulty_days(), **request.param)
+    return folder, request.param
+
+
 @pytest.mark.slow
-@grids
-def test_day_by_day_is_all_at_once(tmp_path: Path, options: dict[str, Any]) -> None:
-    """One run, a run a day forward, and a run a day backward give the same, and so does the oracle."""
-    rows = faulty_days()
-    check(tmp_path / "once", rows, **options)
-    whole = published(tmp_path / "once/lake/out/grid")
+def test_day_by_day_is_all_at_once(once: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """One run, a run a day forward, and a run a day backward give the same."""
+    (folder, options), rows = once, faulty_days()
+    whole = published(folder / "lake/out/grid")
     days = sorted({str(row["date"]) for row in rows})
     for name, bound, order in (("forward", "--end", days), ("backward", "--start", days[::-1])):
         write_rows(tmp_path / name / "lake", "trades", rows)
@@ -186,16 +192,15 @@ def test_day_by_day_is_all_at_once(tmp_path: Path, options: dict[str, Any]) -> N
 
 @pytest.mark.slow
 @pytest.mark.skipif(SHELL is None, reason="the duckdb shell is not installed (package duckdb-cli)")
-@grids
-def test_the_compiled_file_gives_the_table(tmp_path: Path, options: dict[str, Any]) -> None:
-    check(tmp_path, faulty_days(), **options)
-    assert sqlgen("compile", tmp_path / "models.yaml").code == 0
-    script = (tmp_path / "target/compiled/grid.sql").read_text()
+def test_the_compiled_file_gives_the_table(once: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = once
+    assert sqlgen("compile", folder / "models.yaml").code == 0
+    script = (folder / "target/compiled/grid.sql").read_text()
     assert SHELL is not None
     command = [SHELL, "-bail", "-init", "/dev/null"]
-    done = subprocess.run(command, input=script, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command, input=script, cwd=folder, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    same_tables(published(tmp_path / "target/tables/grid"), published(tmp_path / "lake/out/grid"))
+    same_tables(published(folder / "target/tables/grid"), published(folder / "lake/out/grid"))
 
 
 @pytest.mark.slow
@@ -213,7 +218,7 @@ def test_a_day_that_comes_late(tmp_path: Path) -> None:
     assert_same(table, expected_rows(tmp_path / "lake", **options))
 
 
-few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=tried(12), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 steps = st.lists(
     st.sampled_from([0, 1, 99, 100, 999, 1000, 1001, 59_999, 60_000, 60_001, 300_000, 300_001, 40_000_000]),
     min_size=1,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kernels.markets import KERNELS, LEVELS, OPTIONS, assert_identical, market, picture, run
-from tests.support.modes import examples
+from tests.support.modes import examples, rows_of
 from udfs.kernel import NANOSECONDS, Array, Batch
 from udfs.pipeline import Pipeline
 
@@ -165,7 +165,7 @@ def test_scaled_prices(seed: int, scale: float) -> None:
 
 def test_columns_are_described_and_no_number_is_infinite() -> None:
     pipeline = Pipeline.of(KERNELS, OPTIONS)
-    got, _ = run(*market(9, 3000))
+    got, _ = run(*market(9, rows_of(3000)))
     assert [column.name for column in pipeline.outputs] == [name for name in got if name != "segment_start"]
     for column in pipeline.outputs:
         unit, _, meaning = column.doc.partition(": ")

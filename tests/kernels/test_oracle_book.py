@@ -61,8 +61,8 @@ def expected(name: str, options: str) -> list[Row]:
     return book_features(case(name), **OPTIONS[options])
 
 
-@pytest.mark.parametrize(("name", "options"), COMBINATIONS)
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("name", "options"), COMBINATIONS)
 def test_made_up_books(kernel: str, name: str, options: str) -> None:
     rows = case(name)
     got = run([kernel], rows, None, cuts(len(name), len(rows)), **OPTIONS[options])

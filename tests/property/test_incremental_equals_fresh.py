@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.support.modes import tried
 from tests.support.scratch import BTC, COSTS, DAY1, DAY2, DAY3, ETH, LEDGER, Scratch, state_files
 
 SYMBOLS = st.sampled_from((BTC, ETH))
@@ -96,5 +97,5 @@ def rows(project: Scratch, model: str) -> list[dict[str, object]]:
 
 TestLake = pytest.mark.slow(Lake.TestCase)
 TestLake.settings = settings(
-    max_examples=15, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=tried(15), stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
 )

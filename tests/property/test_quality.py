@@ -17,6 +17,7 @@ from sqlgen.compile.checksql import CheckedRows
 from sqlgen.project.rowchecks import Check
 from sqlgen.templating.templates import Library
 from tests.oracles.quality import apply
+from tests.support.modes import tried
 
 LIBRARY = Library()
 SECOND = 1_000_000_000
@@ -107,7 +108,7 @@ def dicts(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tried(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, said=some_checks())
 def test_checks_are_those_of_the_oracle(
     database: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]], said: list[dict[str, Any]]

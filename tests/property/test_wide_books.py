@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.adapters import HIVE, MIDNIGHT, Project, rows_of
+from tests.support.modes import tried
 
 DEPTH, KEPT = 4, 3
 VALUE = st.one_of(
@@ -34,7 +35,7 @@ def cleaned(levels: list[Level], best_first: bool) -> list[tuple[float, float]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tried(30), deadline=None)
 @given(books=st.lists(BOOK, min_size=20, max_size=60), form=st.sampled_from(["columns", "objects", "pairs"]))
 def test_any_book(
     tmp_path_factory: pytest.TempPathFactory, books: list[tuple[list[Level], list[Level]]], form: str

@@ -1,4 +1,4 @@
-"""How many inputs a kernel's test tries: all of them, or a part where it runs once more in another mode."""
+"""How many inputs a test tries: all of them, or a part in CI and where a kernel's test runs once more."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from hypothesis import settings
 
 AGAIN = "SQLGEN_TESTS_AGAIN"
 """Set where the tests run once more: what the numbers are is known by then, the mode is what is tested."""
+RANDOM = "SQLGEN_TEST_RANDOM"
+"""Set by ``make soak``, which looks for new examples; elsewhere each run tries the same."""
+
+
+def tried(count: int) -> int:
+    """Number of examples of ``count`` that a property test tries: all of them in ``make soak``, half of them in CI."""
+    return count if RANDOM in os.environ else max(count // 2, 2)
 
 
 def examples(count: int) -> settings:
-    """Settings of a hypothesis test with so many examples."""
-    return settings(max_examples=max(count // 12, 3) if AGAIN in os.environ else count, deadline=None)
+    """Settings of a hypothesis test of kernels with so many examples."""
+    return settings(max_examples=max(count // 12, 2) if AGAIN in os.environ else tried(count), deadline=None)
 
 
 def rows_of(count: int) -> int:

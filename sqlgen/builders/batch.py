@@ -7,7 +7,6 @@ published, and its units are built in smaller batches, in the end one by one, wh
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -19,7 +18,7 @@ from msgspec import Struct, structs
 
 from sqlgen.builders.batchsources import BatchSources, NotAsOneError, UnitChecks, together
 from sqlgen.builders.inputs import rows_of_first_input
-from sqlgen.builders.kinds import constants, notes_of, record_of_file, state_before, stem_of_file
+from sqlgen.builders.kinds import constants, notes_of, record_of_file, sights_of, state_before, stem_of_file
 from sqlgen.builders.nulls import Nulls, note_nulls, nulls_of
 from sqlgen.builders.unit import BuildResult
 from sqlgen.builders.workspace import Workspace
@@ -43,7 +42,6 @@ from sqlgen.templating.quoting import exact_path
 
 if TYPE_CHECKING:
     from sqlgen.stream.kernel_copy import End
-    from sqlgen.stream.unitrows import Sight
 
 Outcome = BuildResult | Exception | None
 """Outcome of one unit of a batch; ``None`` where it is yet to be built."""
@@ -148,7 +146,7 @@ class BatchBuild(Struct, frozen=True):
         from sqlgen.stream.kernel_copy import Feeds, KernelCopy, Pass, Statements  # it loads NumPy and pyarrow
 
         places = [self._places(entry.name) for entry in (model.primary, model.trades) if entry is not None]
-        sights = self._sights() if model.looks_ahead else []
+        sights = sights_of(model, self.tasks) if model.looks_ahead else []
         if sights:
             places = [{task.unit.symbol: sight.market for task, sight in zip(self.tasks, sights, strict=True)}]
         as_it_is, by_time = (Feeds(*each) for each in compiler.numbered_feeds(model, scope, places[0], places[-1]))
@@ -158,19 +156,6 @@ class BatchBuild(Struct, frozen=True):
         return KernelCopy(
             model.pipeline, statements, passes, self.sources.connection, self.workspace.cursors, self.sources.sql
         ).run()
-
-    def _sights(self) -> list[Sight]:
-        """The rows that each unit sees, as if it were built alone. The number of a market is that of its first unit."""
-        from sqlgen.stream.unitrows import Sight
-
-        model, first, found = self.model, dict[Partition, int](), list[Sight]()
-        for number, task in enumerate(self.tasks):
-            assert task.unit.date is not None
-            market = first.setdefault(task.unit.symbol, number)
-            ahead = math.inf if "open" in task.provenance.edges else model.lookahead
-            days = model.days_before, model.days_after
-            found.append(Sight(market, task.unit.date, days, model.lookback, ahead))
-        return found
 
     def _places(self, name: str) -> dict[Partition, int]:
         """Partition of the rows of an input -> number of the unit whose kernels they go through."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ from sqlgen.sources.schemas import columns_of
 
 if TYPE_CHECKING:
     from sqlgen.stream.kernel_copy import End
+    from sqlgen.stream.unitrows import Sight
 
 Builder = Callable[[Job], StagedUnit]
 
@@ -95,6 +97,22 @@ def through_kernels(job: Job) -> StagedUnit:
 def constants(unit: Partition) -> dict[str, Any]:
     """Values of a unit's keys."""
     return {key: unit.typed(key) for key in KEYS if key in unit}
+
+
+def sights_of(model: Model, tasks: Sequence[Build]) -> list[Sight]:
+    """The rows that the kernels of each unit see, as if it were built alone.
+
+    The number of a market's rows is that of its first unit.
+    """
+    from sqlgen.stream.unitrows import Sight  # it loads NumPy and pyarrow
+
+    first, found = dict[Partition, int](), list[Sight]()
+    for number, task in enumerate(tasks):
+        assert task.unit.date is not None
+        market = first.setdefault(task.unit.symbol, number)
+        ahead = math.inf if "open" in task.provenance.edges else model.lookahead
+        found.append(Sight(market, task.unit.date, (model.days_before, model.days_after), model.lookback, ahead))
+    return found
 
 
 def notes_of(model: Model, end: End) -> list[str]:

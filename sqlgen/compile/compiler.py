@@ -157,8 +157,7 @@ class Compiler(Struct, dict=True):
         """The SELECT of a model over a scope, before its own checks."""
         over = model.header.kernels_over
         if model.pipeline is not None and over is None:
-            emit = scope.emit if model.looks_ahead else None
-            return narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, emit)
+            return narrowed(f"SELECT *\nFROM {KERNEL_ROWS}", model, scope.emit if model.looks_ahead else None)
         given = {over: f"SELECT *\nFROM {KERNEL_ROWS}"} if over is not None else {}
         return narrowed(self.template(model, scope, given), model, scope.emit)
 

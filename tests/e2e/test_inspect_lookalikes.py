@@ -90,6 +90,30 @@ def lines(*objects: Any) -> str:
             "time,price,qty,side,status\n" + "".join(f"{S}00{k},8800{k},0.5,buy,open\n" for k in range(4)),
             "single orders",
         ),
+        (
+            "placed.csv",
+            "time,order_id,price,qty,side,order_type\n"
+            + "".join(f"{S}00{k},7{k},8800{k},0.5,buy,limit\n" for k in range(4)),
+            "single orders (columns order_type, order_id)",
+        ),
+        (
+            "events.csv",
+            "time,price,qty,side,Operation\n"
+            + "".join(f"{S}00{k},8800{k},0.5,buy,{('Insert', 'Replace', 'Fill')[k % 3]}\n" for k in range(4)),
+            "changes of orders, or of levels (column Operation)",
+        ),
+        (
+            "events.ndjson",
+            lines(*({"ts": S * 1000 + k, "why": "placed", "side": "buy", "price": 9.5, "qty": 2} for k in range(3))),
+            "changes of orders, or of levels (column why)",
+        ),
+        (
+            "no-header.csv",
+            "".join(
+                f"{S}00{k},{700 + k},{('created', 'changed', 'deleted')[k % 3]},8800{k},0.5,bid\n" for k in range(4)
+            ),
+            "changes of orders, or of levels (column change)",
+        ),
     ],
 )
 def test_what_seems_to_be_trades_or_bars_is_refused(name: str, content: str, says: str, tmp_path: Path) -> None:
@@ -128,6 +152,32 @@ def test_what_seems_to_be_trades_or_bars_is_refused(name: str, content: str, say
             "time,price,amount,volume,side\n" + "".join(f"{S + k}000,80000.5,40000.25,0.5,sell\n" for k in range(3)),
             [((S + k) * NS, None, 80_000.5, 0.5, -1) for k in range(3)],
         ),
+        (  # of Kraken, with the type of the taker's order
+            "price,volume,time,side,ordertype,trade_id\n"
+            + "".join(f"12{k}.5,2,{S + k}.25,{'bsb'[k]},{'mlm'[k]},{k}\n" for k in range(3)),
+            [((S + k) * NS + NS // 4, str(k), 120.5 + k, 2, (-1) ** k) for k in range(3)],
+        ),
+        (  # the side is an action, and the market is called as orders are
+            "trade_id,time,symbol,price,volume,action\n"
+            + "".join(f"{k},{S + k}000,NEW,9.5,{k + 1},{('SELL', 'BUY')[k % 2]}\n" for k in range(3)),
+            [((S + k) * NS, str(k), 9.5, k + 1, (-1) ** (k + 1)) for k in range(3)],
+        ),
+        (  # ids that may be codes of sides, and words
+            "".join(f"{1 + k},{S + k}000,88000.5,{k + 3},{('sell', 'buy')[k]}\n" for k in range(2)),
+            [((S + k) * NS, str(1 + k), 88_000.5, k + 3, (-1) ** (k + 1)) for k in range(2)],
+        ),
+        (  # numbers that may be codes of sides, and words
+            "".join(f"{S + k}000,{1 + k % 2},88000.5,{k + 3},{'bss'[k]}\n" for k in range(3)),
+            [((S + k) * NS, None, 88_000.5, k + 3, 1 if k == 0 else -1) for k in range(3)],
+        ),
+        (  # ids that may be codes of sides, and no words
+            "".join(f"{2 - k},{S - k}000,88000.5,{k + 3}\n" for k in range(2)),
+            [((S - k) * NS, str(2 - k), 88_000.5, k + 3, None) for k in range(2)],
+        ),
+        (  # codes of sides
+            "".join(f"{S + k}000,{900 + k},88000.5,{k + 3},{'212'[k]}\n" for k in range(3)),
+            [((S + k) * NS, str(900 + k), 88_000.5, k + 3, (-1) ** k) for k in range(3)],
+        ),
         (  # NYSE TAQ: New York's time
             "DATE,TIME_M,EX,SYM_ROOT,SIZE,PRICE\n"
             + "".join(f"20260102,7:00:0{k}.123456789,Q,AAPL,100,25{k}.5\n" for k in range(3)),
@@ -141,6 +191,12 @@ def test_what_seems_to_be_trades_or_bars_is_refused(name: str, content: str, say
         "contracts",
         "quote currency",
         "value",
+        "Kraken",
+        "actions",
+        "ids 1 and 2",
+        "numbers 1 and 2",
+        "ids without words",
+        "codes",
         "New York",
     ],
 )
@@ -150,6 +206,44 @@ def test_amounts_and_times(content: str, expected: list[tuple[object, ...]], tmp
     assert choice.adapter == "generic/trades"
     read = rows(tmp_path, choice.source)
     assert [(row["ns"], row["trade_id"], row["price"], row["amount"], row["side"]) for row in read] == expected
+
+
+@pytest.mark.parametrize("number", ["", "id"])
+@pytest.mark.parametrize("size", [1, 2.5])
+@pytest.mark.parametrize("order", ["bBaA", "aAbB", "BbaA", "baBA", "abAB"])
+def test_two_prices_with_a_size_each_are_best_levels(number: str, size: float, order: str, tmp_path: Path) -> None:
+    content = ""
+    for k in range(3):
+        values = {"b": 95.5 - k, "B": size, "a": 96 - k, "A": k + 3}
+        row = [*([2900 + k] if number else []), *(values[one] for one in order), f"{S + k}000"]
+        content += ",".join(map(str, row)) + "\n"
+    [finding] = found_in(tmp_path, content, "a.csv").findings
+    [choice] = finding.choices
+    assert choice.adapter == "generic/orderbook"
+    read = rows(tmp_path, choice.source)
+    names = ("ns", "bid_price_00", "bid_size_00", "ask_price_00", "ask_size_00")
+    assert [tuple(row[name] for name in names) for row in read] == [
+        ((S + k) * NS, 95.5 - k, size, 96 - k, k + 3) for k in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prices", "more"),
+    [
+        ((1, 2, 0.5, 1.5), ",10,{end}999,15,3,5,7,0"),  # of Binance, whatever their prices
+        ((100, 101, 99, 100.5), ",10,{end}999,15,2,5,7,0"),  # the number of trades is always 2
+        ((1, 1.001, 0.999, 1.0005), ",2"),
+    ],
+)
+def test_bars_with_numbers_that_may_be_codes_of_sides(prices: tuple[float, ...], more: str, tmp_path: Path) -> None:
+    content = "".join(
+        f"{S + 60 * k}000,{','.join(map(str, prices))}{more.format(end=S + 60 * k + 59)}\n" for k in range(3)
+    )
+    [finding] = found_in(tmp_path, content, "a.csv").findings
+    [choice] = finding.choices
+    assert choice.adapter == "generic/bars"
+    read = rows(tmp_path, choice.source)
+    assert [tuple(row[name] for name in ("open", "high", "low", "close")) for row in read] == [prices] * 3
 
 
 @pytest.mark.parametrize(

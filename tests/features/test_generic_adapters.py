@@ -249,6 +249,8 @@ def test_several_files_count_on(tmp_path: Path) -> None:
         ({"columns": {"side": "x"}}, {"buy": "Buy", "sell": "SELL", None: ""}),
         ({"columns": {"side": "x"}}, {"buy": "1", "sell": "-1", None: "0"}),
         ({"columns": {"side": "x"}, "buy": ["up"], "sell": ["down", "off"]}, {"buy": "Up", "sell": "off", None: "buy"}),
+        ({"columns": {"side": "x"}, "buy": ["TRUE"], "sell": ["Ask"]}, {"buy": "True", "sell": "aSK", None: "1"}),
+        ({"columns": {"side": "x"}, "buy": [2], "sell": ["1.0"]}, {"buy": "2.0", "sell": "1", None: "20"}),
         ({"columns": {"buyer_maker": "x"}}, {"buy": "False", "sell": "true", None: ""}),
         ({"columns": {"buyer_maker": "x"}}, {"buy": "0", "sell": "1", None: ""}),
         ({"columns": {}}, {"buy": "buy", "sell": "buy", None: "buy"}),

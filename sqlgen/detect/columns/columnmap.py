@@ -26,11 +26,13 @@ from sqlgen.detect.columns.names import (
     TRADE,
     TRADED,
     TRUTHS,
+    TYPES_OF_TAKERS,
     ZONES,
 )
 from sqlgen.detect.columns.times import find, find_each, joined, plain, times_of
 from sqlgen.detect.files.sniff import Sniffed
 
+_OF_TRADES = (*TRADED, *DEALS, *TYPES_OF_TAKERS)
 _COUNT = re.compile(r"\d+(\.\d*)?")
 _MARKET = re.compile(r"[A-Z0-9]{2,}([./:_-]?[A-Z0-9]+)*")
 
@@ -48,7 +50,7 @@ def no_trades(sniffed: Sniffed) -> str:
     names = {joined(name): name for name in sniffed.columns}
     for what, known in NO_TRADES.items():
         found = [names[joined(name)] for name in known if joined(name) in names]
-        found = [name for name in found if not says(sniffed, name, TRADED)]
+        found = [name for name in found if not says(sniffed, name, _OF_TRADES)]
         if found and (what != "bars" or _bars(sniffed) is not None):
             return f"{what} (columns {', '.join(found)})"
     if other := other_rows(sniffed):

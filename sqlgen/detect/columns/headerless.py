@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, product
 
 from msgspec import structs
 
+from sqlgen.detect.columns.lookalikes import are_changes
 from sqlgen.detect.files.sniff import Sniffed
 
-_SIDES = {"buy", "sell", "b", "s", "1", "2", "-1", "bid", "ask"}
+_SIDES = {"buy", "sell", "b", "s", "bid", "ask"}
+_CODES = {"1", "2", "-1"}
+"""Numbers that stand for sides; 1 alone does not tell which: Gate.io's sell is 1, and that of others -1."""
 _COUNT = re.compile(r"1\d{9}(\.\d+|\d{3}|\d{6}|\d{9})?")
 _TEXT = re.compile(r"(19|20)\d\d[-/.]?[01]\d[-/.]?[0-3]\d[T ]\d.*")
 _DAY = re.compile(r"(19|20)\d\d[-/.][01]\d[-/.][0-3]\d|(19|20)\d\d[01]\d[0-3]\d|\d\d?[/.]\d\d?[/.]\d{4}")
@@ -24,6 +27,14 @@ _CHANGES = {"set", "make", "take", "add", "insert", "update", "modify", "cancel"
 _WHOLE = re.compile(r"\d+")
 _WIDE, _NARROW = 10, 1.2
 """Largest of a column over its smallest: at least that of amounts, at most that of prices that stand behind them."""
+_BEST_LEVELS = (
+    ("bid_price", "bid_size", "ask_price", "ask_size"),
+    ("ask_price", "ask_size", "bid_price", "bid_size"),
+    ("bid_size", "bid_price", "ask_price", "ask_size"),
+    ("bid_price", "ask_price", "bid_size", "ask_size"),
+    ("ask_price", "bid_price", "ask_size", "bid_size"),
+)
+"""Orders in which four numbers are the best bid and ask; the last is Dukascopy's."""
 _BEFORE = 3
 """Numbers that may stand before the prices of bars."""
 _MOST = 0.9
@@ -50,21 +61,26 @@ def named(sniffed: Sniffed) -> Sniffed:
     take("date", [place for place in free if _all(columns[place], _DAY)])
     take("time", [place for place in free if "date" in names and _all(columns[place], _CLOCK)])
     take("time", [place for place in free if _all(columns[place], _COUNT) or _all(columns[place], _TEXT)])
-    take(
-        "side",
-        [place for place in free if len({*columns[place]}) < 3 and {v.lower() for v in columns[place]} <= _SIDES],
-    )
-    take("update_type", [place for place in free if {value.lower() for value in columns[place]} <= _CHANGES])
+    take("side", [place for place in free if len({*columns[place]}) < 3 and _says(columns[place], _SIDES)])
+    take("update_type", [place for place in free if _says(columns[place], _CHANGES)])
+    take("change", [place for place in free if are_changes(columns[place])])
     take("symbol", [place for place in free if len({*columns[place]}) == 1 and columns[place][0][:1].isalpha()])
     numbers = [place for place in free if _all(columns[place], _NUMBER)]
     times = columns[names.index("time")] if "time" in names else ("", "")
     in_turn = [column[::-1] if times[0] > times[-1] else column for column in columns]
     bars = _reordered(in_turn, numbers) or dict(zip(_BAR, _bars(columns, numbers), strict=False))
-    bars = {} if "side" in names else bars
-    for name, place in bars.items():
+    codes = [place for place in numbers if _are_codes(columns[place])]
+    levels = {} if "side" in names else _best_levels(columns, numbers)
+    if "side" in names or (bars and (codes or levels) and not _are_surely_bars(columns, [*bars.values()])):
+        bars = {}
+    known = bars or levels
+    for name, place in known.items():
         take(name, [place])
-    if bars:
+    if known:
         return structs.replace(sniffed, columns=tuple(names))
+    take("side", [place for place in codes if {*columns[place]} != {"1"}])
+    others = [place for place in numbers if place in free and place not in codes]
+    numbers = others if len(others) > 1 else [place for place in numbers if place in free]
     take("trade_id", [place for place in numbers if len(numbers) > 2 and _rising(columns[place])])
     numbers = [place for place in numbers if place in free]
     if len(numbers) > 3 and _are_near(columns, numbers[:3]) and _are_quotes(columns[numbers[1]], columns[numbers[2]]):
@@ -104,10 +120,10 @@ def _in_base(columns: list[tuple[str, ...]], numbers: list[int], price: int) -> 
     return None
 
 
-def _are_near(columns: list[tuple[str, ...]], places: list[int]) -> bool:
+def _are_near(columns: list[tuple[str, ...]], places: list[int], most: float = _NEAR) -> bool:
     """True if the numbers of some columns are near each other in every row, as prices are."""
     rows = [[float(columns[place][k]) for place in places] for k in range(len(columns[0]))]
-    return all(0 < max(row) <= min(row) * (1 + _NEAR) for row in rows)
+    return all(0 < max(row) <= min(row) * (1 + most) for row in rows)
 
 
 def _spread(values: tuple[str, ...]) -> float:
@@ -179,6 +195,35 @@ def _rising(values: tuple[str, ...]) -> bool:
         return False
     found = [int(value) for value in values]
     return len({*found}) == len(found) and found in (sorted(found), sorted(found, reverse=True))
+
+
+def _says(values: tuple[str, ...], words: set[str]) -> bool:
+    return {value.lower() for value in values} <= words
+
+
+def _are_codes(values: tuple[str, ...]) -> bool:
+    """True if numbers may stand for sides: those that count up or down by one are ids."""
+    if not {*values} <= _CODES or len({*values}) > 2:
+        return False
+    steps = {int(after) - int(value) for value, after in pairwise(values)}
+    return steps not in ({1}, {-1})
+
+
+def _are_surely_bars(columns: list[tuple[str, ...]], places: list[int]) -> bool:
+    """True if the first four of some numbers are prices whatever they are called: near each other, or Binance's."""
+    return len(columns) == BINANCE_FIELDS or _are_near(columns, places[:4], _NARROW - 1)
+
+
+def _best_levels(columns: list[tuple[str, ...]], numbers: list[int]) -> dict[str, int]:
+    """Names of prices and sizes of the best bid and ask, which may stand behind the number of an update."""
+    starts = (1, 0) if numbers and _rising(columns[numbers[0]]) else (0,)
+    for start, names in product(starts, _BEST_LEVELS):
+        found = dict(zip(names, numbers[start:], strict=False))
+        if len(found) < len(names) or not _are_quotes(columns[found["bid_price"]], columns[found["ask_price"]]):
+            continue
+        if not any(_are_near(columns, [found["bid_price"], found[size]]) for size in ("bid_size", "ask_size")):
+            return found
+    return {}
 
 
 def _are_quotes(bids: tuple[str, ...], asks: tuple[str, ...]) -> bool:

@@ -62,11 +62,22 @@ SIDES_OF_LEVELS = ("a", "b", "ask", "bid", "asks", "bids")
 EVENTS = ("e", "type", "topic", "channel", "event", "ch", "stream")
 """Fields of a message that say what it is."""
 ORDER_STATES = ("new", "open", "filled", "canceled", "cancelled", "closed", "partially_filled", "expired", "rejected")
+CHANGES_OF_ORDERS = {
+    *("add", "added", "insert", "inserted", "new", "create", "created", "place", "placed", "submit", "submitted"),
+    "received",
+    *("delete", "deleted", "remove", "removed", "cancel", "canceled", "cancelled", "amend", "amended"),
+    *("modify", "modified", "replace", "replaced"),
+}
+"""Words of rows that enter, change or remove an order or a level, which no trades have."""
+CHANGES_BESIDE = {"change", "changed", "update", "updated", "snapshot", "reduce", "reduced", "executed", "done"}
+"""Words that rows of such tables have as well; messages of trades may have them too."""
 FORCED = r"liquidation|force_?order"
 """Words in names of files whose rows are orders that were closed by force."""
 TRADED = ("trade", "trades", "fill", "t", "match", "execution")
 """Values of such a column in rows that are trades after all."""
 DEALS = ("buy", "sell")
+TYPES_OF_TAKERS = ("market", "limit", "m", "l")
+"""Types of orders that Kraken's trades say."""
 TRUTHS = ("true", "false", "0", "1", "t", "f")
 PRICES_OF_BARS: Names = {
     name: (name, name[0], f"{name}_price", f"price_{name}", f"px_{name}") for name in ("open", "high", "low", "close")

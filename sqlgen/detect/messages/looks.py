@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from sqlgen.detect.columns.lookalikes import CHANGES
+from sqlgen.detect.columns.lookalikes import CHANGES, column_of_changes
 from sqlgen.detect.columns.names import FORCED, KEYS, LISTS, PRICES_OF_BARS, QUOTE, RATES, TRADE
 from sqlgen.detect.columns.times import find, find_each
 
@@ -59,7 +59,9 @@ def look_of(record: Mapping[str, Any], says: str) -> Look:
         what, fields = _listed(value) if isinstance(value, list) else _told(value, f"{says} {' '.join(steps)}")
         if what == "book" and (CHANGES & {*re.split(r"[^a-z0-9]+", says.lower())} or _is_change(value, fields)):
             what = "change"
-        if what == "trades" and re.search(_BOOKS, f"{says} {' '.join(steps)}", re.IGNORECASE):
+        if what == "trades" and (
+            re.search(_BOOKS, f"{says} {' '.join(steps)}", re.IGNORECASE) or _says_change(value, says)
+        ):
             what = "change"
         if what == "bars" and "ticker" in says:
             what = "tickers"
@@ -68,6 +70,13 @@ def look_of(record: Mapping[str, Any], says: str) -> Look:
             whole = [*above, *([(steps, value)] if isinstance(value, Mapping) else [])][::-1]
             return Look("liquidations" if forced else what, steps, fields, _time(whole), _symbol(whole))
     return Look("")
+
+
+def _says_change(value: Any, says: str) -> bool:
+    """True if a field of an object says that it changes orders, and nothing around says that it is a trade."""
+    if not isinstance(value, Mapping) or re.search(_DEALS, says, re.IGNORECASE):
+        return False
+    return column_of_changes(value, lambda name: [value[name]]) is not None
 
 
 def _parts(record: Mapping[str, Any]) -> Iterator[tuple[Steps, Any, list[tuple[Steps, Mapping[str, Any]]]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -13,20 +13,20 @@ from msgspec import Struct, structs
 from sqlgen.detect import remarks
 from sqlgen.detect.candidates import Candidate, candidates, fingerprinted_options, variants
 from sqlgen.detect.columns import headerless
-from sqlgen.detect.columns.times import joined, unzoned
+from sqlgen.detect.columns.times import unzoned
 from sqlgen.detect.contents import Sampler, Trial
 from sqlgen.detect.coverage import coverage_of, followed, source_files
 from sqlgen.detect.files import vendors as vendor_table
 from sqlgen.detect.files.filegroups import FileGroup, find, grouped
-from sqlgen.detect.files.layout import GroupContext, path_layout
+from sqlgen.detect.files.layout import GroupContext, path_layout, without_key
 from sqlgen.detect.files.pathnames import folder_of
 from sqlgen.detect.files.vendors import Vendor
 from sqlgen.detect.findings import Choice, Contents, Examination, Finding
 from sqlgen.detect.proposal import ProposedSource, propose_source
+from sqlgen.detect.rowmarkets import rows_say_contract, rows_say_more
 from sqlgen.detect.signaudit import with_sign_audit
 from sqlgen.detect.trial import TrialSource, adapters, default_options
 from sqlgen.errors import SqlgenError, UsageError, first_line
-from sqlgen.lake.patterns import path_pattern
 from sqlgen.lake.remote.mounts import mount_of
 from sqlgen.lake.storage import format_of
 from sqlgen.project.config import Source
@@ -100,6 +100,7 @@ class Examiner(Struct, frozen=True):
         notes = [*remarks.problems(self.library, self.vendors, group), *placed.notes]
         notes += [said for said in (*(one for _, one in read), *(one.trial.mixture for one in chosen)) if said]
         notes += [note for contents, _ in read if contents is not None for note in remarks.of_contents(contents)]
+        notes += remarks.merged(placed.entry, group.paths)
         notes += remarks.counted(self.vendors, [one.candidate for one in works], [one for one, _ in read], sample)
         notes += [remarks.UNZONED for one in chosen if unzoned(headerless.named(sample), one.candidate.options)][:1]
         notes += [remarks.EARLIER for one in chosen if one.trial.early][:1]
@@ -125,13 +126,12 @@ class Examiner(Struct, frozen=True):
         return propose_source(path_layout(group.paths, None, self._context(group)), None, None, group.sample)
 
     def _proposed(
-        self, group: FileGroup, candidate: Candidate, in_rows: str = "", nameless: bool = False
+        self, group: FileGroup, candidate: Candidate, in_rows: Collection[str] = (), nameless: bool = False
     ) -> ProposedSource:
         vendor = self.vendors.get(candidate.adapter)
         where = path_layout(group.paths, vendor if candidate.named else None, self._context(group))
-        if in_rows:
-            keys = tuple(key for key in where.keys if key != in_rows)
-            where = structs.replace(where, pattern=where.pattern.replace(f"{{{in_rows}}}", "*"), keys=keys)
+        for key in in_rows:
+            where = without_key(where, key, group.example)
         depths = vendor.depths(group.example, group.sample.messages) if vendor is not None else []
         if len(depths) > 1 or (depths and self._captured(candidate.adapter) == "all"):  # one of the feeds
             candidate = structs.replace(candidate, options={**candidate.options, "depth": depths[-1]})
@@ -172,11 +172,16 @@ class Examiner(Struct, frozen=True):
     def _try(self, group: FileGroup, candidate: Candidate) -> Attempt:
         proposed = self._proposed(group, candidate)
         trial = self._trial(group, proposed)
-        longer = trial.mixture or _rows_say_more(group, proposed, guessed=not candidate.named)
-        for key, wrong in (("symbol", longer), ("date", trial.early)):
-            if wrong and f"{{{key}}}" in proposed.layout.pattern:  # this part of the path is not what rows say
-                proposed = self._proposed(group, candidate, in_rows=key)
-                trial = structs.replace(self._trial(group, proposed), early=trial.early)
+        longer = trial.mixture or rows_say_more(group, proposed, guessed=not candidate.named)
+        longer = longer or ("symbol" in self._row_keys(candidate) and rows_say_contract(group, proposed))
+        in_rows = [
+            key
+            for key, wrong in (("symbol", longer), ("date", trial.early))
+            if wrong and f"{{{key}}}" in proposed.layout.pattern  # this part of the path is not what rows say
+        ]
+        if in_rows:
+            proposed = self._proposed(group, candidate, in_rows)
+            trial = structs.replace(self._trial(group, proposed), early=trial.early)
         if trial.nameless:
             proposed = self._proposed(group, candidate, nameless=True)
             trial = self._trial(group, proposed)
@@ -227,20 +232,6 @@ class Examiner(Struct, frozen=True):
             return self._sampler.contents(proposed.source, files, rows, followed(proposed, group.paths, files)), ""
         except (SqlgenError, duckdb.Error) as error:
             return None, f"reading failed: {self._sampler.plain(first_line(error))}"
-
-
-def _rows_say_more(group: FileGroup, proposed: ProposedSource, guessed: bool) -> bool:
-    """True if rows name another market than their file: BTC-USDT-SWAP where that says BTC-USDT or, guessed, HITBTC."""
-    column = proposed.entry.get("options", {}).get("columns", {}).get("symbol", "symbol")
-    if column not in group.sample.columns or "symbol" not in proposed.layout.keys or not proposed.layout.pattern:
-        return False
-    below = os.path.relpath(group.example, proposed.layout.base)
-    named = joined((path_pattern(proposed.layout.pattern).match(below) or {}).get("symbol", ""))
-    markets = {joined(str(value)) for value in group.sample.values(column)}
-    return bool(named) and any(
-        market != named and (market.startswith(named) or (guessed and market not in named and not market.isdigit()))
-        for market in markets
-    )
 
 
 def _rivalled(one: Attempt, tried: Sequence[Attempt]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from msgspec import structs
 
@@ -13,6 +14,7 @@ from sqlgen.detect.columns.lacking import lacking
 from sqlgen.detect.columns.times import times_of
 from sqlgen.detect.contents import Trial
 from sqlgen.detect.files.filegroups import FileGroup
+from sqlgen.detect.files.layout import UNKNOWN
 from sqlgen.detect.files.sniff import Sniffed
 from sqlgen.detect.files.vendors import Vendor, channel_of, unread
 from sqlgen.detect.findings import Contents, shares
@@ -37,7 +39,7 @@ _TIMELESS = (
     "no column is a time by its values: a date with a time of day, or a count since 1970. Where rows have the time of"
     " day alone, put the date of the file's name before it (docs/sources.md), and inspect the result"
 )
-_CONTRACTS = r"-SWAP$|USD_(PERP|\d{6})$|-PERPETUAL$|USD[TC]?M$"
+_CONTRACTS = r"-SWAP$|-USD[TC]?-\d{6}$|USD_(PERP|\d{6})$|-PERPETUAL$|USD[TC]?M$"
 """Symbols of OKX, Binance, Deribit and KuCoin whose sizes are no units of the base currency, in any columns."""
 _NO_SNAPSHOT = "no snapshot among the rows that were read: changes alone make no book (see docs/order-books.md)"
 
@@ -70,6 +72,17 @@ def counted(
                 " the base currency. Bring them to it before volumes or values are compared with those of other markets"
             )
             return
+
+
+def merged(entry: Mapping[str, Any], paths: Sequence[str]) -> Iterator[str]:
+    """Remark on files of different names that are read as one market, as nothing says their symbols."""
+    names = {"".join(re.findall("[^\\W\\d_]+", path.rpartition("/")[2])): path for path in reversed(paths)}
+    if entry.get("symbol") == UNKNOWN != entry["adapter"] and len(names) > 1:
+        first, second, *_ = sorted(names.values())
+        yield (
+            f"nothing says the symbols of {len(paths)} files, and they are read as ONE market. If {first} and"
+            f" {second} are of different markets or kinds, make a source of each, with its pattern and symbol"
+        )
 
 
 def quality(trial: Trial) -> str:

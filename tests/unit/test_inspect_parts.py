@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlgen.compile.statements import FOOTER_KEY
 from sqlgen.detect.columns.columnmap import guess_columns
 from sqlgen.detect.files.filegroups import spread
-from sqlgen.detect.files.pathnames import common_start, derive
+from sqlgen.detect.files.pathnames import common_start, derive, shape
 from sqlgen.detect.files.sniff import Sniffed, sniff
 from sqlgen.detect.files.vendors import Vendor, load, suffix_of, tail, unread
 from sqlgen.errors import TemplateError
@@ -48,6 +48,83 @@ from tests.support.vendors.files import save
 )
 def test_patterns_of_unknown_names(paths: list[str], pattern: str | None) -> None:
     assert derive(paths) == pattern
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "symbols"),
+    [
+        # OKX: spot, swap and futures in one folder
+        (
+            ["BTC-USDT-trades-2025-04-19", "BTC-USDT-SWAP-trades-2025-04-19", "BTC-USD-250627-trades-2025-04-19"],
+            "{symbol}-trades-{date}",
+            ["BTC-USDT", "BTC-USDT-SWAP", "BTC-USD-250627"],
+        ),
+        # Binance, margined in dollars and in coins
+        (
+            ["ETHUSDT-1m-2025-04-19", "BTCUSDT_250627-1m-2025-04-19", "BTCUSD_PERP-1m-2025-04-20"],
+            "{symbol}-1m-{date}",
+            ["ETHUSDT", "BTCUSDT_250627", "BTCUSD_PERP"],
+        ),
+        (["BTCUSD_PERP"], "{symbol}", ["BTCUSD_PERP"]),
+        (
+            ["um_BTCUSDT_250627_2025-04-19", "um_BTCUSDT_2025-04-19"],
+            "um_{symbol}_{date}",
+            ["BTCUSDT_250627", "BTCUSDT"],
+        ),
+        (["BTCUSDT-1m-2023-11", "ETHUSDT-1m-2024-12"], "{symbol}-1m-{year}-{month}", ["BTCUSDT", "ETHUSDT"]),
+        # Deribit
+        (
+            ["BTC-PERPETUAL", "BTC-26DEC25", "BTC-26DEC25-100000-C", "XRP_USDC-26DEC25-2d2-P", "SOL_USDC-PERPETUAL"],
+            "{symbol}",
+            ["BTC-PERPETUAL", "BTC-26DEC25", "BTC-26DEC25-100000-C", "XRP_USDC-26DEC25-2d2-P", "SOL_USDC-PERPETUAL"],
+        ),
+        (["deribit-BTC-PERPETUAL-2025-01-01"], "{exchange}-{symbol}-{date}", ["BTC-PERPETUAL"]),
+        # Bybit
+        (["BTCUSDT2025-04-19", "BTCPERP2025-04-19"], "{symbol}{date}", ["BTCUSDT", "BTCPERP"]),
+        (
+            ["BTC-27JUN25-100000-C-USDT_2025-01-01", "SOLUSDT-27JUN25_2025-01-01", "BTCUSDH25_2025-01-01"],
+            "{symbol}_{date}",
+            ["BTC-27JUN25-100000-C-USDT", "SOLUSDT-27JUN25", "BTCUSDH25"],
+        ),
+        # KuCoin, Gate
+        (["XBTUSDTM-trades-2025-01-01"], "{symbol}-trades-{date}", ["XBTUSDTM"]),
+        (["BTC_USDT-202311", "ETH_USDT-202312"], "{symbol}-*", ["BTC_USDT", "ETH_USDT"]),
+        # no contracts: dates of six digits, markets before the symbol, other words
+        (["BTCUSDT-250627", "BTCUSDT-250628"], "{symbol}-*", ["BTCUSDT", "BTCUSDT"]),
+        (["swap-BTC-USDT-2025-01-01"], "swap-{symbol}-{date}", ["BTC-USDT"]),
+        (["spot_BTC_2025-01-01", "spot_ETH_2025-01-01"], "spot_{symbol}_{date}", ["BTC", "ETH"]),
+        (["data_BTC_USDT_2025-01-01"], "data_{symbol}_{date}", ["BTC_USDT"]),
+        (["session-250627-2025-01-01", "session-250628-2025-01-01"], "session-*-{date}", None),
+        # {symbol}-* would end the symbol at its first mark
+        (["BTC-USDT-a1-2025-01-01", "BTC-USDT-b2-2025-01-01"], "*-*-{date}", None),
+    ],
+)
+def test_what_says_which_contract_it_is_belongs_to_the_symbol(
+    names: list[str], pattern: str, symbols: list[str] | None
+) -> None:
+    found = derive([f"{name}.csv" for name in names])
+    assert found == f"{pattern}.csv"
+    matches = [PathPattern(found).match(f"{name}.csv") for name in names]
+    assert [match and match.get("symbol") for match in matches] == (symbols or [None] * len(names))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("BTCUSDT-1m-2023-11-01.zip", "ETHUSDT-1m-2023-11-02.zip", True),
+        ("BTCUSDT-1m-2023-11-01.zip", "BTCUSDT-5m-2023-11-01.zip", False),
+        ("BTCUSDT-1m-2023-11-01.zip", "BTCUSDT-1mo-2023-11-01.zip", False),
+        ("BTCUSDT-1m-2023-11-01.zip", "ETHUSDT-1m-2023-11.zip", False),
+        ("candlesticks_1m/BTC_USDT-202311.csv.gz", "candlesticks_1h/BTC_USDT-202311.csv.gz", False),
+        ("EURUSD_M1_2025.csv", "EURUSD_M15_2025.csv", False),
+        ("BTCUSDT_1_2024-01-01_2024-01-31.csv", "BTCUSDT_15_2024-01-01_2024-01-31.csv", False),
+        ("BTC-USDT-1min.csv", "BTC-USDT-1hour.csv", False),
+        ("trades_2025-01-01_000001.csv", "trades_2025-01-01_200512.csv", True),
+        ("trades_2025-01-01_11h.csv", "trades_2025-01-01_12h.csv", True),
+    ],
+)
+def test_bars_of_one_length_and_files_of_one_period_are_of_one_kind(one: str, other: str, same: bool) -> None:
+    assert (shape(one) == shape(other)) is same
 
 
 NAME = st.text("abXY019_-.=", min_size=1, max_size=12).filter(lambda text: text not in (".", ".."))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from sqlgen.detect.files.pathnames import ALIASES, common_start, derive, folder_of, is_exchange
+from sqlgen.detect.files.markets import is_exchange
+from sqlgen.detect.files.pathnames import ALIASES, common_start, derive, folder_of
 from sqlgen.detect.files.vendors import Vendor, suffix_of
 from sqlgen.lake.partitions import HIVE_KEYS, hive_pairs
 from sqlgen.lake.patterns import PathPattern
@@ -151,6 +152,22 @@ def _derived(paths: Sequence[str], context: GroupContext) -> PathLayout:
 def _suffix(paths: Iterable[str]) -> str:
     suffixes = {suffix_of(path) for path in paths}
     return suffixes.pop() if len(suffixes) == 1 else common_start(sorted(suffixes)) + "*"
+
+
+def without_key(layout: PathLayout, key: str, example: str) -> PathLayout:
+    """A layout whose pattern leaves a key to the rows, and the other keys of an example as they are.
+
+    A date beside a symbol leaves year and month: ``{symbol}-*`` would end BTC-USDT at its first ``-``.
+    """
+    below = os.path.relpath(example, layout.base)
+    found = PathPattern(layout.pattern).match(below) or {}
+    others = {(name, value) for name, value in found.items() if name != key}
+    beside = key == "date" and re.search(r"\{symbol\}[-_]?\{date\}", layout.pattern)
+    for text in ("{year}-{month}-*", "{year}{month}*", "*") if beside else ("*",):
+        pattern = layout.pattern.replace(f"{{{key}}}", text)
+        if others <= (PathPattern(pattern).match(below) or {}).items():
+            return structs.replace(layout, pattern=pattern, keys=PathPattern(pattern).keys)
+    return structs.replace(layout, pattern=re.sub(r"\{\w+\}", "*", layout.pattern), keys=())
 
 
 def exchange_above(base: str) -> str | None:

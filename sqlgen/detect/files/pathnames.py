@@ -5,17 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sqlgen.detect.files.markets import apart, is_exchange, is_symbol, joined
 from sqlgen.detect.files.vendors import suffix_of
 from sqlgen.lake.patterns import PathPattern
 
-EXCHANGES = frozenset(
-    """
-    binance binanceus bingx bitfinex bitflyer bitget bithumb bitmart bitmex bitstamp bitvavo bybit cme coinbase
-    coinbasepro cryptocom deribit dydx ftx gate gateio gemini huobi htx hyperliquid kraken kucoin lbank mexc nasdaq
-    nyse okcoin okex okx poloniex upbit whitebit
-    """.split()  # noqa: SIM905  (forty quoted words are hard to read)
-)
-QUOTES = ("USDT", "USDC", "USD", "BTC", "ETH", "EUR", "GBP", "JPY", "KRW", "TRY", "BUSD", "FDUSD", "DAI", "PERP")
 ALIASES = {
     **dict.fromkeys(("exchange", "venue"), "exchange"),
     **dict.fromkeys(("symbol", "ticker", "pair", "instrument", "product", "coin"), "symbol"),
@@ -25,7 +18,13 @@ ALIASES = {
 """Names of ``name=value`` folders -> the key that they hold."""
 
 _DATE = re.compile(r"(?<!\d)(?:(?:19|20)\d\d-[01]\d-[0-3]\d|(?:19|20)\d\d[01]\d[0-3]\d)(?!\d)")
-_SYMBOL = re.compile(rf"[A-Z0-9]{{2,}}(?:[-:/]?(?:{'|'.join(QUOTES)}))+", re.IGNORECASE)
+_MONTH = re.compile(r"(?<!\d)(?:19|20)\d\d-[01]\d(?![-_]?\d)")
+_INTERVAL = re.compile(
+    r"(?<![^\W_])(?:(?:[1-6]|10|15|20|30|45|60)(?:[smSM]|mo|min|sec)|(?:[1-468]|12)(?:[hH]|hour)|[1-7](?:[dwDW]|day)"
+    r"|M(?:1|5|15|30)|H[14]|D1"
+    r"|(?:\d{1,3}|[DWM])(?=(?:_\d{4}-\d\d-\d\d){2}))(?![^\W_])"
+)
+"""Length of bars: ``1m``, ``5min``, ``M15``, and the 15 of ``15_2024-01-01_2024-01-31``."""
 _KINDS = re.compile(
     r"trade|book|depth|quote|ticker|bbo|mbp|mbo|delta|update|snapshot|message|ohlc|candle|level\d?|l[123]\b"
 )
@@ -43,22 +42,14 @@ def common_start(texts: Sequence[str]) -> str:
     return next((first[:place] for place, letter in enumerate(first) if last[place : place + 1] != letter), first)
 
 
-def is_exchange(text: str) -> bool:
-    """True if a name is that of an exchange, or of one of its markets (``binance-futures``)."""
-    return re.split("[-_. ]", text.lower())[0] in EXCHANGES
-
-
-def is_symbol(text: str) -> bool:
-    """True if a name is certainly that of a pair."""
-    return _SYMBOL.fullmatch(text) is not None
-
-
 def shape(path: str) -> str:
-    """Path without its variable parts (dates, numbers, symbols): kind, suffix, depth."""
+    """Path without its variable parts (dates, numbers, symbols): kind, length of bars, day or month, suffix, depth."""
     parts = path.split("/")
+    period = "month" if _MONTH.search(path) and not _DATE.search(path) else ""
     words = _KINDS.findall(path.lower())
     folders = [re.sub("=.*", "=", part) if "=" in part else "" for part in parts[:-1]]
-    return "/".join([*folders, suffix_of(path), *words])
+    lengths = _INTERVAL.findall(path) if {*words} <= {"ohlc", "candle"} else []  # 12h of trades is an hour of the day
+    return "/".join([*folders, suffix_of(path), *words, *lengths, period])
 
 
 def derive(paths: Sequence[str]) -> str | None:
@@ -70,6 +61,8 @@ def derive(paths: Sequence[str]) -> str | None:
     used: set[str] = set()
     columns = [list(column) for column in zip(*split, strict=True)]
     pieces = _calendar(columns, used)
+    if any(map(_DATE.search, paths)):
+        used.add("month")
     for place, column in enumerate(columns):
         if pieces[place] is None:
             pieces[place] = _component(column, used, last=place == len(columns) - 1)
@@ -114,15 +107,25 @@ def _component(values: list[str], used: set[str], last: bool) -> str:
     if folder is not None:
         used.add(folder[1])
         return f"{folder[0]}={{{folder[1]}}}{suffix}"
+    period = "{date}"
     if "date" not in used and all(len(_DATE.findall(value)) == 1 for value in values):
         used.add("date")
         values = [_DATE.sub("\0", value) for value in values]
+    elif not used & {"date", "month"} and all(len(_MONTH.findall(value)) == 1 for value in values):
+        used.add("month")
+        period = "{year}-{month}"
+        values = [_MONTH.sub("\0", value) for value in values]
+    values = [joined(value, dated=bool(used & {"date", "month"})) for value in values]
     mark = "_" if any("_" in value for value in values) else "-"
-    tokens = [_tokens(value, mark) for value in values]
+    tokens = [[apart(word) for word in re.split(rf"({mark}|\0|\.)", value) if word] for value in values]
     if len({len(token) for token in tokens}) > 1:
-        whole = values[0] if len(set(values)) == 1 else "*\0*" if "\0" in values[0] else "*"
-        return (whole + suffix).replace("\0", "{date}").replace("**", "*")
-    return ("".join(_token(column, used) for column in zip(*tokens, strict=True)) + suffix).replace("\0", "{date}")
+        whole = apart(values[0]) if len(set(values)) == 1 else "*\0*" if "\0" in values[0] else "*"
+        return (whole + suffix).replace("\0", period).replace("**", "*")
+    pieces = [_token(column, used) for column in zip(*tokens, strict=True)]
+    for place, (piece, mark, after) in enumerate(zip(pieces, pieces[1:], pieces[2:], strict=False)):
+        if piece == "{symbol}" and after == "*" and any(mark in token[place] for token in tokens):
+            pieces[place] = "*"  # {symbol}-* would end BTC-USDT at its first mark
+    return ("".join(pieces) + suffix).replace("\0", period)
 
 
 def _folder_key(values: Sequence[str], used: set[str]) -> tuple[str, str] | None:
@@ -132,25 +135,6 @@ def _folder_key(values: Sequence[str], used: set[str]) -> tuple[str, str] | None
     key = ALIASES.get(next(iter(names)).lower()) if len(names) == 1 and all(mark for _, mark, _ in pairs) else None
     dated = all(_DATE.fullmatch(value) for _, _, value in pairs)
     return None if key is None or key in used or (key == "date" and not dated) else (names.pop(), key)
-
-
-def _tokens(text: str, mark: str) -> list[str]:
-    """Words and separators; the two halves of a pair stay one word."""
-    words = [word for word in re.split(rf"({mark}|\0|\.)", text) if word]
-    joined: list[str] = []
-    for word in words:
-        base = joined[-2] if len(joined) > 1 else ""
-        if (
-            mark == "-"
-            and word.upper() in QUOTES
-            and joined[-1:] == ["-"]
-            and base not in ("", "\0")
-            and not is_exchange(base)
-        ):
-            joined[-2:] = [f"{base}-{word}"]
-        else:
-            joined.append(word)
-    return joined
 
 
 def _token(values: Sequence[str], used: set[str]) -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct, field, structs
 
 from sqlgen.errors import TaskError, disk_full, first_line
 from sqlgen.sources import dbn, ndjson, rawfile, schemas, unpacked
-from sqlgen.sources.dialect import Dialect, dialect_of
+from sqlgen.sources.dialect import Dialect, advice, dialect_of
 from sqlgen.sources.digits import finite, parquet, text
 from sqlgen.sources.digits.columns import Lossy, ReadColumns
 from sqlgen.sources.schemas import parquet_rows
@@ -29,6 +29,8 @@ _TEXT = 500
 """Characters that are kept of a bad line and of its error."""
 _ERRORS = 3
 """Most errors reported per line."""
+_FOR_DIALECT = 100
+"""Rejected lines in which quotes and decimal commas are looked for."""
 _MIXED_LINE_ENDS = "invalid state"
 
 
@@ -152,12 +154,27 @@ class Decoder(Struct, frozen=True, dict=True):
         sql_names = {self.original_names.get(name, name): name for name in self._all}
         real = {name: self._all[sql_name] for name, sql_name in sql_names.items()}
         first, more = rawfile.first_line(readable, csv.title_lines), rawfile.next_lines(readable, csv.title_lines)
-        dialect = dialect_of(str(path), first, real, csv, more)
-        found = {sql_names.get(name, name): kind for name, kind in dialect.found.items()}
-        dialect = structs.replace(dialect, found=found)
+
+        def found_in(lines: str) -> Dialect:
+            dialect = dialect_of(str(path), first, real, csv, lines)
+            found = {sql_names.get(name, name): kind for name, kind in dialect.found.items()}
+            return structs.replace(dialect, found=found)
+
+        dialect = found_in(more)
         plain = target.with_suffix(".plain")
         try:
-            decoded = self._read_table(path, self._scan(readable, plain, target, dialect), target, dialect)
+            scanned = self._scan(readable, plain, target, dialect)
+            rows, bad, _ = self._counts(target)
+            rejected = (line.text for line in self._rejected(most=_FOR_DIALECT)) if bad else ()
+            other = found_in("\n".join([more, *rejected])) if bad else dialect
+            if other.csv != dialect.csv:  # quotes, or decimal commas, that the first lines do not have
+                scanned = self._scan(readable, plain, target, other)
+                more_rows, fewer_bad, _ = self._counts(target)
+                if fewer_bad < bad and more_rows + fewer_bad == rows + bad:
+                    dialect = other
+                else:
+                    scanned = self._scan(readable, plain, target, dialect)
+            decoded = self._read_table(path, scanned, target, dialect)
         finally:
             plain.unlink(missing_ok=True)
         lossy = text.of_csv(readable, self._read, list(dialect.found), dialect.lines_before, dialect.csv.delimiter)
@@ -165,15 +182,17 @@ class Decoder(Struct, frozen=True, dict=True):
 
     def _read_table(self, path: Path, scanned: Path, target: Path, dialect: Dialect) -> Decoded:
         """Outcome of a scan, with the lines that it rejected."""
-        rows = parquet_rows(self.connection, [str(target)])
-        [(number, first)] = self.connection.execute(query("rejected_count")).fetchall()
+        rows, number, first = self._counts(target)
         if number and not rows:
-            raise TaskError(self._unreadable(path, number, *self._rejected(first)))
-        bad = tuple(self._rejected()) if number else ()
+            raise TaskError(self._unreadable(path, number, *self._advised(dialect, self._rejected(first))))
+        bad = tuple(self._advised(dialect, self._rejected())) if number else ()
         if bad and self.csv.keep_places:
             self._keep_places(scanned, target, [line.line for line in bad], dialect.lines_before)
             return Decoded(rows + number, bad, rows + number)
         return Decoded(rows + number, bad, rows)
+
+    def _advised(self, dialect: Dialect, bad: list[BadLine]) -> list[BadLine]:
+        return [structs.replace(line, reason=line.reason + advice(dialect.csv, line.reason)) for line in bad]
 
     def _whole(self, path: Path, readable: Path, target: Path) -> Decoded:
         """Decode whole lines for an adapter that parses them; lines that do not fit its format are reported."""
@@ -215,9 +234,14 @@ class Decoder(Struct, frozen=True, dict=True):
         )
         self.connection.execute(statement)
 
-    def _rejected(self, line: int | None = None) -> list[BadLine]:
-        """Lines that the CSV reader rejected in this connection's last scan."""
-        rejected = query("rejected", line=line, length=_TEXT, errors=_ERRORS)
+    def _counts(self, target: Path) -> tuple[int, int, int]:
+        """Rows of the last scan, lines that it rejected, and the first of them."""
+        [(number, first)] = self.connection.execute(query("rejected_count")).fetchall()
+        return parquet_rows(self.connection, [str(target)]), number, first
+
+    def _rejected(self, line: int | None = None, most: int | None = None) -> list[BadLine]:
+        """Lines that the CSV reader rejected in this connection's last scan; the first ``most``."""
+        rejected = query("rejected", line=line, length=_TEXT, errors=_ERRORS, most=most)
         rows = self.connection.execute(rejected).fetchall()
         return [BadLine(line, reason, text or "") for line, reason, text in rows]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +19,10 @@ from sqlgen.templating.header import CsvFormat
 DELIMITERS = (",", ";", "\t", "|")
 _QUOTE = '"'
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}((\.\d{3})+,|(,\d{3})+\.)\d+")
+_NOT_CONVERTED = re.compile(r"""Could not convert string "([-+\d.,eE]+)\"""")
+_TEXTS = ("VARCHAR", "JSON")
 
 
 class Dialect(Struct, frozen=True):
@@ -54,7 +58,8 @@ def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: CsvFormat
     if csv.header is not False:
         for mark, fields in splits.items():
             if set(required) <= set(fields):
-                return Dialect(_named(fields, columns), True, _written(csv, mark, first, more), f"{mark} " in first)
+                found = _named(fields, columns)
+                return Dialect(found, True, _written(csv, mark, found, first, more), f"{mark} " in first)
         usual = max(splits.values(), key=len)
         if csv.header is True or not any(_NUMBER.fullmatch(field) for field in usual):
             raise TaskError(_no_column(file, [name for name in required if name not in usual], usual))
@@ -63,7 +68,7 @@ def dialect_of(file: str, first: str, columns: Mapping[str, str], csv: CsvFormat
         if least <= len(fields) <= len(columns):
             names = list(columns)[: len(fields)]
             found = {name: columns[name] for name in names}
-            return Dialect(found, False, _written(csv, mark, first, more), f"{mark} " in first)
+            return Dialect(found, False, _written(csv, mark, found, first, more), f"{mark} " in first)
     counts = ", ".join(f"{len(fields)} by {mark!r}" for mark, fields in splits.items() if len(fields) > 1)
     raise TaskError(
         f"{file}: its first line has {counts or 'one'} fields, and {_span(least, len(columns))} were expected:"
@@ -77,14 +82,33 @@ def split(line: str, mark: str) -> list[str]:
     return [field.strip() for field in fields] or [""]
 
 
-def _written(usual: CsvFormat, mark: str, first: str, more: str) -> CsvFormat:
+def _written(usual: CsvFormat, mark: str, columns: Mapping[str, str], first: str, more: str) -> CsvFormat:
     """CSV dialect with the delimiter found; quoted if one of the first lines is; a comma in numbers is decimal."""
     edge = re.escape(mark)
     text = f"{first}\n{more}"
     quoted = re.search(rf'(^|{edge})[ ]*"[^"\n]*"[ ]*({edge}|$)', text, re.MULTILINE)
-    comma = mark != "," and re.search(rf"(^|{edge})[ ]*-?[0-9]+,[0-9]+[ ]*({edge}|$)", text, re.MULTILINE)
-    found = {"delimiter": mark, "quote": _QUOTE if quoted else usual.quote, "decimal": "," if comma else usual.decimal}
+    comma = mark != "," and any(_WITH_COMMA.fullmatch(cell) for cell in _numbers(text, mark, columns))
+    decimal = usual.decimal or ("," if comma else ".")
+    found = {"delimiter": mark, "quote": _QUOTE if quoted else usual.quote, "decimal": decimal}
     return usual.model_copy(update=found)
+
+
+def _numbers(text: str, mark: str, columns: Mapping[str, str]) -> Iterator[str]:
+    """Cells with a comma in columns that are read as numbers."""
+    numbers = [kind not in _TEXTS for kind in columns.values()]
+    for line in text.split("\n"):
+        if "," in line:
+            yield from (cell for cell, number in zip(split(line, mark), numbers, strict=False) if number)
+
+
+def advice(csv: CsvFormat, reason: str) -> str:
+    """Advice on a line that is rejected for this reason; empty unless marks in a number are at fault."""
+    values = _NOT_CONVERTED.findall(reason)
+    if any(_THOUSANDS.fullmatch(value) for value in values):
+        return ". Marks between thousands are not read: write 1234.5 or 1234,5"
+    if any(("." if csv.decimal == "," else ",") in value for value in values):
+        return f". Its decimal mark is taken to be {csv.decimal!r}; option 'decimal' of generic adapters says another"
+    return ""
 
 
 def _named(fields: list[str], columns: Mapping[str, str]) -> dict[str, str]:

@@ -24,13 +24,11 @@ _PREFIX = re.compile(rb"^(?!wss?://|[ \t]*\[[ \t]*[{])([^\r\n{}\",]*(?:,[^\r\n{}
 _ZONED = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.]\d+)?(?:Z|[+-]\d\d:?\d\d)")
 _COUNT = re.compile(rb"(?<![\d.-])1\d{9}(?:\d{3}|\d{6}|\d{9})?(?:[.]\d+)?(?![\d:-])")
 _TIMES = rb"timestamp|ts|time|t|[a-z_]*(?:re?c(?:ei)?v|local|arriv|collect|captur|record|receipt)[a-zA-Z_]*"
-_OF_VENUES = rb"\"(?:topic|channel|stream|type)\""
 _AROUND = rb"topic|channel|stream|type|exchange|source|symbol|market|_?id|partition|offset|key|broker|tstype|headers"
 _SCALAR = rb"\"(?:" + _TIMES + b"|" + _AROUND + rb")\" ?: ?(?:\"[^\"\\\r\n]*\"|[0-9.]+|null|\[\])"
 WRAPPERS = ("message", "msg", "data", "payload", "raw", "value", "event", "body")
 """Fields in which collectors put a message."""
-_NAME = "|".join(WRAPPERS).encode()
-_WRAPPER = rb"^[{] ?(?P<fields>(?:" + _SCALAR + rb" ?, ?)+)\"(?P<name>" + _NAME + rb")\" ?: ?"
+_WRAPPER = rb"^[{] ?(?P<fields>(?:" + _SCALAR + rb" ?, ?)+)\"(?P<name>" + "|".join(WRAPPERS).encode() + rb")\" ?: ?"
 _INNER = rb"(?:(?P<object>[{].*[}])|\"(?P<text>[{](?:[^\"\\\r\n]|\\.)*[}])\") ?[}](?=[ \t]*\r?$)"
 _WRAPPED = re.compile(_WRAPPER + _INNER, re.MULTILINE)
 """A message within an object of its collector, who adds a time of arrival, or names of the market; also as text."""
@@ -38,6 +36,7 @@ _TIME_OF = re.compile(rb"\"(?:" + _TIMES + rb")\" ?: ?\"?([^\",]+)")
 _SYMBOL_OF = re.compile(rb"\"symbol\" ?: ?\"[^\"]*\"")
 _OF_CONNECTION = re.compile(rb"^wss?://\S* <?->? ([0-9]{9,20}(?:[.][0-9]+)?)(?::[^\r\n]*)?(?=\r?$)", re.MULTILINE)
 """Line of cryptofeed's raw files on a connection that is made, or what was sent."""
+_NO_MESSAGE = re.compile(_OF_CONNECTION.pattern + rb"|[ \t]*#[^{\r\n]*$")  # such a line, or a comment
 LINE_SIZE = 1 << 24
 """Bytes from which on a line is not read; DuckDB's maximum_object_size."""
 
@@ -98,7 +97,7 @@ def bare(start: bytes, columns: Collection[str]) -> Callable[[bytes], bytes] | N
 
     ``columns``: fields of lines that are read, and not taken for wrappers of messages.
     """
-    first = next((line for line in start.splitlines() if line.strip() and not _OF_CONNECTION.match(line)), b"")
+    first = next((line for line in start.splitlines() if line.strip() and not _NO_MESSAGE.match(line)), b"")
     prefixed = _PREFIX.match(with_arrival(first)) is not None and not first.startswith(b"{")
 
     def change(text: bytes) -> bytes:
@@ -119,7 +118,7 @@ def _logged(match: re.Match[bytes]) -> bytes:
 
 def _is_of_collector(match: re.Match[bytes], columns: Collection[str]) -> bool:
     """False where a venue may have sent an object around a message, or where its fields are read."""
-    venue = match["name"] in (b"data", b"event") and re.search(_OF_VENUES, match["fields"])
+    venue = match["name"] in (b"data", b"event") and re.search(rb"\"(?:topic|channel|stream|type)\"", match["fields"])
     return not (venue and b'"partition"' not in match["fields"]) and match["name"].decode() not in columns
 
 
@@ -277,7 +276,8 @@ def first_line(path: Path, place: int = 0) -> str:
 
 def next_lines(path: Path, place: int = 0) -> str:
     """The lines after the first, or after that at a ``place``, that the first bytes hold whole."""
-    return "\n".join(head(path).decode("utf-8", "replace").splitlines()[place + 1 : -1])
+    start = head(path)
+    return "\n".join(start.decode("utf-8", "replace").splitlines()[place + 1 : None if len(start) < HEAD else -1])
 
 
 def is_blank(path: Path) -> bool:

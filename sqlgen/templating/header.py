@@ -13,7 +13,7 @@ from sqlgen.errors import nearest
 from udfs import Option
 
 TEMPLATE_SUFFIX = ".sql.j2"
-CSV_OPTIONS = ("header", "delimiter", "quote", "title_lines")
+CSV_OPTIONS = ("header", "delimiter", "quote", "decimal", "title_lines")
 """Adapter options that override the CSV dialect."""
 
 
@@ -39,8 +39,8 @@ class CsvFormat(BaseModel):
     """The expected delimiter; another one that fits the columns is detected."""
     quote: str = ""
     """Without one, a stray quote cannot swallow the lines after it."""
-    decimal: str = "."
-    """Mark between the digits of numbers; a comma is found where no comma is the delimiter."""
+    decimal: str = ""
+    """Decimal mark of numbers; without one, a comma is found where no comma is the delimiter."""
     title_lines: int = 0
     """Lines before the header, which are passed over."""
     optional: tuple[str, ...] = ()

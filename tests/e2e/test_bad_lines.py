@@ -120,3 +120,57 @@ def test_line_ends_between_two_pieces(tmp_path: Path, shift: int) -> None:
     path.write_bytes(b"a" * ((1 << 20) - shift) + b"\r\nb\r\n\xff\r\n")
     assert [number for number, _ in rawfile.lines(path)] == [1, 2, 3]
     assert list(rawfile.repair(path, tmp_path / "y")) == [2]
+
+
+def table(folder: Path, content: str, **options: Any) -> Project:
+    columns = {"ts": "time", "price": "px", "amount": "qty"}
+    project = Project.of(folder, "generic/trades", options={"columns": columns, **options}, unreadable="quarantine")
+    (project.raw / HIVE).mkdir(parents=True)
+    (project.raw / HIVE / "t.csv").write_text(content)
+    return project
+
+
+PLAIN = "".join(f"{MS + k};x;{k + 1};2\n" for k in range(5000))
+"""More than the first bytes, in which a dialect is looked for."""
+assert len(PLAIN) > rawfile.HEAD
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "prices"),
+    [
+        (f"{MS};x;1234,56;0,5\n", {}, [1234.56]),
+        (f"{MS};x;1234,56;0,5", {}, [1234.56]),
+        (f"{MS};x;1;1\n{MS + 1};x;2,5;1\n", {}, [1, 2.5]),
+        (f'{MS};x;1;1\n{MS + 1};"a;b";2.5;1\n', {}, [1, 2.5]),
+        (f"{MS};1,2;1.5;1\n{MS + 1};3,4;2;1\n", {}, [1.5, 2]),
+        (f'"{MS}";"x";"1234,56";"0,5"\n"{MS + 1}";"x";"7";"1"\n', {}, [1234.56, 7]),
+        (f"{MS};x;1,5E+3;,5\n{MS + 1};x;+12,25;1e-3\n", {}, [1500, 12.25]),
+        (f'{MS};x;1;1\n{MS + 1};x;"2,5";1\n', {"decimal": ","}, [1, 2.5]),
+        (f"{MS};x;1.5;1\n{MS + 1};x;2.5;1\n", {"decimal": "."}, [1.5, 2.5]),
+    ],
+)
+def test_dialects_that_one_row_shows(tmp_path: Path, rows: str, options: dict[str, Any], prices: list[float]) -> None:
+    project = table(tmp_path, "time;note;px;qty\n" + rows, **options)
+    assert [row["price"] for row in rows_of(project.run())] == prices
+
+
+@pytest.mark.parametrize("last", ['{};"a;b";2.5;1\n', '{};x;"2.5";1', "{};x;2,5;1\n", '{};"x";"2,5";"1"\n'])
+def test_a_dialect_that_only_a_late_row_shows(tmp_path: Path, last: str) -> None:
+    project = table(tmp_path, "time;note;px;qty\n" + PLAIN + last.format(MS + 6000))
+    assert [row["price"] for row in rows_of(project.run())] == [*range(1, 5001), 2.5]
+
+
+def test_another_dialect_that_loses_rows_is_not_taken(tmp_path: Path) -> None:
+    plain = PLAIN.replace(";1;2", ";1.5;2").replace(";2;2", ";2.5;2")
+    project = table(tmp_path, "time;note;px;qty\n" + plain + f"{MS + 6000};x;2,5;1\n")
+    assert [row["price"] for row in rows_of(project.run())] == [1.5, 2.5, *range(3, 5001)]
+    [reason] = duckdb.sql(f"SELECT reason FROM read_parquet('{tmp_path}/lake/out_quarantine/**/*.parquet')").fetchall()
+    assert "option 'decimal'" in reason[0]
+
+
+@pytest.mark.parametrize("number", ["1.234,56", "12.234.567,5", "1,234.5"])
+def test_marks_between_thousands_are_told(tmp_path: Path, number: str) -> None:
+    project = table(tmp_path, f"time;note;px;qty\n{MS};x;1;1\n{MS + 1};x;{number};1\n")
+    assert [row["price"] for row in rows_of(project.run())] == [1]
+    [reason] = duckdb.sql(f"SELECT reason FROM read_parquet('{tmp_path}/lake/out_quarantine/**/*.parquet')").fetchall()
+    assert "Marks between thousands are not read" in reason[0]

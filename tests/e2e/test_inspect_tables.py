@@ -12,6 +12,7 @@ import pytest
 from sqlgen.cli.console import Console
 from sqlgen.cli.inspect_console import print_examination
 from sqlgen.detect.examine import Request, examine
+from sqlgen.detect.files.sniff import sniff
 from tests.e2e.test_streams import LIBRARY, found_in, rows
 from tests.support.adapters import Project, rows_of
 from tests.support.engine import published
@@ -267,7 +268,9 @@ BARS = "Unix,Date,Symbol,Open,High,Low,Close,Volume BTC,Volume USDT,tradecount\n
 )
 
 
-@pytest.mark.parametrize("titles", [TITLE + "\n", TITLE + "\n\n", "# exported\nby nobody\n"])
+@pytest.mark.parametrize(
+    "titles", [TITLE + "\n", TITLE + "\n\n", "# exported\nby nobody\n", "sep=,\n", '"SEP=,"\n', "by nobody\nsep=,\n"]
+)
 def test_lines_before_the_header(titles: str, tmp_path: Path) -> None:
     found = found_in(tmp_path, titles + BARS, "Binance_BTCUSDT_1h.csv")
     [choice] = found.findings[0].choices
@@ -277,6 +280,16 @@ def test_lines_before_the_header(titles: str, tmp_path: Path) -> None:
         ((S + 3600 * k) * NS, 90 + k, 10.0, 900.5) for k in range(3)
     ]
     print_examination(Console(quiet=True), found)  # its column is called Symbol
+
+
+@pytest.mark.parametrize("comment", ["# recorder v1\n", "#\n# a, b; c\n"])
+@pytest.mark.parametrize("before", ["", f"{S}000 ", "INFO recv "])
+def test_a_comment_before_messages(before: str, comment: str, tmp_path: Path) -> None:
+    lines = [before + json.dumps({"ts": S * 1000 + k, "price": k + 0.5, "amount": 1}) for k in range(3)]
+    (path := tmp_path / "x.txt").write_text(comment + "\n".join(lines) + "\n")
+    found = sniff(path)
+    assert found.format == "ndjson"
+    assert [record["price"] for record in found.records] == [0.5, 1.5, 2.5]
 
 
 def test_a_run_over_files_with_a_title(tmp_path: Path) -> None:

@@ -89,6 +89,23 @@ def test_texts_with_halves_offsets_zones_and_fractions() -> None:
     assert expected.count(None) > 2
 
 
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("20240103T143000Z", "2024-01-03T14:30:00Z"),
+        ("20240103T143000.123Z", "2024-01-03T14:30:00.123Z"),
+        ("20240103T143000,5+0100", "2024-01-03T13:30:00.5Z"),
+        ("2024-01-03 143000 PST", "2024-01-03T22:30:00Z"),
+        ("20240103 023000 PM", "2024-01-03T14:30:00Z"),
+        ("20240703 143000123 Europe/Berlin", "2024-07-03T12:30:00.123Z"),
+        ("20240103t143000-05:00", "2024-01-03T19:30:00Z"),
+        ("2024/01/03  143000 UTC+2", "2024-01-03T12:30:00Z"),
+    ],
+)
+def test_a_clock_of_digits_alone_with_what_may_follow(text: str, plain: str) -> None:
+    assert read([text]) == [nanoseconds(dt.datetime.fromisoformat(plain).replace(tzinfo=None))]
+
+
 @pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin", "Asia/Tokyo", "Australia/Lord_Howe"])
 @pytest.mark.parametrize("formats", [None, ["%d.%m.%Y %H:%M:%S.%g", "%Y%m%d %H%M%S%g"]])
 def test_local_time_of_an_exchange(zone: str, formats: list[str] | None) -> None:
@@ -108,6 +125,9 @@ def test_local_time_of_an_exchange(zone: str, formats: list[str] | None) -> None
     "text",
     [
         "2024-01-03 14:30:00 PM",
+        "20240103 143000 PM",
+        "20240103T143000 IST",
+        "20240103T143000Z?",
         "2024-01-03 14:30:00 IST",
         "2024-01-03 14:30:00 BST",
         "2024-01-03 14:30:00 Foo/Bar",

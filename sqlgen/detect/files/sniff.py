@@ -28,6 +28,8 @@ _MOST_TITLES = 20
 _OBJECTS = 20
 """Objects of a JSON array that are looked at."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_SEPARATOR = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE)
+"""First line that tells Excel the delimiter."""
 _SUFFIX = {"gzip": ".gz", "zstd": ".zst", "zip": ".zip", "bz2": ".bz2", "xz": ".xz"}
 _MAGIC = {unpacked.MAGIC[suffix]: kind for kind, suffix in _SUFFIX.items()} | {b"PK\5\6": "zip"}  # an empty one
 _OHLCV = {5: "ohlcv-1s", 6: "ohlcv-1m", 7: "ohlcv-1h", 8: "ohlcv-1d", 13: "ohlcv-eod"}
@@ -121,9 +123,10 @@ def _content(head: bytes, packing: str, problem: str, whole: bool) -> Sniffed:
     table = [line for line in lines[titles:] if line.strip()]
     lines = [line for line in lines if line.strip()]
     lines = _bare(lines, rawfile.WRAPPERS)
-    if lines and lines[0].lstrip().startswith("{"):
+    first = next((line.lstrip() for line in lines if not line.lstrip().startswith("#")), "")
+    if first.startswith("{"):
         return _ndjson(lines, packing, problem)
-    if lines and lines[0].lstrip().startswith("["):
+    if first.startswith("["):
         if _are_messages(lines):
             return _ndjson(lines, packing, problem)
         problem = "is one JSON array. Write one object a line (jq -c '.[]')"
@@ -231,8 +234,8 @@ def _csv(lines: list[str], titles: int, packing: str, problem: str) -> Sniffed:
 
 def _titles(lines: list[str]) -> int:
     """Number of lines before a header: they have one field, and what follows has several."""
-    several = (place for place, line in enumerate(lines[:_MOST_TITLES]) if any(mark in line for mark in DELIMITERS))
-    return next(several, 0)
+    tables = (place for place, line in enumerate(lines[:_MOST_TITLES]) if any(mark in line for mark in DELIMITERS))
+    return next((place for place in tables if not _SEPARATOR.fullmatch(lines[place])), 0)
 
 
 def _regular(lines: list[str], mark: str) -> tuple[int, int]:

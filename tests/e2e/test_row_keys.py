@@ -98,10 +98,10 @@ def test_other_options_find_other_partitions(
 
 
 def test_a_quote_that_is_added_later(tmp_path: Path) -> None:
-    """Without it the lines of A cannot be read, and only B is found."""
-    project = trades(tmp_path, f'symbol;ts;price;amount\nB;{DAY};1;1\n"A;B";{DAY};2;1\n', options={"delimiter": ";"})
+    """Without it the lines of A cannot be read, and only B is found. (Double quotes are found without it.)"""
+    project = trades(tmp_path, f"symbol;ts;price;amount\nB;{DAY};1;1\n'A;B';{DAY};2;1\n", options={"delimiter": ";"})
     assert found(project) == {("x", "B", "2026-01-01", 1.0)}
-    change(project, {"quote": '"'})
+    change(project, {"quote": "'"})
     assert found(project) == {("x", "B", "2026-01-01", 1.0), ("x", "A;B", "2026-01-01", 2.0)}
 
 

@@ -158,13 +158,6 @@ def test_a_sign_of_two_dates_before_is_not_known(tmp_path: Path) -> None:
     assert tables[0]["sign_tick"].to_pylist() == [None, 1, 1, None]
 
 
-def test_a_window_of_a_day_of_a_row_that_is_filed_under_the_next_date(tmp_path: Path) -> None:
-    made = trades_at((5, "05T23:59:59.950", 100.0), (6, "06T12:00:00", 101.0), (7, "06T23:59:59.900", 102.0))
-    model = {"sql": "trades/features.sql.j2", "inputs": {"trades": "trades"}, "options": {"windows": [86400]}}
-    tables = [published(folder) for folder in both(tmp_path, "trades", made, model)]
-    assert tables[0]["trade_count_86400s"].to_pylist() == tables[1]["trade_count_86400s"].to_pylist() == [1, 2, 3]
-
-
 def test_rows_of_two_sessions_are_in_order(tmp_path: Path) -> None:
     times = [
         (day, f"{day - before:02}T{time}")

@@ -69,7 +69,7 @@ class BatchBuild(Struct, frozen=True):
         A unit is built alone if a check stops it, or if one before it was not published whose kernel state it needs.
         Raises :class:`NotAsOneError`, before anything is published, where a unit needs more than that.
         """
-        tasks = [self.sources.narrowed(task) for task in self.tasks]
+        tasks = [self.sources.narrowed(task) for task in sorted(self.tasks, key=lambda task: task.unit)]
         self.sources.check(tasks)
         left: set[Partition | None] = set()
         for task in tasks:

@@ -121,9 +121,15 @@ class Model(Struct, frozen=True):
         plain = self.output.mode == "overwrite" or self.pipeline is None
         whole = self.unit_keys == KEYS == self.output.partition_by
         ordered = self.file_order and set(self.file_order) <= set(self.columns or self.file_order)
-        # A kernel that looks ahead sees rows of the units beside its own, by which others are built.
-        shares = self.looks_ahead and (not self.built_apart or self.trades is not None)
-        return bool(self.batches and plain and whole and (ordered or self.built_apart) and not shares)
+        return bool(self.batches and plain and whole and (ordered or self.built_apart) and self._sees_in_batches)
+
+    @property
+    def _sees_in_batches(self) -> bool:
+        """False if a kernel looks ahead, and which rows it sees alone cannot be told of those of a batch."""
+        if self.pipeline is None or not self.looks_ahead:
+            return True
+        over = self.header.kernels_over is not None or self.header.time != "ts"
+        return not (over or self.trades is not None or self.pipeline.replaces_rows)
 
     @property
     def looks_ahead(self) -> bool:

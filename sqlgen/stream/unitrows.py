@@ -122,12 +122,14 @@ class MarketRows:
 
     def __init__(self, rows: UnitRows, sights: Sequence[Sight]) -> None:
         self._rows, self._sights = rows, sights
-        self._market: int | None = None
+        self._market = -1
 
     def of(self, unit: int) -> RowStream:
         """The rows that a unit sees; those of its market are in memory."""
         sight = self._sights[unit]
-        if sight.market != self._market:
+        if sight.market < self._market:
+            raise NotInOrder
+        if sight.market > self._market:
             rows = self._rows.of(sight.market)
             self._market, self._table = sight.market, pa.Table.from_batches(rows, rows.schema)
             dates, ts = (self._table.column(name).combine_chunks() for name in ("date", "ts"))

@@ -266,6 +266,31 @@ def test_kernels_that_look_ahead_see_in_batches_what_they_see_alone(
 
 
 @pytest.mark.slow
+def test_kernels_that_look_ahead_see_all_markets_of_a_file(
+    bars: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    """Units of one file go together, whose markets alternate."""
+    bars.config["models"] = {}
+    columns = {"symbol": "symbol", "ts": "ts", "price": "price", "amount": "amount"}
+    options = {"columns": columns}
+    bars.config["sources"]["raw"] = {"path": "raw/x", "adapter": "generic/trades", "exchange": "x", "options": options}
+    bars.template("near.sql.j2", NEAR)
+    bars.kernel(SEEN)
+    bars.model("bars", sql="near.sql.j2", inputs={"trades": "raw"}, udfs=["seen"], output={"path": "out/bars"})
+    (bars.lake / "raw/x").mkdir()
+    for number, day in enumerate(DAYS):
+        noon = 1_767_268_800_000 + number * 86_400_000
+        lines = [f"S{k % 3},{noon + 20_000 * k},{100 + number + k / 4},1" for k in range(12)]
+        (bars.lake / f"raw/x/{day}.csv").write_text("symbol,ts,price,amount\n" + "\n".join(lines) + "\n")
+    bars.run("--threads", "1")
+    together = published(bars)
+    assert (len(together), max(counted) > 8, sum(counted)) == (84, True, 21)
+    monkeypatch.setattr(batches, "MAX_UNITS", 1)
+    bars.run("--full-refresh", "--threads", "1")
+    assert (published(bars), sum(counted)) == (together, 21)
+
+
+@pytest.mark.slow
 def test_bars_of_liquidity_in_batches_see_no_further_back_than_alone(
     bars: Scratch, monkeypatch: pytest.MonkeyPatch, counted: list[int]
 ) -> None:

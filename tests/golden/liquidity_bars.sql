@@ -9,9 +9,9 @@
 --              max_gap = 300.0
 --              emit_open_bars = False
 -- lookback:    172800 s
--- lookahead:   3600 s
+-- lookahead:   3900 s
 -- publishes:   processed/ccxt/trades/liquidity_bars (overwrite), by exchange, symbol, date
--- fingerprint: adf887a9a0b61548cc8d874e
+-- fingerprint: cc2598d27bc41f4e269e78a9
 -- stages:      liquidity_bars, line 655
 --              measured, line 649
 --              edges, line 636
